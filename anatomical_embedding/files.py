@@ -1,0 +1,58 @@
+"""Files that are either whole or absent: atomic writing, checksums, and JSON in one form."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def written_atomically(path: Path | str) -> Iterator[Path]:
+    """Give a temporary path beside `path`; rename it to `path` when the block ends without an error.
+
+    The temporary name keeps the suffixes (`.nii.gz`), so that writers which choose their format by name work.
+    A block that raises leaves neither file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with written_atomically(folder / "a.txt") as temporary:
+    ...     _ = temporary.write_text("done")
+    >>> [entry.name for entry in folder.iterdir()]
+    ['a.txt']
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}.partial.{path.name}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path | str, content: Any) -> None:
+    """Write `content` atomically as readable JSON with sorted keys; NaN and infinity are refused."""
+    text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False)
+    with written_atomically(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def canonical_json(content: Any) -> str:
+    """Return the one-line JSON of `content` with sorted keys: equal content gives equal text."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def sha256_of_file(path: Path | str) -> str:
+    """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_of_text(text: str) -> str:
+    """Return the SHA-256 of a text in UTF-8 as 64 hexadecimal digits."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()

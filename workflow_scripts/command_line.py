@@ -1,0 +1,70 @@
+"""What every stage's command line shares: settings as JSON, user errors as one line and exit code 2."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pydantic
+
+from anatomical_embedding.errors import SettingsError, UserError
+
+Section = TypeVar("Section", bound=pydantic.BaseModel)
+
+
+def stage_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser with `--settings`, the JSON of the settings that the stage may see."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--settings", required=True, help="the stage's settings section as JSON text")
+    return parser
+
+
+def parse_settings(section: type[Section], text: str) -> Section:
+    """Return the settings in a JSON text, checked.
+
+    Raises
+    ------
+    SettingsError
+        naming the first key at fault, what was expected and what was got.
+    """
+    try:
+        return section.model_validate_json(text)
+    except pydantic.ValidationError as error:
+        raise SettingsError(describe_validation_error(error)) from error
+
+
+def describe_validation_error(error: pydantic.ValidationError) -> str:
+    """Return one sentence a fault: dotted key, what is wrong, what was got."""
+    sentences = []
+    for fault in error.errors(include_url=False):
+        key = ".".join(str(part) for part in fault["loc"]) or "settings"
+        got = "" if fault["type"] in {"missing", "extra_forbidden"} else f", got {fault['input']!r}"
+        message = {"missing": "is missing", "extra_forbidden": "is not a known key"}.get(
+            fault["type"], fault["msg"]
+        )
+        sentences.append(f"{key}: {message}{got}")
+    return "; ".join(sentences)
+
+
+def run_stage(main: Callable[[list[str]], None]) -> None:
+    """Run a stage's `main` on the command line's arguments and exit.
+
+    A `UserError` becomes one line on standard error and exit code 2; any other exception is a defect and keeps its
+    traceback (exit code 1).
+    """
+    try:
+        main(sys.argv[1:])
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def existing_file(text: str) -> Path:
+    """Turn a command-line argument into the path of a file that exists (an argparse type)."""
+    path = Path(text)
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"{path}: no such file")
+    return path
