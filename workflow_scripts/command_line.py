@@ -68,3 +68,11 @@ def existing_file(text: str) -> Path:
     if not path.is_file():
         raise argparse.ArgumentTypeError(f"{path}: no such file")
     return path
+
+
+def named_file(text: str) -> tuple[str, Path]:
+    """Turn a command-line argument NAME=PATH into the name and the path of a file (an argparse type)."""
+    name, separator, path = text.partition("=")
+    if not separator or not name:
+        raise argparse.ArgumentTypeError(f"expected NAME=PATH, got {text!r}")
+    return name, existing_file(path)

@@ -20,6 +20,8 @@ from anatomical_embedding.patches.positives import (
 )
 from anatomical_embedding.patches.views import View, draw_view_pair
 from anatomical_embedding.settings.training import TrainingSettings
+from anatomical_embedding.settings.volumes import IntensitySettings
+from anatomical_embedding.volumes.intensity import IntensityWindow, apply_window
 from anatomical_embedding.volumes.volume import Volume
 
 
@@ -29,14 +31,25 @@ class TrainingVolume:
 
     Attributes
     ----------
-    image : (X, Y, Z) intensities of the network, memory-mapped or in memory.
+    image : (X, Y, Z) stored intensities, memory-mapped or in memory.
     body_mask : on the same grid, positive inside the body.
-    outside_value : intensity beyond the volume.
+    window : stored intensities that the network tells apart.
+    intensity : the network's input range.
     """
 
     image: Volume
     body_mask: Volume
-    outside_value: float
+    window: IntensityWindow
+    intensity: IntensitySettings
+
+    def patch(self, view: View) -> torch.Tensor:
+        """Return the (Z, Y, X) float32 patch of a view in the network's intensities."""
+        return sample_patch(
+            self.image,
+            view,
+            normalise=lambda voxels: apply_window(voxels, window=self.window, settings=self.intensity),
+            outside_value=self.intensity.output_offset,
+        )
 
 
 @dataclass(frozen=True)
@@ -145,9 +158,7 @@ def make_pair(
     views = draw_view_pair(volume.image, volume.body_mask, settings=settings.views, generator=generator)
     patches = [
         augment_intensity(
-            sample_patch(volume.image, view, outside_value=volume.outside_value),
-            settings=settings.augmentation,
-            generator=generator,
+            volume.patch(view), settings=settings.augmentation, generator=generator
         )
         for view in views
     ]

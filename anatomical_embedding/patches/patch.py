@@ -1,6 +1,7 @@
 """Read a view's patch straight from a memory-mapped volume: one trilinear resampling of the part that is needed."""
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -11,7 +12,13 @@ from anatomical_embedding.volumes.affine import invert_affine, transform_points
 from anatomical_embedding.volumes.volume import Volume
 
 
-def sample_patch(volume: Volume, view: View, *, outside_value: float) -> torch.Tensor:
+def sample_patch(
+    volume: Volume,
+    view: View,
+    *,
+    normalise: Callable[[NDArray], NDArray[np.float32]],
+    outside_value: float,
+) -> torch.Tensor:
     """Return the patch of a view as (Z, Y, X) float32.
 
     Only the box of voxels under the patch is read, so a memory-mapped volume costs what the patch costs.
@@ -20,7 +27,8 @@ def sample_patch(volume: Volume, view: View, *, outside_value: float) -> torch.T
     ----------
     volume : (X, Y, Z), any number type.
     view : where to look.
-    outside_value : what lies beyond the volume.
+    normalise : turns stored voxels into the network's intensities.
+    outside_value : the network's intensity beyond the volume.
     """
     voxel_from_patch = invert_affine(volume.affine) @ view.affine
     low, high = _voxel_box(voxel_from_patch, view.size_vox, shape=np.array(volume.shape))

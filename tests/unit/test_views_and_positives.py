@@ -16,6 +16,10 @@ FINE_SIZE = (24, 24, 16)
 STRIDE = (2, 2, 2)
 
 
+def as_float(voxels):
+    return voxels.astype(np.float32)
+
+
 def view_settings(**changes):
     values = {
         "patch_size_vox": PATCH_SIZE,
@@ -44,7 +48,7 @@ def world_ramp_volumes():
 
 def world_of_cells(ramps, view, flat):
     """Return (N, 3) world mm of fine cells, read off the resampled coordinate ramps."""
-    patches = [sample_patch(ramp, view, outside_value=0.0).numpy() for ramp in ramps]
+    patches = [sample_patch(ramp, view, normalise=as_float, outside_value=0.0).numpy() for ramp in ramps]
     z, y, x = np.unravel_index(flat, FINE_SIZE[::-1])
     centres = np.stack([z, y, x]) * 2 + 0.5  # centre of a cell of two voxels
     return np.stack([map_coordinates(patch, centres, order=1) for patch in patches], axis=-1)
@@ -153,7 +157,7 @@ def test_views_without_overlap_are_their_own_partners():
 def test_patch_of_the_identity_view_is_the_volume():
     array = np.random.default_rng(0).integers(-1000, 1000, (10, 12, 8)).astype(np.int16)
     volume = Volume(array, np.diag([-2.0, -2.0, 3.0, 1.0]))
-    patch = sample_patch(volume, View((10, 12, 8), volume.affine), outside_value=-1024.0)
+    patch = sample_patch(volume, View((10, 12, 8), volume.affine), normalise=as_float, outside_value=-1024.0)
     np.testing.assert_allclose(patch.numpy(), array.transpose(2, 1, 0), atol=0.01)
 
 
@@ -161,7 +165,7 @@ def test_patch_larger_than_the_volume_is_padded():
     volume = Volume(np.full((6, 6, 4), 100, dtype=np.int16), np.eye(4))
     affine = np.eye(4)
     affine[:3, 3] = (-5, -5, -4)
-    patch = sample_patch(volume, View((16, 16, 12), affine), outside_value=-50.0)
+    patch = sample_patch(volume, View((16, 16, 12), affine), normalise=as_float, outside_value=-50.0)
     assert patch.shape == (12, 16, 16)
     assert patch[0].eq(-50.0).all()
     np.testing.assert_allclose(patch[4:8, 5:11, 5:11].numpy(), 100.0, atol=1e-4)
@@ -202,5 +206,5 @@ def test_same_seed_same_patch():
     )
     np.testing.assert_array_equal(first[0].affine, second[0].affine)
     assert torch.equal(
-        sample_patch(body, first[0], outside_value=0.0), sample_patch(body, second[0], outside_value=0.0)
+        sample_patch(body, first[0], normalise=as_float, outside_value=0.0), sample_patch(body, second[0], normalise=as_float, outside_value=0.0)
     )
