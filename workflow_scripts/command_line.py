@@ -9,6 +9,7 @@ from typing import TypeVar
 import pydantic
 
 from anatomical_embedding.errors import SettingsError, UserError
+from anatomical_embedding.settings.validation_message import describe_validation_error
 
 Section = TypeVar("Section", bound=pydantic.BaseModel)
 
@@ -34,19 +35,6 @@ def parse_settings(section: type[Section], text: str) -> Section:
         return section.model_validate_json(text)
     except pydantic.ValidationError as error:
         raise SettingsError(describe_validation_error(error)) from error
-
-
-def describe_validation_error(error: pydantic.ValidationError) -> str:
-    """Return one sentence a fault: dotted key, what is wrong, what was got."""
-    sentences = []
-    for fault in error.errors(include_url=False):
-        key = ".".join(str(part) for part in fault["loc"]) or "settings"
-        got = "" if fault["type"] in {"missing", "extra_forbidden"} else f", got {fault['input']!r}"
-        message = {"missing": "is missing", "extra_forbidden": "is not a known key"}.get(
-            fault["type"], fault["msg"]
-        )
-        sentences.append(f"{key}: {message}{got}")
-    return "; ".join(sentences)
 
 
 def run_stage(main: Callable[[list[str]], None]) -> None:
