@@ -30,7 +30,11 @@ def trilinear_unit_vector(maps, flat, *, size):
     y, x = divmod(rest, size_x)
     vector = np.zeros(maps.shape[1])
     axes = []
-    for index, fine, coarse in ((z, size_z, maps.shape[2]), (y, size_y, maps.shape[3]), (x, size_x, maps.shape[4])):
+    for index, fine, coarse in (
+        (z, size_z, maps.shape[2]),
+        (y, size_y, maps.shape[3]),
+        (x, size_x, maps.shape[4]),
+    ):
         place = min(max((index + 0.5) * coarse / fine - 0.5, 0.0), coarse - 1.0)
         low = int(np.floor(place))
         high = min(low + 1, coarse - 1)
@@ -38,11 +42,15 @@ def trilinear_unit_vector(maps, flat, *, size):
     for k, weight_z in axes[0]:
         for j, weight_y in axes[1]:
             for i, weight_x in axes[2]:
-                vector += weight_z * weight_y * weight_x * np.asarray(maps[view, :, k, j, i], dtype=np.float64)
+                vector += (
+                    weight_z * weight_y * weight_x * np.asarray(maps[view, :, k, j, i], dtype=np.float64)
+                )
     return vector / np.linalg.norm(vector)
 
 
-def contrastive_loss_of_pair(maps, pair, *, mining_maps, ignore_distance_mm, num_negatives, temperature, others):
+def contrastive_loss_of_pair(
+    maps, pair, *, mining_maps, ignore_distance_mm, num_negatives, temperature, others
+):
     """Return the loss of one view pair whose negatives are the `num_negatives` hardest cells.
 
     `others` are (M, C) vectors of other pairs that are negatives of every query; `mining_maps` are coarse maps whose

@@ -8,9 +8,7 @@ from anatomical_embedding.patches.batch_mix import BatchMix
 def test_counts_are_exact_over_1000_batches():
     mix = BatchMix({"a": 7, "b": 3, "c": 1}, mix={"a": 3, "b": 1, "c": 2}, seed=5)
     batches = [mix.batch(step) for step in range(1000)]
-    assert all(
-        Counter(slot.dataset for slot in batch) == {"a": 3, "b": 1, "c": 2} for batch in batches
-    )
+    assert all(Counter(slot.dataset for slot in batch) == {"a": 3, "b": 1, "c": 2} for batch in batches)
     served = Counter((slot.dataset, slot.volume_index) for batch in batches for slot in batch)
     assert {served["a", volume] for volume in range(7)} <= {428, 429}
     assert {served["b", volume] for volume in range(3)} <= {333, 334}

@@ -114,7 +114,9 @@ def test_positives_inside_the_body_only():
     half[:40] = 1
     body = Volume(half, whole.affine)
     generator = np.random.default_rng(0)
-    views = draw_view_pair(body, body, settings=view_settings(seed_in_body_probability=1.0), generator=generator)
+    views = draw_view_pair(
+        body, body, settings=view_settings(seed_in_body_probability=1.0), generator=generator
+    )
     grids = [cell_grid(view, stride_vox=STRIDE, size=FINE_SIZE) for view in views]
     positives = find_fine_positives(
         *grids,
@@ -129,7 +131,9 @@ def test_positives_inside_the_body_only():
     for query in positives.query:
         grid = grids[query // num_cells]
         cell = grid.cells_from_flat(np.array([query % num_cells]))
-        voxel = np.rint(body.voxel_from_world(cell @ grid.affine[:3, :3].T + grid.affine[:3, 3]))[0].astype(int)
+        voxel = np.rint(body.voxel_from_world(cell @ grid.affine[:3, :3].T + grid.affine[:3, 3]))[0].astype(
+            int
+        )
         assert half[tuple(voxel)] == 1
 
 
@@ -137,9 +141,7 @@ def test_views_without_overlap_are_their_own_partners():
     _, body = world_ramp_volumes()
     affines = [np.eye(4), np.eye(4)]
     affines[1][:3, 3] = 500.0
-    grids = [
-        cell_grid(View(PATCH_SIZE, affine), stride_vox=STRIDE, size=FINE_SIZE) for affine in affines
-    ]
+    grids = [cell_grid(View(PATCH_SIZE, affine), stride_vox=STRIDE, size=FINE_SIZE) for affine in affines]
     big = Volume(body.array, np.diag([20.0, 20.0, 20.0, 1.0]))
     positives = find_fine_positives(
         *grids,
@@ -202,7 +204,8 @@ def test_views_stay_inside_large_volumes():
 def test_same_seed_same_patch():
     _, body = world_ramp_volumes()
     first, second = (
-        draw_view_pair(body, body, settings=view_settings(), generator=np.random.default_rng(9)) for _ in range(2)
+        draw_view_pair(body, body, settings=view_settings(), generator=np.random.default_rng(9))
+        for _ in range(2)
     )
     np.testing.assert_array_equal(first[0].affine, second[0].affine)
     assert torch.equal(
