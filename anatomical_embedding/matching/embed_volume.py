@@ -1,14 +1,16 @@
 """Embedding whole volumes of any size in bounded memory, without seams.
 
-The result is that of one pass of the network over the whole volume. Memory is saved in two exact ways: stem, first
-stage and heads run some rows at a time (`row_streaming`), and a volume that is still too large is cut into tiles
-whose halo covers the reach of the network (`tiles`). Time is saved by folding the batch normalisation into the
-convolutions, by the memory layout with channels last and, where asked for, by a shorter number format.
+The result is that of one pass of the network over the whole volume. Memory is saved in two exact ways: stem,
+first stage and heads run some rows at a time (`row_streaming`), and a volume that is still too large is cut
+into tiles whose halo covers the reach of the network (`tiles`). Time is saved by folding the batch
+normalisation into the convolutions, by the memory layout with channels last and, where asked for, by a
+shorter number format.
 
-Volumes are not padded: cell i of a map with stride s lies at voxel s*i + (s - 1)/2 of the volume for every size, as
-`volumes.affine.affine_of_cells` says. Where a size is no multiple of the coarse stride the last cells reach over the
-end of the volume (or, for the pooled axis, one last voxel row has no cell of its own), so a coarse map must be
-brought to the fine grid by the ratio of the strides and then cut, not by the ratio of the sizes.
+Volumes are not padded: cell i of a map with stride s lies at voxel s*i + (s - 1)/2 of the volume for every
+size, as `volumes.affine.affine_of_cells` says. Where a size is no multiple of the coarse stride the last
+cells reach over the end of the volume (or, for the pooled axis, one last voxel row has no cell of its own),
+so a coarse map must be brought to the fine grid by the ratio of the strides and then cut, not by the ratio of
+the sizes.
 """
 
 from collections.abc import Iterable
@@ -42,6 +44,9 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 SHARE_FOR_ROWS = 0.25
 """Share of the memory limit for the rows in work; the rest is for the features of a tile."""
 
+MAX_BYTES_IN_ROWS = 64e6
+"""Upper bound of the same: more than about the processor's cache makes it slower, not faster."""
+
 BYTES_PER_MB = 1e6
 
 
@@ -63,9 +68,8 @@ class VolumeEmbedder:
         self._settings = settings
         self._device = _device(settings)
         self._dtype = PRECISIONS[settings.precision]
-        self._network = folded_copy(network).to(
-            device=self._device, dtype=self._dtype, memory_format=torch.channels_last_3d
-        )
+        self._network = folded_copy(network).to(self._device, self._dtype)
+        self._network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         reaches = [reach_along(network.settings, axis=axis) for axis in range(3)]
         self._reach_zyx = (
             max(reaches[0].fine, reaches[0].coarse),
@@ -85,8 +89,8 @@ class VolumeEmbedder:
         -------
         Embeddings
             (1, C, z, y, x) tensors on the CPU, of unit length over C, float32 for precision fp32 and float16
-            otherwise (a storage format: cast before arithmetic on a CPU). In memory the channels of a cell lie
-            beside each other, so `map[0].permute(1, 2, 3, 0)` is contiguous.
+            otherwise (a storage format: cast before arithmetic on a CPU). In memory the channels of a cell
+            lie beside each other, so `map[0].permute(1, 2, 3, 0)` is contiguous.
 
         Raises
         ------
@@ -122,7 +126,7 @@ class VolumeEmbedder:
         part = array[tuple(slice(span.read_start, span.read_stop) for span in tile)]
         volume = torch.tensor(np.ascontiguousarray(part))[None, None].to(self._device, self._dtype)
         plane = tile[1].read_length * tile[2].read_length
-        budget = SHARE_FOR_ROWS * self._settings.memory_limit_mb * BYTES_PER_MB
+        budget = min(SHARE_FOR_ROWS * self._settings.memory_limit_mb * BYTES_PER_MB, MAX_BYTES_IN_ROWS)
         first_row = first_level_bytes_per_row(
             settings, plane_voxels=plane, bytes_per_value=self._dtype.itemsize
         )
@@ -169,7 +173,8 @@ def _write(target: Tensor, computed: Iterable[MapRows], *, tile: Tile, stride_zy
             y.start - offsets[1] : y.stop - offsets[1],
             x.start - offsets[2] : x.stop - offsets[2],
         ]
-        target[:, :, first:last, y, x] = unit_length(kept)
+        for row in range(last - first):  # one at a time stays in the processor's cache
+            target[:, :, first + row, y, x] = unit_length(kept[:, :, row])
 
 
 def _rows_of_tile(tile: Tile, *, stride: int, num_rows: int) -> range:
@@ -204,6 +209,7 @@ def _device(settings: EmbeddingSettings) -> torch.device:
         raise SettingsError("embedding.device: is cuda, but no GPU is available here; use auto or cpu")
     if name == "cpu" and settings.precision == "fp16":
         raise SettingsError(
-            "embedding.precision: fp16 has no fast arithmetic on a CPU (hundreds of times slower); use bf16 or fp32"
+            "embedding.precision: fp16 has no fast arithmetic on a CPU (hundreds of times slower); "
+            "use bf16 or fp32"
         )
     return torch.device(name)

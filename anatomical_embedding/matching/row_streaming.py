@@ -1,9 +1,9 @@
 """Running the network over a volume some rows at a time, exactly.
 
-Rows are slices along z. The stem and the first stage work at or near full resolution, and the heads are as large as
-the embedding itself: computed in one piece their intermediate results dwarf everything else. Here each piece of
-their output is computed from just the input rows that it depends on, so the result is that of one piece, and memory
-is bounded by the number of rows. The deeper stages are small and run at once.
+Rows are slices along z. The stem and the first stage work at or near full resolution, and the heads are as
+large as the embedding itself: computed in one piece their intermediate results dwarf everything else. Here
+each piece of their output is computed from just the input rows that it depends on, so the result is that of
+one piece, and memory is bounded by the number of rows. The deeper stages are small and run at once.
 """
 
 from collections.abc import Iterator
@@ -11,12 +11,16 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from anatomical_embedding.networks.embedding_network import PYRAMID_LEVELS, EmbeddingNetwork
 from anatomical_embedding.networks.feature_pyramid import FeaturePyramid
 from anatomical_embedding.networks.receptive_field import HEAD_KERNEL, reach_along
 from anatomical_embedding.networks.resnet3d import Levels
 from anatomical_embedding.settings.network import NetworkSettings
+
+
+HEAD_MARGIN = HEAD_KERNEL // 2
 
 
 class MapRows(NamedTuple):
@@ -54,7 +58,7 @@ def rows_read(rows: range, *, stride: int, reach: int, num_rows: int, alignment:
 
 
 def levels_in_rows(network: EmbeddingNetwork, volume: Tensor, *, thickness: int) -> Levels:
-    """Return the four levels of features of a (1, 1, Z, Y, X) volume, the first made `thickness` rows at a time."""
+    """Return the levels of features of a (1, 1, Z, Y, X) volume, the first made `thickness` rows a time."""
     settings = network.settings
     shape = settings.level_shapes(_shape(volume))[0]
     first = torch.empty(
@@ -99,12 +103,25 @@ def head_in_rows(
         raise ValueError("a head on a single level has nothing to stream")
     ratio = settings.level_strides_zyx[1][0] // settings.level_strides_zyx[0][0]
     for piece in pieces(rows, thickness=thickness):
-        read = rows_read(
-            piece, stride=1, reach=HEAD_KERNEL // 2, num_rows=levels[0].shape[2], alignment=ratio
-        )
+        read = rows_read(piece, stride=1, reach=HEAD_MARGIN, num_rows=levels[0].shape[2], alignment=ratio)
         coarser = merged[:, :, read.start // ratio : -(-read.stop // ratio)]
-        vectors = head.finest_map(_rows_of(levels[0], read), coarser)
-        yield MapRows(piece, vectors.narrow(2, piece.start - read.start, len(piece)))
+        summed = head.merged_finest_level(_rows_of(levels[0], read), coarser)
+        yield MapRows(piece, _finished_rows(head, summed, first_row=read.start, rows=piece))
+
+
+def _finished_rows(head: FeaturePyramid, summed: Tensor, *, first_row: int, rows: range) -> Tensor:
+    """Return some rows of the head's last convolution.
+
+    The rows beside the wanted ones serve as its padding, so none is computed in vain; beyond the ends of the
+    volume the padding is zero, as in one piece.
+    """
+    wanted = range(rows.start - HEAD_MARGIN, rows.stop + HEAD_MARGIN)
+    start, stop = wanted.start - first_row, wanted.stop - first_row
+    available = summed[:, :, max(0, start) : stop]
+    before = max(0, -start)
+    padded = F.pad(available, (0, 0, 0, 0, before, len(wanted) - before - available.shape[2]))
+    convolution = head.fpn_convs[0].conv
+    return F.conv3d(padded, convolution.weight, convolution.bias, padding=(0, HEAD_MARGIN, HEAD_MARGIN))
 
 
 def _rows_of(features: Tensor, rows: range) -> Tensor:

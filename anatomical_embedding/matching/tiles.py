@@ -1,8 +1,8 @@
 """Cutting a volume into overlapping tiles that fit in memory and give exact results.
 
-Along every axis a tile keeps a part of the volume and reads a halo around it that covers the reach of the network.
-Parts begin at multiples of the coarse stride, so that the strided convolutions of a tile fall on the same voxels as
-those of the whole volume.
+Along every axis a tile keeps a part of the volume and reads a halo around it that covers the reach of the
+network. Parts begin at multiples of the coarse stride, so that the strided convolutions of a tile fall on the
+same voxels as those of the whole volume.
 """
 
 import itertools
@@ -96,12 +96,12 @@ def plan_tiles(
     if not fitting:
         smallest = min(_largest_tile(choice) for choice in itertools.product(*choices_by_axis))
         raise UserError(
-            f"memory_limit_mb is too small for this network: the smallest exact tile of a volume of {shape_zyx} "
-            f"voxels reads {smallest} voxels, the limit allows {max_voxels:.0f}; "
+            f"memory_limit_mb is too small for this network: the smallest exact tile of a volume of "
+            f"{shape_zyx} voxels reads {smallest} voxels, the limit allows {max_voxels:.0f}; "
             f"raise it about {smallest / max(max_voxels, 1.0):.1f} times"
         )
-    cheapest = min(fitting, key=_total_voxels)
-    return list(itertools.product(*cheapest))
+    spans_z, spans_y, spans_x = min(fitting, key=_total_voxels)
+    return list(itertools.product(spans_z, spans_y, spans_x))
 
 
 def _choices(size: int, *, stride: int, reach: int) -> list[list[Span]]:

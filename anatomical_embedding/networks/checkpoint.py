@@ -1,6 +1,6 @@
-"""Checkpoints of this project: one safetensors file with the weights and, in its header, all that describes them.
+"""Checkpoints of this project: one safetensors file with the weights and all that describes them.
 
-The header key `anatomical_embedding` holds JSON: `format` (a number), `network` (the network's settings) and
+Its header key `anatomical_embedding` holds JSON: `format` (a number), `network` (the network's settings) and
 `metadata` (training settings, preprocessing, provenance: whatever the writer recorded). Nothing is pickled.
 """
 
@@ -71,8 +71,8 @@ def read_checkpoint_settings(path: Path | str) -> tuple[NetworkSettings, dict[st
 def initialise_from_file(network: EmbeddingNetwork, path: Path | str) -> None:
     """Copy a checkpoint's weights into a network, to train on from there.
 
-    The semantic head may be missing in the file (SAM++ that starts from SAM keeps its fresh one) or in the network
-    (it is ignored then). Everything else must be there and of the same shape.
+    The semantic head may be missing in the file (SAM++ that starts from SAM keeps its fresh one) or in the
+    network (it is ignored then). Everything else must be there and of the same shape.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return the header and the named tensors of a checkpoint."""
     header = _read_header(path)
     with safe_open(path, framework="pt") as stream:
-        return header, {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118, no mapping
+        return header, {name: stream.get_tensor(name) for name in stream.keys()}
 
 
 def _read_header(path: Path) -> dict[str, Any]:

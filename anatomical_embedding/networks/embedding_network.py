@@ -27,8 +27,8 @@ class Embeddings(NamedTuple):
 class EmbeddingNetwork(nn.Module):
     """Dense anatomical embeddings of volumes.
 
-    Weights are drawn from torch's global random generator: Kaiming for the backbone, Xavier for the heads. Nothing
-    is ever downloaded.
+    Weights are drawn from torch's global random generator: Kaiming for the backbone, Xavier for the heads.
+    Nothing is ever downloaded.
 
     Parameters
     ----------
@@ -36,8 +36,9 @@ class EmbeddingNetwork(nn.Module):
 
     Notes
     -----
-    Modules are named as in the published checkpoints: `neck` is the fine head, `read_out_head` the coarse one.
-    `backbone(volume)` and the heads may be called one by one, for example to leave a head out in training.
+    Modules are named as in the published checkpoints: `neck` is the fine head, `read_out_head` the coarse
+    one. `backbone(volume)` and the heads may be called one by one, for example to leave a head out in
+    training.
     """
 
     def __init__(self, settings: NetworkSettings) -> None:
@@ -63,14 +64,15 @@ class EmbeddingNetwork(nn.Module):
         Parameters
         ----------
         volume : (B, 1, Z, Y, X), any size from the fine stride on; it is neither padded nor cropped.
-        is_normalised : True gives float32 maps of unit length over the channels. False gives the maps as the last
-            convolution leaves them, so that a loss that reads few cells can normalise only those (`unit_length`).
+        is_normalised : True gives float32 maps of unit length over the channels. False gives the maps as the
+            last convolution leaves them, so that a loss that reads few cells can normalise only those
+            (`unit_length`).
 
         Returns
         -------
         Embeddings
-            fine (B, embedding_channels, ...), coarse (B, coarse_channels, ...), semantic as fine, or None without
-            that head; sizes as `NetworkSettings.level_shapes` tells.
+            fine (B, embedding_channels, ...), coarse (B, coarse_channels, ...), semantic as fine, or None
+            without that head; sizes as `NetworkSettings.level_shapes` tells.
         """
         levels = self.backbone(volume)
         fine = self.neck(levels[:PYRAMID_LEVELS])

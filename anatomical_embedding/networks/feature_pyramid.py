@@ -1,9 +1,9 @@
 """A feature pyramid with one output, at the finest of its levels.
 
-Each level is brought to a common width by a 1x1x1 convolution; the coarser ones are repeated (nearest neighbour) to
-the size of the next finer one and added; one 3x3x3 convolution finishes the finest. There is no nonlinearity.
-Source: Lin et al. (2017), "Feature pyramid networks for object detection", as SAM uses it; section 2.2 of the
-functional specification. Modules are named as in the published checkpoints.
+Each level is brought to a common width by a 1x1x1 convolution; the coarser ones are repeated (nearest
+neighbour) to the size of the next finer one and added; one 3x3x3 convolution finishes the finest. There is no
+nonlinearity. Source: Lin et al. (2017), "Feature pyramid networks for object detection", as SAM uses it;
+section 2.2 of the functional specification. Modules are named as in the published checkpoints.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class FeaturePyramid(nn.Module):
         self.fpn_convs = nn.ModuleList([Convolution(out_channels, out_channels, kernel=3)])
 
     def merged_coarser_levels(self, coarser_levels: Sequence[Tensor]) -> Tensor | None:
-        """Return the sum of all levels but the finest at the size of the second, None for a single-level pyramid.
+        """Return the sum of all levels but the finest at the size of the second, None where there is none.
 
         Parameters
         ----------
@@ -47,13 +47,14 @@ class FeaturePyramid(nn.Module):
             merged = _plus_repeated(lateral(features), merged)
         return merged
 
-    def finest_map(self, finest: Tensor, merged: Tensor | None) -> Tensor:
-        """Return the (B, out_channels, z, y, x) map, given the finest level and the sum of the coarser ones."""
-        return self.fpn_convs[0](_plus_repeated(self.lateral_convs[0](finest), merged))
+    def merged_finest_level(self, finest: Tensor, merged: Tensor | None) -> Tensor:
+        """Return the sum of all levels at the size of the finest, given that of the coarser ones."""
+        return _plus_repeated(self.lateral_convs[0](finest), merged)
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
         """Return the (B, out_channels, z, y, x) map, not normalised."""
-        return self.finest_map(levels[0], self.merged_coarser_levels(levels[1:]))
+        merged = self.merged_finest_level(levels[0], self.merged_coarser_levels(levels[1:]))
+        return self.fpn_convs[0](merged)
 
 
 def _plus_repeated(features: Tensor, coarser: Tensor | None) -> Tensor:

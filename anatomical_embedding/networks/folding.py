@@ -14,8 +14,8 @@ Network = TypeVar("Network", bound=nn.Module)
 def folded_copy(network: Network) -> Network:
     """Return a copy for inference whose convolutions contain the batch normalisation that followed them.
 
-    In evaluation mode batch normalisation is a fixed scale and shift for each channel, so the copy computes the
-    same function up to rounding, with one pass over memory less for each convolution.
+    In evaluation mode batch normalisation is a fixed scale and shift for each channel, so the copy computes
+    the same function up to rounding, with one pass over memory less for each convolution.
     """
     folded = copy.deepcopy(network).eval().requires_grad_(False)
     for module in folded.modules():

@@ -29,7 +29,7 @@ PUBLISHED_PREPROCESSING: dict[str, Any] = {
 
 
 def published_settings(*, has_semantic_head: bool) -> NetworkSettings:
-    """Return the settings of the published network: SAM without the semantic head, SAM++ and Cross-SAM with it."""
+    """Return the settings of the published network: SAM has no semantic head, SAM++ and Cross-SAM do."""
     return NetworkSettings(
         stem_channels=64,
         stem_kernel_zyx=(3, 7, 7),
@@ -49,9 +49,9 @@ def load_published(path: Path | str) -> EmbeddingNetwork:
 
     Parameters
     ----------
-    path : a `.pth` file: a dictionary whose `state_dict` holds the weights, or the weights alone, their names with
-        or without the prefix `module.`, with or without a semantic head. Only tensors and plain values are read;
-        a file that would run code is refused.
+    path : a `.pth` file: a dictionary whose `state_dict` holds the weights, or the weights alone, their names
+        with or without the prefix `module.`, with or without a semantic head. Only tensors and plain values
+        are read; a file that would run code is refused.
 
     Raises
     ------
@@ -78,8 +78,8 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, zipfile.BadZipFile, OSError) as error:
         raise InputFileError(
             path,
-            "is not a checkpoint that can be read without running code from it (damaged, of another kind, or with "
-            f"more than tensors and plain values in it): {str(error).splitlines()[0]}",
+            "is not a checkpoint that can be read without running code from it (damaged, of another kind, or "
+            f"with more than tensors and plain values in it): {str(error).splitlines()[0]}",
         ) from error
     weights = content.get("state_dict", content) if isinstance(content, Mapping) else None
     if not isinstance(weights, Mapping) or not weights:

@@ -1,7 +1,7 @@
 """How far the cells of the network's maps see: the basis of exact tiles.
 
-For every map a cell i of stride s depends on no input voxel outside `s*i - reach .. s*i + s - 1 + reach`. So a tile
-cut with that margin gives the same values as the whole volume.
+For every map a cell i of stride s depends on no input voxel outside `s*i - reach .. s*i + s - 1 + reach`. So
+a tile cut with that margin gives the same values as the whole volume.
 """
 
 from typing import NamedTuple
@@ -31,9 +31,9 @@ def reach_along(settings: NetworkSettings, *, axis: int) -> Reach:
 
     Notes
     -----
-    Convolutions of kernel k on features of stride s add s*(k // 2). The nearest-neighbour repetition in the fine
-    head reads the coarser cell that contains the finer one, which begins up to the difference of their strides
-    earlier.
+    Convolutions of kernel k on features of stride s add s*(k // 2). The nearest-neighbour repetition in the
+    fine head reads the coarser cell that contains the finer one, which begins up to the difference of their
+    strides earlier.
     """
     strides = [level[axis] for level in settings.level_strides_zyx]
     reach = stem = settings.stem_kernel_zyx[axis] // 2

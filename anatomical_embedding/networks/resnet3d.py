@@ -1,8 +1,8 @@
 """A three-dimensional ResNet-18 that keeps its first level at high resolution.
 
-Source: the backbone of SAM (Yan et al., 2022, "SAM: Self-supervised learning of pixel-wise anatomical embeddings
-in radiological images") and SAM++ (Bai et al., 2023), section 2.1 of the functional specification. Modules are
-named as in the published checkpoints, so that weights map one to one.
+Source: the backbone of SAM (Yan et al., 2022, "SAM: Self-supervised learning of pixel-wise anatomical
+embeddings in radiological images") and SAM++ (Bai et al., 2023), section 2.1 of the functional specification.
+Modules are named as in the published checkpoints, so that weights map one to one.
 """
 
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ class ConvolutionNorm(nn.Module):
             out_channels,
             kernel_zyx,
             stride=stride_zyx,
-            padding=tuple(taps // 2 for taps in kernel_zyx),
+            padding=(kernel_zyx[0] // 2, kernel_zyx[1] // 2, kernel_zyx[2] // 2),
             bias=False,
         )
         self.bn: nn.Module = nn.BatchNorm3d(out_channels)
@@ -63,8 +63,8 @@ class BasicBlock(nn.Module):
 class ResNet3d(nn.Module):
     """Stem, four residual stages, and a maximum pooling after the first.
 
-    The work falls into three parts so that a long volume can pass through the costly first two piece by piece:
-    `stem`, `first_stage` and `deeper_stages`.
+    The work falls into three parts so that a long volume can pass through the costly first two piece by
+    piece: `stem`, `first_stage` and `deeper_stages`.
     """
 
     def __init__(self, settings: NetworkSettings) -> None:

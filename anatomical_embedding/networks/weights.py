@@ -17,8 +17,9 @@ def check_names(path: Path | str, names: Iterable[str], *, expected: Iterable[st
         naming the first missing and the first unexpected tensor.
     """
     found, wanted = list(names), list(expected)
-    missing = [name for name in wanted if name not in set(found)]
-    unexpected = [name for name in found if name not in set(wanted)]
+    found_set, wanted_set = set(found), set(wanted)
+    missing = [name for name in wanted if name not in found_set]
+    unexpected = [name for name in found if name not in wanted_set]
     if missing or unexpected:
         parts = [
             f"{len(group)} tensors are {word}, the first is {group[0]}"

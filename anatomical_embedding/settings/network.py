@@ -20,7 +20,8 @@ AXES = ("z", "y", "x")
 class NetworkSettings(Settings):
     """Shape of the embedding network; one set of values is the published network.
 
-    All triples are in the order (z, y, x) of the network's tensors. A residual stage has two blocks, as in ResNet-18.
+    All triples are in the order (z, y, x) of the network's tensors. A residual stage has two blocks, as in
+    ResNet-18.
     """
 
     stem_channels: Channels
@@ -65,8 +66,8 @@ class NetworkSettings(Settings):
             _check_step(name, kernel, stride)
         if self.coarse_stride_zyx == self.fine_stride_zyx:
             raise ValueError(
-                f"the coarse map has the stride {list(self.fine_stride_zyx)} of the fine map; give stage 2, 3 or 4 "
-                "a stride of 2 along some axis"
+                f"the coarse map has the stride {list(self.fine_stride_zyx)} of the fine map; give stage 2, "
+                "3 or 4 a stride of 2 along some axis"
             )
         return self
 
@@ -91,8 +92,8 @@ class NetworkSettings(Settings):
     def level_shapes(self, shape_zyx: ShapeZyx) -> tuple[ShapeZyx, ShapeZyx, ShapeZyx, ShapeZyx]:
         """Return the sizes of the four levels for an input of any size.
 
-        Convolutions round a size up, the pooling rounds it down. The first size is that of the fine map, the last
-        that of the coarse map.
+        Convolutions round a size up, the pooling rounds it down. The first size is that of the fine map, the
+        last that of the coarse map.
         """
         shape = _divided_up(_divided_up(shape_zyx, self.stem_stride_zyx), self.stage_strides_zyx[0])
         first = _triple(size // window for size, window in zip(shape, self.pool_zyx, strict=True))
@@ -110,8 +111,8 @@ def _check_step(name: str, kernel: KernelZyx, stride: StrideZyx) -> None:
             )
         if step > taps:
             raise ValueError(
-                f"{name} has stride {step} but a kernel of {taps} along {axis}, so it would skip every other slice; "
-                "use a kernel of at least 3 there, or pool_zyx"
+                f"{name} has stride {step} but a kernel of {taps} along {axis}, so it would skip every other "
+                "slice; use a kernel of at least 3 there, or pool_zyx"
             )
 
 
