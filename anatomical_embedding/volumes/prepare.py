@@ -43,8 +43,7 @@ class PreparedVolume:
 def prepare_volume(
     image_path: Path | str, *, label_paths: Mapping[str, Path], settings: PrepareVolumeSettings
 ) -> PreparedVolume:
-    """Return a raw scan in LPS order, resampled, cropped to its body, with its body mask and merged organ
-    labels.
+    """Return a raw scan in LPS order, resampled and cropped, with its body mask and merged labels.
 
     Parameters
     ----------
