@@ -1,0 +1,78 @@
+"""Settings of the landmark evaluation: what is asked, which baselines answer, how errors are summed up."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from anatomical_embedding.settings.base import Settings
+
+BaselineMethod = Literal["same_coordinate", "body_affine", "ncc", "untrained"]
+"""A method that has learned nothing; `untrained` is the network with its first random weights."""
+
+Split = Literal["train", "validation", "test"]
+
+
+class PairSelectionSettings(Settings):
+    """Which ordered pairs (template, target) of volumes are asked."""
+
+    num_pairs: int | None = Field(ge=1)
+    """Size of a seeded random sample of the ordered pairs; null takes all of them."""
+
+    seed: int = Field(ge=0)
+    """Seed of the sample; without effect when all pairs are taken."""
+
+
+class BootstrapSettings(Settings):
+    """Confidence intervals by resampling the subjects."""
+
+    num_resamples: int = Field(ge=100)
+    """Number of bootstrap resamples."""
+
+    seed: int = Field(ge=0)
+    """Seed of the resampling."""
+
+    confidence_level: float = Field(gt=0.0, lt=1.0)
+    """Share of the resamples that the percentile interval spans, such as 0.95."""
+
+
+class NccSettings(Settings):
+    """The baseline that looks for the cube most like the one round the query, by cross-correlation."""
+
+    cube_mm: float = Field(gt=0.0)
+    """Edge length of the compared cube; rounded to an odd number of voxels."""
+
+    spacing_mm: float = Field(gt=0.0)
+    """Isotropic spacing at which cubes are compared."""
+
+    search_radius_mm: float | None = Field(gt=0.0)
+    """Largest distance from the answer of `body_affine`; null searches the whole body of the target."""
+
+
+class QuerySettings(Settings):
+    """What the stage `make_queries` may see."""
+
+    split: Split
+    """Volumes of this split are compared with each other."""
+
+    pairs: PairSelectionSettings
+    """Which ordered pairs of volumes are asked."""
+
+
+class LandmarkEvaluationSettings(QuerySettings):
+    """One evaluation on a data set with landmarks."""
+
+    dataset: str = Field(min_length=1)
+    """Name of the data set in the section `datasets`."""
+
+    bootstrap: BootstrapSettings
+    """Confidence intervals of the scores."""
+
+    baselines: tuple[BaselineMethod, ...]
+    """Methods to stand beside the trained ones."""
+
+    ncc: NccSettings
+    """Settings of the baseline `ncc`."""
+
+    def queries(self) -> QuerySettings:
+        """Return the part that the stage `make_queries` may see."""
+        return QuerySettings(split=self.split, pairs=self.pairs)

@@ -1,0 +1,39 @@
+"""The settings of the landmark evaluation: what is refused, what a stage may see."""
+
+import pydantic
+import pytest
+
+from anatomical_embedding.settings.evaluation import LandmarkEvaluationSettings
+
+VALID = {
+    "dataset": "phantom",
+    "split": "test",
+    "pairs": {"num_pairs": 16, "seed": 1},
+    "bootstrap": {"num_resamples": 1000, "seed": 2, "confidence_level": 0.95},
+    "baselines": ["same_coordinate", "body_affine", "ncc", "untrained"],
+    "ncc": {"cube_mm": 44.0, "spacing_mm": 4.0, "search_radius_mm": None},
+}
+
+
+def test_queries_stage_sees_split_and_pairs_alone():
+    settings = LandmarkEvaluationSettings.model_validate(VALID)
+    assert settings.queries().model_dump() == {"split": "test", "pairs": {"num_pairs": 16, "seed": 1}}
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        (None, "split", "holdout"),
+        (None, "baselines", ["nearest"]),
+        ("pairs", "num_pairs", 0),
+        ("bootstrap", "confidence_level", 95),
+        ("bootstrap", "num_resamples", 3),
+        ("ncc", "search_radius_mm", -1.0),
+        ("ncc", "cube_vox", 3),
+    ],
+)
+def test_bad_values_are_refused(section, key, value):
+    content = {name: dict(part) if isinstance(part, dict) else part for name, part in VALID.items()}
+    (content if section is None else content[section])[key] = value
+    with pytest.raises(pydantic.ValidationError, match=key):
+        LandmarkEvaluationSettings.model_validate(content)
