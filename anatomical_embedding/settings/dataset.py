@@ -16,7 +16,6 @@ LandmarkKind = Literal["centroid", "top", "bottom", "left", "right", "front", "b
 sides."""
 
 
-
 class FlatFolderSettings(Settings):
     """A folder that holds one NIfTI file a volume and nothing about organs."""
 
@@ -93,7 +92,7 @@ class TotalSegmentatorSettings(Settings):
 
 DatasetSettings = Annotated[
     NihLymphNodeSettings | DeepLesionSettings | TotalSegmentatorSettings | PhantomSettings,
-    Field(discriminator="kind")
+    Field(discriminator="kind"),
 ]
 """Settings of one data set; `kind` says which."""
 
