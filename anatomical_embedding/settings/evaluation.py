@@ -64,6 +64,9 @@ class LandmarkEvaluationSettings(QuerySettings):
     dataset: str = Field(min_length=1)
     """Name of the data set in the section `datasets`."""
 
+    models: tuple[str, ...]
+    """Names of the models that answer, in the section `models`."""
+
     bootstrap: BootstrapSettings
     """Confidence intervals of the scores."""
 
