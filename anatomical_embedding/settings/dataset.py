@@ -10,8 +10,7 @@ from anatomical_embedding.identifiers import Identifier, first_clash
 from anatomical_embedding.settings.base import Settings
 
 LandmarkKind = Literal["centroid", "top", "bottom", "left", "right", "front", "back"]
-"""A point of an organ: its centroid, or the centroid of its outermost slice towards one of the patient's
-sides."""
+"""A point of an organ: its centroid, or that of its outermost slice towards a side of the patient."""
 
 NonNegativeInt = Annotated[int, Field(ge=0)]
 
