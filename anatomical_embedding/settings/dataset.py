@@ -12,8 +12,7 @@ from anatomical_embedding.settings.phantom import PhantomSettings
 from anatomical_embedding.settings.split import SplitSettings
 
 LandmarkKind = Literal["centroid", "top", "bottom", "left", "right", "front", "back"]
-"""A point of an organ: its centroid, or the centroid of its outermost slice towards one of the patient's
-sides."""
+"""A point of an organ: its centroid, or that of its outermost slice towards a side of the patient."""
 
 
 class FlatFolderSettings(Settings):

@@ -6,9 +6,9 @@ remain.
 
 Departures: sizes are in mm, see `MaskCleaningSettings`. The mask is made on the working grid and not on the
 stored one: on abdominal CT of 0.8 mm pixels that is 3.6 times faster, and the masks agree with Dice 0.99
-(0.98 for a CT of 5 mm pixels; `benchmarks/body_mask.py`). The border of the slice does not count as air in closing and opening, so a
-body that leaves the field of view is not eroded there; and only enclosed air is a hole, so a corner of air
-beside a body that touches two borders stays air.
+(0.98 for a CT of 5 mm pixels; `benchmarks/body_mask.py`). The border of the slice does not count as air in
+closing and opening, so a body that leaves the field of view is not eroded there; and only enclosed air is a
+hole, so a corner of air beside a body that touches two borders stays air.
 """
 
 import numpy as np

@@ -139,6 +139,7 @@ def test_the_box_holds_the_mask_and_its_margin(margin, seed):
         assert side.stop == min(mask.shape[axis], points[:, axis].max() + 1 + margin[axis])
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", ["CRLM-CT-1006_CT", "aorta_contrast_CT"])
 def test_the_mask_of_the_working_grid_agrees_with_the_mask_of_the_stored_grid(name):

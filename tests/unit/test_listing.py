@@ -78,7 +78,7 @@ def test_a_missing_or_empty_root_is_an_error(tmp_path, kind):
         list_raw_volumes(_settings(kind, tmp_path))
 
 
-@pytest.mark.parametrize("name", ["a b", "-rf", "$(id)", "a;b", "é", "a'b", ""])
+@pytest.mark.parametrize("name", ["a b", "-rf", "$(id)", "a;b", "é", "a'b", "a\n", ""])
 def test_ids_that_are_no_identifiers_are_an_error(tmp_path, name):
     _touch(tmp_path, "good.nii.gz", f"{name}.nii.gz")
     with pytest.raises(InputFileError, match="volume ids must be letters, digits") as caught:

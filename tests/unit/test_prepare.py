@@ -96,6 +96,7 @@ def test_cropped_voxels_stay_where_they_were():
     assert np.allclose(cropped.world_from_voxel([1, 0, 3]), volume.world_from_voxel([2, 2, 3]))
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_organs_of_a_real_case_lie_where_itk_puts_them(tmp_path):
     """ITK samples each raw mask at the prepared grid's world positions; 2.1 mm, so that none is a tie."""
@@ -115,6 +116,7 @@ def test_organs_of_a_real_case_lie_where_itk_puts_them(tmp_path):
     assert prepared.description["labels"]["num_overlapping_vox"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 @pytest.mark.parametrize(
     ("name", "modality", "bytes_per_raw_voxel"),
