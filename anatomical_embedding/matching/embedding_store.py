@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.files import canonical_json, written_atomically
 from anatomical_embedding.matching.upsampling import grid_interpolation, norms_of_upsampled
-from anatomical_embedding.settings.store import StoreSettings
+from anatomical_embedding.settings.matching import StoreSettings
 from anatomical_embedding.volumes.affine import affine_of_cells
 
 FORMAT_VERSION = 1
@@ -148,17 +148,20 @@ def embedded_volume(
 
     Raises
     ------
-    ValueError
+    UserError
         if a head holds NaN or infinity.
     """
     for name, head in (("fine", fine), ("coarse", coarse), ("semantic", semantic)):
         if head is not None and not all(np.isfinite(plane).all() for plane in head):
-            raise ValueError(f"volume {volume_id}: the {name} embedding holds values that are not finite")
+            raise UserError(
+                f"volume {volume_id}: the {name} embedding holds values that are not finite; "
+                "check the volume, and whether the training of the model diverged"
+            )
     fine_cells = affine_of_cells(affine, stride_vox=fine_stride_vox)
 
     def on_fine_grid(head: NDArray) -> HeadMap:
         if settings.format == "fp16":
-            return HeadMap(head.astype(np.float16), None, fine_stride_vox, fine_cells)
+            return HeadMap(head.astype(np.float16, copy=False), None, fine_stride_vox, fine_cells)
         values = np.empty(head.shape, dtype=np.int8)
         scale = np.empty(head.shape[:3], dtype=np.float16)
         for index, plane in enumerate(head):  # plane by plane, because float32 copies of a head are large
@@ -166,7 +169,7 @@ def embedded_volume(
         return HeadMap(values, scale, fine_stride_vox, fine_cells)
 
     coarse_cells = affine_of_cells(affine, stride_vox=coarse_stride_vox)
-    coarse_map = HeadMap(coarse.astype(np.float16), None, coarse_stride_vox, coarse_cells)
+    coarse_map = HeadMap(coarse.astype(np.float16, copy=False), None, coarse_stride_vox, coarse_cells)
     axes = grid_interpolation(
         fine.shape[:3],
         coarse.shape[:3],
@@ -187,7 +190,7 @@ def embedded_volume(
 
 def write_store(path: Path | str, embedded: EmbeddedVolume) -> None:
     """Write an embedding as one file, atomically."""
-    tensors = {"coarse_norm": embedded.coarse_norm}
+    tensors: dict[str, NDArray] = {"coarse_norm": embedded.coarse_norm}
     for name, head in _heads(embedded).items():
         tensors[f"{name}.values"] = head.values
         if head.scale is not None:

@@ -35,7 +35,9 @@ class DenseHead:
 
     def plane(self, index: int) -> Tensor:
         """Return the (Y*X, C) float32 vectors of one z plane."""
-        return self._decoded(self.values[index].flatten(0, 1), None if self.scale is None else self.scale[index])
+        return self._decoded(
+            self.values[index].flatten(0, 1), None if self.scale is None else self.scale[index]
+        )
 
     def rows(self, cells: Tensor) -> Tensor:
         """Return the (M, C) float32 vectors of (M,) flat cell indices."""
@@ -82,11 +84,14 @@ class CoarseHead:
 
     def at_cells(self, similarities: Tensor, cells: Tensor) -> Tensor:
         """Return the (N, M) weighted cosines at (N, M) flat fine cells."""
-        num_z, num_y, num_x = self.inverse_norm.shape
+        _, num_y, num_x = self.inverse_norm.shape
         _, size_y, size_x = self.vectors.shape[:3]
         positions = (cells // (num_y * num_x), cells // num_x % num_y, cells % num_x)
         corners = [
-            ((table.lower[position], 1.0 - table.fraction[position]), (table.upper[position], table.fraction[position]))
+            (
+                (table.lower[position], 1.0 - table.fraction[position]),
+                (table.upper[position], table.fraction[position]),
+            )
             for table, position in zip(self.axes, positions, strict=True)
         ]
         flat = similarities.flatten(1)
@@ -106,6 +111,7 @@ class PreparedTarget:
     ----------
     embedded : the volume's embedding.
     settings : settings that it was prepared for.
+    device : where the tensors are.
     dense : heads on the fine grid that have a share of the similarity.
     coarse : the coarse head, or None when its weight is 0.
     scan : (cells of the scan, sum of channels) all heads side by side on every second cell; None for `exact`.
@@ -113,14 +119,10 @@ class PreparedTarget:
 
     embedded: EmbeddedVolume
     settings: MatchingSettings
+    device: torch.device
     dense: dict[str, DenseHead]
     coarse: CoarseHead | None
     scan: Tensor | None
-
-    @property
-    def device(self) -> torch.device:
-        """Where the tensors are."""
-        return torch.device(self.settings.device)
 
     def queries_on_device(self, queries: QueryVectors) -> dict[str, Tensor]:
         """Return the (N, C) vectors of the heads in use as tensors, dense heads first, the coarse head last."""
@@ -140,8 +142,7 @@ def prepare_target(embedded: EmbeddedVolume, *, settings: MatchingSettings) -> P
     -----
     On the CPU the heads stay memory-mapped. The pruned search adds one eighth of the cells with all heads side by side.
     """
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        raise SettingsError("matching.device: is 'cuda', but no usable CUDA device was found; set it to 'cpu'")
+    device = _device(settings)
     weights = settings.head_weights
     shares = {"fine": weights.fine, "coarse": weights.coarse}
     if embedded.semantic is not None:
@@ -149,13 +150,13 @@ def prepare_target(embedded: EmbeddedVolume, *, settings: MatchingSettings) -> P
     total = sum(shares.values())
     shares = {name: share / total for name, share in shares.items() if share > 0}
     dense = {
-        name: _dense_head(head, weight=shares[name], device=settings.device)
+        name: _dense_head(head, weight=shares[name], device=device)
         for name, head in (("fine", embedded.fine), ("semantic", embedded.semantic))
         if head is not None and name in shares
     }
-    coarse = _coarse_head(embedded, weight=shares["coarse"], device=settings.device) if "coarse" in shares else None
+    coarse = _coarse_head(embedded, weight=shares["coarse"], device=device) if "coarse" in shares else None
     scan = _scan_matrix(embedded, dense, coarse, settings=settings) if settings.search == "pruned" else None
-    return PreparedTarget(embedded, settings, dense, coarse, scan)
+    return PreparedTarget(embedded, settings, device, dense, coarse, scan)
 
 
 def scan_cells_along(num_cells: int) -> range:
@@ -163,12 +164,20 @@ def scan_cells_along(num_cells: int) -> range:
     return range(0, num_cells, SCAN_STRIDE)
 
 
-def _dense_head(head: HeadMap, *, weight: float, device: str) -> DenseHead:
+def _device(settings: MatchingSettings) -> torch.device:
+    has_gpu = torch.cuda.is_available()
+    name = settings.device if settings.device != "auto" else ("cuda" if has_gpu else "cpu")
+    if name == "cuda" and not has_gpu:
+        raise SettingsError("matching.device: is cuda, but no GPU is available here; use auto or cpu")
+    return torch.device(name)
+
+
+def _dense_head(head: HeadMap, *, weight: float, device: torch.device) -> DenseHead:
     scale = None if head.scale is None else torch.from_numpy(head.scale).to(device)
     return DenseHead(torch.from_numpy(head.values).to(device), scale, weight)
 
 
-def _coarse_head(embedded: EmbeddedVolume, *, weight: float, device: str) -> CoarseHead:
+def _coarse_head(embedded: EmbeddedVolume, *, weight: float, device: torch.device) -> CoarseHead:
     axes = grid_interpolation(
         embedded.fine.shape_zyx,
         embedded.coarse.shape_zyx,
@@ -188,7 +197,7 @@ def _coarse_head(embedded: EmbeddedVolume, *, weight: float, device: str) -> Coa
     )
 
 
-def _axis_tables(axis: AxisInterpolation, *, num_coarse: int, device: str) -> AxisTables:
+def _axis_tables(axis: AxisInterpolation, *, num_coarse: int, device: torch.device) -> AxisTables:
     rows = np.arange(len(axis.lower))
     matrix = np.zeros((len(rows), num_coarse), dtype=np.float32)
     matrix[rows, axis.lower] = 1.0 - axis.fraction
@@ -224,7 +233,9 @@ def _scan_matrix(
 
 def _upsampled_scan_plane(coarse: CoarseHead, z: int) -> Tensor:
     along_z, along_y, along_x = coarse.axes
-    plane = torch.lerp(coarse.vectors[along_z.lower[z]], coarse.vectors[along_z.upper[z]], along_z.fraction[z])
+    plane = torch.lerp(
+        coarse.vectors[along_z.lower[z]], coarse.vectors[along_z.upper[z]], along_z.fraction[z]
+    )
     rows = along_y.matrix[::SCAN_STRIDE]
     columns = along_x.matrix[::SCAN_STRIDE]
     upsampled = torch.einsum("yr,rsc,xs->yxc", rows, plane, columns)

@@ -1,8 +1,9 @@
 """Trilinear upsampling from the coarse to the fine grid, defined by the centres of the cells.
 
-Fine cell `i` lies at input voxel `s_fine*i + (s_fine - 1)/2`; in coarse cells that is `(i + 0.5)*s_fine/s_coarse - 0.5`,
-clamped to the grid. Where the sizes divide exactly this is `interpolate(mode="trilinear", align_corners=False)` of
-torch; where the coarse grid was rounded up it still follows the voxels, which a ratio of sizes does not.
+Fine cell `i` lies at input voxel `s_fine*i + (s_fine - 1)/2`; in coarse cells that is
+`(i + 0.5)*s_fine/s_coarse - 0.5`, clamped to the grid. Where the sizes divide exactly this is torch's `interpolate`
+with `align_corners=False`; where the coarse grid was rounded up it still follows the voxels, which a ratio of sizes
+does not.
 """
 
 from dataclasses import dataclass

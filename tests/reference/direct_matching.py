@@ -23,7 +23,9 @@ def upsample_by_cell_centres(
     for axis in range(3):
         fine_centres = stride_fine[axis] * np.arange(fine_shape[axis]) + (stride_fine[axis] - 1) / 2
         coarse_centres = stride_coarse[axis] * np.arange(coarse.shape[axis]) + (stride_coarse[axis] - 1) / 2
-        matrix = np.stack([np.interp(fine_centres, coarse_centres, row) for row in np.eye(coarse.shape[axis])])
+        matrix = np.stack(
+            [np.interp(fine_centres, coarse_centres, row) for row in np.eye(coarse.shape[axis])]
+        )
         result = np.moveaxis(np.tensordot(result, matrix, axes=(axis, 0)), -1, axis)
     return result
 

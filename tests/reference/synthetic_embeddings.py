@@ -1,7 +1,7 @@
 """Embeddings that know where they are: smooth unit vectors whose cosine falls with the distance in the world.
 
-The vector of a point holds cosine and sine of random plane waves (random Fourier features), so the scalar product of two
-points depends on their difference alone and is exactly 1 only where they coincide. Anatomy is what the waves are
+The vector of a point holds cosine and sine of random plane waves (random Fourier features), so the scalar product of
+two points depends on their difference alone and is exactly 1 only where they coincide. Anatomy is what the waves are
 evaluated at: a target whose anatomy is the template's, moved by a known map, must be matched by that map.
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anatomical_embedding.matching.embedding_store import EmbeddedVolume, Provenance, Size, embedded_volume
-from anatomical_embedding.settings.store import StoreSettings
+from anatomical_embedding.settings.matching import StoreSettings
 from anatomical_embedding.volumes.affine import affine_of_cells, transform_points
 
 FINE_LENGTH_MM = 15.0

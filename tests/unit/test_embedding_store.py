@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.matching.embedding_store import (
     METADATA_KEY,
     decode,
@@ -18,7 +18,7 @@ from anatomical_embedding.matching.embedding_store import (
     read_provenance,
     write_store,
 )
-from anatomical_embedding.settings.store import StoreSettings
+from anatomical_embedding.settings.matching import StoreSettings
 from tests.reference.synthetic_embeddings import ORIGIN, synthetic_volume
 
 OBLIQUE = np.array([[-1.9, 0.3, 0, 80], [0.3, 1.9, 0, -60], [0, 0, 2.5, 4], [0, 0, 0, 1.0]])
@@ -47,8 +47,12 @@ def test_store_returns_what_was_written(tmp_path, store_format, has_semantic):
 
 def test_cell_centres_follow_the_stride():
     volume = synthetic_volume(np.diag([2.0, 2.0, 5.0, 1.0]), (32, 32, 8))
-    np.testing.assert_allclose(volume.fine.cell_affine @ [0, 0, 1, 1], [1, 1, 12.5, 1])  # voxel (0.5, 0.5, 2.5)
-    np.testing.assert_allclose(volume.coarse.cell_affine @ [1, 0, 0, 1], [47, 15, 7.5, 1])  # voxel (23.5, 7.5, 1.5)
+    np.testing.assert_allclose(
+        volume.fine.cell_affine @ [0, 0, 1, 1], [1, 1, 12.5, 1]
+    )  # voxel (0.5, 0.5, 2.5)
+    np.testing.assert_allclose(
+        volume.coarse.cell_affine @ [1, 0, 0, 1], [47, 15, 7.5, 1]
+    )  # voxel (23.5, 7.5, 1.5)
 
 
 def test_opening_does_not_read_the_vectors(tmp_path):
@@ -85,7 +89,7 @@ def test_vectors_that_are_not_finite_are_refused():
     heads = np.ones((2, 2, 2, 4), dtype=np.float32)
     broken = heads.copy()
     broken[1, 0, 0, 0] = np.nan
-    with pytest.raises(ValueError, match="volume a: the fine embedding holds values that are not finite"):
+    with pytest.raises(UserError, match="volume a: the fine embedding holds values that are not finite"):
         embedded_volume(
             broken,
             heads,
@@ -103,7 +107,9 @@ def test_vectors_that_are_not_finite_are_refused():
 def test_store_of_another_model_is_refused(tmp_path):
     path = tmp_path / "a.safetensors"
     write_store(path, synthetic_volume(np.eye(4), (16, 16, 8)))
-    with pytest.raises(InputFileError, match=r"a\.safetensors: is a store of model c{12}, expected model d{12}; exp"):
+    with pytest.raises(
+        InputFileError, match=r"a\.safetensors: is a store of model c{12}, expected model d{12}; exp"
+    ):
         open_store(path, checkpoint_sha256="d" * 64)
 
 

@@ -7,7 +7,11 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anatomical_embedding.matching.upsampling import axis_interpolation, grid_interpolation, norms_of_upsampled
+from anatomical_embedding.matching.upsampling import (
+    axis_interpolation,
+    grid_interpolation,
+    norms_of_upsampled,
+)
 from tests.reference.direct_matching import upsample_by_cell_centres
 
 

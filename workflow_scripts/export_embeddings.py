@@ -1,0 +1,34 @@
+"""Embed the volumes of an index with one model and list the stores.
+
+Settings: the sections `embedding`, `store` and `intensity`.
+"""
+
+from pathlib import Path
+
+from anatomical_embedding.index_file import SPLITS, read_index
+from anatomical_embedding.matching.export_embeddings import export_embeddings
+from anatomical_embedding.matching.store_manifest import write_store_manifest
+from anatomical_embedding.settings.export import ExportSettings
+from workflow_scripts.command_line import existing_file, parse_settings, run_stage, stage_parser
+
+
+def main(arguments: list[str]) -> None:
+    """Run the stage `export_embeddings`."""
+    parser = stage_parser(__doc__)
+    parser.add_argument("--index", type=existing_file, required=True, help="index of the prepared volumes")
+    parser.add_argument("--checkpoint", type=existing_file, required=True, help="the model")
+    parser.add_argument("--splits", nargs="+", choices=SPLITS, required=True, help="splits to embed")
+    parser.add_argument("--store-folder", type=Path, required=True, help="where the stores lie, one a volume")
+    parser.add_argument("--output", type=Path, required=True, help="list of the stores to write")
+    options = parser.parse_args(arguments)
+
+    settings = parse_settings(ExportSettings, options.settings)
+    rows = [row for row in read_index(options.index) if row.split in options.splits]
+    stores = export_embeddings(
+        rows, checkpoint=options.checkpoint, store_folder=options.store_folder, settings=settings
+    )
+    write_store_manifest(stores, options.output)
+
+
+if __name__ == "__main__":
+    run_stage(main)
