@@ -1,0 +1,137 @@
+"""Raw folders in, raw volumes out: by name alone, no image is opened."""
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from anatomical_embedding.datasets.raw_volume import RawVolume
+from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.identifiers import first_clash, is_identifier, quote_some
+from anatomical_embedding.settings.dataset import (
+    DatasetSettings,
+    DeepLesionSettings,
+    NihLymphNodeSettings,
+    TotalSegmentatorSettings,
+)
+
+NIFTI_SUFFIXES = (".nii.gz", ".nii")
+RESOURCE_FORK_PREFIX = "._"  # files that macOS puts beside the real ones
+CASE_IMAGE = "ct.nii.gz"
+CASE_LABELS = "segmentations"
+
+
+def list_raw_volumes(settings: DatasetSettings) -> list[RawVolume]:
+    """Return the raw volumes of a data set, sorted by id.
+
+    Raises
+    ------
+    InputFileError
+        naming the folder, if it is missing or holds no volume; if names are no identifiers or clash; if a
+        case has no image, or no case has one of the organs; if the patient of a volume cannot be told.
+
+    Notes
+    -----
+    One system call a file; 10,000 volumes take under a second.
+    """
+    match settings:
+        case NihLymphNodeSettings():
+            return _list_flat_folder(settings.root, patient_pattern="(.*)")
+        case DeepLesionSettings():
+            return _list_flat_folder(settings.root, patient_pattern=settings.patient_pattern)
+        case TotalSegmentatorSettings():
+            return _list_cases(settings.root, organs=settings.organs)
+
+
+def _list_flat_folder(root: Path, *, patient_pattern: str) -> list[RawVolume]:
+    paths = [
+        Path(entry.path)
+        for entry in _scan(root)
+        if entry.name.endswith(NIFTI_SUFFIXES) and not entry.name.startswith(RESOURCE_FORK_PREFIX)
+    ]
+    by_id = _by_checked_id(
+        root, [(_without_suffix(path.name), path) for path in paths], expected=".nii.gz files"
+    )
+    return [
+        RawVolume(volume_id, _patient_of(volume_id, pattern=patient_pattern, root=root), "ct", path, {})
+        for volume_id, path in by_id
+    ]
+
+
+def _list_cases(root: Path, *, organs: Sequence[str]) -> list[RawVolume]:
+    folders = [(entry.name, Path(entry.path)) for entry in _scan(root) if entry.is_dir()]
+    by_id = _by_checked_id(root, folders, expected=f"case folders with {CASE_IMAGE}")
+    volumes = [
+        RawVolume(case, case, "ct", _case_image(folder), _case_labels(folder, organs=organs))
+        for case, folder in by_id
+    ]
+    nowhere = sorted(set(organs).difference(*(volume.label_paths for volume in volumes)))
+    if nowhere:
+        raise InputFileError(
+            root, f"no case has a mask of {quote_some(nowhere)}; check the spelling of the data set's organs"
+        )
+    return volumes
+
+
+def _scan(root: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(root) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise InputFileError(
+            root, f"is no folder that can be read ({error.strerror}); set the data set's root"
+        ) from error
+
+
+def _by_checked_id(root: Path, named: Iterable[tuple[str, Path]], *, expected: str) -> list[tuple[str, Path]]:
+    """Return (id, path) sorted by id, once every id is usable and no two are alike."""
+    named = sorted(named)
+    if not named:
+        raise InputFileError(root, f"holds no volume, expected {expected}; set the data set's root")
+    bad = [name for name, _ in named if not is_identifier(name)]
+    if bad:
+        raise InputFileError(
+            root,
+            f"volume ids must be letters, digits, '_', '.' and '-' and begin with a letter or digit, "
+            f"got {quote_some(bad)}; rename the files",
+        )
+    clash = first_clash(name for name, _ in named)
+    if clash:
+        raise InputFileError(
+            root, f"holds the volume {clash[0]!r} twice ({clash[0]!r} and {clash[1]!r}); rename or remove one"
+        )
+    return named
+
+
+def _patient_of(volume_id: str, *, pattern: str, root: Path) -> str:
+    found = re.search(pattern, volume_id)
+    if found is None or not is_identifier(found[1] or ""):
+        raise InputFileError(
+            root,
+            f"no patient in the volume id {volume_id!r} by patient_pattern {pattern!r}; adjust the pattern",
+        )
+    return found[1]
+
+
+def _without_suffix(name: str) -> str:
+    return name.removesuffix(".gz").removesuffix(".nii")
+
+
+def _case_image(folder: Path) -> Path:
+    path = folder / CASE_IMAGE
+    if not path.exists():
+        raise InputFileError(
+            folder, f"has no {CASE_IMAGE}; every folder beside it is a case, move others away"
+        )
+    return path
+
+
+def _case_labels(folder: Path, *, organs: Sequence[str]) -> dict[str, Path]:
+    if not organs:
+        return {}
+    labels = folder / CASE_LABELS
+    try:
+        names = set(os.listdir(labels))  # noqa: PTH208 - one call a case, names alone
+    except FileNotFoundError:
+        return {}
+    return {organ: labels / f"{organ}.nii.gz" for organ in organs if f"{organ}.nii.gz" in names}

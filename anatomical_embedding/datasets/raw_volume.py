@@ -1,0 +1,27 @@
+"""A volume as its owner stores it, before the pipeline touched it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from anatomical_embedding.settings.volumes import Modality
+
+
+@dataclass(frozen=True)
+class RawVolume:
+    """Files and identity of one volume.
+
+    Attributes
+    ----------
+    volume_id : unique in its data set, also where case is ignored; see `identifiers`.
+    patient_id : volumes of one patient stay together in a split.
+    modality : kind of scan.
+    image_path : its NIfTI file.
+    label_paths : mask file of each of the data set's organs that has one.
+    """
+
+    volume_id: str
+    patient_id: str
+    modality: Modality
+    image_path: Path
+    label_paths: Mapping[str, Path]

@@ -1,0 +1,114 @@
+"""Settings of data sets: where raw volumes lie, what belongs to them, how patients are split."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from anatomical_embedding.identifiers import Identifier, first_clash
+from anatomical_embedding.settings.base import Settings
+
+LandmarkKind = Literal["centroid", "top", "bottom", "left", "right", "front", "back"]
+"""A point of an organ: its centroid, or the centroid of its outermost slice towards one of the patient's
+sides."""
+
+NonNegativeInt = Annotated[int, Field(ge=0)]
+
+
+class SplitSettings(Settings):
+    """How patients become train, validation and test; see `datasets.split`."""
+
+    num_test: NonNegativeInt
+    """Number of test patients."""
+    num_validation: NonNegativeInt
+    """Number of validation patients; all others train."""
+    seed: int
+    """Another seed gives another split."""
+
+
+class FlatFolderSettings(Settings):
+    """A folder that holds one NIfTI file a volume and nothing about organs."""
+
+    root: Path
+    """The folder."""
+    split: SplitSettings
+    """How patients are split."""
+
+    @property
+    def organs(self) -> tuple[str, ...]:
+        """No organs."""
+        return ()
+
+    @property
+    def landmarks(self) -> dict[str, tuple[LandmarkKind, ...]]:
+        """No landmarks."""
+        return {}
+
+
+class NihLymphNodeSettings(FlatFolderSettings):
+    """CTs of the NIH Lymph Nodes set, such as `ABD_LYMPH_001.nii.gz`; every file is a patient."""
+
+    kind: Literal["nih_lymph_node"]
+    """Data set kind."""
+
+
+class DeepLesionSettings(FlatFolderSettings):
+    """CTs of DeepLesion, such as `000001_02_01_008-023.nii.gz`; a patient may have several."""
+
+    kind: Literal["deeplesion"]
+    """Data set kind."""
+    patient_pattern: str
+    """Regular expression whose only group, searched in the volume's id, is the patient's id: `^([0-9]+)_`."""
+
+    @field_validator("patient_pattern")
+    @classmethod
+    def _pattern_has_one_group(cls, pattern: str) -> str:
+        try:
+            num_groups = re.compile(pattern).groups
+        except re.error as error:
+            raise ValueError(f"is not a regular expression ({error})") from error
+        if num_groups != 1:
+            raise ValueError(f"must have one group (...), has {num_groups}")
+        return pattern
+
+
+class TotalSegmentatorSettings(Settings):
+    """Case folders with `ct.nii.gz` and `segmentations/<organ>.nii.gz`; every case is a patient."""
+
+    kind: Literal["totalsegmentator"]
+    """Data set kind."""
+    root: Path
+    """The folder of the case folders."""
+    split: SplitSettings
+    """How patients are split."""
+    organs: tuple[Identifier, ...] = ()
+    """Organs in the order of their label ids, which begin at 1; where two overlap the later one wins."""
+    landmarks: dict[Identifier, tuple[LandmarkKind, ...]] = Field(default_factory=dict)
+    """Landmarks of each organ, named `<organ>_<kind>`, such as `mandible_bottom`."""
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> "TotalSegmentatorSettings":
+        clash = first_clash(self.organs)
+        if clash:
+            raise ValueError(f"organs must differ, got {clash[0]!r} and {clash[1]!r}")
+        unknown = sorted(set(self.landmarks) - set(self.organs))
+        if unknown:
+            raise ValueError(f"landmarks of {unknown[0]!r}, which is not one of the organs")
+        for organ, kinds in self.landmarks.items():
+            if len(set(kinds)) < len(kinds):
+                raise ValueError(f"landmarks of {organ!r} must differ, got {list(kinds)}")
+        return self
+
+
+DatasetSettings = Annotated[
+    NihLymphNodeSettings | DeepLesionSettings | TotalSegmentatorSettings, Field(discriminator="kind")
+]
+"""Settings of one data set; `kind` says which."""
+
+
+class DatasetSectionSettings(Settings):
+    """All that the stages which index a data set and locate its landmarks may see."""
+
+    dataset: DatasetSettings
+    """The data set."""

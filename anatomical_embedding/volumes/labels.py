@@ -1,0 +1,124 @@
+"""Organ masks in, one label map out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.volumes.affine import spacing_from_affine
+from anatomical_embedding.volumes.nifti import VolumeHeader, read_volume
+from anatomical_embedding.volumes.volume import Volume
+
+SAME_GRID_FRACTION = 0.01  # of a voxel: headers of one grid written by two programs differ by rounding only
+
+
+@dataclass(frozen=True)
+class MergedLabels:
+    """A label map with what happened while it was merged.
+
+    Attributes
+    ----------
+    volume : label of every voxel, 0 where there is no organ; uint8, or uint16 for more than 255 organs.
+    num_overlapping_vox : voxels that more than one organ claims; the later organ has them.
+    missing_organs : organs without a file, in the order of the labels.
+    empty_organs : organs whose mask has no voxel.
+    """
+
+    volume: Volume
+    num_overlapping_vox: int
+    missing_organs: tuple[str, ...]
+    empty_organs: tuple[str, ...]
+
+
+def read_mask(path: Path | str, *, grid: VolumeHeader | None) -> Volume:
+    """Return the binary mask in a file as a boolean volume.
+
+    Parameters
+    ----------
+    path : NIfTI file of zeros and ones.
+    grid : grid that the mask must have; None accepts any.
+
+    Raises
+    ------
+    InputFileError
+        if the file is no sound NIfTI (`read_volume`), lies on another grid or has other values.
+    """
+    volume = read_volume(path, require_contrast=False)
+    if grid is not None:
+        _require_same_grid(volume, grid=grid, path=path)
+    mask = volume.array.astype(bool)
+    if not np.array_equal(mask, volume.array):
+        others = np.setdiff1d(np.unique(volume.array), (0, 1))
+        raise InputFileError(
+            path, f"has the value {others[0]:g}, expected a mask of zeros and ones; give one file per organ"
+        )
+    return Volume(mask, volume.affine)
+
+
+def merge_masks(
+    label_paths: Mapping[str, Path], *, organs: Sequence[str], grid: VolumeHeader
+) -> MergedLabels:
+    """Return one label map of the organs' masks.
+
+    The label of an organ is its position in `organs`, counted from 1. Where two organs overlap the
+    later one wins. An organ without a file keeps its label, so that a label means the same in every volume.
+    (The published label ids follow the order in which the disk lists the files, which differs between
+    machines.)
+
+    Parameters
+    ----------
+    label_paths : file of each organ that has one.
+    organs : all organs of the data set, in the order of their labels.
+    grid : grid of the image.
+
+    Raises
+    ------
+    InputFileError
+        if a mask is unsound, not binary or on another grid than the image.
+    """
+    labels = np.zeros(grid.shape, dtype=label_type(len(organs)), order="F")
+    is_overlapping = np.zeros(grid.shape, dtype=bool, order="F")
+    empty_organs = []
+    for label, organ in enumerate(organs, start=1):
+        if organ not in label_paths:
+            continue
+        mask = read_mask(label_paths[organ], grid=grid).array
+        is_overlapping |= mask & (labels > 0)
+        labels[mask] = label
+        if not mask.any():
+            empty_organs.append(organ)
+    return MergedLabels(
+        volume=Volume(labels, grid.affine),
+        num_overlapping_vox=int(is_overlapping.sum()),
+        missing_organs=tuple(organ for organ in organs if organ not in label_paths),
+        empty_organs=tuple(empty_organs),
+    )
+
+
+def label_type(num_labels: int) -> type[np.uint8] | type[np.uint16]:
+    """Return the smallest type that holds the labels 0 to `num_labels`."""
+    return np.uint8 if num_labels <= np.iinfo(np.uint8).max else np.uint16
+
+
+def _require_same_grid(volume: Volume, *, grid: VolumeHeader, path: Path | str) -> None:
+    tolerance_mm = SAME_GRID_FRACTION * spacing_from_affine(grid.affine).min()
+    if volume.shape != grid.shape:
+        raise InputFileError(path, f"has shape {volume.shape}, expected {grid.shape} as its image")
+    corners = _corners(grid.shape)
+    distances_mm = np.linalg.norm(
+        corners @ (volume.affine - grid.affine)[:3, :3].T + (volume.affine - grid.affine)[:3, 3], axis=1
+    )
+    if distances_mm.max() > tolerance_mm:
+        raise InputFileError(
+            path,
+            f"lies up to {distances_mm.max():.3g} mm away from its image, expected the same grid; "
+            "resample the mask onto the image first",
+        )
+
+
+def _corners(shape: Sequence[int]) -> NDArray[np.float64]:
+    """Return the (8, 3) indices of the corner voxels."""
+    return np.array(np.meshgrid(*[(0.0, size - 1.0) for size in shape])).reshape(3, -1).T

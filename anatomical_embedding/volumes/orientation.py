@@ -1,0 +1,33 @@
+"""Array order: which way the axes of an array run in the body."""
+
+import nibabel
+import numpy as np
+from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
+
+from anatomical_embedding.volumes.volume import Volume
+
+LPS = ("L", "P", "S")
+
+
+def axis_codes(volume: Volume) -> tuple[str, str, str]:
+    """Return where the three array axes run to, each the closest of L/R, P/A and S/I.
+
+    Examples
+    --------
+    >>> axis_codes(Volume(np.zeros((2, 2, 2)), np.diag([-1.0, -1.0, 1.0, 1.0])))
+    ('L', 'P', 'S')
+    """
+    return nibabel.aff2axcodes(volume.affine)
+
+
+def to_lps(volume: Volume) -> Volume:
+    """Return the volume with its array axes running to the left, to the back and up.
+
+    Axes are only swapped and flipped, to the closest order: nothing is resampled, every voxel keeps its world
+    position, and the directions of an oblique volume stay in the affine. The array is a view. (The published
+    preparation flips arrays and keeps the old origin, which moves every volume in the world.)
+    """
+    change = ornt_transform(io_orientation(volume.affine), axcodes2ornt(LPS))
+    array = apply_orientation(volume.array, change)
+    affine = volume.affine @ inv_ornt_aff(change, volume.array.shape)
+    return Volume(array, np.asarray(affine, dtype=np.float64))

@@ -1,0 +1,91 @@
+"""Merging of organ masks."""
+
+import nibabel
+import numpy as np
+import pytest
+
+from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.volumes.labels import label_type, merge_masks, read_mask
+from anatomical_embedding.volumes.nifti import VolumeHeader
+from tests.unit.samples import LPS_AFFINE, real_data, save_nifti
+
+SHAPE = (4, 3, 2)
+GRID = VolumeHeader(SHAPE, LPS_AFFINE)
+
+
+def _mask(path, *voxels, value=1, data_type=np.uint8, affine=None, shape=SHAPE):
+    array = np.zeros(shape, data_type)
+    for voxel in voxels:
+        array[voxel] = value
+    return save_nifti(path, array, affine)
+
+
+def test_labels_follow_the_order_of_the_organs_and_the_later_one_wins(tmp_path):
+    paths = {
+        "liver": _mask(tmp_path / "liver.nii.gz", (0, 0, 0), (1, 0, 0)),
+        "aorta": _mask(tmp_path / "aorta.nii.gz", (1, 0, 0), (2, 2, 1), data_type=np.float32),
+        "spleen": _mask(tmp_path / "spleen.nii.gz"),
+    }
+    merged = merge_masks(paths, organs=("liver", "kidney", "spleen", "aorta"), grid=GRID)
+    expected = np.zeros(SHAPE, np.uint8)
+    expected[0, 0, 0], expected[1, 0, 0], expected[2, 2, 1] = 1, 4, 4
+    assert np.array_equal(merged.volume.array, expected)
+    assert merged.volume.array.dtype == np.uint8
+    assert merged.num_overlapping_vox == 1
+    assert merged.missing_organs == ("kidney",)
+    assert merged.empty_organs == ("spleen",)
+
+
+def test_a_voxel_of_three_organs_is_counted_once(tmp_path):
+    paths = {organ: _mask(tmp_path / f"{organ}.nii.gz", (0, 0, 0)) for organ in "abc"}
+    merged = merge_masks(paths, organs=tuple("abc"), grid=GRID)
+    assert merged.num_overlapping_vox == 1
+    assert merged.volume.array[0, 0, 0] == 3
+
+
+def test_more_than_255_organs_need_two_bytes(tmp_path):
+    assert label_type(255) is np.uint8
+    organs = tuple(f"organ_{number}" for number in range(300))
+    paths = {"organ_299": _mask(tmp_path / "last.nii.gz", (0, 0, 0))}
+    merged = merge_masks(paths, organs=organs, grid=GRID)
+    assert merged.volume.array[0, 0, 0] == 300
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        ({"value": 2}, "has the value 2, expected a mask of zeros and ones"),
+        ({"value": 0.5, "data_type": np.float32}, "has the value 0.5, expected a mask of zeros and ones"),
+        ({"shape": (4, 3, 3)}, r"has shape \(4, 3, 3\), expected \(4, 3, 2\) as its image"),
+        ({"affine": np.diag([-2.0, -2.0, 2.2, 1.0])}, "lies up to 0.2 mm away from its image"),
+    ],
+)
+def test_a_bad_mask_is_refused_by_name(tmp_path, mask, message):
+    path = _mask(tmp_path / "liver.nii.gz", (0, 0, 0), **mask)
+    with pytest.raises(InputFileError, match=message) as caught:
+        merge_masks({"liver": path}, organs=("liver",), grid=GRID)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_rounding_of_headers_is_no_other_grid(tmp_path):
+    affine = LPS_AFFINE.copy()
+    affine[:3, 3] += 1e-4
+    assert read_mask(_mask(tmp_path / "a.nii.gz", (0, 0, 0), affine=affine), grid=GRID).array.sum() == 1
+
+
+@pytest.mark.real_data
+def test_a_published_label_map_survives_being_split_and_merged(tmp_path):
+    path = real_data("totalsegmentator_labels/segmentation.nii.gz")
+    image = nibabel.load(path)
+    labels = np.asanyarray(image.dataobj)
+    organs = tuple(f"class_{number:03d}" for number in range(1, int(labels.max()) + 1))
+    paths = {
+        organs[number - 1]: save_nifti(
+            tmp_path / f"{number}.nii.gz", (labels == number).astype(np.uint8), image.affine
+        )
+        for number in np.unique(labels)[1:]
+    }
+    merged = merge_masks(paths, organs=organs, grid=VolumeHeader(labels.shape, image.affine))
+    assert np.array_equal(merged.volume.array, labels)
+    assert merged.num_overlapping_vox == 0
+    assert len(merged.missing_organs) == len(organs) - len(paths)

@@ -1,0 +1,30 @@
+"""Gather the descriptions of a data set's prepared volumes into its index, with splits."""
+
+from pathlib import Path
+
+from anatomical_embedding.datasets.listing import list_raw_volumes
+from anatomical_embedding.datasets.prepared_index import gather_index
+from anatomical_embedding.datasets.split import assign_splits
+from anatomical_embedding.index_file import write_index
+from anatomical_embedding.settings.dataset import DatasetSectionSettings
+from workflow_scripts.command_line import parse_settings, run_stage, stage_parser
+
+
+def main(arguments: list[str]) -> None:
+    """Write the index of a data set."""
+    parser = stage_parser(__doc__)
+    parser.add_argument(
+        "--descriptions-folder", type=Path, required=True, help="holds <volume_id>.json of every volume"
+    )
+    parser.add_argument("--output-index", type=Path, required=True, help="CSV, in a folder above the volumes")
+    options = parser.parse_args(arguments)
+    dataset = parse_settings(DatasetSectionSettings, options.settings).dataset
+
+    raw_volumes = list_raw_volumes(dataset)
+    splits = assign_splits((raw.patient_id for raw in raw_volumes), settings=dataset.split)
+    rows = gather_index(raw_volumes, splits=splits, descriptions_folder=options.descriptions_folder)
+    write_index(rows, options.output_index)
+
+
+if __name__ == "__main__":
+    run_stage(main)
