@@ -9,6 +9,7 @@ from typing import TypeVar
 import pydantic
 
 from anatomical_embedding.errors import SettingsError, UserError
+from anatomical_embedding.settings.validation_message import describe_validation_error
 
 Section = TypeVar("Section", bound=pydantic.BaseModel)
 
@@ -36,19 +37,6 @@ def parse_settings(section: type[Section], text: str) -> Section:
         raise SettingsError(describe_validation_error(error)) from error
 
 
-def describe_validation_error(error: pydantic.ValidationError) -> str:
-    """Return one sentence a fault: dotted key, what is wrong, what was got."""
-    sentences = []
-    for fault in error.errors(include_url=False):
-        key = ".".join(str(part) for part in fault["loc"]) or "settings"
-        got = "" if fault["type"] in {"missing", "extra_forbidden"} else f", got {fault['input']!r}"
-        message = {"missing": "is missing", "extra_forbidden": "is not a known key"}.get(
-            fault["type"], fault["msg"]
-        )
-        sentences.append(f"{key}: {message}{got}")
-    return "; ".join(sentences)
-
-
 def run_stage(main: Callable[[list[str]], None]) -> None:
     """Run a stage's `main` on the command line's arguments and exit.
 
@@ -68,3 +56,11 @@ def existing_file(text: str) -> Path:
     if not path.is_file():
         raise argparse.ArgumentTypeError(f"{path}: no such file")
     return path
+
+
+def named_file(text: str) -> tuple[str, Path]:
+    """Turn a command-line argument NAME=PATH into the name and the path of a file (an argparse type)."""
+    name, separator, path = text.partition("=")
+    if not separator or not name:
+        raise argparse.ArgumentTypeError(f"expected NAME=PATH, got {text!r}")
+    return name, existing_file(path)

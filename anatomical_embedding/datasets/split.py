@@ -5,7 +5,7 @@ from typing import Literal
 
 from anatomical_embedding.errors import SettingsError
 from anatomical_embedding.files import sha256_of_text
-from anatomical_embedding.settings.dataset import SplitSettings
+from anatomical_embedding.settings.split import SplitSettings
 
 Split = Literal["train", "validation", "test"]
 

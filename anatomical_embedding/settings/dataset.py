@@ -8,23 +8,12 @@ from pydantic import Field, field_validator, model_validator
 
 from anatomical_embedding.identifiers import Identifier, first_clash
 from anatomical_embedding.settings.base import Settings
+from anatomical_embedding.settings.phantom import PhantomSettings
+from anatomical_embedding.settings.split import SplitSettings
 
 LandmarkKind = Literal["centroid", "top", "bottom", "left", "right", "front", "back"]
 """A point of an organ: its centroid, or the centroid of its outermost slice towards one of the patient's
 sides."""
-
-NonNegativeInt = Annotated[int, Field(ge=0)]
-
-
-class SplitSettings(Settings):
-    """How patients become train, validation and test; see `datasets.split`."""
-
-    num_test: NonNegativeInt
-    """Number of test patients."""
-    num_validation: NonNegativeInt
-    """Number of validation patients; all others train."""
-    seed: int
-    """Another seed gives another split."""
 
 
 class FlatFolderSettings(Settings):
@@ -102,7 +91,8 @@ class TotalSegmentatorSettings(Settings):
 
 
 DatasetSettings = Annotated[
-    NihLymphNodeSettings | DeepLesionSettings | TotalSegmentatorSettings, Field(discriminator="kind")
+    NihLymphNodeSettings | DeepLesionSettings | TotalSegmentatorSettings | PhantomSettings,
+    Field(discriminator="kind"),
 ]
 """Settings of one data set; `kind` says which."""
 

@@ -1,0 +1,42 @@
+# make demo: everything from nothing to results/report.html. make test: all tests. Both set up what they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CORES ?= all
+
+.PHONY: help demo test check lint format environment clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: environment ## run the pipeline on the built-in phantoms and name the report
+	$(BIN)/snakemake --cores $(CORES) --workflow-profile profiles/workstation
+	@echo "Open results/report.html"
+
+test: environment ## run all tests
+	$(BIN)/python -m pytest
+
+check: lint ## linters, type checks and the quick tests, under 90 seconds
+	$(BIN)/python -m pytest -q -m "not slow"
+
+lint: environment ## linters and type checks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check --quiet Snakefile rules
+	$(BIN)/mypy
+
+format: environment ## bring all sources into form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/snakefmt --quiet Snakefile rules
+
+environment: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml envs/constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c envs/constraints.txt torch==2.13.0
+	PIP_CONSTRAINT=envs/constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check -c envs/constraints.txt -e '.[workflow,test]'
+	touch $@
+
+clean: ## remove results and caches, keep the environment
+	rm -rf results .snakemake .pytest_cache .ruff_cache .mypy_cache

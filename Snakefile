@@ -1,0 +1,28 @@
+"""Train dense anatomical embeddings, find points in other scans with them, and score it all.
+
+snakemake --cores all                                            the built-in demo
+snakemake --cores all --configfile configs/headneck_ct.yaml      the same on other data
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/volumes.smk"
+include: "rules/train.smk"
+include: "rules/embeddings.smk"
+include: "rules/evaluation.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    """The report and its figures for programs."""
+    default_target: True
+    input:
+        RESULTS / "report.html",
+        RESULTS / "summary.json",

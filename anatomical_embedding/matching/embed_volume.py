@@ -1,0 +1,215 @@
+"""Embedding whole volumes of any size in bounded memory, without seams.
+
+The result is that of one pass of the network over the whole volume. Memory is saved in two exact ways: stem,
+first stage and heads run some rows at a time (`row_streaming`), and a volume that is still too large is cut
+into tiles whose halo covers the reach of the network (`tiles`). Time is saved by folding the batch
+normalisation into the convolutions, by the memory layout with channels last and, where asked for, by a
+shorter number format.
+
+Volumes are not padded: cell i of a map with stride s lies at voxel s*i + (s - 1)/2 of the volume for every
+size, as `volumes.affine.affine_of_cells` says. Where a size is no multiple of the coarse stride the last
+cells reach over the end of the volume (or, for the pooled axis, one last voxel row has no cell of its own),
+so a coarse map must be brought to the fine grid by the ratio of the strides and then cut, not by the ratio of
+the sizes.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from anatomical_embedding.errors import SettingsError, UserError
+from anatomical_embedding.matching.memory_model import (
+    bytes_per_voxel,
+    first_level_bytes_per_row,
+    head_bytes_per_row,
+)
+from anatomical_embedding.matching.row_streaming import MapRows, head_in_rows, levels_in_rows
+from anatomical_embedding.matching.tiles import Tile, plan_tiles
+from anatomical_embedding.networks.embedding_network import (
+    PYRAMID_LEVELS,
+    EmbeddingNetwork,
+    Embeddings,
+    unit_length,
+)
+from anatomical_embedding.networks.folding import folded_copy
+from anatomical_embedding.networks.receptive_field import reach_along
+from anatomical_embedding.settings.embedding import EmbeddingSettings
+from anatomical_embedding.settings.network import ShapeZyx
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+SHARE_FOR_ROWS = 0.25
+"""Share of the memory limit for the rows in work; the rest is for the features of a tile."""
+
+MAX_BYTES_IN_ROWS = 64e6
+"""Upper bound of the same: more than about the processor's cache makes it slower, not faster."""
+
+BYTES_PER_MB = 1e6
+
+
+class VolumeEmbedder:
+    """A network made ready to embed many volumes.
+
+    Parameters
+    ----------
+    network : any `EmbeddingNetwork`; it is copied and stays as it is.
+    settings : precision, device and memory limit.
+
+    Raises
+    ------
+    SettingsError
+        if the device is not there, or fp16 is asked for on a CPU (which has no fast arithmetic for it).
+    """
+
+    def __init__(self, network: EmbeddingNetwork, *, settings: EmbeddingSettings) -> None:
+        self._settings = settings
+        self._device = _device(settings)
+        self._dtype = PRECISIONS[settings.precision]
+        self._network = folded_copy(network).to(self._device, self._dtype)
+        self._network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        reaches = [reach_along(network.settings, axis=axis) for axis in range(3)]
+        self._reach_zyx = (
+            max(reaches[0].fine, reaches[0].coarse),
+            max(reaches[1].fine, reaches[1].coarse),
+            max(reaches[2].fine, reaches[2].coarse),
+        )
+
+    @torch.no_grad()
+    def embed(self, array: NDArray[np.floating]) -> Embeddings:
+        """Return the maps of one volume.
+
+        Parameters
+        ----------
+        array : (Z, Y, X) float32 of network intensities, at least one fine stride long on each axis.
+
+        Returns
+        -------
+        Embeddings
+            (1, C, z, y, x) tensors on the CPU, of unit length over C, float32 for precision fp32 and float16
+            otherwise (a storage format: cast before arithmetic on a CPU). In memory the channels of a cell
+            lie beside each other, so `map[0].permute(1, 2, 3, 0)` is contiguous.
+
+        Raises
+        ------
+        UserError
+            if the volume is smaller than a cell, or the memory limit is too small for the network.
+        """
+        settings = self._network.settings
+        shape = _checked_shape(array, settings.fine_stride_zyx)
+        level_shapes = settings.level_shapes(shape)
+        fine = self._empty_map(settings.embedding_channels, level_shapes[0])
+        coarse = self._empty_map(settings.coarse_channels, level_shapes[-1])
+        has_semantic_map = settings.has_semantic_head and self._settings.with_semantic_map
+        semantic = self._empty_map(settings.embedding_channels, level_shapes[0]) if has_semantic_map else None
+        maps = Embeddings(fine, coarse, semantic)
+        for tile in self._tiles(shape):
+            self._embed_tile(array, tile, maps=maps)
+        return maps
+
+    def _tiles(self, shape: ShapeZyx) -> list[Tile]:
+        """Return the tiles whose features fit in the memory limit."""
+        settings = self._network.settings
+        limit = (1.0 - SHARE_FOR_ROWS) * self._settings.memory_limit_mb * BYTES_PER_MB
+        return plan_tiles(
+            shape,
+            stride_zyx=settings.coarse_stride_zyx,
+            reach_zyx=self._reach_zyx,
+            max_voxels=limit / bytes_per_voxel(settings, bytes_per_value=self._dtype.itemsize),
+        )
+
+    def _embed_tile(self, array: NDArray[np.floating], tile: Tile, *, maps: Embeddings) -> None:
+        """Embed one tile and write the cells it keeps into the maps."""
+        network, settings = self._network, self._network.settings
+        part = array[tuple(slice(span.read_start, span.read_stop) for span in tile)]
+        volume = torch.tensor(np.ascontiguousarray(part))[None, None].to(self._device, self._dtype)
+        plane = tile[1].read_length * tile[2].read_length
+        budget = min(SHARE_FOR_ROWS * self._settings.memory_limit_mb * BYTES_PER_MB, MAX_BYTES_IN_ROWS)
+        first_row = first_level_bytes_per_row(
+            settings, plane_voxels=plane, bytes_per_value=self._dtype.itemsize
+        )
+        head_row = head_bytes_per_row(settings, plane_voxels=plane, bytes_per_value=self._dtype.itemsize)
+        levels = levels_in_rows(network, volume, thickness=_thickness(budget, first_row))
+        del volume
+        coarse = network.read_out_head(levels[PYRAMID_LEVELS:])
+        whole = MapRows(range(coarse.shape[2]), coarse)
+        _write(maps.coarse, [whole], tile=tile, stride_zyx=settings.coarse_stride_zyx)
+        rows = _rows_of_tile(tile, stride=settings.fine_stride_zyx[0], num_rows=maps.fine.shape[2])
+        for head, target in ((network.neck, maps.fine), (network.semantic_head, maps.semantic)):
+            if head is not None and target is not None:
+                computed = head_in_rows(
+                    head, levels, settings=settings, rows=rows, thickness=_thickness(budget, head_row)
+                )
+                _write(target, computed, tile=tile, stride_zyx=settings.fine_stride_zyx)
+
+    def _empty_map(self, channels: int, shape: ShapeZyx) -> Tensor:
+        dtype = torch.float32 if self._dtype == torch.float32 else torch.float16
+        return torch.empty((1, channels, *shape), dtype=dtype, memory_format=torch.channels_last_3d)
+
+
+def embed_array(
+    network: EmbeddingNetwork, array: NDArray[np.floating], *, settings: EmbeddingSettings
+) -> Embeddings:
+    """Return the maps of one volume; for many volumes make one `VolumeEmbedder`, whose `embed` this calls."""
+    return VolumeEmbedder(network, settings=settings).embed(array)
+
+
+def _write(target: Tensor, computed: Iterable[MapRows], *, tile: Tile, stride_zyx: ShapeZyx) -> None:
+    """Write the kept cells of a tile's map, at unit length, into the map of the whole volume."""
+    offsets = [span.first_read_cell(stride=stride) for span, stride in zip(tile, stride_zyx, strict=True)]
+    z, y, x = (
+        span.kept_cells(stride=stride, num_cells=num_cells)
+        for span, stride, num_cells in zip(tile, stride_zyx, target.shape[2:], strict=True)
+    )
+    for rows, vectors in computed:
+        first, last = max(rows.start + offsets[0], z.start), min(rows.stop + offsets[0], z.stop)
+        local = first - offsets[0] - rows.start
+        kept = vectors[
+            :,
+            :,
+            local : local + last - first,
+            y.start - offsets[1] : y.stop - offsets[1],
+            x.start - offsets[2] : x.stop - offsets[2],
+        ]
+        for row in range(last - first):  # one at a time stays in the processor's cache
+            target[:, :, first + row, y, x] = unit_length(kept[:, :, row])
+
+
+def _rows_of_tile(tile: Tile, *, stride: int, num_rows: int) -> range:
+    """Return the rows of a tile's own map that it keeps."""
+    kept = tile[0].kept_cells(stride=stride, num_cells=num_rows)
+    offset = tile[0].first_read_cell(stride=stride)
+    return range(kept.start - offset, kept.stop - offset)
+
+
+def _thickness(budget_bytes: float, bytes_per_row: float) -> int:
+    return max(1, int(budget_bytes // bytes_per_row))
+
+
+def _checked_shape(array: NDArray[np.floating], fine_stride_zyx: ShapeZyx) -> ShapeZyx:
+    """Return the shape of a volume that the network can embed."""
+    if array.ndim != 3:  # noqa: PLR2004, a volume has three axes
+        raise UserError(f"cannot embed an array of {array.ndim} axes; expected the three axes (Z, Y, X)")
+    if any(size < stride for size, stride in zip(array.shape, fine_stride_zyx, strict=True)):
+        raise UserError(
+            f"a volume of {array.shape} voxels (z, y, x) is smaller than one cell of {fine_stride_zyx}; "
+            "pad it, or leave it out"
+        )
+    z, y, x = array.shape
+    return z, y, x
+
+
+def _device(settings: EmbeddingSettings) -> torch.device:
+    """Return the device to compute on, checked against the precision."""
+    has_gpu = torch.cuda.is_available()
+    name = settings.device if settings.device != "auto" else ("cuda" if has_gpu else "cpu")
+    if name == "cuda" and not has_gpu:
+        raise SettingsError("embedding.device: is cuda, but no GPU is available here; use auto or cpu")
+    if name == "cpu" and settings.precision == "fp16":
+        raise SettingsError(
+            "embedding.precision: fp16 has no fast arithmetic on a CPU (hundreds of times slower); "
+            "use bf16 or fp32"
+        )
+    return torch.device(name)

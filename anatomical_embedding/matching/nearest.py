@@ -1,0 +1,322 @@
+"""Nearest matching: for each query point the most similar cell of another volume, in world mm.
+
+`exact` compares every fine cell. `pruned` scans every second cell along each axis with one matrix product over all
+heads, then scores the neighbourhoods of the best cells exactly; the neighbourhoods of all scanned cells together
+cover the grid. Both run over many queries at once in bounded memory, and a prepared target serves any number of
+templates.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from anatomical_embedding.errors import UserError
+from anatomical_embedding.matching.embedding_store import EmbeddedVolume
+from anatomical_embedding.matching.prepared_target import (
+    SCAN_STRIDE,
+    PreparedTarget,
+    prepare_target,
+    scan_cells_along,
+)
+from anatomical_embedding.matching.query_vectors import QueryVectors, is_inside, query_vectors
+from anatomical_embedding.settings.matching import MatchingSettings
+from anatomical_embedding.volumes.affine import Points, transform_points
+from anatomical_embedding.volumes.volume import Volume
+
+BYTES_PER_FLOAT = 4
+BYTES_PER_MB = 1024**2
+QUERIES_AT_ONCE = 64
+"""Queries a product: enough to be efficient, few enough that the scores of a plane stay in the cache."""
+
+
+@dataclass(frozen=True)
+class Matches:
+    """The answers to a list of queries, in its order.
+
+    Attributes
+    ----------
+    points_mm : (N, 3) mm RAS+ in the target's world; NaN where failed.
+    similarity : (N,) weighted mean cosine in [-1, 1] at the best cell; NaN where failed.
+    reason : (N,) why a query failed; empty where it was found.
+    """
+
+    points_mm: Points
+    similarity: NDArray[np.float64]
+    reason: tuple[str, ...]
+
+    @property
+    def status(self) -> tuple[str, ...]:
+        """`found` or `failed` for each query."""
+        return tuple("failed" if reason else "found" for reason in self.reason)
+
+
+@dataclass(frozen=True)
+class BestCells:
+    """The most similar cell of each query.
+
+    Attributes
+    ----------
+    cells_xyz : (N, 3) float64 indices on the fine grid, x, y, z; whole numbers unless refined.
+    similarity : (N,) float64, at the whole cell.
+    """
+
+    cells_xyz: NDArray[np.float64]
+    similarity: NDArray[np.float64]
+
+
+def match_points(
+    template: EmbeddedVolume,
+    target: EmbeddedVolume | PreparedTarget,
+    query_points_mm: ArrayLike,
+    *,
+    settings: MatchingSettings,
+) -> Matches:
+    """Return where points of the template lie in the target.
+
+    Parameters
+    ----------
+    template : volume in which the points are known.
+    target : volume searched; prepare it once (`prepare_target`) when several templates ask.
+    query_points_mm : (N, 3) mm RAS+ in the template's world.
+
+    Raises
+    ------
+    UserError
+        if the two embeddings come from different models.
+    """
+    prepared = _prepared(target, settings=settings)
+    _require_one_model(template, prepared.embedded)
+    points_mm = np.asarray(query_points_mm, dtype=np.float64).reshape(-1, 3)
+    reasons = _why_not_searched(template, points_mm)
+    searched = np.array([not reason for reason in reasons], dtype=bool)
+    answers_mm = np.full(points_mm.shape, np.nan)
+    similarity = np.full(len(points_mm), np.nan)
+    if searched.any():
+        queries = query_vectors(template, points_mm[searched], interpolation=settings.query_interpolation)
+        best = best_cells(prepared, queries)
+        answers_mm[searched] = world_of_cells(prepared.embedded, best.cells_xyz)
+        similarity[searched] = best.similarity
+    return Matches(answers_mm, similarity, reasons)
+
+
+def similarity_map(
+    template: EmbeddedVolume,
+    target: EmbeddedVolume | PreparedTarget,
+    point_mm: ArrayLike,
+    *,
+    settings: MatchingSettings,
+) -> Volume:
+    """Return the similarity of one template point and every fine cell of the target, float32.
+
+    Raises
+    ------
+    UserError
+        if the point lies outside the template, or the two embeddings come from different models.
+    """
+    prepared = _prepared(target, settings=settings)
+    _require_one_model(template, prepared.embedded)
+    point = np.asarray(point_mm, dtype=np.float64).reshape(1, 3)
+    (reason,) = _why_not_searched(template, point)
+    if reason:
+        raise UserError(f"point {point[0].tolist()} mm: {reason}")
+    queries = prepared.queries_on_device(
+        query_vectors(template, point, interpolation=settings.query_interpolation)
+    )
+    coarse = _coarse_similarities(prepared, queries)
+    num_z, num_y, num_x = prepared.embedded.fine.shape_zyx
+    planes = [
+        _plane_scores(prepared, _plane_vectors(prepared, z), queries, coarse, z).view(num_y, num_x)
+        for z in range(num_z)
+    ]
+    return Volume(torch.stack(planes).cpu().numpy().transpose(2, 1, 0), prepared.embedded.fine.cell_affine)
+
+
+def best_cells(target: PreparedTarget, queries: QueryVectors) -> BestCells:
+    """Return the most similar fine cell of the target for each query vector."""
+    group_size = _queries_in_memory(target)
+    vectors = target.queries_on_device(queries)
+    cells, similarity = [], []
+    for start in range(0, len(queries.fine), group_size):
+        group = {name: rows[start : start + group_size] for name, rows in vectors.items()}
+        if target.scan is None:
+            best, score = _search_exact(target, group)
+        else:
+            best, score = _search_pruned(target, target.scan, group)
+        position = _cells_xyz(target, best).double()
+        if target.settings.refinement == "parabolic":
+            position = position + _parabolic_offsets(target, group, best)
+        cells.append(position.cpu().numpy())
+        similarity.append(score.double().cpu().numpy())
+    return BestCells(np.concatenate(cells), np.concatenate(similarity))
+
+
+def world_of_cells(volume: EmbeddedVolume, cells_xyz: ArrayLike) -> Points:
+    """Return the (N, 3) mm RAS+ of (N, 3) fine cell indices, moved to the nearest voxel centre of the volume.
+
+    The last cell of an axis may reach beyond the volume where its size is no multiple of the stride.
+    """
+    stride = np.array(volume.fine.stride_vox, dtype=np.float64)
+    points_vox = np.asarray(cells_xyz, dtype=np.float64) * stride + (stride - 1.0) / 2.0
+    return transform_points(volume.affine, np.clip(points_vox, 0.0, np.array(volume.shape) - 1.0))
+
+
+def _prepared(target: EmbeddedVolume | PreparedTarget, *, settings: MatchingSettings) -> PreparedTarget:
+    if isinstance(target, EmbeddedVolume):
+        return prepare_target(target, settings=settings)
+    if target.settings != settings:
+        raise ValueError("the target was prepared for other matching settings")
+    return target
+
+
+def _require_one_model(template: EmbeddedVolume, target: EmbeddedVolume) -> None:
+    models = [volume.provenance.checkpoint_sha256 for volume in (template, target)]
+    if models[0] != models[1]:
+        raise UserError(
+            f"the embeddings of {template.volume_id} and {target.volume_id} come from different models "
+            f"({models[0][:12]} and {models[1][:12]}); export both with the same checkpoint"
+        )
+
+
+def _why_not_searched(template: EmbeddedVolume, points_mm: Points) -> tuple[str, ...]:
+    finite = np.isfinite(points_mm).all(axis=1)
+    inside = is_inside(template, np.where(finite[:, None], points_mm, 0.0))
+    return tuple(
+        "the query is not finite" if not is_finite else "" if is_in else "the query lies outside the template volume"
+        for is_in, is_finite in zip(inside, finite, strict=True)
+    )
+
+
+def _queries_in_memory(target: PreparedTarget) -> int:
+    num_z, num_y, num_x = target.embedded.fine.shape_zyx
+    num_channels = sum(head.values.shape[-1] for head in target.dense.values())
+    per_query = BYTES_PER_FLOAT * int(np.prod(target.embedded.coarse.shape_zyx))
+    if target.scan is not None:
+        # Scores of the scan, their conversion and the selection; then vectors of the neighbourhoods and what is
+        # computed for each of their cells.
+        per_cell = BYTES_PER_FLOAT * (2 * num_channels + 16)
+        scanned = 3 * BYTES_PER_FLOAT * len(target.scan)
+        num_candidates = _num_candidates(target, target.scan)
+        per_query += scanned + per_cell * num_candidates * len(_neighbourhood(target))
+    shared = 2 * BYTES_PER_FLOAT * num_y * num_x * (num_channels + QUERIES_AT_ONCE * 2)
+    budget = target.settings.max_memory_mb * BYTES_PER_MB - shared
+    at_most = QUERIES_AT_ONCE if target.scan is not None else 4096
+    return max(1, min(budget // per_query, at_most))
+
+
+def _search_exact(target: PreparedTarget, queries: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    num_z, num_y, num_x = target.embedded.fine.shape_zyx
+    coarse = _coarse_similarities(target, queries)
+    num_queries = len(next(iter(queries.values())))
+    best = torch.zeros(num_queries, dtype=torch.int64, device=target.device)
+    score = torch.full((num_queries,), -torch.inf, device=target.device)
+    for z in range(num_z):
+        plane = _plane_vectors(target, z)
+        for start in range(0, num_queries, QUERIES_AT_ONCE):
+            part = slice(start, start + QUERIES_AT_ONCE)
+            chunk = {name: rows[part] for name, rows in queries.items()}
+            scores = _plane_scores(target, plane, chunk, None if coarse is None else coarse[part], z)
+            highest = scores.amax(dim=1)  # far faster than max with its index, which few planes need
+            better = torch.nonzero(highest > score[part]).flatten()
+            best[start + better] = z * num_y * num_x + scores[better].argmax(dim=1)
+            score[start + better] = highest[better]
+    return best, score
+
+
+def _coarse_similarities(target: PreparedTarget, queries: dict[str, Tensor]) -> Tensor | None:
+    return None if target.coarse is None else target.coarse.similarities(queries["coarse"])
+
+
+def _plane_vectors(target: PreparedTarget, z: int) -> dict[str, Tensor]:
+    return {name: head.plane(z) for name, head in target.dense.items()}
+
+
+def _plane_scores(
+    target: PreparedTarget, plane: dict[str, Tensor], queries: dict[str, Tensor], coarse: Tensor | None, z: int
+) -> Tensor:
+    """Return the (N, Y*X) similarities of queries and the cells of one z plane."""
+    terms = [
+        torch.mm(queries[name], vectors.T).mul_(target.dense[name].weight) for name, vectors in plane.items()
+    ]
+    if target.coarse is not None and coarse is not None:
+        terms.append(target.coarse.upsampled_plane(coarse, z).flatten(1))
+    total = terms[0]
+    for term in terms[1:]:
+        total += term
+    return total
+
+
+def _search_pruned(
+    target: PreparedTarget, scan: Tensor, queries: dict[str, Tensor]
+) -> tuple[Tensor, Tensor]:
+    weighted = [target.dense[name].weight * queries[name] for name in target.dense]
+    if target.coarse is not None:
+        weighted.append(target.coarse.weight * queries["coarse"])
+    scanned = torch.cat(weighted, dim=1).to(scan.dtype) @ scan.T  # (N, scanned cells)
+    candidates = _scan_to_grid(target, scanned.topk(_num_candidates(target, scan), dim=1).indices)
+    cells = _around(target, candidates, _neighbourhood(target)).flatten(1)  # (N, candidates * 27)
+    score, position = _scores_of_cells(target, queries, cells).max(dim=1)
+    return cells.gather(1, position[:, None]).squeeze(1), score
+
+
+def _num_candidates(target: PreparedTarget, scan: Tensor) -> int:
+    return min(target.settings.num_candidates, len(scan))
+
+
+def _scan_to_grid(target: PreparedTarget, scanned: Tensor) -> Tensor:
+    """Return flat fine cells of indices into the scan."""
+    num_z, num_y, num_x = target.embedded.fine.shape_zyx
+    rows, columns = len(scan_cells_along(num_y)), len(scan_cells_along(num_x))
+    z, y, x = scanned // (rows * columns), scanned // columns % rows, scanned % columns
+    return SCAN_STRIDE * ((z * num_y + y) * num_x + x)
+
+
+def _neighbourhood(target: PreparedTarget) -> Tensor:
+    """Return the (27, 3) offsets x, y, z of a cell and its neighbours."""
+    step = torch.arange(-1, SCAN_STRIDE, device=target.device)
+    return torch.cartesian_prod(step, step, step)
+
+
+def _cells_xyz(target: PreparedTarget, cells: Tensor) -> Tensor:
+    """Return (..., 3) indices x, y, z of flat fine cells."""
+    _, num_y, num_x = target.embedded.fine.shape_zyx
+    return torch.stack([cells % num_x, cells // num_x % num_y, cells // (num_y * num_x)], dim=-1)
+
+
+def _around(target: PreparedTarget, cells: Tensor, offsets_xyz: Tensor) -> Tensor:
+    """Return the (..., K) flat cells at (K, 3) offsets from (...,) flat cells, kept within the grid."""
+    num_z, num_y, num_x = target.embedded.fine.shape_zyx
+    last = torch.tensor([num_x - 1, num_y - 1, num_z - 1], device=cells.device)
+    position = _cells_xyz(target, cells)[..., None, :] + offsets_xyz
+    x, y, z = torch.minimum(position.clamp_min(0), last).unbind(-1)
+    return (z * num_y + y) * num_x + x
+
+
+def _scores_of_cells(target: PreparedTarget, queries: dict[str, Tensor], cells: Tensor) -> Tensor:
+    """Return the (N, M) similarities of each query and its own M flat cells."""
+    total = torch.zeros(cells.shape, device=cells.device)
+    for name, head in target.dense.items():
+        vectors = head.rows(cells.reshape(-1)).view(*cells.shape, -1)  # (N, M, C)
+        total += head.weight * torch.bmm(vectors, queries[name][:, :, None]).squeeze(2)
+    if target.coarse is not None:
+        total += target.coarse.at_cells(target.coarse.similarities(queries["coarse"]), cells)
+    return total
+
+
+def _parabolic_offsets(target: PreparedTarget, queries: dict[str, Tensor], best: Tensor) -> Tensor:
+    """Return the (N, 3) offsets x, y, z in cells, at most half a cell, from the best cell to the peak.
+
+    Along each axis a parabola goes through the best cell and its two neighbours; an axis on whose border the best cell
+    lies is left alone.
+    """
+    identity = torch.eye(3, dtype=torch.int64, device=best.device)
+    offsets = torch.cat([-identity, torch.zeros_like(identity[:1]), identity])
+    scores = _scores_of_cells(target, queries, _around(target, best, offsets)).double()
+    before, centre, after = scores[:, :3], scores[:, 3:4], scores[:, 4:]
+    curvature = before - 2.0 * centre + after
+    shift = (0.5 * (before - after) / curvature.clamp_max(-torch.finfo(torch.float32).eps)).clamp(-0.5, 0.5)
+    position = _cells_xyz(target, best)
+    last = torch.tensor(target.embedded.fine.shape_zyx[::-1], device=best.device) - 1
+    return shift * ((position > 0) & (position < last))

@@ -1,0 +1,133 @@
+"""Running the network over a volume some rows at a time, exactly.
+
+Rows are slices along z. The stem and the first stage work at or near full resolution, and the heads are as
+large as the embedding itself: computed in one piece their intermediate results dwarf everything else. Here
+each piece of their output is computed from just the input rows that it depends on, so the result is that of
+one piece, and memory is bounded by the number of rows. The deeper stages are small and run at once.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from anatomical_embedding.networks.embedding_network import PYRAMID_LEVELS, EmbeddingNetwork
+from anatomical_embedding.networks.feature_pyramid import FeaturePyramid
+from anatomical_embedding.networks.receptive_field import HEAD_KERNEL, reach_along
+from anatomical_embedding.networks.resnet3d import Levels
+from anatomical_embedding.settings.network import NetworkSettings
+
+
+HEAD_MARGIN = HEAD_KERNEL // 2
+
+
+class MapRows(NamedTuple):
+    """Some rows of a map.
+
+    Attributes
+    ----------
+    rows : indices of the rows along z.
+    vectors : (1, C, len(rows), y, x), not normalised.
+    """
+
+    rows: range
+    vectors: Tensor
+
+
+def pieces(rows: range, *, thickness: int) -> Iterator[range]:
+    """Cut a range of rows into pieces of at most `thickness` rows."""
+    for start in range(rows.start, rows.stop, thickness):
+        yield range(start, min(start + thickness, rows.stop))
+
+
+def rows_read(rows: range, *, stride: int, reach: int, num_rows: int, alignment: int) -> range:
+    """Return the input rows that a step needs for some rows of its output.
+
+    Parameters
+    ----------
+    rows : of the output.
+    stride : of the step.
+    reach : of the step, in input rows.
+    num_rows : of the input.
+    alignment : the first row returned is a multiple of this.
+    """
+    first = max(0, rows.start * stride - reach) // alignment * alignment
+    return range(first, min(num_rows, rows.stop * stride + reach))
+
+
+def levels_in_rows(network: EmbeddingNetwork, volume: Tensor, *, thickness: int) -> Levels:
+    """Return the levels of features of a (1, 1, Z, Y, X) volume, the first made `thickness` rows a time."""
+    settings = network.settings
+    shape = settings.level_shapes(_shape(volume))[0]
+    first = torch.empty(
+        (1, settings.stage_channels[0], *shape),
+        dtype=volume.dtype,
+        device=volume.device,
+        memory_format=torch.channels_last_3d,
+    )
+    for rows in pieces(range(shape[0]), thickness=thickness):
+        first[:, :, rows.start : rows.stop] = _first_level_rows(network, volume, rows)
+    return network.backbone.deeper_stages(first)
+
+
+def _first_level_rows(network: EmbeddingNetwork, volume: Tensor, rows: range) -> Tensor:
+    """Return some rows of the first level of features."""
+    settings, backbone = network.settings, network.backbone
+    reach = reach_along(settings, axis=0)
+    stem_stride, num_voxels = settings.stem_stride_zyx[0], volume.shape[2]
+    stage_stride = settings.fine_stride_zyx[0] // stem_stride
+    stem_rows = rows_read(
+        rows,
+        stride=stage_stride,
+        reach=(reach.first_level - reach.stem) // stem_stride,
+        num_rows=-(-num_voxels // stem_stride),
+        alignment=stage_stride,
+    )
+    voxel_rows = rows_read(
+        stem_rows, stride=stem_stride, reach=reach.stem, num_rows=num_voxels, alignment=stem_stride
+    )
+    stem = backbone.stem(_rows_of(volume, voxel_rows))
+    stem = stem.narrow(2, stem_rows.start - voxel_rows.start // stem_stride, len(stem_rows))
+    level = backbone.first_stage(stem)
+    return level.narrow(2, rows.start - stem_rows.start // stage_stride, len(rows))
+
+
+def head_in_rows(
+    head: FeaturePyramid, levels: Levels, *, settings: NetworkSettings, rows: range, thickness: int
+) -> Iterator[MapRows]:
+    """Give the wanted rows of a head on the first levels (fine or semantic), `thickness` rows at a time."""
+    merged = head.merged_coarser_levels(levels[1:PYRAMID_LEVELS])
+    if merged is None:
+        raise ValueError("a head on a single level has nothing to stream")
+    ratio = settings.level_strides_zyx[1][0] // settings.level_strides_zyx[0][0]
+    for piece in pieces(rows, thickness=thickness):
+        read = rows_read(piece, stride=1, reach=HEAD_MARGIN, num_rows=levels[0].shape[2], alignment=ratio)
+        coarser = merged[:, :, read.start // ratio : -(-read.stop // ratio)]
+        summed = head.merged_finest_level(_rows_of(levels[0], read), coarser)
+        yield MapRows(piece, _finished_rows(head, summed, first_row=read.start, rows=piece))
+
+
+def _finished_rows(head: FeaturePyramid, summed: Tensor, *, first_row: int, rows: range) -> Tensor:
+    """Return some rows of the head's last convolution.
+
+    The rows beside the wanted ones serve as its padding, so none is computed in vain; beyond the ends of the
+    volume the padding is zero, as in one piece.
+    """
+    wanted = range(rows.start - HEAD_MARGIN, rows.stop + HEAD_MARGIN)
+    start, stop = wanted.start - first_row, wanted.stop - first_row
+    available = summed[:, :, max(0, start) : stop]
+    before = max(0, -start)
+    padded = F.pad(available, (0, 0, 0, 0, before, len(wanted) - before - available.shape[2]))
+    convolution = head.fpn_convs[0].conv
+    return F.conv3d(padded, convolution.weight, convolution.bias, padding=(0, HEAD_MARGIN, HEAD_MARGIN))
+
+
+def _rows_of(features: Tensor, rows: range) -> Tensor:
+    return features[:, :, rows.start : rows.stop]
+
+
+def _shape(volume: Tensor) -> tuple[int, int, int]:
+    z, y, x = volume.shape[2:]
+    return z, y, x

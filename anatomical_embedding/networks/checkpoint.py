@@ -1,0 +1,129 @@
+"""Checkpoints of this project: one safetensors file with the weights and all that describes them.
+
+Its header key `anatomical_embedding` holds JSON: `format` (a number), `network` (the network's settings) and
+`metadata` (training settings, preprocessing, provenance: whatever the writer recorded). Nothing is pickled.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pydantic
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.files import canonical_json, written_atomically
+from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
+from anatomical_embedding.networks.weights import check_names, copy_weights
+from anatomical_embedding.settings.network import NetworkSettings
+
+HEADER_KEY = "anatomical_embedding"
+FORMAT = 1
+SEMANTIC_PREFIX = "semantic_head."
+
+
+def save_checkpoint(path: Path | str, network: EmbeddingNetwork, *, metadata: dict[str, Any]) -> None:
+    """Write a network's weights and settings atomically; equal content gives an equal file.
+
+    Parameters
+    ----------
+    path : of the file, by custom `<name>.safetensors`.
+    network : on any device.
+    metadata : JSON-able; given back by `load_checkpoint`.
+    """
+    header = {
+        "format": FORMAT,
+        "network": network.settings.model_dump(mode="json"),
+        "metadata": metadata,
+    }
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    with written_atomically(path) as temporary:
+        save_file(weights, temporary, metadata={HEADER_KEY: canonical_json(header)})
+
+
+def load_checkpoint(path: Path | str) -> tuple[EmbeddingNetwork, dict[str, Any]]:
+    """Return the network of a checkpoint, in evaluation mode on the CPU, and the metadata.
+
+    Raises
+    ------
+    InputFileError
+        if the file is missing, damaged, no checkpoint or of another format, or naming the tensor at fault.
+    """
+    header, weights = _read(Path(path))
+    try:
+        settings = NetworkSettings.model_validate(header["network"])
+    except (KeyError, pydantic.ValidationError) as error:
+        raise InputFileError(path, f"has no valid network settings in its header: {error}") from error
+    network = EmbeddingNetwork(settings)
+    check_names(path, weights, expected=network.state_dict())
+    copy_weights(network, weights, path=path)
+    return network.eval(), header.get("metadata", {})
+
+
+def read_checkpoint_settings(path: Path | str) -> tuple[NetworkSettings, dict[str, Any]]:
+    """Return a checkpoint's network settings and metadata; the weights are not read."""
+    header = _read_header(Path(path))
+    return NetworkSettings.model_validate(header["network"]), header.get("metadata", {})
+
+
+def initialise_from_file(network: EmbeddingNetwork, path: Path | str) -> None:
+    """Copy a checkpoint's weights into a network, to train on from there.
+
+    The semantic head may be missing in the file (SAM++ that starts from SAM keeps its fresh one) or in the
+    network (it is ignored then). Everything else must be there and of the same shape.
+
+    Parameters
+    ----------
+    network : changed in place.
+    path : a checkpoint of this project; `workflow_scripts.import_checkpoint` makes one of a published file.
+
+    Raises
+    ------
+    InputFileError
+        naming the first tensor that is missing, unexpected or of another shape.
+    """
+    _, weights = _read(Path(path))
+    expected = list(network.state_dict())
+    if network.semantic_head is None:
+        weights = {name: tensor for name, tensor in weights.items() if not name.startswith(SEMANTIC_PREFIX)}
+    elif not any(name.startswith(SEMANTIC_PREFIX) for name in weights):
+        expected = [name for name in expected if not name.startswith(SEMANTIC_PREFIX)]
+    check_names(path, weights, expected=expected)
+    copy_weights(network, weights, path=path)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return the header and the named tensors of a checkpoint."""
+    header = _read_header(path)
+    with safe_open(path, framework="pt") as stream:
+        return header, {name: stream.get_tensor(name) for name in stream.keys()}
+
+
+def _read_header(path: Path) -> dict[str, Any]:
+    """Return the JSON header of a checkpoint, its format checked."""
+    if not path.is_file():
+        raise InputFileError(path, "no such file; expected a checkpoint (.safetensors)")
+    try:
+        with safe_open(path, framework="pt") as stream:
+            text = (stream.metadata() or {}).get(HEADER_KEY)
+    except (SafetensorError, OSError) as error:
+        raise InputFileError(
+            path,
+            f"is not a whole safetensors file ({error}); a published .pth file must first go through "
+            "`python -m workflow_scripts.import_checkpoint`",
+        ) from error
+    if text is None:
+        raise InputFileError(
+            path,
+            f"is no checkpoint of this project: the header key {HEADER_KEY} is missing; train or import one",
+        )
+    header = json.loads(text)
+    if header.get("format") != FORMAT:
+        raise InputFileError(
+            path,
+            f"has checkpoint format {header.get('format')}, this version reads format {FORMAT}; "
+            "use the version that wrote it, or train again",
+        )
+    return header

@@ -1,0 +1,26 @@
+"""Changes of intensity of one view, on the network's intensity scale."""
+
+import numpy as np
+import torch
+from monai.transforms import GaussianSmooth
+
+from anatomical_embedding.settings.training import AugmentationSettings
+
+SMALLEST_BLUR_VOX = 0.1
+"""Narrower kernels change nothing and are skipped."""
+
+
+def augment_intensity(
+    patch: torch.Tensor, *, settings: AugmentationSettings, generator: np.random.Generator
+) -> torch.Tensor:
+    """Return the (Z, Y, X) float32 patch with contrast, brightness, blur and noise drawn at random."""
+    patch = patch * generator.uniform(*settings.contrast_range) + generator.uniform(
+        *settings.brightness_range
+    )
+    blur_vox = generator.uniform(*settings.blur_standard_deviation_range_vox)
+    if blur_vox > SMALLEST_BLUR_VOX:
+        patch = torch.as_tensor(GaussianSmooth(sigma=blur_vox)(patch[None])[0])
+    noise = generator.uniform(*settings.noise_standard_deviation_range)
+    if noise > 0.0:
+        patch = patch + noise * torch.from_numpy(generator.standard_normal(patch.shape, dtype=np.float32))
+    return patch

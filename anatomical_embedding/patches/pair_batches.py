@@ -1,0 +1,213 @@
+"""Batches of view pairs for training: patches, the geometry of their cells, and which cells belong together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from anatomical_embedding.patches.augmentation import augment_intensity
+from anatomical_embedding.patches.batch_mix import BatchMix
+from anatomical_embedding.patches.patch import sample_patch
+from anatomical_embedding.patches.positives import (
+    CellGrid,
+    Positives,
+    cell_grid,
+    find_coarse_positives,
+    find_fine_positives,
+)
+from anatomical_embedding.patches.views import View, draw_view_pair
+from anatomical_embedding.settings.training import TrainingSettings
+from anatomical_embedding.settings.volumes import IntensitySettings
+from anatomical_embedding.volumes.intensity import IntensityWindow, apply_window
+from anatomical_embedding.volumes.volume import Volume
+
+
+@dataclass(frozen=True)
+class TrainingVolume:
+    """A prepared volume ready to be cut into patches.
+
+    Attributes
+    ----------
+    image : (X, Y, Z) stored intensities, memory-mapped or in memory.
+    body_mask : on the same grid, positive inside the body.
+    window : stored intensities that the network tells apart.
+    intensity : the network's input range.
+    """
+
+    image: Volume
+    body_mask: Volume
+    window: IntensityWindow
+    intensity: IntensitySettings
+
+    def patch(self, view: View) -> torch.Tensor:
+        """Return the (Z, Y, X) float32 patch of a view in the network's intensities."""
+        return sample_patch(
+            self.image,
+            view,
+            normalise=lambda voxels: apply_window(voxels, window=self.window, settings=self.intensity),
+            outside_value=self.intensity.output_offset,
+        )
+
+
+@dataclass(frozen=True)
+class HeadGeometry:
+    """Stride and size of one head's cells for the patches of a training, axes x, y, z."""
+
+    stride_vox: tuple[int, int, int]
+    size: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class HeadPairs:
+    """One head's cells of one view pair; positions count through view 1 and then view 2 in (z, y, x) order.
+
+    Attributes
+    ----------
+    query, partner : (K,) int64.
+    cells_mm : (2, 4, 4) float32, cell index (x, y, z) of each view to mm, from an origin common to both.
+    size : cells along x, y, z.
+    """
+
+    query: torch.Tensor
+    partner: torch.Tensor
+    cells_mm: torch.Tensor
+    size: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """B view pairs.
+
+    Attributes
+    ----------
+    patches : (2B, 1, Z, Y, X) float32: views 1 and 2 of the first pair, of the second, and so on.
+    fine, coarse : B entries each.
+    """
+
+    patches: torch.Tensor
+    fine: list[HeadPairs]
+    coarse: list[HeadPairs]
+
+
+class PairBatches(Dataset):
+    """Item number `step` is the batch of that step: order, views and noise follow from seed and step alone.
+
+    Parameters
+    ----------
+    volumes : data set name -> its training volumes.
+    settings : the training.
+    fine, coarse : geometry of the heads.
+    """
+
+    def __init__(
+        self,
+        volumes: Mapping[str, Sequence[TrainingVolume]],
+        *,
+        settings: TrainingSettings,
+        fine: HeadGeometry,
+        coarse: HeadGeometry,
+    ):
+        self._volumes = volumes
+        self._settings = settings
+        self._heads = (fine, coarse)
+        self._mix = BatchMix(
+            {name: len(members) for name, members in volumes.items()}, mix=settings.mix, seed=settings.seed
+        )
+
+    def __len__(self) -> int:
+        return self._settings.num_steps * self._settings.accumulation_steps
+
+    def __getitem__(self, step: int) -> PairBatch:
+        pairs = []
+        for number, slot in enumerate(self._mix.batch(step)):
+            generator = np.random.default_rng([self._settings.seed, step, number])
+            volume = self._volumes[slot.dataset][slot.volume_index]
+            pairs.append(
+                make_pair(
+                    volume,
+                    settings=self._settings,
+                    fine=self._heads[0],
+                    coarse=self._heads[1],
+                    generator=generator,
+                )
+            )
+        return join_pairs(pairs)
+
+
+def join_pairs(pairs: Sequence[PairBatch]) -> PairBatch:
+    """Return one batch that holds all the pairs."""
+    return PairBatch(
+        patches=torch.cat([pair.patches for pair in pairs]),
+        fine=[head for pair in pairs for head in pair.fine],
+        coarse=[head for pair in pairs for head in pair.coarse],
+    )
+
+
+def make_pair(
+    volume: TrainingVolume,
+    *,
+    settings: TrainingSettings,
+    fine: HeadGeometry,
+    coarse: HeadGeometry,
+    generator: np.random.Generator,
+) -> PairBatch:
+    """Return a batch of one view pair of a volume."""
+    views = draw_view_pair(volume.image, volume.body_mask, settings=settings.views, generator=generator)
+    patches = [
+        augment_intensity(volume.patch(view), settings=settings.augmentation, generator=generator)
+        for view in views
+    ]
+    fine_grids = _grids_of(views, head=fine)
+    coarse_grids = _grids_of(views, head=coarse)
+    fine_positives = find_fine_positives(
+        *fine_grids,
+        volume.body_mask,
+        max_distance_mm=settings.fine_loss.positive_distance_mm,
+        num_candidates=settings.fine_loss.num_candidates,
+        num_positives=settings.fine_loss.num_positives,
+        is_limited_to_body=settings.fine_loss.is_limited_to_body,
+        generator=generator,
+    )
+    coarse_positives = find_coarse_positives(
+        *coarse_grids,
+        volume.body_mask,
+        max_distance_mm=settings.coarse_loss.positive_distance_mm,
+        max_distance_z_mm=settings.coarse_loss.positive_distance_z_mm,
+    )
+    origin_mm = _centre_mm(views[0])
+    return PairBatch(
+        patches=torch.stack(patches)[:, None],
+        fine=[_head_pairs(fine_positives, fine_grids, origin_mm=origin_mm)],
+        coarse=[_head_pairs(coarse_positives, coarse_grids, origin_mm=origin_mm)],
+    )
+
+
+def _grids_of(views: tuple[View, View], *, head: HeadGeometry) -> tuple[CellGrid, CellGrid]:
+    """Return one head's cells of both views."""
+    first, second = views
+    return (
+        cell_grid(first, stride_vox=head.stride_vox, size=head.size),
+        cell_grid(second, stride_vox=head.stride_vox, size=head.size),
+    )
+
+
+def _centre_mm(view: View) -> NDArray[np.float64]:
+    """Return the (3,) world position of the middle of a patch."""
+    return view.affine[:3, :3] @ ((np.array(view.size_vox) - 1.0) / 2.0) + view.affine[:3, 3]
+
+
+def _head_pairs(
+    positives: Positives, grids: Sequence[CellGrid], *, origin_mm: NDArray[np.float64]
+) -> HeadPairs:
+    """Return the pairs as tensors, positions relative to an origin so that single precision is enough."""
+    affines = np.stack([grid.affine for grid in grids])
+    affines[:, :3, 3] -= origin_mm
+    return HeadPairs(
+        query=torch.from_numpy(positives.query),
+        partner=torch.from_numpy(positives.partner),
+        cells_mm=torch.from_numpy(affines).float(),
+        size=grids[0].size,
+    )

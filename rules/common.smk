@@ -1,0 +1,62 @@
+# Contract: checked settings (SETTINGS), where files lie (RESULTS), and what a stage sees: section_json and code_of.
+
+import os
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(workflow.basedir))
+# Stages run as `python -m workflow_scripts.<stage>`, from whatever folder the run works in.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(workflow.basedir), os.environ.get("PYTHONPATH")])
+)
+
+from anatomical_embedding.code_fingerprint import code_of
+from anatomical_embedding.errors import UserError
+from anatomical_embedding.datasets.listing import list_raw_volumes
+from anatomical_embedding.settings.pipeline import read_pipeline_settings, section_json
+
+try:
+    SETTINGS = read_pipeline_settings(config)
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+RESULTS = Path(SETTINGS.results)
+CPU_ENVIRONMENT = "../envs/cpu_stages.yaml"
+TORCH_ENVIRONMENT = "../envs/torch_stages.yaml"
+
+MODELS = sorted({model for evaluation in SETTINGS.evaluations.values() for model in evaluation.models})
+DATASETS = sorted(
+    {dataset for model in MODELS for dataset in SETTINGS.models[model].training.mix}
+    | {evaluation.dataset for evaluation in SETTINGS.evaluations.values()}
+)
+PHANTOMS = [name for name in DATASETS if SETTINGS.datasets[name].kind == "phantom"]
+
+
+def one_of(names):
+    """Return a pattern that matches just these names, and nothing if there are none."""
+    return "|".join(re.escape(name) for name in names) or "(?!)"
+
+
+wildcard_constraints:
+    dataset=one_of(DATASETS),
+    model=one_of(MODELS),
+    evaluation=one_of(SETTINGS.evaluations),
+    volume=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
+    weights="untrained|trained",
+
+
+def phantom_folder(dataset):
+    """Return the folder that holds a data set of phantoms once they are made."""
+    return RESULTS / "phantoms" / dataset
+
+
+def _raw_volumes(dataset):
+    try:
+        volumes = list_raw_volumes(SETTINGS.datasets[dataset], phantom_folder=phantom_folder(dataset))
+    except UserError as error:
+        raise WorkflowError(f"datasets.{dataset}: {error}") from None
+    return {volume.volume_id: volume for volume in volumes}
+
+
+# data set name -> volume id -> RawVolume
+RAW_VOLUMES = {dataset: _raw_volumes(dataset) for dataset in DATASETS}

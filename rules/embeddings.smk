@@ -1,0 +1,51 @@
+# Contract: checkpoint and index -> embeddings/<model>/<weights>/<dataset>.csv, a list of one store a volume.
+
+
+def export_section(wildcards):
+    """Return what the export of embeddings may see."""
+    return section_json(
+        embedding=SETTINGS.embedding, store=SETTINGS.store, intensity=SETTINGS.intensity
+    )
+
+
+def evaluated_splits(wildcards):
+    """Return the splits of a data set that some evaluation asks for."""
+    return sorted(
+        {
+            evaluation.split
+            for evaluation in SETTINGS.evaluations.values()
+            if evaluation.dataset == wildcards.dataset
+        }
+    )
+
+
+rule export_embeddings:
+    """Embed the volumes of a data set; the model is loaded once, and what is stored already is left alone.
+
+    The stores are no outputs: a volume that is added embeds itself only.
+    """
+    input:
+        index=RESULTS / "volumes" / "{dataset}.csv",
+        checkpoint=RESULTS / "models" / "{model}" / "{weights}.safetensors",
+    output:
+        RESULTS / "embeddings" / "{model}" / "{weights}" / "{dataset}.csv",
+    params:
+        settings=export_section,
+        splits=evaluated_splits,
+        stores=lambda wildcards, output: Path(output[0]).with_suffix(""),
+        code=code_of("export_embeddings"),
+    log:
+        RESULTS / "logs" / "export_embeddings" / "{model}" / "{weights}" / "{dataset}.log",
+    benchmark:
+        RESULTS / "benchmarks" / "export_embeddings" / "{model}" / "{weights}" / "{dataset}.tsv"
+    conda:
+        TORCH_ENVIRONMENT
+    threads: workflow.cores
+    resources:
+        mem_mb=8000,
+        runtime=720,
+        gpu=1,
+    shell:
+        "python -m workflow_scripts.export_embeddings --settings {params.settings:q} --index {input.index}"
+        " --checkpoint {input.checkpoint} --splits {params.splits} --store-folder {params.stores}"
+        " --output {output} 2> {log}"

@@ -1,0 +1,170 @@
+# Contract: index, landmarks and stores -> evaluations/<evaluation>/: queries.csv, and for every method
+# <method>.matches.csv, .scores.json, .errors.csv and .landmarks.csv. A method is a baseline, or <model>.<weights>.
+
+BASELINES = ["same_coordinate", "body_affine", "ncc"]
+
+
+def evaluation_of(wildcards):
+    """Return the settings of an evaluation."""
+    return SETTINGS.evaluations[wildcards.evaluation]
+
+
+def evaluated_index(wildcards):
+    """Return the index of the data set of an evaluation."""
+    return RESULTS / "volumes" / f"{evaluation_of(wildcards).dataset}.csv"
+
+
+def methods_of(evaluation):
+    """Return the methods of an evaluation: its baselines, and its models untrained and trained."""
+    settings = SETTINGS.evaluations[evaluation]
+    weights = ["untrained", "trained"] if "untrained" in settings.baselines else ["trained"]
+    return [method for method in settings.baselines if method in BASELINES] + [
+        f"{model}.{state}" for model in settings.models for state in weights
+    ]
+
+
+def scored_name(wildcards):
+    """Return the arguments that name a method in its scores."""
+    model = wildcards.method.rpartition(".")[0]
+    evaluation = evaluation_of(wildcards)
+    named = ["--dataset", evaluation.dataset, "--protocol", wildcards.evaluation]
+    return ["--model", model, *named] if model else named
+
+
+rule locate_landmarks:
+    """Gather the landmarks of a data set in world mm: known ones, or points of the organ masks."""
+    input:
+        landmark_sources,
+    output:
+        landmarks=RESULTS / "landmarks" / "{dataset}.csv",
+        status=RESULTS / "landmarks" / "{dataset}.status.csv",
+    params:
+        settings=dataset_section,
+        phantom_folder=lambda wildcards: phantom_folder(wildcards.dataset),
+        code=code_of("locate_landmarks"),
+    log:
+        RESULTS / "logs" / "locate_landmarks" / "{dataset}.log",
+    benchmark:
+        RESULTS / "benchmarks" / "locate_landmarks" / "{dataset}.tsv"
+    conda:
+        CPU_ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "python -m workflow_scripts.locate_landmarks --settings {params.settings:q}"
+        " --phantom-folder {params.phantom_folder} --output-landmarks {output.landmarks}"
+        " --output-status {output.status} 2> {log}"
+
+
+rule make_queries:
+    """Choose the pairs of volumes and the landmarks that are asked."""
+    input:
+        index=evaluated_index,
+        landmarks=lambda wildcards: RESULTS / "landmarks" / f"{evaluation_of(wildcards).dataset}.csv",
+    output:
+        RESULTS / "evaluations" / "{evaluation}" / "queries.csv",
+    params:
+        settings=lambda wildcards: section_json(**evaluation_of(wildcards).queries().model_dump(mode="json")),
+        code=code_of("make_queries"),
+    log:
+        RESULTS / "logs" / "make_queries" / "{evaluation}.log",
+    benchmark:
+        RESULTS / "benchmarks" / "make_queries" / "{evaluation}.tsv"
+    conda:
+        CPU_ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    shell:
+        "python -m workflow_scripts.make_queries --settings {params.settings:q} --index {input.index}"
+        " --landmarks {input.landmarks} --output {output} 2> {log}"
+
+
+rule match_baseline:
+    """Answer the queries without having learned anything."""
+    input:
+        index=evaluated_index,
+        queries=RESULTS / "evaluations" / "{evaluation}" / "queries.csv",
+    output:
+        RESULTS / "evaluations" / "{evaluation}" / "{method}.matches.csv",
+    params:
+        settings=lambda wildcards: section_json(**evaluation_of(wildcards).ncc.model_dump(mode="json")),
+        code=code_of("match_baseline"),
+    wildcard_constraints:
+        method=one_of(BASELINES),
+    log:
+        RESULTS / "logs" / "match_baseline" / "{evaluation}" / "{method}.log",
+    benchmark:
+        RESULTS / "benchmarks" / "match_baseline" / "{evaluation}" / "{method}.tsv"
+    conda:
+        CPU_ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    shell:
+        "python -m workflow_scripts.match_baseline --settings {params.settings:q} --method {wildcards.method}"
+        " --index {input.index} --queries {input.queries} --output {output} 2> {log}"
+
+
+rule match_points:
+    """Answer the queries by the nearest embedding."""
+    input:
+        queries=RESULTS / "evaluations" / "{evaluation}" / "queries.csv",
+        stores=lambda wildcards: RESULTS
+        / "embeddings"
+        / wildcards.model
+        / wildcards.weights
+        / f"{evaluation_of(wildcards).dataset}.csv",
+    output:
+        RESULTS / "evaluations" / "{evaluation}" / "{model}.{weights}.matches.csv",
+    params:
+        settings=section_json(**SETTINGS.matching.model_dump(mode="json")),
+        method=lambda wildcards: {"trained": "nearest", "untrained": "untrained"}[wildcards.weights],
+        code=code_of("match_points"),
+    log:
+        RESULTS / "logs" / "match_points" / "{evaluation}" / "{model}.{weights}.log",
+    benchmark:
+        RESULTS / "benchmarks" / "match_points" / "{evaluation}" / "{model}.{weights}.tsv"
+    conda:
+        TORCH_ENVIRONMENT
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    shell:
+        "python -m workflow_scripts.match_points --settings {params.settings:q} --queries {input.queries}"
+        " --stores {input.stores} --method-name {params.method} --threads {threads} --output {output} 2> {log}"
+
+
+rule score_landmarks:
+    """Score the answers of one method, with intervals over the subjects."""
+    input:
+        index=evaluated_index,
+        queries=RESULTS / "evaluations" / "{evaluation}" / "queries.csv",
+        matches=RESULTS / "evaluations" / "{evaluation}" / "{method}.matches.csv",
+    output:
+        scores=RESULTS / "evaluations" / "{evaluation}" / "{method}.scores.json",
+        errors=RESULTS / "evaluations" / "{evaluation}" / "{method}.errors.csv",
+        landmarks=RESULTS / "evaluations" / "{evaluation}" / "{method}.landmarks.csv",
+    params:
+        settings=lambda wildcards: section_json(**evaluation_of(wildcards).bootstrap.model_dump(mode="json")),
+        name=scored_name,
+        code=code_of("score_landmarks"),
+    log:
+        RESULTS / "logs" / "score_landmarks" / "{evaluation}" / "{method}.log",
+    benchmark:
+        RESULTS / "benchmarks" / "score_landmarks" / "{evaluation}" / "{method}.tsv"
+    conda:
+        CPU_ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    shell:
+        "python -m workflow_scripts.score_landmarks --settings {params.settings:q} --index {input.index}"
+        " --queries {input.queries} --matches {input.matches} {params.name:q} --output {output.scores}"
+        " --errors {output.errors} --landmark-table {output.landmarks} 2> {log}"

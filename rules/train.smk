@@ -1,0 +1,81 @@
+# Contract: volumes/<dataset>.csv -> models/<model>/untrained.safetensors and trained.safetensors, with logs.
+
+
+def initialise_section(wildcards):
+    """Return what the first weights of a model depend on."""
+    model = SETTINGS.models[wildcards.model]
+    return section_json(
+        seed=model.training.seed, initial_weights=model.initial_weights, network=model.network
+    )
+
+
+def train_intra_section(wildcards):
+    """Return what SAM's training may see."""
+    model = SETTINGS.models[wildcards.model]
+    return section_json(network=model.network, training=model.training, intensity=SETTINGS.intensity)
+
+
+def training_indices(wildcards):
+    """Return the indices of the data sets that a model is trained on."""
+    return [
+        RESULTS / "volumes" / f"{dataset}.csv"
+        for dataset in sorted(SETTINGS.models[wildcards.model].training.mix)
+    ]
+
+
+rule initialise_network:
+    """Write the weights that a training starts from; the untrained network is a baseline as well."""
+    output:
+        RESULTS / "models" / "{model}" / "untrained.safetensors",
+    params:
+        settings=initialise_section,
+        code=code_of("initialise_network"),
+    log:
+        RESULTS / "logs" / "initialise_network" / "{model}.log",
+    benchmark:
+        RESULTS / "benchmarks" / "initialise_network" / "{model}.tsv"
+    conda:
+        TORCH_ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=5,
+    shell:
+        "python -m workflow_scripts.initialise_network --settings {params.settings:q} --output {output} 2> {log}"
+
+
+rule train_intra:
+    """Train SAM: two views of one volume, fine and coarse contrastive loss.
+
+    The state that a restart goes on from is no output, because Snakemake deletes the outputs of a failed job.
+    """
+    input:
+        indices=training_indices,
+        initial_weights=RESULTS / "models" / "{model}" / "untrained.safetensors",
+    output:
+        checkpoint=RESULTS / "models" / "{model}" / "trained.safetensors",
+        training_log=RESULTS / "models" / "{model}" / "training_log.csv",
+        validation_log=RESULTS / "models" / "{model}" / "validation_log.csv",
+    params:
+        settings=train_intra_section,
+        indices=lambda wildcards, input: [f"--index={Path(path).stem}={path}" for path in input.indices],
+        state=lambda wildcards: RESULTS / "models" / wildcards.model / "state",
+        code=code_of("train_intra"),
+    log:
+        RESULTS / "logs" / "train_intra" / "{model}.log",
+    benchmark:
+        RESULTS / "benchmarks" / "train_intra" / "{model}.tsv"
+    conda:
+        TORCH_ENVIRONMENT
+    threads: workflow.cores
+    resources:
+        mem_mb=8000,
+        runtime=2880,
+        gpu=1,
+    shell:
+        # Memory that is freed stays with the process: giving every large tensor back costs a fifth of a step.
+        "MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=1073741824"
+        " python -m workflow_scripts.train_intra --settings {params.settings:q} {params.indices}"
+        " --initial-weights {input.initial_weights} --state-folder {params.state} --output {output.checkpoint}"
+        " --training-log {output.training_log} --validation-log {output.validation_log}"
+        " --threads {threads} --num-workers 0 2> {log}"

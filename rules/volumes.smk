@@ -1,0 +1,152 @@
+# Contract: raw volumes -> volumes/<dataset>/<volume>.nii with body mask and description -> volumes/<dataset>.csv
+# (the index), landmarks/<dataset>.csv.
+
+LABELLED = [name for name in DATASETS if SETTINGS.datasets[name].organs]
+UNLABELLED = [name for name in DATASETS if name not in LABELLED]
+
+
+def prepare_section(wildcards):
+    """Return what the preparation of a volume may see."""
+    raw = RAW_VOLUMES[wildcards.dataset][wildcards.volume]
+    return section_json(
+        volumes=SETTINGS.volumes,
+        modality=raw.modality,
+        organs=SETTINGS.datasets[wildcards.dataset].organs,
+    )
+
+
+def dataset_section(wildcards):
+    """Return what the stages of a whole data set may see."""
+    return section_json(dataset=SETTINGS.datasets[wildcards.dataset])
+
+
+def raw_image(wildcards):
+    """Return the raw image of a volume."""
+    return RAW_VOLUMES[wildcards.dataset][wildcards.volume].image_path
+
+
+def raw_labels(wildcards):
+    """Return the organ masks of a volume."""
+    return list(RAW_VOLUMES[wildcards.dataset][wildcards.volume].label_paths.values())
+
+
+def label_arguments(wildcards):
+    """Return the organ masks of a volume as ORGAN=PATH."""
+    return [
+        f"--label={organ}={path}"
+        for organ, path in RAW_VOLUMES[wildcards.dataset][wildcards.volume].label_paths.items()
+    ]
+
+
+def descriptions_of(wildcards):
+    """Return the descriptions of all volumes of a data set."""
+    return [
+        RESULTS / "volumes" / wildcards.dataset / f"{volume}.json"
+        for volume in RAW_VOLUMES[wildcards.dataset]
+    ]
+
+
+rule make_phantom:
+    """Make one synthetic body: its CT, organ labels, exactly known landmarks and lesions."""
+    output:
+        ct=RESULTS / "phantoms" / "{dataset}" / "{volume}" / "ct.nii.gz",
+        labels=RESULTS / "phantoms" / "{dataset}" / "{volume}" / "labels.nii.gz",
+        landmarks=RESULTS / "phantoms" / "{dataset}" / "{volume}" / "landmarks.csv",
+        lesions=RESULTS / "phantoms" / "{dataset}" / "{volume}" / "lesions.csv",
+    params:
+        settings=lambda wildcards: phantom_section(wildcards),
+        index=lambda wildcards: phantom_index(wildcards),
+        code=code_of("make_phantom"),
+    wildcard_constraints:
+        dataset=one_of(PHANTOMS),
+    log:
+        RESULTS / "logs" / "make_phantom" / "{dataset}" / "{volume}.log",
+    benchmark:
+        RESULTS / "benchmarks" / "make_phantom" / "{dataset}" / "{volume}.tsv"
+    conda:
+        CPU_ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    shell:
+        "python -m workflow_scripts.make_phantom --settings {params.settings:q} --subject-index {params.index}"
+        " --output-ct {output.ct} --output-labels {output.labels} --output-landmarks {output.landmarks}"
+        " --output-lesions {output.lesions} 2> {log}"
+
+
+rule resample_volume:
+    """Prepare one volume: orient, mask the body, resample and crop."""
+    input:
+        image=raw_image,
+    output:
+        image=RESULTS / "volumes" / "{dataset}" / "{volume}.nii",
+        body_mask=RESULTS / "volumes" / "{dataset}" / "{volume}.body_mask.nii",
+        description=RESULTS / "volumes" / "{dataset}" / "{volume}.json",
+    params:
+        settings=prepare_section,
+        code=code_of("resample_volume"),
+    wildcard_constraints:
+        dataset=one_of(UNLABELLED),
+    log:
+        RESULTS / "logs" / "resample_volume" / "{dataset}" / "{volume}.log",
+    benchmark:
+        RESULTS / "benchmarks" / "resample_volume" / "{dataset}" / "{volume}.tsv"
+    conda:
+        CPU_ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    shell:
+        "python -m workflow_scripts.resample_volume --settings {params.settings:q} --image {input.image:q}"
+        " --output-image {output.image} --output-body-mask {output.body_mask}"
+        " --output-description {output.description} 2> {log}"
+
+
+use rule resample_volume as resample_labelled_volume with:
+    input:
+        image=raw_image,
+        labels=raw_labels,
+    output:
+        image=RESULTS / "volumes" / "{dataset}" / "{volume}.nii",
+        body_mask=RESULTS / "volumes" / "{dataset}" / "{volume}.body_mask.nii",
+        description=RESULTS / "volumes" / "{dataset}" / "{volume}.json",
+        labels=RESULTS / "volumes" / "{dataset}" / "{volume}.labels.nii",
+    params:
+        settings=prepare_section,
+        labels=label_arguments,
+        code=code_of("resample_volume"),
+    wildcard_constraints:
+        dataset=one_of(LABELLED),
+    log:
+        RESULTS / "logs" / "resample_labelled_volume" / "{dataset}" / "{volume}.log",
+    benchmark:
+        RESULTS / "benchmarks" / "resample_labelled_volume" / "{dataset}" / "{volume}.tsv"
+
+
+rule index_dataset:
+    """Gather the prepared volumes of a data set into its index, with checksums and splits."""
+    input:
+        descriptions_of,
+    output:
+        RESULTS / "volumes" / "{dataset}.csv",
+    params:
+        settings=dataset_section,
+        folder=lambda wildcards: RESULTS / "volumes" / wildcards.dataset,
+        phantom_folder=lambda wildcards: phantom_folder(wildcards.dataset),
+        code=code_of("index_dataset"),
+    log:
+        RESULTS / "logs" / "index_dataset" / "{dataset}.log",
+    benchmark:
+        RESULTS / "benchmarks" / "index_dataset" / "{dataset}.tsv"
+    conda:
+        CPU_ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    shell:
+        "python -m workflow_scripts.index_dataset --settings {params.settings:q}"
+        " --descriptions-folder {params.folder} --phantom-folder {params.phantom_folder}"
+        " --output-index {output} 2> {log}"

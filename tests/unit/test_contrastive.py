@@ -1,0 +1,192 @@
+"""SAM's losses against loops in double precision."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from anatomical_embedding.losses.contrastive import (
+    choose_hard_negatives,
+    coarse_contrastive_loss,
+    cross_entropy_against,
+    fine_contrastive_loss,
+)
+from anatomical_embedding.patches.pair_batches import HeadPairs
+from anatomical_embedding.settings.training import CoarseLossSettings, FineLossSettings
+from tests.reference.contrastive_loop import contrastive_loss_of_pair
+
+FINE_SIZE = (5, 4, 3)
+COARSE_SIZE = (3, 2, 2)
+
+
+def fine_settings(**changes):
+    values = {
+        "positive_distance_mm": 2.0,
+        "ignore_distance_mm": 9.0,
+        "num_candidates": 50,
+        "num_positives": 10,
+        "is_limited_to_body": False,
+        "num_negative_candidates": None,
+        "hard_negative_pool": 20,
+        "num_negatives": 20,
+        "temperature": 0.5,
+    }
+    return FineLossSettings(**(values | changes))
+
+
+def coarse_settings(**changes):
+    values = {
+        "positive_distance_mm": 25.0,
+        "positive_distance_z_mm": 6.0,
+        "ignore_distance_mm": 15.0,
+        "hard_negative_pool": 8,
+        "num_negatives": 8,
+        "num_other_negatives": 1000,
+        "temperature": 0.5,
+    }
+    return CoarseLossSettings(**(values | changes))
+
+
+def unit_maps(seed, *, pairs, channels, size):
+    generator = torch.Generator().manual_seed(seed)
+    maps = torch.randn(2 * pairs, channels, *size[::-1], generator=generator)
+    return F.normalize(maps, dim=1)
+
+
+def head_pairs(seed, *, size, spacing_mm, num_pairs):
+    generator = np.random.default_rng(seed)
+    num_cells = int(np.prod(size))
+    first = np.diag([spacing_mm, spacing_mm, spacing_mm, 1.0])
+    second = first.copy()
+    second[:3, 3] = generator.uniform(-5, 5, 3)
+    query = generator.integers(0, num_cells, num_pairs)
+    return HeadPairs(
+        query=torch.from_numpy(query),
+        partner=torch.from_numpy(generator.integers(num_cells, 2 * num_cells, num_pairs)),
+        cells_mm=torch.from_numpy(np.stack([first, second])).float(),
+        size=size,
+    )
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_fine_loss_equals_loop(seed):
+    fine = unit_maps(seed, pairs=2, channels=6, size=FINE_SIZE)
+    coarse = unit_maps(seed + 10, pairs=2, channels=4, size=COARSE_SIZE)
+    pairs = [head_pairs(seed + number, size=FINE_SIZE, spacing_mm=4.0, num_pairs=7) for number in range(2)]
+    loss = fine_contrastive_loss(
+        fine, coarse, pairs, settings=fine_settings(), generator=torch.Generator().manual_seed(0)
+    )
+    expected = np.mean(
+        [
+            contrastive_loss_of_pair(
+                fine[2 * number : 2 * number + 2].numpy(),
+                pairs[number],
+                mining_maps=coarse[2 * number : 2 * number + 2].numpy(),
+                ignore_distance_mm=9.0,
+                num_negatives=20,
+                temperature=0.5,
+                others=[],
+            )
+            for number in range(2)
+        ]
+    )
+    assert loss.item() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("num_pairs", [1, 3])
+def test_coarse_loss_equals_loop(num_pairs):
+    coarse = unit_maps(5, pairs=num_pairs, channels=4, size=COARSE_SIZE)
+    pairs = [
+        head_pairs(number, size=COARSE_SIZE, spacing_mm=20.0, num_pairs=5) for number in range(num_pairs)
+    ]
+    loss = coarse_contrastive_loss(
+        coarse, pairs, settings=coarse_settings(), generator=torch.Generator().manual_seed(0)
+    )
+    cells = coarse.flatten(2).transpose(1, 2).reshape(num_pairs, -1, 4).numpy()
+    expected = np.mean(
+        [
+            contrastive_loss_of_pair(
+                coarse[2 * number : 2 * number + 2].numpy(),
+                pairs[number],
+                mining_maps=None,
+                ignore_distance_mm=15.0,
+                num_negatives=8,
+                temperature=0.5,
+                others=np.concatenate(
+                    [cells[other] for other in range(num_pairs) if other != number] or [np.zeros((0, 4))]
+                ),
+            )
+            for number in range(num_pairs)
+        ]
+    )
+    assert loss.item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_views_that_share_nothing_use_each_cell_as_its_own_partner():
+    fine = unit_maps(3, pairs=1, channels=6, size=FINE_SIZE)
+    pair = head_pairs(3, size=FINE_SIZE, spacing_mm=4.0, num_pairs=6)
+    pair = HeadPairs(query=pair.query, partner=pair.query, cells_mm=pair.cells_mm, size=pair.size)
+    coarse = unit_maps(4, pairs=1, channels=4, size=COARSE_SIZE)
+    loss = fine_contrastive_loss(
+        fine, coarse, [pair], settings=fine_settings(), generator=torch.Generator().manual_seed(0)
+    )
+    expected = contrastive_loss_of_pair(
+        fine.numpy(),
+        pair,
+        mining_maps=coarse.numpy(),
+        ignore_distance_mm=9.0,
+        num_negatives=20,
+        temperature=0.5,
+        others=[],
+    )
+    assert loss.item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_gradient_equals_finite_difference():
+    fine = unit_maps(7, pairs=1, channels=3, size=(2, 2, 2)).double().requires_grad_()
+    coarse = unit_maps(8, pairs=1, channels=3, size=(2, 2, 2))
+    pair = head_pairs(1, size=(2, 2, 2), spacing_mm=10.0, num_pairs=3)
+    settings = fine_settings(num_negatives=16, hard_negative_pool=16)
+
+    def loss_of(maps):
+        return fine_contrastive_loss(
+            maps, coarse.double(), [pair], settings=settings, generator=torch.Generator().manual_seed(0)
+        )
+
+    (gradient,) = torch.autograd.grad(loss_of(fine), fine)
+    step = torch.zeros_like(fine)
+    step[0, 1, 0, 1, 1] = 1e-3
+    with torch.no_grad():
+        slope = (loss_of(fine + step) - loss_of(fine - step)) / 2e-3
+    assert gradient[0, 1, 0, 1, 1].item() == pytest.approx(slope.item(), abs=1e-3)
+
+
+def test_ignored_cells_never_enter_the_pool():
+    score = torch.tensor([[5.0, 4.0, 3.0, 2.0, 1.0]])
+    is_ignored = torch.tensor([[True, False, True, False, False]])
+    chosen = choose_hard_negatives(
+        score, is_ignored, pool=3, num_negatives=2, generator=torch.Generator().manual_seed(1)
+    )
+    assert set(chosen[0].tolist()) < {1, 3, 4}
+
+
+def test_negatives_are_drawn_from_the_hardest():
+    score = torch.arange(100.0)[None].repeat(4, 1)
+    chosen = choose_hard_negatives(
+        score,
+        torch.zeros_like(score, dtype=torch.bool),
+        pool=10,
+        num_negatives=5,
+        generator=torch.Generator().manual_seed(0),
+    )
+    assert chosen.shape == (4, 5)
+    assert chosen.min() >= 90
+
+
+def test_cross_entropy_by_hand():
+    positive = torch.tensor([1.0])
+    negatives = torch.tensor([[0.0, -torch.inf]])
+    # -log(e^2 / (e^2 + e^0)) with temperature 0.5
+    assert cross_entropy_against(positive, negatives, temperature=0.5).item() == pytest.approx(
+        np.log(1 + np.exp(-2.0)), abs=1e-6
+    )

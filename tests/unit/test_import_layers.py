@@ -1,0 +1,62 @@
+"""Imports go one way, and what plans a run never loads torch."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from anatomical_embedding.code_fingerprint import REPOSITORY, reachable_modules
+
+LAYERS = [
+    {"errors", "files", "progress", "identifiers", "code_fingerprint"},
+    {"settings"},
+    {"volumes", "index_file", "landmark_file"},
+    {"datasets", "patches", "networks", "losses"},
+    {"matching", "registration", "training"},
+    {"evaluation"},
+    {"report"},
+    {"workflow_scripts"},
+]
+WITHOUT_TORCH = ["settings", "volumes", "index_file", "datasets", "registration", "evaluation", "report"]
+
+
+def modules():
+    """Return the names of all first-party modules."""
+    paths = [*REPOSITORY.glob("anatomical_embedding/**/*.py"), *REPOSITORY.glob("workflow_scripts/*.py")]
+    return sorted(
+        ".".join(path.relative_to(REPOSITORY).with_suffix("").parts)
+        for path in paths
+        if path.name != "__init__.py"
+    )
+
+
+def layer_of(module):
+    """Return the number of the layer of a module."""
+    parts = module.split(".")
+    part = parts[1] if parts[0] == "anatomical_embedding" else parts[0]
+    return next(number for number, names in enumerate(LAYERS) if part in names)
+
+
+@pytest.mark.parametrize("module", modules())
+def test_a_module_imports_only_its_own_layer_and_those_below(module):
+    above = {name for name in reachable_modules(module) if layer_of(name) > layer_of(module)}
+    assert not above
+
+
+def test_evaluation_never_imports_networks():
+    for module in modules():
+        if ".evaluation." in module:
+            assert not any(".networks." in name for name in reachable_modules(module)), module
+
+
+@pytest.mark.parametrize("part", WITHOUT_TORCH)
+def test_no_torch_below(part):
+    names = [name for name in modules() if name.split(".")[1] == part]
+    code = "; ".join(f"import {name}" for name in names) + "; import sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0
+
+
+def test_init_files_are_empty():
+    for path in REPOSITORY.glob("anatomical_embedding/**/__init__.py"):
+        assert Path(path).read_text() == ""

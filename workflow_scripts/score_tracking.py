@@ -1,0 +1,112 @@
+"""Score tracked lesions under every published definition.
+
+Reads a Deep Lesion Tracking annotation file and predictions: the published JSON, the annotation file itself (its
+affine start), or a CSV with `pair_id` and `x_vox, y_vox, z_vox` (annotation index) or `x_mm, y_mm, z_mm` (world RAS+,
+with --volumes). Writes scores as JSON, on request a CSV row for every pair, and prints the published lines. Intervals
+and tests are clustered by patient.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from anatomical_embedding.evaluation.lesion_annotations import LesionPairs, read_annotations
+from anatomical_embedding.evaluation.lesion_predictions import LesionPredictions, read_predictions
+from anatomical_embedding.evaluation.lesion_scores import compare_protocols, score_protocols
+from anatomical_embedding.evaluation.lesion_tables import comparison_lines, published_lines, write_pairs
+from anatomical_embedding.files import sha256_of_file, write_json
+from workflow_scripts.command_line import existing_file, run_stage
+
+
+def main(arguments: list[str]) -> None:
+    """Score a file of predictions, and compare it with another."""
+    options = _parser().parse_args(arguments)
+    annotations = read_annotations(options.annotations)
+
+    def read(path: Path) -> LesionPredictions:
+        return read_predictions(
+            path,
+            annotations,
+            count_missing_as_failed=options.count_missing_as_failed,
+            frames_path=options.volumes,
+        )
+
+    predictions = read(options.predictions)
+    pairs, points_vox = predictions.truth, predictions.points_vox
+    protocols = score_protocols(pairs, points_vox, num_resamples=options.num_draws, seed=options.seed)
+    scores = {
+        "annotations": {"name": options.annotations.name, "sha256": sha256_of_file(options.annotations)},
+        "predictions": {"name": options.predictions.name, "sha256": sha256_of_file(options.predictions)},
+        "largest_rounding_undone_vox": _largest_change(annotations, pairs),
+        "num_draws": options.num_draws,
+        "seed": options.seed,
+        "protocols": protocols,
+    }
+    lines = [*published_lines(protocols)]
+    if options.compare is not None:
+        other = read(options.compare)
+        comparison = compare_protocols(
+            pairs, points_vox, other.points_vox, num_draws=options.num_draws, seed=options.seed
+        )
+        scores["comparison"] = {
+            "name": options.compare.name,
+            "sha256": sha256_of_file(options.compare),
+            "protocols": comparison,
+        }
+        lines += [f"against {options.compare.name}, both by the truth used above:"]
+        lines += comparison_lines(comparison)
+    if options.pairs_output is not None:
+        write_pairs(predictions, options.pairs_output)
+    write_json(options.output, scores)
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
+def _largest_change(annotations: LesionPairs, truth: LesionPairs) -> float:
+    """Return how far, in voxels, a centre carried by the predictions is from the rounded one of the annotations."""
+    return float(np.abs(truth.target_center_vox - annotations.target_center_vox).max())
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument(
+        "--annotations", type=existing_file, required=True, help="annotation file, such as test.json"
+    )
+    parser.add_argument("--predictions", type=existing_file, required=True, help="JSON or CSV")
+    parser.add_argument("--output", type=Path, required=True, help="JSON file of scores to write")
+    parser.add_argument("--compare", type=existing_file, help="second file of predictions for a paired test")
+    parser.add_argument("--pairs-output", type=Path, help="CSV file to write, one row a pair")
+    parser.add_argument(
+        "--volumes",
+        type=existing_file,
+        help="CSV with the affine of each volume's annotation grid, for predictions in world mm",
+    )
+    parser.add_argument(
+        "--count-missing-as-failed",
+        action="store_true",
+        help="count pairs without row, with several rows or with non-finite coordinates as failed, not as an error",
+    )
+    parser.add_argument(
+        "--num-draws",
+        type=_positive_integer,
+        default=2000,
+        help="bootstrap samples, and permutations of the paired test (default: %(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of bootstrap and test (default: %(default)s)")
+    return parser
+
+
+def _positive_integer(text: str) -> int:
+    """Turn an argument into an integer above zero (an argparse type)."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not above zero")
+    return number
+
+
+if __name__ == "__main__":
+    run_stage(main)
