@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from anatomical_embedding.report.markup import Markup, element
 
 SIZE_INCHES = (4.0, 2.9)
+POINTS_PER_INCH = 72.0
 INK, FAINT = "#0a0b01", "#0a0b02"
 SERIES = tuple(f"#0a0c{number:02x}" for number in range(8))
 """Stand-ins for the colours `--series-0` (ours) to `--series-7`."""
@@ -95,12 +96,12 @@ def _legend_item(series: int, label: str) -> Markup:
 
 def _themed(svg: str, description: str) -> Markup:
     """Return the SVG without XML preamble, ids of groups and fixed size, in the page's colours."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
     svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
     svg = svg.replace(INK, "var(--ink)").replace(FAINT, "var(--faint)")
     for number, colour in enumerate(SERIES):
         svg = svg.replace(colour, f"var(--series-{number})")
-    head = element("svg", role="img", aria_label=description).removesuffix("></svg>")
-    return Markup(re.sub(r'<svg (?:height|width)="[^"]*"', lambda _: head, svg, count=1))
+    opening = element("svg", role="img", aria_label=description).removesuffix("></svg>")
+    opening += f' viewBox="0 0 {SIZE_INCHES[0] * POINTS_PER_INCH:g} {SIZE_INCHES[1] * POINTS_PER_INCH:g}">'
+    return Markup(opening + svg[svg.index(">") + 1 :])

@@ -142,7 +142,7 @@ def read_evaluations(
 
 
 def read_trainings(paths: Sequence[Path]) -> list[TrainingCurves]:
-    """Return learning curves, one for each folder that holds logs.
+    """Return learning curves, one for each folder that holds logs; an empty file is no log.
 
     Raises
     ------
@@ -151,6 +151,8 @@ def read_trainings(paths: Sequence[Path]) -> list[TrainingCurves]:
     """
     logs: dict[Path, dict[str, pd.DataFrame]] = {}
     for path in paths:
+        if path.stat().st_size == 0:
+            continue
         table = _read_numbers(path)
         kinds = [
             kind for kind, column in (("validation", "median_mm"), ("training", "loss")) if column in table
