@@ -79,3 +79,7 @@ class LandmarkEvaluationSettings(QuerySettings):
     def queries(self) -> QuerySettings:
         """Return the part that the stage `make_queries` may see."""
         return QuerySettings(split=self.split, pairs=self.pairs)
+
+    def baseline(self, method: BaselineMethod) -> Settings:
+        """Return the part that the stage `match_baseline` may see: empty for methods without settings."""
+        return self.ncc if method == "ncc" else Settings()
