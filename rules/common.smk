@@ -13,7 +13,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 
 from anatomical_embedding.code_fingerprint import code_of
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.datasets.listing import list_raw_volumes
+from anatomical_embedding.datasets.listing import list_raw_volumes, phantom_landmarks_path
 from anatomical_embedding.settings.pipeline import read_pipeline_settings, section_json
 
 try:
@@ -24,7 +24,7 @@ RESULTS = Path(SETTINGS.results)
 CPU_ENVIRONMENT = "../envs/cpu_stages.yaml"
 TORCH_ENVIRONMENT = "../envs/torch_stages.yaml"
 
-MODELS = sorted({model for evaluation in SETTINGS.evaluations.values() for model in evaluation.models})
+MODELS = sorted(SETTINGS.models)
 DATASETS = sorted(
     {dataset for model in MODELS for dataset in SETTINGS.models[model].training.mix}
     | {evaluation.dataset for evaluation in SETTINGS.evaluations.values()}

@@ -23,6 +23,20 @@ def methods_of(evaluation):
     ]
 
 
+def baseline_section(wildcards):
+    """Return what a baseline may see; only the correlation has settings."""
+    is_ncc = wildcards.method == "ncc"
+    return section_json(**(evaluation_of(wildcards).ncc.model_dump(mode="json") if is_ncc else {}))
+
+
+def landmark_sources(wildcards):
+    """Return the files that hold the landmarks of a data set: those of the phantoms, or organ masks."""
+    volumes = RAW_VOLUMES[wildcards.dataset].values()
+    if wildcards.dataset in PHANTOMS:
+        return [phantom_landmarks_path(volume) for volume in volumes]
+    return [path for volume in volumes for path in volume.label_paths.values()]
+
+
 def scored_name(wildcards):
     """Return the arguments that name a method in its scores."""
     model = wildcards.method.rpartition(".")[0]
@@ -91,7 +105,7 @@ rule match_baseline:
     output:
         RESULTS / "evaluations" / "{evaluation}" / "{method}.matches.csv",
     params:
-        settings=lambda wildcards: section_json(**evaluation_of(wildcards).ncc.model_dump(mode="json")),
+        settings=baseline_section,
         code=code_of("match_baseline"),
     wildcard_constraints:
         method=one_of(BASELINES),

@@ -13,16 +13,20 @@ rule write_report:
     input:
         scores=method_files("scores.json"),
         errors=method_files("errors.csv"),
-        landmark_tables=method_files("landmarks.csv"),
         matches=method_files("matches.csv"),
-        queries=[RESULTS / "evaluations" / name / "queries.csv" for name in sorted(SETTINGS.evaluations)],
-        indices=[RESULTS / "volumes" / f"{dataset}.csv" for dataset in DATASETS],
-        models=[RESULTS / "models" / model / "trained.safetensors" for model in MODELS],
+        queries=[RESULTS / "evaluations" / name / "queries.csv" for name, _ in METHODS],
+        indices=[RESULTS / "volumes" / f"{SETTINGS.evaluations[name].dataset}.csv" for name, _ in METHODS],
+        logs=[
+            RESULTS / "models" / model / f"{kind}_log.csv"
+            for model in MODELS
+            for kind in ("training", "validation")
+        ],
     output:
         report=RESULTS / "report.html",
         summary=RESULTS / "summary.json",
     params:
-        settings=SETTINGS.model_dump_json(),
+        settings=section_json(**SETTINGS.model_dump(mode="json")),
+        benchmarks=RESULTS / "benchmarks",
         code=code_of("write_report"),
     log:
         RESULTS / "logs" / "write_report.log",
@@ -35,4 +39,7 @@ rule write_report:
         mem_mb=2000,
         runtime=10,
     shell:
-        "python -m workflow_scripts.write_report --settings {params.settings:q} 2> {log}"
+        "python -m workflow_scripts.write_report --settings {params.settings:q} --scores {input.scores}"
+        " --errors {input.errors} --matches {input.matches} --queries {input.queries} --index {input.indices}"
+        " --training-logs {input.logs} --benchmarks {params.benchmarks} --output {output.report}"
+        " --summary {output.summary} 2> {log}"

@@ -46,6 +46,12 @@ def descriptions_of(wildcards):
     ]
 
 
+def phantom_section(wildcards):
+    """Return what a synthetic body depends on: all but how many there are and how they are split."""
+    settings = SETTINGS.datasets[wildcards.dataset].model_dump(mode="json")
+    return section_json(**{name: value for name, value in settings.items() if name not in ("num_subjects", "split")})
+
+
 rule make_phantom:
     """Make one synthetic body: its CT, organ labels, exactly known landmarks and lesions."""
     output:
@@ -54,8 +60,8 @@ rule make_phantom:
         landmarks=RESULTS / "phantoms" / "{dataset}" / "{volume}" / "landmarks.csv",
         lesions=RESULTS / "phantoms" / "{dataset}" / "{volume}" / "lesions.csv",
     params:
-        settings=lambda wildcards: phantom_section(wildcards),
-        index=lambda wildcards: phantom_index(wildcards),
+        settings=phantom_section,
+        index=lambda wildcards: int(wildcards.volume.removeprefix("phantom_")),
         code=code_of("make_phantom"),
     wildcard_constraints:
         dataset=one_of(PHANTOMS),

@@ -12,12 +12,13 @@ from anatomical_embedding.files import write_json, written_atomically
 from anatomical_embedding.report.inputs import (
     ReportInputs,
     read_evaluations,
-    read_json,
     read_stage_times,
     read_trainings,
 )
 from anatomical_embedding.report.page import render_page
-from workflow_scripts.command_line import existing_file, run_stage
+from anatomical_embedding.settings.pipeline import PipelineSettings
+from anatomical_embedding.versions import library_versions
+from workflow_scripts.command_line import existing_file, parse_settings, run_stage, stage_parser
 
 PARALLEL_LISTS = ("scores", "errors", "matches", "queries", "index")
 
@@ -25,6 +26,7 @@ PARALLEL_LISTS = ("scores", "errors", "matches", "queries", "index")
 def main(arguments: list[str]) -> None:
     """Run the stage `write_report`."""
     options = parse_arguments(arguments)
+    settings = parse_settings(PipelineSettings, options.settings)
     inputs = ReportInputs(
         evaluations=read_evaluations(
             scores=options.scores,
@@ -35,9 +37,10 @@ def main(arguments: list[str]) -> None:
         ),
         trainings=read_trainings(options.training_logs),
         stage_times=read_stage_times(options.benchmarks),
-        configuration=read_json(options.configuration),
+        settings=settings.model_dump(mode="json"),
+        versions=library_versions(),
     )
-    page = render_page(inputs, title=options.title)
+    page = render_page(inputs, title=settings.title)
     with written_atomically(options.output) as temporary:
         temporary.write_text(page, encoding="utf-8")
     write_json(
@@ -48,11 +51,9 @@ def main(arguments: list[str]) -> None:
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     """Return the arguments, the parallel lists checked for equal length."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = stage_parser(__doc__)
     for name in PARALLEL_LISTS:
-        parser.add_argument(f"--{name}", type=existing_file, nargs="+", required=True, metavar="PATH")
+        parser.add_argument(f"--{name}", type=existing_file, nargs="*", default=[], metavar="PATH")
     parser.add_argument("--training-logs", type=existing_file, nargs="*", default=[], metavar="PATH")
     parser.add_argument(
         "--benchmarks",
@@ -62,10 +63,6 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         metavar="PATH",
         help="benchmark files, or folders of them",
     )
-    parser.add_argument(
-        "--configuration", type=existing_file, required=True, help="settings of the run (JSON)"
-    )
-    parser.add_argument("--title", default="Anatomical embeddings: report", help="title of the page")
     parser.add_argument("--output", type=Path, required=True, help="report (HTML) to write")
     parser.add_argument("--summary", type=Path, required=True, help="scores (JSON) to write")
     options = parser.parse_args(arguments)

@@ -101,13 +101,15 @@ class ReportInputs:
     evaluations : sorted by data set and protocol.
     trainings : learning curves, sorted by name.
     stage_times : columns stage, job, seconds, max_memory_mb; one row a job.
-    configuration : the settings of the run.
+    settings : the settings of the run.
+    versions : name and version of the interpreter and the libraries.
     """
 
     evaluations: list[Evaluation]
     trainings: list[TrainingCurves]
     stage_times: pd.DataFrame
-    configuration: dict[str, Any]
+    settings: dict[str, Any]
+    versions: dict[str, str]
 
 
 def read_evaluations(

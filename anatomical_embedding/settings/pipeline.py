@@ -33,7 +33,7 @@ class PipelineSettings(Settings):
     intensity: IntensitySettings
     """The network's input range."""
     models: dict[Identifier, ModelSettings]
-    """Name -> model. Only those that an evaluation uses are trained."""
+    """Name -> model. All are trained."""
     embedding: EmbeddingSettings
     """How a trained network is run over whole volumes."""
     store: StoreSettings
@@ -41,7 +41,7 @@ class PipelineSettings(Settings):
     matching: MatchingSettings
     """How points are found in other volumes."""
     evaluations: dict[Identifier, LandmarkEvaluationSettings]
-    """Name -> evaluation. What stands here decides what the run does."""
+    """Name -> evaluation."""
 
     @model_validator(mode="after")
     def _check_references(self) -> "PipelineSettings":
