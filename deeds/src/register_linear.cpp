@@ -34,7 +34,9 @@ class Linear {
   public:
     Linear(const Grid3<float>& fixed, const Grid3<float>& moving, const LinearSettings& settings,
            const std::vector<SearchLevel>& levels)
-        : fixed_(fixed), moving_(moving), settings_(settings), levels_(levels), pool_(settings.threads) {}
+        : fixed_(fixed), moving_(moving), settings_(settings), levels_(levels), pool_(settings.threads) {
+        reserve(fixed.size, levels, cost_);
+    }
 
     AffineVox run() {
         AffineVox map;
@@ -133,7 +135,7 @@ class Linear {
     void smooth_costs(const SearchLevel& level) {
         const Size3 control = control_size(fixed_.size, level.spacing);
         const std::int64_t labels = level.labels();
-        smooth_.assign(cost_.sums.begin(), cost_.sums.end());
+        smooth_.assign(cost_.sums.begin(), cost_.sums.begin() + control.count() * labels);
         const std::int64_t count[3] = {control.x, control.y, control.z};
         const std::int64_t step[3] = {1, control.x, control.x * control.y};
         for (int axis = 0; axis < 3; ++axis) {
@@ -168,6 +170,19 @@ class Linear {
 };
 
 }  // namespace
+
+std::int64_t memory_need_linear(Size3 image, const LinearSettings& settings) {
+    // Three images and the words of three; smoothed costs are floats beside the sixteen-bit sums.
+    constexpr std::int64_t kBytesOfVoxel = 3 * sizeof(float) + 3 * sizeof(std::uint64_t);
+    const std::vector<SearchLevel> levels = checked_levels(settings.grid_spacing, settings.search_radius,
+                                                           settings.quantization, image, kLeastControlPoints);
+    std::int64_t costs = 0;
+    for (const SearchLevel& level : levels) {
+        costs = std::max(costs, control_size(image, level.spacing).count() * level.labels());
+    }
+    return image.count() * kBytesOfVoxel + costs * static_cast<std::int64_t>(sizeof(float)) +
+           memory_of_data_cost(image, levels);
+}
 
 AffineVox register_linear(const Grid3<float>& fixed, const Grid3<float>& moving, const LinearSettings& settings) {
     check_images(fixed, moving);
