@@ -6,8 +6,8 @@
 
 #include <sys/stat.h>
 
-#include <array>
 #include <cctype>
+#include <cerrno>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -22,6 +22,7 @@ namespace deeds {
 namespace {
 
 constexpr int sidecar_version = 1;
+constexpr double largest_number = 1e9;  // of any matrix entry: keeps all later arithmetic finite
 constexpr const char* displacements_format = "deeds displacements";
 constexpr const char* matrix_format = "deeds matrix";
 
@@ -206,8 +207,8 @@ class Sidecar {
         return found->second;
     }
     double number(const JsonValue& value, const std::string& key) const {
-        if (value.kind != JsonValue::Kind::number || !std::isfinite(value.number))
-            throw FileError(path_, "\"" + key + "\" is not a finite number");
+        if (value.kind != JsonValue::Kind::number || !(std::fabs(value.number) <= largest_number))
+            throw FileError(path_, "\"" + key + "\" is not a number of at most 1e9");
         return value.number;
     }
     std::int64_t whole(const JsonValue& value, const std::string& key, int least) const {
@@ -314,7 +315,8 @@ AffineVox read_matrix(const std::string& path) {
     while (text >> word) {
         char* rest = nullptr;
         const double value = std::strtod(word.c_str(), &rest);
-        if (*rest != '\0' || !std::isfinite(value)) throw FileError(path, "\"" + word.substr(0, 40) + "\" is not a finite number");
+        if (*rest != '\0' || !(std::fabs(value) <= largest_number))
+            throw FileError(path, "\"" + word.substr(0, 40) + "\" is not a number of at most 1e9");
         numbers.push_back(value);
     }
     if (numbers.size() != 16) throw FileError(path, "holds " + std::to_string(numbers.size()) + " numbers, a 4x4 matrix has 16");

@@ -358,7 +358,7 @@ Point3 WorldMap::moving_of(Point3 fixed_world) const {
     return transformed(registration_.geometry.moving_to_world, moving_voxel_of(transformed(world_to_registration_, fixed_world)));
 }
 
-std::optional<Point3> WorldMap::fixed_of(Point3 moving_world) const {
+WorldMap::Inverse WorldMap::fixed_of(Point3 moving_world) const {
     constexpr int fixed_point_rounds = 60;
     constexpr int newton_rounds = 40;
     constexpr double tolerance = 1e-6;  // voxels
@@ -401,11 +401,15 @@ std::optional<Point3> WorldMap::fixed_of(Point3 moving_world) const {
             next = moved(voxel, step, share);
             next_residual = missing(next);
         }
+        if (!(length(next_residual) < length(residual))) {
+            if (round >= fixed_point_rounds) break;
+            round = std::max(round, fixed_point_rounds - 1);  // no progress this way
+            continue;
+        }
         voxel = next;
         residual = next_residual;
     }
-    if (!(length(residual) < tolerance)) return std::nullopt;
-    return transformed(registration_.geometry.registration.to_world, voxel);
+    return {transformed(registration_.geometry.registration.to_world, voxel), length(residual) < tolerance};
 }
 
 Grid3<float> carried_to(const Geometry& target, const Image& moving, const Registration& registration,

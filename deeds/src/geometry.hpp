@@ -110,8 +110,13 @@ class WorldMap {
 
     Point3 moving_of(Point3 fixed_world) const;
 
-    /// Fixed point that moving_of carries to `moving_world` within 1e-6 voxels; empty where the iteration does not arrive.
-    std::optional<Point3> fixed_of(Point3 moving_world) const;
+    struct Inverse {
+        Point3 fixed_world;
+        bool arrived = false;  ///< moving_of(fixed_world) is within 1e-6 voxels; not so where the field folds
+    };
+
+    /// Fixed point that moving_of carries to `moving_world`, or the nearest one found.
+    Inverse fixed_of(Point3 moving_world) const;
 
   private:
     Point3 moving_voxel_of(Point3 registration_voxel) const;

@@ -335,8 +335,8 @@ OpenImage open_image(const std::string& path) {
     struct stat status {};
     if (stat(path.c_str(), &status) != 0) throw FileError(path, std::string("cannot be read: ") + std::strerror(errno));
     if (!S_ISREG(status.st_mode)) throw FileError(path, "is not a file");
+    require_image_name(path);
     const bool named_gzip = ends_with(path, ".gz");
-    if (!named_gzip && !ends_with(path, ".nii")) throw FileError(path, "must be named .nii or .nii.gz");
 
     OpenImage image;
     image.file.reset(gzopen(path.c_str(), "rb"));
@@ -450,6 +450,12 @@ void PendingFile::commit() {
         throw FileError(path_, std::string("cannot be written: ") + std::strerror(errno));
     temporary_path_.clear();
 }
+
+void require_image_name(const std::string& path) {
+    if (!ends_with(path, ".nii") && !ends_with(path, ".nii.gz")) throw FileError(path, "must be named .nii or .nii.gz");
+}
+
+void require_writable(const std::string& path) { PendingFile{path}; }
 
 void commit_all(std::vector<PendingFile>& files) {
     for (PendingFile& file : files) file.commit();

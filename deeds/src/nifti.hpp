@@ -66,6 +66,12 @@ class PendingFile {
     std::string temporary_path_;
 };
 
+/// Throws FileError unless `path` is named .nii or .nii.gz.
+void require_image_name(const std::string& path);
+
+/// Throws FileError when `path` cannot be written; leaves nothing behind. For the beginning of long work.
+void require_writable(const std::string& path);
+
 /// Gives several files their final names, once all of them are complete.
 void commit_all(std::vector<PendingFile>& files);
 
