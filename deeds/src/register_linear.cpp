@@ -61,7 +61,7 @@ class Linear {
             std::vector<PointMatch> matches;
             for (const BlockMatch& m : forward) matches.push_back({m.centre, mapped(map, m)});
             for (const BlockMatch& m : backward) matches.push_back({mapped(back, m), m.centre});
-            map = fit_trimmed(matches, settings_.rigid);
+            map = fit(std::move(matches));
         }
         if (settings_.progress) settings_.progress(1.0, "done");
         return map;
@@ -71,6 +71,20 @@ class Linear {
     const Words& describe_warped(int step) {
         compute_descriptor(warped_, step, pool_, warped_words_);
         return warped_words_;
+    }
+
+    AffineVox fit(std::vector<PointMatch> matches) const {
+        if (!settings_.rigid) return fit_trimmed(matches, false);
+        AffineVox to_mm, to_voxels;
+        for (std::size_t axis = 0; axis < 3; ++axis) {
+            to_mm.m[axis][axis] = settings_.voxel_mm[axis];
+            to_voxels.m[axis][axis] = 1 / settings_.voxel_mm[axis];
+            for (PointMatch& m : matches) {
+                m.fixed[axis] *= settings_.voxel_mm[axis];
+                m.moving[axis] *= settings_.voxel_mm[axis];
+            }
+        }
+        return composed(to_voxels, composed(fit_trimmed(matches, true), to_mm));
     }
 
     static std::array<double, 3> mapped(const AffineVox& map, const BlockMatch& match) {
