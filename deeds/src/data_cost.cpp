@@ -45,7 +45,33 @@ std::vector<std::int64_t> border_offsets(std::int64_t size, std::int64_t pad, st
     return offsets;
 }
 
+struct Room {
+    std::int64_t sums = 0, phases = 0;
+};
+
+Room room_for(Size3 image, const std::vector<SearchLevel>& levels) {
+    Room room;
+    for (const SearchLevel& level : levels) {
+        const Size3 control = control_size(image, level.spacing);
+        room.sums = std::max(room.sums, control.count() * level.labels() + kSumsSlack);
+        room.phases = std::max(room.phases, PhaseRows(control.x, level).row_stride * image.y * image.z);
+    }
+    return room;
+}
+
 }  // namespace
+
+void reserve(Size3 image, const std::vector<SearchLevel>& levels, DataCost& cost) {
+    const Room room = room_for(image, levels);
+    cost.sums.reserve(static_cast<std::size_t>(room.sums));
+    cost.moving_phases.reserve(static_cast<std::size_t>(room.phases));
+}
+
+std::int64_t memory_of_data_cost(Size3 image, const std::vector<SearchLevel>& levels) {
+    const Room room = room_for(image, levels);
+    return room.sums * static_cast<std::int64_t>(sizeof(std::uint16_t)) +
+           room.phases * static_cast<std::int64_t>(sizeof(std::uint64_t));
+}
 
 float SearchLevel::scale(double alpha) const {
     return static_cast<float>(0.5 * spacing / (alpha * quantization) / samples());
@@ -76,7 +102,7 @@ void compute_data_cost(const Grid3<std::uint64_t>& fixed, const Grid3<std::uint6
         }
     }
 
-    cost.sums.resize(static_cast<std::size_t>(control.count() * level.labels()));
+    cost.sums.resize(static_cast<std::size_t>(control.count() * level.labels() + kSumsSlack));
     const int samples = level.samples_per_axis();
     pool.run(control.y * control.z, [&](std::int64_t control_row) {
         const std::int64_t b = control_row % control.y, c = control_row / control.y;

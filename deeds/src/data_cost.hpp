@@ -29,11 +29,20 @@ struct SearchLevel {
 
 inline Size3 control_size(Size3 image, int spacing) { return {image.x / spacing, image.y / spacing, image.z / spacing}; }
 
+/// Rows of labels are read in whole vectors.
+constexpr std::int64_t kSumsSlack = 64;
+
 /// Reused between calls, so that large arrays are touched for the first time only once.
 struct DataCost {
-    std::vector<std::uint16_t> sums;  ///< [control point][label], label = (k * length + j) * length + i
+    /// [control point][label], label = (k * length + j) * length + i; then kSumsSlack entries that may be read.
+    std::vector<std::uint16_t> sums;
     std::vector<std::uint64_t> moving_phases;
 };
+
+/// Room for the largest of the levels, so that no array moves when the next level is larger.
+void reserve(Size3 image, const std::vector<SearchLevel>& levels, DataCost& cost);
+/// What `reserve` takes, in bytes.
+std::int64_t memory_of_data_cost(Size3 image, const std::vector<SearchLevel>& levels);
 
 void compute_data_cost(const Grid3<std::uint64_t>& fixed, const Grid3<std::uint64_t>& moving, const SearchLevel& level,
                        ThreadPool& pool, DataCost& cost);

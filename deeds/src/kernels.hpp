@@ -79,7 +79,7 @@ struct Kernels {
 
     void (*warp_row)(const WarpRow& row);
 
-    /// out = weight * (scale * data + received); received may be null.
+    /// out = weight * (scale * data + received); received may be null. Data is read up to `padded` past its end.
     void (*belief)(const std::uint16_t* data, float scale, const float* received, float weight, LabelShape shape,
                    float* out);
     /// Exact min-plus with sum over axes of (parent label - label + delta)^2, in place; scratch as large as belief.
@@ -88,7 +88,8 @@ struct Kernels {
     void (*add_message)(const float* message, LabelShape shape, bool accumulate, float* parent);
     /// Sixteen-bit copy of a belief above its minimum; returns the value of one step.
     float (*store_belief)(const float* belief, LabelShape shape, std::uint16_t* out);
-    /// First label with the least step * stored + cost_i + cost_j + cost_k; the costs are padded rows.
+    /// First label with the least step * stored + cost_i + cost_j + cost_k; cost_i is a padded
+    /// row with large values in its padding, and stored is read up to `padded` past its end.
     std::int64_t (*best_label)(const std::uint16_t* stored, float step, const float* cost_i, const float* cost_j,
                                const float* cost_k, LabelShape shape);
 };

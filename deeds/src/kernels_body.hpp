@@ -11,9 +11,24 @@
 
 using Vector = float __attribute__((vector_size(sizeof(float) * kVectorFloats), aligned(4), may_alias));
 
+using Steps = std::uint16_t __attribute__((vector_size(sizeof(std::uint16_t) * kVectorFloats), aligned(2), may_alias));
+using Integers = std::int32_t __attribute__((vector_size(sizeof(std::int32_t) * kVectorFloats)));
+
 inline Vector load(const float* p) { return *reinterpret_cast<const Vector*>(p); }
 inline void store(float* p, Vector v) { *reinterpret_cast<Vector*>(p) = v; }
+inline Vector load_steps(const std::uint16_t* p) {
+    return __builtin_convertvector(__builtin_convertvector(*reinterpret_cast<const Steps*>(p), Integers), Vector);
+}
+inline void store_steps(std::uint16_t* p, Vector v) {
+    *reinterpret_cast<Steps*>(p) = __builtin_convertvector(__builtin_convertvector(v, Integers), Steps);
+}
 inline Vector smaller(Vector a, Vector b) { return a < b ? a : b; }
+inline bool any_at_most(Vector v, float bound) {
+    const Integers hit = v <= bound;
+    std::int32_t any = 0;
+    for (int lane = 0; lane < kVectorFloats; ++lane) any |= hit[lane];
+    return any != 0;
+}
 inline Vector broadcast(float value) { return Vector{} + value; }
 inline float smaller(float a, float b) { return a < b ? a : b; }
 
@@ -240,18 +255,14 @@ void transpose_sums(const std::uint16_t* __restrict sums, std::int64_t labels, i
 
 // ---------------------------------------------------------------------------------------------- messages
 
-void belief(const std::uint16_t* __restrict data, float scale, const float* __restrict received, float weight,
-            LabelShape shape, float* __restrict out) {
+void belief(const std::uint16_t* data, float scale, const float* received, float weight, LabelShape shape, float* out) {
     for (int row = 0; row < shape.rows(); ++row, data += shape.length, out += shape.padded) {
-        if (received != nullptr) {
-            for (int x = 0; x < shape.length; ++x) {
-                out[x] = weight * (scale * static_cast<float>(data[x]) + received[x]);
-            }
-            received += shape.padded;
-        } else {
-            for (int x = 0; x < shape.length; ++x) out[x] = weight * (scale * static_cast<float>(data[x]));
+        for (int x = 0; x < shape.padded; x += kVectorFloats) {
+            Vector value = load_steps(data + x) * scale;
+            if (received != nullptr) value += load(received + x);
+            store(out + x, value * weight);
         }
-        for (int x = shape.length; x < shape.padded; ++x) out[x] = 0;
+        if (received != nullptr) received += shape.padded;
     }
 }
 
@@ -365,16 +376,28 @@ void add_message(const float* __restrict message, LabelShape shape, bool accumul
     }
 }
 
-float store_belief(const float* __restrict values, LabelShape shape, std::uint16_t* __restrict out) {
+float store_belief(const float* values, LabelShape shape, std::uint16_t* out) {
     constexpr float kSteps = 65535.0f;
     float least = 0, largest = 0;
     range(values, shape, &least, &largest);
     const float span = largest - least;
     const float to_steps = span > 0 ? kSteps / span : 0;
-    for (int row = 0; row < shape.rows(); ++row, values += shape.padded, out += shape.length) {
-        for (int x = 0; x < shape.length; ++x) {
-            const float steps = (values[x] - least) * to_steps + 0.5f;
-            out[x] = static_cast<std::uint16_t>(static_cast<std::int32_t>(steps < kSteps ? steps : kSteps));
+    const Vector most = broadcast(kSteps), none = broadcast(0);
+    const auto steps = [&](const float* p) {
+        const Vector exact = (load(p) - least) * to_steps + 0.5f;
+        return smaller(exact < none ? none : exact, most);
+    };
+    // Whole vectors reach into the rows that are written after them; the last rows are written exactly.
+    int last_rows = (shape.padded + shape.length - 1) / shape.length;
+    for (int row = last_rows; row < shape.rows(); ++row, values += shape.padded, out += shape.length) {
+        for (int x = 0; x < shape.padded; x += kVectorFloats) store_steps(out + x, steps(values + x));
+    }
+    for (; last_rows > 0; --last_rows, values += shape.padded, out += shape.length) {
+        for (int x = 0; x < shape.padded; x += kVectorFloats) {
+            const Vector exact = steps(values + x);
+            for (int lane = 0; lane < kVectorFloats && x + lane < shape.length; ++lane) {
+                out[x + lane] = static_cast<std::uint16_t>(static_cast<std::int32_t>(exact[lane]));
+            }
         }
     }
     return span / kSteps;
@@ -382,31 +405,28 @@ float store_belief(const float* __restrict values, LabelShape shape, std::uint16
 
 std::int64_t best_label(const std::uint16_t* stored, float step, const float* cost_i, const float* cost_j,
                         const float* cost_k, LabelShape shape) {
-    float least = 3.0e38f;
-    int best_row = 0;
-    float value[2 * kMaximumRadius + 1 + kVectorFloats];
     const int length = shape.length;
-    for (int k = 0; k < length; ++k) {
-        for (int j = 0; j < length; ++j) {
-            const std::uint16_t* __restrict row = stored + (k * length + j) * length;
-            const float offset = cost_j[j] + cost_k[k];
-            float row_least = 3.0e38f;
-            for (int x = 0; x < length; ++x) {
-                const float v = (step * static_cast<float>(row[x]) + cost_i[x]) + offset;
-                row_least = smaller(v, row_least);
-            }
-            if (row_least < least) {
-                least = row_least;
-                best_row = k * length + j;
+    const auto value = [&](int row, int x) {
+        const float offset = cost_j[row % length] + cost_k[row / length];
+        return (load_steps(stored + row * length + x) * step + load(cost_i + x)) + offset;
+    };
+    // Least value of all by lanes, then the first label that has it.
+    Vector lanes = broadcast(3.0e38f);
+    for (int row = 0; row < shape.rows(); ++row) {
+        for (int x = 0; x < shape.padded; x += kVectorFloats) lanes = smaller(value(row, x), lanes);
+    }
+    float least = lanes[0];
+    for (int lane = 1; lane < kVectorFloats; ++lane) least = smaller(lanes[lane], least);
+    for (int row = 0; row < shape.rows(); ++row) {
+        for (int x = 0; x < shape.padded; x += kVectorFloats) {
+            const Vector v = value(row, x);
+            if (!any_at_most(v, least)) continue;
+            for (int lane = 0; lane < kVectorFloats; ++lane) {
+                if (v[lane] <= least) return static_cast<std::int64_t>(row) * length + x + lane;
             }
         }
     }
-    const std::uint16_t* __restrict row = stored + static_cast<std::int64_t>(best_row) * length;
-    const float offset = cost_j[best_row % length] + cost_k[best_row / length];
-    for (int x = 0; x < length; ++x) value[x] = (step * static_cast<float>(row[x]) + cost_i[x]) + offset;
-    int best = 0;
-    for (int x = 1; x < length; ++x) best = value[x] < value[best] ? x : best;
-    return static_cast<std::int64_t>(best_row) * length + best;
+    return 0;
 }
 
 template <class Words>

@@ -12,6 +12,9 @@
 namespace deeds {
 namespace {
 
+/// Cost of the padding beside the labels of a row.
+constexpr float kNeverChosen = 1e30f;
+
 /// Part [first, end) of the tree's order that is one whole subtree.
 struct Subtree {
     std::size_t first, end;
@@ -126,6 +129,7 @@ class MinSum {
     void choose_label(std::int32_t node) {
         const std::int32_t parent = tree_.parent[index(node)];
         float cost[3][2 * kMaximumRadius + 1 + kVectorFloats] = {};
+        std::fill(cost[0] + shape_.length, cost[0] + shape_.padded, kNeverChosen);
         if (parent >= 0) {
             std::int32_t rest = label_[index(parent)];
             for (std::size_t axis = 0; axis < 3; ++axis) {

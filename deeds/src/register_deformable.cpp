@@ -27,11 +27,7 @@ class Deformable {
     Deformable(const Grid3<float>& fixed, const Grid3<float>& moving, const AffineVox& affine,
                const RegistrationSettings& settings, const std::vector<SearchLevel>& levels)
         : fixed_(fixed), moving_(moving), affine_(affine), settings_(settings), levels_(levels), pool_(settings.threads) {
-        std::int64_t sums = 0;
-        for (const SearchLevel& level : levels) {
-            sums = std::max(sums, control_size(fixed.size, level.spacing).count() * level.labels());
-        }
-        cost_.sums.reserve(static_cast<std::size_t>(sums));
+        reserve(fixed.size, levels, cost_);
     }
 
     DeformableResult run() {
@@ -118,6 +114,16 @@ std::vector<SearchLevel> levels_of(Size3 image, const RegistrationSettings& sett
 }
 
 }  // namespace
+
+std::int64_t memory_need_deformable(Size3 image, const RegistrationSettings& settings) {
+    // Four images (fixed, moving, aligned, warped), words of three; the tree and the fields take a few numbers a point.
+    constexpr std::int64_t kBytesOfVoxel = 4 * sizeof(float) + 3 * sizeof(std::uint64_t);
+    constexpr std::int64_t kBytesOfPoint = 160;
+    const std::vector<SearchLevel> levels = levels_of(image, settings);
+    std::int64_t points = 0;
+    for (const SearchLevel& level : levels) points = std::max(points, control_size(image, level.spacing).count());
+    return image.count() * kBytesOfVoxel + points * kBytesOfPoint + memory_of_data_cost(image, levels);
+}
 
 DeformableResult register_deformable(const Grid3<float>& fixed, const Grid3<float>& moving, const AffineVox& affine,
                                      const RegistrationSettings& settings) {

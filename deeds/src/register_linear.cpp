@@ -34,7 +34,9 @@ class Linear {
   public:
     Linear(const Grid3<float>& fixed, const Grid3<float>& moving, const LinearSettings& settings,
            const std::vector<SearchLevel>& levels)
-        : fixed_(fixed), moving_(moving), settings_(settings), levels_(levels), pool_(settings.threads) {}
+        : fixed_(fixed), moving_(moving), settings_(settings), levels_(levels), pool_(settings.threads) {
+        reserve(fixed.size, levels, cost_);
+    }
 
     AffineVox run() {
         AffineVox map;
@@ -59,7 +61,7 @@ class Linear {
             std::vector<PointMatch> matches;
             for (const BlockMatch& m : forward) matches.push_back({m.centre, mapped(map, m)});
             for (const BlockMatch& m : backward) matches.push_back({mapped(back, m), m.centre});
-            map = fit_trimmed(matches, settings_.rigid);
+            map = fit(std::move(matches));
         }
         if (settings_.progress) settings_.progress(1.0, "done");
         return map;
@@ -69,6 +71,20 @@ class Linear {
     const Words& describe_warped(int step) {
         compute_descriptor(warped_, step, pool_, warped_words_);
         return warped_words_;
+    }
+
+    AffineVox fit(std::vector<PointMatch> matches) const {
+        if (!settings_.rigid) return fit_trimmed(matches, false);
+        AffineVox to_mm, to_voxels;
+        for (std::size_t axis = 0; axis < 3; ++axis) {
+            to_mm.m[axis][axis] = settings_.voxel_mm[axis];
+            to_voxels.m[axis][axis] = 1 / settings_.voxel_mm[axis];
+            for (PointMatch& m : matches) {
+                m.fixed[axis] *= settings_.voxel_mm[axis];
+                m.moving[axis] *= settings_.voxel_mm[axis];
+            }
+        }
+        return composed(to_voxels, composed(fit_trimmed(matches, true), to_mm));
     }
 
     static std::array<double, 3> mapped(const AffineVox& map, const BlockMatch& match) {
@@ -133,7 +149,7 @@ class Linear {
     void smooth_costs(const SearchLevel& level) {
         const Size3 control = control_size(fixed_.size, level.spacing);
         const std::int64_t labels = level.labels();
-        smooth_.assign(cost_.sums.begin(), cost_.sums.end());
+        smooth_.assign(cost_.sums.begin(), cost_.sums.begin() + control.count() * labels);
         const std::int64_t count[3] = {control.x, control.y, control.z};
         const std::int64_t step[3] = {1, control.x, control.x * control.y};
         for (int axis = 0; axis < 3; ++axis) {
@@ -168,6 +184,19 @@ class Linear {
 };
 
 }  // namespace
+
+std::int64_t memory_need_linear(Size3 image, const LinearSettings& settings) {
+    // Three images and the words of three; smoothed costs are floats beside the sixteen-bit sums.
+    constexpr std::int64_t kBytesOfVoxel = 3 * sizeof(float) + 3 * sizeof(std::uint64_t);
+    const std::vector<SearchLevel> levels = checked_levels(settings.grid_spacing, settings.search_radius,
+                                                           settings.quantization, image, kLeastControlPoints);
+    std::int64_t costs = 0;
+    for (const SearchLevel& level : levels) {
+        costs = std::max(costs, control_size(image, level.spacing).count() * level.labels());
+    }
+    return image.count() * kBytesOfVoxel + costs * static_cast<std::int64_t>(sizeof(float)) +
+           memory_of_data_cost(image, levels);
+}
 
 AffineVox register_linear(const Grid3<float>& fixed, const Grid3<float>& moving, const LinearSettings& settings) {
     check_images(fixed, moving);

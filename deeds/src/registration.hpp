@@ -5,6 +5,7 @@
 // Thread safety: every call owns its data and its threads; results do not depend on the number of threads.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -32,7 +33,8 @@ struct LinearSettings {
     std::vector<int> grid_spacing;
     std::vector<int> search_radius;
     std::vector<int> quantization;
-    bool rigid = false;        ///< rotation and translation only
+    bool rigid = false;        ///< rotation and translation only, in mm
+    std::array<double, 3> voxel_mm = {1, 1, 1};  ///< spacing along i, j, k; only a rigid fit uses it
     float background = -1024;  ///< intensity outside the images; patches with a mean below background + 5 are left out
     int threads = 1;
     ProgressCallback progress;
@@ -45,7 +47,7 @@ struct DeformableResult {
     double folding_share;   ///< share of control points with a negative Jacobian determinant
 };
 
-/// Peak memory in bytes of a call, images of the given size included.
+/// Peak memory in bytes of a call, images of the given size included. Throws as the call does on settings.
 std::int64_t memory_need_linear(Size3 image, const LinearSettings& settings);
 std::int64_t memory_need_deformable(Size3 image, const RegistrationSettings& settings);
 
