@@ -18,8 +18,6 @@ namespace {
 constexpr std::int64_t kLeastControlPoints = 6;
 constexpr std::int64_t kBorderCells = 2;      ///< control points this near to the border are left out
 constexpr float kForegroundThreshold = 5.0f;  ///< least mean of a patch above the background
-constexpr double kKeptShare = 0.5;            ///< of the valid control points: those of lowest cost
-constexpr double kUnitAlpha = 1.0;
 
 using Words = Grid3<std::uint64_t>;
 
@@ -27,7 +25,6 @@ using Words = Grid3<std::uint64_t>;
 struct BlockMatch {
     std::array<double, 3> centre;        ///< of the patch, voxels
     std::array<double, 3> displacement;  ///< voxels
-    float cost;
 };
 
 class Linear {
@@ -96,14 +93,13 @@ class Linear {
         return out;
     }
 
-    /// The better half of the valid control points.
+    /// The displacement of least cost at every valid control point; the trimmed fit leaves out what disagrees.
     std::vector<BlockMatch> match(const Grid3<float>& image, const Words& words, const Words& compared,
                                   const SearchLevel& level) {
         compute_data_cost(words, compared, level, pool_, cost_);
         smooth_costs(level);
         const Size3 control = control_size(image.size, level.spacing);
         const std::size_t labels = static_cast<std::size_t>(level.labels());
-        const float scale = level.scale(kUnitAlpha);
         std::vector<BlockMatch> matches;
         for (std::int64_t c = kBorderCells; c < control.z - kBorderCells; ++c) {
             for (std::int64_t b = kBorderCells; b < control.y - kBorderCells; ++b) {
@@ -112,20 +108,16 @@ class Linear {
                     const std::size_t point = static_cast<std::size_t>((c * control.y + b) * control.x + a);
                     const float* costs = smooth_.data() + point * labels;
                     const std::int64_t best = std::min_element(costs, costs + labels) - costs;
-                    matches.push_back(block_match({a, b, c}, best, scale * costs[best], level));
+                    matches.push_back(block_match({a, b, c}, best, level));
                 }
             }
         }
-        const std::ptrdiff_t kept = static_cast<std::ptrdiff_t>(kKeptShare * static_cast<double>(matches.size()) + 0.5);
-        std::stable_sort(matches.begin(), matches.end(),
-                         [](const BlockMatch& p, const BlockMatch& q) { return p.cost < q.cost; });
-        matches.resize(static_cast<std::size_t>(kept));
         return matches;
     }
 
-    static BlockMatch block_match(const std::array<std::int64_t, 3>& cell, std::int64_t label, float cost,
+    static BlockMatch block_match(const std::array<std::int64_t, 3>& cell, std::int64_t label,
                                   const SearchLevel& level) {
-        BlockMatch match{{}, {}, cost};
+        BlockMatch match{};
         for (std::size_t axis = 0; axis < 3; ++axis) {
             match.centre[axis] = static_cast<double>(cell[axis] * level.spacing) + 0.5 * (level.spacing - 1);
             match.displacement[axis] = static_cast<double>((label % level.length() - level.radius) * level.quantization);
