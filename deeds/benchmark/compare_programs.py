@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Table of quality, CPU seconds and memory of deeds, and of greedy where it is installed, on pairs of known mapping.
+"""Print quality, CPU seconds and memory of deeds, and of greedy where it is installed, on a pair.
 
-A pair is a volume and the same volume seen through an affine map plus smooth random displacements, each with its
-own noise. The volume is a phantom of smooth tissue classes, or a real CT (``--source``). With ``--pair FIXED MOVING``
-two different scans of equal size are registered; then only folding and the overlap of threshold classes are known.
+A pair is a volume and the same volume seen through an affine map plus smooth random displacements,
+each with its own noise. The volume is a phantom of smooth tissue classes, or a real CT
+(``--source``). With ``--pair FIXED MOVING`` two different scans of equal size are registered; then
+only folding and the overlap of threshold classes are known.
 
-Runs are interleaved and use one thread unless ``--threads`` says otherwise; CPU seconds are the figure to compare.
-Needs numpy, nibabel and scipy; greedy is the PyPI package ``picsl-greedy``.
+Runs are interleaved and use one thread unless ``--threads`` says otherwise; CPU seconds are the
+figure to compare. Needs numpy, nibabel and scipy; greedy is the PyPI package ``picsl-greedy``.
 """
 
 from __future__ import annotations
@@ -46,13 +47,13 @@ class Pair:
 
 
 def smooth_noise(random: np.random.Generator, shape: tuple[int, ...], sigma: float) -> np.ndarray:
-    """Gaussian noise smoothed by ``sigma`` voxels, scaled to standard deviation 1."""
+    """Return Gaussian noise smoothed by ``sigma`` voxels, scaled to standard deviation 1."""
     noise = ndimage.gaussian_filter(random.standard_normal(shape), sigma, mode="reflect")
     return noise / noise.std()
 
 
 def phantom(shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
-    """An ellipsoidal body of smooth tissue classes with fine texture, in HU."""
+    """Return an ellipsoidal body of smooth tissue classes with fine texture, in HU."""
     axes = np.meshgrid(*[np.linspace(-1, 1, size) for size in shape], indexing="ij")
     body = (axes[0] / 0.85) ** 2 + (axes[1] / 0.8) ** 2 + 0.05 * smooth_noise(random, shape, 9) < 1
     tissue = np.digitize(smooth_noise(random, shape, 7), (-1.5, -0.7, 0.0, 0.9, 1.8))
@@ -62,7 +63,7 @@ def phantom(shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
 
 
 def random_mapping(shape: tuple[int, ...], random: np.random.Generator, amplitude: float) -> np.ndarray:
-    """Moving voxel of every fixed voxel, shape (3, X, Y, Z): rotation, scaling, shift and smooth displacements."""
+    """Return the moving voxel of every fixed voxel, shape (3, X, Y, Z)."""
     angles = np.deg2rad([4.0, -3.0, 5.0])
     linear = np.diag([1.05, 0.96, 1.06])
     for axis, angle in enumerate(angles):
@@ -73,7 +74,9 @@ def random_mapping(shape: tuple[int, ...], random: np.random.Generator, amplitud
         linear = rotation @ linear
     voxels = np.indices(shape, dtype=np.float64)
     centre = (np.array(shape).reshape(3, 1, 1, 1) - 1) / 2
-    mapping = np.tensordot(linear, voxels - centre, 1) + centre + np.array([5.0, -4.0, 6.0]).reshape(3, 1, 1, 1)
+    mapping = (
+        np.tensordot(linear, voxels - centre, 1) + centre + np.array([5.0, -4.0, 6.0]).reshape(3, 1, 1, 1)
+    )
     for sigma, size in ((18.0, amplitude), (8.0, 0.28 * amplitude)):
         for axis in range(3):
             noise = smooth_noise(random, shape, sigma)
@@ -82,7 +85,7 @@ def random_mapping(shape: tuple[int, ...], random: np.random.Generator, amplitud
 
 
 def jacobian_determinant(mapping: np.ndarray) -> np.ndarray:
-    """Determinant of the mapping's derivative at every voxel, by central differences."""
+    """Return the determinant of the mapping's derivative at every voxel, by central differences."""
     gradient = np.stack([np.stack(np.gradient(component)) for component in mapping])
     return np.linalg.det(np.moveaxis(gradient, (0, 1), (-2, -1)))
 
@@ -94,19 +97,19 @@ def save(path: Path, values: np.ndarray, spacing_mm: float) -> Path:
 
 
 def isotropic(path: Path, spacing_mm: float) -> np.ndarray:
-    """The image in canonical order at an isotropic spacing."""
+    """Return the image in canonical order at an isotropic spacing."""
     image = nibabel.as_closest_canonical(nibabel.load(path))
     zoom = np.array(image.header.get_zooms()[:3]) / spacing_mm
     return ndimage.zoom(np.asarray(image.dataobj, dtype=np.float32), zoom, order=1, mode="nearest")
 
 
 def classes_of(values: np.ndarray) -> np.ndarray:
-    """Classes 1, 2, ... by intensity after slight smoothing; 0 is air and lung."""
+    """Return classes 1, 2, ... by intensity after slight smoothing; 0 is air and lung."""
     return np.digitize(ndimage.gaussian_filter(values, 0.8), CLASS_BOUNDS_HU)
 
 
 def known_pair(folder: Path, volume: np.ndarray, options: argparse.Namespace) -> Pair:
-    """A pair whose mapping is known."""
+    """Return a pair whose mapping is known."""
     random = np.random.default_rng(options.seed)
     truth = random_mapping(volume.shape, random, options.amplitude)
     if jacobian_determinant(truth).min() <= 0:
@@ -128,7 +131,7 @@ def known_pair(folder: Path, volume: np.ndarray, options: argparse.Namespace) ->
 
 
 def real_pair(folder: Path, paths: list[Path], spacing_mm: float) -> Pair:
-    """Two scans cropped about their centres to a common size."""
+    """Return two scans cropped about their centres to a common size."""
     volumes = [np.clip(isotropic(path, spacing_mm), -1024, 3000) for path in paths]
     shape = np.minimum(volumes[0].shape, volumes[1].shape)
     starts = [(np.array(volume.shape) - shape) // 2 for volume in volumes]
@@ -148,7 +151,7 @@ def real_pair(folder: Path, paths: list[Path], spacing_mm: float) -> Pair:
 
 
 def measured(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
-    """CPU seconds and peak memory in MiB of a command; ends the program with its output when it fails."""
+    """Return CPU seconds and peak memory in MiB of a command; end with its output when it fails."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         peak_kib = 0
@@ -166,7 +169,7 @@ def measured(command: list[str], environment: dict[str, str]) -> tuple[float, fl
 
 
 def peak_memory_kib(process_id: int) -> int:
-    """Peak resident memory of a running process (Linux; 0 elsewhere)."""
+    """Return the peak resident memory of a running process (Linux; 0 elsewhere)."""
     status = Path(f"/proc/{process_id}/status")
     try:
         lines = status.read_text().splitlines()
@@ -176,10 +179,11 @@ def peak_memory_kib(process_id: int) -> int:
 
 
 def score(pair: Pair, mapping: np.ndarray) -> str:
-    """Cells of the table: Dice, error in voxels (mean, 95 %), folding, spread of the Jacobian."""
+    """Return the cells of the table: Dice, error in voxels (mean, 95 %), folding, spread of the Jacobian."""
     warped = ndimage.map_coordinates(pair.moving_classes, mapping, order=0, mode="nearest")
     dice = [
-        2 * np.sum((warped == label) & (pair.fixed_classes == label))
+        2
+        * np.sum((warped == label) & (pair.fixed_classes == label))
         / (np.sum(warped == label) + np.sum(pair.fixed_classes == label))
         for label in range(1, len(CLASS_BOUNDS_HU) + 1)
     ]
@@ -190,11 +194,13 @@ def score(pair: Pair, mapping: np.ndarray) -> str:
     else:
         error = np.linalg.norm((mapping - pair.truth)[:, pair.mask], axis=0)
         cells += f"{error.mean():8.3f}{np.percentile(error, 95):8.3f}"
-    return cells + f"{100 * np.mean(determinant <= 0):9.4f}{np.log(np.clip(determinant, 1e-3, 1e3)).std():8.3f}"
+    return (
+        cells + f"{100 * np.mean(determinant <= 0):9.4f}{np.log(np.clip(determinant, 1e-3, 1e3)).std():8.3f}"
+    )
 
 
 def mapping_of_field(path: Path, spacing_mm: float) -> np.ndarray:
-    """Mapping in voxels from a displacement field in mm with LPS components (as ITK writes them)."""
+    """Return the mapping in voxels from a displacement field in mm with LPS components."""
     field = np.moveaxis(np.squeeze(np.asarray(nibabel.load(path).dataobj, dtype=np.float64)), -1, 0)
     return np.indices(field.shape[1:]) + field * np.array([-1, -1, 1]).reshape(3, 1, 1, 1) / spacing_mm
 
@@ -203,10 +209,10 @@ class Deeds:
     """Our program: its commands linear, register and field."""
 
     def __init__(self, program: Path, options: argparse.Namespace) -> None:
-        self.name, self.program, self.options = "deeds", str(program), options
+        self.name, self.program, self.options = "deeds", str(program.resolve()), options
 
     def run(self, folder: Path, pair: Pair, environment: dict[str, str]) -> tuple[float, float, float]:
-        """CPU seconds of the linear and the deformable step and the memory of the latter."""
+        """Return CPU seconds of the linear and the deformable step and the memory of the latter."""
         images = ["--fixed", str(pair.fixed), "--moving", str(pair.moving), "-O", str(folder / "deeds")]
         common = [*images, "--threads", str(self.options.threads), "--quiet"]
         linear, _ = measured([self.program, "linear", *common], environment)
@@ -215,10 +221,11 @@ class Deeds:
         return linear, *measured([self.program, "register", *common, *matrix, *levels], environment)
 
     def mapping(self, folder: Path, pair: Pair) -> np.ndarray:
-        """Estimated mapping in voxels."""
+        """Return the estimated mapping in voxels."""
         path = folder / "deeds_field.nii.gz"
         subprocess.run(
-            [self.program, "field", "-O", str(folder / "deeds"), "--displacements", str(path), "--quiet"], check=True
+            [self.program, "field", "-O", str(folder / "deeds"), "--displacements", str(path), "--quiet"],
+            check=True,
         )
         return mapping_of_field(path, self.options.spacing)
 
@@ -230,15 +237,16 @@ class Greedy:
         self.name, self.options = "greedy", options
 
     def run(self, folder: Path, pair: Pair, environment: dict[str, str]) -> tuple[float, float, float]:
-        """CPU seconds of the affine and the deformable step and the memory of the latter."""
-        images = f"-d 3 -m NCC 2x2x2 -n 100x50x20 -i {pair.fixed} {pair.moving} -threads {self.options.threads} -V 0"
+        """Return CPU seconds of the affine and the deformable step and the memory of the latter."""
+        images = f"-d 3 -m NCC 2x2x2 -n 100x50x20 -i {pair.fixed} {pair.moving} -V 0"
+        images += f" -threads {self.options.threads}"
         affine = f"{images} -a -ia-image-centers -o {folder / 'greedy.mat'}"
         deformable = f"{images} -it {folder / 'greedy.mat'} -o {folder / 'greedy_warp.nii.gz'}"
         start = [sys.executable, "-c", GREEDY_PROGRAM]
         return measured([*start, affine], environment)[0], *measured([*start, deformable], environment)
 
     def mapping(self, folder: Path, pair: Pair) -> np.ndarray:
-        """Estimated mapping in voxels: the affine matrix (RAS mm) after the warp (LPS mm)."""
+        """Return the estimated mapping in voxels: the affine matrix (RAS mm) after the warp (LPS mm)."""
         warped = mapping_of_field(folder / "greedy_warp.nii.gz", self.options.spacing)
         matrix = np.loadtxt(folder / "greedy.mat")
         shift = matrix[:3, 3].reshape(3, 1, 1, 1) / self.options.spacing
@@ -246,8 +254,10 @@ class Greedy:
 
 
 def parsed_options() -> argparse.Namespace:
-    """Options of the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Return the options of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--program", type=Path, required=True, help="the deeds program")
     parser.add_argument("--source", type=Path, help="a CT instead of the phantom")
     parser.add_argument("--pair", type=Path, nargs=2, help="two CTs instead of a known mapping")
@@ -266,7 +276,7 @@ def parsed_options() -> argparse.Namespace:
 
 
 def made_pair(folder: Path, options: argparse.Namespace) -> Pair:
-    """The pair that the options ask for."""
+    """Return the pair that the options ask for."""
     if options.pair:
         return real_pair(folder, options.pair, options.spacing)
     if options.source:
@@ -289,7 +299,9 @@ def main() -> None:
             for program in programs:
                 runs[program.name].append(program.run(folder, pair, environment))
         print(f"size {'x'.join(map(str, pair.mask.shape))}, medians of {options.repeats}, CPU seconds")
-        print(f"{'':10}{'linear':>8}{'deform':>8}{'ratio':>8}{'MiB':>6}{'Dice':>8}{'TRE':>8}{'p95':>8}{'fold %':>9}{'sd logJ':>8}")
+        heads = ("linear", "deform", "ratio", "MiB", "Dice", "TRE", "p95", "fold %", "sd logJ")
+        widths = (8, 8, 8, 6, 8, 8, 8, 9, 8)
+        print(" " * 10 + "".join(head.rjust(width) for head, width in zip(heads, widths, strict=True)))
         print(f"{'before':40}{score(pair, np.indices(pair.mask.shape, dtype=np.float64))}")
         last = np.array(runs[programs[-1].name])[:, 1]
         for program in programs:
@@ -297,7 +309,9 @@ def main() -> None:
             linear, deform, memory = np.median(figures, axis=0)
             ratio = np.median(figures[:, 1] / last)
             quality = score(pair, program.mapping(folder, pair))
-            print(f"{program.name:10}{linear:8.2f}{deform:8.2f}{ratio:8.3f}{memory:6.0f}{quality}", flush=True)
+            print(
+                f"{program.name:10}{linear:8.2f}{deform:8.2f}{ratio:8.3f}{memory:6.0f}{quality}", flush=True
+            )
 
 
 if __name__ == "__main__":
