@@ -1,6 +1,7 @@
 """The built program against files: geometry, anisotropic images, SimpleITK, bad input.
 
-The binary is `deeds/build/deeds`, or the one the environment variable DEEDS_BINARY names. Needs nibabel, scipy and SimpleITK.
+The binary is `deeds/build/deeds`, or the one the environment variable DEEDS_BINARY names.
+Needs nibabel, scipy and SimpleITK.
 """
 
 import gzip
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.skipif(not BINARY.exists(), reason=f"{BINARY} is not bu
 
 def run(*arguments, status=0):
     """Completed process of `deeds arguments`; its exit status must be `status`."""
-    done = subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == status, done.stderr
     return done
 
@@ -57,7 +58,7 @@ def smooth_noise(random, shape, sigma):
 
 
 def phantom(shape, seed=3, amplitude=2.5):
-    """Fixed and moving CT-like arrays of `shape` and the displacements (3, X, Y, Z) in voxels between them."""
+    """Return CT-like fixed and moving arrays and the displacements (3, X, Y, Z) in voxels between them."""
     random = np.random.default_rng(seed)
     grid = np.stack(np.meshgrid(*[np.arange(n, dtype=np.float32) for n in shape], indexing="ij"))
     centred = [2 * grid[d] / (shape[d] - 1) - 1 for d in range(3)]
@@ -270,7 +271,7 @@ def test_oblique_headers_turn_the_mapping_with_them(plain, tmp_path):
 
 
 def native(array):
-    """160x144x21 voxels of 1 x 1 x 6.1 mm from 80x72x64 voxels of 2 mm, with the affine of both boxes aligned."""
+    """160x144x21 voxels of 1 x 1 x 6.1 mm over the box of 80x72x64 voxels of 2 mm, and their affine."""
     size, spacing = np.array([160, 144, 21]), np.array([1, 1, 128 / 21])
     axes = [(np.arange(n) + 0.5) * s / 2 - 0.5 for n, s in zip(size, spacing, strict=True)]
     affine = np.diag([*spacing, 1.0])
