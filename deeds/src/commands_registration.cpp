@@ -1,0 +1,206 @@
+// What:          the commands that estimate a mapping: linear and register.
+// Source:        this project.
+// Complexity:    that of the registration.
+// Thread safety: each command owns its data.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "command_line.hpp"
+#include "errors.hpp"
+#include "field_file.hpp"
+#include "geometry.hpp"
+#include "nifti.hpp"
+#include "registration.hpp"
+#include "warp.hpp"
+
+namespace deeds {
+namespace {
+
+constexpr double kBytesOfMebibyte = 1 << 20;
+
+std::string deformed_path(const std::string& stem) { return stem + "_deformed.nii.gz"; }
+std::string deformed_labels_path(const std::string& stem) { return stem + "_deformed_seg.nii.gz"; }
+
+// ---------------------------------------------------------------------------------------------------------------------
+// What the user sees
+
+/// One line that is rewritten on a terminal; nothing where the output goes to a file.
+ProgressCallback progress_line(const GeneralOptions& options) {
+    if (options.quiet || isatty(STDERR_FILENO) == 0) return {};
+    return [](double share, const std::string& step) {
+        std::fprintf(stderr, "\r%3.0f %%  %-60s", 100 * share, step.c_str());
+        if (share >= 1) std::fputc('\n', stderr);
+    };
+}
+
+void say(const GeneralOptions& options, const std::string& line) {
+    if (!options.quiet) std::printf("%s\n", line.c_str());
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// The pair
+
+PrepareOptions prepare_options(const PairOptions& options) {
+    PrepareOptions prepare;
+    prepare.spacing_mm = options.spacing_mm;
+    prepare.resample = options.resample;
+    prepare.as_stored = options.as_stored;
+    prepare.align_centres = options.align_centres;
+    prepare.background = options.background;
+    prepare.intensity_offset = options.intensity_offset;
+    prepare.threads = options.general.threads;
+    return prepare;
+}
+
+ReadOptions read_options(const GeneralOptions& options) {
+    return {options.nan_to, options.volume, static_cast<std::int64_t>(options.memory_limit_mib * kBytesOfMebibyte)};
+}
+
+void require_memory(const GeneralOptions& options, Size3 size, std::int64_t bytes) {
+    const double machine = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+    const double limit = options.memory_limit_mib > 0 ? options.memory_limit_mib * kBytesOfMebibyte : machine;
+    if (static_cast<double>(bytes) <= limit) return;
+    throw OptionError("--memory-limit", std::to_string(static_cast<std::int64_t>(limit / kBytesOfMebibyte)) +
+                                            " MiB, but registering " + text_of(size) + " voxels needs " +
+                                            std::to_string(static_cast<std::int64_t>(static_cast<double>(bytes) / kBytesOfMebibyte) + 1) +
+                                            " MiB");
+}
+
+/// Both images with their common grid; of the originals only the moving one is kept.
+struct LoadedPair {
+    Image moving;
+    PreparedPair prepared;
+};
+
+LoadedPair loaded_pair(const PairOptions& options) {
+    const ReadOptions reading = read_options(options.general);
+    Image fixed = read_image(options.fixed, reading), moving = read_image(options.moving, reading);
+    require_contrast(fixed);
+    require_contrast(moving);
+    PreparedPair prepared = prepare_pair(fixed, moving, prepare_options(options));
+    return {std::move(moving), std::move(prepared)};
+}
+
+LinearSettings linear_settings(const PairOptions& pair, const LevelLists& levels, bool rigid, const PairGeometry& geometry) {
+    LinearSettings settings;
+    settings.grid_spacing = levels.grid_spacing;
+    settings.search_radius = levels.search_radius;
+    settings.quantization = levels.quantization;
+    settings.rigid = rigid;
+    settings.background = static_cast<float>(pair.background + pair.intensity_offset);
+    settings.threads = pair.general.threads;
+    settings.progress = progress_line(pair.general);
+    const Point3 spacing = spacing_of(geometry.registration.to_world);
+    settings.voxel_mm = {spacing.x, spacing.y, spacing.z};
+    return settings;
+}
+
+RegistrationSettings deformable_settings(const RegisterOptions& options) {
+    RegistrationSettings settings;
+    settings.grid_spacing = options.levels.grid_spacing;
+    settings.search_radius = options.levels.search_radius;
+    settings.quantization = options.levels.quantization;
+    settings.alpha = options.alpha;
+    settings.threads = options.pair.general.threads;
+    settings.progress = progress_line(options.pair.general);
+    return settings;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Outputs
+
+/// The moving image on the fixed image's grid; the nearest voxel inside where it does not reach.
+Grid3<float> deformed_image(const Image& moving, const Registration& registration, int threads) {
+    const PairGeometry& geometry = registration.geometry;
+    const Geometry moving_grid{geometry.registration.size, geometry.moving_to_world};
+    if (!same_geometry(geometry.fixed, geometry.registration) || !same_geometry(moving.geometry, moving_grid)) {
+        return carried_to(geometry.fixed, moving, registration, Interpolation::linear, std::nullopt, threads);
+    }
+    // Registered as stored: the mapping is in voxels of the images themselves.
+    ThreadPool pool(threads);
+    Grid3<float> out;
+    warp_image(moving.voxels, registration.affine, &*registration.field, {true, 0.0f}, pool, out);
+    return out;
+}
+
+void append(std::vector<PendingFile>& files, std::vector<PendingFile> more) {
+    std::move(more.begin(), more.end(), std::back_inserter(files));
+}
+
+std::string percent(double share) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.4f %%", 100 * share);
+    return text;
+}
+
+}  // namespace
+
+void run_linear(const LinearOptions& options) {
+    const PairOptions& pair = options.pair;
+    const bool labels = !pair.moving_labels.empty();
+    require_writable(matrix_path(pair.output_stem));
+    const PairGeometry geometry =
+        pair_geometry(read_geometry(pair.fixed), read_geometry(pair.moving), prepare_options(pair));
+    const LinearSettings settings = linear_settings(pair, options.levels, options.rigid, geometry);
+    require_memory(pair.general, geometry.registration.size, memory_need_linear(geometry.registration.size, settings));
+
+    const LoadedPair loaded = loaded_pair(pair);
+    Registration registration;
+    registration.geometry = loaded.prepared.geometry;
+    registration.affine = register_linear(loaded.prepared.fixed, loaded.prepared.moving, settings);
+
+    std::vector<PendingFile> files = matrix_files(pair.output_stem, registration.affine, registration.geometry);
+    if (labels) {
+        const Image moving_labels = read_labels(pair.moving_labels, read_options(pair.general));
+        files.push_back(labels_file(deformed_labels_path(pair.output_stem), registration.geometry.fixed,
+                                    carried_to(registration.geometry.fixed, moving_labels, registration,
+                                               Interpolation::nearest, std::nullopt, pair.general.threads)));
+    }
+    commit_all(files);
+    say(pair.general, "wrote " + matrix_path(pair.output_stem));
+}
+
+void run_register(const RegisterOptions& options) {
+    const PairOptions& pair = options.pair;
+    const std::string& stem = pair.output_stem;
+    require_writable(displacements_path(stem));
+    const PairGeometry geometry =
+        pair_geometry(read_geometry(pair.fixed), read_geometry(pair.moving), prepare_options(pair));
+    const Size3 size = geometry.registration.size;
+    const RegistrationSettings settings = deformable_settings(options);
+    require_memory(pair.general, size, memory_need_deformable(size, settings));
+
+    Registration registration;
+    if (!options.affine.empty()) registration.affine = read_matrix_for(options.affine, geometry);
+    LoadedPair loaded = loaded_pair(pair);
+    registration.geometry = loaded.prepared.geometry;
+    if (options.linear_first) {
+        const LinearSettings linear = linear_settings(pair, options.linear_levels, options.rigid, geometry);
+        require_memory(pair.general, size, memory_need_linear(size, linear));
+        registration.affine = register_linear(loaded.prepared.fixed, loaded.prepared.moving, linear);
+    }
+    DeformableResult result =
+        register_deformable(loaded.prepared.fixed, loaded.prepared.moving, registration.affine, settings);
+    registration.field = std::move(result.forward);
+
+    std::vector<PendingFile> files = displacement_files(stem, registration);
+    if (options.linear_first) append(files, matrix_files(stem, registration.affine, registration.geometry));
+    files.push_back(image_file(deformed_path(stem), registration.geometry.fixed,
+                               deformed_image(loaded.moving, registration, pair.general.threads), VoxelType::float32));
+    if (!pair.moving_labels.empty()) {
+        const Image moving_labels = read_labels(pair.moving_labels, read_options(pair.general));
+        files.push_back(labels_file(deformed_labels_path(stem), registration.geometry.fixed,
+                                    carried_to(registration.geometry.fixed, moving_labels, registration,
+                                               Interpolation::nearest, std::nullopt, pair.general.threads)));
+    }
+    commit_all(files);
+    say(pair.general, "Jacobian determinant: standard deviation " + std::to_string(result.stdev_jacobian) +
+                          ", folded control points " + percent(result.folding_share));
+    say(pair.general, "wrote " + displacements_path(stem));
+}
+
+}  // namespace deeds

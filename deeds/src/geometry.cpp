@@ -1,0 +1,435 @@
+// What:          voxel and world coordinates, resampling, and the one grid on which a pair is registered.
+// Source:        NIfTI-1 (world is RAS+, millimetres); smoothing before subsampling after Cardoso et al., MICCAI 2015.
+// Complexity:    linear in the voxels of the output.
+// Thread safety: pure functions.
+#include "geometry.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <thread>
+#include <vector>
+
+#include "errors.hpp"
+#include "nifti.hpp"
+
+namespace deeds {
+
+Point3 transformed(const AffineVox& transform, Point3 point) {
+    const auto& m = transform.m;
+    return {m[0][0] * point.x + m[0][1] * point.y + m[0][2] * point.z + m[0][3],
+            m[1][0] * point.x + m[1][1] * point.y + m[1][2] * point.z + m[1][3],
+            m[2][0] * point.x + m[2][1] * point.y + m[2][2] * point.z + m[2][3]};
+}
+
+double determinant(const AffineVox& transform) {
+    const auto& m = transform.m;
+    return m[0][0] * (m[1][1] * m[2][2] - m[1][2] * m[2][1]) - m[0][1] * (m[1][0] * m[2][2] - m[1][2] * m[2][0]) +
+           m[0][2] * (m[1][0] * m[2][1] - m[1][1] * m[2][0]);
+}
+
+Point3 spacing_of(const AffineVox& to_world) {
+    const auto& m = to_world.m;
+    const auto length = [&](int column) { return std::hypot(m[0][column], m[1][column], m[2][column]); };
+    return {length(0), length(1), length(2)};
+}
+
+namespace {
+
+Point3 point_of(std::int64_t i, std::int64_t j, std::int64_t k) {
+    return {static_cast<double>(i), static_cast<double>(j), static_cast<double>(k)};
+}
+
+double distance(Point3 a, Point3 b) { return std::hypot(a.x - b.x, a.y - b.y, a.z - b.z); }
+
+Point3 centre_of(const Geometry& geometry) {
+    const Point3 last = point_of(geometry.size.x - 1, geometry.size.y - 1, geometry.size.z - 1);
+    return transformed(geometry.to_world, {last.x / 2, last.y / 2, last.z / 2});
+}
+
+bool inside(double voxel, std::int64_t size) { return voxel >= -0.5 && voxel <= static_cast<double>(size) - 0.5; }
+
+bool inside(Point3 voxel, Size3 size) { return inside(voxel.x, size.x) && inside(voxel.y, size.y) && inside(voxel.z, size.z); }
+
+/// The nearest coordinate of a sample; zero for what is not a number.
+double clamped(double voxel, std::int64_t size) {
+    if (!(voxel > 0)) return 0;
+    return std::min(voxel, static_cast<double>(size - 1));
+}
+
+struct Cell {
+    std::int64_t low;
+    std::int64_t high;
+    float weight;  ///< of high
+};
+
+Cell cell_of(double voxel, std::int64_t size) {
+    const double position = clamped(voxel, size);
+    const auto low = static_cast<std::int64_t>(position);
+    return {low, std::min(low + 1, size - 1), static_cast<float>(position - static_cast<double>(low))};
+}
+
+float mixed(float low, float high, float weight) { return low + weight * (high - low); }
+
+float linear_sample(const Grid3<float>& grid, Point3 voxel) {
+    const Cell x = cell_of(voxel.x, grid.size.x), y = cell_of(voxel.y, grid.size.y), z = cell_of(voxel.z, grid.size.z);
+    const auto row = [&](std::int64_t j, std::int64_t k) { return mixed(grid.at(x.low, j, k), grid.at(x.high, j, k), x.weight); };
+    return mixed(mixed(row(y.low, z.low), row(y.high, z.low), y.weight),
+                 mixed(row(y.low, z.high), row(y.high, z.high), y.weight), z.weight);
+}
+
+float nearest_sample(const Grid3<float>& grid, Point3 voxel) {
+    const auto nearest = [](double position, std::int64_t size) { return static_cast<std::int64_t>(clamped(position, size) + 0.5); };
+    return grid.at(nearest(voxel.x, grid.size.x), nearest(voxel.y, grid.size.y), nearest(voxel.z, grid.size.z));
+}
+
+template <class Map>
+Grid3<float> filled_by(const Grid3<float>& source, Size3 target, Interpolation interpolation, std::optional<float> outside,
+                       int threads, const Map& target_to_source) {
+    Grid3<float> result(target);
+    in_parallel(target.z, threads, [&](std::int64_t first, std::int64_t last) {
+        for (std::int64_t k = first; k < last; ++k)
+            for (std::int64_t j = 0; j < target.y; ++j)
+                for (std::int64_t i = 0; i < target.x; ++i)
+                    result.at(i, j, k) = sample(source, target_to_source(i, j, k), interpolation, outside);
+    });
+    return result;
+}
+
+}  // namespace
+
+bool same_geometry(const Geometry& a, const Geometry& b) {
+    if (a.size != b.size) return false;
+    const Point3 spacing = spacing_of(a.to_world);
+    const double tolerance = 1e-3 * std::min({spacing.x, spacing.y, spacing.z});
+    for (int corner = 0; corner < 8; ++corner) {
+        const Point3 voxel = point_of((corner & 1) * (a.size.x - 1), (corner >> 1 & 1) * (a.size.y - 1), (corner >> 2) * (a.size.z - 1));
+        if (!(distance(transformed(a.to_world, voxel), transformed(b.to_world, voxel)) < tolerance)) return false;
+    }
+    return true;
+}
+
+std::string text_of(Size3 size) {
+    return std::to_string(size.x) + "x" + std::to_string(size.y) + "x" + std::to_string(size.z);
+}
+
+void in_parallel(std::int64_t count, int threads, const std::function<void(std::int64_t, std::int64_t)>& body) {
+    const std::int64_t parts = std::clamp<std::int64_t>(threads, 1, std::max<std::int64_t>(count, 1));
+    std::vector<std::thread> others;
+    for (std::int64_t part = 1; part < parts; ++part)
+        others.emplace_back(body, count * part / parts, count * (part + 1) / parts);
+    body(0, count / parts);
+    for (std::thread& other : others) other.join();
+}
+
+float sample(const Grid3<float>& voxels, Point3 voxel, Interpolation interpolation, std::optional<float> outside) {
+    if (outside && !inside(voxel, voxels.size)) return *outside;
+    return interpolation == Interpolation::linear ? linear_sample(voxels, voxel) : nearest_sample(voxels, voxel);
+}
+
+Grid3<float> resampled(const Grid3<float>& source, Size3 target, const VoxelMap& target_to_source, Interpolation interpolation,
+                       std::optional<float> outside, int threads) {
+    return filled_by(source, target, interpolation, outside, threads, target_to_source);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// The registration grid
+
+namespace {
+
+/// A grid with its axes in the order right, front, up, and where its voxels are in the stored one.
+struct Reordered {
+    Geometry geometry;
+    std::array<int, 3> stored_axis{};  ///< axis of the stored grid that runs along world axis 0, 1, 2
+    std::array<bool, 3> flipped{};
+};
+
+Reordered reordered(const Geometry& stored) {
+    const Point3 spacing = spacing_of(stored.to_world);
+    const double lengths[3] = {spacing.x, spacing.y, spacing.z};
+    const auto cosine = [&](std::size_t world, int axis) { return stored.to_world.m[world][axis] / lengths[axis]; };
+    Reordered result;
+    std::array<int, 3> order = {0, 1, 2};
+    double best = -1;
+    do {
+        double agreement = 0;
+        for (std::size_t world = 0; world < 3; ++world) agreement += std::fabs(cosine(world, order[world]));
+        if (agreement > best + 1e-6) {  // a tie keeps the order nearest to the stored one
+            best = agreement;
+            result.stored_axis = order;
+        }
+    } while (std::next_permutation(order.begin(), order.end()));
+
+    const std::int64_t sizes[3] = {stored.size.x, stored.size.y, stored.size.z};
+    std::int64_t new_sizes[3];
+    for (std::size_t row = 0; row < 3; ++row) result.geometry.to_world.m[row][3] = stored.to_world.m[row][3];
+    for (std::size_t world = 0; world < 3; ++world) {
+        const int axis = result.stored_axis[world];
+        result.flipped[world] = cosine(world, axis) < 0;
+        new_sizes[world] = sizes[axis];
+        const double sign = result.flipped[world] ? -1 : 1;
+        for (std::size_t row = 0; row < 3; ++row) {
+            result.geometry.to_world.m[row][world] = sign * stored.to_world.m[row][axis];
+            if (result.flipped[world])
+                result.geometry.to_world.m[row][3] += static_cast<double>(sizes[axis] - 1) * stored.to_world.m[row][axis];
+        }
+    }
+    result.geometry.size = {new_sizes[0], new_sizes[1], new_sizes[2]};
+    return result;
+}
+
+/// Voxels in the new order; an exact copy.
+Grid3<float> in_order(const Grid3<float>& stored, const Reordered& order) {
+    const std::int64_t strides[3] = {1, stored.size.x, stored.size.x * stored.size.y};
+    const std::int64_t sizes[3] = {order.geometry.size.x, order.geometry.size.y, order.geometry.size.z};
+    std::int64_t step[3], start = 0;
+    for (std::size_t world = 0; world < 3; ++world) {
+        step[world] = strides[order.stored_axis[world]];
+        if (order.flipped[world]) {
+            start += step[world] * (sizes[world] - 1);
+            step[world] = -step[world];
+        }
+    }
+    Grid3<float> result(order.geometry.size);
+    float* out = result.values.data();
+    for (std::int64_t k = 0; k < sizes[2]; ++k)
+        for (std::int64_t j = 0; j < sizes[1]; ++j)
+            for (std::int64_t i = 0; i < sizes[0]; ++i)
+                *out++ = stored.values[static_cast<std::size_t>(start + i * step[0] + j * step[1] + k * step[2])];
+    return result;
+}
+
+/// Isotropic grid with the same axes and centre that covers the same box.
+Geometry isotropic(const Geometry& geometry, double spacing_mm) {
+    const Point3 spacing = spacing_of(geometry.to_world);
+    const double lengths[3] = {spacing.x, spacing.y, spacing.z};
+    const std::int64_t sizes[3] = {geometry.size.x, geometry.size.y, geometry.size.z};
+    Geometry result;
+    std::int64_t new_sizes[3];
+    const Point3 centre = centre_of(geometry);
+    const double centres[3] = {centre.x, centre.y, centre.z};
+    for (int row = 0; row < 3; ++row) result.to_world.m[row][3] = centres[row];
+    for (int axis = 0; axis < 3; ++axis) {
+        const double wanted = std::round(static_cast<double>(sizes[axis]) * lengths[axis] / spacing_mm);
+        if (wanted > 32767)
+            throw OptionError("--spacing", std::to_string(spacing_mm) + " mm makes more than 32767 voxels of an axis");
+        new_sizes[axis] = std::max<std::int64_t>(2, static_cast<std::int64_t>(wanted));
+        for (int row = 0; row < 3; ++row) {
+            const double direction = geometry.to_world.m[row][axis] / lengths[axis] * spacing_mm;
+            result.to_world.m[row][axis] = direction;
+            result.to_world.m[row][3] -= direction * static_cast<double>(new_sizes[axis] - 1) / 2;
+        }
+    }
+    result.size = {new_sizes[0], new_sizes[1], new_sizes[2]};
+    return result;
+}
+
+/// Whether any point of a coarse lattice over the grid lies inside the moving image.
+bool overlap(const PairGeometry& geometry) {
+    constexpr int points = 24;
+    const AffineVox to_moving = composed(inverse(geometry.moving.to_world), geometry.moving_to_world);
+    const Size3 size = geometry.registration.size;
+    const auto at = [](int n, std::int64_t extent) { return static_cast<double>(extent - 1) * n / points; };
+    for (int k = 0; k <= points; ++k)
+        for (int j = 0; j <= points; ++j)
+            for (int i = 0; i <= points; ++i)
+                if (inside(transformed(to_moving, {at(i, size.x), at(j, size.y), at(k, size.z)}), geometry.moving.size)) return true;
+    return false;
+}
+
+/// Gaussian along one axis, in place; the border value continues outside.
+void smooth_along(Grid3<float>& grid, int axis, double sigma, int threads) {
+    const auto radius = static_cast<std::int64_t>(std::ceil(3 * sigma));
+    std::vector<double> weights;
+    double sum = 0;
+    for (std::int64_t n = -radius; n <= radius; ++n) {
+        weights.push_back(std::exp(-0.5 * static_cast<double>(n * n) / (sigma * sigma)));
+        sum += weights.back();
+    }
+    const std::int64_t sizes[3] = {grid.size.x, grid.size.y, grid.size.z};
+    const std::int64_t strides[3] = {1, grid.size.x, grid.size.x * grid.size.y};
+    const int first_other = axis == 0 ? 1 : 0, second_other = axis == 2 ? 1 : 2;
+    const std::int64_t length = sizes[axis], stride = strides[axis];
+    in_parallel(sizes[second_other], threads, [&](std::int64_t first, std::int64_t last) {
+        std::vector<float> line(static_cast<std::size_t>(length));
+        for (std::int64_t b = first; b < last; ++b)
+            for (std::int64_t a = 0; a < sizes[first_other]; ++a) {
+                float* start = grid.values.data() + a * strides[first_other] + b * strides[second_other];
+                for (std::int64_t n = 0; n < length; ++n) line[static_cast<std::size_t>(n)] = start[n * stride];
+                for (std::int64_t n = 0; n < length; ++n) {
+                    double value = 0;
+                    for (std::int64_t shift = -radius; shift <= radius; ++shift)
+                        value += weights[static_cast<std::size_t>(shift + radius)] *
+                                 static_cast<double>(line[static_cast<std::size_t>(std::clamp<std::int64_t>(n + shift, 0, length - 1))]);
+                    start[n * stride] = static_cast<float>(value / sum);
+                }
+            }
+    });
+}
+
+/// Image on another grid: smoothed along its axes as far as the new grid is coarser, then linear.
+Grid3<float> on_grid(const Image& image, Size3 target, const AffineVox& target_to_world, std::optional<float> outside, int threads) {
+    constexpr double width_of_sigma = 2.354820045;  // full width at half maximum
+    const AffineVox to_source = composed(inverse(image.geometry.to_world), target_to_world);
+    const Grid3<float>* source = &image.voxels;
+    Grid3<float> smooth;
+    for (int axis = 0; axis < 3; ++axis) {
+        const double step = std::hypot(to_source.m[axis][0], to_source.m[axis][1], to_source.m[axis][2]);
+        if (step <= 1.1) continue;
+        if (source != &smooth) smooth = image.voxels;
+        source = &smooth;
+        smooth_along(smooth, axis, std::sqrt(step * step - 1) / width_of_sigma, threads);
+    }
+    return filled_by(*source, target, Interpolation::linear, outside, threads,
+                     [&](std::int64_t i, std::int64_t j, std::int64_t k) { return transformed(to_source, point_of(i, j, k)); });
+}
+
+}  // namespace
+
+PairGeometry pair_geometry(const Geometry& fixed, const Geometry& moving, const PrepareOptions& options) {
+    const std::string sizes = "fixed image " + text_of(fixed.size) + " and moving image " + text_of(moving.size) + " differ in size";
+    PairGeometry pair{fixed, moving, fixed, moving.to_world};
+    if (options.as_stored) {
+        if (fixed.size != moving.size) throw UserError(sizes + ", --as-stored needs equal sizes");
+        return pair;
+    }
+    const Geometry ordered_fixed = reordered(fixed).geometry;
+    const bool common_grid = options.spacing_mm > 0 || options.resample;
+    if (!common_grid && ordered_fixed.size != reordered(moving).geometry.size)
+        throw UserError(sizes + ": add --spacing MM (a common isotropic grid) or --resample (the grid of the fixed image)");
+    pair.registration = options.spacing_mm > 0 ? isotropic(ordered_fixed, options.spacing_mm) : ordered_fixed;
+    pair.moving_to_world = pair.registration.to_world;
+    if (options.align_centres) {
+        const Point3 from = centre_of(fixed), to = centre_of(moving);
+        pair.moving_to_world.m[0][3] += to.x - from.x;
+        pair.moving_to_world.m[1][3] += to.y - from.y;
+        pair.moving_to_world.m[2][3] += to.z - from.z;
+    }
+    if (!overlap(pair))
+        throw UserError("fixed and moving image do not overlap in world coordinates: add --align-centres or --as-stored");
+    return pair;
+}
+
+PreparedPair prepare_pair(const Image& fixed, const Image& moving, const PrepareOptions& options) {
+    PreparedPair pair;
+    pair.geometry = pair_geometry(fixed.geometry, moving.geometry, options);
+    const Geometry& grid = pair.geometry.registration;
+    const Geometry moving_grid{grid.size, pair.geometry.moving_to_world};
+    if (options.as_stored) {
+        pair.fixed = fixed.voxels;
+        pair.moving = moving.voxels;
+    } else {
+        const Reordered fixed_order = reordered(fixed.geometry), moving_order = reordered(moving.geometry);
+        pair.fixed = same_geometry(grid, fixed_order.geometry)
+                         ? in_order(fixed.voxels, fixed_order)
+                         : on_grid(fixed, grid.size, grid.to_world, std::nullopt, options.threads);
+        pair.moving = same_geometry(moving_grid, moving_order.geometry)
+                          ? in_order(moving.voxels, moving_order)
+                          : on_grid(moving, grid.size, moving_grid.to_world, static_cast<float>(options.background), options.threads);
+    }
+    if (options.intensity_offset != 0)
+        for (Grid3<float>* voxels : {&pair.fixed, &pair.moving})
+            for (float& value : voxels->values) value += static_cast<float>(options.intensity_offset);
+    return pair;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// The estimated mapping
+
+WorldMap::WorldMap(const Registration& registration)
+    : registration_(registration),
+      world_to_registration_(inverse(registration.geometry.registration.to_world)),
+      world_to_moving_(inverse(registration.geometry.moving_to_world)),
+      inverse_affine_(inverse(registration.affine)) {}
+
+Point3 WorldMap::moving_voxel_of(Point3 registration_voxel) const {
+    Point3 moving = transformed(registration_.affine, registration_voxel);
+    if (registration_.field) {
+        const Displacement u = displacement_at(*registration_.field, registration_voxel.x, registration_voxel.y, registration_voxel.z);
+        moving.x += u.i;
+        moving.y += u.j;
+        moving.z += u.k;
+    }
+    return moving;
+}
+
+Point3 WorldMap::moving_of(Point3 fixed_world) const {
+    return transformed(registration_.geometry.moving_to_world, moving_voxel_of(transformed(world_to_registration_, fixed_world)));
+}
+
+WorldMap::Inverse WorldMap::fixed_of(Point3 moving_world) const {
+    constexpr int fixed_point_rounds = 60;
+    constexpr int newton_rounds = 40;
+    constexpr double tolerance = 1e-6;  // voxels
+    const Point3 wanted = transformed(world_to_moving_, moving_world);
+    const auto missing = [&](Point3 voxel) {
+        const Point3 reached = moving_voxel_of(voxel);
+        return Point3{wanted.x - reached.x, wanted.y - reached.y, wanted.z - reached.z};
+    };
+    const auto length = [](Point3 p) { return std::hypot(p.x, p.y, p.z); };
+    const auto turned = [](const AffineVox& linear, Point3 p) {  // without the translation
+        return Point3{linear.m[0][0] * p.x + linear.m[0][1] * p.y + linear.m[0][2] * p.z,
+                      linear.m[1][0] * p.x + linear.m[1][1] * p.y + linear.m[1][2] * p.z,
+                      linear.m[2][0] * p.x + linear.m[2][1] * p.y + linear.m[2][2] * p.z};
+    };
+    const auto moved = [](Point3 p, Point3 step, double share) {
+        return Point3{p.x + share * step.x, p.y + share * step.y, p.z + share * step.z};
+    };
+
+    Point3 voxel = transformed(inverse_affine_, wanted);
+    Point3 residual = missing(voxel);
+    for (int round = 0; round < fixed_point_rounds + newton_rounds && !(length(residual) < tolerance); ++round) {
+        AffineVox slope = inverse_affine_;
+        if (round >= fixed_point_rounds) {  // the field compresses too much for the fixed point: use its own slope
+            constexpr double h = 1e-3;
+            AffineVox forward;
+            for (int axis = 0; axis < 3; ++axis) {
+                const Point3 step{axis == 0 ? h : 0, axis == 1 ? h : 0, axis == 2 ? h : 0};
+                const Point3 ahead = moving_voxel_of(moved(voxel, step, 1)), behind = moving_voxel_of(moved(voxel, step, -1));
+                forward.m[0][axis] = (ahead.x - behind.x) / (2 * h);
+                forward.m[1][axis] = (ahead.y - behind.y) / (2 * h);
+                forward.m[2][axis] = (ahead.z - behind.z) / (2 * h);
+            }
+            if (std::fabs(determinant(forward)) > 1e-6) slope = inverse(forward);
+        }
+        const Point3 step = turned(slope, residual);
+        double share = 1;
+        Point3 next = moved(voxel, step, share), next_residual = missing(next);
+        while (length(next_residual) > length(residual) && share > 0.05) {
+            share /= 2;
+            next = moved(voxel, step, share);
+            next_residual = missing(next);
+        }
+        if (!(length(next_residual) < length(residual))) {
+            if (round >= fixed_point_rounds) break;
+            round = std::max(round, fixed_point_rounds - 1);  // no progress this way
+            continue;
+        }
+        voxel = next;
+        residual = next_residual;
+    }
+    return {transformed(registration_.geometry.registration.to_world, voxel), length(residual) < tolerance};
+}
+
+Grid3<float> carried_to(const Geometry& target, const Image& moving, const Registration& registration,
+                        Interpolation interpolation, std::optional<float> outside, int threads) {
+    const AffineVox to_registration = composed(inverse(registration.geometry.registration.to_world), target.to_world);
+    const AffineVox to_moving = composed(inverse(moving.geometry.to_world), registration.geometry.moving_to_world);
+    const AffineVox affine_part = composed(composed(to_moving, registration.affine), to_registration);
+    const auto& turn = to_moving.m;
+    const auto map = [&](std::int64_t i, std::int64_t j, std::int64_t k) {
+        Point3 voxel = transformed(affine_part, point_of(i, j, k));
+        if (registration.field) {
+            const Point3 p = transformed(to_registration, point_of(i, j, k));
+            const Displacement u = displacement_at(*registration.field, p.x, p.y, p.z);
+            voxel.x += turn[0][0] * u.i + turn[0][1] * u.j + turn[0][2] * u.k;
+            voxel.y += turn[1][0] * u.i + turn[1][1] * u.j + turn[1][2] * u.k;
+            voxel.z += turn[2][0] * u.i + turn[2][1] * u.j + turn[2][2] * u.k;
+        }
+        return voxel;
+    };
+    return filled_by(moving.voxels, target.size, interpolation, outside, threads, map);
+}
+
+}  // namespace deeds

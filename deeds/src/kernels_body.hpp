@@ -1,0 +1,437 @@
+// What:          the inner loops, written once and compiled once for every instruction set.
+// Source:        descriptor: Heinrich et al., MICCAI 2013; messages: Felzenszwalb & Huttenlocher's min-sum,
+//                by exact separable enumeration as in Heinrich et al., IEEE TMI 2013.
+// Complexity:    linear in the samples, except min_plus: 3 length^4.
+// Thread safety: functions of their arguments.
+//
+// Included by kernels_<set>.cpp inside a namespace of that set. Such a file is compiled with flags that other
+// machines do not run, so nothing here may instantiate a template of the standard library: the linker could keep
+// that copy for the whole program. Every float expression is written in one order, without contraction, so all
+// sets give the same bits.
+
+using Vector = float __attribute__((vector_size(sizeof(float) * kVectorFloats), aligned(4), may_alias));
+
+using Steps = std::uint16_t __attribute__((vector_size(sizeof(std::uint16_t) * kVectorFloats), aligned(2), may_alias));
+using Integers = std::int32_t __attribute__((vector_size(sizeof(std::int32_t) * kVectorFloats)));
+
+inline Vector load(const float* p) { return *reinterpret_cast<const Vector*>(p); }
+inline void store(float* p, Vector v) { *reinterpret_cast<Vector*>(p) = v; }
+inline Vector load_steps(const std::uint16_t* p) {
+    return __builtin_convertvector(__builtin_convertvector(*reinterpret_cast<const Steps*>(p), Integers), Vector);
+}
+inline void store_steps(std::uint16_t* p, Vector v) {
+    *reinterpret_cast<Steps*>(p) = __builtin_convertvector(__builtin_convertvector(v, Integers), Steps);
+}
+inline Vector smaller(Vector a, Vector b) { return a < b ? a : b; }
+inline bool any_at_most(Vector v, float bound) {
+    const Integers hit = v <= bound;
+    std::int32_t any = 0;
+    for (int lane = 0; lane < kVectorFloats; ++lane) any |= hit[lane];
+    return any != 0;
+}
+inline Vector broadcast(float value) { return Vector{} + value; }
+inline float smaller(float a, float b) { return a < b ? a : b; }
+
+// ---------------------------------------------------------------------------------------------- descriptor
+
+void squared_difference(const float* __restrict a, const float* __restrict b, std::int64_t count, bool accumulate,
+                        float* __restrict out) {
+    if (accumulate) {
+        for (std::int64_t x = 0; x < count; ++x) out[x] += (a[x] - b[x]) * (a[x] - b[x]);
+    } else {
+        for (std::int64_t x = 0; x < count; ++x) out[x] = (a[x] - b[x]) * (a[x] - b[x]);
+    }
+}
+
+void sum_rows(const float* const* rows, int row_count, std::int64_t count, float* __restrict out) {
+    const float* __restrict first = rows[0];
+    for (std::int64_t x = 0; x < count; ++x) out[x] = first[x];
+    int r = 1;
+    for (; r + 1 < row_count; r += 2) {
+        const float* __restrict a = rows[r];
+        const float* __restrict b = rows[r + 1];
+        for (std::int64_t x = 0; x < count; ++x) out[x] = out[x] + a[x] + b[x];
+    }
+    if (r < row_count) {
+        const float* __restrict a = rows[r];
+        for (std::int64_t x = 0; x < count; ++x) out[x] += a[x];
+    }
+}
+
+void sum_along(const float* __restrict in, int radius, std::int64_t count, float* __restrict out) {
+    for (std::int64_t x = 0; x < count; ++x) out[x] = in[x];
+    for (int r = 1; r <= radius; ++r) {
+        for (std::int64_t x = 0; x < count; ++x) out[x] += in[x - r] + in[x + r];
+    }
+}
+
+void quantise(const float* const channels[kChannels], std::int64_t count, std::uint64_t* __restrict words) {
+    // -ln((c + 1.5) / 6): the descriptor exp(-value) would be rounded between these values.
+    constexpr float kBounds[kLevelBits] = {1.38629436f, 0.87546874f, 0.53899650f, 0.28768207f, 0.08701138f};
+    constexpr int kHalf = kChannels / 2;
+    constexpr std::int64_t kChunk = 64;
+    float value[kChannels][kChunk];
+    float bound[kLevelBits][kChunk];
+    std::uint32_t low[kChunk], high[kChunk];
+    for (std::int64_t start = 0; start < count; start += kChunk) {
+        const std::int64_t n = count - start < kChunk ? count - start : kChunk;
+        float least[kChunk], sum[kChunk];
+        for (std::int64_t x = 0; x < kChunk; ++x) least[x] = 3.0e38f;
+        for (int c = 0; c < kChannels; ++c) {
+            const float* __restrict source = channels[c] + start;
+            if (n == kChunk) {
+                for (std::int64_t x = 0; x < kChunk; ++x) value[c][x] = source[x];
+            } else {
+                for (std::int64_t x = 0; x < kChunk; ++x) value[c][x] = 0;
+                for (std::int64_t x = 0; x < n; ++x) value[c][x] = source[x];
+            }
+            for (std::int64_t x = 0; x < kChunk; ++x) least[x] = smaller(value[c][x], least[x]);
+        }
+        for (std::int64_t x = 0; x < kChunk; ++x) sum[x] = 0;
+        for (int c = 0; c < kChannels; ++c) {
+            for (std::int64_t x = 0; x < kChunk; ++x) {
+                value[c][x] -= least[x];
+                sum[x] += value[c][x];
+            }
+        }
+        for (std::int64_t x = 0; x < kChunk; ++x) {
+            float mean = sum[x] / static_cast<float>(kChannels);
+            mean = mean < 1e-6f ? 1e-6f : mean;
+            for (int b = 0; b < kLevelBits; ++b) bound[b][x] = kBounds[b] * mean;
+        }
+        for (std::int64_t x = 0; x < kChunk; ++x) {
+            std::uint32_t l = 0, h = 0;
+            for (int c = 0; c < kHalf; ++c) {
+                for (int b = 0; b < kLevelBits; ++b) {
+                    const std::uint32_t bit = std::uint32_t{1} << (kLevelBits * c + b);
+                    l |= value[c][x] < bound[b][x] ? bit : 0u;
+                    h |= value[c + kHalf][x] < bound[b][x] ? bit : 0u;
+                }
+            }
+            low[x] = l;
+            high[x] = h;
+        }
+        for (std::int64_t x = 0; x < n; ++x) {
+            words[start + x] = std::uint64_t{low[x]} | (std::uint64_t{high[x]} << (kLevelBits * kHalf));
+        }
+    }
+}
+
+void absolute_difference(const float* __restrict a, const float* __restrict b, std::int64_t count,
+                         float* __restrict out) {
+    for (std::int64_t x = 0; x < count; ++x) out[x] += __builtin_fabsf(a[x] - b[x]);
+}
+
+// ---------------------------------------------------------------------------------------------- warp
+
+void warp_row(const WarpRow& row) {
+    constexpr std::int64_t kChunk = 64;
+    const float* __restrict image = row.image;
+    const float last_x = static_cast<float>(row.size_x - 1);
+    const float last_y = static_cast<float>(row.size_y - 1);
+    const float last_z = static_cast<float>(row.size_z - 1);
+    const std::int64_t stride_y = row.size_x, stride_z = row.size_x * row.size_y;
+    std::int64_t corner[kChunk], step_x[kChunk], step_y[kChunk], step_z[kChunk];
+    float fx[kChunk], fy[kChunk], fz[kChunk];
+    for (std::int64_t start = 0; start < row.count; start += kChunk) {
+        const std::int64_t n = row.count - start < kChunk ? row.count - start : kChunk;
+        const float* __restrict xs = row.x + start;
+        const float* __restrict ys = row.y + start;
+        const float* __restrict zs = row.z + start;
+        float* __restrict out = row.out + start;
+        for (std::int64_t t = 0; t < n; ++t) {
+            const float x0 = xs[t] < 0 ? 0 : xs[t], y0 = ys[t] < 0 ? 0 : ys[t], z0 = zs[t] < 0 ? 0 : zs[t];
+            const float x = x0 > last_x ? last_x : x0, y = y0 > last_y ? last_y : y0, z = z0 > last_z ? last_z : z0;
+            const std::int32_t ix = static_cast<std::int32_t>(x), iy = static_cast<std::int32_t>(y),
+                               iz = static_cast<std::int32_t>(z);
+            fx[t] = x - static_cast<float>(ix);
+            fy[t] = y - static_cast<float>(iy);
+            fz[t] = z - static_cast<float>(iz);
+            corner[t] = iz * stride_z + iy * stride_y + ix;
+            step_x[t] = x < last_x ? 1 : 0;
+            step_y[t] = y < last_y ? stride_y : 0;
+            step_z[t] = z < last_z ? stride_z : 0;
+        }
+        for (std::int64_t t = 0; t < n; ++t) {
+            const float* p = image + corner[t];
+            const float* q = p + step_z[t];
+            const std::int64_t sx = step_x[t], sy = step_y[t];
+            const float a = p[0] + fx[t] * (p[sx] - p[0]);
+            const float b = p[sy] + fx[t] * (p[sy + sx] - p[sy]);
+            const float c = q[0] + fx[t] * (q[sx] - q[0]);
+            const float d = q[sy] + fx[t] * (q[sy + sx] - q[sy]);
+            const float e = a + fy[t] * (b - a);
+            const float f = c + fy[t] * (d - c);
+            out[t] = e + fz[t] * (f - e);
+        }
+        if (!row.replicate) {
+            for (std::int64_t t = 0; t < n; ++t) {
+                const bool inside = xs[t] >= 0 && xs[t] <= last_x && ys[t] >= 0 && ys[t] <= last_y && zs[t] >= 0 &&
+                                    zs[t] <= last_z;
+                out[t] = inside ? out[t] : row.background;
+            }
+        }
+    }
+}
+
+// ---------------------------------------------------------------------------------------------- data cost
+
+template <int kLength, class Words>
+void hamming_sums_of_length(const HammingBlock& block) {
+    std::uint16_t* sums = block.sums;
+    for (int k = 0; k < kLength; ++k) {
+        for (int j = 0; j < kLength; ++j) {
+            typename Words::Sum sum[kLength];
+            for (int i = 0; i < kLength; ++i) sum[i] = Words::zero();
+            const std::uint64_t* fixed = block.fixed;
+            for (int sk = 0; sk < block.samples; ++sk) {
+                const std::uint64_t* slice =
+                    block.moving + block.offset_k[sk * block.sample_step + k * block.quantization];
+                for (int sj = 0; sj < block.samples; ++sj, fixed += block.fixed_row_stride) {
+                    const std::uint64_t* row =
+                        slice + block.offset_j[sj * block.sample_step + j * block.quantization];
+                    const std::int64_t* offset = block.offset_i;
+                    for (int s = 0; s < block.spacing; ++s, offset += kLength) {
+                        const typename Words::Word word = Words::load(fixed + s * block.fixed_phase_stride);
+                        for (int i = 0; i < kLength; ++i) Words::add(sum[i], word, row + offset[i]);
+                    }
+                }
+            }
+            for (int i = 0; i < kLength; ++i, sums += kLanes) Words::store(sums, sum[i]);
+        }
+    }
+}
+
+/// Any length: one label along i at a time.
+template <class Words>
+void hamming_sums_of_any_length(const HammingBlock& block) {
+    std::uint16_t* sums = block.sums;
+    const int length = block.length;
+    for (int k = 0; k < length; ++k) {
+        for (int j = 0; j < length; ++j) {
+            for (int i = 0; i < length; ++i, sums += kLanes) {
+                typename Words::Sum sum = Words::zero();
+                const std::uint64_t* fixed = block.fixed;
+                for (int sk = 0; sk < block.samples; ++sk) {
+                    const std::uint64_t* slice =
+                        block.moving + block.offset_k[sk * block.sample_step + k * block.quantization];
+                    for (int sj = 0; sj < block.samples; ++sj, fixed += block.fixed_row_stride) {
+                        const std::uint64_t* row =
+                            slice + block.offset_j[sj * block.sample_step + j * block.quantization];
+                        for (int s = 0; s < block.spacing; ++s) {
+                            Words::add(sum, Words::load(fixed + s * block.fixed_phase_stride),
+                                       row + block.offset_i[s * length + i]);
+                        }
+                    }
+                }
+                Words::store(sums, sum);
+            }
+        }
+    }
+}
+
+template <class Words>
+void hamming_sums(const HammingBlock& block) {
+    switch (block.length) {
+        case 3: return hamming_sums_of_length<3, Words>(block);
+        case 5: return hamming_sums_of_length<5, Words>(block);
+        case 7: return hamming_sums_of_length<7, Words>(block);
+        case 9: return hamming_sums_of_length<9, Words>(block);
+        case 11: return hamming_sums_of_length<11, Words>(block);
+        case 13: return hamming_sums_of_length<13, Words>(block);
+        case 15: return hamming_sums_of_length<15, Words>(block);
+        case 17: return hamming_sums_of_length<17, Words>(block);
+        default: return hamming_sums_of_any_length<Words>(block);
+    }
+}
+
+void transpose_sums(const std::uint16_t* __restrict sums, std::int64_t labels, int count,
+                    std::uint16_t* __restrict out, std::int64_t stride) {
+    for (int c = 0; c < count; ++c) {
+        std::uint16_t* __restrict row = out + c * stride;
+        for (std::int64_t label = 0; label < labels; ++label) row[label] = sums[label * kLanes + c];
+    }
+}
+
+// ---------------------------------------------------------------------------------------------- messages
+
+void belief(const std::uint16_t* data, float scale, const float* received, float weight, LabelShape shape, float* out) {
+    for (int row = 0; row < shape.rows(); ++row, data += shape.length, out += shape.padded) {
+        for (int x = 0; x < shape.padded; x += kVectorFloats) {
+            Vector value = load_steps(data + x) * scale;
+            if (received != nullptr) value += load(received + x);
+            store(out + x, value * weight);
+        }
+        if (received != nullptr) received += shape.padded;
+    }
+}
+
+/// One slow axis: `outer` blocks of `length` lines that lie `stride` floats apart; cost[d + length - 1].
+template <int kLength>
+void min_plus_slow(const float* in, float* out, int outer, std::int64_t outer_stride, std::int64_t stride,
+                   std::int64_t line, int runtime_length, const float* cost) {
+    const int length = kLength > 0 ? kLength : runtime_length;
+    for (int o = 0; o < outer; ++o) {
+        for (std::int64_t x = 0; x < line; x += kVectorFloats) {
+            const float* from = in + o * outer_stride + x;
+            float* to = out + o * outer_stride + x;
+            if constexpr (kLength > 0) {
+                Vector value[kLength];
+                for (int l = 0; l < kLength; ++l) value[l] = load(from + l * stride);
+                for (int p = 0; p < kLength; ++p) {
+                    Vector least = value[0] + cost[p + length - 1];
+                    for (int l = 1; l < kLength; ++l) least = smaller(value[l] + cost[p - l + length - 1], least);
+                    store(to + p * stride, least);
+                }
+            } else {
+                for (int p = 0; p < length; ++p) {
+                    Vector least = load(from) + cost[p + length - 1];
+                    for (int l = 1; l < length; ++l) {
+                        least = smaller(load(from + l * stride) + cost[p - l + length - 1], least);
+                    }
+                    store(to + p * stride, least);
+                }
+            }
+        }
+    }
+}
+
+/// The fast axis: each row by broadcasting its labels; cost is readable `padded` floats from every label.
+template <int kLength>
+void min_plus_fast(const float* in, float* out, LabelShape shape, const float* cost) {
+    const int length = kLength > 0 ? kLength : shape.length;
+    const int padded = kLength > 0 ? (kLength + kVectorFloats - 1) / kVectorFloats * kVectorFloats : shape.padded;
+    for (int row = 0; row < shape.rows(); ++row, in += padded, out += padded) {
+        for (int x = 0; x < padded; x += kVectorFloats) {
+            Vector least = broadcast(in[0]) + load(cost + length - 1 + x);
+            for (int l = 1; l < length; ++l) {
+                least = smaller(broadcast(in[l]) + load(cost + length - 1 - l + x), least);
+            }
+            store(out + x, least);
+        }
+    }
+}
+
+template <int kLength>
+void min_plus_of_length(float* values, float* scratch, LabelShape shape, const float delta[3]) {
+    constexpr int kMaximumLength = 2 * kMaximumRadius + 1;
+    float cost[3][2 * kMaximumLength + 2 * kVectorFloats];
+    const int length = shape.length;
+    for (int axis = 0; axis < 3; ++axis) {
+        for (int d = 0; d < length + shape.padded; ++d) {
+            const float distance = static_cast<float>(d - (length - 1)) + delta[axis];
+            cost[axis][d] = distance * distance;
+        }
+    }
+    const std::int64_t row = shape.padded, slab = row * length;
+    min_plus_fast<kLength>(values, scratch, shape, cost[0]);
+    min_plus_slow<kLength>(scratch, values, length, slab, row, row, length, cost[1]);
+    min_plus_slow<kLength>(values, scratch, 1, 0, slab, slab, length, cost[2]);
+    for (std::int64_t x = 0; x < shape.floats(); x += kVectorFloats) store(values + x, load(scratch + x));
+}
+
+void min_plus(float* values, float* scratch, LabelShape shape, const float delta[3]) {
+    switch (shape.length) {
+        case 3: return min_plus_of_length<3>(values, scratch, shape, delta);
+        case 5: return min_plus_of_length<5>(values, scratch, shape, delta);
+        case 7: return min_plus_of_length<7>(values, scratch, shape, delta);
+        case 9: return min_plus_of_length<9>(values, scratch, shape, delta);
+        case 11: return min_plus_of_length<11>(values, scratch, shape, delta);
+        case 13: return min_plus_of_length<13>(values, scratch, shape, delta);
+        case 15: return min_plus_of_length<15>(values, scratch, shape, delta);
+        case 17: return min_plus_of_length<17>(values, scratch, shape, delta);
+        default: return min_plus_of_length<0>(values, scratch, shape, delta);
+    }
+}
+
+/// Least and largest value over the labels (the padding left out).
+void range(const float* values, LabelShape shape, float* least, float* largest) {
+    Vector low[(2 * kMaximumRadius + 1) / kVectorFloats + 1], high[(2 * kMaximumRadius + 1) / kVectorFloats + 1];
+    const int blocks = shape.padded / kVectorFloats;
+    for (int b = 0; b < blocks; ++b) low[b] = high[b] = load(values + b * kVectorFloats);
+    for (int row = 1; row < shape.rows(); ++row) {
+        for (int b = 0; b < blocks; ++b) {
+            const Vector v = load(values + static_cast<std::int64_t>(row) * shape.padded + b * kVectorFloats);
+            low[b] = smaller(v, low[b]);
+            high[b] = v < high[b] ? high[b] : v;
+        }
+    }
+    *least = low[0][0];
+    *largest = high[0][0];
+    for (int x = 0; x < shape.length; ++x) {
+        const float a = low[x / kVectorFloats][x % kVectorFloats], b = high[x / kVectorFloats][x % kVectorFloats];
+        *least = a < *least ? a : *least;
+        *largest = b > *largest ? b : *largest;
+    }
+}
+
+void add_message(const float* __restrict message, LabelShape shape, bool accumulate, float* __restrict parent) {
+    float least = 0, largest = 0;
+    range(message, shape, &least, &largest);
+    const std::int64_t count = shape.floats();
+    if (accumulate) {
+        for (std::int64_t x = 0; x < count; ++x) parent[x] += message[x] - least;
+    } else {
+        for (std::int64_t x = 0; x < count; ++x) parent[x] = message[x] - least;
+    }
+}
+
+float store_belief(const float* values, LabelShape shape, std::uint16_t* out) {
+    constexpr float kSteps = 65535.0f;
+    float least = 0, largest = 0;
+    range(values, shape, &least, &largest);
+    const float span = largest - least;
+    const float to_steps = span > 0 ? kSteps / span : 0;
+    const Vector most = broadcast(kSteps), none = broadcast(0);
+    const auto steps = [&](const float* p) {
+        const Vector exact = (load(p) - least) * to_steps + 0.5f;
+        return smaller(exact < none ? none : exact, most);
+    };
+    // Whole vectors reach into the rows that are written after them; the last rows are written exactly.
+    int last_rows = (shape.padded + shape.length - 1) / shape.length;
+    for (int row = last_rows; row < shape.rows(); ++row, values += shape.padded, out += shape.length) {
+        for (int x = 0; x < shape.padded; x += kVectorFloats) store_steps(out + x, steps(values + x));
+    }
+    for (; last_rows > 0; --last_rows, values += shape.padded, out += shape.length) {
+        for (int x = 0; x < shape.padded; x += kVectorFloats) {
+            const Vector exact = steps(values + x);
+            for (int lane = 0; lane < kVectorFloats && x + lane < shape.length; ++lane) {
+                out[x + lane] = static_cast<std::uint16_t>(static_cast<std::int32_t>(exact[lane]));
+            }
+        }
+    }
+    return span / kSteps;
+}
+
+std::int64_t best_label(const std::uint16_t* stored, float step, const float* cost_i, const float* cost_j,
+                        const float* cost_k, LabelShape shape) {
+    const int length = shape.length;
+    const auto value = [&](int row, int x) {
+        const float offset = cost_j[row % length] + cost_k[row / length];
+        return (load_steps(stored + row * length + x) * step + load(cost_i + x)) + offset;
+    };
+    // Least value of all by lanes, then the first label that has it.
+    Vector lanes = broadcast(3.0e38f);
+    for (int row = 0; row < shape.rows(); ++row) {
+        for (int x = 0; x < shape.padded; x += kVectorFloats) lanes = smaller(value(row, x), lanes);
+    }
+    float least = lanes[0];
+    for (int lane = 1; lane < kVectorFloats; ++lane) least = smaller(lanes[lane], least);
+    for (int row = 0; row < shape.rows(); ++row) {
+        for (int x = 0; x < shape.padded; x += kVectorFloats) {
+            const Vector v = value(row, x);
+            if (!any_at_most(v, least)) continue;
+            for (int lane = 0; lane < kVectorFloats; ++lane) {
+                if (v[lane] <= least) return static_cast<std::int64_t>(row) * length + x + lane;
+            }
+        }
+    }
+    return 0;
+}
+
+template <class Words>
+Kernels table(const char* name) {
+    return {name,         hamming_sums<Words>, transpose_sums, squared_difference, sum_rows,    sum_along,
+            quantise,     absolute_difference, warp_row,       belief,             min_plus,    add_message,
+            store_belief, best_label};
+}

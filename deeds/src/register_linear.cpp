@@ -1,0 +1,200 @@
+// What:          linear registration: block matching in both directions and a trimmed fit, coarse to fine.
+// Source:        Heinrich et al., IEEE TMI 2013 (dense displacement sampling) and MICCAI 2013 (descriptor).
+// Complexity:    see registration.hpp.
+// Thread safety: see registration.hpp.
+#include <algorithm>
+#include <stdexcept>
+
+#include "affine_fit.hpp"
+#include "data_cost.hpp"
+#include "descriptor.hpp"
+#include "registration.hpp"
+#include "settings_check.hpp"
+#include "warp.hpp"
+
+namespace deeds {
+namespace {
+
+constexpr std::int64_t kLeastControlPoints = 6;
+constexpr std::int64_t kBorderCells = 2;      ///< control points this near to the border are left out
+constexpr float kForegroundThreshold = 5.0f;  ///< least mean of a patch above the background
+
+using Words = Grid3<std::uint64_t>;
+
+/// The displacement of least cost at one control point.
+struct BlockMatch {
+    std::array<double, 3> centre;        ///< of the patch, voxels
+    std::array<double, 3> displacement;  ///< voxels
+};
+
+class Linear {
+  public:
+    Linear(const Grid3<float>& fixed, const Grid3<float>& moving, const LinearSettings& settings,
+           const std::vector<SearchLevel>& levels)
+        : fixed_(fixed), moving_(moving), settings_(settings), levels_(levels), pool_(settings.threads) {
+        reserve(fixed.size, levels, cost_);
+    }
+
+    AffineVox run() {
+        AffineVox map;
+        int step = 0;
+        const Outside outside = {false, settings_.background};
+        for (std::size_t l = 0; l < levels_.size(); ++l) {
+            const SearchLevel& level = levels_[l];
+            report(l, 0.0);
+            if (descriptor_step(level.quantization) != step) {
+                step = descriptor_step(level.quantization);
+                compute_descriptor(fixed_, step, pool_, fixed_words_);
+                compute_descriptor(moving_, step, pool_, moving_words_);
+            }
+            const AffineVox back = inverse(map);
+            // The first map is the identity, which leaves both images as they are.
+            if (l > 0) warp_image(moving_, map, nullptr, outside, pool_, warped_);
+            const auto forward = match(fixed_, fixed_words_, l > 0 ? describe_warped(step) : moving_words_, level);
+            report(l, 0.5);
+            if (l > 0) warp_image(fixed_, back, nullptr, outside, pool_, warped_);
+            const auto backward = match(moving_, moving_words_, l > 0 ? describe_warped(step) : fixed_words_, level);
+
+            std::vector<PointMatch> matches;
+            for (const BlockMatch& m : forward) matches.push_back({m.centre, mapped(map, m)});
+            for (const BlockMatch& m : backward) matches.push_back({mapped(back, m), m.centre});
+            map = fit(std::move(matches));
+        }
+        if (settings_.progress) settings_.progress(1.0, "done");
+        return map;
+    }
+
+  private:
+    const Words& describe_warped(int step) {
+        compute_descriptor(warped_, step, pool_, warped_words_);
+        return warped_words_;
+    }
+
+    AffineVox fit(std::vector<PointMatch> matches) const {
+        if (!settings_.rigid) return fit_trimmed(matches, false);
+        AffineVox to_mm, to_voxels;
+        for (std::size_t axis = 0; axis < 3; ++axis) {
+            to_mm.m[axis][axis] = settings_.voxel_mm[axis];
+            to_voxels.m[axis][axis] = 1 / settings_.voxel_mm[axis];
+            for (PointMatch& m : matches) {
+                m.fixed[axis] *= settings_.voxel_mm[axis];
+                m.moving[axis] *= settings_.voxel_mm[axis];
+            }
+        }
+        return composed(to_voxels, composed(fit_trimmed(matches, true), to_mm));
+    }
+
+    static std::array<double, 3> mapped(const AffineVox& map, const BlockMatch& match) {
+        std::array<double, 3> out{};
+        for (std::size_t r = 0; r < 3; ++r) {
+            out[r] = map.m[r][3];
+            for (std::size_t c = 0; c < 3; ++c) out[r] += map.m[r][c] * (match.centre[c] + match.displacement[c]);
+        }
+        return out;
+    }
+
+    /// The displacement of least cost at every valid control point; the trimmed fit leaves out what disagrees.
+    std::vector<BlockMatch> match(const Grid3<float>& image, const Words& words, const Words& compared,
+                                  const SearchLevel& level) {
+        compute_data_cost(words, compared, level, pool_, cost_);
+        smooth_costs(level);
+        const Size3 control = control_size(image.size, level.spacing);
+        const std::size_t labels = static_cast<std::size_t>(level.labels());
+        std::vector<BlockMatch> matches;
+        for (std::int64_t c = kBorderCells; c < control.z - kBorderCells; ++c) {
+            for (std::int64_t b = kBorderCells; b < control.y - kBorderCells; ++b) {
+                for (std::int64_t a = kBorderCells; a < control.x - kBorderCells; ++a) {
+                    if (patch_mean(image, a, b, c, level.spacing) < settings_.background + kForegroundThreshold) continue;
+                    const std::size_t point = static_cast<std::size_t>((c * control.y + b) * control.x + a);
+                    const float* costs = smooth_.data() + point * labels;
+                    const std::int64_t best = std::min_element(costs, costs + labels) - costs;
+                    matches.push_back(block_match({a, b, c}, best, level));
+                }
+            }
+        }
+        return matches;
+    }
+
+    static BlockMatch block_match(const std::array<std::int64_t, 3>& cell, std::int64_t label,
+                                  const SearchLevel& level) {
+        BlockMatch match{};
+        for (std::size_t axis = 0; axis < 3; ++axis) {
+            match.centre[axis] = static_cast<double>(cell[axis] * level.spacing) + 0.5 * (level.spacing - 1);
+            match.displacement[axis] = static_cast<double>((label % level.length() - level.radius) * level.quantization);
+            label /= level.length();
+        }
+        return match;
+    }
+
+    static float patch_mean(const Grid3<float>& image, std::int64_t a, std::int64_t b, std::int64_t c, int spacing) {
+        double sum = 0;
+        for (std::int64_t z = c * spacing; z < (c + 1) * spacing; ++z) {
+            for (std::int64_t y = b * spacing; y < (b + 1) * spacing; ++y) {
+                const float* row = image.values.data() + image.index(a * spacing, y, z);
+                for (int x = 0; x < spacing; ++x) sum += static_cast<double>(row[x]);
+            }
+        }
+        return static_cast<float>(sum / spacing / spacing / spacing);
+    }
+
+    /// Adds half of both neighbours along i, j and k, in place and so recursively, to every label's costs.
+    void smooth_costs(const SearchLevel& level) {
+        const Size3 control = control_size(fixed_.size, level.spacing);
+        const std::int64_t labels = level.labels();
+        smooth_.assign(cost_.sums.begin(), cost_.sums.begin() + control.count() * labels);
+        const std::int64_t count[3] = {control.x, control.y, control.z};
+        const std::int64_t step[3] = {1, control.x, control.x * control.y};
+        for (int axis = 0; axis < 3; ++axis) {
+            const int other = axis == 0 ? 1 : 0, last = axis == 2 ? 1 : 2;
+            pool_.run(count[other] * count[last], [&](std::int64_t line) {
+                const std::int64_t start = line % count[other] * step[other] + line / count[other] * step[last];
+                for (std::int64_t n = 1; n + 1 < count[axis]; ++n) {
+                    float* here = smooth_.data() + (start + n * step[axis]) * labels;
+                    const float* before = here - step[axis] * labels;
+                    const float* after = here + step[axis] * labels;
+                    for (std::int64_t x = 0; x < labels; ++x) here[x] += 0.5f * (before[x] + after[x]);
+                }
+            });
+        }
+    }
+
+    void report(std::size_t level, double share_of_level) const {
+        if (!settings_.progress) return;
+        settings_.progress((static_cast<double>(level) + share_of_level) / static_cast<double>(levels_.size()),
+                           "linear level " + std::to_string(level + 1) + " of " + std::to_string(levels_.size()));
+    }
+
+    const Grid3<float>& fixed_;
+    const Grid3<float>& moving_;
+    const LinearSettings& settings_;
+    const std::vector<SearchLevel>& levels_;
+    ThreadPool pool_;
+    DataCost cost_;
+    std::vector<float> smooth_;  ///< [control point][label]
+    Grid3<float> warped_;
+    Words fixed_words_, moving_words_, warped_words_;
+};
+
+}  // namespace
+
+std::int64_t memory_need_linear(Size3 image, const LinearSettings& settings) {
+    // Three images and the words of three; smoothed costs are floats beside the sixteen-bit sums.
+    constexpr std::int64_t kBytesOfVoxel = 3 * sizeof(float) + 3 * sizeof(std::uint64_t);
+    const std::vector<SearchLevel> levels = checked_levels(settings.grid_spacing, settings.search_radius,
+                                                           settings.quantization, image, kLeastControlPoints);
+    std::int64_t costs = 0;
+    for (const SearchLevel& level : levels) {
+        costs = std::max(costs, control_size(image, level.spacing).count() * level.labels());
+    }
+    return image.count() * kBytesOfVoxel + costs * static_cast<std::int64_t>(sizeof(float)) +
+           memory_of_data_cost(image, levels);
+}
+
+AffineVox register_linear(const Grid3<float>& fixed, const Grid3<float>& moving, const LinearSettings& settings) {
+    check_images(fixed, moving);
+    const std::vector<SearchLevel> levels = checked_levels(settings.grid_spacing, settings.search_radius,
+                                                           settings.quantization, fixed.size, kLeastControlPoints);
+    return Linear(fixed, moving, settings, levels).run();
+}
+
+}  // namespace deeds

@@ -1,0 +1,84 @@
+// What:          see settings_check.hpp.
+// Source:        this project.
+// Complexity:    see settings_check.hpp.
+// Thread safety: see settings_check.hpp.
+#include "settings_check.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <string>
+
+#include "kernels.hpp"
+
+namespace deeds {
+namespace {
+
+constexpr int kMaximumSpacing = 16;       // sums of patches fit sixteen bits up to here
+constexpr int kMaximumQuantization = 16;  // descriptor patches of up to 9 voxels to either side
+
+void check_range(const char* name, int value, int largest) {
+    if (value >= 1 && value <= largest) return;
+    throw std::invalid_argument(std::string(name) + " " + std::to_string(value) + " is not within 1 and " +
+                                std::to_string(largest));
+}
+
+std::string text(Size3 size) {
+    return std::to_string(size.x) + "x" + std::to_string(size.y) + "x" + std::to_string(size.z);
+}
+
+void check_image(const Grid3<float>& image, const char* name) {
+    if (image.values.size() != static_cast<std::size_t>(image.size.count()) || image.values.empty()) {
+        throw std::invalid_argument(std::string(name) + " image: " + std::to_string(image.values.size()) +
+                                    " voxels do not make the size " + text(image.size));
+    }
+    const auto bad = std::count_if(image.values.begin(), image.values.end(), [](float v) { return !std::isfinite(v); });
+    if (bad > 0) {
+        throw std::invalid_argument(std::string(name) + " image: " + std::to_string(bad) +
+                                    " voxels are NaN or infinite");
+    }
+    const auto [least, largest] = std::minmax_element(image.values.begin(), image.values.end());
+    if (*least == *largest) {
+        throw std::invalid_argument(std::string(name) + " image is constant (every voxel " + std::to_string(*least) +
+                                    ")");
+    }
+}
+
+}  // namespace
+
+std::vector<SearchLevel> checked_levels(const std::vector<int>& grid_spacing, const std::vector<int>& search_radius,
+                                        const std::vector<int>& quantization, Size3 image,
+                                        std::int64_t least_control) {
+    if (grid_spacing.empty() || grid_spacing.size() != search_radius.size() ||
+        grid_spacing.size() != quantization.size()) {
+        throw std::invalid_argument("grid spacings, search radii and quantizations have " +
+                                    std::to_string(grid_spacing.size()) + ", " + std::to_string(search_radius.size()) +
+                                    " and " + std::to_string(quantization.size()) +
+                                    " entries; give each one entry a level");
+    }
+    std::vector<SearchLevel> levels;
+    for (std::size_t l = 0; l < grid_spacing.size(); ++l) {
+        check_range("grid spacing", grid_spacing[l], kMaximumSpacing);
+        check_range("search radius", search_radius[l], kMaximumRadius);
+        check_range("quantization", quantization[l], kMaximumQuantization);
+        levels.push_back({grid_spacing[l], search_radius[l], quantization[l]});
+        const Size3 control = control_size(image, grid_spacing[l]);
+        if (std::min({control.x, control.y, control.z}) < least_control) {
+            throw std::invalid_argument("grid spacing " + std::to_string(grid_spacing[l]) + " leaves " + text(control) +
+                                        " control points in an image of " + text(image) + "; each axis needs " +
+                                        std::to_string(least_control));
+        }
+    }
+    return levels;
+}
+
+void check_images(const Grid3<float>& fixed, const Grid3<float>& moving) {
+    if (fixed.size != moving.size) {
+        throw std::invalid_argument("sizes differ: fixed image " + text(fixed.size) + ", moving image " +
+                                    text(moving.size));
+    }
+    check_image(fixed, "fixed");
+    check_image(moving, "moving");
+}
+
+}  // namespace deeds
