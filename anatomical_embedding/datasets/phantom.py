@@ -1,11 +1,12 @@
 """Data set kind `phantom`: scans of synthetic bodies whose dense correspondence is exactly known.
 
-A subject is the atlas of `phantom_anatomy` seen through a smooth invertible map of its own. Because every scan
-knows its map to and from the atlas, the point of one scan that corresponds to a point of another is known
+A subject is the atlas of `phantom_anatomy` seen through a smooth invertible map of its own. Every scan knows
+its map to and from the atlas, so the point of one scan that corresponds to a point of another is known
 everywhere: `b.world_from_atlas(a.atlas_from_world(points_mm))`.
 """
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -52,6 +53,17 @@ def subject_id(subject_index: int) -> str:
     return f"phantom_{subject_index:03d}"
 
 
+def volume_id(subject_index: int, scan: Literal["ct", "mr", "ct_follow_up"]) -> str:
+    """Return the name of one scan of a subject.
+
+    Examples
+    --------
+    >>> volume_id(7, "mr")
+    'phantom_007_mr'
+    """
+    return f"{subject_id(subject_index)}_{scan}"
+
+
 def make_subject(settings: PhantomSettings, *, subject_index: int) -> PhantomSubject:
     """Return the scans of one body; the same settings and index give the same voxels.
 
@@ -83,7 +95,7 @@ def make_subject(settings: PhantomSettings, *, subject_index: int) -> PhantomSub
 def make_follow_up(settings: PhantomSettings, *, subject_index: int) -> PhantomScan:
     """Return a second CT of the same body at a later time.
 
-    Pose, breath, contrast agent, bowel, slice spacing and field of view are new; lesions have grown or shrunk.
+    Pose, breath, contrast agent, bowel, slices and field of view are new; lesions have grown or shrunk.
 
     Parameters
     ----------

@@ -152,6 +152,6 @@ class PhantomSettings(Settings):
         kept_out = self.split.num_test + self.split.num_validation
         if kept_out >= self.num_subjects:
             raise ValueError(
-                f"split keeps {kept_out} of {self.num_subjects} subjects out of the training; leave one or more"
+                f"split keeps {kept_out} of {self.num_subjects} subjects out of training; leave one or more"
             )
         return self
