@@ -63,9 +63,9 @@ def normalised_correlation(source: PhantomScan, target: PhantomScan, points_mm: 
 def report(name: str, errors_mm: NDArray[np.float64]) -> None:
     """Print one line of figures."""
     print(
-        f"{name:16s} n {len(errors_mm):5d}  median {np.median(errors_mm):5.1f}  mean {errors_mm.mean():5.1f}  "
-        f"p90 {np.quantile(errors_mm, 0.9):5.1f}  hit@10 {np.mean(errors_mm <= 10):.3f}  "
-        f"hit@20 {np.mean(errors_mm <= 20):.3f}"
+        f"{name:16s} n {len(errors_mm):5d}  median {np.median(errors_mm):5.1f}  mean {errors_mm.mean():5.1f}"
+        f"  p90 {np.quantile(errors_mm, 0.9):5.1f}  hit@10 {np.mean(errors_mm <= 10):.3f}"
+        f"  hit@20 {np.mean(errors_mm <= 20):.3f}"
     )
 
 

@@ -55,20 +55,21 @@ def phantom_section(wildcards):
 rule make_phantom:
     """Make one synthetic body: its CT, organ labels, exactly known landmarks and lesions."""
     output:
-        ct=RESULTS / "phantoms" / "{dataset}" / "{volume}" / "ct.nii.gz",
-        labels=RESULTS / "phantoms" / "{dataset}" / "{volume}" / "labels.nii.gz",
-        landmarks=RESULTS / "phantoms" / "{dataset}" / "{volume}" / "landmarks.csv",
-        lesions=RESULTS / "phantoms" / "{dataset}" / "{volume}" / "lesions.csv",
+        ct=RESULTS / "phantoms" / "{dataset}" / "{subject}" / "ct.nii.gz",
+        labels=RESULTS / "phantoms" / "{dataset}" / "{subject}" / "labels.nii.gz",
+        landmarks=RESULTS / "phantoms" / "{dataset}" / "{subject}" / "landmarks.csv",
+        lesions=RESULTS / "phantoms" / "{dataset}" / "{subject}" / "lesions.csv",
     params:
         settings=phantom_section,
-        index=lambda wildcards: int(wildcards.volume.removeprefix("phantom_")),
+        index=lambda wildcards: int(wildcards.subject.removeprefix("phantom_")),
         code=code_of("make_phantom"),
     wildcard_constraints:
         dataset=one_of(PHANTOMS),
+        subject=r"phantom_\d+",
     log:
-        RESULTS / "logs" / "make_phantom" / "{dataset}" / "{volume}.log",
+        RESULTS / "logs" / "make_phantom" / "{dataset}" / "{subject}.log",
     benchmark:
-        RESULTS / "benchmarks" / "make_phantom" / "{dataset}" / "{volume}.tsv"
+        RESULTS / "benchmarks" / "make_phantom" / "{dataset}" / "{subject}.tsv"
     conda:
         CPU_ENVIRONMENT
     threads: 1

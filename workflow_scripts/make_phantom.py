@@ -1,60 +1,101 @@
-"""Make one synthetic body: its CT, organ labels, exactly known landmarks and lesions."""
+"""Make the scans of one synthetic body, with its organ labels, landmarks and lesions.
 
-import csv
-from collections.abc import Iterable
+The settings are the section of a data set of kind `phantom`. Only the scans that are asked for are written;
+landmarks and lesions are listed for each of them, in its own world.
+"""
+
 from pathlib import Path
 
-from anatomical_embedding.datasets.phantom import make_subject
-from anatomical_embedding.datasets.phantom_scan import Lesion
+import pandas as pd
+
+from anatomical_embedding.datasets.phantom import make_follow_up, make_subject
+from anatomical_embedding.datasets.phantom_scan import PhantomScan
 from anatomical_embedding.errors import SettingsError
 from anatomical_embedding.files import written_atomically
-from anatomical_embedding.landmark_file import Landmark, write_landmarks
-from anatomical_embedding.settings.phantom import PhantomSettings
+from anatomical_embedding.settings.phantom import PhantomSettings, volume_id
 from anatomical_embedding.volumes.nifti import write_volume
 from workflow_scripts.command_line import parse_settings, run_stage, stage_parser
 
 
+COORDINATES = ("x_mm", "y_mm", "z_mm")
+
+
 def main(arguments: list[str]) -> None:
-    """Write the files of one body."""
+    """Make one subject and write what the arguments name."""
     parser = stage_parser(__doc__)
-    parser.add_argument("--subject-index", type=int, required=True, help="number of the body, from 0")
-    parser.add_argument("--output-ct", type=Path, required=True)
-    parser.add_argument("--output-labels", type=Path, required=True, help="organ map on the grid of the CT")
-    parser.add_argument("--output-landmarks", type=Path, required=True, help="CSV, world mm RAS+")
-    parser.add_argument("--output-lesions", type=Path, required=True, help="CSV, world mm RAS+")
+    parser.add_argument("--subject-index", type=int, required=True, help="which subject, from 0")
+    parser.add_argument("--output-ct", type=Path, help="NIfTI file of the CT")
+    parser.add_argument("--output-labels", type=Path, help="NIfTI file of the organ labels on the CT's grid")
+    parser.add_argument("--output-mr", type=Path, help="NIfTI file of the MR")
+    parser.add_argument("--output-mr-labels", type=Path, help="NIfTI file of the labels on the MR's grid")
+    parser.add_argument("--output-follow-up", type=Path, help="NIfTI file of a second CT at a later time")
+    parser.add_argument("--output-follow-up-labels", type=Path, help="NIfTI file of the labels on its grid")
+    parser.add_argument("--output-landmarks", type=Path, required=True, help="CSV of the landmarks in view")
+    parser.add_argument("--output-lesions", type=Path, required=True, help="CSV of the lesions")
     options = parser.parse_args(arguments)
     settings = parse_settings(PhantomSettings, options.settings)
-
     subject = make_subject(settings, subject_index=options.subject_index)
-    scan = subject.ct
+    scans: dict[str, PhantomScan] = {}
+    if options.output_ct or options.output_labels:
+        scan = _made(subject.ct, "ct")
+        scans[volume_id(options.subject_index, "ct")] = scan
+        _write_scan(scan, options.output_ct, options.output_labels)
+    if options.output_mr or options.output_mr_labels:
+        scan = _made(subject.mr, "mr")
+        scans[volume_id(options.subject_index, "mr")] = scan
+        _write_scan(scan, options.output_mr, options.output_mr_labels)
+    if options.output_follow_up or options.output_follow_up_labels:
+        scan = make_follow_up(settings, subject_index=options.subject_index)
+        scans[volume_id(options.subject_index, "ct_follow_up")] = scan
+        _write_scan(scan, options.output_follow_up, options.output_follow_up_labels)
+    _write_table(_landmark_rows(scans), ["volume_id", "landmark", *COORDINATES], options.output_landmarks)
+    lesion_columns = ["volume_id", "lesion", "organ", *COORDINATES, "radius_mm", "is_inside"]
+    _write_table(_lesion_rows(scans), lesion_columns, options.output_lesions)
+
+
+def _made(scan: PhantomScan | None, modality: str) -> PhantomScan:
+    """Return the scan, if the settings ask for its modality."""
     if scan is None:
-        raise SettingsError("modalities: must name ct")
-    write_volume(scan.volume, options.output_ct)
-    write_volume(scan.labels, options.output_labels)
-    write_landmarks(
-        [
-            Landmark(subject.subject_id, name, *point_mm.tolist())
-            for name, point_mm in scan.landmarks_mm.items()
-        ],
-        options.output_landmarks,
-    )
-    _write_lesions(scan.lesions, options.output_lesions)
+        raise SettingsError(f"modalities: {modality} is asked for but not listed; add it to the list")
+    return scan
 
 
-def _write_lesions(lesions: Iterable[Lesion], path: Path) -> None:
-    with written_atomically(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["lesion", "organ", "x_mm", "y_mm", "z_mm", "radius_mm", "is_inside"])
-        for lesion in lesions:
-            writer.writerow(
-                [
-                    lesion.name,
-                    lesion.organ,
-                    *(f"{value:.4f}" for value in lesion.centre_mm),
-                    f"{lesion.radius_mm:.4f}",
-                    int(lesion.is_inside),
-                ]
-            )
+def _write_scan(scan: PhantomScan, volume_path: Path | None, labels_path: Path | None) -> None:
+    """Write a scan and its labels where paths are given."""
+    if volume_path:
+        write_volume(scan.volume, volume_path)
+    if labels_path:
+        write_volume(scan.labels, labels_path)
+
+
+def _landmark_rows(scans: dict[str, PhantomScan]) -> list[tuple]:
+    """Return one row a landmark and scan."""
+    return [
+        (name, landmark, *(f"{value:.4f}" for value in point))
+        for name, scan in scans.items()
+        for landmark, point in sorted(scan.landmarks_mm.items())
+    ]
+
+
+def _lesion_rows(scans: dict[str, PhantomScan]) -> list[tuple]:
+    """Return one row a lesion and scan."""
+    return [
+        (
+            name,
+            lesion.name,
+            lesion.organ,
+            *(f"{value:.4f}" for value in (*lesion.centre_mm, lesion.radius_mm)),
+            str(lesion.is_inside).lower(),
+        )
+        for name, scan in scans.items()
+        for lesion in scan.lesions
+    ]
+
+
+def _write_table(rows: list[tuple], columns: list[str], path: Path) -> None:
+    """Write rows as CSV with a header."""
+    with written_atomically(path) as temporary:
+        pd.DataFrame(rows, columns=columns).to_csv(temporary, index=False)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 from anatomical_embedding.datasets.raw_volume import RawVolume
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.identifiers import first_clash, is_identifier, quote_some
-from anatomical_embedding.settings.phantom import PhantomSettings, subject_id
+from anatomical_embedding.settings.phantom import PhantomSettings, subject_id, volume_id
 from anatomical_embedding.settings.dataset import (
     DatasetSettings,
     DeepLesionSettings,
@@ -59,8 +59,12 @@ def phantom_landmarks_path(raw: RawVolume) -> Path:
 
 
 def _list_phantoms(settings: PhantomSettings, *, folder: Path) -> list[RawVolume]:
-    subjects = [subject_id(index) for index in range(settings.num_subjects)]
-    return [RawVolume(subject, subject, "ct", folder / subject / CASE_IMAGE, {}) for subject in subjects]
+    return [
+        RawVolume(
+            volume_id(index, "ct"), subject_id(index), "ct", folder / subject_id(index) / CASE_IMAGE, {}
+        )
+        for index in range(settings.num_subjects)
+    ]
 
 
 def _list_flat_folder(root: Path, *, patient_pattern: str) -> list[RawVolume]:

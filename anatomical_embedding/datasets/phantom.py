@@ -1,7 +1,7 @@
 """Data set kind `phantom`: scans of synthetic bodies whose dense correspondence is exactly known.
 
-A subject is the atlas of `phantom_anatomy` seen through a smooth invertible map of its own. Because every scan
-knows its map to and from the atlas, the point of one scan that corresponds to a point of another is known
+A subject is the atlas of `phantom_anatomy` seen through a smooth invertible map of its own. Every scan knows
+its map to and from the atlas, so the point of one scan that corresponds to a point of another is known
 everywhere: `b.world_from_atlas(a.atlas_from_world(points_mm))`.
 """
 
@@ -72,7 +72,7 @@ def make_subject(settings: PhantomSettings, *, subject_index: int) -> PhantomSub
 def make_follow_up(settings: PhantomSettings, *, subject_index: int) -> PhantomScan:
     """Return a second CT of the same body at a later time.
 
-    Pose, breath, contrast agent, bowel, slice spacing and field of view are new; lesions have grown or shrunk.
+    Pose, breath, contrast agent, bowel, slices and field of view are new; lesions have grown or shrunk.
 
     Parameters
     ----------

@@ -96,7 +96,7 @@ def _textured(
     textures: NDArray[np.float32],
     random: np.random.Generator,
 ) -> NDArray[np.float32]:
-    """Return the value of each voxel's tissue with the tissue's own structure, and fat between muscle bundles."""
+    """Return the value of each voxel's tissue with the tissue's structure, and fat between muscle bundles."""
     image = values[canvas.tissue]
     is_textured = (textures > 0)[canvas.tissue]
     individual = random.standard_normal((NOISE_NODES,) * 3, dtype=np.float32)

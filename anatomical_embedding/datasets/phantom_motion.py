@@ -1,8 +1,8 @@
 """Smooth invertible maps between the atlas and a body in a scanner.
 
-A displacement is a sum of Gaussian bumps, each a shift and a growth around its centre. Such a sum has a closed
-form everywhere, turns with the body, and on a grid of voxels it is three matrix products, because a Gaussian
-is a product of one factor an axis.
+A displacement is a sum of Gaussian bumps, each a shift and a growth around its centre. Such a sum has a
+closed form everywhere, turns with the body, and on a grid of voxels it is three matrix products, because a
+Gaussian is a product of one factor an axis.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from anatomical_embedding.volumes.affine import Points
 
 MAX_STRETCH = 0.6
-"""Largest norm of the displacement's derivative; below 1 the map is invertible and the fixed point converges."""
+"""Largest norm of the displacement's derivative; below 1 the map is invertible and fixed points converge."""
 
 INVERSE_TOLERANCE_MM = 1e-4
 MAX_INVERSE_STEPS = 200
@@ -21,7 +21,9 @@ MAX_INVERSE_STEPS = 200
 
 @dataclass(frozen=True)
 class BumpField:
-    """A smooth displacement: u(p) = sum over k of (shift_k + growth_k (p - c_k)) exp(-|p - c_k|^2 / (2 w_k^2)).
+    """A smooth displacement, the sum of K bumps.
+
+    u(p) = sum over k of (shift_k + growth_k (p - c_k)) exp(-|p - c_k|^2 / (2 w_k^2))
 
     Attributes
     ----------
@@ -82,7 +84,7 @@ class BumpField:
         )
 
     def limited(self, points_mm: Points) -> "BumpField":
-        """Return the displacement, scaled down if its derivative at one of the points is too strong to invert."""
+        """Return the displacement, scaled down if its derivative at one of (N, 3) points is too strong."""
         strongest = np.linalg.norm(self.derivative_at(points_mm), ord=2, axis=(1, 2)).max()
         factor = min(1.0, MAX_STRETCH / max(float(strongest), 1e-12))
         return BumpField(self.centres_mm, self.widths_mm, self.shifts_mm * factor, self.growths * factor)
@@ -99,8 +101,8 @@ class BodyMotion:
     """Where each point of the atlas lies in the world of one scan.
 
     A point `p` of the upright body lies at `rotation @ p + origin` in the world; it shows the atlas point
-    `(p + u(p)) / scale`. So the way from the world to the atlas, which rendering needs for each voxel, is closed,
-    and the way back is found by fixed point.
+    `(p + u(p)) / scale`. So the way from the world to the atlas, which rendering needs for each voxel, has a
+    closed form, and the way back is found by fixed point.
 
     Attributes
     ----------
@@ -139,20 +141,20 @@ class BodyMotion:
 
         Notes
         -----
-        Same as `atlas_from_world`, at a small part of its cost: the displacement is turned into the world's frame,
-        where it is separable.
+        Same as `atlas_from_world`, at a small part of its cost: the displacement is turned into the world's
+        frame, where it is separable.
         """
         axes = [
             np.asarray(axis) - origin for axis, origin in zip((x_mm, y_mm, z_mm), self.origin_mm, strict=True)
         ]
         moved = self.field.turned(self.rotation).on_grid(*axes)
-        for component, axis, shape in zip(moved, axes, [(-1, 1, 1), (1, -1, 1), (1, 1, -1)], strict=True):
-            component += axis.astype(np.float32).reshape(shape)
+        for c, shape in enumerate([(-1, 1, 1), (1, -1, 1), (1, 1, -1)]):
+            moved[c] += axes[c].astype(np.float32).reshape(shape)
         to_atlas = (self.rotation.T / self.scale[:, None]).astype(np.float32)
         return [row[0] * moved[0] + row[1] * moved[1] + row[2] * moved[2] for row in to_atlas]
 
     def jacobian_determinant_at(self, points_mm: ArrayLike) -> NDArray[np.float64]:
-        """Return the (N,) factor by which volume changes from the world to the atlas at (N, 3) world points."""
+        """Return the (N,) change of volume from the world to the atlas at (N, 3) world points."""
         upright = (np.asarray(points_mm, dtype=np.float64) - self.origin_mm) @ self.rotation
         determinants = np.linalg.det(np.eye(3) + self.field.derivative_at(upright))
         return determinants / np.prod(self.scale)

@@ -27,7 +27,7 @@ from anatomical_embedding.datasets.phantom_places import (
     SPLENIC_FLEXURE_MM,
     STOMACH_FUNDUS,
 )
-from anatomical_embedding.datasets.phantom_shapes import Part, ellipsoid, mirrored, shrunk, tube
+from anatomical_embedding.datasets.phantom_shapes import Part, Point, ellipsoid, mirrored, shrunk, tube
 from anatomical_embedding.datasets.phantom_spine import spine_y_mm
 from anatomical_embedding.datasets.phantom_tissues import SIDES, Tissue
 
@@ -67,8 +67,15 @@ def heart_parts() -> list[Part]:
         *organ_parts(LEFT_VENTRICLE, "heart", Tissue.ARTERY),
         *organ_parts(LEFT_ATRIUM, "heart", Tissue.ARTERY),
     ]
-    esophagus = [(0, -22, 330), (0, -17, 230), (-3, -26, 185), (-4, -31, 140), (-6, -22, 70), (-26, -8, 40)]
-    trachea = [(0, -2, 330), (0, -4, 240), (0, -10, 195), CARINA_MM]
+    esophagus: list[Point] = [
+        (0, -22, 330),
+        (0, -17, 230),
+        (-3, -26, 185),
+        (-4, -31, 140),
+        (-6, -22, 70),
+        (-26, -8, 40),
+    ]
+    trachea: list[Point] = [(0, -2, 330), (0, -4, 240), (0, -10, 195), CARINA_MM]
     airways = [*tube(trachea, 8.5)]
     for sign in SIDES.values():
         airways += tube([CARINA_MM, mirrored(LUNG_ROOT_MM, side=sign)], [7.0, 5.5])
@@ -127,10 +134,10 @@ def abdominal_organ_parts() -> list[Part]:
 
 def bowel_parts() -> list[Part]:
     """Return stomach, duodenum, small bowel and colon."""
-    body = [(-54, 0, 30), (-48, 32, 0), (-20, 46, -20), PYLORUS_MM]
+    body: list[Point] = [(-54, 0, 30), (-48, 32, 0), (-20, 46, -20), PYLORUS_MM]
     radii = np.array([28.0, 26.0, 20.0, 12.0])
-    duodenum = [PYLORUS_MM, (42, 36, -38), (47, 14, -62), (18, 4, -74), (-22, 10, -58)]
-    colon = [
+    duodenum: list[Point] = [PYLORUS_MM, (42, 36, -38), (47, 14, -62), (18, 4, -74), (-22, 10, -58)]
+    colon: list[Point] = [
         CECUM_MM,
         (93, 10, -80),
         HEPATIC_FLEXURE_MM,

@@ -1,7 +1,7 @@
 """Where the organs of the atlas lie: solids and points that drawing, landmarks and deformation share.
 
-Atlas millimetres are RAS+ with the origin at the upper edge of L1 (see `phantom_spine`). Every organ keeps its
-place relative to the vertebral levels, so that a level can be told from what lies around it.
+Atlas millimetres are RAS+ with the origin at the upper edge of L1 (see `phantom_spine`). Every organ keeps
+its place relative to the vertebral levels, so that a level can be told from what lies around it.
 """
 
 from dataclasses import dataclass

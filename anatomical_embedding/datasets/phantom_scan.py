@@ -205,4 +205,4 @@ def _finished(
 def _is_inside(grid: Volume, points_mm: Points) -> NDArray[np.bool_]:
     """Tell which (N, 3) points lie between the centres of the outermost voxels."""
     points_vox = grid.voxel_from_world(points_mm)
-    return ((points_vox >= 0) & (points_vox <= np.array(grid.shape) - 1)).all(axis=1)
+    return np.all((points_vox >= 0) & (points_vox <= np.array(grid.shape) - 1), axis=1)

@@ -12,8 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 Field = NDArray[np.float32]
 """One coordinate of many points, as an (X, Y, Z) float32 array."""
 
-PointsLike = ArrayLike | Sequence[ArrayLike]
-"""Points as an (N, 3) array or as a list of arrays and tuples of three."""
+Point = NDArray[np.float64] | tuple[float, float, float]
+"""One point in atlas mm."""
+
+Points = NDArray[np.float64] | Sequence[Point]
+"""Points as an (N, 3) array or one by one."""
 
 BLOCK_VOX = 6
 """Edge of the blocks of voxels by which the canvas finds where a solid may lie."""
@@ -166,7 +169,7 @@ class Canvas:
         lowest, highest = bounds_mm.astype(np.float32).reshape(2, 3, 1, 1, 1)
         is_hit = ((self._lowest <= highest) & (self._highest >= lowest)).all(axis=0)
         slices = []
-        for axis, others in enumerate([(1, 2), (0, 2), (0, 1)]):
+        for others in ((1, 2), (0, 2), (0, 1)):
             hits = np.flatnonzero(is_hit.any(axis=others))
             if not len(hits):
                 return None
@@ -203,7 +206,7 @@ def shrunk(solid: Ellipsoid, *, wall_mm: float) -> Ellipsoid:
     return Ellipsoid(solid.centre_mm, solid.axes_mm * (1 - wall_mm / lengths))
 
 
-def tube(points_mm: PointsLike, radii_mm: ArrayLike, *, step_mm: float = 12.0) -> list[Capsule]:
+def tube(points_mm: Points, radii_mm: ArrayLike, *, step_mm: float = 12.0) -> list[Capsule]:
     """Return the capsules of a smooth tube through points.
 
     Parameters
@@ -250,6 +253,6 @@ def rotation_matrix(degrees: ArrayLike) -> NDArray[np.float64]:
     return about_z @ about_y @ about_x
 
 
-def mirrored(points_mm: PointsLike, *, side: int) -> NDArray[np.float64]:
+def mirrored(points_mm: Point | Points, *, side: int) -> NDArray[np.float64]:
     """Return points given for the right side of the body, on the right (`side` 1) or the left (`side` -1)."""
     return np.asarray(points_mm, dtype=np.float64) * np.array([side, 1.0, 1.0])

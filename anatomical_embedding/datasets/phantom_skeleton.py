@@ -1,13 +1,15 @@
 """The bones of the atlas: vertebrae, ribs, sternum, shoulders, pelvis and femora."""
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from anatomical_embedding.datasets.phantom_parts import organ_parts
 from anatomical_embedding.datasets.phantom_shapes import (
     Capsule,
     Drum,
     Part,
+    Point,
+    Points,
     Solid,
     ellipsoid,
     mirrored,
@@ -37,7 +39,7 @@ CLAVICLE_MEDIAL_MM = np.array([13.0, 38.0, 193.0])
 SCAPULA_TIP_MM = np.array([84.0, -94.0, 108.0])
 HUMERAL_HEAD_MM = np.array([138.0, -10.0, 196.0])
 
-# ribs 1 to 12: how far the bone goes round from the back (180 is the middle in front), and how far the path falls
+# ribs 1 to 12: how far the bone goes round from the back (180 is the middle in front), and how far it falls
 _RIB_END_DEGREES = (150, 150, 152, 152, 152, 150, 146, 136, 124, 110, 86, 60)
 _RIB_DROP_MM = (34, 44, 54, 62, 70, 78, 84, 86, 82, 74, 58, 40)
 
@@ -153,7 +155,7 @@ def _canal_parts() -> list[Part]:
 def _sacrum_parts() -> list[Part]:
     """Return the sacrum with its wings and the coccyx."""
     top = np.array([0.0, -44.0, -136.0])
-    path = [top, (0, -60, -165), (0, -80, -195), SACRUM_TIP_MM]
+    path: list[Point] = [top, (0, -60, -165), (0, -80, -195), SACRUM_TIP_MM]
     shell: list[Solid] = [*tube(path, [21.0, 18.0, 11.0, 4.0])]
     core: list[Solid] = [*tube(path[:-1], [18.0, 15.0, 8.0])]
     for sign in SIDES.values():
@@ -168,7 +170,7 @@ def _sacrum_parts() -> list[Part]:
 def _shoulder_parts(side: str, sign: int) -> list[Part]:
     """Return clavicle, scapula and humeral head of one side."""
     clavicle = tube(mirrored([CLAVICLE_MEDIAL_MM, (60, 38, 205), (116, 2, 212)], side=sign), [6.5, 5, 5.5])
-    blade = [
+    blade: list[Solid] = [
         ellipsoid(mirrored((96, -80, 150), side=sign), (26, 4.5, 44), turn_degrees=(0, -14 * sign, 30 * sign))
     ]
     spine = tube(mirrored([(76, -92, 170), (128, -58, 200)], side=sign), 5.0)
@@ -184,7 +186,7 @@ def _shoulder_parts(side: str, sign: int) -> list[Part]:
 def _pelvis_parts(side: str, sign: int) -> list[Part]:
     """Return hip bone and femur of one side."""
 
-    def at(points: ArrayLike) -> NDArray[np.float64]:
+    def at(points: Point | Points) -> NDArray[np.float64]:
         return mirrored(points, side=sign)
 
     socket = ellipsoid(at(FEMORAL_HEAD_MM), (27, 27, 27))
@@ -196,8 +198,16 @@ def _pelvis_parts(side: str, sign: int) -> list[Part]:
     core = [capsule for path in _wing_paths_mm() for capsule in tube(at(path), [5, 4, 4, 6], step_mm=20)]
     head, neck_end = at(FEMORAL_HEAD_MM), at(GREATER_TROCHANTER_MM)
     shaft = at([GREATER_TROCHANTER_MM - [6, 0, 6], (112, -12, -260), (100, -8, -350)])
-    femur = [ellipsoid(head, (22, 22, 22)), Capsule(head, neck_end, (15, 13)), *tube(shaft, [15, 14, 13])]
-    marrow = [ellipsoid(head, (19, 19, 19)), Capsule(head, neck_end, (11, 10)), *tube(shaft, [11, 7, 7])]
+    femur: list[Solid] = [
+        ellipsoid(head, (22, 22, 22)),
+        Capsule(head, neck_end, (15, 13)),
+        *tube(shaft, [15, 14, 13]),
+    ]
+    marrow: list[Solid] = [
+        ellipsoid(head, (19, 19, 19)),
+        Capsule(head, neck_end, (11, 10)),
+        *tube(shaft, [11, 7, 7]),
+    ]
     return [
         *organ_parts([*wing, socket, *rami], f"hip_{side}", Tissue.BONE_CORTICAL),
         *organ_parts(core, f"hip_{side}", Tissue.BONE_SPONGY),
@@ -208,7 +218,7 @@ def _pelvis_parts(side: str, sign: int) -> list[Part]:
 
 
 def _wing_paths_mm() -> list[NDArray[np.float64]]:
-    """Return (4, 3) points of paths from back to front, close to each other, that cover the right iliac wing."""
+    """Return (4, 3) points of close paths from back to front that cover the right iliac wing."""
     upper = np.array([(46, -66, -120), ILIAC_CREST_MM, (112, 12, -96), ILIAC_SPINE_MM])
     middle = np.array([(48, -62, -142), (80, -34, -112), (100, 8, -118), (98, 22, -150)])
     lower = np.array([(50, -58, -160), (78, -30, -142), (92, 0, -148), (90, 10, -178)])

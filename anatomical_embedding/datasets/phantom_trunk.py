@@ -3,7 +3,7 @@
 from functools import cache
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from anatomical_embedding.datasets.phantom_shapes import Canvas, Field
@@ -163,7 +163,7 @@ def _tabulated_curves() -> dict[str, NDArray[np.float32]]:
     return curves
 
 
-def _smooth_table(heights: ArrayLike, nodes: NDArray) -> NDArray[np.float64]:
+def _smooth_table(heights: NDArray[np.float64], nodes: NDArray) -> NDArray[np.float64]:
     """Return (columns, heights) values interpolated from nodes and rounded off over 8 mm."""
     columns = [np.interp(heights, nodes[:, 0], column) for column in nodes[:, 1:].T]
     return gaussian_filter1d(np.stack(columns), 8.0, axis=1, mode="nearest")

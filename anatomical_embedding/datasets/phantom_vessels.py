@@ -12,7 +12,7 @@ from anatomical_embedding.datasets.phantom_places import (
     KIDNEY_HILA_MM,
     LUNG_ROOT_MM,
 )
-from anatomical_embedding.datasets.phantom_shapes import Part, mirrored, tube
+from anatomical_embedding.datasets.phantom_shapes import Part, Point, mirrored, tube
 from anatomical_embedding.datasets.phantom_tissues import SIDES, Tissue
 
 VESSEL_TREE_SEED = 20
@@ -57,7 +57,7 @@ def _spread_directions(num_directions: int, random: np.random.Generator) -> NDAr
 
 def artery_parts() -> list[Part]:
     """Return the aorta from the heart to its fork, and its branches."""
-    aorta = [
+    aorta: list[Point] = [
         (-2, 18, 112),
         (8, 24, 146),
         ARCH_TOP_MM,
@@ -87,10 +87,11 @@ def artery_parts() -> list[Part]:
             [7, 6.5, 6],
         )
         iliacs += tube([mirrored((56, 40, -205), side=sign), mirrored((62, 44, -300), side=sign)], 5.5)
+    left_root = mirrored(LUNG_ROOT_MM, side=-1) + np.array([0.0, 0.0, 8.0])
     lungs = [
         *tube([(-16, 34, 110), (-16, 20, 136)], 12.0),
         *tube([(-16, 20, 136), (10, 2, 138), LUNG_ROOT_MM], [11, 10, 8]),
-        *tube([(-16, 20, 136), mirrored(LUNG_ROOT_MM, side=-1) + [0, 0, 8]], [10, 8]),
+        *tube([(-16, 20, 136), left_root], [10, 8]),
     ]
     return [
         *organ_parts(
@@ -104,8 +105,8 @@ def artery_parts() -> list[Part]:
 
 def vein_parts() -> list[Part]:
     """Return the two great veins and their branches."""
-    lower = [(20, 16, 82), (20, -8, 48), (19, -14, 5), (17, -6, -50), (12, -10, -94)]
-    upper = [(22, 18, 112), (22, 14, 150), (18, 14, 186)]
+    lower: list[Point] = [(20, 16, 82), (20, -8, 48), (19, -14, 5), (17, -6, -50), (12, -10, -94)]
+    upper: list[Point] = [(22, 18, 112), (22, 14, 150), (18, 14, 186)]
     kidney_veins = [
         *tube([(17, -8, -28), KIDNEY_HILA_MM["right"] - [0, 0, 4]], [6, 5]),
         *tube([(17, -4, -16), (-8, 10, -14), KIDNEY_HILA_MM["left"] + [0, 0, 4]], [6, 5.5, 5]),
@@ -116,7 +117,11 @@ def vein_parts() -> list[Part]:
     ]
     iliacs = []
     for sign in SIDES.values():
-        path = [(12, -10, -94), mirrored((36, -24, -140), side=sign), mirrored((46, 30, -206), side=sign)]
+        path: list[Point] = [
+            (12, -10, -94),
+            mirrored((36, -24, -140), side=sign),
+            mirrored((46, 30, -206), side=sign),
+        ]
         iliacs += tube([*path, mirrored((52, 34, -300), side=sign)], [8, 7.5, 7, 6.5])
     return [
         *organ_parts([*tube(lower, 11.0), *kidney_veins], "inferior_vena_cava", Tissue.VEIN),

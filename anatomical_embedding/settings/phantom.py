@@ -152,7 +152,7 @@ class PhantomSettings(Settings):
         kept_out = self.split.num_test + self.split.num_validation
         if kept_out >= self.num_subjects:
             raise ValueError(
-                f"split keeps {kept_out} of {self.num_subjects} subjects out of the training; leave one or more"
+                f"split keeps {kept_out} of {self.num_subjects} subjects out of training; leave one or more"
             )
         return self
 
@@ -171,3 +171,14 @@ def subject_id(subject_index: int) -> str:
     'phantom_007'
     """
     return f"phantom_{subject_index:03d}"
+
+
+def volume_id(subject_index: int, scan: Literal["ct", "mr", "ct_follow_up"]) -> str:
+    """Return the name of one scan of a subject.
+
+    Examples
+    --------
+    >>> volume_id(7, "mr")
+    'phantom_007_mr'
+    """
+    return f"{subject_id(subject_index)}_{scan}"
