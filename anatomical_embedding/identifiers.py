@@ -7,8 +7,7 @@ from typing import Annotated
 from pydantic import StringConstraints
 
 IDENTIFIER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
-"""A letter or digit, then letters, digits, `_`, `.` and `-`: no path, no blank, nothing that a shell
-reads."""
+"""A letter or digit, then letters, digits, `_`, `.` and `-`: no path, no blank, nothing for a shell."""
 
 Identifier = Annotated[str, StringConstraints(pattern=IDENTIFIER_PATTERN)]
 """A setting that is an identifier."""
@@ -24,7 +23,7 @@ def is_identifier(text: str) -> bool:
     >>> [is_identifier(text) for text in ("MED_LYMPH_001", "../x", "", "a b", "-v", "$(id)")]
     [True, False, False, False, False, False]
     """
-    return re.fullmatch(IDENTIFIER_PATTERN, text) is not None and not text.endswith("\n")
+    return re.fullmatch(IDENTIFIER_PATTERN, text) is not None
 
 
 def first_clash(names: Iterable[str]) -> tuple[str, str] | None:

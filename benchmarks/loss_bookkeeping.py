@@ -51,9 +51,13 @@ LOSS = FineLossSettings(
 
 def main() -> None:
     """Print the table and exit with 1 if a bar is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--way", choices=["ours", "matrices"], help="run one way and print its figures as JSON")
+    parser.add_argument(
+        "--way", choices=["ours", "matrices"], help="run one way and print its figures as JSON"
+    )
     options = parser.parse_args()
     if options.way:
         print(json.dumps(measure(options.way)))
@@ -70,7 +74,9 @@ def main() -> None:
     for way, figures in runs.items():
         seconds, mb = (np.median([figure[key] for figure in figures]) for key in ("seconds", "mb"))
         print(f"{way:10s} {seconds:8.2f} CPU s {mb:8.0f} MB above the inputs")
-    print(f"speed ratio {speed:.1f} (at least {MIN_SPEED_RATIO}), memory ratio {memory:.3f} (at most {MAX_MEMORY_RATIO})")
+    print(
+        f"speed ratio {speed:.1f} (at least {MIN_SPEED_RATIO}), memory ratio {memory:.3f} (at most {MAX_MEMORY_RATIO})"
+    )
     sys.exit(speed < MIN_SPEED_RATIO or memory > MAX_MEMORY_RATIO)
 
 
@@ -115,8 +121,9 @@ def _loss_by_arithmetic(fine, coarse, grids, volume):
 def _loss_by_matrices(fine, coarse, grids, _volume):
     """Return the loss by the published steps: candidates against all cells, all distances as differences."""
     places = [
-        torch.from_numpy(grid.cells_from_flat(np.arange(grid.num_cells)) @ grid.affine[:3, :3].T + grid.affine[:3, 3])
-        .float()
+        torch.from_numpy(
+            grid.cells_from_flat(np.arange(grid.num_cells)) @ grid.affine[:3, :3].T + grid.affine[:3, 3]
+        ).float()
         for grid in grids
     ]
     keys = fine.flatten(2).transpose(1, 2).flatten(0, 1)

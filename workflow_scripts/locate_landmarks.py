@@ -1,23 +1,26 @@
-"""Locate the landmarks of a data set's volumes from their organ masks."""
+"""Locate the landmarks of a data set's volumes: from their organ masks, or as a phantom knows them."""
 
 from pathlib import Path
 
-from anatomical_embedding.datasets.listing import list_raw_volumes
+from anatomical_embedding.datasets.listing import list_raw_volumes, phantom_landmarks_path
 from anatomical_embedding.datasets.organ_landmarks import locate_landmarks
 from anatomical_embedding.landmark_file import (
     Landmark,
     LandmarkStatus,
+    read_landmarks,
     write_landmark_status,
     write_landmarks,
 )
 from anatomical_embedding.progress import track
 from anatomical_embedding.settings.dataset import DatasetSectionSettings
+from anatomical_embedding.settings.phantom import PhantomSettings
 from workflow_scripts.command_line import parse_settings, run_stage, stage_parser
 
 
 def main(arguments: list[str]) -> None:
     """Write the landmarks that were found, and the status of all that were wanted."""
     parser = stage_parser(__doc__)
+    parser.add_argument("--phantom-folder", type=Path, required=True, help="bodies of a data set of phantoms")
     parser.add_argument("--output-landmarks", type=Path, required=True, help="CSV of points in world mm RAS+")
     parser.add_argument(
         "--output-status",
@@ -28,11 +31,15 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     dataset = parse_settings(DatasetSectionSettings, options.settings).dataset
 
-    raw_volumes = list_raw_volumes(dataset)
+    raw_volumes = list_raw_volumes(dataset, phantom_folder=options.phantom_folder)
     landmarks: list[Landmark] = []
     statuses: list[LandmarkStatus] = []
     for raw in track(raw_volumes, description="locating landmarks", total=len(raw_volumes)):
-        found, accounted = locate_landmarks(raw, landmarks=dataset.landmarks)
+        if isinstance(dataset, PhantomSettings):
+            found = read_landmarks(phantom_landmarks_path(raw))
+            accounted = [LandmarkStatus(raw.volume_id, point.landmark, "found", "") for point in found]
+        else:
+            found, accounted = locate_landmarks(raw, landmarks=dataset.landmarks)
         landmarks += found
         statuses += accounted
     write_landmarks(landmarks, options.output_landmarks)

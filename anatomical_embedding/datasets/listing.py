@@ -8,6 +8,7 @@ from pathlib import Path
 from anatomical_embedding.datasets.raw_volume import RawVolume
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.identifiers import first_clash, is_identifier, quote_some
+from anatomical_embedding.settings.phantom import PhantomSettings, subject_id
 from anatomical_embedding.settings.dataset import (
     DatasetSettings,
     DeepLesionSettings,
@@ -18,11 +19,18 @@ from anatomical_embedding.settings.dataset import (
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 RESOURCE_FORK_PREFIX = "._"  # files that macOS puts beside the real ones
 CASE_IMAGE = "ct.nii.gz"
+PHANTOM_LANDMARKS = "landmarks.csv"
 CASE_LABELS = "segmentations"
 
 
-def list_raw_volumes(settings: DatasetSettings) -> list[RawVolume]:
+def list_raw_volumes(settings: DatasetSettings, *, phantom_folder: Path) -> list[RawVolume]:
     """Return the raw volumes of a data set, sorted by id.
+
+    Parameters
+    ----------
+    settings : the data set.
+    phantom_folder : where the workflow writes the bodies of a data set of kind `phantom`; they need not be there
+        yet. Other kinds have a `root` and do not look at it.
 
     Raises
     ------
@@ -41,6 +49,18 @@ def list_raw_volumes(settings: DatasetSettings) -> list[RawVolume]:
             return _list_flat_folder(settings.root, patient_pattern=settings.patient_pattern)
         case TotalSegmentatorSettings():
             return _list_cases(settings.root, organs=settings.organs)
+        case PhantomSettings():
+            return _list_phantoms(settings, folder=phantom_folder)
+
+
+def phantom_landmarks_path(raw: RawVolume) -> Path:
+    """Return the landmarks that lie beside the image of a phantom."""
+    return raw.image_path.with_name(PHANTOM_LANDMARKS)
+
+
+def _list_phantoms(settings: PhantomSettings, *, folder: Path) -> list[RawVolume]:
+    subjects = [subject_id(index) for index in range(settings.num_subjects)]
+    return [RawVolume(subject, subject, "ct", folder / subject / CASE_IMAGE, {}) for subject in subjects]
 
 
 def _list_flat_folder(root: Path, *, patient_pattern: str) -> list[RawVolume]:

@@ -19,7 +19,7 @@ from anatomical_embedding.datasets.phantom_body import (
 from anatomical_embedding.datasets.phantom_motion import BodyMotion
 from anatomical_embedding.datasets.phantom_scan import PhantomScan, scan_ct, scan_mr
 from anatomical_embedding.errors import SettingsError
-from anatomical_embedding.settings.phantom import FieldOfViewSettings, MrSettings, PhantomSettings
+from anatomical_embedding.settings.phantom import FieldOfViewSettings, MrSettings, PhantomSettings, subject_id
 
 # each of these draws from a random stream of its own, so that the settings of one do not change the others
 _BODY, _POSE, _LESIONS, _CT, _MR, _FOLLOW_UP = range(6)
@@ -39,17 +39,6 @@ class PhantomSubject:
     subject_id: str
     ct: PhantomScan | None
     mr: PhantomScan | None
-
-
-def subject_id(subject_index: int) -> str:
-    """Return the name of a subject.
-
-    Examples
-    --------
-    >>> subject_id(7)
-    'phantom_007'
-    """
-    return f"phantom_{subject_index:03d}"
 
 
 def make_subject(settings: PhantomSettings, *, subject_index: int) -> PhantomSubject:

@@ -11,7 +11,7 @@ from anatomical_embedding.datasets.phantom_tissues import LOOKS, Tissue
 from anatomical_embedding.settings.phantom import CtSettings, MrSettings
 
 TEXTURE_SEED = 7
-"""Seed of the structure of tissues, which is the same in all bodies."""
+"""Seed of the part of the structure of tissues that is the same in all bodies; the other half is drawn."""
 
 TEXTURE_PITCH_MM = 11.0
 BOWEL_PITCH_MM = 13.0
@@ -53,7 +53,7 @@ def ct_image(canvas: Canvas, settings: CtSettings, random: np.random.Generator) 
         contrast_hu = arterial * look.arterial_hu + venous * look.venous_hu
         values[tissue] = look.plain_hu + contrast_hu + (0.0 if is_gas else spread_hu[tissue])
         textures[tissue] = look.texture_hu
-    return _textured(canvas, values, textures)
+    return _textured(canvas, values, textures, random)
 
 
 def mr_image(canvas: Canvas, settings: MrSettings, random: np.random.Generator) -> NDArray[np.float32]:
@@ -65,7 +65,8 @@ def mr_image(canvas: Canvas, settings: MrSettings, random: np.random.Generator) 
         brightness = t1_weight * look.t1 + (1.0 - t1_weight) * look.t2
         values[tissue] = MR_FAT_SIGNAL * brightness * max(float(spread[tissue]), 0.0)
         textures[tissue] = values[tissue] * look.texture_hu / 150.0
-    return _textured(canvas, values, textures) * _bias_field(canvas.x.shape, settings.bias_fraction, random)
+    image = _textured(canvas, values, textures, random)
+    return image * _bias_field(image.shape, settings.bias_fraction, random)
 
 
 def recorded_ct(
@@ -90,12 +91,17 @@ def recorded_mr(
 
 
 def _textured(
-    canvas: Canvas, values: NDArray[np.float32], textures: NDArray[np.float32]
+    canvas: Canvas,
+    values: NDArray[np.float32],
+    textures: NDArray[np.float32],
+    random: np.random.Generator,
 ) -> NDArray[np.float32]:
     """Return the value of each voxel's tissue with the tissue's own structure, and fat between muscle bundles."""
     image = values[canvas.tissue]
     is_textured = (textures > 0)[canvas.tissue]
-    noise = _noise_at(canvas, is_textured, table=_texture_table(), pitch_mm=TEXTURE_PITCH_MM)
+    individual = random.standard_normal((NOISE_NODES,) * 3, dtype=np.float32)
+    table = (_common_texture() + individual) / np.float32(np.sqrt(2))
+    noise = _noise_at(canvas, is_textured, table=table, pitch_mm=TEXTURE_PITCH_MM)
     tissue = canvas.tissue[is_textured]
     textured = values[tissue] + textures[tissue] * noise
     is_streak = (tissue == Tissue.MUSCLE) & (noise > FATTY_STREAK)
@@ -105,7 +111,7 @@ def _textured(
 
 
 @cache
-def _texture_table() -> NDArray[np.float32]:
+def _common_texture() -> NDArray[np.float32]:
     """Return the random numbers on a lattice from which the structure of tissues is interpolated."""
     return np.random.default_rng(TEXTURE_SEED).standard_normal((NOISE_NODES,) * 3, dtype=np.float32)
 

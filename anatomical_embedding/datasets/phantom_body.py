@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomical_embedding.datasets.phantom_anatomy import BREATHING_MOVERS, ORGAN_MOVERS
 from anatomical_embedding.datasets.phantom_landmarks import LESION_SITES, LesionSite
 from anatomical_embedding.datasets.phantom_motion import BodyMotion, BumpField, random_lattice
+from anatomical_embedding.datasets.phantom_places import BREATHING_MOVERS, ORGAN_MOVERS
 from anatomical_embedding.datasets.phantom_shapes import rotation_matrix
 from anatomical_embedding.settings.phantom import BodySettings, LesionSettings
 
@@ -82,9 +82,7 @@ def draw_changed_body(
     return _without_folds(replace(body, field=body.field.plus(breath).plus(change)))
 
 
-def draw_pose(
-    body: BodyMotion, *, tilt_degrees: float, random: np.random.Generator
-) -> BodyMotion:
+def draw_pose(body: BodyMotion, *, tilt_degrees: float, random: np.random.Generator) -> BodyMotion:
     """Return the map of a body tilted in a scanner whose world has its origin anywhere."""
     rotation = rotation_matrix(random.uniform(-1, 1, 3) * tilt_degrees)
     return replace(body, rotation=rotation, origin_mm=random.uniform(-1, 1, 3) * ORIGIN_REACH_MM)

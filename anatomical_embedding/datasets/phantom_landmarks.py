@@ -6,14 +6,12 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomical_embedding.datasets import phantom_anatomy as anatomy
+from anatomical_embedding.datasets import phantom_places as places
 from anatomical_embedding.datasets import phantom_skeleton as skeleton
 from anatomical_embedding.datasets.phantom_shapes import mirrored
 from anatomical_embedding.datasets.phantom_spine import LEVELS, vertebra_centre_mm
 from anatomical_embedding.datasets.phantom_tissues import SIDES, Tissue
-from anatomical_embedding.datasets.phantom_trunk import dome_top_mm, skin_front_mm
-
-NAVEL_HEIGHT_MM = -88.0
+from anatomical_embedding.datasets.phantom_trunk import dome_top_mm
 
 
 @cache
@@ -29,11 +27,11 @@ def atlas_landmarks() -> dict[str, NDArray[np.float64]]:
 def _chest_landmarks() -> dict[str, NDArray[np.float64]]:
     """Return the unpaired landmarks above the diaphragm."""
     return {
-        "carina": anatomy.CARINA_MM,
-        "aortic_arch_top": anatomy.ARCH_TOP_MM,
-        "heart_apex": anatomy.HEART_APEX_MM,
-        "left_ventricle": anatomy.LEFT_VENTRICLE.centre_mm,
-        "left_atrium": anatomy.LEFT_ATRIUM.centre_mm,
+        "carina": places.CARINA_MM,
+        "aortic_arch_top": places.ARCH_TOP_MM,
+        "heart_apex": places.HEART_APEX_MM,
+        "left_ventricle": places.LEFT_VENTRICLE.centre_mm,
+        "left_atrium": places.LEFT_ATRIUM.centre_mm,
         "sternum_top": skeleton.STERNUM_TOP_MM,
         "sternum_bottom": skeleton.STERNUM_BOTTOM_MM,
     }
@@ -41,41 +39,41 @@ def _chest_landmarks() -> dict[str, NDArray[np.float64]]:
 
 def _abdomen_landmarks() -> dict[str, NDArray[np.float64]]:
     """Return the unpaired landmarks below the diaphragm."""
-    pole = anatomy.pole_mm
+    pole = places.pole_mm
     return {
-        "liver_centre": anatomy.LIVER.centre_mm,
-        "liver_lower_pole": pole(anatomy.LIVER, axis=2, sign=-1),
-        "liver_left_tip": pole(anatomy.LIVER_LEFT_LOBE, axis=0, sign=-1),
-        "gallbladder": anatomy.GALLBLADDER.centre_mm,
-        "spleen_centre": anatomy.SPLEEN.centre_mm,
-        "spleen_lower_pole": pole(anatomy.SPLEEN, axis=2, sign=-1),
-        "stomach_fundus": anatomy.STOMACH_FUNDUS.centre_mm,
-        "pylorus": anatomy.PYLORUS_MM,
-        "pancreas_head": anatomy.PANCREAS_HEAD_MM,
-        "pancreas_tail": anatomy.PANCREAS_TAIL_MM,
-        "hepatic_flexure": anatomy.HEPATIC_FLEXURE_MM,
-        "splenic_flexure": anatomy.SPLENIC_FLEXURE_MM,
-        "cecum": anatomy.CECUM_MM,
-        "coeliac_origin": anatomy.COELIAC_ORIGIN_MM,
-        "aortic_bifurcation": anatomy.AORTIC_BIFURCATION_MM,
-        "navel_level": skin_front_mm(NAVEL_HEIGHT_MM),
-        "bladder": anatomy.BLADDER.centre_mm,
-        "prostate": anatomy.PROSTATE.centre_mm,
+        "liver_centre": places.LIVER.centre_mm,
+        "liver_lower_pole": pole(places.LIVER, axis=2, sign=-1),
+        "liver_left_tip": pole(places.LIVER_LEFT_LOBE, axis=0, sign=-1),
+        "gallbladder": places.GALLBLADDER.centre_mm,
+        "spleen_centre": places.SPLEEN.centre_mm,
+        "spleen_lower_pole": pole(places.SPLEEN, axis=2, sign=-1),
+        "stomach_fundus": places.STOMACH_FUNDUS.centre_mm,
+        "pylorus": places.PYLORUS_MM,
+        "pancreas_head": places.PANCREAS_HEAD_MM,
+        "pancreas_tail": places.PANCREAS_TAIL_MM,
+        "hepatic_flexure": places.HEPATIC_FLEXURE_MM,
+        "splenic_flexure": places.SPLENIC_FLEXURE_MM,
+        "cecum": places.CECUM_MM,
+        "coeliac_origin": places.COELIAC_ORIGIN_MM,
+        "aortic_bifurcation": places.AORTIC_BIFURCATION_MM,
+        "navel": places.NAVEL_MM,
+        "bladder": places.BLADDER.centre_mm,
+        "prostate": places.PROSTATE.centre_mm,
         "sacrum_tip": skeleton.SACRUM_TIP_MM,
     }
 
 
 def _paired_landmarks(side: str, sign: int) -> dict[str, NDArray[np.float64]]:
     """Return the landmarks that both sides of the body have."""
-    kidney = anatomy.KIDNEYS[side]
+    kidney = places.KIDNEYS[side]
     points = {
         "dome": dome_top_mm(side),
-        "lung_root": mirrored(anatomy.LUNG_ROOT_MM, side=sign),
+        "lung_root": mirrored(places.LUNG_ROOT_MM, side=sign),
         "kidney_centre": kidney.centre_mm,
-        "kidney_upper_pole": anatomy.pole_mm(kidney, axis=2, sign=1),
-        "kidney_lower_pole": anatomy.pole_mm(kidney, axis=2, sign=-1),
-        "kidney_hilum": anatomy.KIDNEY_HILA_MM[side],
-        "iliac_fork": mirrored(anatomy.ILIAC_FORK_MM, side=sign),
+        "kidney_upper_pole": places.pole_mm(kidney, axis=2, sign=1),
+        "kidney_lower_pole": places.pole_mm(kidney, axis=2, sign=-1),
+        "kidney_hilum": places.KIDNEY_HILA_MM[side],
+        "iliac_fork": mirrored(places.ILIAC_FORK_MM, side=sign),
         "femoral_head": mirrored(skeleton.FEMORAL_HEAD_MM, side=sign),
         "greater_trochanter": mirrored(skeleton.GREATER_TROCHANTER_MM, side=sign),
         "iliac_crest": mirrored(skeleton.ILIAC_CREST_MM, side=sign),
@@ -117,7 +115,7 @@ LESION_SITES: dict[str, tuple[LesionSite, ...]] = {
     ),
     "liver": (
         LesionSite("liver", Tissue.LIVER_LESION, (78, 4, 12), 30),
-        LesionSite("liver", Tissue.LIVER_LESION, (6, 44, 26), 14),
+        LesionSite("liver", Tissue.LIVER_LESION, (6, 44, 26), 12),
     ),
     "spine": tuple(
         LesionSite(f"vertebra_{level}", Tissue.BONE_LESION, tuple(vertebra_centre_mm(level)), 3)

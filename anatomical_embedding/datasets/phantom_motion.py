@@ -159,7 +159,12 @@ class BodyMotion:
 
 
 def random_lattice(
-    random: np.random.Generator, *, lowest_mm: ArrayLike, highest_mm: ArrayLike, pitch_mm: float, size_mm: float
+    random: np.random.Generator,
+    *,
+    lowest_mm: ArrayLike,
+    highest_mm: ArrayLike,
+    pitch_mm: float,
+    size_mm: float,
 ) -> BumpField:
     """Return a random smooth displacement of a box.
 

@@ -155,9 +155,7 @@ def _draw_affine(
     return affine
 
 
-def _located_lesions(
-    body: BodyMotion, lesions: tuple[AtlasLesion, ...], grid: Volume
-) -> tuple[Lesion, ...]:
+def _located_lesions(body: BodyMotion, lesions: tuple[AtlasLesion, ...], grid: Volume) -> tuple[Lesion, ...]:
     """Return the lesions with their places in a scan's world."""
     if not lesions:
         return ()

@@ -1,8 +1,9 @@
 """Simple solids in atlas millimetres, and the canvas on which they are painted one over the other."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 Field = NDArray[np.float32]
 """One coordinate of many points, as an (X, Y, Z) float32 array."""
+
+PointsLike = ArrayLike | Sequence[ArrayLike]
+"""Points as an (N, 3) array or as a list of arrays and tuples of three."""
 
 BLOCK_VOX = 6
 """Edge of the blocks of voxels by which the canvas finds where a solid may lie."""
@@ -185,13 +189,21 @@ def _is_one_of(ids: tuple[int, ...]) -> NDArray[np.bool_]:
     return table
 
 
-def ellipsoid(centre_mm: ArrayLike, half_axes_mm: ArrayLike, *, turn_degrees: ArrayLike = (0, 0, 0)) -> Ellipsoid:
+def ellipsoid(
+    centre_mm: ArrayLike, half_axes_mm: ArrayLike, *, turn_degrees: ArrayLike = (0, 0, 0)
+) -> Ellipsoid:
     """Return an ellipsoid whose half axes are turned about x, then y, then z."""
     axes = rotation_matrix(turn_degrees) @ np.diag(np.asarray(half_axes_mm, dtype=np.float64))
     return Ellipsoid(np.asarray(centre_mm, dtype=np.float64), axes)
 
 
-def tube(points_mm: ArrayLike, radii_mm: ArrayLike, *, step_mm: float = 12.0) -> list[Capsule]:
+def shrunk(solid: Ellipsoid, *, wall_mm: float) -> Ellipsoid:
+    """Return an ellipsoid with a wall taken off."""
+    lengths = np.linalg.norm(solid.axes_mm, axis=0)
+    return Ellipsoid(solid.centre_mm, solid.axes_mm * (1 - wall_mm / lengths))
+
+
+def tube(points_mm: PointsLike, radii_mm: ArrayLike, *, step_mm: float = 12.0) -> list[Capsule]:
     """Return the capsules of a smooth tube through points.
 
     Parameters
@@ -205,7 +217,7 @@ def tube(points_mm: ArrayLike, radii_mm: ArrayLike, *, step_mm: float = 12.0) ->
     path = smooth_path(np.column_stack([points, radii]), step_mm=step_mm)
     return [
         Capsule(before[:3], after[:3], (float(before[3]), float(after[3])))
-        for before, after in zip(path[:-1], path[1:], strict=True)
+        for before, after in pairwise(path)
     ]
 
 
@@ -238,6 +250,6 @@ def rotation_matrix(degrees: ArrayLike) -> NDArray[np.float64]:
     return about_z @ about_y @ about_x
 
 
-def mirrored(points_mm: ArrayLike, *, side: int) -> NDArray[np.float64]:
+def mirrored(points_mm: PointsLike, *, side: int) -> NDArray[np.float64]:
     """Return points given for the right side of the body, on the right (`side` 1) or the left (`side` -1)."""
     return np.asarray(points_mm, dtype=np.float64) * np.array([side, 1.0, 1.0])

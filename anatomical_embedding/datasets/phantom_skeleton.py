@@ -1,10 +1,9 @@
 """The bones of the atlas: vertebrae, ribs, sternum, shoulders, pelvis and femora."""
 
-from collections.abc import Iterable
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from anatomical_embedding.datasets.phantom_parts import organ_parts
 from anatomical_embedding.datasets.phantom_shapes import (
     Capsule,
     Drum,
@@ -85,14 +84,14 @@ def _rib_parts(number: int, side: str) -> list[Part]:
     """Return a rib, and its cartilage to the sternum for the upper ten."""
     path = rib_path_mm(number, side)
     radius_mm = 4.2 if number == 1 else 4.8
-    rib = _bone(tube(path, radius_mm, step_mm=20.0), f"rib_{side}_{number}", Tissue.RIB)
+    rib = organ_parts(tube(path, radius_mm, step_mm=20.0), f"rib_{side}_{number}", Tissue.RIB)
     if number > 10:  # noqa: PLR2004
         return rib
     share = min(number, 7) / 7.2
     joint = np.array([SIDES[side] * 12.0, *(_on_sternum(share)[1:])])
     middle = (path[-1] + joint) / 2 + np.array([0.0, 5.0, -5.0])
     cartilage = tube(np.vstack([path[-1], middle, joint]), 4.5, step_mm=20.0)
-    return _bone(cartilage, "costal_cartilages", Tissue.CARTILAGE) + rib
+    return organ_parts(cartilage, "costal_cartilages", Tissue.CARTILAGE) + rib
 
 
 def _on_sternum(share: float) -> NDArray[np.float64]:
@@ -110,7 +109,7 @@ def _sternum_parts() -> list[Part]:
         path[:, 0] = share_across * np.array([17.0, 12.0, 9.0, 9.0, 2.0])
         solids += tube(path, 5.5)
     core = tube(_STERNUM_PATH_MM[:-1], 3.0)
-    return _bone(solids, "sternum", Tissue.RIB) + _bone(core, "sternum", Tissue.BONE_SPONGY)
+    return organ_parts(solids, "sternum", Tissue.RIB) + organ_parts(core, "sternum", Tissue.BONE_SPONGY)
 
 
 def _vertebra_parts(level: str) -> list[Part]:
@@ -136,8 +135,8 @@ def _vertebra_parts(level: str) -> list[Part]:
     disc = Drum(disc_centre_mm(level), (radius_x, radius_y), 0.1 * pitch_mm)
     return [
         Part(disc, ORGAN_IDS["unlabelled"], Tissue.DISC),
-        *_bone(solids, name, Tissue.BONE_CORTICAL),
-        *_bone([core], name, Tissue.BONE_SPONGY),
+        *organ_parts(solids, name, Tissue.BONE_CORTICAL),
+        *organ_parts([core], name, Tissue.BONE_SPONGY),
     ]
 
 
@@ -146,7 +145,7 @@ def _canal_parts() -> list[Part]:
     heights = np.arange(-150.0, 331.0, 20.0)
     canal = [canal_centre_mm(float(z)) for z in heights]
     cord = [canal_centre_mm(float(z)) for z in heights if z > -20.0]  # noqa: PLR2004
-    return _bone(tube(canal, 8.0, step_mm=20.0), "spinal_cord", Tissue.FLUID) + _bone(
+    return organ_parts(tube(canal, 8.0, step_mm=20.0), "spinal_cord", Tissue.FLUID) + organ_parts(
         tube(cord, 4.6, step_mm=20.0), "spinal_cord", Tissue.CORD
     )
 
@@ -161,24 +160,24 @@ def _sacrum_parts() -> list[Part]:
         wing = mirrored([(10, -50, -142), (40, -54, -150), (34, -64, -172)], side=sign)
         shell += tube(wing, [18.0, 14.0, 8.0])
         core += tube(wing, [15.0, 11.0, 5.0])
-    return _bone(shell, "sacrum", Tissue.BONE_CORTICAL) + _bone(core, "sacrum", Tissue.BONE_SPONGY)
+    return organ_parts(shell, "sacrum", Tissue.BONE_CORTICAL) + organ_parts(
+        core, "sacrum", Tissue.BONE_SPONGY
+    )
 
 
 def _shoulder_parts(side: str, sign: int) -> list[Part]:
     """Return clavicle, scapula and humeral head of one side."""
     clavicle = tube(mirrored([CLAVICLE_MEDIAL_MM, (60, 38, 205), (116, 2, 212)], side=sign), [6.5, 5, 5.5])
     blade = [
-        ellipsoid(
-            mirrored((96, -80, 150), side=sign), (26, 4.5, 44), turn_degrees=(0, -14 * sign, 30 * sign)
-        )
+        ellipsoid(mirrored((96, -80, 150), side=sign), (26, 4.5, 44), turn_degrees=(0, -14 * sign, 30 * sign))
     ]
     spine = tube(mirrored([(76, -92, 170), (128, -58, 200)], side=sign), 5.0)
     head = mirrored(HUMERAL_HEAD_MM, side=sign)
     return [
-        *_bone(clavicle, f"clavicle_{side}", Tissue.BONE_CORTICAL),
-        *_bone([*blade, *spine], f"scapula_{side}", Tissue.BONE_CORTICAL),
-        *_bone([ellipsoid(head, (19, 19, 19))], f"humerus_{side}", Tissue.BONE_CORTICAL),
-        *_bone([ellipsoid(head, (16, 16, 16))], f"humerus_{side}", Tissue.BONE_SPONGY),
+        *organ_parts(clavicle, f"clavicle_{side}", Tissue.BONE_CORTICAL),
+        *organ_parts([*blade, *spine], f"scapula_{side}", Tissue.BONE_CORTICAL),
+        *organ_parts([ellipsoid(head, (19, 19, 19))], f"humerus_{side}", Tissue.BONE_CORTICAL),
+        *organ_parts([ellipsoid(head, (16, 16, 16))], f"humerus_{side}", Tissue.BONE_SPONGY),
     ]
 
 
@@ -188,31 +187,30 @@ def _pelvis_parts(side: str, sign: int) -> list[Part]:
     def at(points: ArrayLike) -> NDArray[np.float64]:
         return mirrored(points, side=sign)
 
-    wing_paths = [
-        [(46, -66, -120), ILIAC_CREST_MM, (112, 12, -96), ILIAC_SPINE_MM],
-        [(48, -62, -142), (80, -34, -112), (100, 8, -118), (98, 22, -150)],
-        [(50, -58, -160), (78, -30, -142), (92, 0, -148), (90, 10, -178)],
-    ]
     socket = ellipsoid(at(FEMORAL_HEAD_MM), (27, 27, 27))
     rami = [
         *tube(at([(70, 22, -198), (32, 40, -206), (5, 42, -218)]), [10, 8, 9]),
         *tube(at([(76, -28, -215), (58, -36, -250), (30, 8, -240), (7, 36, -224)]), [12, 11, 6, 6]),
     ]
-    wing = [capsule for path in wing_paths for capsule in tube(at(path), [9, 8, 8, 10])]
-    core = [capsule for path in wing_paths for capsule in tube(at(path), [5, 4, 4, 6])]
+    wing = [capsule for path in _wing_paths_mm() for capsule in tube(at(path), [8, 7, 7, 9], step_mm=20)]
+    core = [capsule for path in _wing_paths_mm() for capsule in tube(at(path), [5, 4, 4, 6], step_mm=20)]
     head, neck_end = at(FEMORAL_HEAD_MM), at(GREATER_TROCHANTER_MM)
     shaft = at([GREATER_TROCHANTER_MM - [6, 0, 6], (112, -12, -260), (100, -8, -350)])
     femur = [ellipsoid(head, (22, 22, 22)), Capsule(head, neck_end, (15, 13)), *tube(shaft, [15, 14, 13])]
     marrow = [ellipsoid(head, (19, 19, 19)), Capsule(head, neck_end, (11, 10)), *tube(shaft, [11, 7, 7])]
     return [
-        *_bone([*wing, socket, *rami], f"hip_{side}", Tissue.BONE_CORTICAL),
-        *_bone(core, f"hip_{side}", Tissue.BONE_SPONGY),
-        *_bone([ellipsoid(head, (24, 24, 24))], f"hip_{side}", Tissue.CARTILAGE),
-        *_bone(femur, f"femur_{side}", Tissue.BONE_CORTICAL),
-        *_bone(marrow, f"femur_{side}", Tissue.BONE_SPONGY),
+        *organ_parts([*wing, socket, *rami], f"hip_{side}", Tissue.BONE_CORTICAL),
+        *organ_parts(core, f"hip_{side}", Tissue.BONE_SPONGY),
+        *organ_parts([ellipsoid(head, (24, 24, 24))], f"hip_{side}", Tissue.CARTILAGE),
+        *organ_parts(femur, f"femur_{side}", Tissue.BONE_CORTICAL),
+        *organ_parts(marrow, f"femur_{side}", Tissue.BONE_SPONGY),
     ]
 
 
-def _bone(solids: Iterable[Solid], name: str, tissue: Tissue) -> list[Part]:
-    """Return the solids as parts of one bone."""
-    return [Part(solid, ORGAN_IDS[name], tissue) for solid in solids]
+def _wing_paths_mm() -> list[NDArray[np.float64]]:
+    """Return (4, 3) points of paths from back to front, close to each other, that cover the right iliac wing."""
+    upper = np.array([(46, -66, -120), ILIAC_CREST_MM, (112, 12, -96), ILIAC_SPINE_MM])
+    middle = np.array([(48, -62, -142), (80, -34, -112), (100, 8, -118), (98, 22, -150)])
+    lower = np.array([(50, -58, -160), (78, -30, -142), (92, 0, -148), (90, 10, -178)])
+    between = [(1 - share) * upper + share * middle for share in (0.0, 0.34, 0.67)]
+    return between + [(1 - share) * middle + share * lower for share in (0.0, 0.34, 0.67, 1.0)]

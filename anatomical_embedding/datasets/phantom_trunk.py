@@ -72,12 +72,16 @@ _MEDIASTINUM = np.array(  # height, half width
 )
 
 # centre x, y, top z, and how fast the dome falls left-right and front-back
-_DOMES = {"right": (62.0, 15.0, 74.0, 70.0, 85.0), "left": (-60.0, 12.0, 60.0, 72.0, 88.0)}
+_DOMES = {
+    "right": (62.0, 15.0, 74.0, 70.0, 85.0),
+    "left": (-60.0, 12.0, 60.0, 72.0, 88.0),
+    "under_heart": (-4.0, 36.0, 50.0, 80.0, 72.0),
+}
 DOME_DROP_MM = 60.0
 
 
 def dome_top_mm(side: str) -> NDArray[np.float64]:
-    """Return the (3,) highest point of one dome of the diaphragm."""
+    """Return the (3,) highest point of the diaphragm on one side."""
     return np.array(_DOMES[side][:3])
 
 
@@ -111,12 +115,11 @@ def paint_trunk(canvas: Canvas) -> None:
 
 def is_below_diaphragm(x: Field, y: Field, z: Field) -> NDArray[np.bool_]:
     """Tell which points of the body cavity belong to the abdomen."""
-    heights = []
+    is_below = np.zeros(z.shape, np.bool_)
     for centre_x, centre_y, top, reach_x, reach_y in _DOMES.values():
-        heights.append(
-            top - DOME_DROP_MM * (((x - centre_x) / reach_x) ** 2 + ((y - centre_y) / reach_y) ** 2)
-        )
-    return z < np.maximum(*heights)
+        drop = ((x - centre_x) / reach_x) ** 2 + ((y - centre_y) / reach_y) ** 2
+        is_below |= z < top - DOME_DROP_MM * drop
+    return is_below
 
 
 def _paint_cavity(canvas: Canvas, is_cavity: NDArray[np.bool_], mediastinum_mm: Field) -> None:
@@ -125,7 +128,7 @@ def _paint_cavity(canvas: Canvas, is_cavity: NDArray[np.bool_], mediastinum_mm: 
     is_chest = is_cavity & ~is_below_diaphragm(canvas.x, canvas.y, canvas.z)
     canvas.tissue[is_cavity] = Tissue.VISCERAL_FAT
     canvas.tissue[is_chest] = Tissue.MEDIASTINAL_FAT
-    is_lung = is_chest & ( np.abs(canvas.x) > mediastinum_mm * narrowing)
+    is_lung = is_chest & (np.abs(canvas.x) > mediastinum_mm * narrowing)
     canvas.tissue[is_lung] = Tissue.LUNG
     canvas.organ[is_lung & (canvas.x > 0)] = ORGAN_IDS["lung_right"]
     canvas.organ[is_lung & (canvas.x < 0)] = ORGAN_IDS["lung_left"]

@@ -126,7 +126,8 @@ class CorrelationTarget:
         """
         candidates = self._candidates
         if radius_mm is not None:
-            candidates = candidates[self._is_near(candidates, centre_mm, radius_mm)]
+            is_near = self._is_near(centre_mm, radius_mm)
+            candidates = candidates[is_near.ravel()[candidates]]
         if candidates.size == 0:
             where = (
                 "in the target" if radius_mm is None else f"within {radius_mm:g} mm of the body_affine answer"
@@ -137,12 +138,16 @@ class CorrelationTarget:
         voxel = np.array(np.unravel_index(candidates[best], self.target.shape))
         return BestPlace(voxel, float(np.clip(scores[best], -1.0, 1.0)))
 
-    def _is_near(
-        self, candidates: NDArray[np.int64], centre_mm: NDArray[np.float64], radius_mm: float
-    ) -> NDArray[np.bool_]:
-        voxels = np.stack(np.unravel_index(candidates, self.target.shape), axis=-1)
-        distances = np.linalg.norm(self.target.world_from_voxel(voxels) - centre_mm, axis=-1)
-        return distances <= radius_mm
+    def _is_near(self, centre_mm: NDArray[np.float64], radius_mm: float) -> NDArray[np.bool_]:
+        """Return the (X, Y, Z) voxels within a radius; the grid's axes are taken as perpendicular."""
+        centre_vox = self.target.voxel_from_world(centre_mm)
+        squares = [
+            ((np.arange(length) - centre) * spacing_mm) ** 2
+            for length, centre, spacing_mm in zip(
+                self.target.shape, centre_vox, self.target.spacing_mm, strict=True
+            )
+        ]
+        return np.add.outer(np.add.outer(squares[0], squares[1]), squares[2]) <= radius_mm**2
 
 
 def _sum_over_cubes(array: NDArray[np.float64], size: int) -> NDArray[np.float64]:

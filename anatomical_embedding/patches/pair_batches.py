@@ -157,13 +157,11 @@ def make_pair(
     """Return a batch of one view pair of a volume."""
     views = draw_view_pair(volume.image, volume.body_mask, settings=settings.views, generator=generator)
     patches = [
-        augment_intensity(
-            volume.patch(view), settings=settings.augmentation, generator=generator
-        )
+        augment_intensity(volume.patch(view), settings=settings.augmentation, generator=generator)
         for view in views
     ]
-    fine_grids = [cell_grid(view, stride_vox=fine.stride_vox, size=fine.size) for view in views]
-    coarse_grids = [cell_grid(view, stride_vox=coarse.stride_vox, size=coarse.size) for view in views]
+    fine_grids = _grids_of(views, head=fine)
+    coarse_grids = _grids_of(views, head=coarse)
     fine_positives = find_fine_positives(
         *fine_grids,
         volume.body_mask,
@@ -184,6 +182,15 @@ def make_pair(
         patches=torch.stack(patches)[:, None],
         fine=[_head_pairs(fine_positives, fine_grids, origin_mm=origin_mm)],
         coarse=[_head_pairs(coarse_positives, coarse_grids, origin_mm=origin_mm)],
+    )
+
+
+def _grids_of(views: tuple[View, View], *, head: HeadGeometry) -> tuple[CellGrid, CellGrid]:
+    """Return one head's cells of both views."""
+    first, second = views
+    return (
+        cell_grid(first, stride_vox=head.stride_vox, size=head.size),
+        cell_grid(second, stride_vox=head.stride_vox, size=head.size),
     )
 
 

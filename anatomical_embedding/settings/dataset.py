@@ -12,9 +12,7 @@ from anatomical_embedding.settings.phantom import PhantomSettings
 from anatomical_embedding.settings.split import SplitSettings
 
 LandmarkKind = Literal["centroid", "top", "bottom", "left", "right", "front", "back"]
-"""A point of an organ: its centroid, or the centroid of its outermost slice towards one of the patient's
-sides."""
-
+"""A point of an organ: its centroid, or that of its outermost slice towards a side of the patient."""
 
 
 class FlatFolderSettings(Settings):
@@ -93,7 +91,7 @@ class TotalSegmentatorSettings(Settings):
 
 DatasetSettings = Annotated[
     NihLymphNodeSettings | DeepLesionSettings | TotalSegmentatorSettings | PhantomSettings,
-    Field(discriminator="kind")
+    Field(discriminator="kind"),
 ]
 """Settings of one data set; `kind` says which."""
 

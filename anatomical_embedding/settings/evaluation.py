@@ -64,6 +64,9 @@ class LandmarkEvaluationSettings(QuerySettings):
     dataset: str = Field(min_length=1)
     """Name of the data set in the section `datasets`."""
 
+    models: tuple[str, ...]
+    """Names of the models that answer, in the section `models`."""
+
     bootstrap: BootstrapSettings
     """Confidence intervals of the scores."""
 
@@ -76,3 +79,7 @@ class LandmarkEvaluationSettings(QuerySettings):
     def queries(self) -> QuerySettings:
         """Return the part that the stage `make_queries` may see."""
         return QuerySettings(split=self.split, pairs=self.pairs)
+
+    def baseline(self, method: BaselineMethod) -> Settings:
+        """Return the part that the stage `match_baseline` may see: empty for methods without settings."""
+        return self.ncc if method == "ncc" else Settings()

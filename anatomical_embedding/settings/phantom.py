@@ -155,3 +155,19 @@ class PhantomSettings(Settings):
                 f"split keeps {kept_out} of {self.num_subjects} subjects out of the training; leave one or more"
             )
         return self
+
+    @property
+    def organs(self) -> tuple[str, ...]:
+        """No organ masks are merged: a phantom's labels are one map already."""
+        return ()
+
+
+def subject_id(subject_index: int) -> str:
+    """Return the name of a subject.
+
+    Examples
+    --------
+    >>> subject_id(7)
+    'phantom_007'
+    """
+    return f"phantom_{subject_index:03d}"

@@ -101,4 +101,6 @@ def _without_nulls(section: Any) -> Any:
 
 def _require(name: str, known: Mapping[str, Any], *, where: str, section: str) -> None:
     if name not in known:
-        raise ValueError(f"{where} names {name!r}, which is not in {section}; known: {', '.join(sorted(known))}")
+        raise ValueError(
+            f"{where} names {name!r}, which is not in {section}; known: {', '.join(sorted(known))}"
+        )

@@ -26,8 +26,7 @@ class MaskCleaningSettings(Settings):
     smallest_component_mm2: NonNegativeFloat
     """Parts of a slice's mask with a smaller area are dropped."""
     largest_hole_mm2: NonNegativeFloat
-    """Holes of a slice's mask with a smaller area are filled; air that reaches the slice's border is no
-    hole."""
+    """Holes of a slice's mask with a smaller area are filled; air that reaches the border is no hole."""
 
 
 class CtBodyMaskSettings(MaskCleaningSettings):

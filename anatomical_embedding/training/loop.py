@@ -68,7 +68,7 @@ class Training:
     ):
         if settings.precision == "fp16" and device.type == "cpu":
             raise SettingsError("precision: fp16 needs a GPU; use bf16 or fp32 on a CPU")
-        self.network = network.to(device, memory_format=torch.channels_last_3d)
+        self.network = network.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.progress = TrainingProgress()
         self._batches = batches
         self._compute_losses = compute_losses
@@ -149,13 +149,13 @@ class Training:
         self._scaler.step(self._optimizer)
         self._scaler.update()
         self.progress.step += 1
-        loss = sum(totals.values())
-        if not math.isfinite(loss):
+        total_loss = sum(totals.values())
+        if not math.isfinite(total_loss):
             raise UserError(
-                f"the loss became {loss} at step {self.progress.step} ({totals}); lower the learning rate, or use "
+                f"the loss became {total_loss} at step {self.progress.step} ({totals}); lower the learning rate, or use "
                 "precision bf16 or fp32"
             )
-        return {"step": self.progress.step, "loss": loss, **totals, "learning_rate": learning_rate}
+        return {"step": self.progress.step, "loss": total_loss, **totals, "learning_rate": learning_rate}
 
     def _run_validation(self) -> None:
         """Measure on the held-out volumes, log it and keep the best weights."""

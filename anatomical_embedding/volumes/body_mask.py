@@ -5,10 +5,10 @@ with a disk, small components dropped, small holes filled. No largest component 
 remain.
 
 Departures: sizes are in mm, see `MaskCleaningSettings`. The mask is made on the working grid and not on the
-stored one: on abdominal CT of 0.8 mm pixels that is four times faster and the masks agree with Dice 0.99
-(`tests/unit/test_body_mask.py`). The border of the slice does not count as air in closing and opening, so a
-body that leaves the field of view is not eroded there; and only enclosed air is a hole, so a corner of air
-beside a body that touches two borders stays air.
+stored one: on abdominal CT of 0.8 mm pixels that is 3.6 times faster, and the masks agree with Dice 0.99
+(0.98 for a CT of 5 mm pixels; `benchmarks/body_mask.py`). The border of the slice does not count as air in
+closing and opening, so a body that leaves the field of view is not eroded there; and only enclosed air is a
+hole, so a corner of air beside a body that touches two borders stays air.
 """
 
 import numpy as np
@@ -23,10 +23,6 @@ from anatomical_embedding.settings.volumes import (
     MrBodyMaskSettings,
 )
 from anatomical_embedding.volumes.volume import Volume
-
-IN_PLANE = ndimage.generate_binary_structure(3, 1) & np.array(
-    [False, True, False]
-)  # four neighbours in a slice
 
 
 def body_mask(volume: Volume, *, modality: Modality, settings: BodyMaskSettings) -> NDArray[np.bool_]:
@@ -68,11 +64,14 @@ def clean_mask(
 ) -> NDArray[np.bool_]:
     """Return the mask closed, opened, without small parts and without small holes, slice by axial slice."""
     disk = _disk(settings.closing_radius_mm / spacing_mm[:2])
-    mask = ndimage.binary_erosion(ndimage.binary_dilation(mask, disk), disk, border_value=1)
-    mask = ndimage.binary_dilation(ndimage.binary_erosion(mask, disk, border_value=1), disk)
     pixel_mm2 = float(spacing_mm[0] * spacing_mm[1])
-    mask = _without_small_parts(mask, smallest_vox=settings.smallest_component_mm2 / pixel_mm2)
-    return mask | _small_holes(mask, largest_vox=settings.largest_hole_mm2 / pixel_mm2)
+    cleaned = np.empty(mask.shape, dtype=bool, order="F")
+    for z in range(mask.shape[2]):
+        plane = ndimage.binary_erosion(ndimage.binary_dilation(mask[:, :, z], disk), disk, border_value=1)
+        plane = ndimage.binary_dilation(ndimage.binary_erosion(plane, disk, border_value=1), disk)
+        plane = _without_small_parts(plane, smallest_vox=settings.smallest_component_mm2 / pixel_mm2)
+        cleaned[:, :, z] = plane | _small_holes(plane, largest_vox=settings.largest_hole_mm2 / pixel_mm2)
+    return cleaned
 
 
 def body_box(mask: NDArray[np.bool_], *, margin_vox: NDArray[np.integer]) -> tuple[slice, slice, slice]:
@@ -96,22 +95,22 @@ def body_box(mask: NDArray[np.bool_], *, margin_vox: NDArray[np.integer]) -> tup
 
 
 def _disk(radius_vox: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return the (x, y, 1) disk, an ellipse in voxels; just its centre for a radius below one voxel."""
+    """Return the disk, an ellipse in voxels; just its centre for a radius below one voxel."""
     reach_x, reach_y = np.floor(radius_vox).astype(int)
     x, y = np.ogrid[-reach_x : reach_x + 1, -reach_y : reach_y + 1]
     radius_x, radius_y = np.maximum(radius_vox, 1.0)  # below one voxel only the centre is left anyway
-    return ((x / radius_x) ** 2 + (y / radius_y) ** 2 <= 1.0)[:, :, None]
+    return (x / radius_x) ** 2 + (y / radius_y) ** 2 <= 1.0
 
 
-def _without_small_parts(mask: NDArray[np.bool_], *, smallest_vox: float) -> NDArray[np.bool_]:
-    parts, _ = ndimage.label(mask, IN_PLANE)
+def _without_small_parts(plane: NDArray[np.bool_], *, smallest_vox: float) -> NDArray[np.bool_]:
+    parts, _ = ndimage.label(plane)
     is_kept = np.bincount(parts.ravel()) >= smallest_vox
     is_kept[0] = False
     return is_kept[parts]
 
 
-def _small_holes(mask: NDArray[np.bool_], *, largest_vox: float) -> NDArray[np.bool_]:
-    holes, _ = ndimage.label(~mask, IN_PLANE)
+def _small_holes(plane: NDArray[np.bool_], *, largest_vox: float) -> NDArray[np.bool_]:
+    holes, _ = ndimage.label(~plane)
     is_filled = np.bincount(holes.ravel()) < largest_vox
     is_filled[0] = False
     for border in (holes[0], holes[-1], holes[:, 0], holes[:, -1]):

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.volumes.affine import spacing_from_affine
+from anatomical_embedding.volumes.grid import largest_distance_mm
 from anatomical_embedding.volumes.nifti import VolumeHeader, read_volume
 from anatomical_embedding.volumes.volume import Volume
 
@@ -104,21 +104,12 @@ def label_type(num_labels: int) -> type[np.uint8] | type[np.uint16]:
 
 
 def _require_same_grid(volume: Volume, *, grid: VolumeHeader, path: Path | str) -> None:
-    tolerance_mm = SAME_GRID_FRACTION * spacing_from_affine(grid.affine).min()
     if volume.shape != grid.shape:
         raise InputFileError(path, f"has shape {volume.shape}, expected {grid.shape} as its image")
-    corners = _corners(grid.shape)
-    distances_mm = np.linalg.norm(
-        corners @ (volume.affine - grid.affine)[:3, :3].T + (volume.affine - grid.affine)[:3, 3], axis=1
-    )
-    if distances_mm.max() > tolerance_mm:
+    distance_mm = largest_distance_mm(volume.affine, grid.affine, shape=grid.shape)
+    if distance_mm > SAME_GRID_FRACTION * spacing_from_affine(grid.affine).min():
         raise InputFileError(
             path,
-            f"lies up to {distances_mm.max():.3g} mm away from its image, expected the same grid; "
+            f"lies up to {distance_mm:.3g} mm away from its image, expected the same grid; "
             "resample the mask onto the image first",
         )
-
-
-def _corners(shape: Sequence[int]) -> NDArray[np.float64]:
-    """Return the (8, 3) indices of the corner voxels."""
-    return np.array(np.meshgrid(*[(0.0, size - 1.0) for size in shape])).reshape(3, -1).T

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.files import written_atomically
 from anatomical_embedding.volumes.affine import spacing_from_affine
+from anatomical_embedding.volumes.grid import largest_distance_mm
 from anatomical_embedding.volumes.volume import Volume
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
@@ -30,7 +31,7 @@ PLAIN_NUMBERS = "iuf"  # numpy's kinds of integers and floats; colours and compl
 SCANNER_CODE = 1  # "scanner anatomical" of the NIfTI standard
 LARGEST_INT16_SOURCE_BYTES = 2  # int16 and uint16 hold stored HU; wider integers keep their type
 SMALLEST_DETERMINANT_RATIO = 1e-3  # |det| / product of column lengths: 1 when orthogonal, 0 when singular
-QFORM_TOLERANCE = 1e-3  # mm per voxel that a qform may be off, more than float32 rounding, less than a shear
+LARGEST_QFORM_ERROR_MM = 0.05  # at the volume's corners
 
 READ_ERRORS = (OSError, EOFError, ValueError, OverflowError, zlib.error, ImageFileError, HeaderDataError)
 
@@ -135,8 +136,9 @@ def map_volume(path: Path | str) -> Volume:
 def write_volume(volume: Volume, path: Path | str) -> None:
     """Write a volume atomically as `.nii` or `.nii.gz`, by name; equal volumes give equal bytes.
 
-    sform and qform both hold the affine, with code 1 (scanner). A sheared affine fits no qform: its code is
-    then 0, so that no program trusts it.
+    sform and qform both hold the affine, with code 1 (scanner). Where the qform cannot hold it, its code is
+    0, so that no program trusts it: it has no shear, and its float32 quaternion is coarse for directions that
+    are a fraction of a degree away from a half turn.
 
     Raises
     ------
@@ -152,7 +154,8 @@ def write_volume(volume: Volume, path: Path | str) -> None:
     image.header.set_xyzt_units("mm")
     image.header.set_sform(volume.affine, code=SCANNER_CODE)
     image.header.set_qform(volume.affine, code=SCANNER_CODE)
-    if not np.allclose(image.header.get_qform()[:3, :3], volume.affine[:3, :3], rtol=0, atol=QFORM_TOLERANCE):
+    qform_error_mm = largest_distance_mm(image.header.get_qform(), volume.affine, shape=volume.shape)
+    if qform_error_mm > LARGEST_QFORM_ERROR_MM:
         image.header["qform_code"] = 0
     with written_atomically(path) as temporary:
         nibabel.save(image, temporary)

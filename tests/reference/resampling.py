@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 def mean_of_linear_interpolant(
     values: NDArray, *, new_size: int, stride: float, num_samples: int = 20001
 ) -> NDArray[np.float64]:
-    """Resample one axis by quadrature: the mean of the linear interpolant over a window round each new centre."""
+    """Resample one axis by quadrature of the linear interpolant over a window round each new centre."""
     window = np.sqrt(max(stride**2 - 1.0, 0.0))
     offsets = (np.arange(num_samples) + 0.5) / num_samples - 0.5
     centres = (np.arange(new_size) + 0.5) * stride - 0.5

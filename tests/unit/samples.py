@@ -56,7 +56,7 @@ def save_nifti(path: Path, array: NDArray, affine: NDArray | None = None) -> Pat
 
 
 def body_array(shape: tuple[int, int, int] = (30, 28, 12)) -> NDArray[np.int16]:
-    """A CT of a box of soft tissue in air, with a bright block in one corner of it."""
+    """Return a CT of a box of soft tissue in air, with a bright block in one corner of it."""
     array = np.full(shape, -1000, dtype=np.int16)
     array[6:-6, 6:-6, :] = 40
     array[8:14, 8:12, 3:7] = 900
@@ -64,7 +64,7 @@ def body_array(shape: tuple[int, int, int] = (30, 28, 12)) -> NDArray[np.int16]:
 
 
 def prepare_settings(**changes) -> PrepareVolumeSettings:
-    """Settings of the preparation for small volumes; keywords replace the outermost entries."""
+    """Return settings of the preparation for small volumes; keywords replace the outermost entries."""
     cleaning = {"closing_radius_mm": 2.4, "smallest_component_mm2": 100.0, "largest_hole_mm2": 25600.0}
     mr = {"low_percentile": 0.2, "high_percentile": 99.8, "threshold_fraction": 0.03}
     volumes = {

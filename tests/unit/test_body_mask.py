@@ -24,7 +24,7 @@ def _cleaning(radius_mm, smallest_mm2, hole_mm2):
 
 
 def _disk_by_distance(radius):
-    """The disk of the published rule: all pixels within the radius, by distance."""
+    """Return the disk of the published rule: all pixels within the radius, by distance."""
     reach = np.arange(-radius, radius + 1)
     return np.hypot(*np.meshgrid(reach, reach, indexing="ij")) <= radius
 
@@ -100,7 +100,7 @@ def test_ct_mask_is_the_soft_tissue_box():
 
 
 def _rounded_box():
-    """The box of `body_array` without the corner pixels of each slice, which an opening by a cross takes."""
+    """Return the box of `body_array` without the corners of each slice, which an opening by a cross takes."""
     box = np.zeros((30, 28, 12), bool)
     box[6:-6, 6:-6] = True
     for x in (6, 23):
@@ -139,6 +139,7 @@ def test_the_box_holds_the_mask_and_its_margin(margin, seed):
         assert side.stop == min(mask.shape[axis], points[:, axis].max() + 1 + margin[axis])
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", ["CRLM-CT-1006_CT", "aorta_contrast_CT"])
 def test_the_mask_of_the_working_grid_agrees_with_the_mask_of_the_stored_grid(name):
@@ -146,7 +147,7 @@ def test_the_mask_of_the_working_grid_agrees_with_the_mask_of_the_stored_grid(na
     rules = prepare_settings().volumes.body_mask
     spacing_mm = (2.0, 2.0, 2.0)
     working = body_mask(
-        resample_to_spacing(volume, spacing_mm=spacing_mm, is_label=False), modality="ct", settings=settings
+        resample_to_spacing(volume, spacing_mm=spacing_mm, is_label=False), modality="ct", settings=rules
     )
     stored = Volume(body_mask(volume, modality="ct", settings=rules), volume.affine)
     expected = resample_to_spacing(stored, spacing_mm=spacing_mm, is_label=True).array

@@ -37,3 +37,9 @@ def test_bad_values_are_refused(section, key, value):
     (content if section is None else content[section])[key] = value
     with pytest.raises(pydantic.ValidationError, match=key):
         LandmarkEvaluationSettings.model_validate(content)
+
+
+def test_a_change_of_ncc_concerns_no_other_baseline():
+    settings = LandmarkEvaluationSettings.model_validate(VALID)
+    assert settings.baseline("ncc") == settings.ncc
+    assert settings.baseline("same_coordinate").model_dump() == {}

@@ -17,7 +17,7 @@ SHAPE = (13, 9, 11)
 
 
 def _ramp(volume_shape, affine, *, axis):
-    """A volume whose value is its world coordinate along one axis."""
+    """Return a volume whose value is its world coordinate along one axis."""
     indices = np.stack(np.meshgrid(*map(np.arange, volume_shape), indexing="ij"), axis=-1)
     return Volume(transform_points(affine, indices)[..., axis].astype(np.float32), affine)
 

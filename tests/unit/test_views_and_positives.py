@@ -209,5 +209,6 @@ def test_same_seed_same_patch():
     )
     np.testing.assert_array_equal(first[0].affine, second[0].affine)
     assert torch.equal(
-        sample_patch(body, first[0], normalise=as_float, outside_value=0.0), sample_patch(body, second[0], normalise=as_float, outside_value=0.0)
+        sample_patch(body, first[0], normalise=as_float, outside_value=0.0),
+        sample_patch(body, second[0], normalise=as_float, outside_value=0.0),
     )

@@ -1,0 +1,241 @@
+"""What the report is made of, read from the files of the earlier stages."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import pandas as pd
+
+from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.evaluation.landmark_error import ScoreEntry
+from anatomical_embedding.evaluation.landmark_tables import read_errors, read_matches, read_queries
+from anatomical_embedding.index_file import IndexRow, read_index
+from anatomical_embedding.settings.evaluation import BaselineMethod
+
+BASELINES: tuple[str, ...] = get_args(BaselineMethod)
+
+
+@dataclass(frozen=True)
+class EvaluatedMethod:
+    """One method on one evaluation.
+
+    Attributes
+    ----------
+    score : its entry in the table of scores.
+    errors : one row a query, with `template_id`, `target_id`, `landmark` and the errors.
+    matches, queries : answers and questions, one row a query.
+    volumes : volume_id to index row.
+    """
+
+    score: ScoreEntry
+    errors: pd.DataFrame
+    matches: pd.DataFrame
+    queries: pd.DataFrame
+    volumes: dict[str, IndexRow]
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether the method has learned nothing."""
+        return self.score.method in BASELINES
+
+    @property
+    def name(self) -> str:
+        """How the report calls the method."""
+        return self.score.method if self.score.model is None else f"{self.score.method} ({self.score.model})"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All methods that answered the same queries.
+
+    Attributes
+    ----------
+    dataset, protocol : what was asked and how.
+    methods : trained ones first, then baselines, each by median error.
+    """
+
+    dataset: str
+    protocol: str
+    methods: list[EvaluatedMethod]
+
+    @property
+    def title(self) -> str:
+        """How the report calls the evaluation."""
+        return f"{self.dataset}, {self.protocol}"
+
+    @property
+    def best_trained(self) -> EvaluatedMethod | None:
+        """The trained method with the lowest median error; None if there are only baselines."""
+        return next((method for method in self.methods if not method.is_baseline), None)
+
+    @property
+    def best_baseline(self) -> EvaluatedMethod | None:
+        """The baseline with the lowest median error; None if there is none."""
+        return next((method for method in self.methods if method.is_baseline), None)
+
+
+@dataclass(frozen=True)
+class TrainingCurves:
+    """The logs of one training.
+
+    Attributes
+    ----------
+    name : of the folder that holds the logs.
+    training : step, seconds, loss, loss_fine, loss_coarse, learning_rate; None if not at hand.
+    validation : step, seconds, loss, median_mm, hit_10mm; None if not at hand.
+    """
+
+    name: str
+    training: pd.DataFrame | None
+    validation: pd.DataFrame | None
+
+
+@dataclass(frozen=True)
+class ReportInputs:
+    """Everything that the sections of the report may show.
+
+    Attributes
+    ----------
+    evaluations : sorted by data set and protocol.
+    trainings : learning curves, sorted by name.
+    stage_times : columns stage, job, seconds, max_memory_mb; one row a job.
+    configuration : the settings of the run.
+    """
+
+    evaluations: list[Evaluation]
+    trainings: list[TrainingCurves]
+    stage_times: pd.DataFrame
+    configuration: dict[str, Any]
+
+
+def read_evaluations(
+    *,
+    scores: Sequence[Path],
+    errors: Sequence[Path],
+    matches: Sequence[Path],
+    queries: Sequence[Path],
+    indices: Sequence[Path],
+) -> list[Evaluation]:
+    """Return the evaluated methods, grouped by what they were asked.
+
+    Parameters
+    ----------
+    scores, errors, matches, queries, indices : lists of the same length; the files at one place of all lists
+    belong
+        to one method.
+
+    Raises
+    ------
+    InputFileError
+        if a file cannot be read or the errors are not those of the matches.
+    """
+    groups: dict[tuple[str, str], list[EvaluatedMethod]] = {}
+    for paths in zip(scores, errors, matches, queries, indices, strict=True):
+        method = _read_method(*paths)
+        groups.setdefault((method.score.dataset, method.score.protocol), []).append(method)
+    return [
+        Evaluation(dataset, protocol, sorted(methods, key=_rank))
+        for (dataset, protocol), methods in sorted(groups.items())
+    ]
+
+
+def read_trainings(paths: Sequence[Path]) -> list[TrainingCurves]:
+    """Return learning curves, one for each folder that holds logs; an empty file is no log.
+
+    Raises
+    ------
+    InputFileError
+        if a table is neither a training log nor a validation log.
+    """
+    logs: dict[Path, dict[str, pd.DataFrame]] = {}
+    for path in paths:
+        if path.stat().st_size == 0:
+            continue
+        table = _read_numbers(path)
+        kinds = [
+            kind for kind, column in (("validation", "median_mm"), ("training", "loss")) if column in table
+        ]
+        if not kinds or "step" not in table:
+            raise InputFileError(
+                path, "has no columns 'step' and 'loss' or 'median_mm'; expected a training log"
+            )
+        logs.setdefault(path.parent, {})[kinds[0]] = table
+    curves = [
+        TrainingCurves(folder.name, tables.get("training"), tables.get("validation"))
+        for folder, tables in logs.items()
+    ]
+    return sorted(curves, key=lambda curve: curve.name)
+
+
+def read_stage_times(paths: Sequence[Path]) -> pd.DataFrame:
+    """Return the time of every job from Snakemake's benchmark files.
+
+    Parameters
+    ----------
+    paths : benchmark files, or folders that are searched for `*.tsv`. The stage is the first part of a file's
+    path
+        below the folder, or the file's own name.
+
+    Returns
+    -------
+    Columns stage, job, seconds, max_memory_mb (NaN where Snakemake could not measure it).
+    """
+    jobs = []
+    for path in paths:
+        files = sorted(path.rglob("*.tsv")) if path.is_dir() else [path]
+        for file in files:
+            relative = file.relative_to(path).with_suffix("") if path.is_dir() else Path(file.stem)
+            table = _read_numbers(file, separator="\t")
+            if "s" not in table:
+                raise InputFileError(file, "has no column 's'; expected a benchmark file of Snakemake")
+            memory = table["max_rss"].max() if "max_rss" in table else float("nan")
+            jobs.append((relative.parts[0], relative.as_posix(), float(table["s"].sum()), float(memory)))
+    return pd.DataFrame(jobs, columns=["stage", "job", "seconds", "max_memory_mb"])
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file.
+
+    Raises
+    ------
+    InputFileError
+        if it is not JSON or not an object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputFileError(path, f"cannot be read as JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise InputFileError(path, f"holds a {type(content).__name__}, expected an object")
+    return content
+
+
+def _read_method(scores: Path, errors: Path, matches: Path, queries: Path, index: Path) -> EvaluatedMethod:
+    method = EvaluatedMethod(
+        score=ScoreEntry.from_json(read_json(scores), path=scores),
+        errors=read_errors(errors),
+        matches=read_matches(matches),
+        queries=read_queries(queries),
+        volumes={row.volume_id: row for row in read_index(index)},
+    )
+    asked = set(method.queries["query_id"])
+    for path, table in ((errors, method.errors), (matches, method.matches)):
+        if set(table["query_id"]) != asked:
+            raise InputFileError(
+                path, f"does not answer the queries of {queries}; give files in the same order"
+            )
+    return method
+
+
+def _rank(method: EvaluatedMethod) -> tuple[bool, float, str]:
+    return method.is_baseline, method.score.metrics["median_mm"], method.name
+
+
+def _read_numbers(path: Path, *, separator: str = ",") -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, sep=separator, na_values=["-", "NA"])
+    except (OSError, ValueError) as error:
+        raise InputFileError(path, f"cannot be read as a table ({error})") from error
+    return table

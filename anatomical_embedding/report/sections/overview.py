@@ -1,0 +1,70 @@
+"""What ran: the outcome in a few sentences, the settings and the versions."""
+
+import json
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from anatomical_embedding.report.inputs import EvaluatedMethod, Evaluation, ReportInputs
+from anatomical_embedding.report.markup import Markup, element
+from anatomical_embedding.report.numbers import interval_text, millimetres, percent
+
+PACKAGES = ("anatomical-embedding", "torch", "snakemake", "numpy", "scipy", "pandas", "matplotlib")
+
+
+def overview(inputs: ReportInputs) -> Markup:
+    """Return the section `What ran`."""
+    return element(
+        "section",
+        element("h2", "What ran"),
+        *[element("p", _sentence(evaluation)) for evaluation in inputs.evaluations],
+        element("p", "Versions: " + ", ".join(_versions()) + "."),
+        element(
+            "details",
+            element("summary", "Settings of this run"),
+            element(
+                "pre",
+                _pretty(inputs.configuration),
+                tabindex=0,
+            ),
+        ),
+        id="what-ran",
+    )
+
+
+def _sentence(evaluation: Evaluation) -> str:
+    queries = evaluation.methods[0].queries
+    volume_ids = set(queries["template_id"]) | set(queries["target_id"])
+    volumes = evaluation.methods[0].volumes
+    subjects = {volumes[volume_id].patient_id for volume_id in volume_ids}
+    text = (
+        f"Data set {evaluation.dataset}, protocol {evaluation.protocol}: {len(queries)} queries "
+        f"between {len(volume_ids)} volumes of {len(subjects)} subjects, "
+        f"answered by {len(evaluation.methods)} methods."
+    )
+    for method, role in ((evaluation.best_trained, "trained method"), (evaluation.best_baseline, "baseline")):
+        if method is not None:
+            text += f" The best {role}, {method.name}, {_outcome(method)}."
+    return text
+
+
+def _outcome(method: EvaluatedMethod) -> str:
+    score = method.score
+    interval = interval_text(score, "median_mm", millimetres)
+    level = f" ({100 * score.confidence_level:g} % interval {interval})" if interval else ""
+    median, hit = millimetres(score.metrics["median_mm"]), percent(score.metrics["hit_10mm"])
+    return f"has a median error of {median} mm{level} and brings {hit} of the queries within 10 mm"
+
+
+def _pretty(configuration: dict[str, Any]) -> str:
+    return json.dumps(configuration, indent=2, sort_keys=True, ensure_ascii=False)
+
+
+def _versions() -> list[str]:
+    lines = [f"Python {platform.python_version()}"]
+    for package in PACKAGES:
+        try:
+            lines.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            lines.append(f"{package} not installed")
+    return lines

@@ -1,0 +1,135 @@
+"""Raw folders become raw volumes, or an error that says what to rename."""
+
+import time
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from anatomical_embedding.datasets.listing import list_raw_volumes
+from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.settings.dataset import DatasetSettings
+from tests.unit.samples import real_data
+
+SPLIT = {"num_test": 0, "num_validation": 0, "seed": 0}
+
+
+def _settings(kind, root, **others):
+    content = {"kind": kind, "root": str(root), "split": SPLIT} | others
+    return TypeAdapter(DatasetSettings).validate_python(content)
+
+
+def _touch(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def test_a_flat_folder_gives_its_files_sorted_by_id(tmp_path):
+    _touch(tmp_path, "MED_LYMPH_002.nii.gz", "ABD_LYMPH_010.nii", "notes.csv", "._ABD_LYMPH_010.nii")
+    first, second = list_raw_volumes(_settings("nih_lymph_node", tmp_path))
+    assert (first.volume_id, first.patient_id, first.modality) == ("ABD_LYMPH_010", "ABD_LYMPH_010", "ct")
+    assert second.image_path == tmp_path / "MED_LYMPH_002.nii.gz"
+    assert first.label_paths == {}
+
+
+def test_deeplesion_volumes_share_patients_by_the_pattern(tmp_path):
+    _touch(
+        tmp_path, "000001_01_01_103-115.nii.gz", "000001_02_01_008-023.nii.gz", "000002_01_01_001-010.nii.gz"
+    )
+    volumes = list_raw_volumes(_settings("deeplesion", tmp_path, patient_pattern="^([0-9]+)_"))
+    assert [raw.patient_id for raw in volumes] == ["000001", "000001", "000002"]
+    with pytest.raises(
+        InputFileError, match=r"no patient in the volume id '000001_01_01_103-115' by patient_pattern"
+    ):
+        list_raw_volumes(_settings("deeplesion", tmp_path, patient_pattern="^P([0-9]+)_"))
+
+
+def test_cases_give_the_masks_that_they_have(tmp_path):
+    _touch(
+        tmp_path, "s1/ct.nii.gz", "s1/segmentations/liver.nii.gz", "s1/segmentations/aorta.nii.gz", "meta.csv"
+    )
+    _touch(tmp_path, "s0/ct.nii.gz")
+    without, with_masks = list_raw_volumes(_settings("totalsegmentator", tmp_path, organs=["aorta"]))
+    assert (without.volume_id, without.label_paths) == ("s0", {})
+    assert with_masks.label_paths == {"aorta": tmp_path / "s1/segmentations/aorta.nii.gz"}
+    assert with_masks.image_path == tmp_path / "s1/ct.nii.gz"
+
+
+def test_an_organ_in_no_case_is_an_error(tmp_path):
+    _touch(tmp_path, "s1/ct.nii.gz", "s1/segmentations/liver.nii.gz")
+    with pytest.raises(InputFileError, match="no case has a mask of 'lever'; check the spelling"):
+        list_raw_volumes(_settings("totalsegmentator", tmp_path, organs=["liver", "lever"]))
+
+
+def test_a_case_without_an_image_is_an_error(tmp_path):
+    _touch(tmp_path, "s1/ct.nii.gz", "s2/mr.nii.gz")
+    with pytest.raises(InputFileError, match=r"s2: has no ct\.nii\.gz"):
+        list_raw_volumes(_settings("totalsegmentator", tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["nih_lymph_node", "totalsegmentator"])
+def test_a_missing_or_empty_root_is_an_error(tmp_path, kind):
+    with pytest.raises(
+        InputFileError, match=r"absent: is no folder that can be read .*; set the data set's root"
+    ):
+        list_raw_volumes(_settings(kind, tmp_path / "absent"))
+    with pytest.raises(InputFileError, match=r"holds no volume, expected .*; set the data set's root"):
+        list_raw_volumes(_settings(kind, tmp_path))
+
+
+@pytest.mark.parametrize("name", ["a b", "-rf", "$(id)", "a;b", "é", "a'b", "a\n", ""])
+def test_ids_that_are_no_identifiers_are_an_error(tmp_path, name):
+    _touch(tmp_path, "good.nii.gz", f"{name}.nii.gz")
+    with pytest.raises(InputFileError, match="volume ids must be letters, digits") as caught:
+        list_raw_volumes(_settings("nih_lymph_node", tmp_path))
+    assert repr(name) in str(caught.value)
+
+
+@pytest.mark.parametrize("names", [("A.nii.gz", "a.nii.gz"), ("a.nii", "a.nii.gz"), ("a.nii", "A.nii.gz")])
+def test_ids_that_clash_are_an_error(tmp_path, names):
+    _touch(tmp_path, *names)
+    with pytest.raises(InputFileError, match=r"holds the volume 'a|holds the volume 'A"):
+        list_raw_volumes(_settings("nih_lymph_node", tmp_path))
+
+
+def test_ten_thousand_files_are_listed_in_seconds(tmp_path):
+    for number in range(10_000):
+        (tmp_path / f"{number:06d}_01_01_001-010.nii.gz").touch()
+    started = time.process_time()
+    volumes = list_raw_volumes(_settings("deeplesion", tmp_path, patient_pattern="^([0-9]+)_"))
+    assert len(volumes) == 10_000
+    assert time.process_time() - started < 3
+
+
+@pytest.mark.real_data
+def test_the_head_and_neck_set_has_34_cases_with_all_organs():
+    organs = ["brainstem", "parotid_left", "parotid_right", "larynx", "mandible", "esophagus", "spinal_cord"]
+    volumes = list_raw_volumes(_settings("totalsegmentator", real_data("headneck_ct"), organs=organs))
+    assert len(volumes) == 34
+    assert all(list(raw.label_paths) == organs for raw in volumes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kind": "nifti"}, "does not match any of the expected tags"),
+        ({"organs": ["liver", "Liver"]}, "organs must differ, got 'liver' and 'Liver'"),
+        ({"organs": ["liver", "liver"]}, "organs must differ"),
+        ({"organs": ["../liver"]}, "should match pattern"),
+        (
+            {"organs": ["liver"], "landmarks": {"aorta": ["top"]}},
+            "landmarks of 'aorta', which is not one of the organs",
+        ),
+        ({"organs": ["liver"], "landmarks": {"liver": ["top", "top"]}}, "landmarks of 'liver' must differ"),
+        ({"organs": ["liver"], "landmarks": {"liver": ["middle"]}}, "Input should be 'centroid', 'top'"),
+        ({"kind": "nih_lymph_node", "organs": ["liver"]}, "Extra inputs are not permitted"),
+        ({"kind": "deeplesion", "patient_pattern": "("}, "is not a regular expression"),
+        ({"kind": "deeplesion", "patient_pattern": "[0-9]+"}, r"must have one group \(...\), has 0"),
+        ({"split": {"num_test": -1, "num_validation": 0, "seed": 0}}, "greater than or equal to 0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(changes, message):
+    content = {"kind": "totalsegmentator", "root": ".", "split": SPLIT} | changes
+    with pytest.raises(ValidationError, match=message):
+        TypeAdapter(DatasetSettings).validate_python(content)

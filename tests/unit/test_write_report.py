@@ -1,0 +1,222 @@
+"""The whole report: what it shows, that it is sound HTML, and that a real browser has nothing to complain about."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from anatomical_embedding.errors import InputFileError, UserError
+from tests.report_files import NASTY, write_run
+from workflow_scripts import write_report
+
+VOID = {"meta", "br", "col", "link", "img", "input"}
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+class Page(HTMLParser):
+    """Collects elements and text, and checks that every element is closed where it should be."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.elements: list[tuple[str, dict]] = []
+        self.open: list[str] = []
+        self.texts: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        """Note an element and open it."""
+        assert len(dict(attrs)) == len(attrs), f"attribute twice in {tag}"
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        """Note an element that closes itself."""
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        """Close the element that was opened last."""
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        """Note a text."""
+        self.texts.append(data)
+
+    def all(self, tag):
+        """Return the attributes of all elements of a kind."""
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Write a run and its report once; tests only read it."""
+    folder = tmp_path_factory.mktemp("run")
+    arguments = write_run(folder)
+    write_report.main(arguments)
+    return folder, arguments
+
+
+@pytest.fixture(scope="module")
+def page(run):
+    """Return the parsed report."""
+    return Page((run[0] / "report.html").read_text(encoding="utf-8"))
+
+
+def test_all_sections_are_there(page):
+    assert [attributes["id"] for attributes in page.all("section")] == [
+        "what-ran",
+        "scores",
+        "distribution",
+        "learning-curves",
+        "examples",
+        "landmarks",
+        "worst-cases",
+        "failures",
+        "stages",
+    ]
+
+
+def test_page_is_small(run):
+    assert (run[0] / "report.html").stat().st_size < 5_000_000
+
+
+def test_page_asks_for_nothing_outside(page):
+    addresses = [
+        value
+        for _, attributes in page.elements
+        for name, value in attributes.items()
+        if name in {"src", "href", "xlink:href", "action", "data", "poster"} and value
+    ]
+    assert addresses
+    assert all(address.startswith(("data:", "#")) for address in addresses)
+    assert not page.all("link")
+    style = "".join(page.texts)
+    assert "@import" not in style
+    assert re.search(r"url\((?!#)", style) is None
+
+
+def test_page_is_accessible(page):
+    assert page.all("html")[0]["lang"] == "en"
+    for attributes in page.all("svg"):
+        assert attributes.get("aria-label") or attributes.get("aria-hidden")
+    for attributes in page.all("th"):
+        assert attributes["scope"] in {"row", "col"}
+    assert len(page.all("caption")) == len(page.all("table"))
+    ids = Counter(attributes["id"] for _, attributes in page.elements if attributes.get("id"))
+    assert [name for name, count in ids.items() if count > 1] == []
+
+
+def test_foreign_text_is_shown_and_never_run(run, page):
+    text = (run[0] / "report.html").read_text(encoding="utf-8")
+    assert text.count("<script>") == 1
+    assert 'alert("x")' not in text
+    assert sum(NASTY in part for part in page.texts) >= 3  # table of landmarks, reason of failure, captions
+
+
+def test_scores_stand_trained_first_then_baselines_by_median(run):
+    summary = json.loads((run[0] / "summary.json").read_text())
+    assert [entry["method"] for entry in summary] == ["nearest", "ncc", "body_affine", "untrained"]
+    assert summary[0] == json.loads((run[0] / "nearest/scores.json").read_text())
+    text = (run[0] / "report.html").read_text(encoding="utf-8")
+    assert '<tr class="ours"><th scope="row"><span>nearest (sam)</span>' in text
+    assert f"<strong>{summary[0]['median_mm']:.1f}</strong>" in text
+
+
+def test_six_slices_a_panel_with_all_marks(page):
+    labels = [
+        attributes["aria-label"]
+        for attributes in page.all("svg")
+        if "slice" in attributes.get("aria-label", "")
+    ]
+    assert len(labels) == 6 * (3 + 2)  # three examples and two worst cases
+    assert sum("with query" in label for label in labels) == 15
+    assert sum("with truth, match" in label for label in labels) == 15
+
+
+def test_report_without_trained_methods_logs_and_benchmarks(run, tmp_path):
+    folder = run[0]
+    write_report.main(
+        [
+            *("--scores", f"{folder}/ncc/scores.json", "--errors", f"{folder}/ncc/errors.csv"),
+            *("--matches", f"{folder}/ncc/matches.csv", "--queries", f"{folder}/queries.csv"),
+            *("--index", f"{folder}/index.csv", "--configuration", f"{folder}/configuration.json"),
+            *("--output", f"{tmp_path}/report.html", "--summary", f"{tmp_path}/summary.json"),
+        ]
+    )
+    bare = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    shown = {attributes["id"] for attributes in bare.all("section")}
+    assert shown == {"what-ran", "scores", "distribution", "landmarks", "failures"}
+    assert "No query was left without an answer." in bare.texts
+
+
+def test_lists_of_different_length_are_refused(run):
+    arguments = list(run[1])
+    del arguments[arguments.index("--errors") + 1]
+    with pytest.raises(UserError, match=r"4 of --scores, 3 of --errors"):
+        write_report.main(arguments)
+
+
+def test_files_of_another_evaluation_are_refused(run, tmp_path):
+    folder, arguments = run
+    other = tmp_path / "errors.csv"
+    lines = (folder / "nearest/errors.csv").read_text().splitlines(keepends=True)
+    other.write_text("".join(lines[:-1]))
+    arguments = [str(other) if word == f"{folder}/nearest/errors.csv" else word for word in arguments]
+    with pytest.raises(InputFileError, match="does not answer the queries of"):
+        write_report.main(arguments)
+
+
+def browse(page: Path, profile: Path) -> subprocess.CompletedProcess:
+    """Open a page in a headless browser; return the finished page and the browser's log."""
+    return subprocess.run(
+        [
+            *(
+                str(BROWSER),
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-quic",
+                "--no-first-run",
+            ),
+            *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+            *(
+                "--disable-dev-shm-usage",
+                "--host-resolver-rules=MAP * ~NOTFOUND",
+                f"--user-data-dir={profile}",
+            ),
+            *("--enable-logging=stderr", "--dump-dom", page.as_uri()),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    BROWSER is None, reason="no Chromium or Chrome installed: the page is not opened in a browser"
+)
+def test_a_browser_opens_the_page_without_complaint_and_sorts_a_table(run, tmp_path):
+    text = (run[0] / "report.html").read_text(encoding="utf-8")
+    clicks = """<script>
+      const button = document.querySelectorAll("#scores thead button")[1];
+      const order = () => [...document.querySelectorAll("#scores tbody th span:first-child")].map(e => e.textContent);
+      button.click(); const up = order(); button.click(); const down = order();
+      console.error("sorted " + JSON.stringify([up, down]));
+    </script></body>"""
+    copy = tmp_path / "report.html"
+    copy.write_text(text.replace("</body>", clicks), encoding="utf-8")
+    finished = browse(copy, tmp_path / "profile")
+    lines = [line for line in finished.stderr.splitlines() if "CONSOLE" in line]
+    assert len(lines) == 1, lines  # what the test writes, and nothing else: no error, nothing refused
+    up, down = json.loads(re.search(r"sorted (\[\[.*?\]\])", lines[0])[1])
+    assert up == ["nearest (sam)", "ncc", "body_affine", "untrained (sam)"]
+    assert down == up[::-1]

@@ -1,0 +1,80 @@
+"""Write the report (one HTML file) and the summary (JSON) of a run.
+
+The lists of scores, errors, matches, queries and indices run in parallel: the files at one place of all lists
+belong to one method.
+"""
+
+import argparse
+from pathlib import Path
+
+from anatomical_embedding.errors import UserError
+from anatomical_embedding.files import write_json, written_atomically
+from anatomical_embedding.report.inputs import (
+    ReportInputs,
+    read_evaluations,
+    read_json,
+    read_stage_times,
+    read_trainings,
+)
+from anatomical_embedding.report.page import render_page
+from workflow_scripts.command_line import existing_file, run_stage
+
+PARALLEL_LISTS = ("scores", "errors", "matches", "queries", "index")
+
+
+def main(arguments: list[str]) -> None:
+    """Run the stage `write_report`."""
+    options = parse_arguments(arguments)
+    inputs = ReportInputs(
+        evaluations=read_evaluations(
+            scores=options.scores,
+            errors=options.errors,
+            matches=options.matches,
+            queries=options.queries,
+            indices=options.index,
+        ),
+        trainings=read_trainings(options.training_logs),
+        stage_times=read_stage_times(options.benchmarks),
+        configuration=read_json(options.configuration),
+    )
+    page = render_page(inputs, title=options.title)
+    with written_atomically(options.output) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    write_json(
+        options.summary,
+        [method.score.as_json() for evaluation in inputs.evaluations for method in evaluation.methods],
+    )
+
+
+def parse_arguments(arguments: list[str]) -> argparse.Namespace:
+    """Return the arguments, the parallel lists checked for equal length."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    for name in PARALLEL_LISTS:
+        parser.add_argument(f"--{name}", type=existing_file, nargs="+", required=True, metavar="PATH")
+    parser.add_argument("--training-logs", type=existing_file, nargs="*", default=[], metavar="PATH")
+    parser.add_argument(
+        "--benchmarks",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="PATH",
+        help="benchmark files, or folders of them",
+    )
+    parser.add_argument(
+        "--configuration", type=existing_file, required=True, help="settings of the run (JSON)"
+    )
+    parser.add_argument("--title", default="Anatomical embeddings: report", help="title of the page")
+    parser.add_argument("--output", type=Path, required=True, help="report (HTML) to write")
+    parser.add_argument("--summary", type=Path, required=True, help="scores (JSON) to write")
+    options = parser.parse_args(arguments)
+    lengths = {name: len(getattr(options, name)) for name in PARALLEL_LISTS}
+    if len(set(lengths.values())) > 1:
+        given = ", ".join(f"{length} of --{name}" for name, length in lengths.items())
+        raise UserError(f"expected as many files in each of the parallel lists, got {given}")
+    return options
+
+
+if __name__ == "__main__":
+    run_stage(main)
