@@ -21,7 +21,7 @@ from anatomical_embedding.matching.query_vectors import QueryVectors
 
 BYTES_PER_FLOAT = 4
 BYTES_PER_MB = 1024**2
-QUERIES_AT_ONCE = 64
+QUERIES_AT_ONCE = 128
 """Queries a product: enough to be efficient, few enough that the scores of a plane stay in the cache."""
 MOST_QUERIES = 4096
 """Queries of one pass over the planes; more would save nothing."""
@@ -44,7 +44,7 @@ class BestCells:
 def best_cells(target: PreparedTarget, queries: QueryVectors) -> BestCells:
     """Return the most similar fine cell of the target for each query vector."""
     group_size = _queries_in_memory(target)
-    vectors = target.queries_on_device(queries)
+    vectors = target.weighted_queries(queries)
     cells, similarity = [], []
     for start in range(0, len(queries.fine), group_size):
         group = {name: rows[start : start + group_size] for name, rows in vectors.items()}
@@ -62,7 +62,7 @@ def best_cells(target: PreparedTarget, queries: QueryVectors) -> BestCells:
 
 def similarity_grid(target: PreparedTarget, query: QueryVectors) -> NDArray[np.float32]:
     """Return the (X, Y, Z) similarity of one query vector and every fine cell."""
-    queries = target.queries_on_device(query)
+    queries = target.weighted_queries(query)
     coarse = _coarse_similarities(target, queries)
     num_z, num_y, num_x = target.embedded.fine.shape_zyx
     planes = [
@@ -124,22 +124,18 @@ def _plane_scores(
     z: int,
 ) -> Tensor:
     """Return the (N, Y*X) similarities of queries and the cells of one z plane."""
-    terms = [
-        torch.mm(queries[name], vectors.T).mul_(target.dense[name].weight) for name, vectors in plane.items()
-    ]
     if target.coarse is not None and coarse is not None:
-        terms.append(target.coarse.upsampled_plane(coarse, z).flatten(1))
-    total = terms[0]
-    for term in terms[1:]:
-        total += term
-    return total
+        scores = target.coarse.upsampled_plane(coarse, z).flatten(1)
+    else:
+        num_cells = len(next(iter(plane.values())))
+        scores = torch.zeros(len(next(iter(queries.values()))), num_cells, device=target.device)
+    for name, vectors in plane.items():
+        scores.addmm_(queries[name], vectors.T)
+    return scores
 
 
 def _search_pruned(target: PreparedTarget, scan: Tensor, queries: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    weighted = [target.dense[name].weight * queries[name] for name in target.dense]
-    if target.coarse is not None:
-        weighted.append(target.coarse.weight * queries["coarse"])
-    scanned = torch.cat(weighted, dim=1).to(scan.dtype) @ scan.T  # (N, scanned cells)
+    scanned = torch.cat(list(queries.values()), dim=1).to(scan.dtype) @ scan.T  # (N, scanned cells)
     candidates = _scan_to_grid(target, scanned.topk(_num_candidates(target, scan), dim=1).indices)
     cells = _around(target, candidates, _neighbourhood(target)).flatten(1)  # (N, candidates * 27)
     score, position = _scores_of_cells(target, queries, cells).max(dim=1)
@@ -184,7 +180,7 @@ def _scores_of_cells(target: PreparedTarget, queries: dict[str, Tensor], cells: 
     total = torch.zeros(cells.shape, device=cells.device)
     for name, head in target.dense.items():
         vectors = head.rows(cells.reshape(-1)).view(*cells.shape, -1)  # (N, M, C)
-        total += head.weight * torch.bmm(vectors, queries[name][:, :, None]).squeeze(2)
+        total += torch.bmm(vectors, queries[name][:, :, None]).squeeze(2)
     if target.coarse is not None:
         total += target.coarse.at_cells(target.coarse.similarities(queries["coarse"]), cells)
     return total

@@ -27,11 +27,10 @@ SMALLEST_NORM = 1e-6
 
 @dataclass(frozen=True)
 class DenseHead:
-    """A head on the fine grid with its share of the similarity."""
+    """A head on the fine grid."""
 
     values: Tensor  # (Z, Y, X, C) fp16 or int8
     scale: Tensor | None  # (Z, Y, X) fp16
-    weight: float
 
     def plane(self, index: int) -> Tensor:
         """Return the (Y*X, C) float32 vectors of one z plane."""
@@ -67,15 +66,14 @@ class CoarseHead:
     vectors: Tensor  # (Zc, Yc, Xc, C) float32
     inverse_norm: Tensor  # (Z, Y, X) float32
     axes: tuple[AxisTables, AxisTables, AxisTables]  # z, y, x
-    weight: float
 
     def similarities(self, queries: Tensor) -> Tensor:
-        """Return the weighted (N, Zc, Yc, Xc) scalar products with (N, C) queries on the coarse grid."""
+        """Return the (N, Zc, Yc, Xc) scalar products with (N, C) queries on the coarse grid."""
         cells = self.vectors.flatten(0, 2)
-        return (self.weight * queries @ cells.T).view(-1, *self.vectors.shape[:3])
+        return (queries @ cells.T).view(-1, *self.vectors.shape[:3])
 
     def upsampled_plane(self, similarities: Tensor, index: int) -> Tensor:
-        """Return the (N, Y, X) weighted cosines on one fine z plane."""
+        """Return the (N, Y, X) products with the unit vectors of one fine z plane, from those on the coarse grid."""
         along_z, along_y, along_x = self.axes
         lower, upper = similarities[:, along_z.lower[index]], similarities[:, along_z.upper[index]]
         plane = torch.lerp(lower, upper, along_z.fraction[index])  # (N, Yc, Xc)
@@ -83,7 +81,7 @@ class CoarseHead:
         return (along_y.matrix @ widened).mul_(self.inverse_norm[index])
 
     def at_cells(self, similarities: Tensor, cells: Tensor) -> Tensor:
-        """Return the (N, M) weighted cosines at (N, M) flat fine cells."""
+        """Return the (N, M) products with the unit vectors at (N, M) flat fine cells."""
         _, num_y, num_x = self.inverse_norm.shape
         _, size_y, size_x = self.vectors.shape[:3]
         positions = (cells // (num_y * num_x), cells // num_x % num_y, cells % num_x)
@@ -112,7 +110,8 @@ class PreparedTarget:
     embedded : the volume's embedding.
     settings : settings that it was prepared for.
     device : where the tensors are.
-    dense : heads on the fine grid that have a share of the similarity.
+    shares : share of each head in the similarity; they sum to 1.
+    dense : heads on the fine grid that have a share.
     coarse : the coarse head, or None when its weight is 0.
     scan : (cells of the scan, sum of channels) all heads side by side on every second cell; None for `exact`.
     """
@@ -120,14 +119,21 @@ class PreparedTarget:
     embedded: EmbeddedVolume
     settings: MatchingSettings
     device: torch.device
+    shares: dict[str, float]
     dense: dict[str, DenseHead]
     coarse: CoarseHead | None
     scan: Tensor | None
 
-    def queries_on_device(self, queries: QueryVectors) -> dict[str, Tensor]:
-        """Return the (N, C) vectors of the heads in use as tensors, dense heads first, the coarse head last."""
+    def weighted_queries(self, queries: QueryVectors) -> dict[str, Tensor]:
+        """Return the (N, C) vectors times the share of their head, dense heads first, on the device.
+
+        The sum of their products with the unit vectors of a cell is the similarity.
+        """
         names = [*self.dense, *(["coarse"] if self.coarse is not None else [])]
-        return {name: torch.from_numpy(getattr(queries, name)).to(self.device) for name in names}
+        return {
+            name: torch.from_numpy(getattr(queries, name)).to(self.device) * self.shares[name]
+            for name in names
+        }
 
 
 def prepare_target(embedded: EmbeddedVolume, *, settings: MatchingSettings) -> PreparedTarget:
@@ -150,13 +156,13 @@ def prepare_target(embedded: EmbeddedVolume, *, settings: MatchingSettings) -> P
     total = sum(shares.values())
     shares = {name: share / total for name, share in shares.items() if share > 0}
     dense = {
-        name: _dense_head(head, weight=shares[name], device=device)
+        name: _dense_head(head, device=device)
         for name, head in (("fine", embedded.fine), ("semantic", embedded.semantic))
         if head is not None and name in shares
     }
-    coarse = _coarse_head(embedded, weight=shares["coarse"], device=device) if "coarse" in shares else None
+    coarse = _coarse_head(embedded, device=device) if "coarse" in shares else None
     scan = _scan_matrix(embedded, dense, coarse, settings=settings) if settings.search == "pruned" else None
-    return PreparedTarget(embedded, settings, device, dense, coarse, scan)
+    return PreparedTarget(embedded, settings, device, shares, dense, coarse, scan)
 
 
 def scan_cells_along(num_cells: int) -> range:
@@ -172,12 +178,12 @@ def _device(settings: MatchingSettings) -> torch.device:
     return torch.device(name)
 
 
-def _dense_head(head: HeadMap, *, weight: float, device: torch.device) -> DenseHead:
+def _dense_head(head: HeadMap, *, device: torch.device) -> DenseHead:
     scale = None if head.scale is None else torch.from_numpy(head.scale).to(device)
-    return DenseHead(torch.from_numpy(head.values).to(device), scale, weight)
+    return DenseHead(torch.from_numpy(head.values).to(device), scale)
 
 
-def _coarse_head(embedded: EmbeddedVolume, *, weight: float, device: torch.device) -> CoarseHead:
+def _coarse_head(embedded: EmbeddedVolume, *, device: torch.device) -> CoarseHead:
     axes = grid_interpolation(
         embedded.fine.shape_zyx,
         embedded.coarse.shape_zyx,
@@ -193,7 +199,6 @@ def _coarse_head(embedded: EmbeddedVolume, *, weight: float, device: torch.devic
         vectors=torch.from_numpy(embedded.coarse.values).to(device).float(),
         inverse_norm=1.0 / norm.clamp_min(SMALLEST_NORM),
         axes=(along_z, along_y, along_x),
-        weight=weight,
     )
 
 

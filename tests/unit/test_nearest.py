@@ -1,10 +1,8 @@
 """Tests of anatomical_embedding.matching.nearest and of the search below it."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import torch
 from hypothesis import given, settings
@@ -18,6 +16,7 @@ from anatomical_embedding.matching.query_vectors import QueryVectors, nearest_ce
 from anatomical_embedding.settings.matching import HeadWeights, MatchingSettings
 from anatomical_embedding.volumes.affine import invert_affine, transform_points
 from tests.reference.direct_matching import direct_similarity, upsample_by_cell_centres
+from tests.reference.peak_memory import PeakMemory
 from tests.reference.synthetic_embeddings import ORIGIN, synthetic_volume
 
 EXACT = MatchingSettings(
@@ -276,23 +275,6 @@ def test_memory_of_a_thousand_queries_is_bounded(search):
     target = prepare_target(volume, settings=changed(EXACT, search=search, max_memory_mb=128))
     queries = query_vectors(volume, random_points_mm(volume, 1000), interpolation="nearest")
     best_cells(target, QueryVectors(queries.fine[:10], queries.coarse[:10], None))
-    with peak_memory() as peak:
+    with PeakMemory() as peak:
         best_cells(target, queries)
     assert peak() <= 1.25 * 128 * 1024**2  # all scores at once would be 1.2 GB
-
-
-class peak_memory:  # noqa: N801 - used as a function
-    """Measure how far the resident memory of the process rises within a block."""
-
-    def __enter__(self):
-        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
-        self.before = psutil.Process().memory_info().rss
-        return self
-
-    def __call__(self) -> int:
-        """Return the rise in bytes."""
-        return self.peak - self.before
-
-    def __exit__(self, *_):
-        status = Path("/proc/self/status").read_text()
-        self.peak = int(status.split("VmHWM:")[1].split()[0]) * 1024
