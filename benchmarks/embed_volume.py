@@ -2,11 +2,11 @@
 
     python -m benchmarks.embed_volume [--size 256 192 192] [--repeats 1] [--memory-limit-mb 1024]
 
-The published network with seeded weights embeds a synthetic volume in three ways, each in a process of its own with
-one thread: `dense` (fp32, eager, the network called on the whole volume), `streamed fp32` and `streamed bf16` (both
-`VolumeEmbedder`). Times are CPU seconds of the embedding alone, the least of the repeats; memory is the peak of the
-whole process. Exits with status 1 when a bar is missed. The bars of bf16 hold only where the processor has bf16
-arithmetic.
+The published network with seeded weights embeds a synthetic volume in three ways, each in a process of its
+own with one thread: `dense` (fp32, eager, the network called on the whole volume), `streamed fp32` and
+`streamed bf16` (both `VolumeEmbedder`). Times are CPU seconds of the embedding alone, the least of the
+repeats; memory is the peak of the whole process. Exits with status 1 when a bar is missed. The speed of bf16
+is judged only where the processor has bf16 arithmetic.
 """
 
 import argparse
@@ -19,7 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from anatomical_embedding.matching.embed_volume import VolumeEmbedder
+from anatomical_embedding.networks.checkpoint import load_checkpoint, save_checkpoint
+from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
+from anatomical_embedding.networks.published import published_settings
+from anatomical_embedding.settings.embedding import EmbeddingSettings
 
 MIN_SPEED_RATIO = 2.5
 MAX_MEMORY_RATIO = 0.45
@@ -64,7 +71,7 @@ def main() -> int:
 
 
 def smooth_volume(shape_zyx: tuple[int, int, int]) -> NDArray[np.float32]:
-    """Return a (Z, Y, X) volume of smooth blobs and noise with the network's range of intensities, -50 to 205."""
+    """Return a (Z, Y, X) volume of blobs and noise with the network's range of intensities, -50 to 205."""
     generator = np.random.default_rng(0)
     volume = generator.standard_normal([size // 8 + 1 for size in shape_zyx], dtype=np.float32)
     for axis, size in enumerate(shape_zyx):
@@ -95,13 +102,7 @@ def _child(variant: str, folder: str, memory_limit_mb: int) -> Measurement:
 
 
 def _run_variant(variant: str, folder: Path, *, memory_limit_mb: int) -> None:
-    """Embed the volume in one way, save the maps and print the cost as JSON (the body of the child process)."""
-    import torch
-
-    from anatomical_embedding.matching.embed_volume import VolumeEmbedder
-    from anatomical_embedding.networks.checkpoint import load_checkpoint
-    from anatomical_embedding.settings.embedding import EmbeddingSettings
-
+    """Embed the volume in one way, save the maps and print the cost as JSON: the work of a child process."""
     torch.set_num_threads(1)
     if variant == "prepare":
         _save_network(folder / "network.safetensors")
@@ -131,13 +132,7 @@ def _run_variant(variant: str, folder: Path, *, memory_limit_mb: int) -> None:
 
 
 def _save_network(path: Path) -> None:
-    """Save the published network with seeded weights, its batch normalisation set by two synthetic volumes."""
-    import torch
-
-    from anatomical_embedding.networks.checkpoint import save_checkpoint
-    from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
-    from anatomical_embedding.networks.published import published_settings
-
+    """Save the published network with seeded weights, its batch normalisation set by synthetic volumes."""
     torch.manual_seed(0)
     network = EmbeddingNetwork(published_settings(has_semantic_head=True))
     volume = torch.from_numpy(smooth_volume((48, 96, 96)))
@@ -162,8 +157,8 @@ def _difference(folder: Path, variant: str, name: str) -> tuple[float, float]:
     if dense.shape != other.shape:
         raise SystemExit(f"{variant} {name}: shape {other.shape}, dense {dense.shape}")
     largest, cosine_sum = 0.0, 0.0
-    for expected, got in zip(dense, other, strict=True):
-        expected, got = expected.astype(np.float64), got.astype(np.float64)
+    for dense_row, other_row in zip(dense, other, strict=True):
+        expected, got = dense_row.astype(np.float64), other_row.astype(np.float64)
         largest = max(largest, float(np.abs(expected - got).max()))
         lengths = np.linalg.norm(expected, axis=-1) * np.linalg.norm(got, axis=-1)
         cosine_sum += float(((expected * got).sum(axis=-1) / lengths).sum())

@@ -10,6 +10,9 @@ from anatomical_embedding.settings.network import NetworkSettings
 TENSORS_ALIVE_IN_A_BLOCK = 4
 """Input, two results and the shortcut of a residual block."""
 
+FLOAT32_BYTES = 4
+"""The volume and the stem's result are float32 in every precision."""
+
 NORMALISED_BYTES = 8
 """A vector's component as float32 before and after its division by the length."""
 
@@ -23,7 +26,7 @@ def bytes_per_voxel(settings: NetworkSettings, *, bytes_per_value: int) -> float
     in_stages = [sum(levels[:stage]) + TENSORS_ALIVE_IN_A_BLOCK * levels[stage] for stage in (1, 2, 3)]
     merged = settings.embedding_channels / math.prod(settings.level_strides_zyx[1])
     in_heads = sum(levels) + TENSORS_ALIVE_IN_A_BLOCK * merged
-    return bytes_per_value * (1.0 + max(*in_stages, in_heads))
+    return FLOAT32_BYTES + bytes_per_value * max(*in_stages, in_heads)
 
 
 def first_level_bytes_per_row(settings: NetworkSettings, *, plane_voxels: int, bytes_per_value: int) -> float:
@@ -36,7 +39,7 @@ def first_level_bytes_per_row(settings: NetworkSettings, *, plane_voxels: int, b
         / math.prod(settings.fine_stride_zyx)
         * math.prod(settings.pool_zyx)
     )
-    return bytes_per_value * (2 * stem + TENSORS_ALIVE_IN_A_BLOCK * stage)
+    return (FLOAT32_BYTES + bytes_per_value) * stem + bytes_per_value * TENSORS_ALIVE_IN_A_BLOCK * stage
 
 
 def head_bytes_per_row(settings: NetworkSettings, *, plane_voxels: int, bytes_per_value: int) -> float:

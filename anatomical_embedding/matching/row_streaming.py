@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anatomical_embedding.networks.embedding_network import PYRAMID_LEVELS, EmbeddingNetwork
@@ -18,9 +18,6 @@ from anatomical_embedding.networks.feature_pyramid import FeaturePyramid
 from anatomical_embedding.networks.receptive_field import HEAD_KERNEL, reach_along
 from anatomical_embedding.networks.resnet3d import Levels
 from anatomical_embedding.settings.network import NetworkSettings
-
-
-HEAD_MARGIN = HEAD_KERNEL // 2
 
 
 class MapRows(NamedTuple):
@@ -57,41 +54,81 @@ def rows_read(rows: range, *, stride: int, reach: int, num_rows: int, alignment:
     return range(first, min(num_rows, rows.stop * stride + reach))
 
 
-def levels_in_rows(network: EmbeddingNetwork, volume: Tensor, *, thickness: int) -> Levels:
-    """Return the levels of features of a (1, 1, Z, Y, X) volume, the first made `thickness` rows a time."""
+def levels_in_rows(
+    network: EmbeddingNetwork, volume: Tensor, *, dtype: torch.dtype, thickness: int
+) -> Levels:
+    """Return the levels of features of a volume, the first made `thickness` rows at a time.
+
+    Parameters
+    ----------
+    network : in evaluation mode, the stem in float32 and the rest in `dtype`.
+    volume : (1, 1, Z, Y, X) float32.
+    dtype : of the levels.
+    thickness : rows of the first level at a time.
+    """
     settings = network.settings
-    shape = settings.level_shapes(_shape(volume))[0]
+    z, y, x = volume.shape[2:]
+    shape = settings.level_shapes((z, y, x))[0]
     first = torch.empty(
         (1, settings.stage_channels[0], *shape),
-        dtype=volume.dtype,
+        dtype=dtype,
         device=volume.device,
         memory_format=torch.channels_last_3d,
     )
     for rows in pieces(range(shape[0]), thickness=thickness):
-        first[:, :, rows.start : rows.stop] = _first_level_rows(network, volume, rows)
+        first[:, :, rows.start : rows.stop] = _first_level_rows(network, volume, dtype=dtype, rows=rows)
     return network.backbone.deeper_stages(first)
 
 
-def _first_level_rows(network: EmbeddingNetwork, volume: Tensor, rows: range) -> Tensor:
+def _first_level_rows(
+    network: EmbeddingNetwork, volume: Tensor, *, dtype: torch.dtype, rows: range
+) -> Tensor:
     """Return some rows of the first level of features."""
     settings, backbone = network.settings, network.backbone
     reach = reach_along(settings, axis=0)
-    stem_stride, num_voxels = settings.stem_stride_zyx[0], volume.shape[2]
+    stem_stride = settings.stem_stride_zyx[0]
     stage_stride = settings.fine_stride_zyx[0] // stem_stride
     stem_rows = rows_read(
         rows,
         stride=stage_stride,
         reach=(reach.first_level - reach.stem) // stem_stride,
-        num_rows=-(-num_voxels // stem_stride),
+        num_rows=-(-volume.shape[2] // stem_stride),
         alignment=stage_stride,
     )
-    voxel_rows = rows_read(
-        stem_rows, stride=stem_stride, reach=reach.stem, num_rows=num_voxels, alignment=stem_stride
-    )
-    stem = backbone.stem(_rows_of(volume, voxel_rows))
-    stem = stem.narrow(2, stem_rows.start - voxel_rows.start // stem_stride, len(stem_rows))
+    convolved = convolved_rows(backbone.conv1.conv, volume, first_row=0, rows=stem_rows)
+    stem = backbone.relu(backbone.conv1.bn(convolved)).to(dtype)
     level = backbone.first_stage(stem)
     return level.narrow(2, rows.start - stem_rows.start // stage_stride, len(rows))
+
+
+def convolved_rows(convolution: nn.Conv3d, features: Tensor, *, first_row: int, rows: range) -> Tensor:
+    """Return some rows of a convolution's result.
+
+    The rows beside the needed ones serve as padding, so that none is computed in vain; beyond the ends of the
+    volume the padding is zero, as in one piece.
+
+    Parameters
+    ----------
+    convolution : with "same" padding.
+    features : (1, C, z, y, x), all that the wanted rows depend on within the volume.
+    first_row : index in the volume of the first row of `features`.
+    rows : wanted rows of the result.
+    """
+    margin, stride = convolution.kernel_size[0] // 2, convolution.stride[0]
+    start = rows.start * stride - margin - first_row
+    stop = (rows.stop - 1) * stride + margin + 1 - first_row
+    available = features[:, :, max(0, start) : stop]
+    before = max(0, -start)
+    after = stop - start - before - available.shape[2]
+    if before or after:
+        available = F.pad(available, (0, 0, 0, 0, before, after))
+    return F.conv3d(
+        available,
+        convolution.weight,
+        convolution.bias,
+        stride=convolution.stride,
+        padding=(0, convolution.kernel_size[1] // 2, convolution.kernel_size[2] // 2),
+    )
 
 
 def head_in_rows(
@@ -103,31 +140,14 @@ def head_in_rows(
         raise ValueError("a head on a single level has nothing to stream")
     ratio = settings.level_strides_zyx[1][0] // settings.level_strides_zyx[0][0]
     for piece in pieces(rows, thickness=thickness):
-        read = rows_read(piece, stride=1, reach=HEAD_MARGIN, num_rows=levels[0].shape[2], alignment=ratio)
+        read = rows_read(
+            piece, stride=1, reach=HEAD_KERNEL // 2, num_rows=levels[0].shape[2], alignment=ratio
+        )
         coarser = merged[:, :, read.start // ratio : -(-read.stop // ratio)]
         summed = head.merged_finest_level(_rows_of(levels[0], read), coarser)
-        yield MapRows(piece, _finished_rows(head, summed, first_row=read.start, rows=piece))
-
-
-def _finished_rows(head: FeaturePyramid, summed: Tensor, *, first_row: int, rows: range) -> Tensor:
-    """Return some rows of the head's last convolution.
-
-    The rows beside the wanted ones serve as its padding, so none is computed in vain; beyond the ends of the
-    volume the padding is zero, as in one piece.
-    """
-    wanted = range(rows.start - HEAD_MARGIN, rows.stop + HEAD_MARGIN)
-    start, stop = wanted.start - first_row, wanted.stop - first_row
-    available = summed[:, :, max(0, start) : stop]
-    before = max(0, -start)
-    padded = F.pad(available, (0, 0, 0, 0, before, len(wanted) - before - available.shape[2]))
-    convolution = head.fpn_convs[0].conv
-    return F.conv3d(padded, convolution.weight, convolution.bias, padding=(0, HEAD_MARGIN, HEAD_MARGIN))
+        vectors = convolved_rows(head.last_convolution, summed, first_row=read.start, rows=piece)
+        yield MapRows(piece, vectors)
 
 
 def _rows_of(features: Tensor, rows: range) -> Tensor:
     return features[:, :, rows.start : rows.stop]
-
-
-def _shape(volume: Tensor) -> tuple[int, int, int]:
-    z, y, x = volume.shape[2:]
-    return z, y, x

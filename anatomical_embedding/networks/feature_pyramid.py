@@ -7,6 +7,7 @@ section 2.2 of the functional specification. Modules are named as in the publish
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -51,10 +52,15 @@ class FeaturePyramid(nn.Module):
         """Return the sum of all levels at the size of the finest, given that of the coarser ones."""
         return _plus_repeated(self.lateral_convs[0](finest), merged)
 
+    @property
+    def last_convolution(self) -> nn.Conv3d:
+        """The convolution that turns the sum of all levels into the map."""
+        return cast(Convolution, self.fpn_convs[0]).conv
+
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
         """Return the (B, out_channels, z, y, x) map, not normalised."""
         merged = self.merged_finest_level(levels[0], self.merged_coarser_levels(levels[1:]))
-        return self.fpn_convs[0](merged)
+        return self.last_convolution(merged)
 
 
 def _plus_repeated(features: Tensor, coarser: Tensor | None) -> Tensor:
