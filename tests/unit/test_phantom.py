@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anatomical_embedding.datasets.phantom import make_follow_up, make_subject, subject_id, volume_id
+from anatomical_embedding.datasets.phantom import make_follow_up, make_subject
 from anatomical_embedding.datasets.phantom_landmarks import atlas_landmarks
 from anatomical_embedding.datasets.phantom_scan import PhantomScan
 from anatomical_embedding.datasets.phantom_tissues import ORGAN_IDS
 from anatomical_embedding.errors import SettingsError
+from anatomical_embedding.settings.phantom import subject_id, volume_id
 from tests.phantom_settings import phantom_settings
 
 CT_ONLY = {"modalities": ["ct"]}

@@ -1,15 +1,11 @@
 """What ran: the outcome in a few sentences, the settings and the versions."""
 
 import json
-import platform
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from anatomical_embedding.report.inputs import EvaluatedMethod, Evaluation, ReportInputs
 from anatomical_embedding.report.markup import Markup, element
 from anatomical_embedding.report.numbers import interval_text, millimetres, percent
-
-PACKAGES = ("anatomical-embedding", "torch", "snakemake", "numpy", "scipy", "pandas", "matplotlib")
 
 
 def overview(inputs: ReportInputs) -> Markup:
@@ -18,13 +14,13 @@ def overview(inputs: ReportInputs) -> Markup:
         "section",
         element("h2", "What ran"),
         *[element("p", _sentence(evaluation)) for evaluation in inputs.evaluations],
-        element("p", "Versions: " + ", ".join(_versions()) + "."),
+        element("p", "Versions: " + _listed(inputs.versions) + "."),
         element(
             "details",
             element("summary", "Settings of this run"),
             element(
                 "pre",
-                _pretty(inputs.configuration),
+                _pretty(inputs.settings),
                 tabindex=0,
             ),
         ),
@@ -56,15 +52,9 @@ def _outcome(method: EvaluatedMethod) -> str:
     return f"has a median error of {median} mm{level} and brings {hit} of the queries within 10 mm"
 
 
-def _pretty(configuration: dict[str, Any]) -> str:
-    return json.dumps(configuration, indent=2, sort_keys=True, ensure_ascii=False)
+def _listed(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
-def _versions() -> list[str]:
-    lines = [f"Python {platform.python_version()}"]
-    for package in PACKAGES:
-        try:
-            lines.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            lines.append(f"{package} not installed")
-    return lines
+def _pretty(settings: dict[str, Any]) -> str:
+    return json.dumps(settings, indent=2, sort_keys=True, ensure_ascii=False)
