@@ -47,9 +47,8 @@ def descriptions_of(wildcards):
 
 
 def phantom_section(wildcards):
-    """Return what a synthetic body depends on: all but how many there are and how they are split."""
-    settings = SETTINGS.datasets[wildcards.dataset].model_dump(mode="json")
-    return section_json(**{name: value for name, value in settings.items() if name not in ("num_subjects", "split")})
+    """Return what a synthetic body depends on."""
+    return section_json(**SETTINGS.datasets[wildcards.dataset].subject_settings().model_dump(mode="json"))
 
 
 rule make_phantom:

@@ -12,10 +12,9 @@ from anatomical_embedding.datasets.phantom import make_follow_up, make_subject
 from anatomical_embedding.datasets.phantom_scan import PhantomScan
 from anatomical_embedding.errors import SettingsError
 from anatomical_embedding.files import written_atomically
-from anatomical_embedding.settings.phantom import PhantomSettings, volume_id
+from anatomical_embedding.settings.phantom import PhantomSubjectSettings, volume_id
 from anatomical_embedding.volumes.nifti import write_volume
 from workflow_scripts.command_line import parse_settings, run_stage, stage_parser
-
 
 COORDINATES = ("x_mm", "y_mm", "z_mm")
 
@@ -33,7 +32,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--output-landmarks", type=Path, required=True, help="CSV of the landmarks in view")
     parser.add_argument("--output-lesions", type=Path, required=True, help="CSV of the lesions")
     options = parser.parse_args(arguments)
-    settings = parse_settings(PhantomSettings, options.settings)
+    settings = parse_settings(PhantomSubjectSettings, options.settings)
     subject = make_subject(settings, subject_index=options.subject_index)
     scans: dict[str, PhantomScan] = {}
     if options.output_ct or options.output_labels:

@@ -8,13 +8,13 @@ from pathlib import Path
 from anatomical_embedding.datasets.raw_volume import RawVolume
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.identifiers import first_clash, is_identifier, quote_some
-from anatomical_embedding.settings.phantom import PhantomSettings, subject_id, volume_id
 from anatomical_embedding.settings.dataset import (
     DatasetSettings,
     DeepLesionSettings,
     NihLymphNodeSettings,
     TotalSegmentatorSettings,
 )
+from anatomical_embedding.settings.phantom import PhantomSettings, subject_id, volume_id
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 RESOURCE_FORK_PREFIX = "._"  # files that macOS puts beside the real ones

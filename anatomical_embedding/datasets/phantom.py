@@ -19,7 +19,12 @@ from anatomical_embedding.datasets.phantom_body import (
 from anatomical_embedding.datasets.phantom_motion import BodyMotion
 from anatomical_embedding.datasets.phantom_scan import PhantomScan, scan_ct, scan_mr
 from anatomical_embedding.errors import SettingsError
-from anatomical_embedding.settings.phantom import FieldOfViewSettings, MrSettings, PhantomSettings, subject_id
+from anatomical_embedding.settings.phantom import (
+    FieldOfViewSettings,
+    MrSettings,
+    PhantomSubjectSettings,
+    subject_id,
+)
 
 # each of these draws from a random stream of its own, so that the settings of one do not change the others
 _BODY, _POSE, _LESIONS, _CT, _MR, _FOLLOW_UP = range(6)
@@ -41,18 +46,18 @@ class PhantomSubject:
     mr: PhantomScan | None
 
 
-def make_subject(settings: PhantomSettings, *, subject_index: int) -> PhantomSubject:
+def make_subject(settings: PhantomSubjectSettings, *, subject_index: int) -> PhantomSubject:
     """Return the scans of one body; the same settings and index give the same voxels.
 
     Parameters
     ----------
     settings : the data set.
-    subject_index : from 0 to `num_subjects` - 1.
+    subject_index : from 0.
 
     Raises
     ------
     SettingsError
-        if there is no such subject.
+        if the index is negative.
 
     Notes
     -----
@@ -69,7 +74,7 @@ def make_subject(settings: PhantomSettings, *, subject_index: int) -> PhantomSub
     return PhantomSubject(subject_id(subject_index), ct, mr)
 
 
-def make_follow_up(settings: PhantomSettings, *, subject_index: int) -> PhantomScan:
+def make_follow_up(settings: PhantomSubjectSettings, *, subject_index: int) -> PhantomScan:
     """Return a second CT of the same body at a later time.
 
     Pose, breath, contrast agent, bowel, slices and field of view are new; lesions have grown or shrunk.
@@ -77,7 +82,7 @@ def make_follow_up(settings: PhantomSettings, *, subject_index: int) -> PhantomS
     Parameters
     ----------
     settings : the data set, with the section `follow_up`.
-    subject_index : from 0 to `num_subjects` - 1.
+    subject_index : from 0.
 
     Raises
     ------
@@ -103,18 +108,15 @@ def make_follow_up(settings: PhantomSettings, *, subject_index: int) -> PhantomS
     return scan_ct(body, lesions, settings=ct, random=random)
 
 
-def _stream(settings: PhantomSettings, subject_index: int, purpose: int) -> np.random.Generator:
+def _stream(settings: PhantomSubjectSettings, subject_index: int, purpose: int) -> np.random.Generator:
     """Return the random numbers of one purpose of one subject."""
     return np.random.default_rng([settings.seed, subject_index, purpose])
 
 
-def _posed_body(settings: PhantomSettings, subject_index: int) -> BodyMotion:
+def _posed_body(settings: PhantomSubjectSettings, subject_index: int) -> BodyMotion:
     """Return a subject's map as it lies in its first CT."""
-    if not 0 <= subject_index < settings.num_subjects:
-        raise SettingsError(
-            f"num_subjects: subject {subject_index} was asked for, but there are {settings.num_subjects};"
-            f" ask for 0 to {settings.num_subjects - 1}"
-        )
+    if subject_index < 0:
+        raise SettingsError(f"subject_index: is {subject_index}, expected 0 or more")
     body = draw_body(settings.body, _stream(settings, subject_index, _BODY))
     pose = _stream(settings, subject_index, _POSE)
     return draw_pose(body, tilt_degrees=settings.ct.tilt_degrees, random=pose)

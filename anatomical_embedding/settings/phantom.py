@@ -116,16 +116,9 @@ class FollowUpSettings(Settings):
     """Smallest and largest factor by which the radius of a lesion changes."""
 
 
-class PhantomSettings(Settings):
-    """A data set of synthetic bodies.
+class PhantomSubjectSettings(Settings):
+    """What a synthetic body depends on, besides its index: all that the stage make_phantom may see."""
 
-    A subject depends on `seed`, its index and the settings of bodies and scans, never on `num_subjects`.
-    """
-
-    kind: Literal["phantom"]
-    """The kind of data set."""
-    num_subjects: int = Field(ge=1, le=1000)
-    """Number of bodies."""
     seed: int = Field(ge=0)
     """Seed of all random choices."""
     modalities: tuple[Literal["ct", "mr"], ...] = Field(min_length=1, max_length=2)
@@ -140,21 +133,38 @@ class PhantomSettings(Settings):
     """Lesions of each body."""
     follow_up: FollowUpSettings | None = None
     """How the second CT is taken; left out where no second time point is wanted."""
-    split: SplitSettings
-    """Which subjects are kept out of the training."""
 
     @model_validator(mode="after")
-    def _is_complete(self) -> Self:
+    def _modalities_are_described(self) -> Self:
         if len(set(self.modalities)) < len(self.modalities):
             raise ValueError("modalities names a modality twice; name each once")
         if "mr" in self.modalities and self.mr is None:
             raise ValueError("modalities names mr, but the section mr is missing; add it")
+        return self
+
+
+class PhantomSettings(PhantomSubjectSettings):
+    """A data set of synthetic bodies; a body never depends on how many there are."""
+
+    kind: Literal["phantom"]
+    """The kind of data set."""
+    num_subjects: int = Field(ge=1, le=1000)
+    """Number of bodies."""
+    split: SplitSettings
+    """Which subjects are kept out of the training."""
+
+    @model_validator(mode="after")
+    def _some_subjects_train(self) -> Self:
         kept_out = self.split.num_test + self.split.num_validation
         if kept_out >= self.num_subjects:
             raise ValueError(
                 f"split keeps {kept_out} of {self.num_subjects} subjects out of training; leave one or more"
             )
         return self
+
+    def subject_settings(self) -> PhantomSubjectSettings:
+        """Return what a body of this data set depends on."""
+        return PhantomSubjectSettings(**{name: getattr(self, name) for name in PhantomSubjectSettings.model_fields})
 
     @property
     def organs(self) -> tuple[str, ...]:

@@ -152,8 +152,8 @@ class Training:
         total_loss = sum(totals.values())
         if not math.isfinite(total_loss):
             raise UserError(
-                f"the loss became {total_loss} at step {self.progress.step} ({totals}); lower the learning rate, or use "
-                "precision bf16 or fp32"
+                f"the loss became {total_loss} at step {self.progress.step} ({totals}); lower the learning rate, "
+                "or use precision bf16 or fp32"
             )
         return {"step": self.progress.step, "loss": total_loss, **totals, "learning_rate": learning_rate}
 

@@ -22,7 +22,7 @@ COARSE = {
 def test_all_outputs_agree_with_the_library(tmp_path):
     settings = phantom_settings(COARSE)
     names = ("ct", "labels", "mr", "mr-labels", "follow-up", "follow-up-labels")
-    arguments = ["--settings", settings.model_dump_json(), "--subject-index", "3"]
+    arguments = ["--settings", settings.subject_settings().model_dump_json(), "--subject-index", "3"]
     for name in names:
         arguments += [f"--output-{name}", str(tmp_path / f"{name}.nii.gz")]
     arguments += ["--output-landmarks", str(tmp_path / "landmarks.csv")]
@@ -54,7 +54,7 @@ def test_all_outputs_agree_with_the_library(tmp_path):
 def test_only_the_scans_that_are_asked_for_are_written(tmp_path):
     main(
         [
-            *("--settings", phantom_settings(COARSE).model_dump_json(), "--subject-index", "0"),
+            *("--settings", phantom_settings(COARSE).subject_settings().model_dump_json(), "--subject-index", "0"),
             *("--output-mr", str(tmp_path / "mr.nii.gz")),
             *("--output-landmarks", str(tmp_path / "landmarks.csv")),
             *("--output-lesions", str(tmp_path / "lesions.csv")),
@@ -68,7 +68,7 @@ def test_a_modality_that_is_not_made_is_refused(tmp_path):
     with pytest.raises(SettingsError, match="modalities: mr is asked for but not listed"):
         main(
             [
-                *("--settings", phantom_settings(COARSE | {"modalities": ["ct"]}).model_dump_json()),
+                *("--settings", phantom_settings(COARSE | {"modalities": ["ct"]}).subject_settings().model_dump_json()),
                 *("--subject-index", "0", "--output-mr", str(tmp_path / "mr.nii.gz")),
                 *("--output-landmarks", str(tmp_path / "a.csv"), "--output-lesions", str(tmp_path / "b.csv")),
             ]
