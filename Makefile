@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= all
 
-.PHONY: help demo test check lint format environment clean
+.PHONY: help demo test check lint format schema environment clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,9 @@ $(VENV)/.installed: pyproject.toml envs/constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c envs/constraints.txt torch==2.13.0
 	PIP_CONSTRAINT=envs/constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check -c envs/constraints.txt -e '.[workflow,test]'
 	touch $@
+
+schema: environment ## write config.schema.json from the settings
+	$(BIN)/python -m workflow_scripts.write_schema
 
 clean: ## remove results and caches, keep the environment
 	rm -rf results .snakemake .pytest_cache .ruff_cache .mypy_cache
