@@ -25,8 +25,7 @@ def methods_of(evaluation):
 
 def baseline_section(wildcards):
     """Return what a baseline may see; only the correlation has settings."""
-    is_ncc = wildcards.method == "ncc"
-    return section_json(**(evaluation_of(wildcards).ncc.model_dump(mode="json") if is_ncc else {}))
+    return section_json(**evaluation_of(wildcards).baseline(wildcards.method).model_dump(mode="json"))
 
 
 def landmark_sources(wildcards):
