@@ -30,12 +30,10 @@ def raw_labels(wildcards):
     return list(RAW_VOLUMES[wildcards.dataset][wildcards.volume].label_paths.values())
 
 
-def label_arguments(wildcards):
-    """Return the organ masks of a volume as ORGAN=PATH."""
-    return [
-        f"--label={organ}={path}"
-        for organ, path in RAW_VOLUMES[wildcards.dataset][wildcards.volume].label_paths.items()
-    ]
+def label_arguments(wildcards, output):
+    """Return the organ masks of a volume as ORGAN=PATH, and where their merged map goes."""
+    masks = RAW_VOLUMES[wildcards.dataset][wildcards.volume].label_paths
+    return [*(f"--label={organ}={path}" for organ, path in masks.items()), f"--output-labels={output.labels}"]
 
 
 def descriptions_of(wildcards):
@@ -91,6 +89,7 @@ rule resample_volume:
         description=RESULTS / "volumes" / "{dataset}" / "{volume}.json",
     params:
         settings=prepare_section,
+        labels=[],
         code=code_of("resample_volume"),
     wildcard_constraints:
         dataset=one_of(UNLABELLED),
@@ -106,7 +105,7 @@ rule resample_volume:
         runtime=10,
     shell:
         "python -m workflow_scripts.resample_volume --settings {params.settings:q} --image {input.image:q}"
-        " --output-image {output.image} --output-body-mask {output.body_mask}"
+        " {params.labels:q} --output-image {output.image} --output-body-mask {output.body_mask}"
         " --output-description {output.description} 2> {log}"
 
 
