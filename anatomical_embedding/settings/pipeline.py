@@ -51,8 +51,8 @@ class PipelineSettings(Settings):
         for name, evaluation in self.evaluations.items():
             where = f"evaluations.{name}"
             _require(evaluation.dataset, self.datasets, where=f"{where}.dataset", section="datasets")
-            for model in evaluation.models:
-                _require(model, self.models, where=f"{where}.models", section="models")
+            for answering in evaluation.models:
+                _require(answering, self.models, where=f"{where}.models", section="models")
         return self
 
 

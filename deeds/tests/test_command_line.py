@@ -26,7 +26,9 @@ pytestmark = pytest.mark.skipif(not BINARY.exists(), reason=f"{BINARY} is not bu
 
 def run(*arguments, status=0):
     """Completed process of `deeds arguments`; its exit status must be `status`."""
-    done = subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == status, done.stderr
     return done
 

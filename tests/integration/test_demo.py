@@ -17,7 +17,15 @@ MAX_PLANNING_SECONDS = 6.0
 
 
 def run_demo(folder, *arguments):
-    command = [sys.executable, "-m", "snakemake", "--cores", "all", "--workflow-profile", "profiles/workstation"]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--cores",
+        "all",
+        "--workflow-profile",
+        "profiles/workstation",
+    ]
     return subprocess.run([*command, *arguments], cwd=folder, check=False, capture_output=True, text=True)
 
 
@@ -27,7 +35,9 @@ def demo(tmp_path_factory):
     for name in SOURCES:
         shutil.copy2(REPOSITORY / name, folder / name)
     for name in (*SOURCE_FOLDERS, "profiles", "deeds"):
-        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "build*"))
+        shutil.copytree(
+            REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "build*")
+        )
     done = run_demo(folder)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return folder
@@ -42,7 +52,9 @@ def scores(demo):
 def test_summary_has_every_method_and_field(scores):
     assert set(scores) == {"same_coordinate", "body_affine", "ncc", "untrained", "nearest"}
     for entry in scores.values():
-        assert {"model", "protocol", "num_queries", "num_failed", "p90_mm", "hit_10mm", "hit_20mm"} <= set(entry)
+        assert {"model", "protocol", "num_queries", "num_failed", "p90_mm", "hit_10mm", "hit_20mm"} <= set(
+            entry
+        )
         assert entry["num_queries"] > 500
         low, high = entry["ci95"]["median_mm"]
         assert low <= entry["median_mm"] <= high

@@ -6,7 +6,14 @@ import shutil
 
 import pytest
 
-from tests.integration.tiny_workflow import OVERLAY, planned_jobs, set_up, snakemake, write_overlay, write_scan
+from tests.integration.tiny_workflow import (
+    OVERLAY,
+    planned_jobs,
+    set_up,
+    snakemake,
+    write_overlay,
+    write_scan,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -77,8 +84,12 @@ def test_nothing(finished):
 
 
 def test_comment_and_docstring(edited):
-    edited.replace("anatomical_embedding/losses/contrastive.py", "import torch\n", "import torch  # tensors\n")
-    edited.replace("anatomical_embedding/losses/contrastive.py", '"""The contrastive', '"""On the contrastive')
+    edited.replace(
+        "anatomical_embedding/losses/contrastive.py", "import torch\n", "import torch  # tensors\n"
+    )
+    edited.replace(
+        "anatomical_embedding/losses/contrastive.py", '"""The contrastive', '"""On the contrastive'
+    )
     assert planned_jobs(edited.folder) == {}
 
 

@@ -64,7 +64,9 @@ def write_scan(path: Path, *, seed: int) -> None:
     generator = np.random.default_rng(seed)
     grid = np.linspace(-1, 1, 40)
     radius = np.sqrt(grid[:, None, None] ** 2 + grid[None, :, None] ** 2 + 0 * grid[None, None, :30])
-    image = np.where(radius < 0.8, 40 + 3000 * gaussian_filter(generator.standard_normal((40, 40, 30)), 3), -1000)
+    image = np.where(
+        radius < 0.8, 40 + 3000 * gaussian_filter(generator.standard_normal((40, 40, 30)), 3), -1000
+    )
     write_volume(Volume(image.astype(np.int16), np.diag([-8.0, -8.0, 8.0, 1.0])), path)
 
 

@@ -1,7 +1,6 @@
 """Raw folders become raw volumes, or an error that says what to rename."""
 
 import time
-
 from pathlib import Path
 
 import pytest
