@@ -22,13 +22,13 @@ check: lint ## linters, type checks and the quick tests, under 90 seconds
 lint: environment ## linters and type checks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check --quiet Snakefile rules
+	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/mypy
 
 format: environment ## bring all sources into form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	$(BIN)/snakefmt --quiet Snakefile rules
+	$(BIN)/snakefmt Snakefile rules
 
 environment: $(VENV)/.installed
 

@@ -1,11 +1,18 @@
 # Contract: scores, errors, logs and volumes -> report.html for people and summary.json for programs.
 
-METHODS = [(name, method) for name in sorted(SETTINGS.evaluations) for method in methods_of(name)]
+METHODS = [
+    (name, method)
+    for name in sorted(SETTINGS.evaluations)
+    for method in methods_of(name)
+]
 
 
 def method_files(suffix):
     """Return one file of every method of every evaluation."""
-    return [RESULTS / "evaluations" / name / f"{method}.{suffix}" for name, method in METHODS]
+    return [
+        RESULTS / "evaluations" / name / f"{method}.{suffix}"
+        for name, method in METHODS
+    ]
 
 
 rule write_report:
@@ -15,7 +22,10 @@ rule write_report:
         errors=method_files("errors.csv"),
         matches=method_files("matches.csv"),
         queries=[RESULTS / "evaluations" / name / "queries.csv" for name, _ in METHODS],
-        indices=[RESULTS / "volumes" / f"{SETTINGS.evaluations[name].dataset}.csv" for name, _ in METHODS],
+        indices=[
+            RESULTS / "volumes" / f"{SETTINGS.evaluations[name].dataset}.csv"
+            for name, _ in METHODS
+        ],
         logs=[
             RESULTS / "models" / model / f"{kind}_log.csv"
             for model in MODELS
@@ -24,10 +34,6 @@ rule write_report:
     output:
         report=RESULTS / "report.html",
         summary=RESULTS / "summary.json",
-    params:
-        settings=section_json(**SETTINGS.model_dump(mode="json")),
-        benchmarks=RESULTS / "benchmarks",
-        code=code_of("write_report"),
     log:
         RESULTS / "logs" / "write_report.log",
     benchmark:
@@ -38,6 +44,10 @@ rule write_report:
     resources:
         mem_mb=2000,
         runtime=10,
+    params:
+        settings=section_json(**SETTINGS.model_dump(mode="json")),
+        benchmarks=RESULTS / "benchmarks",
+        code=code_of("write_report"),
     shell:
         "python -m workflow_scripts.write_report --settings {params.settings:q} --scores {input.scores}"
         " --errors {input.errors} --matches {input.matches} --queries {input.queries} --index {input.indices}"
