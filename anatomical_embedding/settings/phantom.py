@@ -164,7 +164,9 @@ class PhantomSettings(PhantomSubjectSettings):
 
     def subject_settings(self) -> PhantomSubjectSettings:
         """Return what a body of this data set depends on."""
-        return PhantomSubjectSettings(**{name: getattr(self, name) for name in PhantomSubjectSettings.model_fields})
+        return PhantomSubjectSettings(
+            **{name: getattr(self, name) for name in PhantomSubjectSettings.model_fields}
+        )
 
     @property
     def organs(self) -> tuple[str, ...]:

@@ -20,7 +20,13 @@ FAST = ["-G", "5x4x3", "-L", "5x4x3", "-Q", "2x2x1"]
 
 def run(*arguments, status=0):
     """Completed process of `deeds arguments`; its exit status must be `status`."""
-    done = subprocess.run([os.environ["DEEDS_BINARY"], *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [os.environ["DEEDS_BINARY"], *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == status, done.stderr
     return done
 
@@ -314,7 +320,9 @@ def test_anisotropic_native_images_are_carried_at_their_own_spacing(tmp_path):
 def test_simpleitk_agrees_on_a_native_oblique_grid(plain, tmp_path):
     """A native moving image, oblique and anisotropic, and an oblique output grid, each with its own geometry."""
     turn = nibabel.affines.from_matvec(nibabel.eulerangles.euler2mat(0.25, -0.2, 0.15), [3, -5, 4])
-    native_affine = turn @ np.diag([1.5, 1.5, 3.5, 1]) + np.array([[0, 0, 0, -48], [0, 0, 0, 22], [0, 0, 0, 6], [0] * 4])
+    native_affine = turn @ np.diag([1.5, 1.5, 3.5, 1]) + np.array(
+        [[0, 0, 0, -48], [0, 0, 0, 22], [0, 0, 0, 6], [0] * 4]
+    )
     output_affine = nibabel.affines.from_matvec(
         nibabel.eulerangles.euler2mat(-0.1, 0.3, 0.2) @ np.diag([1.2, 1.8, 3.0]), [-25, 45, 35]
     )
@@ -327,7 +335,8 @@ def test_simpleitk_agrees_on_a_native_oblique_grid(plain, tmp_path):
     run("field", *common, "-D", tmp_path / "field.nii.gz")
     field = SimpleITK.Cast(SimpleITK.ReadImage(str(tmp_path / "field.nii.gz")), SimpleITK.sitkVectorFloat64)
     grid, native_image = (
-        SimpleITK.ReadImage(str(tmp_path / f"{name}.nii.gz"), SimpleITK.sitkFloat32) for name in ("grid", "native")
+        SimpleITK.ReadImage(str(tmp_path / f"{name}.nii.gz"), SimpleITK.sitkFloat32)
+        for name in ("grid", "native")
     )
     transform = SimpleITK.DisplacementFieldTransform(field)
     theirs = SimpleITK.Resample(native_image, grid, transform, SimpleITK.sitkLinear, -1024.0)
