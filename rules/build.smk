@@ -7,9 +7,6 @@ rule build_deeds:
     """Build the registration program; it runs again when its sources change, not when they are touched."""
     output:
         RESULTS / "deeds" / "deeds",
-    params:
-        build=RESULTS / "deeds" / "build",
-        code=code_of_program("deeds"),
     log:
         RESULTS / "logs" / "build_deeds.log",
     benchmark:
@@ -20,6 +17,9 @@ rule build_deeds:
     resources:
         mem_mb=2000,
         runtime=20,
+    params:
+        build=RESULTS / "deeds" / "build",
+        code=code_of_program("deeds"),
     shell:
         "(cmake -S {workflow.basedir:q}/deeds -B {params.build} -DDEEDS_TESTS=OFF"
         " && cmake --build {params.build} --target deeds --parallel {threads}"

@@ -13,7 +13,10 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 
 from anatomical_embedding.code_fingerprint import code_of, code_of_program
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.datasets.listing import list_raw_volumes, phantom_landmarks_path
+from anatomical_embedding.datasets.listing import (
+    list_raw_volumes,
+    phantom_landmarks_path,
+)
 from anatomical_embedding.settings.pipeline import read_pipeline_settings, section_json
 
 try:
@@ -53,7 +56,9 @@ def phantom_folder(dataset):
 
 def _raw_volumes(dataset):
     try:
-        volumes = list_raw_volumes(SETTINGS.datasets[dataset], phantom_folder=phantom_folder(dataset))
+        volumes = list_raw_volumes(
+            SETTINGS.datasets[dataset], phantom_folder=phantom_folder(dataset)
+        )
     except UserError as error:
         raise WorkflowError(f"datasets.{dataset}: {error}") from None
     return {volume.volume_id: volume for volume in volumes}

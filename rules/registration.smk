@@ -11,7 +11,9 @@ REGISTERED_PAIRS = [
 def registration_section(wildcards):
     """Return what the registration of a pair may see."""
     registration = SETTINGS.registrations[wildcards.registration]
-    return section_json(deeds=registration.deeds, organs=SETTINGS.datasets[registration.dataset].organs)
+    return section_json(
+        deeds=registration.deeds, organs=SETTINGS.datasets[registration.dataset].organs
+    )
 
 
 def registered_volume(side, suffix):
@@ -35,7 +37,10 @@ def registered_pairs_files(name):
 def registered_images(place):
     """Return the fixed (1) or the moving (2) prepared volumes of all registered pairs."""
     return [
-        RESULTS / "volumes" / SETTINGS.registrations[pair[0]].dataset / f"{pair[place]}.nii"
+        RESULTS
+        / "volumes"
+        / SETTINGS.registrations[pair[0]].dataset
+        / f"{pair[place]}.nii"
         for pair in REGISTERED_PAIRS
     ]
 
@@ -54,29 +59,53 @@ rule register_deeds:
         / "{registration}"
         / "{fixed}__{moving}"
         / "pair_displacements.dat",
-        sidecar=RESULTS / "registrations" / "{registration}" / "{fixed}__{moving}" / "pair_displacements.json",
-        image=RESULTS / "registrations" / "{registration}" / "{fixed}__{moving}" / "pair_deformed.nii.gz",
-        labels=RESULTS / "registrations" / "{registration}" / "{fixed}__{moving}" / "pair_deformed_seg.nii.gz",
-        field=RESULTS / "registrations" / "{registration}" / "{fixed}__{moving}" / "displacement_field.nii.gz",
-        overlap=RESULTS / "registrations" / "{registration}" / "{fixed}__{moving}" / "overlap.json",
-    params:
-        settings=registration_section,
-        stem=lambda wildcards, output: Path(output.overlap).with_name("pair"),
-        code=code_of("register_deeds"),
+        sidecar=RESULTS
+        / "registrations"
+        / "{registration}"
+        / "{fixed}__{moving}"
+        / "pair_displacements.json",
+        image=RESULTS
+        / "registrations"
+        / "{registration}"
+        / "{fixed}__{moving}"
+        / "pair_deformed.nii.gz",
+        labels=RESULTS
+        / "registrations"
+        / "{registration}"
+        / "{fixed}__{moving}"
+        / "pair_deformed_seg.nii.gz",
+        field=RESULTS
+        / "registrations"
+        / "{registration}"
+        / "{fixed}__{moving}"
+        / "displacement_field.nii.gz",
+        overlap=RESULTS
+        / "registrations"
+        / "{registration}"
+        / "{fixed}__{moving}"
+        / "overlap.json",
+    log:
+        RESULTS / "logs" / "register_deeds" / "{registration}" / "{fixed}__{moving}.log",
+    benchmark:
+        RESULTS
+        / "benchmarks"
+        / "register_deeds"
+        / "{registration}"
+        / "{fixed}__{moving}.tsv"
     wildcard_constraints:
         registration=one_of(SETTINGS.registrations),
         fixed=one_of({fixed for _, fixed, _ in REGISTERED_PAIRS}),
         moving=one_of({moving for _, _, moving in REGISTERED_PAIRS}),
-    log:
-        RESULTS / "logs" / "register_deeds" / "{registration}" / "{fixed}__{moving}.log",
-    benchmark:
-        RESULTS / "benchmarks" / "register_deeds" / "{registration}" / "{fixed}__{moving}.tsv"
     conda:
         CPU_ENVIRONMENT
     threads: 2
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        settings=registration_section,
+        stem=lambda wildcards, output: Path(output.overlap).with_name("pair"),
+        code=code_of("register_deeds"),
     shell:
         "python -m workflow_scripts.register_deeds --settings {params.settings:q} --program {input.program}"
         " --fixed {input.fixed} --moving {input.moving} --fixed-labels {input.fixed_labels}"

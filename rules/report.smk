@@ -1,11 +1,18 @@
 # Contract: scores, errors, logs and volumes -> report.html for people and summary.json for programs.
 
-METHODS = [(name, method) for name in sorted(SETTINGS.evaluations) for method in methods_of(name)]
+METHODS = [
+    (name, method)
+    for name in sorted(SETTINGS.evaluations)
+    for method in methods_of(name)
+]
 
 
 def method_files(suffix):
     """Return one file of every method of every evaluation."""
-    return [RESULTS / "evaluations" / name / f"{method}.{suffix}" for name, method in METHODS]
+    return [
+        RESULTS / "evaluations" / name / f"{method}.{suffix}"
+        for name, method in METHODS
+    ]
 
 
 rule write_report:
@@ -15,19 +22,22 @@ rule write_report:
         errors=method_files("errors.csv"),
         matches=method_files("matches.csv"),
         queries=[RESULTS / "evaluations" / name / "queries.csv" for name, _ in METHODS],
-        indices=[RESULTS / "volumes" / f"{SETTINGS.evaluations[name].dataset}.csv" for name, _ in METHODS],
+        indices=[
+            RESULTS / "volumes" / f"{SETTINGS.evaluations[name].dataset}.csv"
+            for name, _ in METHODS
+        ],
         logs=[
             RESULTS / "models" / model / f"{kind}_log.csv"
             for model in MODELS
             for kind in ("training", "validation")
         ],
+        overlaps=registered_pairs_files("overlap.json"),
+        fixed=registered_images(1),
+        moving=registered_images(2),
+        deformed=registered_pairs_files("pair_deformed.nii.gz"),
     output:
         report=RESULTS / "report.html",
         summary=RESULTS / "summary.json",
-    params:
-        settings=section_json(**SETTINGS.model_dump(mode="json")),
-        benchmarks=RESULTS / "benchmarks",
-        code=code_of("write_report"),
     log:
         RESULTS / "logs" / "write_report.log",
     benchmark:
@@ -38,8 +48,13 @@ rule write_report:
     resources:
         mem_mb=2000,
         runtime=10,
+    params:
+        settings=section_json(**SETTINGS.model_dump(mode="json")),
+        benchmarks=RESULTS / "benchmarks",
+        code=code_of("write_report"),
     shell:
         "python -m workflow_scripts.write_report --settings {params.settings:q} --scores {input.scores}"
         " --errors {input.errors} --matches {input.matches} --queries {input.queries} --index {input.indices}"
         " --training-logs {input.logs} --benchmarks {params.benchmarks} --output {output.report}"
+        " --overlaps {input.overlaps} --fixed {input.fixed} --moving {input.moving} --deformed {input.deformed}"
         " --summary {output.summary} 2> {log}"
