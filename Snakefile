@@ -13,10 +13,12 @@ configfile: "config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/build.smk"
 include: "rules/volumes.smk"
 include: "rules/train.smk"
 include: "rules/embeddings.smk"
 include: "rules/evaluation.smk"
+include: "rules/registration.smk"
 include: "rules/report.smk"
 
 

@@ -28,6 +28,16 @@ def code_of(stage: str) -> str:
     return digest.hexdigest()[:16]
 
 
+@cache
+def code_of_program(folder: str) -> str:
+    """Return the fingerprint of the C++ program in a folder of the repository: its sources and how they are built."""
+    digest = hashlib.sha256()
+    base = REPOSITORY / folder
+    for path in [base / "CMakeLists.txt", *sorted(base.glob("src/*.[ch]pp"))]:
+        digest.update(f"{path.relative_to(base)}\n{path.read_text(encoding='utf-8')}\n".encode())
+    return digest.hexdigest()[:16]
+
+
 def reachable_modules(module: str) -> set[str]:
     """Return the names of a module and of the first-party modules that it imports, directly or through others."""
     found: set[str] = set()

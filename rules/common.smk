@@ -13,7 +13,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, [str(workflow.basedir), os.environ.get("PYTHONPATH")])
 )
 
-from anatomical_embedding.code_fingerprint import code_of
+from anatomical_embedding.code_fingerprint import code_of, code_of_program
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.datasets.listing import (
     list_raw_volumes,
@@ -33,6 +33,7 @@ MODELS = sorted(SETTINGS.models)
 DATASETS = sorted(
     {dataset for model in MODELS for dataset in SETTINGS.models[model].training.mix}
     | {evaluation.dataset for evaluation in SETTINGS.evaluations.values()}
+    | {registration.dataset for registration in SETTINGS.registrations.values()}
 )
 PHANTOMS = [name for name in DATASETS if SETTINGS.datasets[name].kind == "phantom"]
 

@@ -31,6 +31,10 @@ rule write_report:
             for model in MODELS
             for kind in ("training", "validation")
         ],
+        overlaps=registered_pairs_files("overlap.json"),
+        fixed=registered_images(1),
+        moving=registered_images(2),
+        deformed=registered_pairs_files("pair_deformed.nii.gz"),
     output:
         report=RESULTS / "report.html",
         summary=RESULTS / "summary.json",
@@ -52,4 +56,5 @@ rule write_report:
         "python -m workflow_scripts.write_report --settings {params.settings:q} --scores {input.scores}"
         " --errors {input.errors} --matches {input.matches} --queries {input.queries} --index {input.indices}"
         " --training-logs {input.logs} --benchmarks {params.benchmarks} --output {output.report}"
+        " --overlaps {input.overlaps} --fixed {input.fixed} --moving {input.moving} --deformed {input.deformed}"
         " --summary {output.summary} 2> {log}"

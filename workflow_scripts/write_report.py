@@ -1,7 +1,7 @@
 """Write the report (one HTML file) and the summary (JSON) of a run.
 
 The lists of scores, errors, matches, queries and indices run in parallel: the files at one place of all lists
-belong to one method.
+belong to one method. The same holds for overlaps, fixed, moving and deformed volumes of registered pairs.
 """
 
 import argparse
@@ -12,6 +12,7 @@ from anatomical_embedding.files import write_json, written_atomically
 from anatomical_embedding.report.inputs import (
     ReportInputs,
     read_evaluations,
+    read_registrations,
     read_stage_times,
     read_trainings,
 )
@@ -21,6 +22,7 @@ from anatomical_embedding.versions import library_versions
 from workflow_scripts.command_line import existing_file, parse_settings, run_stage, stage_parser
 
 PARALLEL_LISTS = ("scores", "errors", "matches", "queries", "index")
+REGISTRATION_LISTS = ("overlaps", "fixed", "moving", "deformed")
 
 
 def main(arguments: list[str]) -> None:
@@ -39,6 +41,13 @@ def main(arguments: list[str]) -> None:
         stage_times=read_stage_times(options.benchmarks),
         settings=settings.model_dump(mode="json"),
         versions=library_versions(),
+        registrations=read_registrations(
+            overlaps=options.overlaps,
+            fixed=options.fixed,
+            moving=options.moving,
+            deformed=options.deformed,
+            settings=settings.registrations,
+        ),
     )
     page = render_page(inputs, title=settings.title)
     with written_atomically(options.output) as temporary:
@@ -52,7 +61,7 @@ def main(arguments: list[str]) -> None:
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     """Return the arguments, the parallel lists checked for equal length."""
     parser = stage_parser(__doc__)
-    for name in PARALLEL_LISTS:
+    for name in PARALLEL_LISTS + REGISTRATION_LISTS:
         parser.add_argument(f"--{name}", type=existing_file, nargs="*", default=[], metavar="PATH")
     parser.add_argument("--training-logs", type=existing_file, nargs="*", default=[], metavar="PATH")
     parser.add_argument(
@@ -66,10 +75,11 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, required=True, help="report (HTML) to write")
     parser.add_argument("--summary", type=Path, required=True, help="scores (JSON) to write")
     options = parser.parse_args(arguments)
-    lengths = {name: len(getattr(options, name)) for name in PARALLEL_LISTS}
-    if len(set(lengths.values())) > 1:
-        given = ", ".join(f"{length} of --{name}" for name, length in lengths.items())
-        raise UserError(f"expected as many files in each of the parallel lists, got {given}")
+    for names in (PARALLEL_LISTS, REGISTRATION_LISTS):
+        lengths = {name: len(getattr(options, name)) for name in names}
+        if len(set(lengths.values())) > 1:
+            given = ", ".join(f"{length} of --{name}" for name, length in lengths.items())
+            raise UserError(f"expected as many files in each of the parallel lists, got {given}")
     return options
 
 

@@ -10,6 +10,7 @@ from anatomical_embedding.report.sections.failures import failures
 from anatomical_embedding.report.sections.landmark_errors import landmark_errors
 from anatomical_embedding.report.sections.learning_curves import learning_curves
 from anatomical_embedding.report.sections.overview import overview
+from anatomical_embedding.report.sections.registrations import registrations
 from anatomical_embedding.report.sections.score_table import score_table
 from anatomical_embedding.report.sections.stage_times import stage_times
 from anatomical_embedding.report.sections.worst_cases import worst_cases
@@ -28,6 +29,7 @@ SECTIONS: tuple[Section, ...] = (
     landmark_errors,
     worst_cases,
     failures,
+    registrations,
     stage_times,
 )
 

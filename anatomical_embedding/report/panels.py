@@ -116,7 +116,11 @@ class Frame:
 
 
 def frame_round(volume: Volume, plane: Plane, marks: list[Mark]) -> Frame:
-    """Return a square round all marks, moved into the picture where it fits."""
+    """Return a square round all marks, moved into the picture where it fits; round the picture if there are none."""
+    if not marks:
+        width_mm, height_mm = _extent_mm(volume, plane)
+        side_mm = max(width_mm, height_mm)
+        return Frame((width_mm - side_mm) / 2.0, (height_mm - side_mm) / 2.0, side_mm)
     positions = np.array([position_in_picture(volume, plane, mark.point_mm) for mark in marks])
     low, high = positions.min(axis=0), positions.max(axis=0)
     side_mm = max(SMALLEST_FRAME_MM, float((high - low).max()) + 2.0 * FRAME_MARGIN_MM)
@@ -152,6 +156,7 @@ def _show_plane(
         height=f"{picture.shape[0] * row_mm:.1f}",
         preserveAspectRatio="none",
     )
+    kinds = f" with {', '.join(mark.kind for mark in marks)}" if marks else ""
     drawn = [_draw(mark, volume, plane, size_mm=frame.side_mm) for mark in marks]
     return element(
         "svg",
@@ -159,7 +164,7 @@ def _show_plane(
         *drawn,
         viewBox=f"{frame.left_mm:.1f} {frame.top_mm:.1f} {frame.side_mm:.1f} {frame.side_mm:.1f}",
         role="img",
-        aria_label=f"{title}: {plane.name} slice with {', '.join(mark.kind for mark in marks)}",
+        aria_label=f"{title}: {plane.name} slice{kinds}",
     )
 
 

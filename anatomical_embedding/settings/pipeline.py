@@ -15,6 +15,7 @@ from anatomical_embedding.settings.embedding import EmbeddingSettings
 from anatomical_embedding.settings.evaluation import LandmarkEvaluationSettings
 from anatomical_embedding.settings.matching import MatchingSettings, StoreSettings
 from anatomical_embedding.settings.model import ModelSettings
+from anatomical_embedding.settings.registration import RegistrationSettings
 from anatomical_embedding.settings.validation_message import describe_validation_error
 from anatomical_embedding.settings.volumes import IntensitySettings, VolumeSettings
 
@@ -42,6 +43,8 @@ class PipelineSettings(Settings):
     """How points are found in other volumes."""
     evaluations: dict[Identifier, LandmarkEvaluationSettings]
     """Name -> evaluation."""
+    registrations: dict[Identifier, RegistrationSettings]
+    """Name -> pairs of volumes to register; may be empty."""
 
     @model_validator(mode="after")
     def _check_references(self) -> "PipelineSettings":
@@ -53,6 +56,14 @@ class PipelineSettings(Settings):
             _require(evaluation.dataset, self.datasets, where=f"{where}.dataset", section="datasets")
             for answering in evaluation.models:
                 _require(answering, self.models, where=f"{where}.models", section="models")
+        for name, registration in self.registrations.items():
+            where = f"registrations.{name}.dataset"
+            _require(registration.dataset, self.datasets, where=where, section="datasets")
+            if not self.datasets[registration.dataset].organs:
+                raise ValueError(
+                    f"{where} names {registration.dataset!r}, which has no organs, expected a data set with organs: "
+                    "registrations are judged by their overlap"
+                )
         return self
 
 
@@ -67,7 +78,7 @@ def read_pipeline_settings(configuration: Mapping[str, Any]) -> PipelineSettings
     SettingsError
         naming every key at fault.
     """
-    named_sections = ("datasets", "models", "evaluations")
+    named_sections = ("datasets", "models", "evaluations", "registrations")
     kept = {
         section: _without_nulls(content) if section in named_sections else content
         for section, content in configuration.items()

@@ -34,7 +34,7 @@ def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
     for name in SOURCES:
         shutil.copy2(REPOSITORY / name, folder / name)
-    for name in (*SOURCE_FOLDERS, "profiles", "deeds"):
+    for name in (*SOURCE_FOLDERS, "profiles"):
         shutil.copytree(
             REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "build*")
         )

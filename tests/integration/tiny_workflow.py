@@ -16,7 +16,7 @@ from anatomical_embedding.volumes.volume import Volume
 from tests.integration.tiny_training import NETWORK, TRAINING
 
 SOURCES = ("Snakefile", "config.yaml", "pyproject.toml")
-SOURCE_FOLDERS = ("rules", "workflow_scripts", "anatomical_embedding", "envs")
+SOURCE_FOLDERS = ("rules", "workflow_scripts", "anatomical_embedding", "envs", "deeds")
 
 OVERLAY = {
     "title": "A tiny run",
@@ -48,7 +48,9 @@ def set_up(folder: Path) -> None:
     for name in SOURCES:
         shutil.copy2(REPOSITORY / name, folder / name)
     for name in SOURCE_FOLDERS:
-        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "build*")
+        )
     for number in range(3):
         write_scan(folder / "scans" / f"scan_{number}.nii.gz", seed=number)
     write_overlay(folder, OVERLAY)

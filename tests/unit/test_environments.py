@@ -8,7 +8,7 @@ import yaml
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
 
-ENVIRONMENTS = sorted((REPOSITORY / "envs").glob("*.yaml"))
+ENVIRONMENTS = sorted((REPOSITORY / "envs").glob("*_stages.yaml"))
 
 
 def pins():

@@ -1,0 +1,33 @@
+"""Where the moving volume lies before anything is registered."""
+
+from typing import Literal
+
+import numpy as np
+
+from anatomical_embedding.volumes.resample import resample_onto
+from anatomical_embedding.volumes.volume import Volume
+
+
+def on_fixed_grid(
+    moving: Volume, fixed: Volume, *, start: Literal["world", "centres"], is_label: bool, fill_value: float
+) -> Volume:
+    """Return the moving volume on the grid of the fixed one, unregistered.
+
+    Parameters
+    ----------
+    moving, fixed : volumes of any geometry.
+    start : what lies on one another: equal world coordinates, or the centres of the volumes.
+    is_label : nearest voxel instead of linear interpolation.
+    fill_value : value where the moving volume does not reach.
+    """
+    affine = fixed.affine.copy()
+    if start == "centres":
+        affine[:3, 3] += (_centre_mm(moving) - _centre_mm(fixed))[0]
+    sampled = resample_onto(
+        moving, shape=fixed.shape, affine=affine, is_label=is_label, fill_value=fill_value
+    )
+    return Volume(sampled.array, fixed.affine)
+
+
+def _centre_mm(volume: Volume) -> np.ndarray:
+    return volume.world_from_voxel((np.array([volume.shape]) - 1) / 2.0)

@@ -1,0 +1,14 @@
+"""The C++ tests of the program."""
+
+import subprocess
+
+
+def test_all_units_pass(build_folder):
+    done = subprocess.run(
+        ["ctest", "--test-dir", str(build_folder), "--output-on-failure"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "100% tests passed" in done.stdout

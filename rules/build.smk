@@ -1,0 +1,26 @@
+# Contract: the sources in deeds/ -> deeds/deeds, the registration program.
+
+BUILD_ENVIRONMENT = "../envs/build.yaml"
+
+
+rule build_deeds:
+    """Build the registration program; it runs again when its sources change, not when they are touched."""
+    output:
+        RESULTS / "deeds" / "deeds",
+    log:
+        RESULTS / "logs" / "build_deeds.log",
+    benchmark:
+        RESULTS / "benchmarks" / "build_deeds.tsv"
+    conda:
+        BUILD_ENVIRONMENT
+    threads: 2
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        build=RESULTS / "deeds" / "build",
+        code=code_of_program("deeds"),
+    shell:
+        "(cmake -S {workflow.basedir:q}/deeds -B {params.build} -DDEEDS_TESTS=OFF"
+        " && cmake --build {params.build} --target deeds --parallel {threads}"
+        " && cp {params.build}/deeds {output}) > {log} 2>&1"
