@@ -5,14 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import yaml
 from scipy.ndimage import gaussian_filter
 
+from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.evaluation.landmark_tables import (
     MATCH_COLUMNS,
     QUESTION_COLUMNS,
     TRUTH_COLUMNS,
     write_table,
 )
+from anatomical_embedding.settings.pipeline import read_pipeline_settings
 from anatomical_embedding.volumes.volume import Volume
 from tests.prepared_volumes import lps_affine, write_prepared, write_prepared_index
 from workflow_scripts import score_landmarks
@@ -43,7 +46,6 @@ def write_run(folder: Path) -> list[str]:
         _score(folder, method, model)
     _write_logs(folder / "sam")
     _write_benchmarks(folder / "benchmarks")
-    (folder / "configuration.json").write_text(json.dumps({"train": {"num_steps": 300}, "note": NASTY}))
     methods = [method for method, _, _ in answered]
     lists = {
         name: [f"{folder}/{method}/{table}" for method in methods]
@@ -54,9 +56,15 @@ def write_run(folder: Path) -> list[str]:
     return [
         *[word for name, paths in lists.items() for word in (f"--{name}", *paths)],
         *("--training-logs", f"{folder}/sam/training_log.csv", f"{folder}/sam/validation_log.csv"),
-        *("--benchmarks", f"{folder}/benchmarks", "--configuration", f"{folder}/configuration.json"),
+        *("--benchmarks", f"{folder}/benchmarks", "--settings", settings_of_a_run()),
         *("--output", f"{folder}/report.html", "--summary", f"{folder}/summary.json"),
     ]
+
+
+def settings_of_a_run() -> str:
+    """Return the delivered settings as JSON, with a title that would break an unescaped page."""
+    configuration = yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8"))
+    return read_pipeline_settings(configuration | {"title": f"Report {NASTY}"}).model_dump_json()
 
 
 def _write_volume(folder, name, generator):

@@ -64,6 +64,8 @@ def test_raw_cases_become_an_index_and_landmarks(raw_folder, tmp_path):
         [
             "--settings",
             _dataset(raw_folder),
+            "--phantom-folder",
+            "unused",
             "--descriptions-folder",
             str(out),
             "--output-index",
@@ -80,6 +82,8 @@ def test_raw_cases_become_an_index_and_landmarks(raw_folder, tmp_path):
         assert np.array_equal(labels.array == 1, image.array > 500)
 
     outputs = [
+        "--phantom-folder",
+        "unused",
         "--output-landmarks",
         str(tmp_path / "points.csv"),
         "--output-status",
@@ -131,7 +135,14 @@ def test_a_bad_volume_leaves_no_output(raw_folder, tmp_path):
 def test_a_bad_description_is_named(raw_folder, tmp_path, content, message):
     if content is not None:
         (tmp_path / "s1.json").write_text(content)
-    arguments = ["--descriptions-folder", str(tmp_path), "--output-index", str(tmp_path / "index.csv")]
+    arguments = [
+        "--phantom-folder",
+        "unused",
+        "--descriptions-folder",
+        str(tmp_path),
+        "--output-index",
+        str(tmp_path / "index.csv"),
+    ]
     with pytest.raises(InputFileError, match=message):
         index_dataset.main(["--settings", _dataset(raw_folder), *arguments])
     assert not (tmp_path / "index.csv").exists()

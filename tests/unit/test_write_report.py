@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from anatomical_embedding.errors import InputFileError, UserError
-from tests.report_files import NASTY, write_run
+from tests.report_files import NASTY, settings_of_a_run, write_run
 from workflow_scripts import write_report
 
 VOID = {"meta", "br", "col", "link", "img", "input"}
@@ -146,7 +146,7 @@ def test_report_without_trained_methods_logs_and_benchmarks(run, tmp_path):
         [
             *("--scores", f"{folder}/ncc/scores.json", "--errors", f"{folder}/ncc/errors.csv"),
             *("--matches", f"{folder}/ncc/matches.csv", "--queries", f"{folder}/queries.csv"),
-            *("--index", f"{folder}/index.csv", "--configuration", f"{folder}/configuration.json"),
+            *("--index", f"{folder}/index.csv", "--settings", settings_of_a_run()),
             *("--output", f"{tmp_path}/report.html", "--summary", f"{tmp_path}/summary.json"),
         ]
     )
