@@ -81,8 +81,8 @@ def register(
         with the program's sentence, if it refuses the input.
     """
     output_stem.parent.mkdir(parents=True, exist_ok=True)
-    labels = [] if moving_labels is None else ["--labels", moving_labels]
-    pair = ["--fixed", fixed, "--moving", moving, "--output", output_stem, *labels]
+    labels: list[str | Path] = [] if moving_labels is None else ["--labels", moving_labels]
+    pair: list[str | Path] = ["--fixed", fixed, "--moving", moving, "--output", output_stem, *labels]
     _run(program, ["register", *pair, *_options(settings), "--threads", threads])
     return RegistrationFiles(output_stem)
 
