@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= all
 
-.PHONY: help demo test check lint format environment clean
+.PHONY: help demo test check lint format schema environment clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,13 +22,13 @@ check: lint ## linters, type checks and the quick tests, under 90 seconds
 lint: environment ## linters and type checks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check --quiet Snakefile rules
+	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/mypy
 
 format: environment ## bring all sources into form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	$(BIN)/snakefmt --quiet Snakefile rules
+	$(BIN)/snakefmt Snakefile rules
 
 environment: $(VENV)/.installed
 
@@ -37,6 +37,9 @@ $(VENV)/.installed: pyproject.toml envs/constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c envs/constraints.txt torch==2.13.0
 	PIP_CONSTRAINT=envs/constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check -c envs/constraints.txt -e '.[workflow,test]'
 	touch $@
+
+schema: environment ## write config.schema.json from the settings
+	$(BIN)/python -m workflow_scripts.write_schema
 
 clean: ## remove results and caches, keep the environment
 	rm -rf results .snakemake .pytest_cache .ruff_cache .mypy_cache

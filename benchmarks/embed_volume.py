@@ -1,6 +1,6 @@
 """Whole-volume embedding against one plain pass of the same network: time, peak memory, sameness.
 
-    python -m benchmarks.embed_volume [--size 256 192 192] [--repeats 1] [--memory-limit-mb 1024]
+    python -m benchmarks.embed_volume [--size 256 192 192] [--repeats 1] [--memory-limit-mb 1600]
 
 The published network with seeded weights embeds a synthetic volume in three ways, each in a process of its
 own with one thread: `dense` (fp32, eager, the network called on the whole volume), `streamed fp32` and
@@ -87,7 +87,7 @@ def _parse_options() -> argparse.Namespace:
     )
     parser.add_argument("--size", nargs=3, type=int, default=[256, 192, 192], metavar=("Z", "Y", "X"))
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--memory-limit-mb", type=int, default=1024)
+    parser.add_argument("--memory-limit-mb", type=int, default=1600)
     parser.add_argument("--variant", choices=("prepare", *VARIANTS), help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -55,7 +55,7 @@ EXACT = MatchingSettings(
     head_weights=HeadWeights(fine=1, coarse=1, semantic=1),
     query_interpolation="nearest",
     search="exact",
-    num_candidates=16,
+    num_candidates=64,
     scan_precision="bf16",
     refinement="none",
     max_memory_mb=512,
@@ -151,13 +151,21 @@ def dense_heads(volume: EmbeddedVolume) -> dict[str, torch.Tensor]:
     }
 
 
-def direct_cells(queries: QueryVectors, heads: dict[str, torch.Tensor]) -> np.ndarray:
+def stride_ratio(volume: EmbeddedVolume) -> tuple[int, ...]:
+    """Return how many fine cells a coarse cell spans along z, y and x."""
+    return tuple(
+        coarse // fine for coarse, fine in zip(volume.coarse.stride_zyx, volume.fine.stride_zyx, strict=True)
+    )
+
+
+def direct_cells(queries: QueryVectors, target: EmbeddedVolume) -> np.ndarray:
     """Return the flat fine cell of the best match of every query, the direct way."""
+    heads = dense_heads(target)
     vectors = {name: torch.from_numpy(getattr(queries, name)) for name in heads}
     cells = []
     for start in range(0, len(queries.fine), DIRECT_QUERIES_AT_ONCE):
         part = {name: rows[start : start + DIRECT_QUERIES_AT_ONCE] for name, rows in vectors.items()}
-        cells.append(match_as_published(part, heads)[0].numpy())
+        cells.append(match_as_published(part, heads, stride_ratio=stride_ratio(target))[0].numpy())
     return np.concatenate(cells)
 
 
@@ -177,7 +185,7 @@ def cpu_seconds(work: Callable, *arguments, **keywords) -> float:
 def compare_speed(case: Case, bars: Bars, *, repeats: int) -> None:
     """Time all ways for 1, 100 and 1000 queries on prepared targets, and measure the memory of 1000."""
     queries = query_vectors(case.template, case.points_mm, interpolation="nearest")
-    heads = dense_heads(case.target)
+    heads, ratio_zyx = dense_heads(case.target), stride_ratio(case.target)
     for settings in (EXACT, PRUNED):
         seconds = cpu_seconds(prepare_target, case.target, settings=settings)
         print(f"preparing a target, {settings.search}: {seconds:.2f} CPU s")
@@ -191,7 +199,9 @@ def compare_speed(case: Case, bars: Bars, *, repeats: int) -> None:
         asked = first(queries, num_queries)
         times = {"direct": [], "exact": [], "pruned": []}
         for _ in range(repeats):
-            times["direct"].append(cpu_seconds(match_as_published, as_tensors(asked, heads), heads))
+            times["direct"].append(
+                cpu_seconds(match_as_published, as_tensors(asked, heads), heads, stride_ratio=ratio_zyx)
+            )
             for name in ("exact", "pruned"):
                 times[name].append(cpu_seconds(best_cells, prepared[name], asked))
         for name, seconds in times.items():
@@ -229,7 +239,7 @@ def compare_answers(cases: list[Case], bars: Bars) -> None:
         points_mm, truth_mm = case.points_mm[:NUM_AGREEMENT_QUERIES], case.truth_mm[:NUM_AGREEMENT_QUERIES]
         queries = query_vectors(case.template, points_mm, interpolation="nearest")
         shape = case.target.fine.shape_zyx
-        z, y, x = np.unravel_index(direct_cells(queries, dense_heads(case.target)), shape)
+        z, y, x = np.unravel_index(direct_cells(queries, case.target), shape)
         expected = np.stack([x, y, z], axis=1)
         found = {
             "direct": expected,

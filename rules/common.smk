@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(workflow.basedir))
+# Threads that wait for each other must sleep: spinning makes two threads many times slower than one on a busy machine.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # Stages run as `python -m workflow_scripts.<stage>`, from whatever folder the run works in.
 os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, [str(workflow.basedir), os.environ.get("PYTHONPATH")])

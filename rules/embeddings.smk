@@ -29,15 +29,20 @@ rule export_embeddings:
         checkpoint=RESULTS / "models" / "{model}" / "{weights}.safetensors",
     output:
         RESULTS / "embeddings" / "{model}" / "{weights}" / "{dataset}.csv",
-    params:
-        settings=export_section,
-        splits=evaluated_splits,
-        stores=lambda wildcards, output: Path(output[0]).with_suffix(""),
-        code=code_of("export_embeddings"),
     log:
-        RESULTS / "logs" / "export_embeddings" / "{model}" / "{weights}" / "{dataset}.log",
+        RESULTS
+        / "logs"
+        / "export_embeddings"
+        / "{model}"
+        / "{weights}"
+        / "{dataset}.log",
     benchmark:
-        RESULTS / "benchmarks" / "export_embeddings" / "{model}" / "{weights}" / "{dataset}.tsv"
+        RESULTS
+        / "benchmarks"
+        / "export_embeddings"
+        / "{model}"
+        / "{weights}"
+        / "{dataset}.tsv"
     conda:
         TORCH_ENVIRONMENT
     threads: workflow.cores
@@ -45,6 +50,11 @@ rule export_embeddings:
         mem_mb=8000,
         runtime=720,
         gpu=1,
+    params:
+        settings=export_section,
+        splits=evaluated_splits,
+        stores=lambda wildcards, output: Path(output[0]).with_suffix(""),
+        code=code_of("export_embeddings"),
     shell:
         "python -m workflow_scripts.export_embeddings --settings {params.settings:q} --index {input.index}"
         " --checkpoint {input.checkpoint} --splits {params.splits} --store-folder {params.stores}"

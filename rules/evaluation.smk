@@ -17,7 +17,9 @@ def evaluated_index(wildcards):
 def methods_of(evaluation):
     """Return the methods of an evaluation: its baselines, and its models untrained and trained."""
     settings = SETTINGS.evaluations[evaluation]
-    weights = ["untrained", "trained"] if "untrained" in settings.baselines else ["trained"]
+    weights = (
+        ["untrained", "trained"] if "untrained" in settings.baselines else ["trained"]
+    )
     return [method for method in settings.baselines if method in BASELINES] + [
         f"{model}.{state}" for model in settings.models for state in weights
     ]
@@ -25,8 +27,9 @@ def methods_of(evaluation):
 
 def baseline_section(wildcards):
     """Return what a baseline may see; only the correlation has settings."""
-    is_ncc = wildcards.method == "ncc"
-    return section_json(**(evaluation_of(wildcards).ncc.model_dump(mode="json") if is_ncc else {}))
+    return section_json(
+        **evaluation_of(wildcards).baseline(wildcards.method).model_dump(mode="json")
+    )
 
 
 def landmark_sources(wildcards):
@@ -52,10 +55,6 @@ rule locate_landmarks:
     output:
         landmarks=RESULTS / "landmarks" / "{dataset}.csv",
         status=RESULTS / "landmarks" / "{dataset}.status.csv",
-    params:
-        settings=dataset_section,
-        phantom_folder=lambda wildcards: phantom_folder(wildcards.dataset),
-        code=code_of("locate_landmarks"),
     log:
         RESULTS / "logs" / "locate_landmarks" / "{dataset}.log",
     benchmark:
@@ -66,6 +65,10 @@ rule locate_landmarks:
     resources:
         mem_mb=2000,
         runtime=30,
+    params:
+        settings=dataset_section,
+        phantom_folder=lambda wildcards: phantom_folder(wildcards.dataset),
+        code=code_of("locate_landmarks"),
     shell:
         "python -m workflow_scripts.locate_landmarks --settings {params.settings:q}"
         " --phantom-folder {params.phantom_folder} --output-landmarks {output.landmarks}"
@@ -76,12 +79,11 @@ rule make_queries:
     """Choose the pairs of volumes and the landmarks that are asked."""
     input:
         index=evaluated_index,
-        landmarks=lambda wildcards: RESULTS / "landmarks" / f"{evaluation_of(wildcards).dataset}.csv",
+        landmarks=lambda wildcards: RESULTS
+        / "landmarks"
+        / f"{evaluation_of(wildcards).dataset}.csv",
     output:
         RESULTS / "evaluations" / "{evaluation}" / "queries.csv",
-    params:
-        settings=lambda wildcards: section_json(**evaluation_of(wildcards).queries().model_dump(mode="json")),
-        code=code_of("make_queries"),
     log:
         RESULTS / "logs" / "make_queries" / "{evaluation}.log",
     benchmark:
@@ -92,6 +94,11 @@ rule make_queries:
     resources:
         mem_mb=1000,
         runtime=10,
+    params:
+        settings=lambda wildcards: section_json(
+            **evaluation_of(wildcards).queries().model_dump(mode="json")
+        ),
+        code=code_of("make_queries"),
     shell:
         "python -m workflow_scripts.make_queries --settings {params.settings:q} --index {input.index}"
         " --landmarks {input.landmarks} --output {output} 2> {log}"
@@ -104,21 +111,21 @@ rule match_baseline:
         queries=RESULTS / "evaluations" / "{evaluation}" / "queries.csv",
     output:
         RESULTS / "evaluations" / "{evaluation}" / "{method}.matches.csv",
-    params:
-        settings=baseline_section,
-        code=code_of("match_baseline"),
-    wildcard_constraints:
-        method=one_of(BASELINES),
     log:
         RESULTS / "logs" / "match_baseline" / "{evaluation}" / "{method}.log",
     benchmark:
         RESULTS / "benchmarks" / "match_baseline" / "{evaluation}" / "{method}.tsv"
+    wildcard_constraints:
+        method=one_of(BASELINES),
     conda:
         CPU_ENVIRONMENT
     threads: 1
     resources:
         mem_mb=2000,
         runtime=60,
+    params:
+        settings=baseline_section,
+        code=code_of("match_baseline"),
     shell:
         "python -m workflow_scripts.match_baseline --settings {params.settings:q} --method {wildcards.method}"
         " --index {input.index} --queries {input.queries} --output {output} 2> {log}"
@@ -135,20 +142,26 @@ rule match_points:
         / f"{evaluation_of(wildcards).dataset}.csv",
     output:
         RESULTS / "evaluations" / "{evaluation}" / "{model}.{weights}.matches.csv",
-    params:
-        settings=section_json(**SETTINGS.matching.model_dump(mode="json")),
-        method=lambda wildcards: {"trained": "nearest", "untrained": "untrained"}[wildcards.weights],
-        code=code_of("match_points"),
     log:
         RESULTS / "logs" / "match_points" / "{evaluation}" / "{model}.{weights}.log",
     benchmark:
-        RESULTS / "benchmarks" / "match_points" / "{evaluation}" / "{model}.{weights}.tsv"
+        RESULTS
+        / "benchmarks"
+        / "match_points"
+        / "{evaluation}"
+        / "{model}.{weights}.tsv"
     conda:
         TORCH_ENVIRONMENT
     threads: 2
     resources:
         mem_mb=4000,
         runtime=120,
+    params:
+        settings=section_json(**SETTINGS.matching.model_dump(mode="json")),
+        method=lambda wildcards: {"trained": "nearest", "untrained": "untrained"}[
+            wildcards.weights
+        ],
+        code=code_of("match_points"),
     shell:
         "python -m workflow_scripts.match_points --settings {params.settings:q} --queries {input.queries}"
         " --stores {input.stores} --method-name {params.method} --threads {threads} --output {output} 2> {log}"
@@ -164,10 +177,6 @@ rule score_landmarks:
         scores=RESULTS / "evaluations" / "{evaluation}" / "{method}.scores.json",
         errors=RESULTS / "evaluations" / "{evaluation}" / "{method}.errors.csv",
         landmarks=RESULTS / "evaluations" / "{evaluation}" / "{method}.landmarks.csv",
-    params:
-        settings=lambda wildcards: section_json(**evaluation_of(wildcards).bootstrap.model_dump(mode="json")),
-        name=scored_name,
-        code=code_of("score_landmarks"),
     log:
         RESULTS / "logs" / "score_landmarks" / "{evaluation}" / "{method}.log",
     benchmark:
@@ -178,6 +187,12 @@ rule score_landmarks:
     resources:
         mem_mb=1000,
         runtime=10,
+    params:
+        settings=lambda wildcards: section_json(
+            **evaluation_of(wildcards).bootstrap.model_dump(mode="json")
+        ),
+        name=scored_name,
+        code=code_of("score_landmarks"),
     shell:
         "python -m workflow_scripts.score_landmarks --settings {params.settings:q} --index {input.index}"
         " --queries {input.queries} --matches {input.matches} {params.name:q} --output {output.scores}"

@@ -5,14 +5,18 @@ def initialise_section(wildcards):
     """Return what the first weights of a model depend on."""
     model = SETTINGS.models[wildcards.model]
     return section_json(
-        seed=model.training.seed, initial_weights=model.initial_weights, network=model.network
+        seed=model.training.seed,
+        initial_weights=model.initial_weights,
+        network=model.network,
     )
 
 
 def train_intra_section(wildcards):
     """Return what SAM's training may see."""
     model = SETTINGS.models[wildcards.model]
-    return section_json(network=model.network, training=model.training, intensity=SETTINGS.intensity)
+    return section_json(
+        network=model.network, training=model.training, intensity=SETTINGS.intensity
+    )
 
 
 def training_indices(wildcards):
@@ -27,9 +31,6 @@ rule initialise_network:
     """Write the weights that a training starts from; the untrained network is a baseline as well."""
     output:
         RESULTS / "models" / "{model}" / "untrained.safetensors",
-    params:
-        settings=initialise_section,
-        code=code_of("initialise_network"),
     log:
         RESULTS / "logs" / "initialise_network" / "{model}.log",
     benchmark:
@@ -40,6 +41,9 @@ rule initialise_network:
     resources:
         mem_mb=2000,
         runtime=5,
+    params:
+        settings=initialise_section,
+        code=code_of("initialise_network"),
     shell:
         "python -m workflow_scripts.initialise_network --settings {params.settings:q} --output {output} 2> {log}"
 
@@ -56,11 +60,6 @@ rule train_intra:
         checkpoint=RESULTS / "models" / "{model}" / "trained.safetensors",
         training_log=RESULTS / "models" / "{model}" / "training_log.csv",
         validation_log=RESULTS / "models" / "{model}" / "validation_log.csv",
-    params:
-        settings=train_intra_section,
-        indices=lambda wildcards, input: [f"--index={Path(path).stem}={path}" for path in input.indices],
-        state=lambda wildcards: RESULTS / "models" / wildcards.model / "state",
-        code=code_of("train_intra"),
     log:
         RESULTS / "logs" / "train_intra" / "{model}.log",
     benchmark:
@@ -72,6 +71,13 @@ rule train_intra:
         mem_mb=8000,
         runtime=2880,
         gpu=1,
+    params:
+        settings=train_intra_section,
+        indices=lambda wildcards, input: [
+            f"--index={Path(path).stem}={path}" for path in input.indices
+        ],
+        state=lambda wildcards: RESULTS / "models" / wildcards.model / "state",
+        code=code_of("train_intra"),
     shell:
         # Memory that is freed stays with the process: giving every large tensor back costs a fifth of a step.
         "MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=1073741824"

@@ -30,11 +30,12 @@ def raw_labels(wildcards):
     return list(RAW_VOLUMES[wildcards.dataset][wildcards.volume].label_paths.values())
 
 
-def label_arguments(wildcards):
-    """Return the organ masks of a volume as ORGAN=PATH."""
+def label_arguments(wildcards, output):
+    """Return the organ masks of a volume as ORGAN=PATH, and where their merged map goes."""
+    masks = RAW_VOLUMES[wildcards.dataset][wildcards.volume].label_paths
     return [
-        f"--label={organ}={path}"
-        for organ, path in RAW_VOLUMES[wildcards.dataset][wildcards.volume].label_paths.items()
+        *(f"--label={organ}={path}" for organ, path in masks.items()),
+        f"--output-labels={output.labels}",
     ]
 
 
@@ -48,7 +49,11 @@ def descriptions_of(wildcards):
 
 def phantom_section(wildcards):
     """Return what a synthetic body depends on."""
-    return section_json(**SETTINGS.datasets[wildcards.dataset].subject_settings().model_dump(mode="json"))
+    return section_json(
+        **SETTINGS.datasets[wildcards.dataset]
+        .subject_settings()
+        .model_dump(mode="json")
+    )
 
 
 rule make_phantom:
@@ -58,23 +63,23 @@ rule make_phantom:
         labels=RESULTS / "phantoms" / "{dataset}" / "{subject}" / "labels.nii.gz",
         landmarks=RESULTS / "phantoms" / "{dataset}" / "{subject}" / "landmarks.csv",
         lesions=RESULTS / "phantoms" / "{dataset}" / "{subject}" / "lesions.csv",
-    params:
-        settings=phantom_section,
-        index=lambda wildcards: int(wildcards.subject.removeprefix("phantom_")),
-        code=code_of("make_phantom"),
-    wildcard_constraints:
-        dataset=one_of(PHANTOMS),
-        subject=r"phantom_\d+",
     log:
         RESULTS / "logs" / "make_phantom" / "{dataset}" / "{subject}.log",
     benchmark:
         RESULTS / "benchmarks" / "make_phantom" / "{dataset}" / "{subject}.tsv"
+    wildcard_constraints:
+        dataset=one_of(PHANTOMS),
+        subject=r"phantom_\d+",
     conda:
         CPU_ENVIRONMENT
     threads: 1
     resources:
         mem_mb=1000,
         runtime=5,
+    params:
+        settings=phantom_section,
+        index=lambda wildcards: int(wildcards.subject.removeprefix("phantom_")),
+        code=code_of("make_phantom"),
     shell:
         "python -m workflow_scripts.make_phantom --settings {params.settings:q} --subject-index {params.index}"
         " --output-ct {output.ct} --output-labels {output.labels} --output-landmarks {output.landmarks}"
@@ -89,24 +94,25 @@ rule resample_volume:
         image=RESULTS / "volumes" / "{dataset}" / "{volume}.nii",
         body_mask=RESULTS / "volumes" / "{dataset}" / "{volume}.body_mask.nii",
         description=RESULTS / "volumes" / "{dataset}" / "{volume}.json",
-    params:
-        settings=prepare_section,
-        code=code_of("resample_volume"),
-    wildcard_constraints:
-        dataset=one_of(UNLABELLED),
     log:
         RESULTS / "logs" / "resample_volume" / "{dataset}" / "{volume}.log",
     benchmark:
         RESULTS / "benchmarks" / "resample_volume" / "{dataset}" / "{volume}.tsv"
+    wildcard_constraints:
+        dataset=one_of(UNLABELLED),
     conda:
         CPU_ENVIRONMENT
     threads: 1
     resources:
         mem_mb=4000,
         runtime=10,
+    params:
+        settings=prepare_section,
+        labels=[],
+        code=code_of("resample_volume"),
     shell:
         "python -m workflow_scripts.resample_volume --settings {params.settings:q} --image {input.image:q}"
-        " --output-image {output.image} --output-body-mask {output.body_mask}"
+        " {params.labels:q} --output-image {output.image} --output-body-mask {output.body_mask}"
         " --output-description {output.description} 2> {log}"
 
 
@@ -119,16 +125,20 @@ use rule resample_volume as resample_labelled_volume with:
         body_mask=RESULTS / "volumes" / "{dataset}" / "{volume}.body_mask.nii",
         description=RESULTS / "volumes" / "{dataset}" / "{volume}.json",
         labels=RESULTS / "volumes" / "{dataset}" / "{volume}.labels.nii",
+    log:
+        RESULTS / "logs" / "resample_labelled_volume" / "{dataset}" / "{volume}.log",
+    benchmark:
+        RESULTS
+        / "benchmarks"
+        / "resample_labelled_volume"
+        / "{dataset}"
+        / "{volume}.tsv"
+    wildcard_constraints:
+        dataset=one_of(LABELLED),
     params:
         settings=prepare_section,
         labels=label_arguments,
         code=code_of("resample_volume"),
-    wildcard_constraints:
-        dataset=one_of(LABELLED),
-    log:
-        RESULTS / "logs" / "resample_labelled_volume" / "{dataset}" / "{volume}.log",
-    benchmark:
-        RESULTS / "benchmarks" / "resample_labelled_volume" / "{dataset}" / "{volume}.tsv"
 
 
 rule index_dataset:
@@ -137,11 +147,6 @@ rule index_dataset:
         descriptions_of,
     output:
         RESULTS / "volumes" / "{dataset}.csv",
-    params:
-        settings=dataset_section,
-        folder=lambda wildcards: RESULTS / "volumes" / wildcards.dataset,
-        phantom_folder=lambda wildcards: phantom_folder(wildcards.dataset),
-        code=code_of("index_dataset"),
     log:
         RESULTS / "logs" / "index_dataset" / "{dataset}.log",
     benchmark:
@@ -152,6 +157,11 @@ rule index_dataset:
     resources:
         mem_mb=1000,
         runtime=10,
+    params:
+        settings=dataset_section,
+        folder=lambda wildcards: RESULTS / "volumes" / wildcards.dataset,
+        phantom_folder=lambda wildcards: phantom_folder(wildcards.dataset),
+        code=code_of("index_dataset"),
     shell:
         "python -m workflow_scripts.index_dataset --settings {params.settings:q}"
         " --descriptions-folder {params.folder} --phantom-folder {params.phantom_folder}"

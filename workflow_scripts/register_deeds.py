@@ -46,12 +46,9 @@ def main(arguments: list[str]) -> None:
         for path in (options.fixed_labels, options.moving_labels, files.deformed_labels)
     )
     before = on_fixed_grid(moving, truth, start=settings.deeds.start, is_label=True, fill_value=0)
-    overlap = PairOverlap(
-        registration=options.names[0],
-        fixed=options.names[1],
-        moving=options.names[2],
-        organs=measure_organs(before, after, truth, organs=settings.organs),
-    )
+    registration, fixed, moving_id = options.names
+    organs = measure_organs(before, after, truth, organs=settings.organs)
+    overlap = PairOverlap(registration, fixed, moving_id, organs)
     write_pair_overlap(overlap, options.output_overlap)
     log("mean Dice {:.3f} before, {:.3f} after".format(*overlap.mean_dice))
 

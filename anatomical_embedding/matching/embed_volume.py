@@ -42,11 +42,12 @@ from anatomical_embedding.settings.network import ShapeZyx
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
-SHARE_FOR_ROWS = 0.25
-"""Share of the memory limit for the rows in work; the rest is for the features of a tile."""
+SHARE_FOR_ROWS = 0.125
+"""Share of the memory limit for the rows in work, once in the first level and once in the heads; the rest is
+for the features of a tile."""
 
 MAX_BYTES_IN_ROWS = 64e6
-"""Upper bound of the same: more than about the processor's cache makes it slower, not faster."""
+"""Upper bound of the same: much more than the processor's cache makes it slower, not faster."""
 
 BYTES_PER_MB = 1e6
 
@@ -71,6 +72,7 @@ class VolumeEmbedder:
         self._settings = settings
         self._device = _device(settings)
         self._dtype = PRECISIONS[settings.precision]
+        self._bytes_in_rows = min(SHARE_FOR_ROWS * settings.memory_limit_mb * BYTES_PER_MB, MAX_BYTES_IN_ROWS)
         self._network = folded_copy(network).to(self._device)
         for name, parameter in self._network.named_parameters():
             if not name.startswith(STEM_PREFIX):
@@ -118,26 +120,27 @@ class VolumeEmbedder:
     def _tiles(self, shape: ShapeZyx) -> list[Tile]:
         """Return the tiles whose features fit in the memory limit."""
         settings = self._network.settings
-        limit = (1.0 - SHARE_FOR_ROWS) * self._settings.memory_limit_mb * BYTES_PER_MB
         return plan_tiles(
             shape,
             stride_zyx=settings.coarse_stride_zyx,
             reach_zyx=self._reach_zyx,
-            max_voxels=limit / bytes_per_voxel(settings, bytes_per_value=self._dtype.itemsize),
+            max_voxels=(self._settings.memory_limit_mb * BYTES_PER_MB - 2 * self._bytes_in_rows)
+            / bytes_per_voxel(settings, bytes_per_value=self._dtype.itemsize),
         )
 
     def _embed_tile(self, array: NDArray[np.floating], tile: Tile, *, maps: Embeddings) -> None:
         """Embed one tile and write the cells it keeps into the maps."""
         network, settings = self._network, self._network.settings
         part = array[tuple(slice(span.read_start, span.read_stop) for span in tile)]
-        volume = torch.tensor(np.ascontiguousarray(part))[None, None].to(self._device, torch.float32)
+        volume = torch.tensor(np.ascontiguousarray(part, dtype=np.float32))[None, None].to(self._device)
         plane = tile[1].read_length * tile[2].read_length
-        budget = min(SHARE_FOR_ROWS * self._settings.memory_limit_mb * BYTES_PER_MB, MAX_BYTES_IN_ROWS)
         first_row = first_level_bytes_per_row(
             settings, plane_voxels=plane, bytes_per_value=self._dtype.itemsize
         )
         head_row = head_bytes_per_row(settings, plane_voxels=plane, bytes_per_value=self._dtype.itemsize)
-        levels = levels_in_rows(network, volume, dtype=self._dtype, thickness=_thickness(budget, first_row))
+        levels = levels_in_rows(
+            network, volume, dtype=self._dtype, thickness=_thickness(self._bytes_in_rows, first_row)
+        )
         del volume
         coarse = network.read_out_head(levels[PYRAMID_LEVELS:])
         whole = MapRows(range(coarse.shape[2]), coarse)
@@ -146,7 +149,11 @@ class VolumeEmbedder:
         for head, target in ((network.neck, maps.fine), (network.semantic_head, maps.semantic)):
             if head is not None and target is not None:
                 computed = head_in_rows(
-                    head, levels, settings=settings, rows=rows, thickness=_thickness(budget, head_row)
+                    head,
+                    levels,
+                    settings=settings,
+                    rows=rows,
+                    thickness=_thickness(self._bytes_in_rows, head_row),
                 )
                 _write(target, computed, tile=tile, stride_zyx=settings.fine_stride_zyx)
 

@@ -7,8 +7,8 @@ import math
 
 from anatomical_embedding.settings.network import NetworkSettings
 
-TENSORS_ALIVE_IN_A_BLOCK = 4
-"""Input, two results and the shortcut of a residual block."""
+TENSORS_ALIVE_IN_A_BLOCK = 5
+"""Input, two results and the shortcut of a residual block, and one copy in the convolution's own layout."""
 
 FLOAT32_BYTES = 4
 """The volume and the stem's result are float32 in every precision."""
@@ -18,12 +18,18 @@ NORMALISED_BYTES = 8
 
 
 def bytes_per_voxel(settings: NetworkSettings, *, bytes_per_value: int) -> float:
-    """Return the bytes that the levels of features and the deeper stages need for one input voxel."""
+    """Return the bytes that the levels of features and the deeper stages need for one input voxel.
+
+    The input of a stage counts twice: a strided convolution may copy it into a layout of its own.
+    """
     levels = [
         channels / math.prod(stride)
         for channels, stride in zip(settings.stage_channels, settings.level_strides_zyx, strict=True)
     ]
-    in_stages = [sum(levels[:stage]) + TENSORS_ALIVE_IN_A_BLOCK * levels[stage] for stage in (1, 2, 3)]
+    in_stages = [
+        sum(levels[:stage]) + levels[stage - 1] + TENSORS_ALIVE_IN_A_BLOCK * levels[stage]
+        for stage in (1, 2, 3)
+    ]
     merged = settings.embedding_channels / math.prod(settings.level_strides_zyx[1])
     in_heads = sum(levels) + TENSORS_ALIVE_IN_A_BLOCK * merged
     return FLOAT32_BYTES + bytes_per_value * max(*in_stages, in_heads)

@@ -51,21 +51,27 @@ def load_checkpoint(path: Path | str) -> tuple[EmbeddingNetwork, dict[str, Any]]
     InputFileError
         if the file is missing, damaged, no checkpoint or of another format, or naming the tensor at fault.
     """
-    header, weights = _read(Path(path))
-    try:
-        settings = NetworkSettings.model_validate(header["network"])
-    except (KeyError, pydantic.ValidationError) as error:
-        raise InputFileError(path, f"has no valid network settings in its header: {error}") from error
+    settings, metadata = read_checkpoint_settings(path)
+    weights = _read_weights(Path(path))
     network = EmbeddingNetwork(settings)
     check_names(path, weights, expected=network.state_dict())
     copy_weights(network, weights, path=path)
-    return network.eval(), header.get("metadata", {})
+    return network.eval(), metadata
 
 
 def read_checkpoint_settings(path: Path | str) -> tuple[NetworkSettings, dict[str, Any]]:
-    """Return a checkpoint's network settings and metadata; the weights are not read."""
+    """Return a checkpoint's network settings and metadata; the weights are not read.
+
+    Raises
+    ------
+    InputFileError
+        if the file is missing, damaged, no checkpoint or of another format.
+    """
     header = _read_header(Path(path))
-    return NetworkSettings.model_validate(header["network"]), header.get("metadata", {})
+    try:
+        return NetworkSettings.model_validate(header["network"]), header.get("metadata", {})
+    except (KeyError, pydantic.ValidationError) as error:
+        raise InputFileError(path, f"has no valid network settings in its header: {error}") from error
 
 
 def initialise_from_file(network: EmbeddingNetwork, path: Path | str) -> None:
@@ -84,7 +90,8 @@ def initialise_from_file(network: EmbeddingNetwork, path: Path | str) -> None:
     InputFileError
         naming the first tensor that is missing, unexpected or of another shape.
     """
-    _, weights = _read(Path(path))
+    _read_header(Path(path))
+    weights = _read_weights(Path(path))
     expected = list(network.state_dict())
     if network.semantic_head is None:
         weights = {name: tensor for name, tensor in weights.items() if not name.startswith(SEMANTIC_PREFIX)}
@@ -94,11 +101,10 @@ def initialise_from_file(network: EmbeddingNetwork, path: Path | str) -> None:
     copy_weights(network, weights, path=path)
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return the header and the named tensors of a checkpoint."""
-    header = _read_header(path)
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the named tensors of a checkpoint whose header has been read."""
     with safe_open(path, framework="pt") as stream:
-        return header, {name: stream.get_tensor(name) for name in stream.keys()}
+        return {name: stream.get_tensor(name) for name in stream.keys()}
 
 
 def _read_header(path: Path) -> dict[str, Any]:

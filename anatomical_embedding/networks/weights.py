@@ -46,7 +46,8 @@ def copy_weights(network: nn.Module, weights: Mapping[str, Tensor], *, path: Pat
         naming the first tensor whose shape differs from the network's; nothing is copied then.
     """
     state = network.state_dict()
-    for name, tensor in weights.items():
+    for name in (name for name in state if name in weights):
+        tensor = weights[name]
         if tensor.shape != state[name].shape:
             raise InputFileError(
                 path,

@@ -82,7 +82,7 @@ def register(
     """
     output_stem.parent.mkdir(parents=True, exist_ok=True)
     labels: list[str | Path] = [] if moving_labels is None else ["--labels", moving_labels]
-    pair: list[str | Path] = ["--fixed", fixed, "--moving", moving, "--output", output_stem, *labels]
+    pair = ["--fixed", fixed, "--moving", moving, "--output", output_stem, *labels]
     _run(program, ["register", *pair, *_options(settings), "--threads", threads])
     return RegistrationFiles(output_stem)
 

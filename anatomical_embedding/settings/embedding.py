@@ -17,10 +17,10 @@ class EmbeddingSettings(Settings):
     device: Literal["auto", "cpu", "cuda"]
     """Where the network runs: auto takes a GPU where there is one."""
 
-    memory_limit_mb: Annotated[int, Field(ge=64)]
-    """Working memory for one volume in MB, besides the program, the volume and its embedding. A volume that
-    needs more is embedded in overlapping tiles, with the same result. The published network needs about 1000
-    for 256 x 192 x 192 voxels in bf16."""
+    memory_limit_mb: Annotated[int, Field(ge=1)]
+    """Working memory for one volume in MB, besides the program (to within 100 MB), the volume and its
+    embedding. A volume that needs more is embedded in overlapping tiles, with the same result. The published
+    network needs about 850 for 256 x 192 x 192 voxels in bf16 and 1550 in fp32."""
 
     with_semantic_map: bool
     """Whether the semantic map is made where the network has that head; it costs a quarter of the time and

@@ -54,8 +54,8 @@ class PipelineSettings(Settings):
         for name, evaluation in self.evaluations.items():
             where = f"evaluations.{name}"
             _require(evaluation.dataset, self.datasets, where=f"{where}.dataset", section="datasets")
-            for model in evaluation.models:
-                _require(model, self.models, where=f"{where}.models", section="models")
+            for answering in evaluation.models:
+                _require(answering, self.models, where=f"{where}.models", section="models")
         for name, registration in self.registrations.items():
             where = f"registrations.{name}.dataset"
             _require(registration.dataset, self.datasets, where=where, section="datasets")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.errors import InputFileError, SettingsError
 from anatomical_embedding.index_file import IndexRow, read_index
 from anatomical_embedding.patches.pair_batches import HeadGeometry, TrainingVolume
 from anatomical_embedding.settings.network import NetworkSettings
@@ -46,8 +46,19 @@ def open_volume(row: IndexRow, *, intensity: IntensitySettings) -> TrainingVolum
 def head_geometries(
     network: NetworkSettings, training: TrainingSettings
 ) -> tuple[HeadGeometry, HeadGeometry]:
-    """Return the cells of the fine and of the coarse head for the patches of a training."""
+    """Return the cells of the fine and of the coarse head for the patches of a training.
+
+    Raises
+    ------
+    SettingsError
+        if a patch is no whole number of coarse cells, because the coarse map could not be brought to the fine grid.
+    """
     patch_zyx = _reversed(training.views.patch_size_vox)
+    if any(size % stride for size, stride in zip(patch_zyx, network.coarse_stride_zyx, strict=True)):
+        raise SettingsError(
+            f"training.views.patch_size_vox: is {list(training.views.patch_size_vox)}, expected multiples of the "
+            f"network's coarse stride {list(_reversed(network.coarse_stride_zyx))} (x, y, z)"
+        )
     shapes = network.level_shapes(patch_zyx)
     return (
         HeadGeometry(stride_vox=_reversed(network.fine_stride_zyx), size=_reversed(shapes[0])),

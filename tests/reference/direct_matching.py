@@ -42,18 +42,37 @@ def direct_similarity(queries: dict[str, NDArray], heads: dict[str, NDArray]) ->
     return total / len(heads)
 
 
-def upsample_as_published(coarse: Tensor, fine_shape: tuple[int, ...]) -> Tensor:
-    """Return the (C, Z, Y, X) coarse map upsampled to the fine grid and normalised over channels."""
-    upsampled = F.interpolate(coarse[None], size=fine_shape, mode="trilinear", align_corners=False)
-    return F.normalize(upsampled, dim=1)[0]
+def upsample_as_published(
+    coarse: Tensor, fine_shape: tuple[int, ...], *, stride_ratio: tuple[int, int, int]
+) -> Tensor:
+    """Return the (C, Z, Y, X) coarse map upsampled to the fine grid and normalised over channels.
+
+    By the ratio of the strides, and cut: the ratio of the sizes would be another one where a size was rounded up.
+    """
+    upsampled = F.interpolate(
+        coarse[None],
+        scale_factor=tuple(map(float, stride_ratio)),
+        mode="trilinear",
+        align_corners=False,
+        recompute_scale_factor=False,
+    )
+    z, y, x = fine_shape
+    return F.normalize(upsampled[0, :, :z, :y, :x], dim=0)
 
 
-def match_as_published(queries: dict[str, Tensor], heads: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Return flat fine cell and mean cosine of the best match of (N, C) queries in (C, Z, Y, X) float32 heads."""
+def match_as_published(
+    queries: dict[str, Tensor], heads: dict[str, Tensor], *, stride_ratio: tuple[int, int, int]
+) -> tuple[Tensor, Tensor]:
+    """Return flat fine cell and mean cosine of the best match of (N, C) queries in (C, Z, Y, X) float32 heads.
+
+    `stride_ratio` is the coarse over the fine stride along z, y and x.
+    """
     fine_shape = heads["fine"].shape[1:]
     total = 0.0
     for name, head in heads.items():
-        dense = upsample_as_published(head, fine_shape) if name == "coarse" else head
+        dense = (
+            upsample_as_published(head, fine_shape, stride_ratio=stride_ratio) if name == "coarse" else head
+        )
         total = total + torch.einsum("nc,czyx->nzyx", queries[name], dense)
     score, cell = (total / len(heads)).flatten(1).max(dim=1)
     return cell, score

@@ -7,6 +7,7 @@ from anatomical_embedding.settings.evaluation import LandmarkEvaluationSettings
 
 VALID = {
     "dataset": "phantom",
+    "models": ["sam"],
     "split": "test",
     "pairs": {"num_pairs": 16, "seed": 1},
     "bootstrap": {"num_resamples": 1000, "seed": 2, "confidence_level": 0.95},

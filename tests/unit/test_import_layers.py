@@ -9,7 +9,7 @@ import pytest
 from anatomical_embedding.code_fingerprint import REPOSITORY, reachable_modules
 
 LAYERS = [
-    {"errors", "files", "progress", "identifiers", "code_fingerprint"},
+    {"errors", "files", "progress", "identifiers", "code_fingerprint", "versions"},
     {"settings"},
     {"volumes", "index_file", "landmark_file"},
     {"datasets", "patches", "networks", "losses"},
@@ -18,7 +18,7 @@ LAYERS = [
     {"report"},
     {"workflow_scripts"},
 ]
-WITHOUT_TORCH = ["settings", "volumes", "index_file", "datasets", "registration", "evaluation", "report"]
+WITHOUT_TORCH = ["settings", "volumes", "index_file", "datasets", "evaluation", "report"]
 
 
 def modules():

@@ -1,6 +1,7 @@
 """Raw folders become raw volumes, or an error that says what to rename."""
 
 import time
+from pathlib import Path
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
@@ -11,6 +12,10 @@ from anatomical_embedding.settings.dataset import DatasetSettings
 from tests.unit.samples import real_data
 
 SPLIT = {"num_test": 0, "num_validation": 0, "seed": 0}
+
+
+def volumes_of(settings):
+    return list_raw_volumes(settings, phantom_folder=Path("unused"))
 
 
 def _settings(kind, root, **others):
@@ -27,7 +32,7 @@ def _touch(folder, *names):
 
 def test_a_flat_folder_gives_its_files_sorted_by_id(tmp_path):
     _touch(tmp_path, "MED_LYMPH_002.nii.gz", "ABD_LYMPH_010.nii", "notes.csv", "._ABD_LYMPH_010.nii")
-    first, second = list_raw_volumes(_settings("nih_lymph_node", tmp_path))
+    first, second = volumes_of(_settings("nih_lymph_node", tmp_path))
     assert (first.volume_id, first.patient_id, first.modality) == ("ABD_LYMPH_010", "ABD_LYMPH_010", "ct")
     assert second.image_path == tmp_path / "MED_LYMPH_002.nii.gz"
     assert first.label_paths == {}
@@ -37,12 +42,12 @@ def test_deeplesion_volumes_share_patients_by_the_pattern(tmp_path):
     _touch(
         tmp_path, "000001_01_01_103-115.nii.gz", "000001_02_01_008-023.nii.gz", "000002_01_01_001-010.nii.gz"
     )
-    volumes = list_raw_volumes(_settings("deeplesion", tmp_path, patient_pattern="^([0-9]+)_"))
+    volumes = volumes_of(_settings("deeplesion", tmp_path, patient_pattern="^([0-9]+)_"))
     assert [raw.patient_id for raw in volumes] == ["000001", "000001", "000002"]
     with pytest.raises(
         InputFileError, match=r"no patient in the volume id '000001_01_01_103-115' by patient_pattern"
     ):
-        list_raw_volumes(_settings("deeplesion", tmp_path, patient_pattern="^P([0-9]+)_"))
+        volumes_of(_settings("deeplesion", tmp_path, patient_pattern="^P([0-9]+)_"))
 
 
 def test_cases_give_the_masks_that_they_have(tmp_path):
@@ -50,7 +55,7 @@ def test_cases_give_the_masks_that_they_have(tmp_path):
         tmp_path, "s1/ct.nii.gz", "s1/segmentations/liver.nii.gz", "s1/segmentations/aorta.nii.gz", "meta.csv"
     )
     _touch(tmp_path, "s0/ct.nii.gz")
-    without, with_masks = list_raw_volumes(_settings("totalsegmentator", tmp_path, organs=["aorta"]))
+    without, with_masks = volumes_of(_settings("totalsegmentator", tmp_path, organs=["aorta"]))
     assert (without.volume_id, without.label_paths) == ("s0", {})
     assert with_masks.label_paths == {"aorta": tmp_path / "s1/segmentations/aorta.nii.gz"}
     assert with_masks.image_path == tmp_path / "s1/ct.nii.gz"
@@ -59,13 +64,13 @@ def test_cases_give_the_masks_that_they_have(tmp_path):
 def test_an_organ_in_no_case_is_an_error(tmp_path):
     _touch(tmp_path, "s1/ct.nii.gz", "s1/segmentations/liver.nii.gz")
     with pytest.raises(InputFileError, match="no case has a mask of 'lever'; check the spelling"):
-        list_raw_volumes(_settings("totalsegmentator", tmp_path, organs=["liver", "lever"]))
+        volumes_of(_settings("totalsegmentator", tmp_path, organs=["liver", "lever"]))
 
 
 def test_a_case_without_an_image_is_an_error(tmp_path):
     _touch(tmp_path, "s1/ct.nii.gz", "s2/mr.nii.gz")
     with pytest.raises(InputFileError, match=r"s2: has no ct\.nii\.gz"):
-        list_raw_volumes(_settings("totalsegmentator", tmp_path))
+        volumes_of(_settings("totalsegmentator", tmp_path))
 
 
 @pytest.mark.parametrize("kind", ["nih_lymph_node", "totalsegmentator"])
@@ -73,16 +78,16 @@ def test_a_missing_or_empty_root_is_an_error(tmp_path, kind):
     with pytest.raises(
         InputFileError, match=r"absent: is no folder that can be read .*; set the data set's root"
     ):
-        list_raw_volumes(_settings(kind, tmp_path / "absent"))
+        volumes_of(_settings(kind, tmp_path / "absent"))
     with pytest.raises(InputFileError, match=r"holds no volume, expected .*; set the data set's root"):
-        list_raw_volumes(_settings(kind, tmp_path))
+        volumes_of(_settings(kind, tmp_path))
 
 
 @pytest.mark.parametrize("name", ["a b", "-rf", "$(id)", "a;b", "é", "a'b", "a\n", ""])
 def test_ids_that_are_no_identifiers_are_an_error(tmp_path, name):
     _touch(tmp_path, "good.nii.gz", f"{name}.nii.gz")
     with pytest.raises(InputFileError, match="volume ids must be letters, digits") as caught:
-        list_raw_volumes(_settings("nih_lymph_node", tmp_path))
+        volumes_of(_settings("nih_lymph_node", tmp_path))
     assert repr(name) in str(caught.value)
 
 
@@ -90,14 +95,14 @@ def test_ids_that_are_no_identifiers_are_an_error(tmp_path, name):
 def test_ids_that_clash_are_an_error(tmp_path, names):
     _touch(tmp_path, *names)
     with pytest.raises(InputFileError, match=r"holds the volume 'a|holds the volume 'A"):
-        list_raw_volumes(_settings("nih_lymph_node", tmp_path))
+        volumes_of(_settings("nih_lymph_node", tmp_path))
 
 
 def test_ten_thousand_files_are_listed_in_seconds(tmp_path):
     for number in range(10_000):
         (tmp_path / f"{number:06d}_01_01_001-010.nii.gz").touch()
     started = time.process_time()
-    volumes = list_raw_volumes(_settings("deeplesion", tmp_path, patient_pattern="^([0-9]+)_"))
+    volumes = volumes_of(_settings("deeplesion", tmp_path, patient_pattern="^([0-9]+)_"))
     assert len(volumes) == 10_000
     assert time.process_time() - started < 3
 
@@ -105,7 +110,7 @@ def test_ten_thousand_files_are_listed_in_seconds(tmp_path):
 @pytest.mark.real_data
 def test_the_head_and_neck_set_has_34_cases_with_all_organs():
     organs = ["brainstem", "parotid_left", "parotid_right", "larynx", "mandible", "esophagus", "spinal_cord"]
-    volumes = list_raw_volumes(_settings("totalsegmentator", real_data("headneck_ct"), organs=organs))
+    volumes = volumes_of(_settings("totalsegmentator", real_data("headneck_ct"), organs=organs))
     assert len(volumes) == 34
     assert all(list(raw.label_paths) == organs for raw in volumes)
 

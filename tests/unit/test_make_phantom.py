@@ -54,7 +54,12 @@ def test_all_outputs_agree_with_the_library(tmp_path):
 def test_only_the_scans_that_are_asked_for_are_written(tmp_path):
     main(
         [
-            *("--settings", phantom_settings(COARSE).subject_settings().model_dump_json(), "--subject-index", "0"),
+            *(
+                "--settings",
+                phantom_settings(COARSE).subject_settings().model_dump_json(),
+                "--subject-index",
+                "0",
+            ),
             *("--output-mr", str(tmp_path / "mr.nii.gz")),
             *("--output-landmarks", str(tmp_path / "landmarks.csv")),
             *("--output-lesions", str(tmp_path / "lesions.csv")),
@@ -68,7 +73,10 @@ def test_a_modality_that_is_not_made_is_refused(tmp_path):
     with pytest.raises(SettingsError, match="modalities: mr is asked for but not listed"):
         main(
             [
-                *("--settings", phantom_settings(COARSE | {"modalities": ["ct"]}).subject_settings().model_dump_json()),
+                *(
+                    "--settings",
+                    phantom_settings(COARSE | {"modalities": ["ct"]}).subject_settings().model_dump_json(),
+                ),
                 *("--subject-index", "0", "--output-mr", str(tmp_path / "mr.nii.gz")),
                 *("--output-landmarks", str(tmp_path / "a.csv"), "--output-lesions", str(tmp_path / "b.csv")),
             ]

@@ -1,0 +1,87 @@
+"""The demo as delivered: it runs, it works, and a second run has nothing to do."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+from anatomical_embedding.code_fingerprint import REPOSITORY
+from tests.integration.tiny_workflow import SOURCE_FOLDERS, SOURCES
+
+pytestmark = pytest.mark.slow
+
+MAX_PLANNING_SECONDS = 6.0
+
+
+def run_demo(folder, *arguments):
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--cores",
+        "all",
+        "--workflow-profile",
+        "profiles/workstation",
+    ]
+    return subprocess.run([*command, *arguments], cwd=folder, check=False, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    for name in SOURCES:
+        shutil.copy2(REPOSITORY / name, folder / name)
+    for name in (*SOURCE_FOLDERS, "profiles"):
+        shutil.copytree(
+            REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "build*")
+        )
+    done = run_demo(folder)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scores(demo):
+    entries = json.loads((demo / "results" / "summary.json").read_text())
+    return {entry["method"]: entry for entry in entries if entry["dataset"] == "phantom_ct"}
+
+
+def test_summary_has_every_method_and_field(scores):
+    assert set(scores) == {"same_coordinate", "body_affine", "ncc", "untrained", "nearest"}
+    for entry in scores.values():
+        assert {"model", "protocol", "num_queries", "num_failed", "p90_mm", "hit_10mm", "hit_20mm"} <= set(
+            entry
+        )
+        assert entry["num_queries"] > 500
+        low, high = entry["ci95"]["median_mm"]
+        assert low <= entry["median_mm"] <= high
+
+
+def test_median_is_half_of_what_knows_nothing(scores):
+    assert scores["nearest"]["median_mm"] <= 0.5 * scores["same_coordinate"]["median_mm"]
+    assert scores["nearest"]["median_mm"] <= 0.5 * scores["untrained"]["median_mm"]
+
+
+def test_mean_is_below_correlation(scores):
+    assert scores["nearest"]["mean_mm"] <= 0.6 * scores["ncc"]["mean_mm"]
+
+
+def test_nothing_fails(scores):
+    assert scores["nearest"]["num_failed"] == 0
+
+
+def test_report_opens_offline(demo):
+    page = (demo / "results" / "report.html").read_text()
+    assert "<html" in page
+    assert 'src="http' not in page
+    assert 'href="http' not in page
+
+
+def test_second_run_has_nothing_to_do_and_plans_quickly(demo):
+    started = time.monotonic()
+    done = run_demo(demo, "--dry-run")
+    assert "Nothing to be done" in done.stdout + done.stderr
+    assert time.monotonic() - started < MAX_PLANNING_SECONDS

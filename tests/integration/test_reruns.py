@@ -1,0 +1,162 @@
+"""What a change reruns: edit X, then exactly these jobs are planned, and no others."""
+
+import copy
+import os
+import shutil
+
+import pytest
+
+from tests.integration.tiny_workflow import (
+    OVERLAY,
+    planned_jobs,
+    set_up,
+    snakemake,
+    write_overlay,
+    write_scan,
+)
+
+pytestmark = pytest.mark.slow
+
+SCORING = {"score_landmarks": 5, "write_report": 1}
+AFTER_TRAINING = {"export_embeddings": 1, "match_points": 1, "score_landmarks": 1, "write_report": 1}
+TRAINING = {"train_intra": 1, **AFTER_TRAINING}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    set_up(folder)
+    done = snakemake(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture
+def edited(finished):
+    """Give functions that change the run, and undo every change afterwards."""
+    undo = []
+
+    def keep(path):
+        state = path.stat()
+        content = path.read_bytes()
+        undo.append(
+            lambda: (path.write_bytes(content), os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns)))
+        )
+
+    class Edits:
+        folder = finished
+
+        @staticmethod
+        def replace(name, old, new):
+            path = finished / name
+            text = path.read_text()
+            assert old in text, f"{name} has no {old!r}"
+            keep(path)
+            path.write_text(text.replace(old, new, 1))
+
+        @staticmethod
+        def set(*keys, value):
+            overlay = copy.deepcopy(OVERLAY)
+            section = overlay
+            for key in keys[:-1]:
+                section = section.setdefault(key, {})
+            section[keys[-1]] = value
+            keep(finished / "overlay.yaml")
+            write_overlay(finished, overlay)
+
+        @staticmethod
+        def scan(name, seed):
+            path = finished / "scans" / name
+            if path.exists():
+                keep(path)
+            else:
+                undo.append(path.unlink)
+            write_scan(path, seed=seed)
+
+    yield Edits
+    for step in reversed(undo):
+        step()
+    assert planned_jobs(finished) == {}
+
+
+def test_nothing(finished):
+    assert planned_jobs(finished) == {}
+
+
+def test_comment_and_docstring(edited):
+    edited.replace(
+        "anatomical_embedding/losses/contrastive.py", "import torch\n", "import torch  # tensors\n"
+    )
+    edited.replace(
+        "anatomical_embedding/losses/contrastive.py", '"""The contrastive', '"""On the contrastive'
+    )
+    assert planned_jobs(edited.folder) == {}
+
+
+def test_touched_sources(finished):
+    for path in finished.rglob("*.py"):
+        path.touch()
+    (finished / "Snakefile").touch()
+    assert planned_jobs(finished) == {}
+
+
+def test_moved_elsewhere(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "elsewhere")
+    assert planned_jobs(tmp_path / "elsewhere") == {}
+
+
+def test_loss_module(edited):
+    edited.replace("anatomical_embedding/losses/contrastive.py", "/ temperature", "/ (1.0 * temperature)")
+    assert planned_jobs(edited.folder) == TRAINING
+
+
+def test_metric_module(edited):
+    edited.replace("anatomical_embedding/evaluation/landmark_error.py", "import", "UNUSED = 1\nimport")
+    assert planned_jobs(edited.folder) == SCORING
+
+
+def test_training_setting(edited):
+    edited.set("models", "sam", "training", "max_gradient_norm", value=5.0)
+    assert planned_jobs(edited.folder) == TRAINING
+
+
+def test_two_settings_swapped(edited):
+    fine = OVERLAY["models"]["sam"]["training"]["fine_loss"]
+    swapped = fine | {
+        "positive_distance_mm": fine["ignore_distance_mm"],
+        "ignore_distance_mm": fine["positive_distance_mm"],
+    }
+    edited.set("models", "sam", "training", "fine_loss", value=swapped)
+    assert planned_jobs(edited.folder) == TRAINING
+
+
+def test_matching_setting(edited):
+    edited.set("matching", value={"refinement": "none"})
+    assert planned_jobs(edited.folder) == {"match_points": 2, "score_landmarks": 2, "write_report": 1}
+
+
+def test_bootstrap_setting(edited):
+    edited.set("evaluations", "phantom_ct", "bootstrap", value={"num_resamples": 200})
+    assert planned_jobs(edited.folder) == SCORING
+
+
+def test_title(edited):
+    edited.set("title", value="Another title")
+    assert planned_jobs(edited.folder) == {"write_report": 1}
+
+
+def test_one_input_volume_replaced(edited):
+    edited.scan("scan_0.nii.gz", seed=10)
+    assert planned_jobs(edited.folder) == {"resample_volume": 1, "index_dataset": 1, **TRAINING}
+
+
+def test_one_volume_added(edited):
+    edited.scan("scan_3.nii.gz", seed=3)
+    assert planned_jobs(edited.folder) == {"resample_volume": 1, "index_dataset": 1, **TRAINING}
+
+
+def test_one_phantom_added(edited):
+    edited.set("datasets", "phantom_ct", "num_subjects", value=6)
+    jobs = planned_jobs(edited.folder)
+    assert jobs["make_phantom"] == 1
+    assert jobs["resample_volume"] == 1

@@ -1,0 +1,92 @@
+"""A run of the whole workflow in seconds: few small bodies, a folder of scans, a handful of steps."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import yaml
+from scipy.ndimage import gaussian_filter
+
+from anatomical_embedding.code_fingerprint import REPOSITORY
+from anatomical_embedding.volumes.nifti import write_volume
+from anatomical_embedding.volumes.volume import Volume
+from tests.integration.tiny_training import NETWORK, TRAINING
+
+SOURCES = ("Snakefile", "config.yaml", "pyproject.toml")
+SOURCE_FOLDERS = ("rules", "workflow_scripts", "anatomical_embedding", "envs", "deeds")
+
+OVERLAY = {
+    "title": "A tiny run",
+    "datasets": {
+        "phantom_ct": {
+            "num_subjects": 5,
+            "ct": {"field_of_view": {"size_vox": [48, 36, 48], "spacing_mm": [8, 8, 8]}},
+            "split": {"num_test": 3, "num_validation": 1},
+        },
+        "folder_ct": {
+            "kind": "nih_lymph_node",
+            "root": "scans",
+            "split": {"num_test": 0, "num_validation": 1, "seed": 2},
+        },
+    },
+    "volumes": {"spacing_mm": [8, 8, 8]},
+    "models": {
+        "sam": {
+            "network": NETWORK,
+            "training": TRAINING | {"mix": {"phantom_ct": 1, "folder_ct": 1}, "num_steps": 4},
+        }
+    },
+    "evaluations": {"phantom_ct": {"pairs": {"num_pairs": 2}, "bootstrap": {"num_resamples": 100}}},
+}
+
+
+def set_up(folder: Path) -> None:
+    """Copy the sources into a folder, with scans and an overlay beside them."""
+    for name in SOURCES:
+        shutil.copy2(REPOSITORY / name, folder / name)
+    for name in SOURCE_FOLDERS:
+        shutil.copytree(
+            REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "build*")
+        )
+    for number in range(3):
+        write_scan(folder / "scans" / f"scan_{number}.nii.gz", seed=number)
+    write_overlay(folder, OVERLAY)
+
+
+def write_overlay(folder: Path, overlay: dict) -> None:
+    """Write the overlay of the run."""
+    (folder / "overlay.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
+
+
+def write_scan(path: Path, *, seed: int) -> None:
+    """Write a CT of random blobs in a body of soft tissue."""
+    generator = np.random.default_rng(seed)
+    grid = np.linspace(-1, 1, 40)
+    radius = np.sqrt(grid[:, None, None] ** 2 + grid[None, :, None] ** 2 + 0 * grid[None, None, :30])
+    image = np.where(
+        radius < 0.8, 40 + 3000 * gaussian_filter(generator.standard_normal((40, 40, 30)), 3), -1000
+    )
+    write_volume(Volume(image.astype(np.int16), np.diag([-8.0, -8.0, 8.0, 1.0])), path)
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Run Snakemake in the folder with the overlay and return what it said."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "overlay.yaml", *arguments]
+    return subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+
+
+def planned_jobs(folder: Path, *arguments: str) -> dict[str, int]:
+    """Return rule -> number of jobs that Snakemake would run now."""
+    done = snakemake(folder, "--dry-run", *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = done.stdout + done.stderr
+    if "Nothing to be done" in said:
+        return {}
+    table = said.split("Job stats:")[1].split("total")[0]
+    counts = {name: int(count) for name, count in re.findall(r"^(\w+)\s+(\d+)$", table, flags=re.MULTILINE)}
+    counts.pop("all", None)
+    assert counts, said
+    return counts

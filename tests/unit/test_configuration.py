@@ -1,0 +1,89 @@
+"""The configuration: the delivered files are sound, overlays merge, and what is wrong is named."""
+
+import copy
+
+import pytest
+import yaml
+from snakemake.utils import update_config
+
+from anatomical_embedding.code_fingerprint import REPOSITORY
+from anatomical_embedding.errors import SettingsError
+from anatomical_embedding.settings.pipeline import read_pipeline_settings, section_json
+from workflow_scripts.write_schema import SCHEMA_PATH, schema_text
+
+OVERLAYS = sorted((REPOSITORY / "configs").glob("*.yaml"))
+
+
+@pytest.fixture
+def configuration():
+    return yaml.safe_load((REPOSITORY / "config.yaml").read_text())
+
+
+def test_schema_is_in_step_with_the_settings():
+    assert SCHEMA_PATH.read_text() == schema_text(), "run `make schema`"
+
+
+def test_delivered_configuration_is_sound(configuration):
+    settings = read_pipeline_settings(configuration)
+    assert settings.evaluations["phantom_ct"].models == ("sam",)
+
+
+@pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.stem)
+def test_overlays_are_sound_and_take_the_demo_away(configuration, path):
+    update_config(configuration, yaml.safe_load(path.read_text()))
+    settings = read_pipeline_settings(configuration)
+    assert "phantom_ct" not in settings.datasets
+    assert all("phantom_ct" not in model.training.mix for model in settings.models.values())
+
+
+def test_published_recipe_has_the_published_numbers(configuration):
+    update_config(configuration, yaml.safe_load((REPOSITORY / "configs" / "nih_sam.yaml").read_text()))
+    model = read_pipeline_settings(configuration).models["sam"]
+    assert model.network.fine_stride_zyx == (2, 2, 2)
+    assert model.network.coarse_stride_zyx == (4, 16, 16)
+    assert model.training.mix == {"nih_lymph_node": 6}
+    assert model.training.fine_loss.hard_negative_pool == 2000
+    assert model.training.coarse_loss.num_other_negatives == 1000
+    assert model.training.optimizer.learning_rate == 0.02
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "message"),
+    [
+        (("models", "sam", "training", "num_step"), 5, "models.sam.training.num_step: is not a known key"),
+        (("models", "sam", "training", "num_steps"), -1, "models.sam.training.num_steps: "),
+        (("models", "sam", "training", "mix"), {"other": 1}, "names 'other', which is not in datasets"),
+        (("evaluations", "phantom_ct", "models"), ["none"], "names 'none', which is not in models"),
+        (("volumes",), None, "volumes: "),
+        (("results",), "../$(rm)", "results: "),
+        (("datasets", "../x"), {"kind": "phantom"}, "datasets"),
+        (("volumes", "spacing_mm"), [2, 2, 0], "volumes.spacing_mm"),
+        (("datasets", "phantom_ct", "kind"), "unheard_of", "datasets.phantom_ct"),
+    ],
+)
+def test_faults_are_named(configuration, keys, value, message):
+    section = configuration
+    for key in keys[:-1]:
+        section = section[key]
+    section[keys[-1]] = value
+    with pytest.raises(SettingsError) as caught:
+        read_pipeline_settings(configuration)
+    assert message in str(caught.value)
+
+
+def test_missing_section_is_named(configuration):
+    del configuration["intensity"]
+    with pytest.raises(SettingsError, match="intensity: is missing"):
+        read_pipeline_settings(configuration)
+
+
+def test_reading_leaves_the_configuration_as_it_was(configuration):
+    before = copy.deepcopy(configuration)
+    read_pipeline_settings(configuration)
+    assert configuration == before
+
+
+def test_equal_settings_give_equal_text(configuration):
+    turned = {key: configuration[key] for key in reversed(configuration)}
+    settings = [read_pipeline_settings(content).matching for content in (configuration, turned)]
+    assert section_json(part=settings[0]) == section_json(part=settings[1])

@@ -1,0 +1,212 @@
+"""Whole volumes in pieces: the same maps as one pass, in every size, memory limit and precision."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from anatomical_embedding.errors import SettingsError, UserError
+from anatomical_embedding.matching.embed_volume import VolumeEmbedder, embed_array
+from anatomical_embedding.matching.memory_model import bytes_per_voxel
+from anatomical_embedding.matching.row_streaming import head_in_rows, levels_in_rows
+from anatomical_embedding.networks.folding import folded_copy
+from anatomical_embedding.settings.embedding import EmbeddingSettings
+from anatomical_embedding.volumes.affine import affine_of_cells
+from tests.reference.small_networks import (
+    isotropic_settings,
+    network_with_statistics,
+    random_volume,
+    short_sighted_settings,
+    small_published_settings,
+)
+
+PUBLISHED_SHAPED = network_with_statistics(small_published_settings(width=8))
+ISOTROPIC = network_with_statistics(isotropic_settings(width=8))
+SHORT_SIGHTED = network_with_statistics(short_sighted_settings())
+TOLERANCE = 1e-4  # of fp32, in pieces against one pass
+NETWORKS = pytest.mark.parametrize("network", [PUBLISHED_SHAPED, ISOTROPIC], ids=["published", "isotropic"])
+
+
+def settings(**changes):
+    values = {"precision": "fp32", "device": "cpu", "memory_limit_mb": 1000, "with_semantic_map": True}
+    return EmbeddingSettings.model_validate(values | changes)
+
+
+def dense(network, volume):
+    with torch.no_grad():
+        return network(volume[None, None])
+
+
+def largest_difference(got, expected):
+    pairs = [(a, b) for a, b in zip(got, expected, strict=True) if b is not None]
+    assert all(a.shape == b.shape for a, b in pairs)
+    return max(float((a - b).abs().max()) for a, b in pairs)
+
+
+@NETWORKS
+@pytest.mark.parametrize("shape", [(32, 48, 64), (37, 77, 59), (11, 5, 3), (2, 2, 2), (3, 33, 2)])
+def test_one_tile_equals_one_pass(network, shape):
+    volume = random_volume(*shape)
+    assert (
+        largest_difference(embed_array(network, volume.numpy(), settings=settings()), dense(network, volume))
+        < TOLERANCE
+    )
+
+
+@pytest.mark.parametrize(
+    ("network", "shape", "limit_mb"),
+    [
+        (PUBLISHED_SHAPED, (131, 67, 59), 8),
+        (PUBLISHED_SHAPED, (13, 30, 421), 4),
+        (ISOTROPIC, (231, 21, 29), 3),
+        (ISOTROPIC, (21, 231, 29), 3),
+        (SHORT_SIGHTED, (77, 91, 83), 6),
+        (SHORT_SIGHTED, (77, 91, 83), 9),
+    ],
+)
+def test_tiles_leave_no_seam(network, shape, limit_mb):
+    volume = random_volume(*shape)
+    embedder = VolumeEmbedder(network, settings=settings(memory_limit_mb=limit_mb))
+    assert len(embedder._tiles(shape)) > 1
+    assert largest_difference(embedder.embed(volume.numpy()), dense(network, volume)) < TOLERANCE
+
+
+@NETWORKS
+@pytest.mark.parametrize("thickness", [1, 2, 3, 5, 100])
+def test_any_number_of_rows_at_a_time_gives_the_same(network, thickness):
+    volume = random_volume(23, 20, 18)[None, None]
+    folded = folded_copy(network)
+    with torch.no_grad():
+        expected = network.backbone(volume)
+        levels = levels_in_rows(folded, volume, dtype=torch.float32, thickness=thickness)
+        for got, wanted in zip(levels, expected, strict=True):
+            torch.testing.assert_close(got, wanted, atol=1e-3, rtol=1e-5)
+        rows = range(2, levels[0].shape[2] - 1)
+        pieces = list(
+            head_in_rows(network.neck, expected, settings=network.settings, rows=rows, thickness=thickness)
+        )
+        fine = network.neck(expected[:3])
+    assert [row for piece in pieces for row in piece.rows] == list(rows)
+    torch.testing.assert_close(
+        torch.cat([piece.vectors for piece in pieces], dim=2),
+        fine[:, :, rows.start : rows.stop],
+        atol=1e-3,
+        rtol=1e-5,
+    )
+
+
+@NETWORKS
+def test_bf16_is_close_of_unit_length_and_stored_as_float16(network):
+    volume = random_volume(41, 50, 66)
+    got = embed_array(network, volume.numpy(), settings=settings(precision="bf16", memory_limit_mb=3))
+    for values, expected in zip(got, dense(network, volume), strict=True):
+        if expected is None:
+            assert values is None
+            continue
+        assert values.dtype == torch.float16
+        assert values[0].permute(1, 2, 3, 0).is_contiguous()
+        lengths = values.float().norm(dim=1)
+        assert float((lengths - 1.0).abs().max()) <= 1e-3
+        assert float((1.0 - (values.float() * expected).sum(dim=1) / lengths).mean()) <= 2e-3
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_embedding_twice_gives_the_same_bits_and_leaves_the_network_alone(precision):
+    before = {name: tensor.clone() for name, tensor in ISOTROPIC.state_dict().items()}
+    embedder = VolumeEmbedder(ISOTROPIC, settings=settings(precision=precision, memory_limit_mb=3))
+    volume = random_volume(60, 40, 50).numpy()
+    first, second = embedder.embed(volume), embedder.embed(volume)
+    assert torch.equal(first.fine, second.fine)
+    assert torch.equal(first.coarse, second.coarse)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in ISOTROPIC.state_dict().items())
+
+
+def test_cells_lie_where_their_affine_says():
+    shift_vox = np.array(ISOTROPIC.settings.coarse_stride_zyx)
+    whole = random_volume(144, 32, 32).numpy()
+    part = whole[shift_vox[0] :]
+    maps_of_whole, maps_of_part = (
+        embed_array(ISOTROPIC, array, settings=settings()) for array in (whole, part)
+    )
+    part_affine = np.eye(4)
+    part_affine[2, 3] = shift_vox[0]
+    for name, stride in (("fine", 2), ("coarse", 8)):
+        in_whole, in_part = getattr(maps_of_whole, name)[0], getattr(maps_of_part, name)[0]
+        cell_of_part = np.array([0, 0, in_part.shape[1] - 1 - 4 // stride, 1.0])
+        world = affine_of_cells(part_affine, stride_vox=(stride,) * 3) @ cell_of_part
+        cell_of_whole = np.linalg.inv(affine_of_cells(np.eye(4), stride_vox=(stride,) * 3)) @ world
+        torch.testing.assert_close(
+            in_part[:, int(cell_of_part[2])], in_whole[:, round(cell_of_whole[2])], atol=1e-5, rtol=0.0
+        )
+
+
+def test_semantic_map_is_made_on_request_only():
+    volume = random_volume(8, 32, 32)
+    maps = embed_array(PUBLISHED_SHAPED, volume.numpy(), settings=settings(with_semantic_map=False))
+    assert maps.semantic is None
+    assert largest_difference(maps[:2], dense(PUBLISHED_SHAPED, volume)[:2]) < TOLERANCE
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float64, ">f4"])
+def test_any_number_format_and_memory_order_is_read(dtype):
+    volume = random_volume(16, 20, 24).round()
+    array = np.asfortranarray(volume.numpy().astype(dtype))[::-1]
+    got = embed_array(ISOTROPIC, array, settings=settings())
+    assert largest_difference(got, dense(ISOTROPIC, volume.flip(0))) < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"precision": "fp16"}, r"embedding\.precision: fp16 has no fast arithmetic on a CPU"),
+        ({"device": "cuda"}, r"embedding\.device: is cuda, but no GPU is available"),
+    ],
+)
+def test_settings_that_this_machine_cannot_serve_are_refused(changes, message, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SettingsError, match=message):
+        VolumeEmbedder(ISOTROPIC, settings=settings(**changes))
+
+
+@pytest.mark.parametrize(
+    ("shape", "limit_mb", "message"),
+    [
+        ((1, 20, 20), 1000, r"a volume of \(1, 20, 20\) voxels \(z, y, x\) is smaller than one cell"),
+        ((20, 20), 1000, "cannot embed an array of 2 axes"),
+        ((300, 300, 300), 1, "memory_limit_mb is too small"),
+    ],
+)
+def test_volumes_that_cannot_be_embedded_are_refused(shape, limit_mb, message):
+    with pytest.raises(UserError, match=message):
+        embed_array(ISOTROPIC, np.zeros(shape, np.float32), settings=settings(memory_limit_mb=limit_mb))
+
+
+MEASURE_WORKING_MEMORY = """
+from pathlib import Path
+import numpy as np, torch
+from anatomical_embedding.matching.embed_volume import VolumeEmbedder
+from tests.unit.test_embed_volume import PUBLISHED_SHAPED, settings
+
+def megabytes(key):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(key)) / 1024
+
+torch.set_num_threads(1)
+embedder = VolumeEmbedder(PUBLISHED_SHAPED, settings=settings(memory_limit_mb=100))
+embedder.embed(np.zeros((16, 16, 16), np.float32))
+volume = np.ones((800, 128, 128), np.float32)
+before = megabytes("VmRSS")
+maps = embedder.embed(volume)
+print(megabytes("VmHWM") - before - sum(values.nbytes for values in maps) / 2**20)
+"""
+
+
+@pytest.mark.slow
+def test_working_memory_stays_near_the_limit_for_a_volume_that_needs_much_more():
+    needed = bytes_per_voxel(PUBLISHED_SHAPED.settings, bytes_per_value=4) * 800 * 128 * 128 / 1e6
+    assert needed > 240.0
+    command = [sys.executable, "-c", MEASURE_WORKING_MEMORY]
+    finished = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert float(finished.stdout) < 100.0 + 100.0  # the limit, and what the libraries take
