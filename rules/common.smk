@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(workflow.basedir))
+# Stages run with the interpreter of this Snakemake, unless conda puts its own before it.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 # Threads that wait for each other must sleep: spinning makes two threads many times slower than one on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # Stages run as `python -m workflow_scripts.<stage>`, from whatever folder the run works in.
