@@ -102,6 +102,7 @@ void a_translation_is_recovered() {
     const Map truth = [](double x, double y, double z) { return std::array<double, 3>{x + 4, y - 3, z + 2}; };
     const Pair pair = pair_of(truth, 22);
     const AffineVox affine = register_linear(pair.fixed, pair.moving, linear_settings(1));
+    // one error of the sub-voxel step, measured at 0.04 (affine) and 0.05 (rigid); whole steps gave 0 here but scalings of 0.3
     CHECK_NEAR(mean_error(map_of(affine), truth), 0, 0.08);
     LinearSettings rigid = linear_settings(1);
     rigid.rigid = true;

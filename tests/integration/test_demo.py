@@ -36,7 +36,7 @@ def demo(tmp_path_factory):
         shutil.copy2(REPOSITORY / name, folder / name)
     for name in (*SOURCE_FOLDERS, "profiles"):
         shutil.copytree(
-            REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "build*")
+            REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "build")
         )
     done = run_demo(folder)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

@@ -49,7 +49,7 @@ def set_up(folder: Path) -> None:
         shutil.copy2(REPOSITORY / name, folder / name)
     for name in SOURCE_FOLDERS:
         shutil.copytree(
-            REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "build*")
+            REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "build")
         )
     for number in range(3):
         write_scan(folder / "scans" / f"scan_{number}.nii.gz", seed=number)
