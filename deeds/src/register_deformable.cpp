@@ -8,6 +8,7 @@
 #include "consistency.hpp"
 #include "data_cost.hpp"
 #include "descriptor.hpp"
+#include "errors.hpp"
 #include "messages.hpp"
 #include "registration.hpp"
 #include "settings_check.hpp"
@@ -107,7 +108,7 @@ class Deformable {
 
 std::vector<SearchLevel> levels_of(Size3 image, const RegistrationSettings& settings) {
     if (!(settings.alpha > 0)) {
-        throw std::invalid_argument("alpha " + std::to_string(settings.alpha) + " is not above 0");
+        throw SettingError("alpha", std::to_string(settings.alpha) + " is not above 0");
     }
     return checked_levels(settings.grid_spacing, settings.search_radius, settings.quantization, image,
                           kLeastControlPoints);

@@ -174,14 +174,14 @@ void impossible_work_is_refused() {
         CHECK_REFUSED(register_deformable(image, image, AffineVox{}, settings), part);
     };
     refuse([](RegistrationSettings& s) { s.quantization.pop_back(); }, "3, 3 and 2");
-    refuse([](RegistrationSettings& s) { s.grid_spacing[1] = 0; }, "grid spacing 0");
-    refuse([](RegistrationSettings& s) { s.grid_spacing[0] = 16; s.search_radius[0] = 17; }, "radius 17");
+    refuse([](RegistrationSettings& s) { s.grid_spacing[1] = 0; }, "grid-spacing: 0");
+    refuse([](RegistrationSettings& s) { s.grid_spacing[0] = 16; s.search_radius[0] = 17; }, "search-radius: 17");
     refuse([](RegistrationSettings& s) { s.alpha = 0; }, "alpha");
     refuse([](RegistrationSettings& s) { s.alpha = NAN; }, "alpha");
-    refuse([](RegistrationSettings& s) { s.grid_spacing = {16, 16, 17}; }, "grid spacing 17");
+    refuse([](RegistrationSettings& s) { s.grid_spacing = {16, 16, 17}; }, "grid-spacing: 17");
     LinearSettings linear = linear_settings(1);
     linear.grid_spacing = {9, 4};
-    CHECK_REFUSED(register_linear(image, image, linear), "grid spacing 9 leaves 6x5x5");
+    CHECK_REFUSED(register_linear(image, image, linear), "grid-spacing: 9 leaves 6x5x5");
     linear = linear_settings(1);
     linear.background = 1e6f;
     CHECK_REFUSED(register_linear(image, image, linear), "valid control points");
