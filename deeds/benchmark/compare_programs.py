@@ -333,7 +333,7 @@ def recorded_runs(options: argparse.Namespace) -> dict[str, list[Run]]:
 
 
 def print_table(pair: Pair, runs: dict[str, list[Run]], quality: dict[str, str]) -> None:
-    """Print medians over the runs; ratios are paired with the last program's run of the same round."""
+    """Print medians over the runs; ratios are to the last program's deformable step in the same round."""
     rounds = len(next(iter(runs.values())))
     load = os.getloadavg()[0]
     print(
@@ -343,11 +343,11 @@ def print_table(pair: Pair, runs: dict[str, list[Run]], quality: dict[str, str])
     widths = (8, 8, 8, 8, 8, 6, 8, 8, 8, 9, 8)
     print(" " * 10 + "".join(head.rjust(width) for head, width in zip(heads, widths, strict=True)))
     print(f"{'before':56}{score(pair, np.indices(pair.mask.shape, dtype=np.float64))}")
-    last = np.array([list(asdict(run).values()) for run in list(runs.values())[-1]])
+    last = np.array([run.deform for run in list(runs.values())[-1]])
     for name, runs_of_program in runs.items():
         figures = np.array([list(asdict(run).values()) for run in runs_of_program])
         linear, deform, wall, memory = np.median(figures, axis=0)
-        linear_ratio, ratio, _, _ = np.median(figures / last, axis=0)
+        linear_ratio, ratio = np.median(figures[:, :2] / last[:, None], axis=0)
         times = f"{linear:8.2f}{linear_ratio:8.3f}{deform:8.2f}{ratio:8.3f}{wall:8.2f}{memory:6.0f}"
         print(f"{name:10}{times}{quality[name]}", flush=True)
 

@@ -19,6 +19,7 @@ namespace deeds {
 namespace {
 
 constexpr std::int64_t kLeastControlPoints = 3;
+constexpr double kLeastAlpha = 1e-4, kLargestAlpha = 1e4;  // the costs stay well inside single precision
 constexpr Outside kReplicate = {true, 0.0f};
 
 using Words = Grid3<std::uint64_t>;
@@ -107,8 +108,8 @@ class Deformable {
 };
 
 std::vector<SearchLevel> levels_of(Size3 image, const RegistrationSettings& settings) {
-    if (!(settings.alpha > 0)) {
-        throw SettingError("alpha", std::to_string(settings.alpha) + " is not above 0");
+    if (!(settings.alpha >= kLeastAlpha && settings.alpha <= kLargestAlpha)) {
+        throw SettingError("alpha", std::to_string(settings.alpha) + " is not within 0.0001 and 10000");
     }
     return checked_levels(settings.grid_spacing, settings.search_radius, settings.quantization, image,
                           kLeastControlPoints);

@@ -453,7 +453,7 @@ BAD_OPTIONS = [
     (["-G", "20", "-L", "2", "-Q", "1"], ["--grid-spacing: 20"]),
     (["-G", "5x4x3", "-L", "5x4x20", "-Q", "2x2x1"], ["--search-radius: 20"]),
     (["-G", "5x4x3", "-L", "5x4x3", "-Q", "2x2x17"], ["--quantization: 17"]),
-    (["-G", "16", "-L", "2", "-Q", "1", "-a", "1e-50"], ["-a"]),
+    (["-a", "1e-50"], ["--alpha"]),
     (["--linear", "--linear-grid-spacing", "9x8x7x6"], ["--linear-grid-spacing: 9", "6x5x5"]),
     (["--linear", "--background", "5000"], ["fixed.nii.gz", "moving.nii.gz", "0 valid", "--background"]),
     (["-M", "again.nii"], ["-M", "twice"]),
