@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <future>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -100,7 +101,9 @@ LoadedPair loaded_pair(const PairOptions& options) {
     const ReadOptions reading = read_options(options.general);
     std::optional<Image> labels;
     if (!options.moving_labels.empty()) labels = read_labels(options.moving_labels, reading);
-    Image fixed = read_image(options.fixed, reading), moving = read_image(options.moving, reading);
+    const auto at_once = options.general.threads > 1 ? std::launch::async : std::launch::deferred;
+    auto moving_later = std::async(at_once, [&] { return read_image(options.moving, reading); });
+    Image fixed = read_image(options.fixed, reading), moving = moving_later.get();
     require_contrast(fixed);
     require_contrast(moving);
     PreparedPair prepared = prepare_pair(fixed, moving, prepare_options(options));
