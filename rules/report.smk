@@ -15,6 +15,20 @@ def method_files(suffix):
     ]
 
 
+def tracking_files():
+    """Return what the report shows of the trackings."""
+    files = []
+    for name, answer in ANSWERS:
+        tracking = SETTINGS.trackings[name]
+        folder = RESULTS / "trackings" / name / tracking.split
+        files += [folder / "queries.csv", folder / "affine_start.scores.json"]
+        kinds = ["scores.json", "pairs.csv", "matches.csv"]
+        if tracking.confidence:
+            kinds += ["judged.csv", "confidence_scores.json"]
+        files += [folder / f"{answer}.{kind}" for kind in kinds]
+    return files
+
+
 rule write_report:
     """Write the report: what ran, how well, with examples to look at."""
     input:
@@ -32,6 +46,7 @@ rule write_report:
             for kind in ("training", "validation")
         ],
         overlaps=registered_pairs_files("overlap.json"),
+        tracking=tracking_files(),
         fixed=registered_images(1),
         moving=registered_images(2),
         deformed=registered_pairs_files("pair_deformed.nii.gz"),
