@@ -9,11 +9,7 @@ ANSWERS = [
     for method in tracking.methods
 ]
 METHODS_OF_TRACKING = sorted(
-    {
-        method
-        for tracking in SETTINGS.trackings.values()
-        for method in tracking.methods
-    }
+    {method for tracking in SETTINGS.trackings.values() for method in tracking.methods}
 )
 SPLIT_FOLDER = RESULTS / "trackings" / "{tracking}" / "{split}"
 
@@ -70,8 +66,10 @@ def fitted_on(suffix):
 
     def path(wildcards):
         folder = RESULTS / "trackings" / wildcards.tracking
-        return folder / tracking_of(wildcards).confidence.fitted_on / suffix.format(
-            answer=f"{wildcards.model}.{wildcards.method}"
+        return (
+            folder
+            / tracking_of(wildcards).confidence.fitted_on
+            / suffix.format(answer=f"{wildcards.model}.{wildcards.method}")
         )
 
     return path
@@ -95,7 +93,11 @@ rule annotate_phantoms:
         ),
     output:
         expand(
-            RESULTS / "phantoms" / "{{dataset}}" / "annotations" / "{split}{kind}.json",
+            RESULTS
+            / "phantoms"
+            / "{{dataset}}"
+            / "annotations"
+            / "{split}{kind}.json",
             split=["validation", "test"],
             kind=["", ".out_of_view"],
         ),
@@ -234,7 +236,11 @@ rule fit_confidence:
     log:
         RESULTS / "logs" / "fit_confidence" / "{tracking}" / "{model}.{method}.log",
     benchmark:
-        RESULTS / "benchmarks" / "fit_confidence" / "{tracking}" / "{model}.{method}.tsv"
+        RESULTS
+        / "benchmarks"
+        / "fit_confidence"
+        / "{tracking}"
+        / "{model}.{method}.tsv"
     wildcard_constraints:
         method=one_of(METHODS_OF_TRACKING),
     conda:

@@ -1,4 +1,4 @@
-"""Score judged answers: do the probabilities rank and hold what they say, are lesions out of view found out?
+"""Score judged answers: whether probabilities hold what they say, and lesions out of view are told.
 
 Settings: the section `decision` of the confidence of a tracking.
 """

@@ -24,7 +24,7 @@ def area_under_curve(scores: FloatArray, is_positive: BoolArray) -> float | None
 
 
 def reliability_table(probabilities: FloatArray, is_positive: BoolArray) -> list[dict[str, float]]:
-    """Return `low`, `high`, `num`, mean `predicted` and `observed` share of each of ten bins of equal width that has members."""
+    """Return `low`, `high`, `num`, mean `predicted` and `observed` share of each of ten equal bins with members."""
     bin_of = np.minimum((probabilities * NUM_BINS).astype(int), NUM_BINS - 1)
     return [
         {

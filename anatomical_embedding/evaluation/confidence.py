@@ -191,19 +191,37 @@ def _ordered(numbers: Mapping[str, float]) -> FloatArray:
 
 
 def _fit(features: FloatArray, outcome: BoolArray, *, regularisation: float) -> LogisticModel:
-    missing = np.array([np.median(column[~np.isnan(column)]) if (~np.isnan(column)).any() else 0.0 for column in features.T])
+    missing = np.array(
+        [np.median(column[~np.isnan(column)]) if (~np.isnan(column)).any() else 0.0 for column in features.T]
+    )
     known = np.where(np.isnan(features), missing, features)
     mean, scale = known.mean(axis=0), known.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
     fitted = LogisticRegression(C=1.0 / regularisation, max_iter=1000).fit((known - mean) / scale, outcome)
-    named = [dict(zip(FEATURES, map(float, column), strict=True)) for column in (missing, mean, scale, fitted.coef_[0])]
-    return LogisticModel(*named, intercept=float(fitted.intercept_[0]))
+    return LogisticModel(
+        missing=_named(missing),
+        mean=_named(mean),
+        scale=_named(scale),
+        coefficients=_named(fitted.coef_[0]),
+        intercept=float(fitted.intercept_[0]),
+    )
+
+
+def _named(numbers: FloatArray) -> dict[str, float]:
+    return dict(zip(FEATURES, map(float, numbers), strict=True))
 
 
 def _cross_validated(
-    features: FloatArray, outcome: BoolArray, patient_ids: NDArray[np.str_], *, settings: FitConfidenceSettings
+    features: FloatArray,
+    outcome: BoolArray,
+    patient_ids: NDArray[np.str_],
+    *,
+    settings: FitConfidenceSettings,
 ) -> FloatArray:
-    """Return (N,) probabilities, each by a fit that has not seen the patient; the overall share if it cannot be fitted."""
+    """Return (N,) probabilities, each by a fit that has not seen the patient.
+
+    Where the others are all of one outcome nothing can be fitted: the overall share stands in.
+    """
     probabilities = np.full(len(features), outcome.mean())
     for train, unseen in GroupKFold(settings.num_folds).split(features, outcome, patient_ids):
         if len(np.unique(outcome[train])) > 1:

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.datasets.lesion_annotations import NUMBERS, LesionPairs
+from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.evaluation.lesion_frames import read_frames, voxels_from_world
 from anatomical_embedding.evaluation.prediction_rows import (
     CENTER_TOLERANCE_VOX,
@@ -69,8 +69,8 @@ def read_predictions(
     Parameters
     ----------
     path : `.json` in the published form (list under `results`) or in that of the annotation file, whose
-        `predict target center` is then the prediction; or `.csv` with `pair_id` or `query_id`, coordinates `x_vox, y_vox, z_vox`
-        (annotation index of the target) or `x_mm, y_mm, z_mm` (world RAS+), and optionally `status`
+        `predict target center` is then the prediction; or `.csv` with `pair_id` or `query_id`, coordinates
+        `x_vox, y_vox, z_vox` (annotation index of the target) or `x_mm, y_mm, z_mm` (world RAS+), and optionally `status`
         (found, failed) and `reason`; further columns are ignored.
     pairs : the annotated pairs.
     count_missing_as_failed : count pairs without row, with several rows or with non-finite coordinates as failed.

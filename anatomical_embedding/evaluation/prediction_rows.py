@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.csv_table import read_csv_table
 from anatomical_embedding.datasets.lesion_annotations import (
     NUMBERS,
     LesionPairs,
     numbers_of_field,
     rows_of_file,
 )
+from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.evaluation.csv_table import read_csv_table
 
 PREDICTION_KEY = "predict target center"
 TRUTH_ATTRIBUTES = ("target_center_vox", "target_box_vox", "target_spacing_mm", "target_diameter_vox")

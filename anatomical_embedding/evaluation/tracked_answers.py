@@ -59,6 +59,8 @@ def judge_answers(answers: pd.DataFrame, confidence: Confidence) -> pd.DataFrame
     )
     is_gone = judged["decision"] == "out_of_fov"
     judged.loc[is_gone, POINT_COLUMNS] = np.nan
-    judged.loc[is_gone & (judged["status"] == "found"), "reason"] = "the lesion is likely outside the field of view"
+    judged.loc[is_gone & (judged["status"] == "found"), "reason"] = (
+        "the lesion is likely outside the field of view"
+    )
     judged.loc[is_gone, "status"] = "out_of_fov"
     return judged

@@ -51,7 +51,7 @@ def tracked_volumes(rows: Iterable[IndexRow]) -> dict[str, TrackedVolume]:
     volumes = {}
     for row in rows:
         affine, shape = _raw_grid(row.image_path.with_suffix(".json"))
-        frame = annotation_affine(affine, shape=shape)
+        frame = annotation_affine(affine, shape=shape.tolist())
         directions = invert_affine(affine)[:3, :3] @ frame[:3, :3]
         volumes[row.volume_id] = TrackedVolume(row, frame, np.rint(np.abs(directions).T @ shape).astype(int))
     return volumes

@@ -41,9 +41,7 @@ def queries_of_annotations(path: Path | str, volumes: Mapping[str, TrackedVolume
         target = volume_of(volumes, pairs.target_files[index], path=path)
         query = source.world_of(pairs.source_center_vox[index : index + 1])[0]
         truth = target.world_of(pairs.target_center_vox[index : index + 1])[0]
-        rows.append(
-            (pair_id, source.row.volume_id, target.row.volume_id, QUERY_NAME, *query, *truth, "true")
-        )
+        rows.append((pair_id, source.row.volume_id, target.row.volume_id, QUERY_NAME, *query, *truth, "true"))
     return pd.DataFrame(rows, columns=list(QUERY_COLUMNS))
 
 

@@ -57,9 +57,7 @@ def assess_matches(
 
     @lru_cache(maxsize=NUM_VOLUMES_PREPARED)
     def prepared(volume_id: str) -> PreparedTarget:
-        return prepare_target(
-            open_store(stores[volume_id], checkpoint_sha256=model), settings=matching
-        )
+        return prepare_target(open_store(stores[volume_id], checkpoint_sha256=model), settings=matching)
 
     parts = []
     pairs = queries.reset_index(drop=True).groupby(["template_id", "target_id"], sort=True)
@@ -73,9 +71,7 @@ def assess_matches(
             target,
             rows[QUERY_POINT].to_numpy(dtype=np.float64),
             answers[rows.index],
-            anchors=find_anchors(
-                template, target, candidates_mm, cycle_mm=settings.anchor_cycle_mm, settings=matching
-            ),
+            anchors=find_anchors(template, target, candidates_mm, settings=settings, matching=matching),
             matching=matching,
             settings=settings,
         )

@@ -58,14 +58,15 @@ def find_anchors(
     target: PreparedTarget,
     candidates_mm: Points,
     *,
-    cycle_mm: float,
-    settings: MatchingSettings,
+    settings: EvidenceSettings,
+    matching: MatchingSettings,
 ) -> Anchors:
-    """Return the candidates that come back to within `cycle_mm` when matched to the target and back."""
-    forward = match_points(template.embedded, target, candidates_mm, settings=settings)
-    back = match_points(target.embedded, template, forward.points_mm, settings=settings)
+    """Return the candidates that come back when matched to the target and back, and are found well inside it."""
+    forward = match_points(template.embedded, target, candidates_mm, settings=matching)
+    back = match_points(target.embedded, template, forward.points_mm, settings=matching)
     distance = np.linalg.norm(back.points_mm - candidates_mm, axis=1)
-    is_kept = distance <= cycle_mm  # NaN is not
+    is_deep = depth_inside(target.embedded, forward.points_mm) >= settings.anchor_depth_mm
+    is_kept = is_deep & (distance <= settings.anchor_cycle_mm)  # NaN is not
     return Anchors(candidates_mm[is_kept], forward.points_mm[is_kept])
 
 
@@ -74,8 +75,7 @@ def body_points(body_mask: Volume, *, spacing_mm: float) -> Points:
     steps = np.maximum(1, np.rint(spacing_mm / body_mask.spacing_mm)).astype(int)
     starts = [(size - 1) % step // 2 for size, step in zip(body_mask.shape, steps, strict=True)]
     axes = [
-        np.arange(start, size, step)
-        for start, size, step in zip(starts, body_mask.shape, steps, strict=True)
+        np.arange(start, size, step) for start, size, step in zip(starts, body_mask.shape, steps, strict=True)
     ]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     is_body = np.asarray(body_mask.array)[tuple(grid.T)] != 0
@@ -109,7 +109,9 @@ def measure_evidence(
     places_mm = np.array([prediction.point_mm for prediction in predictions]).reshape(-1, 3)
     back = match_points(target.embedded, template, answers_mm, settings=matching)
     margins = [
-        _margin(template.embedded, target, query, answer, matching=matching, distance_mm=settings.second_peak_mm)
+        _margin(
+            template.embedded, target, query, answer, matching=matching, distance_mm=settings.second_peak_mm
+        )
         for query, answer in zip(queries_mm, answers_mm, strict=True)
     ]
     return Evidence(

@@ -26,6 +26,8 @@ class EvidenceSettings(Settings):
     """Weight of an anchor falls with its distance from the query as a Gaussian of this deviation."""
     anchor_cycle_mm: float = Field(gt=0.0)
     """Anchors that come back farther away than this are not used."""
+    anchor_depth_mm: float = Field(ge=0.0)
+    """Anchors found less deep inside the target are not used: what left the view is answered at its border."""
     second_peak_mm: float = Field(gt=0.0)
     """The second best place is looked for farther than this from the answer."""
 
