@@ -2,8 +2,8 @@
 
 Reads a Deep Lesion Tracking annotation file and predictions: the published JSON, the annotation file itself (its
 affine start), or a CSV with `pair_id` or `query_id` and `x_vox, y_vox, z_vox` (annotation index) or `x_mm, y_mm, z_mm`
-(world RAS+, with --volumes). Writes scores as JSON, on request a CSV row for every pair, and prints the published lines. Intervals
-and tests are clustered by patient.
+(world RAS+, with --volumes). Writes scores as JSON, on request a CSV row for every pair, and prints the published
+lines. Intervals and tests are clustered by patient.
 """
 
 import argparse

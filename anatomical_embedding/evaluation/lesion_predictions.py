@@ -70,8 +70,8 @@ def read_predictions(
     ----------
     path : `.json` in the published form (list under `results`) or in that of the annotation file, whose
         `predict target center` is then the prediction; or `.csv` with `pair_id` or `query_id`, coordinates
-        `x_vox, y_vox, z_vox` (annotation index of the target) or `x_mm, y_mm, z_mm` (world RAS+), and optionally `status`
-        (found, failed) and `reason`; further columns are ignored.
+        `x_vox, y_vox, z_vox` (annotation index of the target) or `x_mm, y_mm, z_mm` (world RAS+), and optionally
+        `status` (found, failed) and `reason`; further columns are ignored.
     pairs : the annotated pairs.
     count_missing_as_failed : count pairs without row, with several rows or with non-finite coordinates as failed.
     frames_path : table of the annotation affines (see `lesion_frames.read_frames`), needed for world mm only.
