@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from anatomical_embedding.patches.pair_batches import HeadPairs
+from anatomical_embedding.processes import ALONE, Processes
 from anatomical_embedding.settings.training import CoarseLossSettings, FineLossSettings
 
 
@@ -21,6 +22,8 @@ def fine_contrastive_loss(
     *,
     settings: FineLossSettings,
     generator: torch.Generator,
+    places: range | None = None,
+    num_places: int | None = None,
 ) -> torch.Tensor:
     """Return the mean over view pairs of the cross-entropy of partners against hard negatives.
 
@@ -34,12 +37,20 @@ def fine_contrastive_loss(
     pairs : B entries.
     settings : distances, counts and temperature.
     generator : draws candidates and negatives, on the CPU.
+    places, num_places : where in a larger batch the pairs stand, when other processes compute the others. The
+        draws of the others are made and left, so that each pair gets the same draws whoever computes it.
     """
+    pair_at = dict(zip(places or range(len(pairs)), range(len(pairs)), strict=True))
+    num_cells = 2 * fine[0, 0].numel()
     losses = []
-    for number, pair in enumerate(pairs):
+    for place in range(num_places or len(pairs)):
+        candidates = _draw_subset(num_cells, settings.num_negative_candidates, generator, fine.device)
+        if place not in pair_at:
+            _skip_hard_negatives(len(candidates), settings=settings, generator=generator)
+            continue
+        number, pair = pair_at[place], pairs[pair_at[place]]
         keys = _cells_of_pair(fine, number)  # (2N, C)
         with torch.no_grad():
-            candidates = _draw_subset(len(keys), settings.num_negative_candidates, generator, keys.device)
             upsampled = _upsampled_cells_of_pair(coarse, number, size=fine.shape[2:])  # (2N, C')
             mining = upsampled[pair.query] @ upsampled[candidates].T  # (K, M)
             is_ignored = _is_near(pair, candidates, distance_mm=settings.ignore_distance_mm)
@@ -64,6 +75,9 @@ def coarse_contrastive_loss(
     *,
     settings: CoarseLossSettings,
     generator: torch.Generator,
+    places: range | None = None,
+    num_places: int | None = None,
+    processes: Processes = ALONE,
 ) -> torch.Tensor:
     """Return the mean over view pairs of the cross-entropy on the coarse head.
 
@@ -76,11 +90,28 @@ def coarse_contrastive_loss(
     pairs : B entries.
     settings : distances, counts and temperature.
     generator : draws negatives, on the CPU.
+    places, num_places : as in `fine_contrastive_loss`.
+    processes : whose pairs count as others; alone, only those given here do.
     """
-    cells = [_cells_of_pair(coarse, number) for number in range(len(pairs))]
+    places = places or range(len(pairs))
+    num_places = num_places or len(pairs)
+    own = torch.stack([_cells_of_pair(coarse, number) for number in range(len(pairs))])  # (B, 2N', C')
+    if processes.total > 1:
+        cells = dict(enumerate(processes.gather(own, places, count=num_places)))
+    else:
+        cells = dict(zip(places, own, strict=True))
+    num_cells = own.shape[1]
+    pair_at = dict(zip(places, pairs, strict=True))
     losses = []
-    for number, pair in enumerate(pairs):
-        keys = cells[number]
+    for place in range(num_places):
+        if place not in pair_at:
+            _skip_hard_negatives(num_cells, settings=settings, generator=generator)
+            if len(cells) > 1 and settings.num_other_negatives:
+                _draw_subset(
+                    (len(cells) - 1) * num_cells, settings.num_other_negatives, generator, own.device
+                )
+            continue
+        pair, keys = pair_at[place], cells[place]
         similarity = keys[pair.query] @ keys.T  # (K, 2N')
         is_ignored = _is_near(
             pair, torch.arange(len(keys), device=keys.device), distance_mm=settings.ignore_distance_mm
@@ -94,7 +125,7 @@ def coarse_contrastive_loss(
         )
         negatives = similarity.masked_fill(is_ignored, -torch.inf)
         negatives = negatives if chosen is None else negatives.gather(1, chosen)
-        others = [other for place, other in enumerate(cells) if place != number]
+        others = [other for at, other in cells.items() if at != place]
         if others and settings.num_other_negatives:
             strangers = torch.cat(others)
             drawn = _draw_subset(len(strangers), settings.num_other_negatives, generator, keys.device)
@@ -151,6 +182,15 @@ def choose_hard_negatives(
     pool = min(pool, num_columns)
     hardest = score.masked_fill(is_ignored, -torch.inf).topk(pool, dim=1, sorted=False).indices
     return hardest[:, _draw_subset(pool, num_negatives, generator, score.device)]
+
+
+def _skip_hard_negatives(
+    num_columns: int, *, settings: FineLossSettings | CoarseLossSettings, generator: torch.Generator
+) -> None:
+    """Make the draw that `choose_hard_negatives` would make, for a pair that another process computes."""
+    if settings.num_negatives < num_columns:
+        pool = min(settings.hard_negative_pool, num_columns)
+        _draw_subset(pool, settings.num_negatives, generator, generator.device)
 
 
 def _cells_of_pair(maps: torch.Tensor, number: int) -> torch.Tensor:
