@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= all
 
-.PHONY: help demo test test-slurm test-faults check lint format schema environment clean
+.PHONY: help demo test test-slurm check lint format schema environment clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -18,9 +18,6 @@ test: environment ## run all tests
 
 test-slurm: environment ## start a single-machine SLURM (root, Debian), run the cluster profile on it, stop it
 	$(BIN)/python -m pytest tests/slurm
-
-test-faults: environment ## kill, fill and disturb a run, and hold its results to those of a calm one
-	$(BIN)/python -m pytest tests/faults
 
 check: lint ## linters, type checks and the quick tests, under 90 seconds
 	$(BIN)/python -m pytest -q -m "not slow"
