@@ -9,6 +9,7 @@ A machine that has a SLURM configuration of its own is left alone.
 """
 
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -185,15 +186,9 @@ def _start_database() -> None:
     socket_path = "/run/mysqld/mysqld.sock"
     Path("/run/mysqld").mkdir(exist_ok=True)
     shutil.chown("/run/mysqld", "mysql", "mysql")
-    with (FOLDER / "mariadb.log").open("wb") as log:
-        database = subprocess.Popen(
-            ["mariadbd", *common, "--skip-networking", f"--socket={socket_path}"],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    (FOLDER / "mariadb.pid").write_text(str(database.pid), encoding="ascii")
+    command = shlex.join(["mariadbd", *common, "--skip-networking", f"--socket={socket_path}"])
+    log = FOLDER / "mariadb.log"
+    _run("sh", "-c", f"setsid {command} > {log} 2>&1 & echo $! > {FOLDER}/mariadb.pid")
     _wait_for(["mariadb", "-e", "select 1"], log="mariadb.log")
 
 

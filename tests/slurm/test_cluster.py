@@ -12,7 +12,7 @@ from anatomical_embedding.code_fingerprint import REPOSITORY
 from tests.integration.tiny_workflow import OVERLAY, set_up, write_overlay
 from tests.slurm import single_machine
 
-NUM_VOLUMES = 6
+NUM_VOLUMES = 7
 SECONDS_BEFORE_FIRST_LOOK = "6"
 
 
@@ -27,7 +27,7 @@ def finished(tmp_path_factory):
     overlay = OVERLAY | {
         "datasets": OVERLAY["datasets"] | {"phantom_ct": dict(OVERLAY["datasets"]["phantom_ct"])}
     }
-    overlay["datasets"]["phantom_ct"] |= {"num_subjects": 3, "split": {"num_test": 2, "num_validation": 0}}
+    overlay["datasets"]["phantom_ct"] |= {"num_subjects": 4, "split": {"num_test": 2, "num_validation": 1}}
     overlay["evaluations"] = {"phantom_ct": OVERLAY["evaluations"]["phantom_ct"] | {"baselines": []}}
     write_overlay(folder, overlay)
     single_machine.start()
