@@ -51,6 +51,7 @@ wildcard_constraints:
     evaluation=one_of(SETTINGS.evaluations),
     volume=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
     weights="untrained|trained",
+    matching="untrained|nearest|stable_points",
 
 
 def phantom_folder(dataset):

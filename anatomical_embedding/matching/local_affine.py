@@ -1,0 +1,123 @@
+"""A robust affine map round a point, from a handful of corresponding points of which many may be wrong.
+
+Iteratively reweighted least squares with Tukey's biweight, started at the median shift, so that up to half of the
+points may be anywhere; the matrix is drawn towards the identity, since few points close together cannot tell it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+NUM_ITERATIONS = 20
+BIWEIGHT_CUTOFF = 4.685
+"""In units of the scale: 95 % efficient for normal residuals (Holland and Welsch 1977)."""
+MEDIAN_OF_CHI_3 = 1.5382
+"""Median length of a 3-D normal vector with unit variance along each axis."""
+
+
+@dataclass(frozen=True)
+class LocalAffines:
+    """One map a row: a point at `centre + d` goes to `answers_mm + matrix @ d`.
+
+    Attributes
+    ----------
+    answers_mm : (N, 3) image of the centre.
+    matrices : (N, 3, 3).
+    weights : (N, A) weight of each point, 0 for those that disagree.
+    residual_mm : (N,) root of the weighted mean squared residual; NaN without points.
+    spread_mm : (N, 3) standard deviations of the weighted source points along their principal axes, largest first.
+    """
+
+    answers_mm: NDArray[np.float64]
+    matrices: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    residual_mm: NDArray[np.float64]
+    spread_mm: NDArray[np.float64]
+
+
+def fit_local_affines(
+    offsets_mm: NDArray[np.float64],
+    partners_mm: NDArray[np.float64],
+    is_usable: NDArray[np.bool_],
+    *,
+    stiffness_mm: float,
+    smallest_scale_mm: float,
+) -> LocalAffines:
+    """Return the robust map of each row of correspondences.
+
+    It minimises the weighted mean of `|partner - answer - matrix @ offset|^2` plus `stiffness_mm^2` times the squared
+    distance of the matrix from the identity.
+
+    Parameters
+    ----------
+    offsets_mm : (N, A, 3) source points relative to their centre.
+    partners_mm : (N, A, 3) where they go.
+    is_usable : (N, A) points that may take part.
+    stiffness_mm : spread of the points below which the identity prevails.
+    smallest_scale_mm : residuals of this size never count as disagreement.
+    """
+    num_rows = len(offsets_mm)
+    shifts = np.where(is_usable[..., None], partners_mm - offsets_mm, np.nan)
+    has_points = is_usable.any(axis=1)
+    answers = np.full((num_rows, 3), np.nan)
+    answers[has_points] = np.nanmedian(shifts[has_points], axis=1)
+    matrices = np.tile(np.eye(3), (num_rows, 1, 1))
+    weights = is_usable.astype(np.float64)
+    for _ in range(NUM_ITERATIONS):
+        distance = _distances(offsets_mm, partners_mm, answers, matrices)
+        weights = _biweights(distance, is_usable, smallest_scale_mm=smallest_scale_mm)
+        answers, matrices = _weighted_fit(offsets_mm, partners_mm, weights, stiffness_mm=stiffness_mm)
+    distance = _distances(offsets_mm, partners_mm, answers, matrices)
+    total = weights.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        residual = np.sqrt((weights * np.where(weights > 0, distance, 0.0) ** 2).sum(axis=1) / total)
+    return LocalAffines(answers, matrices, weights, residual, _spread(offsets_mm, weights))
+
+
+def _distances(
+    offsets: NDArray[np.float64],
+    partners: NDArray[np.float64],
+    answers: NDArray[np.float64],
+    matrices: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    predicted = answers[:, None] + np.einsum("nij,naj->nai", matrices, offsets)
+    return np.linalg.norm(partners - predicted, axis=2)
+
+
+def _biweights(
+    distance: NDArray[np.float64], is_usable: NDArray[np.bool_], *, smallest_scale_mm: float
+) -> NDArray[np.float64]:
+    scale = np.full(len(distance), smallest_scale_mm)
+    rows = is_usable.any(axis=1)
+    median = np.nanmedian(np.where(is_usable, distance, np.nan)[rows], axis=1)
+    scale[rows] = np.maximum(median / MEDIAN_OF_CHI_3, smallest_scale_mm)
+    ratio = np.where(is_usable, distance, np.inf) / (BIWEIGHT_CUTOFF * scale[:, None])
+    return np.where(ratio < 1.0, 1.0 - np.minimum(ratio, 1.0) ** 2, 0.0) ** 2
+
+
+def _weighted_fit(
+    offsets: NDArray[np.float64],
+    partners: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    *,
+    stiffness_mm: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return (N, 3) answers and (N, 3, 3) matrices of the ridge regression; NaN where all weights are 0."""
+    total = weights.sum(axis=1)
+    share = np.divide(weights, total[:, None], out=np.full_like(weights, np.nan), where=total[:, None] > 0)
+    centre_from = np.einsum("na,nai->ni", share, offsets)
+    centre_to = np.einsum("na,nai->ni", share, partners)
+    source = offsets - centre_from[:, None]
+    bend = (partners - centre_to[:, None]) - source
+    covariance = np.einsum("na,nai,naj->nij", share, source, source) + stiffness_mm**2 * np.eye(3)
+    cross = np.einsum("na,nai,naj->nij", share, bend, source)
+    matrices = np.eye(3) + cross @ np.linalg.inv(covariance)
+    return centre_to - np.einsum("nij,nj->ni", matrices, centre_from), matrices
+
+
+def _spread(offsets: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    share = weights / np.maximum(weights.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    source = offsets - np.einsum("na,nai->ni", share, offsets)[:, None]
+    covariance = np.einsum("na,nai,naj->nij", share, source, source)
+    return np.sqrt(np.maximum(np.linalg.eigvalsh(covariance)[:, ::-1], 0.0))
