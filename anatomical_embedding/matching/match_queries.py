@@ -29,7 +29,8 @@ def match_queries(
 ) -> pd.DataFrame:
     """Return the matches of all queries, in their order.
 
-    The columns are `MATCH_COLUMNS`, and for stable points `STABLE_POINT_COLUMNS` as well. Each target is prepared once and asked by all its templates.
+    The columns are `MATCH_COLUMNS`, and for stable points `STABLE_POINT_COLUMNS` as well. Each target is prepared
+    once and asked by all its templates.
 
     Parameters
     ----------
