@@ -2,8 +2,8 @@
 
 Source: Bai et al., "UAE: Universal Anatomical Embedding on Multi-modality Medical Images" (arXiv 2311.15111). For every
 label c with prototype P_c (the mean of its vectors) the loss is the mean over its cells i of
-`log sum_j exp(P_c . F_j / T) - P_c . F_i / T`, where j runs over all cells, those without a label among them. The mean of
-the second term is `|P_c|^2 / T`, so only the sums are computed, in float32 and streamed over the cells: the matrix of
+`log sum_j exp(P_c . F_j / T) - P_c . F_i / T`, where j runs over all cells, also those without a label. The mean of the
+second term is `|P_c|^2 / T`, so only the sums are computed, in float32 and streamed over the cells: the matrix of
 labels times cells is never held.
 """
 
