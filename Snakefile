@@ -19,6 +19,7 @@ include: "rules/train.smk"
 include: "rules/embeddings.smk"
 include: "rules/evaluation.smk"
 include: "rules/registration.smk"
+include: "rules/tracking.smk"
 include: "rules/report.smk"
 
 

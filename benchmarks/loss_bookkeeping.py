@@ -119,36 +119,54 @@ def _loss_by_arithmetic(fine, coarse, grids, volume):
 
 
 def _loss_by_matrices(fine, coarse, grids, _volume):
-    """Return the loss by the published steps: candidates against all cells, all distances as differences."""
+    """Return the loss by the published steps: four tables of differences, of 2000 candidates to all cells of a view.
+
+    As published the positions are kept in half precision, negatives are gathered query by query, and one table each
+    serves the search for partners and the exclusion of what is near. Products of vectors stay in single precision,
+    which is many times faster on a processor than the published half precision.
+    """
     places = [
         torch.from_numpy(
             grid.cells_from_flat(np.arange(grid.num_cells)) @ grid.affine[:3, :3].T + grid.affine[:3, 3]
-        ).float()
+        ).half()
         for grid in grids
     ]
     keys = fine.flatten(2).transpose(1, 2).flatten(0, 1)
     upsampled = F.normalize(F.interpolate(coarse, size=fine.shape[2:], mode="trilinear"), dim=1)
     upsampled = upsampled.flatten(2).transpose(1, 2).flatten(0, 1)
-    everywhere = torch.cat(places)
     num_cells = len(places[0])
+    candidates = [_candidates_in_overlap(places[own], places[1 - own]) for own in range(2)]
+    distances = [
+        [_distances_by_differences(places[own][candidates[own]], places[view]) for view in range(2)]
+        for own in range(2)
+    ]  # each (2000, 36864)
     losses = []
     for own in range(2):
-        candidates = torch.randperm(num_cells)[: LOSS.num_candidates]
-        to_other = (places[own][candidates][:, None] - places[1 - own][None]).norm(dim=2)  # (2000, 36864)
-        near = torch.nonzero((to_other < LOSS.positive_distance_mm).any(dim=1))[:, 0]
+        near = torch.nonzero((distances[own][1 - own] < LOSS.positive_distance_mm).any(dim=1))[:, 0]
         chosen = near[torch.randperm(len(near))[: LOSS.num_positives]]
-        partner = to_other[chosen].argmin(dim=1) + (1 - own) * num_cells
-        query = candidates[chosen] + own * num_cells
-        is_far = (everywhere[query][:, None] - everywhere[None]).norm(dim=2) > LOSS.ignore_distance_mm
+        partner = distances[own][1 - own][chosen].argmin(dim=1) + (1 - own) * num_cells
+        query = candidates[own][chosen] + own * num_cells
+        is_far = torch.cat([table[chosen] for table in distances[own]], dim=1) >= LOSS.ignore_distance_mm
         similarity = keys[query] @ keys.T
         score = (similarity.detach() + upsampled[query] @ upsampled.T) * is_far
         hardest = score.topk(LOSS.hard_negative_pool, dim=1).indices
         hardest = hardest[:, torch.randperm(LOSS.hard_negative_pool)[: LOSS.num_negatives]]
+        negatives = torch.stack([row[columns] for row, columns in zip(similarity, hardest, strict=True)])
         positive = (keys[query] * keys[partner]).sum(dim=1)
-        losses.append(
-            cross_entropy_against(positive, similarity.gather(1, hardest), temperature=LOSS.temperature)
-        )
+        losses.append(cross_entropy_against(positive, negatives, temperature=LOSS.temperature))
     return torch.stack(losses).mean()
+
+
+def _candidates_in_overlap(own, other):
+    """Return up to 2000 random cells of a view that lie in the box of the other."""
+    is_inside = ((own >= other.amin(dim=0)) & (own <= other.amax(dim=0))).all(dim=1)
+    inside = torch.nonzero(is_inside)[:, 0]
+    return inside[torch.randperm(len(inside))[: LOSS.num_candidates]]
+
+
+def _distances_by_differences(points, cells):
+    """Return the (N, M) distances by way of all (N, M, 3) differences."""
+    return (points[:, None] - cells[None]).norm(dim=2)
 
 
 def _peak_mb() -> float:

@@ -36,8 +36,12 @@ DATASETS = sorted(
     {dataset for model in MODELS for dataset in SETTINGS.models[model].training.mix}
     | {evaluation.dataset for evaluation in SETTINGS.evaluations.values()}
     | {registration.dataset for registration in SETTINGS.registrations.values()}
+    | {tracking.dataset for tracking in SETTINGS.trackings.values()}
 )
 PHANTOMS = [name for name in DATASETS if SETTINGS.datasets[name].kind == "phantom"]
+TRACKED_PHANTOMS = [
+    name for name in DATASETS if SETTINGS.datasets[name].kind == "phantom_tracking"
+]
 
 
 def one_of(names):
@@ -49,6 +53,8 @@ wildcard_constraints:
     dataset=one_of(DATASETS),
     model=one_of(MODELS),
     evaluation=one_of(SETTINGS.evaluations),
+    tracking=one_of(SETTINGS.trackings),
+    split="validation|test",
     volume=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
     weights="untrained|trained",
     matching="untrained|nearest|stable_points",

@@ -9,14 +9,25 @@ def export_section(wildcards):
 
 
 def evaluated_splits(wildcards):
-    """Return the splits of a data set that some evaluation asks for."""
-    return sorted(
-        {
-            evaluation.split
-            for evaluation in SETTINGS.evaluations.values()
-            if evaluation.dataset == wildcards.dataset
-        }
-    )
+    """Return the splits of a data set that some evaluation or tracking asks for."""
+    evaluated = {
+        evaluation.split
+        for evaluation in SETTINGS.evaluations.values()
+        if evaluation.dataset == wildcards.dataset
+    }
+    tracked = {
+        split
+        for tracking in SETTINGS.trackings.values()
+        if tracking.dataset == wildcards.dataset
+        for split in tracked_splits(tracking)
+    }
+    return sorted(evaluated | tracked)
+
+
+def tracked_splits(tracking):
+    """Return the split that a tracking scores and, if it has a confidence, the one that is fitted on."""
+    confidence = tracking.confidence
+    return [tracking.split] + ([confidence.fitted_on] if confidence else [])
 
 
 rule export_embeddings:

@@ -26,9 +26,9 @@ def methods_of(evaluation):
     ]
 
 
-def matching_section(wildcards):
+def matching_section(method):
     """Return what a way of matching may see."""
-    is_stable = wildcards.matching == "stable_points"
+    is_stable = method == "stable_points"
     return section_json(
         matching=SETTINGS.matching,
         stable_points=SETTINGS.stable_points if is_stable else None,
@@ -170,11 +170,12 @@ rule match_points:
         mem_mb=4000,
         runtime=120,
     params:
-        settings=matching_section,
+        settings=lambda wildcards: matching_section(wildcards.matching),
+        method=lambda wildcards: wildcards.matching,
         code=code_of("match_points"),
     shell:
         "python -m workflow_scripts.match_points --settings {params.settings:q} --queries {input.queries}"
-        " --stores {input.stores} --method-name {wildcards.matching} --threads {threads} --output {output} 2> {log}"
+        " --stores {input.stores} --method-name {params.method} --threads {threads} --output {output} 2> {log}"
 
 
 rule score_landmarks:

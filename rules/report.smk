@@ -15,6 +15,27 @@ def method_files(suffix):
     ]
 
 
+def tracking_files():
+    """Return what the report shows of the trackings."""
+    files = []
+    for name, answer in ANSWERS:
+        tracking = SETTINGS.trackings[name]
+        folder = RESULTS / "trackings" / name / tracking.split
+        files += [
+            folder / name
+            for name in (
+                "queries.csv",
+                "affine_start.scores.json",
+                "affine_start.pairs.csv",
+            )
+        ]
+        kinds = ["scores.json", "pairs.csv", "matches.csv"]
+        if tracking.confidence:
+            kinds += ["judged.csv", "confidence_scores.json"]
+        files += [folder / f"{answer}.{kind}" for kind in kinds]
+    return files
+
+
 rule write_report:
     """Write the report: what ran, how well, with examples to look at."""
     input:
@@ -32,6 +53,11 @@ rule write_report:
             for kind in ("training", "validation")
         ],
         overlaps=registered_pairs_files("overlap.json"),
+        tracking=tracking_files(),
+        tracking_indices=[
+            RESULTS / "volumes" / f"{SETTINGS.trackings[name].dataset}.csv"
+            for name, _ in ANSWERS
+        ],
         fixed=registered_images(1),
         moving=registered_images(2),
         deformed=registered_pairs_files("pair_deformed.nii.gz"),
@@ -51,10 +77,15 @@ rule write_report:
     params:
         settings=section_json(**SETTINGS.model_dump(mode="json")),
         benchmarks=RESULTS / "benchmarks",
+        trackings=[
+            RESULTS / "trackings" / name / SETTINGS.trackings[name].split / answer
+            for name, answer in ANSWERS
+        ],
         code=code_of("write_report"),
     shell:
         "python -m workflow_scripts.write_report --settings {params.settings:q} --scores {input.scores}"
         " --errors {input.errors} --matches {input.matches} --queries {input.queries} --index {input.indices}"
         " --training-logs {input.logs} --benchmarks {params.benchmarks} --output {output.report}"
         " --overlaps {input.overlaps} --fixed {input.fixed} --moving {input.moving} --deformed {input.deformed}"
+        " --trackings {params.trackings} --tracking-indices {input.tracking_indices}"
         " --summary {output.summary} 2> {log}"

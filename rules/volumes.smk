@@ -79,11 +79,32 @@ rule make_phantom:
     params:
         settings=phantom_section,
         index=lambda wildcards: int(wildcards.subject.removeprefix("phantom_")),
+        scans=lambda wildcards, output: f"--output-labels={output.labels}",
         code=code_of("make_phantom"),
     shell:
         "python -m workflow_scripts.make_phantom --settings {params.settings:q} --subject-index {params.index}"
-        " --output-ct {output.ct} --output-labels {output.labels} --output-landmarks {output.landmarks}"
+        " --output-ct {output.ct} {params.scans} --output-landmarks {output.landmarks}"
         " --output-lesions {output.lesions} 2> {log}"
+
+
+use rule make_phantom as make_tracking_phantom with:
+    output:
+        ct=RESULTS / "phantoms" / "{dataset}" / "{patient}_01_01.nii.gz",
+        follow_up=RESULTS / "phantoms" / "{dataset}" / "{patient}_02_01.nii.gz",
+        landmarks=RESULTS / "phantoms" / "{dataset}" / "{patient}.landmarks.csv",
+        lesions=RESULTS / "phantoms" / "{dataset}" / "{patient}.lesions.csv",
+    log:
+        RESULTS / "logs" / "make_tracking_phantom" / "{dataset}" / "{patient}.log",
+    benchmark:
+        RESULTS / "benchmarks" / "make_tracking_phantom" / "{dataset}" / "{patient}.tsv"
+    wildcard_constraints:
+        dataset=one_of(TRACKED_PHANTOMS),
+        patient=r"\d{6}",
+    params:
+        settings=phantom_section,
+        index=lambda wildcards: int(wildcards.patient) - 1,
+        scans=lambda wildcards, output: f"--output-follow-up={output.follow_up}",
+        code=code_of("make_phantom"),
 
 
 rule resample_volume:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from anatomical_embedding.evaluation.lesion_annotations import LesionPairs
+from anatomical_embedding.datasets.lesion_annotations import LesionPairs
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "dlt"
 

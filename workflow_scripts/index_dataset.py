@@ -4,7 +4,7 @@ from pathlib import Path
 
 from anatomical_embedding.datasets.listing import list_raw_volumes
 from anatomical_embedding.datasets.prepared_index import gather_index
-from anatomical_embedding.datasets.split import assign_splits
+from anatomical_embedding.datasets.split import split_patients
 from anatomical_embedding.index_file import write_index
 from anatomical_embedding.settings.dataset import DatasetSectionSettings
 from workflow_scripts.command_line import parse_settings, run_stage, stage_parser
@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> None:
     dataset = parse_settings(DatasetSectionSettings, options.settings).dataset
 
     raw_volumes = list_raw_volumes(dataset, phantom_folder=options.phantom_folder)
-    splits = assign_splits((raw.patient_id for raw in raw_volumes), settings=dataset.split)
+    splits = split_patients(dataset, raw_volumes)
     rows = gather_index(raw_volumes, splits=splits, descriptions_folder=options.descriptions_folder)
     write_index(rows, options.output_index)
 

@@ -1,9 +1,9 @@
 """Score tracked lesions under every published definition.
 
 Reads a Deep Lesion Tracking annotation file and predictions: the published JSON, the annotation file itself (its
-affine start), or a CSV with `pair_id` and `x_vox, y_vox, z_vox` (annotation index) or `x_mm, y_mm, z_mm` (world RAS+,
-with --volumes). Writes scores as JSON, on request a CSV row for every pair, and prints the published lines. Intervals
-and tests are clustered by patient.
+affine start), or a CSV with `pair_id` or `query_id` and `x_vox, y_vox, z_vox` (annotation index) or `x_mm, y_mm, z_mm`
+(world RAS+, with --volumes). Writes scores as JSON, on request a CSV row for every pair, and prints the published
+lines. Intervals and tests are clustered by patient.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from anatomical_embedding.evaluation.lesion_annotations import LesionPairs, read_annotations
+from anatomical_embedding.datasets.lesion_annotations import LesionPairs, read_annotations, rows_of_file
 from anatomical_embedding.evaluation.lesion_predictions import LesionPredictions, read_predictions
 from anatomical_embedding.evaluation.lesion_scores import compare_protocols, score_protocols
 from anatomical_embedding.evaluation.lesion_tables import comparison_lines, published_lines, write_pairs
@@ -24,6 +24,7 @@ def main(arguments: list[str]) -> None:
     """Score a file of predictions, and compare it with another."""
     options = _parser().parse_args(arguments)
     annotations = read_annotations(options.annotations)
+    set_aside = [name for name, _ in rows_of_file(options.set_aside)[0]] if options.set_aside else []
 
     def read(path: Path) -> LesionPredictions:
         return read_predictions(
@@ -31,6 +32,7 @@ def main(arguments: list[str]) -> None:
             annotations,
             count_missing_as_failed=options.count_missing_as_failed,
             frames_path=options.volumes,
+            set_aside=set_aside,
         )
 
     predictions = read(options.predictions)
@@ -89,6 +91,11 @@ def _parser() -> argparse.ArgumentParser:
         "--count-missing-as-failed",
         action="store_true",
         help="count pairs without row, with several rows or with non-finite coordinates as failed, not as an error",
+    )
+    parser.add_argument(
+        "--set-aside",
+        type=existing_file,
+        help="JSON of pairs whose rows are not scored: those with the lesion outside the target",
     )
     parser.add_argument(
         "--num-draws",

@@ -1,7 +1,8 @@
 """Write the report (one HTML file) and the summary (JSON) of a run.
 
 The lists of scores, errors, matches, queries and indices run in parallel: the files at one place of all lists
-belong to one method. The same holds for overlaps, fixed, moving and deformed volumes of registered pairs.
+belong to one method. The same holds for overlaps, fixed, moving and deformed volumes of registered pairs, and for
+trackings (prefixes of the files of an answer) with their indices.
 """
 
 import argparse
@@ -17,12 +18,14 @@ from anatomical_embedding.report.inputs import (
     read_trainings,
 )
 from anatomical_embedding.report.page import render_page
+from anatomical_embedding.report.tracking_inputs import read_tracked_answers, summary_rows
 from anatomical_embedding.settings.pipeline import PipelineSettings
 from anatomical_embedding.versions import library_versions
 from workflow_scripts.command_line import existing_file, parse_settings, run_stage, stage_parser
 
 PARALLEL_LISTS = ("scores", "errors", "matches", "queries", "index")
 REGISTRATION_LISTS = ("overlaps", "fixed", "moving", "deformed")
+TRACKING_LISTS = ("trackings", "tracking_indices")
 
 
 def main(arguments: list[str]) -> None:
@@ -48,13 +51,19 @@ def main(arguments: list[str]) -> None:
             deformed=options.deformed,
             settings=settings.registrations,
         ),
+        trackings=read_tracked_answers(
+            options.trackings, options.tracking_indices, trackings=settings.trackings
+        ),
     )
     page = render_page(inputs, title=settings.title)
     with written_atomically(options.output) as temporary:
         temporary.write_text(page, encoding="utf-8")
     write_json(
         options.summary,
-        [method.score.as_json() for evaluation in inputs.evaluations for method in evaluation.methods],
+        [
+            *[method.score.as_json() for evaluation in inputs.evaluations for method in evaluation.methods],
+            *summary_rows(inputs.trackings),
+        ],
     )
 
 
@@ -63,6 +72,8 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser = stage_parser(__doc__)
     for name in PARALLEL_LISTS + REGISTRATION_LISTS:
         parser.add_argument(f"--{name}", type=existing_file, nargs="*", default=[], metavar="PATH")
+    parser.add_argument("--trackings", type=Path, nargs="*", default=[], metavar="PREFIX")
+    parser.add_argument("--tracking-indices", type=existing_file, nargs="*", default=[], metavar="PATH")
     parser.add_argument("--training-logs", type=existing_file, nargs="*", default=[], metavar="PATH")
     parser.add_argument(
         "--benchmarks",
@@ -75,7 +86,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, required=True, help="report (HTML) to write")
     parser.add_argument("--summary", type=Path, required=True, help="scores (JSON) to write")
     options = parser.parse_args(arguments)
-    for names in (PARALLEL_LISTS, REGISTRATION_LISTS):
+    for names in (PARALLEL_LISTS, REGISTRATION_LISTS, TRACKING_LISTS):
         lengths = {name: len(getattr(options, name)) for name in names}
         if len(set(lengths.values())) > 1:
             given = ", ".join(f"{length} of --{name}" for name, length in lengths.items())

@@ -5,16 +5,25 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from anatomical_embedding.datasets.deeplesion_tracking import list_annotated_volumes
 from anatomical_embedding.datasets.raw_volume import RawVolume
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.identifiers import first_clash, is_identifier, quote_some
 from anatomical_embedding.settings.dataset import (
     DatasetSettings,
     DeepLesionSettings,
+    DeepLesionTrackingSettings,
     NihLymphNodeSettings,
     TotalSegmentatorSettings,
 )
-from anatomical_embedding.settings.phantom import PhantomSettings, subject_id, volume_id
+from anatomical_embedding.settings.phantom import (
+    PhantomSettings,
+    PhantomTrackingSettings,
+    subject_id,
+    tracked_patient_id,
+    tracked_volume_id,
+    volume_id,
+)
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 RESOURCE_FORK_PREFIX = "._"  # files that macOS puts beside the real ones
@@ -36,7 +45,8 @@ def list_raw_volumes(settings: DatasetSettings, *, phantom_folder: Path) -> list
     ------
     InputFileError
         naming the folder, if it is missing or holds no volume; if names are no identifiers or clash; if a
-        case has no image, or no case has one of the organs; if the patient of a volume cannot be told.
+        case has no image, or no case has one of the organs; if the patient of a volume cannot be told; if
+        annotations are malformed or name a volume that is not there.
 
     Notes
     -----
@@ -47,10 +57,14 @@ def list_raw_volumes(settings: DatasetSettings, *, phantom_folder: Path) -> list
             return _list_flat_folder(settings.root, patient_pattern="(.*)")
         case DeepLesionSettings():
             return _list_flat_folder(settings.root, patient_pattern=settings.patient_pattern)
+        case DeepLesionTrackingSettings():
+            return list_annotated_volumes(settings)
         case TotalSegmentatorSettings():
             return _list_cases(settings.root, organs=settings.organs)
         case PhantomSettings():
             return _list_phantoms(settings, folder=phantom_folder)
+        case PhantomTrackingSettings():
+            return _list_tracked_phantoms(settings, folder=phantom_folder)
 
 
 def phantom_landmarks_path(raw: RawVolume) -> Path:
@@ -65,6 +79,15 @@ def _list_phantoms(settings: PhantomSettings, *, folder: Path) -> list[RawVolume
         )
         for index in range(settings.num_subjects)
     ]
+
+
+def _list_tracked_phantoms(settings: PhantomTrackingSettings, *, folder: Path) -> list[RawVolume]:
+    scans = [
+        (tracked_volume_id(index, time_point=time_point), tracked_patient_id(index))
+        for index in range(settings.num_subjects)
+        for time_point in (1, 2)
+    ]
+    return [RawVolume(scan, patient, "ct", folder / f"{scan}.nii.gz", {}) for scan, patient in scans]
 
 
 def _list_flat_folder(root: Path, *, patient_pattern: str) -> list[RawVolume]:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from anatomical_embedding.datasets.raw_volume import RawVolume
-from anatomical_embedding.datasets.split import Split
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.index_file import IndexRow
+from anatomical_embedding.settings.evaluation import Split
 
 
 def gather_index(

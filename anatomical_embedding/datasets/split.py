@@ -1,13 +1,27 @@
 """Which patients train, validate and test."""
 
 from collections.abc import Iterable
-from typing import Literal
 
+from anatomical_embedding.datasets.deeplesion_tracking import annotated_splits
+from anatomical_embedding.datasets.raw_volume import RawVolume
 from anatomical_embedding.errors import SettingsError
 from anatomical_embedding.files import sha256_of_text
+from anatomical_embedding.settings.dataset import DatasetSettings, DeepLesionTrackingSettings
+from anatomical_embedding.settings.evaluation import Split
 from anatomical_embedding.settings.split import SplitSettings
 
-Split = Literal["train", "validation", "test"]
+
+def split_patients(settings: DatasetSettings, raw_volumes: Iterable[RawVolume]) -> dict[str, Split]:
+    """Return the split of every patient of a data set: drawn, or given by its annotations.
+
+    Raises
+    ------
+    UserError
+        as `assign_splits` and `annotated_splits`.
+    """
+    if isinstance(settings, DeepLesionTrackingSettings):
+        return annotated_splits(settings)
+    return assign_splits((raw.patient_id for raw in raw_volumes), settings=settings.split)
 
 
 def assign_splits(patient_ids: Iterable[str], *, settings: SplitSettings) -> dict[str, Split]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomical_embedding.evaluation.lesion_annotations import LesionPairs
+from anatomical_embedding.datasets.lesion_annotations import LesionPairs
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]

@@ -11,14 +11,15 @@ row carries centre and diameter, they replace the rounded ones, after a check th
 """
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomical_embedding.datasets.lesion_annotations import NUMBERS, LesionPairs
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.lesion_annotations import NUMBERS, LesionPairs
 from anatomical_embedding.evaluation.lesion_frames import read_frames, voxels_from_world
 from anatomical_embedding.evaluation.prediction_rows import (
     CENTER_TOLERANCE_VOX,
@@ -56,19 +57,25 @@ class LesionPredictions:
 
 
 def read_predictions(
-    path: Path | str, pairs: LesionPairs, *, count_missing_as_failed: bool, frames_path: Path | None
+    path: Path | str,
+    pairs: LesionPairs,
+    *,
+    count_missing_as_failed: bool,
+    frames_path: Path | None,
+    set_aside: Collection[str] = (),
 ) -> LesionPredictions:
     """Return the predicted centre of every annotated pair.
 
     Parameters
     ----------
     path : `.json` in the published form (list under `results`) or in that of the annotation file, whose
-        `predict target center` is then the prediction; or `.csv` with `pair_id`, coordinates `x_vox, y_vox, z_vox`
-        (annotation index of the target) or `x_mm, y_mm, z_mm` (world RAS+), and optionally `status`
-        (found, failed) and `reason`; further columns are ignored.
+        `predict target center` is then the prediction; or `.csv` with `pair_id` or `query_id`, coordinates
+        `x_vox, y_vox, z_vox` (annotation index of the target) or `x_mm, y_mm, z_mm` (world RAS+), and optionally
+        `status` (found, failed) and `reason`; further columns are ignored.
     pairs : the annotated pairs.
     count_missing_as_failed : count pairs without row, with several rows or with non-finite coordinates as failed.
     frames_path : table of the annotation affines (see `lesion_frames.read_frames`), needed for world mm only.
+    set_aside : names of pairs whose rows of a CSV are left out: those whose lesion lies outside its target.
 
     Raises
     ------
@@ -79,7 +86,11 @@ def read_predictions(
     suffix = path.suffix.lower()
     if suffix not in {".json", ".csv"}:
         raise InputFileError(path, "is neither .json nor .csv, the two forms of predictions")
-    rows, are_world_mm = rows_of_csv(path, pairs) if suffix == ".csv" else (rows_of_json(path, pairs), False)
+    rows, are_world_mm = (
+        rows_of_csv(path, pairs, set_aside=set_aside)
+        if suffix == ".csv"
+        else (rows_of_json(path, pairs), False)
+    )
     points, reasons = _one_per_pair(path, rows, pairs, count_missing_as_failed=count_missing_as_failed)
     if are_world_mm:
         points = _voxels_of_targets(path, points, pairs, frames_path=frames_path)

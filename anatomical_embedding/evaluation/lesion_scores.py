@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomical_embedding.evaluation.lesion_annotations import LesionPairs
+from anatomical_embedding.datasets.lesion_annotations import LesionPairs
 from anatomical_embedding.evaluation.lesion_metrics import PROTOCOLS, Hits, distances_mm, signed_errors_mm
 from anatomical_embedding.evaluation.patient_bootstrap import (
     paired_permutation_p_value,

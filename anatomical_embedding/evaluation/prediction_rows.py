@@ -6,21 +6,21 @@ A row of a pair that the annotations do not know is refused here; whether every 
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.csv_table import read_csv_table
-from anatomical_embedding.evaluation.lesion_annotations import (
+from anatomical_embedding.datasets.lesion_annotations import (
     NUMBERS,
     LesionPairs,
     numbers_of_field,
     rows_of_file,
 )
+from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.evaluation.csv_table import read_csv_table
 
 PREDICTION_KEY = "predict target center"
 TRUTH_ATTRIBUTES = ("target_center_vox", "target_box_vox", "target_spacing_mm", "target_diameter_vox")
@@ -29,6 +29,7 @@ TRUTH_ATTRIBUTES = ("target_center_vox", "target_box_vox", "target_spacing_mm", 
 CENTER_TOLERANCE_VOX = 0.05 + 1e-6
 """The annotations are rounded to one decimal: half of its last digit."""
 
+NAME_COLUMNS = ("pair_id", "query_id")
 MM_COLUMNS = ("x_mm", "y_mm", "z_mm")
 VOXEL_COLUMNS = ("x_vox", "y_vox", "z_vox")
 STATES = ("found", "failed")
@@ -133,8 +134,16 @@ def _pair_of_center(
     return near[0]
 
 
-def rows_of_csv(path: Path, pairs: LesionPairs) -> tuple[list[PredictedRow], bool]:
+def rows_of_csv(
+    path: Path, pairs: LesionPairs, *, set_aside: Collection[str]
+) -> tuple[list[PredictedRow], bool]:
     """Return the rows of a prediction CSV, and whether their points are world mm rather than annotation indices.
+
+    Parameters
+    ----------
+    path : CSV; pairs are named by the column `pair_id`, or `query_id` as in the matches of this project.
+    pairs : the annotated pairs.
+    set_aside : names of pairs that are not scored; their rows are left out.
 
     Raises
     ------
@@ -143,16 +152,20 @@ def rows_of_csv(path: Path, pairs: LesionPairs) -> tuple[list[PredictedRow], boo
     """
     header, table = read_csv_table(path)
     present = [columns for columns in (MM_COLUMNS, VOXEL_COLUMNS) if set(columns) <= set(header)]
-    if "pair_id" not in header or len(present) != 1:
+    name_column = next((name for name in NAME_COLUMNS if name in header), None)
+    if name_column is None or len(present) != 1:
         raise InputFileError(
             path, f"has the columns {header}, expected pair_id and either {MM_COLUMNS} or {VOXEL_COLUMNS}"
         )
     index_of_id = {pair_id: index for index, pair_id in enumerate(pairs.pair_ids)}
     rows = []
     for line, cells in table:
+        pair_id = cells[name_column]
+        if pair_id in set_aside:
+            continue
         place = f"line {line}"
-        pair = _pair_of_id(path, place, cells["pair_id"], index_of_id)
-        where = f"{place}, pair {cells['pair_id']!r}"
+        pair = _pair_of_id(path, place, pair_id, index_of_id)
+        where = f"{place}, pair {pair_id!r}"
         texts = [cells[column].strip() for column in present[0]]
         is_failed = _is_declared_failed(path, where, cells, texts)
         reason = (cells.get("reason") or "no reason given") if is_failed else ""

@@ -6,12 +6,17 @@ negatives remain. Partners come from the geometry of the views (`patches.positiv
 """
 
 from collections.abc import Sequence
+from math import prod
 
 import torch
 from torch.nn import functional as F
 
+from anatomical_embedding.losses.hard_negatives import hardest_columns
 from anatomical_embedding.patches.pair_batches import HeadPairs
 from anatomical_embedding.settings.training import CoarseLossSettings, FineLossSettings
+
+QUERIES_AT_ONCE = 64
+"""Queries whose similarity to all cells is looked at together."""
 
 
 def fine_contrastive_loss(
@@ -37,23 +42,20 @@ def fine_contrastive_loss(
     """
     losses = []
     for number, pair in enumerate(pairs):
-        keys = _cells_of_pair(fine, number)  # (2N, C)
-        with torch.no_grad():
-            candidates = _draw_subset(len(keys), settings.num_negative_candidates, generator, keys.device)
+        cells = _cells_of_pair(fine, number)  # (2N, C)
+        candidates = _draw_subset(len(cells), settings.num_negative_candidates, generator, cells.device)
+        keys = cells if candidates is None else cells[candidates]  # (M, C)
+        if settings.num_negatives >= len(keys):
+            is_ignored = _is_near(pair, slice(None), candidates, distance_mm=settings.ignore_distance_mm)
+            negatives = (cells[pair.query] @ keys.T).masked_fill(is_ignored, -torch.inf)
+        else:
             upsampled = _upsampled_cells_of_pair(coarse, number, size=fine.shape[2:])  # (2N, C')
-            mining = upsampled[pair.query] @ upsampled[candidates].T  # (K, M)
-            is_ignored = _is_near(pair, candidates, distance_mm=settings.ignore_distance_mm)
-        similarity = keys[pair.query] @ keys[candidates].T  # (K, M)
-        chosen = choose_hard_negatives(
-            similarity.detach() + mining,
-            is_ignored,
-            pool=settings.hard_negative_pool,
-            num_negatives=settings.num_negatives,
-            generator=generator,
-        )
-        negatives = similarity.masked_fill(is_ignored, -torch.inf)
-        negatives = negatives if chosen is None else negatives.gather(1, chosen)
-        positive = (keys[pair.query] * keys[pair.partner]).sum(dim=1)
+            chosen, is_missing = _hard_negatives(
+                cells, upsampled, pair, candidates, settings=settings, generator=generator
+            )
+            similarity = torch.einsum("kc,knc->kn", cells[pair.query], F.embedding(chosen, keys))
+            negatives = similarity.masked_fill(is_missing, -torch.inf)
+        positive = (cells[pair.query] * cells[pair.partner]).sum(dim=1)
         losses.append(cross_entropy_against(positive, negatives, temperature=settings.temperature))
     return torch.stack(losses).mean()
 
@@ -82,23 +84,18 @@ def coarse_contrastive_loss(
     for number, pair in enumerate(pairs):
         keys = cells[number]
         similarity = keys[pair.query] @ keys.T  # (K, 2N')
-        is_ignored = _is_near(
-            pair, torch.arange(len(keys), device=keys.device), distance_mm=settings.ignore_distance_mm
-        )
-        chosen = choose_hard_negatives(
-            similarity.detach(),
-            is_ignored,
-            pool=settings.hard_negative_pool,
-            num_negatives=settings.num_negatives,
-            generator=generator,
-        )
+        is_ignored = _is_near(pair, slice(None), None, distance_mm=settings.ignore_distance_mm)
         negatives = similarity.masked_fill(is_ignored, -torch.inf)
-        negatives = negatives if chosen is None else negatives.gather(1, chosen)
+        if settings.num_negatives < len(keys):
+            hardest = hardest_columns(negatives.detach(), pool=min(settings.hard_negative_pool, len(keys)))
+            places = _draw_subset(hardest.shape[1], settings.num_negatives, generator, keys.device)
+            negatives = negatives.gather(1, hardest if places is None else hardest[:, places])
         others = [other for place, other in enumerate(cells) if place != number]
         if others and settings.num_other_negatives:
             strangers = torch.cat(others)
             drawn = _draw_subset(len(strangers), settings.num_other_negatives, generator, keys.device)
-            negatives = torch.cat([negatives, keys[pair.query] @ strangers[drawn].T], dim=1)
+            strangers = strangers if drawn is None else strangers[drawn]
+            negatives = torch.cat([negatives, keys[pair.query] @ strangers.T], dim=1)
         positive = (keys[pair.query] * keys[pair.partner]).sum(dim=1)
         losses.append(cross_entropy_against(positive, negatives, temperature=settings.temperature))
     return torch.stack(losses).mean()
@@ -124,33 +121,37 @@ def cross_entropy_against(
     return (torch.logsumexp(logits, dim=1) - logits[:, 0]).mean()
 
 
-def choose_hard_negatives(
-    score: torch.Tensor,
-    is_ignored: torch.Tensor,
+@torch.no_grad()
+def _hard_negatives(
+    cells: torch.Tensor,
+    upsampled: torch.Tensor,
+    pair: HeadPairs,
+    candidates: torch.Tensor | None,
     *,
-    pool: int,
-    num_negatives: int,
+    settings: FineLossSettings,
     generator: torch.Generator,
-) -> torch.Tensor | None:
-    """Return the columns of negatives: `num_negatives` at random among the `pool` of highest score.
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return (K, n) numbers of candidates, drawn from the hardest of each query, and (K, n) which are no negatives.
 
-    Parameters
-    ----------
-    score : (K, M) how hard a negative is.
-    is_ignored : (K, M) cells that may not be negatives.
-    pool, num_negatives : how many to keep and to draw.
-    generator : draws from the pool, one draw for all queries, on the CPU.
-
-    Returns
-    -------
-    (K, num_negatives) columns, or None where every column is to be used.
+    One draw serves all queries. Queries pass in blocks, so that the scores of a block stay in the processor's cache.
     """
-    num_columns = score.shape[1]
-    if num_negatives >= num_columns:
-        return None
-    pool = min(pool, num_columns)
-    hardest = score.masked_fill(is_ignored, -torch.inf).topk(pool, dim=1, sorted=False).indices
-    return hardest[:, _draw_subset(pool, num_negatives, generator, score.device)]
+    keys, mining_keys = (rows if candidates is None else rows[candidates] for rows in (cells, upsampled))
+    pool = min(settings.hard_negative_pool, len(keys))
+    places = _draw_subset(pool, settings.num_negatives, generator, cells.device)
+    chosen, is_missing = [], []
+    for block in range(0, len(pair.query), QUERIES_AT_ONCE):
+        part = slice(block, block + QUERIES_AT_ONCE)
+        query = pair.query[part]
+        # Few queries against many cells: this order of the product is twice as fast as its transpose.
+        score = torch.addmm(
+            keys @ cells[query].T, mining_keys, upsampled[query].T
+        ).T.contiguous()  # (block, M)
+        score[_is_near(pair, part, candidates, distance_mm=settings.ignore_distance_mm)] = -torch.inf
+        columns = hardest_columns(score, pool=pool)
+        columns = columns if places is None else columns[:, places]
+        chosen.append(columns)
+        is_missing.append(score.gather(1, columns) == -torch.inf)
+    return torch.cat(chosen), torch.cat(is_missing)
 
 
 def _cells_of_pair(maps: torch.Tensor, number: int) -> torch.Tensor:
@@ -160,26 +161,32 @@ def _cells_of_pair(maps: torch.Tensor, number: int) -> torch.Tensor:
 
 def _upsampled_cells_of_pair(maps: torch.Tensor, number: int, *, size: Sequence[int]) -> torch.Tensor:
     """Return the (2N, C) vectors of both views brought to a finer grid and made unit again."""
-    views = maps[2 * number : 2 * number + 2].float()
+    views = maps[2 * number : 2 * number + 2].detach().float()
+    # With channels innermost the interpolation runs along whole vectors, and its result needs no rearrangement.
+    views = views.contiguous(memory_format=torch.channels_last_3d)
     upsampled = F.interpolate(views, size=tuple(size), mode="trilinear", align_corners=False)
-    return F.normalize(upsampled, dim=1).flatten(2).transpose(1, 2).flatten(0, 1)
+    cells = upsampled.flatten(2).transpose(1, 2).flatten(0, 1)
+    return F.normalize(cells, dim=1, out=cells)
 
 
 def _draw_subset(
     total: int, wanted: int | None, generator: torch.Generator, device: torch.device
-) -> torch.Tensor:
-    """Return `wanted` of the numbers below `total`, or all of them in order."""
+) -> torch.Tensor | None:
+    """Return `wanted` of the numbers below `total`, or None where that is all of them."""
     if wanted is None or wanted >= total:
-        return torch.arange(total, device=device)
+        return None
     return torch.randperm(total, generator=generator)[:wanted].to(device)
 
 
-def _is_near(pair: HeadPairs, candidates: torch.Tensor, *, distance_mm: float) -> torch.Tensor:
-    """Return (K, M) whether a candidate lies within a distance of a query, or is its partner."""
-    query_mm = _cell_positions(pair, pair.query)
-    candidate_mm = _cell_positions(pair, candidates)
-    is_near = torch.cdist(query_mm, candidate_mm) < distance_mm
-    return is_near | (candidates[None] == pair.partner[:, None]) | (candidates[None] == pair.query[:, None])
+def _is_near(
+    pair: HeadPairs, queries: slice, candidates: torch.Tensor | None, *, distance_mm: float
+) -> torch.Tensor:
+    """Return (K, M) whether a candidate (None: every cell) is near to some of the queries, or is their partner."""
+    query, partner = pair.query[queries], pair.partner[queries]
+    if candidates is None:
+        candidates = torch.arange(2 * prod(pair.size), device=query.device)
+    is_near = torch.cdist(_cell_positions(pair, query), _cell_positions(pair, candidates)) < distance_mm
+    return is_near | (candidates[None] == partner[:, None]) | (candidates[None] == query[:, None])
 
 
 def _cell_positions(pair: HeadPairs, flat: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,10 @@
-"""A robust affine map round a point, from a handful of corresponding points of which many may be wrong.
+"""Where a point should lie by what lies around it: an affine map fitted to corresponding points, many perhaps wrong.
 
 Iteratively reweighted least squares with Tukey's biweight, started at the median shift, so that up to half of the
-points may be anywhere; the matrix is drawn towards the identity, since few points close together cannot tell it.
+points may be anywhere; the matrix is drawn towards the identity, since few points, or points close together, cannot
+tell it.
+
+Source: Holland and Welsch, "Robust regression using iteratively reweighted least-squares" (1977).
 """
 
 from dataclasses import dataclass
@@ -9,11 +12,33 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomical_embedding.volumes.affine import Points
+
 NUM_ITERATIONS = 20
 BIWEIGHT_CUTOFF = 4.685
-"""In units of the scale: 95 % efficient for normal residuals (Holland and Welsch 1977)."""
+"""In units of the scale: 95 % efficient for normal residuals."""
 MEDIAN_OF_CHI_3 = 1.5382
 """Median length of a 3-D normal vector with unit variance along each axis."""
+SMALLEST_SCALE_MM = 1.0
+RIDGE_MM = 20.0
+"""The pull to the identity on neighbours weighs as much as one correspondence this far away."""
+FEWEST_CORRESPONDENCES = 4
+
+
+@dataclass(frozen=True)
+class LocalPrediction:
+    """Where a point should lie.
+
+    Attributes
+    ----------
+    point_mm : (3,) world mm of the target; NaN where there are too few correspondences.
+    spread_mm : weighted median distance of the correspondences from the map.
+    num_effective : their effective number, `sum(w)**2 / sum(w**2)`.
+    """
+
+    point_mm: NDArray[np.float64]
+    spread_mm: float
+    num_effective: float
 
 
 @dataclass(frozen=True)
@@ -36,10 +61,47 @@ class LocalAffines:
     spread_mm: NDArray[np.float64]
 
 
+def predict_by_neighbours(
+    point_mm: NDArray[np.float64], source_mm: Points, target_mm: Points, *, reach_mm: float
+) -> LocalPrediction:
+    """Return where a point lies under the affine map of the correspondences around it.
+
+    Parameters
+    ----------
+    point_mm : (3,) world mm of the source volume.
+    source_mm, target_mm : (M, 3) corresponding points.
+    reach_mm : deviation of the Gaussian by which weights fall with the distance from the point.
+    """
+    if len(source_mm) < FEWEST_CORRESPONDENCES:
+        return LocalPrediction(np.full(3, np.nan), np.nan, float(len(source_mm)))
+    offsets = source_mm - point_mm
+    squared = np.sum(offsets**2, axis=1)
+    nearness = np.exp(-(squared - squared.min()) / (2.0 * reach_mm**2))
+    fit = fit_local_affines(
+        offsets[np.newaxis],
+        target_mm[np.newaxis],
+        nearness[np.newaxis],
+        stiffness_mm=RIDGE_MM / len(source_mm) ** 0.5,
+        smallest_scale_mm=SMALLEST_SCALE_MM,
+    )
+    residuals = np.linalg.norm(target_mm - fit.answers_mm[0] - offsets @ fit.matrices[0].T, axis=1)
+    weights = fit.weights[0]
+    return LocalPrediction(
+        fit.answers_mm[0],
+        weighted_median(residuals, nearness),
+        float(weights.sum() ** 2 / np.sum(weights**2)),
+    )
+
+
+def weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """Return the smallest value below or at which half of the weight lies."""
+    return float(_weighted_medians(values[np.newaxis], weights[np.newaxis])[0])
+
+
 def fit_local_affines(
     offsets_mm: NDArray[np.float64],
     partners_mm: NDArray[np.float64],
-    is_usable: NDArray[np.bool_],
+    importance: NDArray[np.float64],
     *,
     stiffness_mm: float,
     smallest_scale_mm: float,
@@ -53,20 +115,18 @@ def fit_local_affines(
     ----------
     offsets_mm : (N, A, 3) source points relative to their centre.
     partners_mm : (N, A, 3) where they go.
-    is_usable : (N, A) points that may take part.
+    importance : (N, A) weight of each point before its residual is known; 0 for points that take no part.
     stiffness_mm : spread of the points below which the identity prevails.
     smallest_scale_mm : residuals of this size never count as disagreement.
     """
     num_rows = len(offsets_mm)
-    shifts = np.where(is_usable[..., None], partners_mm - offsets_mm, np.nan)
-    has_points = is_usable.any(axis=1)
-    answers = np.full((num_rows, 3), np.nan)
-    answers[has_points] = np.nanmedian(shifts[has_points], axis=1)
+    shifts = partners_mm - offsets_mm
+    answers = np.stack([_weighted_medians(shifts[..., axis], importance) for axis in range(3)], axis=1)
     matrices = np.tile(np.eye(3), (num_rows, 1, 1))
-    weights = is_usable.astype(np.float64)
+    weights = importance
     for _ in range(NUM_ITERATIONS):
         distance = _distances(offsets_mm, partners_mm, answers, matrices)
-        weights = _biweights(distance, is_usable, smallest_scale_mm=smallest_scale_mm)
+        weights = importance * _biweights(distance, importance, smallest_scale_mm=smallest_scale_mm)
         answers, matrices = _weighted_fit(offsets_mm, partners_mm, weights, stiffness_mm=stiffness_mm)
     distance = _distances(offsets_mm, partners_mm, answers, matrices)
     total = weights.sum(axis=1)
@@ -86,14 +146,23 @@ def _distances(
 
 
 def _biweights(
-    distance: NDArray[np.float64], is_usable: NDArray[np.bool_], *, smallest_scale_mm: float
+    distance: NDArray[np.float64], importance: NDArray[np.float64], *, smallest_scale_mm: float
 ) -> NDArray[np.float64]:
-    scale = np.full(len(distance), smallest_scale_mm)
-    rows = is_usable.any(axis=1)
-    median = np.nanmedian(np.where(is_usable, distance, np.nan)[rows], axis=1)
-    scale[rows] = np.maximum(median / MEDIAN_OF_CHI_3, smallest_scale_mm)
-    ratio = np.where(is_usable, distance, np.inf) / (BIWEIGHT_CUTOFF * scale[:, None])
+    median = _weighted_medians(distance, importance)
+    scale = np.fmax(median / MEDIAN_OF_CHI_3, smallest_scale_mm)
+    ratio = np.where(importance > 0, distance, np.inf) / (BIWEIGHT_CUTOFF * scale[:, None])
     return np.where(ratio < 1.0, 1.0 - np.minimum(ratio, 1.0) ** 2, 0.0) ** 2
+
+
+def _weighted_medians(
+    values: NDArray[np.float64], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return (N,) the smallest value of each row below or at which half of its weight lies; NaN without weight."""
+    order = np.argsort(np.where(weights > 0, values, np.inf), axis=1)
+    cumulative = np.cumsum(np.take_along_axis(weights, order, axis=1), axis=1)
+    place = np.argmax(cumulative >= 0.5 * cumulative[:, -1:], axis=1)[:, None]
+    median = np.take_along_axis(np.take_along_axis(values, order, axis=1), place, axis=1)[:, 0]
+    return np.where(cumulative[:, -1] > 0, median, np.nan)
 
 
 def _weighted_fit(

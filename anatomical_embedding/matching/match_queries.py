@@ -44,7 +44,7 @@ def match_queries(
     UserError
         if a query names a volume that has no store, or a store is damaged or of another model than the others.
     """
-    _require_stores(queries, stores)
+    require_stores(queries, stores)
     if queries.empty:
         return pd.DataFrame(columns=list(MATCH_COLUMNS))
     model = read_provenance(stores[queries["target_id"].iloc[0]]).checkpoint_sha256
@@ -98,7 +98,8 @@ def _stable_point_columns(found: StablePoints) -> dict[str, object]:
     return {name: getattr(found, name) for name in STABLE_POINT_COLUMNS}
 
 
-def _require_stores(queries: pd.DataFrame, stores: Mapping[str, Path]) -> None:
+def require_stores(queries: pd.DataFrame, stores: Mapping[str, Path]) -> None:
+    """Refuse queries that name a volume without embedding store (`UserError`)."""
     missing = sorted((set(queries["template_id"]) | set(queries["target_id"])) - set(stores))
     if missing:
         raise UserError(

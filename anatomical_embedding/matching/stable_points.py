@@ -238,7 +238,7 @@ def _fit(
     fit = fit_local_affines(
         offsets_mm,
         pairs.target_mm,
-        is_usable,
+        is_usable.astype(np.float64),
         stiffness_mm=settings.affine_stiffness_mm,
         smallest_scale_mm=SMALLEST_SPREAD * cell_mm,
     )

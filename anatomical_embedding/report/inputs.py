@@ -1,6 +1,5 @@
 """What the report is made of, read from the files of the earlier stages."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ from anatomical_embedding.evaluation.landmark_error import ScoreEntry
 from anatomical_embedding.evaluation.landmark_tables import read_errors, read_matches, read_queries
 from anatomical_embedding.evaluation.registration_overlap import PairOverlap, read_pair_overlap
 from anatomical_embedding.index_file import IndexRow, read_index
+from anatomical_embedding.report.json_file import read_json
+from anatomical_embedding.report.tracking_inputs import TrackedAnswers
 from anatomical_embedding.settings.evaluation import BaselineMethod
 from anatomical_embedding.settings.registration import RegistrationSettings
 
@@ -125,6 +126,7 @@ class ReportInputs:
     settings : the settings of the run.
     versions : name and version of the interpreter and the libraries.
     registrations : registered pairs.
+    trackings : followed lesions.
     """
 
     evaluations: list[Evaluation]
@@ -133,6 +135,7 @@ class ReportInputs:
     settings: dict[str, Any]
     versions: dict[str, str]
     registrations: list[RegisteredPair]
+    trackings: list[TrackedAnswers]
 
 
 def read_evaluations(
@@ -244,23 +247,6 @@ def read_stage_times(paths: Sequence[Path]) -> pd.DataFrame:
             memory = table["max_rss"].max() if "max_rss" in table else float("nan")
             jobs.append((relative.parts[0], relative.as_posix(), float(table["s"].sum()), float(memory)))
     return pd.DataFrame(jobs, columns=["stage", "job", "seconds", "max_memory_mb"])
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file.
-
-    Raises
-    ------
-    InputFileError
-        if it is not JSON or not an object.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputFileError(path, f"cannot be read as JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise InputFileError(path, f"holds a {type(content).__name__}, expected an object")
-    return content
 
 
 def _read_method(scores: Path, errors: Path, matches: Path, queries: Path, index: Path) -> EvaluatedMethod:

@@ -1,19 +1,39 @@
 """One query and its match as pictures, with the true point."""
 
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
-from anatomical_embedding.report.inputs import EvaluatedMethod
+from anatomical_embedding.index_file import IndexRow
 from anatomical_embedding.report.markup import Markup, element
 from anatomical_embedding.report.numbers import millimetres
 from anatomical_embedding.report.panels import Mark, show_planes
 from anatomical_embedding.volumes.nifti import map_volume
 
 
-def show_match(method: EvaluatedMethod, query_id: str, *, heading: str) -> Markup:
+class Answers(Protocol):
+    """Answers to queries: tables with one row a query, and the volumes by id."""
+
+    @property
+    def queries(self) -> pd.DataFrame:
+        """Questions with their truth."""
+
+    @property
+    def matches(self) -> pd.DataFrame:
+        """Answers."""
+
+    @property
+    def errors(self) -> pd.DataFrame:
+        """Errors."""
+
+    @property
+    def volumes(self) -> dict[str, IndexRow]:
+        """Volumes by id."""
+
+
+def show_match(method: Answers, query_id: str, *, heading: str) -> Markup:
     """Return the panel of one found query: three planes of the template, three of the target.
 
     Parameters

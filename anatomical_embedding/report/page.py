@@ -13,6 +13,7 @@ from anatomical_embedding.report.sections.overview import overview
 from anatomical_embedding.report.sections.registrations import registrations
 from anatomical_embedding.report.sections.score_table import score_table
 from anatomical_embedding.report.sections.stage_times import stage_times
+from anatomical_embedding.report.sections.tracking import tracking
 from anatomical_embedding.report.sections.worst_cases import worst_cases
 from anatomical_embedding.report.sorting_script import SORTING_SCRIPT
 from anatomical_embedding.report.stylesheet import STYLESHEET
@@ -30,6 +31,7 @@ SECTIONS: tuple[Section, ...] = (
     worst_cases,
     failures,
     registrations,
+    tracking,
     stage_times,
 )
 

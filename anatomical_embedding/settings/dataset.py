@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from anatomical_embedding.identifiers import Identifier, first_clash
 from anatomical_embedding.settings.base import Settings
-from anatomical_embedding.settings.phantom import PhantomSettings
+from anatomical_embedding.settings.phantom import PhantomSettings, PhantomTrackingSettings
 from anatomical_embedding.settings.split import SplitSettings
 
 LandmarkKind = Literal["centroid", "top", "bottom", "left", "right", "front", "back"]
@@ -61,6 +61,27 @@ class DeepLesionSettings(FlatFolderSettings):
         return pattern
 
 
+class DeepLesionTrackingSettings(Settings):
+    """CTs of DeepLesion with the public annotations of Deep Lesion Tracking, which pair lesions of two times."""
+
+    kind: Literal["deeplesion_tracking"]
+    """Data set kind."""
+    root: Path
+    """Folder that holds the volumes under the names of the annotations; further files there are left alone."""
+    annotations: dict[Literal["validation", "test"], Path] = Field(min_length=1)
+    """Split -> annotation file; a patient belongs to the split whose file names it."""
+
+    @property
+    def organs(self) -> tuple[str, ...]:
+        """No organs."""
+        return ()
+
+    @property
+    def landmarks(self) -> dict[str, tuple[LandmarkKind, ...]]:
+        """No landmarks."""
+        return {}
+
+
 class TotalSegmentatorSettings(Settings):
     """Case folders with `ct.nii.gz` and `segmentations/<organ>.nii.gz`; every case is a patient."""
 
@@ -90,7 +111,12 @@ class TotalSegmentatorSettings(Settings):
 
 
 DatasetSettings = Annotated[
-    NihLymphNodeSettings | DeepLesionSettings | TotalSegmentatorSettings | PhantomSettings,
+    NihLymphNodeSettings
+    | DeepLesionSettings
+    | DeepLesionTrackingSettings
+    | TotalSegmentatorSettings
+    | PhantomSettings
+    | PhantomTrackingSettings,
     Field(discriminator="kind"),
 ]
 """Settings of one data set; `kind` says which."""

@@ -25,14 +25,18 @@ class PairSelectionSettings(Settings):
     """Seed of the sample; without effect when all pairs are taken."""
 
 
-class BootstrapSettings(Settings):
-    """Confidence intervals by resampling the subjects."""
+class ResamplingSettings(Settings):
+    """Random draws behind intervals and tests."""
 
     num_resamples: int = Field(ge=100)
     """Number of bootstrap resamples."""
 
     seed: int = Field(ge=0)
     """Seed of the resampling."""
+
+
+class BootstrapSettings(ResamplingSettings):
+    """Confidence intervals by resampling the subjects."""
 
     confidence_level: float = Field(gt=0.0, lt=1.0)
     """Share of the resamples that the percentile interval spans, such as 0.95."""

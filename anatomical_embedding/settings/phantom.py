@@ -143,24 +143,13 @@ class PhantomSubjectSettings(Settings):
         return self
 
 
-class PhantomSettings(PhantomSubjectSettings):
+class PhantomDatasetSettings(PhantomSubjectSettings):
     """A data set of synthetic bodies; a body never depends on how many there are."""
 
-    kind: Literal["phantom"]
-    """The kind of data set."""
     num_subjects: int = Field(ge=1, le=1000)
     """Number of bodies."""
     split: SplitSettings
     """Which subjects are kept out of the training."""
-
-    @model_validator(mode="after")
-    def _some_subjects_train(self) -> Self:
-        kept_out = self.split.num_test + self.split.num_validation
-        if kept_out >= self.num_subjects:
-            raise ValueError(
-                f"split keeps {kept_out} of {self.num_subjects} subjects out of training; leave one or more"
-            )
-        return self
 
     def subject_settings(self) -> PhantomSubjectSettings:
         """Return what a body of this data set depends on."""
@@ -174,6 +163,40 @@ class PhantomSettings(PhantomSubjectSettings):
         return ()
 
 
+class PhantomSettings(PhantomDatasetSettings):
+    """Synthetic bodies with landmarks, some of them to train on."""
+
+    kind: Literal["phantom"]
+    """The kind of data set."""
+
+    @model_validator(mode="after")
+    def _some_subjects_train(self) -> Self:
+        kept_out = self.split.num_test + self.split.num_validation
+        if kept_out >= self.num_subjects:
+            raise ValueError(
+                f"split keeps {kept_out} of {self.num_subjects} subjects out of training; leave one or more"
+            )
+        return self
+
+
+class PhantomTrackingSettings(PhantomDatasetSettings):
+    """Synthetic bodies at two times, their lesions annotated in the public format."""
+
+    kind: Literal["phantom_tracking"]
+    """The kind of data set."""
+
+    @model_validator(mode="after")
+    def _lesions_can_be_followed(self) -> Self:
+        if self.follow_up is None or self.lesions.num_per_site == 0 or "ct" not in self.modalities:
+            raise ValueError("needs modality ct, lesions (num_per_site above 0) and the section follow_up")
+        return self
+
+    @property
+    def landmarks(self) -> dict[str, tuple[Literal["centroid"], ...]]:
+        """No landmarks."""
+        return {}
+
+
 def subject_id(subject_index: int) -> str:
     """Return the name of a subject.
 
@@ -183,6 +206,28 @@ def subject_id(subject_index: int) -> str:
     'phantom_007'
     """
     return f"phantom_{subject_index:03d}"
+
+
+def tracked_patient_id(subject_index: int) -> str:
+    """Return the name of a subject whose lesions are followed; file names of the public format begin with it.
+
+    Examples
+    --------
+    >>> tracked_patient_id(7)
+    '000008'
+    """
+    return f"{subject_index + 1:06d}"
+
+
+def tracked_volume_id(subject_index: int, *, time_point: Literal[1, 2]) -> str:
+    """Return the name of a scan of a subject whose lesions are followed: patient, study, series.
+
+    Examples
+    --------
+    >>> tracked_volume_id(7, time_point=2)
+    '000008_02_01'
+    """
+    return f"{tracked_patient_id(subject_index)}_{time_point:02d}_01"
 
 
 def volume_id(subject_index: int, scan: Literal["ct", "mr", "ct_follow_up"]) -> str:

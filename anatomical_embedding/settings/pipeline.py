@@ -10,12 +10,14 @@ from anatomical_embedding.errors import SettingsError
 from anatomical_embedding.files import canonical_json
 from anatomical_embedding.identifiers import Identifier
 from anatomical_embedding.settings.base import Settings
-from anatomical_embedding.settings.dataset import DatasetSettings
+from anatomical_embedding.settings.dataset import DatasetSettings, DeepLesionTrackingSettings
 from anatomical_embedding.settings.embedding import EmbeddingSettings
 from anatomical_embedding.settings.evaluation import LandmarkEvaluationSettings
 from anatomical_embedding.settings.matching import MatchingSettings, StablePointSettings, StoreSettings
 from anatomical_embedding.settings.model import ModelSettings
+from anatomical_embedding.settings.phantom import PhantomTrackingSettings
 from anatomical_embedding.settings.registration import RegistrationSettings
+from anatomical_embedding.settings.tracking import TrackingSettings
 from anatomical_embedding.settings.validation_message import describe_validation_error
 from anatomical_embedding.settings.volumes import IntensitySettings, VolumeSettings
 
@@ -47,6 +49,8 @@ class PipelineSettings(Settings):
     """Name -> evaluation."""
     registrations: dict[Identifier, RegistrationSettings]
     """Name -> pairs of volumes to register; may be empty."""
+    trackings: dict[Identifier, TrackingSettings]
+    """Name -> lesion tracking; may be empty."""
 
     @model_validator(mode="after")
     def _check_references(self) -> "PipelineSettings":
@@ -66,7 +70,27 @@ class PipelineSettings(Settings):
                     f"{where} names {registration.dataset!r}, which has no organs, expected a data set with organs: "
                     "registrations are judged by their overlap"
                 )
+        for name, tracking in self.trackings.items():
+            self._check_tracking(tracking, where=f"trackings.{name}")
         return self
+
+    def _check_tracking(self, tracking: TrackingSettings, *, where: str) -> None:
+        _require(tracking.dataset, self.datasets, where=f"{where}.dataset", section="datasets")
+        for model in tracking.models:
+            _require(model, self.models, where=f"{where}.models", section="models")
+        dataset = self.datasets[tracking.dataset]
+        if not isinstance(dataset, DeepLesionTrackingSettings | PhantomTrackingSettings):
+            raise ValueError(  # noqa: TRY004 - pydantic takes value errors
+                f"{where}.dataset names {tracking.dataset!r} of kind {dataset.kind}, expected deeplesion_tracking "
+                "or phantom_tracking"
+            )
+        wanted = {tracking.split, *([tracking.confidence.fitted_on] if tracking.confidence else [])}
+        known = dataset.annotations if isinstance(dataset, DeepLesionTrackingSettings) else wanted
+        if not wanted <= set(known):
+            raise ValueError(
+                f"{where} needs annotations of {', '.join(sorted(wanted - set(known)))}, which the data set "
+                f"{tracking.dataset!r} does not name"
+            )
 
 
 def read_pipeline_settings(configuration: Mapping[str, Any]) -> PipelineSettings:
@@ -80,7 +104,7 @@ def read_pipeline_settings(configuration: Mapping[str, Any]) -> PipelineSettings
     SettingsError
         naming every key at fault.
     """
-    named_sections = ("datasets", "models", "evaluations", "registrations")
+    named_sections = ("datasets", "models", "evaluations", "registrations", "trackings")
     kept = {
         section: _without_nulls(content) if section in named_sections else content
         for section, content in configuration.items()

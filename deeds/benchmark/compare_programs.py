@@ -4,22 +4,28 @@
 A pair is a volume and the same volume seen through an affine map plus smooth random displacements,
 each with its own noise. The volume is a phantom of smooth tissue classes, or a real CT
 (``--source``). With ``--pair FIXED MOVING`` two different scans of equal size are registered; then
-only folding and the overlap of threshold classes are known.
+only folding and the overlap of threshold classes are known. ``--folder`` takes a pair that is at
+hand: ``fixed.nii.gz``, ``moving.nii.gz``, their label maps ``fixed_seg.nii.gz`` and
+``moving_seg.nii.gz``, the voxels to score in ``mask.npy`` and, if known, the moving voxel of every
+fixed one in ``T.npy``.
 
-Runs are interleaved and use one thread unless ``--threads`` says otherwise; CPU seconds are the
-figure to compare. Needs numpy, nibabel and scipy; greedy is the PyPI package ``picsl-greedy``.
+Runs are interleaved. CPU seconds at one thread are the figure to compare; wall seconds show what
+more ``--threads`` bring. With ``--runs FILE`` the measurements of several calls are kept in one file
+and the table is that of all of them. Needs numpy, nibabel and scipy; greedy is the PyPI package
+``picsl-greedy``.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import nibabel
@@ -32,6 +38,16 @@ import sys
 from picsl_greedy import Greedy3D
 Greedy3D().execute(sys.argv[1])
 """
+
+
+@dataclass
+class Run:
+    """What one run took: CPU seconds of the linear step; CPU and wall seconds and MiB of the deformable one."""
+
+    linear: float
+    deform: float
+    wall: float
+    memory: float
 
 
 @dataclass
@@ -150,9 +166,23 @@ def real_pair(folder: Path, paths: list[Path], spacing_mm: float) -> Pair:
     )
 
 
-def measured(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
-    """Return CPU seconds and peak memory in MiB of a command; end with its output when it fails."""
+def folder_pair(folder: Path) -> Pair:
+    """Return a pair whose files are at hand."""
+    labels = [np.asarray(nibabel.load(folder / f"{side}_seg.nii.gz").dataobj) for side in ("fixed", "moving")]
+    truth = folder / "T.npy"
+    return Pair(
+        folder / "fixed.nii.gz",
+        folder / "moving.nii.gz",
+        *labels,
+        np.load(truth) if truth.exists() else None,
+        np.load(folder / "mask.npy"),
+    )
+
+
+def measured(command: list[str], environment: dict[str, str]) -> tuple[float, float, float]:
+    """Return CPU seconds, wall seconds and peak memory in MiB of a command; end with its output when it fails."""
     with tempfile.TemporaryFile() as log:
+        start = time.perf_counter()
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         peak_kib = 0
         while True:
@@ -161,11 +191,12 @@ def measured(command: list[str], environment: dict[str, str]) -> tuple[float, fl
                 break
             peak_kib = max(peak_kib, peak_memory_kib(process.pid))
             time.sleep(0.02)
+        wall = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             log.seek(0)
             sys.exit(f"{' '.join(command)}\nfailed:\n{log.read().decode(errors='replace')}")
-    return usage.ru_utime + usage.ru_stime, peak_kib / 1024
+    return usage.ru_utime + usage.ru_stime, wall, peak_kib / 1024
 
 
 def peak_memory_kib(process_id: int) -> int:
@@ -185,7 +216,8 @@ def score(pair: Pair, mapping: np.ndarray) -> str:
         2
         * np.sum((warped == label) & (pair.fixed_classes == label))
         / (np.sum(warped == label) + np.sum(pair.fixed_classes == label))
-        for label in range(1, len(CLASS_BOUNDS_HU) + 1)
+        for label in np.union1d(warped, pair.fixed_classes)
+        if label != 0
     ]
     determinant = jacobian_determinant(mapping)[pair.mask]
     cells = f"{np.mean(dice):8.4f}"
@@ -208,17 +240,19 @@ def mapping_of_field(path: Path, spacing_mm: float) -> np.ndarray:
 class Deeds:
     """Our program: its commands linear, register and field."""
 
-    def __init__(self, program: Path, options: argparse.Namespace) -> None:
-        self.name, self.program, self.options = "deeds", str(program.resolve()), options
+    def __init__(self, program: Path, options: argparse.Namespace, threads: int) -> None:
+        self.name, self.program, self.options = f"deeds {threads}T", str(program.resolve()), options
+        self.threads = threads
 
-    def run(self, folder: Path, pair: Pair, environment: dict[str, str]) -> tuple[float, float, float]:
-        """Return CPU seconds of the linear and the deformable step and the memory of the latter."""
+    def run(self, folder: Path, pair: Pair, environment: dict[str, str]) -> Run:
+        """Return what the linear and the deformable step took."""
         images = ["--fixed", str(pair.fixed), "--moving", str(pair.moving), "-O", str(folder / "deeds")]
-        common = [*images, "--threads", str(self.options.threads), "--quiet"]
-        linear, _ = measured([self.program, "linear", *common], environment)
+        common = [*images, "--threads", str(self.threads), "--quiet"]
+        linear = measured([self.program, "linear", *common], environment)
         levels = ["-G", self.options.grid, "-L", self.options.radius, "-Q", self.options.quantization]
         matrix = ["-A", str(folder / "deeds_matrix.txt"), "-a", str(self.options.alpha)]
-        return linear, *measured([self.program, "register", *common, *matrix, *levels], environment)
+        deform = measured([self.program, "register", *common, *matrix, *levels], environment)
+        return Run(linear[0], *deform)
 
     def mapping(self, folder: Path, pair: Pair) -> np.ndarray:
         """Return the estimated mapping in voxels."""
@@ -236,14 +270,15 @@ class Greedy:
     def __init__(self, options: argparse.Namespace) -> None:
         self.name, self.options = "greedy", options
 
-    def run(self, folder: Path, pair: Pair, environment: dict[str, str]) -> tuple[float, float, float]:
-        """Return CPU seconds of the affine and the deformable step and the memory of the latter."""
+    def run(self, folder: Path, pair: Pair, environment: dict[str, str]) -> Run:
+        """Return what the affine and the deformable step took."""
         images = f"-d 3 -m NCC 2x2x2 -n 100x50x20 -i {pair.fixed} {pair.moving} -V 0"
-        images += f" -threads {self.options.threads}"
+        images += " -threads 1"
         affine = f"{images} -a -ia-image-centers -o {folder / 'greedy.mat'}"
         deformable = f"{images} -it {folder / 'greedy.mat'} -o {folder / 'greedy_warp.nii.gz'}"
         start = [sys.executable, "-c", GREEDY_PROGRAM]
-        return measured([*start, affine], environment)[0], *measured([*start, deformable], environment)
+        linear = measured([*start, affine], environment)
+        return Run(linear[0], *measured([*start, deformable], environment))
 
     def mapping(self, folder: Path, pair: Pair) -> np.ndarray:
         """Return the estimated mapping in voxels: the affine matrix (RAS mm) after the warp (LPS mm)."""
@@ -261,6 +296,7 @@ def parsed_options() -> argparse.Namespace:
     parser.add_argument("--program", type=Path, required=True, help="the deeds program")
     parser.add_argument("--source", type=Path, help="a CT instead of the phantom")
     parser.add_argument("--pair", type=Path, nargs=2, help="two CTs instead of a known mapping")
+    parser.add_argument("--folder", type=Path, help="a pair that is at hand")
     parser.add_argument("--size", type=int, nargs=3, default=(192, 160, 128))
     parser.add_argument("--spacing", type=float, default=2.0, help="mm")
     parser.add_argument("--amplitude", type=float, default=9.0, help="largest smooth displacement in voxels")
@@ -270,13 +306,17 @@ def parsed_options() -> argparse.Namespace:
     parser.add_argument("--radius", default="5x4x3")
     parser.add_argument("--quantization", default="2x2x1")
     parser.add_argument("--alpha", type=float, default=1.6)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1], help="of deeds; greedy always has one")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--runs", type=Path, help="file that keeps the measurements of several calls")
+    parser.add_argument("--without-greedy", action="store_true")
     return parser.parse_args()
 
 
 def made_pair(folder: Path, options: argparse.Namespace) -> Pair:
     """Return the pair that the options ask for."""
+    if options.folder:
+        return folder_pair(options.folder)
     if options.pair:
         return real_pair(folder, options.pair, options.spacing)
     if options.source:
@@ -284,34 +324,57 @@ def made_pair(folder: Path, options: argparse.Namespace) -> Pair:
     return known_pair(folder, phantom(tuple(options.size), np.random.default_rng(options.seed)), options)
 
 
+def recorded_runs(options: argparse.Namespace) -> dict[str, list[Run]]:
+    """Return the runs of earlier calls by program."""
+    if not options.runs or not options.runs.exists():
+        return {}
+    stored = json.loads(options.runs.read_text(encoding="utf-8"))
+    return {name: [Run(**run) for run in runs] for name, runs in stored.items()}
+
+
+def print_table(pair: Pair, runs: dict[str, list[Run]], quality: dict[str, str]) -> None:
+    """Print medians over the runs; ratios are to the last program's deformable step in the same round."""
+    rounds = len(next(iter(runs.values())))
+    load = os.getloadavg()[0]
+    print(
+        f"size {'x'.join(map(str, pair.mask.shape))}, medians of {rounds}, CPU seconds, load average {load:.1f}"
+    )
+    heads = ("linear", "ratio", "deform", "ratio", "wall", "MiB", "Dice", "TRE", "p95", "fold %", "sd logJ")
+    widths = (8, 8, 8, 8, 8, 6, 8, 8, 8, 9, 8)
+    print(" " * 10 + "".join(head.rjust(width) for head, width in zip(heads, widths, strict=True)))
+    print(f"{'before':56}{score(pair, np.indices(pair.mask.shape, dtype=np.float64))}")
+    last = np.array([run.deform for run in list(runs.values())[-1]])
+    for name, runs_of_program in runs.items():
+        figures = np.array([list(asdict(run).values()) for run in runs_of_program])
+        linear, deform, wall, memory = np.median(figures, axis=0)
+        linear_ratio, ratio = np.median(figures[:, :2] / last[:, None], axis=0)
+        times = f"{linear:8.2f}{linear_ratio:8.3f}{deform:8.2f}{ratio:8.3f}{wall:8.2f}{memory:6.0f}"
+        print(f"{name:10}{times}{quality[name]}", flush=True)
+
+
 def main() -> None:
     """Make the pair, run the programs in turn and print the table."""
     options = parsed_options()
-    environment = dict(os.environ, OMP_NUM_THREADS=str(options.threads))
+    environment = dict(os.environ, OMP_NUM_THREADS="1")
+    programs: list[Deeds | Greedy] = [Deeds(options.program, options, count) for count in options.threads]
+    if importlib.util.find_spec("picsl_greedy") and not options.without_greedy:
+        programs.append(Greedy(options))
+    runs = recorded_runs(options)
+    if runs and set(runs) != {program.name for program in programs}:
+        sys.exit(f"{options.runs} holds runs of {', '.join(runs)}; name another file for other programs")
+    runs = runs or {program.name: [] for program in programs}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         pair = made_pair(folder, options)
-        programs: list[Deeds | Greedy] = [Deeds(options.program, options)]
-        if importlib.util.find_spec("picsl_greedy"):
-            programs.append(Greedy(options))
-        runs: dict[str, list[tuple[float, float, float]]] = {program.name: [] for program in programs}
         for _ in range(options.repeats):
             for program in programs:
                 runs[program.name].append(program.run(folder, pair, environment))
-        print(f"size {'x'.join(map(str, pair.mask.shape))}, medians of {options.repeats}, CPU seconds")
-        heads = ("linear", "deform", "ratio", "MiB", "Dice", "TRE", "p95", "fold %", "sd logJ")
-        widths = (8, 8, 8, 6, 8, 8, 8, 9, 8)
-        print(" " * 10 + "".join(head.rjust(width) for head, width in zip(heads, widths, strict=True)))
-        print(f"{'before':40}{score(pair, np.indices(pair.mask.shape, dtype=np.float64))}")
-        last = np.array(runs[programs[-1].name])[:, 1]
-        for program in programs:
-            figures = np.array(runs[program.name])
-            linear, deform, memory = np.median(figures, axis=0)
-            ratio = np.median(figures[:, 1] / last)
-            quality = score(pair, program.mapping(folder, pair))
-            print(
-                f"{program.name:10}{linear:8.2f}{deform:8.2f}{ratio:8.3f}{memory:6.0f}{quality}", flush=True
-            )
+        if options.runs:
+            stored = {program: [asdict(run) for run in measured] for program, measured in runs.items()}
+            options.runs.write_text(json.dumps(stored, indent=1), encoding="utf-8")
+        print_table(
+            pair, runs, {program.name: score(pair, program.mapping(folder, pair)) for program in programs}
+        )
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ AffineVox fit_affine(const std::vector<PointMatch>& matches) {
                                m[0][1] * (m[1][0] * m[2][2] - m[1][2] * m[2][0]) +
                                m[0][2] * (m[1][0] * m[2][1] - m[1][1] * m[2][0]);
     // The determinant of a full-rank covariance is of the order of the product of its variances.
-    if (!(determinant > 1e-9 * scale)) throw std::invalid_argument("linear fit is singular: the matches lie in a plane");
+    if (!(determinant > 1e-9 * scale)) throw std::invalid_argument("linear fit is singular: all control points that match lie in a plane");
     const AffineVox solve = inverse(own);
     double linear[3][3] = {};
     for (int r = 0; r < 3; ++r) {
@@ -152,7 +152,8 @@ double squared_residual(const AffineVox& map, const PointMatch& match) {
 AffineVox fit_trimmed(const std::vector<PointMatch>& matches, bool rigid) {
     if (matches.size() < kLeastMatches) {
         throw std::invalid_argument("linear fit has only " + std::to_string(matches.size()) +
-                                    " valid control points; is the background value right?");
+                                    " valid control points, " + std::to_string(kLeastMatches) +
+                                    " are needed; is --background right?");
     }
     const auto fit = [rigid](const std::vector<PointMatch>& kept) { return rigid ? fit_rigid(kept) : fit_affine(kept); };
     AffineVox map = fit(matches);

@@ -106,7 +106,7 @@ CommandOptions parse_command_line(const std::vector<std::string>& arguments);
 /// Version of the program, as in `deeds --version`.
 const char* program_version();
 
-// The commands. Each throws UserError (or std::invalid_argument) and then leaves no output behind.
+// The commands. Each throws UserError and then leaves no output behind.
 void run_linear(const LinearOptions& options);      // commands_registration.cpp
 void run_register(const RegisterOptions& options);  // commands_registration.cpp
 void run_apply(const ApplyOptions& options);

@@ -6,6 +6,9 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <future>
+#include <optional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -70,19 +73,41 @@ void require_memory(const GeneralOptions& options, Size3 size, std::int64_t byte
                                             " MiB");
 }
 
-/// Both images with their common grid; of the originals only the moving one is kept.
+/// What the work returns. An error of a setting gets the name of its option, one of the pair the names of its files.
+template <class Work>
+auto with_names(const PairOptions& pair, const std::string& option_prefix, const Work& work) {
+    try {
+        return work();
+    } catch (const SettingError& error) {
+        throw OptionError("--" + option_prefix + error.setting(), error.problem());
+    } catch (const std::invalid_argument& error) {
+        throw FileError(pair.fixed + ", " + pair.moving, error.what());
+    }
+}
+
+PairGeometry geometry_of(const PairOptions& pair) {
+    const Geometry fixed = read_geometry(pair.fixed), moving = read_geometry(pair.moving);
+    return with_names(pair, "", [&] { return pair_geometry(fixed, moving, prepare_options(pair)); });
+}
+
+/// Both images with their common grid; of the originals only the moving one is kept, and its labels if there are any.
 struct LoadedPair {
     Image moving;
+    std::optional<Image> moving_labels;
     PreparedPair prepared;
 };
 
 LoadedPair loaded_pair(const PairOptions& options) {
     const ReadOptions reading = read_options(options.general);
-    Image fixed = read_image(options.fixed, reading), moving = read_image(options.moving, reading);
+    std::optional<Image> labels;
+    if (!options.moving_labels.empty()) labels = read_labels(options.moving_labels, reading);
+    const auto at_once = options.general.threads > 1 ? std::launch::async : std::launch::deferred;
+    auto moving_later = std::async(at_once, [&] { return read_image(options.moving, reading); });
+    Image fixed = read_image(options.fixed, reading), moving = moving_later.get();
     require_contrast(fixed);
     require_contrast(moving);
     PreparedPair prepared = prepare_pair(fixed, moving, prepare_options(options));
-    return {std::move(moving), std::move(prepared)};
+    return {std::move(moving), std::move(labels), std::move(prepared)};
 }
 
 LinearSettings linear_settings(const PairOptions& pair, const LevelLists& levels, bool rigid, const PairGeometry& geometry) {
@@ -127,6 +152,15 @@ Grid3<float> deformed_image(const Image& moving, const Registration& registratio
     return out;
 }
 
+void append_labels(std::vector<PendingFile>& files, const PairOptions& pair, const std::optional<Image>& labels,
+                   const Registration& registration) {
+    if (!labels) return;
+    const Geometry& grid = registration.geometry.fixed;
+    files.push_back(labels_file(
+        deformed_labels_path(pair.output_stem), grid,
+        carried_to(grid, *labels, registration, Interpolation::nearest, std::nullopt, pair.general.threads)));
+}
+
 void append(std::vector<PendingFile>& files, std::vector<PendingFile> more) {
     std::move(more.begin(), more.end(), std::back_inserter(files));
 }
@@ -141,25 +175,21 @@ std::string percent(double share) {
 
 void run_linear(const LinearOptions& options) {
     const PairOptions& pair = options.pair;
-    const bool labels = !pair.moving_labels.empty();
     require_writable(matrix_path(pair.output_stem));
-    const PairGeometry geometry =
-        pair_geometry(read_geometry(pair.fixed), read_geometry(pair.moving), prepare_options(pair));
+    const PairGeometry geometry = geometry_of(pair);
+    const Size3 size = geometry.registration.size;
     const LinearSettings settings = linear_settings(pair, options.levels, options.rigid, geometry);
-    require_memory(pair.general, geometry.registration.size, memory_need_linear(geometry.registration.size, settings));
+    require_memory(pair.general, size, with_names(pair, "", [&] { return memory_need_linear(size, settings); }));
 
     const LoadedPair loaded = loaded_pair(pair);
+    const PreparedPair& prepared = loaded.prepared;
     Registration registration;
-    registration.geometry = loaded.prepared.geometry;
-    registration.affine = register_linear(loaded.prepared.fixed, loaded.prepared.moving, settings);
+    registration.geometry = prepared.geometry;
+    registration.affine =
+        with_names(pair, "", [&] { return register_linear(prepared.fixed, prepared.moving, settings); });
 
     std::vector<PendingFile> files = matrix_files(pair.output_stem, registration.affine, registration.geometry);
-    if (labels) {
-        const Image moving_labels = read_labels(pair.moving_labels, read_options(pair.general));
-        files.push_back(labels_file(deformed_labels_path(pair.output_stem), registration.geometry.fixed,
-                                    carried_to(registration.geometry.fixed, moving_labels, registration,
-                                               Interpolation::nearest, std::nullopt, pair.general.threads)));
-    }
+    append_labels(files, pair, loaded.moving_labels, registration);
     commit_all(files);
     say(pair.general, "wrote " + matrix_path(pair.output_stem));
 }
@@ -168,35 +198,34 @@ void run_register(const RegisterOptions& options) {
     const PairOptions& pair = options.pair;
     const std::string& stem = pair.output_stem;
     require_writable(displacements_path(stem));
-    const PairGeometry geometry =
-        pair_geometry(read_geometry(pair.fixed), read_geometry(pair.moving), prepare_options(pair));
+    const PairGeometry geometry = geometry_of(pair);
     const Size3 size = geometry.registration.size;
+    const LinearSettings linear = linear_settings(pair, options.linear_levels, options.rigid, geometry);
     const RegistrationSettings settings = deformable_settings(options);
-    require_memory(pair.general, size, memory_need_deformable(size, settings));
+    require_memory(pair.general, size, with_names(pair, "", [&] { return memory_need_deformable(size, settings); }));
+    if (options.linear_first) {
+        require_memory(pair.general, size, with_names(pair, "linear-", [&] { return memory_need_linear(size, linear); }));
+    }
 
     Registration registration;
     if (!options.affine.empty()) registration.affine = read_matrix_for(options.affine, geometry);
-    LoadedPair loaded = loaded_pair(pair);
-    registration.geometry = loaded.prepared.geometry;
+    const LoadedPair loaded = loaded_pair(pair);
+    const PreparedPair& prepared = loaded.prepared;
+    registration.geometry = prepared.geometry;
     if (options.linear_first) {
-        const LinearSettings linear = linear_settings(pair, options.linear_levels, options.rigid, geometry);
-        require_memory(pair.general, size, memory_need_linear(size, linear));
-        registration.affine = register_linear(loaded.prepared.fixed, loaded.prepared.moving, linear);
+        registration.affine =
+            with_names(pair, "linear-", [&] { return register_linear(prepared.fixed, prepared.moving, linear); });
     }
-    DeformableResult result =
-        register_deformable(loaded.prepared.fixed, loaded.prepared.moving, registration.affine, settings);
+    DeformableResult result = with_names(pair, "", [&] {
+        return register_deformable(prepared.fixed, prepared.moving, registration.affine, settings);
+    });
     registration.field = std::move(result.forward);
 
     std::vector<PendingFile> files = displacement_files(stem, registration);
     if (options.linear_first) append(files, matrix_files(stem, registration.affine, registration.geometry));
     files.push_back(image_file(deformed_path(stem), registration.geometry.fixed,
                                deformed_image(loaded.moving, registration, pair.general.threads), VoxelType::float32));
-    if (!pair.moving_labels.empty()) {
-        const Image moving_labels = read_labels(pair.moving_labels, read_options(pair.general));
-        files.push_back(labels_file(deformed_labels_path(stem), registration.geometry.fixed,
-                                    carried_to(registration.geometry.fixed, moving_labels, registration,
-                                               Interpolation::nearest, std::nullopt, pair.general.threads)));
-    }
+    append_labels(files, pair, loaded.moving_labels, registration);
     commit_all(files);
     say(pair.general, "Jacobian determinant: standard deviation " + std::to_string(result.stdev_jacobian) +
                           ", folded control points " + percent(result.folding_share));

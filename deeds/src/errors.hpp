@@ -27,4 +27,17 @@ class OptionError : public UserError {
     OptionError(const std::string& option, const std::string& problem) : UserError(option + ": " + problem) {}
 };
 
+/// A setting that the registration cannot work with; commands turn it into the error of an option.
+class SettingError : public std::invalid_argument {
+  public:
+    SettingError(const std::string& setting, const std::string& problem)
+        : std::invalid_argument(setting + ": " + problem), setting_(setting), problem_(problem) {}
+
+    const std::string& setting() const { return setting_; }  ///< spelled like the option, without its dashes
+    const std::string& problem() const { return problem_; }
+
+  private:
+    std::string setting_, problem_;
+};
+
 }  // namespace deeds

@@ -291,13 +291,13 @@ PairGeometry pair_geometry(const Geometry& fixed, const Geometry& moving, const 
     const std::string sizes = "fixed image " + text_of(fixed.size) + " and moving image " + text_of(moving.size) + " differ in size";
     PairGeometry pair{fixed, moving, fixed, moving.to_world};
     if (options.as_stored) {
-        if (fixed.size != moving.size) throw UserError(sizes + ", --as-stored needs equal sizes");
+        if (fixed.size != moving.size) throw std::invalid_argument(sizes + ", --as-stored needs equal sizes");
         return pair;
     }
     const Geometry ordered_fixed = reordered(fixed).geometry;
     const bool common_grid = options.spacing_mm > 0 || options.resample;
     if (!common_grid && ordered_fixed.size != reordered(moving).geometry.size)
-        throw UserError(sizes + ": add --spacing MM (a common isotropic grid) or --resample (the grid of the fixed image)");
+        throw std::invalid_argument(sizes + ": add --spacing MM (a common isotropic grid) or --resample (the grid of the fixed image)");
     pair.registration = options.spacing_mm > 0 ? isotropic(ordered_fixed, options.spacing_mm) : ordered_fixed;
     pair.moving_to_world = pair.registration.to_world;
     if (options.align_centres) {
@@ -307,7 +307,7 @@ PairGeometry pair_geometry(const Geometry& fixed, const Geometry& moving, const 
         pair.moving_to_world.m[2][3] += to.z - from.z;
     }
     if (!overlap(pair))
-        throw UserError("fixed and moving image do not overlap in world coordinates: add --align-centres or --as-stored");
+        throw std::invalid_argument("fixed and moving image do not overlap in world coordinates: add --align-centres or --as-stored");
     return pair;
 }
 

@@ -84,13 +84,13 @@ struct PreparedPair {
     PairGeometry geometry;
 };
 
-/// The grid on which fixed and moving would be registered; reads no voxels. Throws UserError as prepare_pair does.
+/// The grid on which fixed and moving would be registered; reads no voxels. Throws as prepare_pair does.
 PairGeometry pair_geometry(const Geometry& fixed, const Geometry& moving, const PrepareOptions& options);
 
 /// Both images on one grid whose axes run to the right, to the front and up (closest axes), so that flipped and permuted files
 /// give the same registration. Images of equal geometry are only reordered, never interpolated; the moving image otherwise is
 /// carried to the grid in world coordinates, smoothed where the grid is coarser than the image.
-/// Throws UserError when sizes differ and neither spacing_mm nor resample allows it, or when the images do not overlap.
+/// Throws std::invalid_argument when sizes differ and neither spacing_mm nor resample allows it, or when the images do not overlap.
 PreparedPair prepare_pair(const Image& fixed, const Image& moving, const PrepareOptions& options);
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -9,18 +9,25 @@
 // that copy for the whole program. Every float expression is written in one order, without contraction, so all
 // sets give the same bits.
 
-using Vector = float __attribute__((vector_size(sizeof(float) * kVectorFloats), aligned(4), may_alias));
-
-using Steps = std::uint16_t __attribute__((vector_size(sizeof(std::uint16_t) * kVectorFloats), aligned(2), may_alias));
+using Vector = float __attribute__((vector_size(sizeof(float) * kVectorFloats)));
+using Steps = std::uint16_t __attribute__((vector_size(sizeof(std::uint16_t) * kVectorFloats)));
 using Integers = std::int32_t __attribute__((vector_size(sizeof(std::int32_t) * kVectorFloats)));
 
-inline Vector load(const float* p) { return *reinterpret_cast<const Vector*>(p); }
-inline void store(float* p, Vector v) { *reinterpret_cast<Vector*>(p) = v; }
+// Copies, not casts of the pointer: rows begin anywhere, and a vector in memory is taken to be aligned.
+inline Vector load(const float* p) {
+    Vector v;
+    __builtin_memcpy(&v, p, sizeof v);
+    return v;
+}
+inline void store(float* p, Vector v) { __builtin_memcpy(p, &v, sizeof v); }
 inline Vector load_steps(const std::uint16_t* p) {
-    return __builtin_convertvector(__builtin_convertvector(*reinterpret_cast<const Steps*>(p), Integers), Vector);
+    Steps steps;
+    __builtin_memcpy(&steps, p, sizeof steps);
+    return __builtin_convertvector(__builtin_convertvector(steps, Integers), Vector);
 }
 inline void store_steps(std::uint16_t* p, Vector v) {
-    *reinterpret_cast<Steps*>(p) = __builtin_convertvector(__builtin_convertvector(v, Integers), Steps);
+    const Steps steps = __builtin_convertvector(__builtin_convertvector(v, Integers), Steps);
+    __builtin_memcpy(p, &steps, sizeof steps);
 }
 inline Vector smaller(Vector a, Vector b) { return a < b ? a : b; }
 inline bool any_at_most(Vector v, float bound) {

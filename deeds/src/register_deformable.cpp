@@ -8,6 +8,7 @@
 #include "consistency.hpp"
 #include "data_cost.hpp"
 #include "descriptor.hpp"
+#include "errors.hpp"
 #include "messages.hpp"
 #include "registration.hpp"
 #include "settings_check.hpp"
@@ -18,6 +19,7 @@ namespace deeds {
 namespace {
 
 constexpr std::int64_t kLeastControlPoints = 3;
+constexpr double kLeastAlpha = 1e-4, kLargestAlpha = 1e4;  // the costs stay well inside single precision
 constexpr Outside kReplicate = {true, 0.0f};
 
 using Words = Grid3<std::uint64_t>;
@@ -44,13 +46,14 @@ class Deformable {
                 compute_descriptor(fixed_, step, pool_, fixed_words_);
                 compute_descriptor(aligned_, step, pool_, aligned_words_);
             }
+            const auto [fixed_tree, aligned_tree] = spanning_trees(fixed_, aligned_, level.spacing, pool_);
             // At the first level both fields are zero, so the warped images are the ones at hand.
             report(l, 0.1, "forward search");
             if (l > 0) warp_image(moving_, affine_, &forward, kReplicate, pool_, warped_);
-            search(fixed_, fixed_words_, l > 0 ? describe_warped(step) : aligned_words_, level, forward);
+            search(fixed_tree, fixed_words_, l > 0 ? describe_warped(step) : aligned_words_, level, forward);
             report(l, 0.5, "backward search");
             if (l > 0) warp_image(fixed_, AffineVox{}, &backward, kReplicate, pool_, warped_);
-            search(aligned_, aligned_words_, l > 0 ? describe_warped(step) : fixed_words_, level, backward);
+            search(aligned_tree, aligned_words_, l > 0 ? describe_warped(step) : fixed_words_, level, backward);
             report(l, 0.9, "symmetric update");
             make_consistent(forward, backward, pool_);
         }
@@ -66,10 +69,9 @@ class Deformable {
     }
 
     /// Adds the labels of least cost to the field.
-    void search(const Grid3<float>& image, const Words& words, const Words& compared, const SearchLevel& level,
+    void search(const Tree& tree, const Words& words, const Words& compared, const SearchLevel& level,
                 ControlField& field) {
         compute_data_cost(words, compared, level, pool_, cost_);
-        const Tree tree = spanning_tree(image, level.spacing, pool_);
         const float quantization = static_cast<float>(level.quantization);
         std::array<std::vector<float>, 3> base = {field.di, field.dj, field.dk};
         for (auto& axis : base) {
@@ -106,8 +108,8 @@ class Deformable {
 };
 
 std::vector<SearchLevel> levels_of(Size3 image, const RegistrationSettings& settings) {
-    if (!(settings.alpha > 0)) {
-        throw std::invalid_argument("alpha " + std::to_string(settings.alpha) + " is not above 0");
+    if (!(settings.alpha >= kLeastAlpha && settings.alpha <= kLargestAlpha)) {
+        throw SettingError("alpha", std::to_string(settings.alpha) + " is not within 0.0001 and 10000");
     }
     return checked_levels(settings.grid_spacing, settings.search_radius, settings.quantization, image,
                           kLeastControlPoints);

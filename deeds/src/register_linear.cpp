@@ -132,13 +132,14 @@ class Linear {
         return match;
     }
 
-    /// Where a parabola through the least cost and its two neighbours is least, in steps; an exact match stays.
+    /// Where the least cost lies between whole steps, in steps: two lines of equal and opposite slope through it and its
+    /// neighbours meet there, since Hamming costs grow like a distance, not like its square; an exact match stays.
     /// Whole steps alone would leave every remaining error below half a voxel unseen.
     static double offset_of_minimum(const float* least, std::int64_t step) {
         const double here = static_cast<double>(*least), before = static_cast<double>(least[-step]),
                      after = static_cast<double>(least[step]);
-        const double curvature = before - 2 * here + after;
-        return here <= kExactMatch * std::min(before, after) || curvature <= 0 ? 0 : 0.5 * (before - after) / curvature;
+        const double rise = std::max(before, after) - here;
+        return here <= kExactMatch * std::min(before, after) || rise <= 0 ? 0 : 0.5 * (before - after) / rise;
     }
 
     static float patch_mean(const Grid3<float>& image, std::int64_t a, std::int64_t b, std::int64_t c, int spacing) {

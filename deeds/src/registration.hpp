@@ -51,8 +51,8 @@ struct DeformableResult {
 std::int64_t memory_need_linear(Size3 image, const LinearSettings& settings);
 std::int64_t memory_need_deformable(Size3 image, const RegistrationSettings& settings);
 
-/// Throws std::invalid_argument with one line that names option or image and value: sizes differ, settings
-/// that do not fit the image, constant image, no valid control point, singular fit.
+/// Throws SettingError (settings that do not fit the image) or std::invalid_argument with one line that names image and
+/// value: sizes differ, constant image, no valid control point, singular fit.
 AffineVox register_linear(const Grid3<float>& fixed, const Grid3<float>& moving, const LinearSettings& settings);
 DeformableResult register_deformable(const Grid3<float>& fixed, const Grid3<float>& moving, const AffineVox& affine,
                                      const RegistrationSettings& settings);

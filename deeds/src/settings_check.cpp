@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "errors.hpp"
 #include "kernels.hpp"
 
 namespace deeds {
@@ -19,8 +20,7 @@ constexpr int kMaximumQuantization = 16;  // descriptor patches of up to 9 voxel
 
 void check_range(const char* name, int value, int largest) {
     if (value >= 1 && value <= largest) return;
-    throw std::invalid_argument(std::string(name) + " " + std::to_string(value) + " is not within 1 and " +
-                                std::to_string(largest));
+    throw SettingError(name, std::to_string(value) + " is not within 1 and " + std::to_string(largest));
 }
 
 std::string text(Size3 size) {
@@ -51,22 +51,23 @@ std::vector<SearchLevel> checked_levels(const std::vector<int>& grid_spacing, co
                                         std::int64_t least_control) {
     if (grid_spacing.empty() || grid_spacing.size() != search_radius.size() ||
         grid_spacing.size() != quantization.size()) {
-        throw std::invalid_argument("grid spacings, search radii and quantizations have " +
-                                    std::to_string(grid_spacing.size()) + ", " + std::to_string(search_radius.size()) +
-                                    " and " + std::to_string(quantization.size()) +
-                                    " entries; give each one entry a level");
+        throw SettingError("grid-spacing", "grid spacings, search radii and quantizations have " +
+                                               std::to_string(grid_spacing.size()) + ", " +
+                                               std::to_string(search_radius.size()) + " and " +
+                                               std::to_string(quantization.size()) +
+                                               " entries; give each one entry a level");
     }
     std::vector<SearchLevel> levels;
     for (std::size_t l = 0; l < grid_spacing.size(); ++l) {
-        check_range("grid spacing", grid_spacing[l], kMaximumSpacing);
-        check_range("search radius", search_radius[l], kMaximumRadius);
+        check_range("grid-spacing", grid_spacing[l], kMaximumSpacing);
+        check_range("search-radius", search_radius[l], kMaximumRadius);
         check_range("quantization", quantization[l], kMaximumQuantization);
         levels.push_back({grid_spacing[l], search_radius[l], quantization[l]});
         const Size3 control = control_size(image, grid_spacing[l]);
         if (std::min({control.x, control.y, control.z}) < least_control) {
-            throw std::invalid_argument("grid spacing " + std::to_string(grid_spacing[l]) + " leaves " + text(control) +
-                                        " control points in an image of " + text(image) + "; each axis needs " +
-                                        std::to_string(least_control));
+            throw SettingError("grid-spacing", std::to_string(grid_spacing[l]) + " leaves " + text(control) +
+                                                   " control points in an image of " + text(image) +
+                                                   "; each axis needs " + std::to_string(least_control));
         }
     }
     return levels;

@@ -11,7 +11,7 @@
 
 namespace deeds {
 
-/// The three lists as levels. Throws std::invalid_argument naming list and value: counts differ or are 0, an entry
+/// The three lists as levels. Throws SettingError naming list and value: counts differ or are 0, an entry
 /// is out of range, fewer than `least_control` control points on an axis.
 std::vector<SearchLevel> checked_levels(const std::vector<int>& grid_spacing, const std::vector<int>& search_radius,
                                         const std::vector<int>& quantization, Size3 image, std::int64_t least_control);

@@ -147,9 +147,7 @@ std::vector<std::int32_t> post_order(const std::vector<std::int32_t>& reached, c
     return order;
 }
 
-}  // namespace
-
-Tree spanning_tree(const Grid3<float>& image, int spacing, ThreadPool& pool) {
+Tree grown_tree(const Grid3<float>& image, const PatchDifferences& differences, int spacing) {
     const double deviation = standard_deviation(image);
     if (!(deviation > 0)) throw std::invalid_argument("an image is constant (standard deviation 0)");
     const Size3 control = control_size(image.size, spacing);
@@ -157,8 +155,7 @@ Tree spanning_tree(const Grid3<float>& image, int spacing, ThreadPool& pool) {
     Tree tree;
     tree.parent.assign(count, -1);
     tree.weight.assign(count, 0.0f);
-    const std::vector<std::int32_t> reached =
-        grow_tree(patch_differences(image, spacing, pool), control, tree.parent, tree.weight);
+    const std::vector<std::int32_t> reached = grow_tree(differences, control, tree.parent, tree.weight);
     const double patch = static_cast<double>(spacing) * spacing * spacing;
     for (float& weight : tree.weight) {
         weight = static_cast<float>(std::exp(-static_cast<double>(weight) / patch / (2 * deviation)));
@@ -171,6 +168,24 @@ Tree spanning_tree(const Grid3<float>& image, int spacing, ThreadPool& pool) {
     }
     tree.order = post_order(reached, tree.parent, tree.subtree_size);
     return tree;
+}
+
+}  // namespace
+
+Tree spanning_tree(const Grid3<float>& image, int spacing, ThreadPool& pool) {
+    return grown_tree(image, patch_differences(image, spacing, pool), spacing);
+}
+
+std::array<Tree, 2> spanning_trees(const Grid3<float>& first, const Grid3<float>& second, int spacing, ThreadPool& pool) {
+    const std::array<const Grid3<float>*, 2> images = {&first, &second};
+    std::array<PatchDifferences, 2> differences;
+    for (std::size_t n = 0; n < 2; ++n) differences[n] = patch_differences(*images[n], spacing, pool);
+    std::array<Tree, 2> trees;
+    pool.run(2, [&](std::int64_t n) {
+        const std::size_t side = static_cast<std::size_t>(n);
+        trees[side] = grown_tree(*images[side], differences[side], spacing);
+    });
+    return trees;
 }
 
 }  // namespace deeds

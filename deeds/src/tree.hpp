@@ -4,6 +4,7 @@
 // Thread safety: every call owns its data.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -23,5 +24,8 @@ struct Tree {
 /// Edge weight exp(-mean |difference of neighbouring patches| / (2 standard deviation of the image)); the tree
 /// keeps the largest weights and its root is the centre of the grid. Throws std::invalid_argument when the image is constant.
 Tree spanning_tree(const Grid3<float>& image, int spacing, ThreadPool& pool);
+
+/// The trees of two images of one size. Each grows on one thread, so two threads grow both at the same time.
+std::array<Tree, 2> spanning_trees(const Grid3<float>& first, const Grid3<float>& second, int spacing, ThreadPool& pool);
 
 }  // namespace deeds

@@ -450,7 +450,12 @@ BAD_OPTIONS = [
     (["-S", "no_such_labels.nii"], ["no_such_labels.nii"]),
     (["--memory-limit", "3"], ["MiB"]),
     (["--threads", "0"], ["--threads"]),
-    (["-G", "20", "-L", "2", "-Q", "1"], ["20"]),
+    (["-G", "20", "-L", "2", "-Q", "1"], ["--grid-spacing: 20"]),
+    (["-G", "5x4x3", "-L", "5x4x20", "-Q", "2x2x1"], ["--search-radius: 20"]),
+    (["-G", "5x4x3", "-L", "5x4x3", "-Q", "2x2x17"], ["--quantization: 17"]),
+    (["-a", "1e-50"], ["--alpha"]),
+    (["--linear", "--linear-grid-spacing", "9x8x7x6"], ["--linear-grid-spacing: 9", "6x5x5"]),
+    (["--linear", "--background", "5000"], ["fixed.nii.gz", "moving.nii.gz", "0 valid", "--background"]),
     (["-M", "again.nii"], ["-M", "twice"]),
 ]
 
@@ -470,6 +475,17 @@ def test_wrong_options_are_named(plain, tmp_path, options, names):
         *options,
         names=names,
     )
+    assert not list(tmp_path.iterdir())
+
+
+def test_labels_are_checked_before_the_work(plain, tmp_path):
+    """A label map that is none is named, even where the registration itself could not succeed."""
+    pair = ["-F", plain / "fixed.nii.gz", "-M", plain / "moving.nii.gz", "-O", tmp_path / "out"]
+    impossible = ["--background", 5000]
+    for command in (["linear"], ["register", "--linear", *FAST]):
+        refused(
+            *command, *pair, *impossible, "-S", plain / "fixed.nii.gz", names=["fixed.nii.gz", "label map"]
+        )
     assert not list(tmp_path.iterdir())
 
 
@@ -501,7 +517,7 @@ def test_missing_things_are_named(plain, tmp_path):
         small,
         "-O",
         tmp_path / "o",
-        names=["56x52x48", "48x52x48"],
+        names=["fixed.nii.gz", "small.nii.gz", "56x52x48", "48x52x48"],
     )
     tiny = save(tmp_path / "tiny.nii.gz", load(plain / "moving.nii.gz")[25:31, 25:31, 25:31], np.eye(4))
     for command in ("linear", "register"):

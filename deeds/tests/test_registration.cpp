@@ -102,12 +102,14 @@ void a_translation_is_recovered() {
     const Map truth = [](double x, double y, double z) { return std::array<double, 3>{x + 4, y - 3, z + 2}; };
     const Pair pair = pair_of(truth, 22);
     const AffineVox affine = register_linear(pair.fixed, pair.moving, linear_settings(1));
-    // one error of the sub-voxel step, measured at 0.04 (affine) and 0.05 (rigid); whole steps gave 0 here but scalings of 0.3
-    CHECK_NEAR(mean_error(map_of(affine), truth), 0, 0.08);
     LinearSettings rigid = linear_settings(1);
     rigid.rigid = true;
     rigid.voxel_mm = {1.0, 1.5, 2.0};
-    CHECK_NEAR(mean_error(map_of(register_linear(pair.fixed, pair.moving, rigid)), truth), 0, 0.08);
+    const AffineVox turned = register_linear(pair.fixed, pair.moving, rigid);
+    std::printf("translation: mean error %.3f voxels after an affine step, %.3f after a rigid one\n",
+                mean_error(map_of(affine), truth), mean_error(map_of(turned), truth));
+    CHECK_NEAR(mean_error(map_of(affine), truth), 0, 0.05);
+    CHECK_NEAR(mean_error(map_of(turned), truth), 0, 0.05);
     const DeformableResult result = register_deformable(pair.fixed, pair.moving, AffineVox{}, deformable_settings(1));
     CHECK_NEAR(mean_error(map_of(result.forward), truth), 0, 0.2);
 }
@@ -120,7 +122,7 @@ void a_scaling_is_recovered() {
     const AffineVox affine = register_linear(pair.fixed, pair.moving, linear_settings(1));
     const double linear_error = mean_error(map_of(affine), truth);
     std::printf("scaling: mean error %.3f voxels after linear\n", linear_error);
-    CHECK(linear_error < 0.2);
+    CHECK(linear_error < 0.15);
     const DeformableResult result = register_deformable(pair.fixed, pair.moving, AffineVox{}, deformable_settings(1));
     CHECK(mean_error(map_of(result.forward), truth) < 0.4);
 }
@@ -174,14 +176,14 @@ void impossible_work_is_refused() {
         CHECK_REFUSED(register_deformable(image, image, AffineVox{}, settings), part);
     };
     refuse([](RegistrationSettings& s) { s.quantization.pop_back(); }, "3, 3 and 2");
-    refuse([](RegistrationSettings& s) { s.grid_spacing[1] = 0; }, "grid spacing 0");
-    refuse([](RegistrationSettings& s) { s.grid_spacing[0] = 16; s.search_radius[0] = 17; }, "radius 17");
+    refuse([](RegistrationSettings& s) { s.grid_spacing[1] = 0; }, "grid-spacing: 0");
+    refuse([](RegistrationSettings& s) { s.grid_spacing[0] = 16; s.search_radius[0] = 17; }, "search-radius: 17");
     refuse([](RegistrationSettings& s) { s.alpha = 0; }, "alpha");
     refuse([](RegistrationSettings& s) { s.alpha = NAN; }, "alpha");
-    refuse([](RegistrationSettings& s) { s.grid_spacing = {16, 16, 17}; }, "grid spacing 17");
+    refuse([](RegistrationSettings& s) { s.grid_spacing = {16, 16, 17}; }, "grid-spacing: 17");
     LinearSettings linear = linear_settings(1);
     linear.grid_spacing = {9, 4};
-    CHECK_REFUSED(register_linear(image, image, linear), "grid spacing 9 leaves 6x5x5");
+    CHECK_REFUSED(register_linear(image, image, linear), "grid-spacing: 9 leaves 6x5x5");
     linear = linear_settings(1);
     linear.background = 1e6f;
     CHECK_REFUSED(register_linear(image, image, linear), "valid control points");

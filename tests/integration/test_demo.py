@@ -73,6 +73,30 @@ def test_nothing_fails(scores):
     assert scores["nearest"]["num_failed"] == 0
 
 
+def tracking_scores(demo, method):
+    entries = json.loads((demo / "results" / "summary.json").read_text())
+    return next(
+        entry
+        for entry in entries
+        if entry.get("tracking") == "phantom_tracking"
+        and entry["method"] == method
+        and entry["protocol"] == "dlt"
+    )
+
+
+def test_lesions_are_followed_twice_as_well_as_by_the_affine_start(demo):
+    ours, start = tracking_scores(demo, "nearest"), tracking_scores(demo, "affine_start")
+    assert ours["num_pairs"] == start["num_pairs"] > 30
+    assert ours["num_failed"] == 0
+    assert ours["med_mm"] <= 0.5 * start["med_mm"]
+
+
+def test_confidence_ranks_the_answers(demo):
+    confidence = tracking_scores(demo, "nearest")["confidence"]
+    assert confidence["auroc"] >= 0.8
+    assert confidence["decisions"]["accept"]["correct"] > confidence["decisions"]["review"]["correct"]
+
+
 def test_report_opens_offline(demo):
     page = (demo / "results" / "report.html").read_text()
     assert "<html" in page

@@ -32,6 +32,7 @@ OVERLAY = {
             "split": {"num_test": 0, "num_validation": 1, "seed": 2},
         },
     },
+    "trackings": {"phantom_tracking": None},
     "volumes": {"spacing_mm": [8, 8, 8]},
     "models": {
         "sam": {

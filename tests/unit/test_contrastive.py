@@ -6,7 +6,6 @@ import torch
 from torch.nn import functional as F
 
 from anatomical_embedding.losses.contrastive import (
-    choose_hard_negatives,
     coarse_contrastive_loss,
     cross_entropy_against,
     fine_contrastive_loss,
@@ -161,26 +160,31 @@ def test_gradient_equals_finite_difference():
     assert gradient[0, 1, 0, 1, 1].item() == pytest.approx(slope.item(), abs=1e-3)
 
 
-def test_ignored_cells_never_enter_the_pool():
-    score = torch.tensor([[5.0, 4.0, 3.0, 2.0, 1.0]])
-    is_ignored = torch.tensor([[True, False, True, False, False]])
-    chosen = choose_hard_negatives(
-        score, is_ignored, pool=3, num_negatives=2, generator=torch.Generator().manual_seed(1)
+def test_ignored_cells_do_not_enter_even_where_few_others_remain():
+    """All cells lie within 1000 mm: no negative remains, so nothing is left to tell apart."""
+    fine = unit_maps(9, pairs=1, channels=6, size=FINE_SIZE)
+    coarse = unit_maps(10, pairs=1, channels=4, size=COARSE_SIZE)
+    pair = head_pairs(9, size=FINE_SIZE, spacing_mm=4.0, num_pairs=6)
+    settings = fine_settings(ignore_distance_mm=1000.0)
+    loss = fine_contrastive_loss(
+        fine, coarse, [pair], settings=settings, generator=torch.Generator().manual_seed(0)
     )
-    assert set(chosen[0].tolist()) < {1, 3, 4}
+    assert loss.item() == pytest.approx(0.0, abs=1e-6)
 
 
-def test_negatives_are_drawn_from_the_hardest():
-    score = torch.arange(100.0)[None].repeat(4, 1)
-    chosen = choose_hard_negatives(
-        score,
-        torch.zeros_like(score, dtype=torch.bool),
-        pool=10,
-        num_negatives=5,
-        generator=torch.Generator().manual_seed(0),
-    )
-    assert chosen.shape == (4, 5)
-    assert chosen.min() >= 90
+def test_gradient_of_mined_negatives_equals_that_of_all_when_the_pool_is_everything():
+    """Without ignored cells, 118 mined of 120 cells are all but the query and its partner."""
+    fine = unit_maps(11, pairs=1, channels=6, size=FINE_SIZE).requires_grad_()
+    coarse = unit_maps(12, pairs=1, channels=4, size=COARSE_SIZE)
+    pair = head_pairs(11, size=FINE_SIZE, spacing_mm=4.0, num_pairs=6)
+    gradients = []
+    for count in (118, 120):
+        settings = fine_settings(ignore_distance_mm=0.0, hard_negative_pool=count, num_negatives=count)
+        loss = fine_contrastive_loss(
+            fine, coarse, [pair], settings=settings, generator=torch.Generator().manual_seed(0)
+        )
+        gradients.append(torch.autograd.grad(loss, fine)[0])
+    torch.testing.assert_close(*gradients)
 
 
 def test_cross_entropy_by_hand():

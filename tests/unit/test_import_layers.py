@@ -18,7 +18,7 @@ LAYERS = [
     {"report"},
     {"workflow_scripts"},
 ]
-WITHOUT_TORCH = ["settings", "volumes", "index_file", "datasets", "evaluation", "report"]
+WITHOUT_TORCH = ["settings", "volumes", "index_file", "datasets", "registration", "evaluation", "report"]
 
 
 def modules():

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from anatomical_embedding.datasets.lesion_annotations import read_annotations
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.lesion_annotations import read_annotations
 from tests.lesion_examples import annotation_row, annotation_rows, public_file, write
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from anatomical_embedding.evaluation.lesion_annotations import read_annotations
+from anatomical_embedding.datasets.lesion_annotations import read_annotations
 from anatomical_embedding.evaluation.lesion_frames import annotation_affine, voxels_from_world
 from anatomical_embedding.evaluation.lesion_metrics import PROTOCOLS, distances_mm, signed_errors_mm
 from tests.lesion_examples import annotation_row, random_pairs, write

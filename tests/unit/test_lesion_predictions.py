@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from anatomical_embedding.datasets.lesion_annotations import read_annotations
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.lesion_annotations import read_annotations
 from anatomical_embedding.evaluation.lesion_frames import write_frames
 from anatomical_embedding.evaluation.lesion_predictions import read_predictions
 from tests.lesion_examples import annotation_rows, write

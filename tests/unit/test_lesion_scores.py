@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from anatomical_embedding.evaluation.lesion_annotations import read_annotations
+from anatomical_embedding.datasets.lesion_annotations import read_annotations
 from anatomical_embedding.evaluation.lesion_scores import compare_protocols, score_protocols
 from tests.lesion_examples import annotation_rows, random_pairs, write
 

@@ -6,7 +6,8 @@ import pytest
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.report.figures import Chart
-from anatomical_embedding.report.inputs import read_json, read_stage_times, read_trainings
+from anatomical_embedding.report.inputs import read_stage_times, read_trainings
+from anatomical_embedding.report.json_file import read_json
 from anatomical_embedding.report.markup import Markup, element
 from anatomical_embedding.report.panels import (
     PLANES,

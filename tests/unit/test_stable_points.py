@@ -184,10 +184,10 @@ def test_affine_map_is_recovered_exactly_and_outliers_are_left_out():
     offsets_mm = random.uniform(-20, 20, size=(6, 40, 3))
     partners_mm = offsets_mm @ PATIENT.T + SHIFT_MM
     partners_mm[:, :16] = random.uniform(-80, 80, size=(6, 16, 3))
-    is_usable = np.ones((6, 40), dtype=bool)
-    is_usable[0] = False
-    is_usable[1, 4:] = False  # the four points that are left are wrong and agree on nothing
-    fit = fit_local_affines(offsets_mm, partners_mm, is_usable, stiffness_mm=1e-3, smallest_scale_mm=0.1)
+    importance = np.ones((6, 40))
+    importance[0] = 0
+    importance[1, 4:] = 0  # the four points that are left are wrong and agree on nothing
+    fit = fit_local_affines(offsets_mm, partners_mm, importance, stiffness_mm=1e-3, smallest_scale_mm=0.1)
     np.testing.assert_allclose(fit.answers_mm[2:], np.tile(SHIFT_MM, (4, 1)), atol=1e-4)
     np.testing.assert_allclose(fit.matrices[2:], np.tile(PATIENT, (4, 1, 1)), atol=1e-4)
     assert (fit.weights[2:, 16:] > 0.99).all()
@@ -199,8 +199,8 @@ def test_few_points_close_together_cannot_bend_the_map():
     """Two points 2 mm apart that differ by 1 mm: without resistance they would ask for a stretch by a half."""
     offsets_mm = np.array([[[-1.0, 0, 0], [1.0, 0, 0]]])
     partners_mm = np.array([[[-1.5, 0, 0], [1.5, 0, 0]]])
-    is_usable = np.ones((1, 2), dtype=bool)
-    stiff = fit_local_affines(offsets_mm, partners_mm, is_usable, stiffness_mm=3.0, smallest_scale_mm=5.0)
+    importance = np.ones((1, 2))
+    stiff = fit_local_affines(offsets_mm, partners_mm, importance, stiffness_mm=3.0, smallest_scale_mm=5.0)
     # Ridge by hand: variance 1, bend 0.5, so the excess is 0.5 * 1 / (1 + 9).
     assert stiff.matrices[0, 0, 0] == pytest.approx(1.05, abs=1e-6)
     np.testing.assert_allclose(stiff.answers_mm, [[0, 0, 0]], atol=1e-9)

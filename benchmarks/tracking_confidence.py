@@ -1,0 +1,193 @@
+"""Whether the confidence of lesion tracking holds on many bodies that nothing was chosen on.
+
+python -m benchmarks.tracking_confidence --checkpoint results/models/sam/trained.safetensors --folder /tmp/confidence
+
+Makes bodies at two times with a seed of their own, follows their lesions with the model, fits the confidence on one
+part of the bodies and scores it on the other. About 130 s on one core. Exits with 1 when a bar is missed.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import yaml
+
+from anatomical_embedding.code_fingerprint import REPOSITORY
+from anatomical_embedding.report.json_file import read_json
+from anatomical_embedding.settings.phantom import tracked_patient_id, tracked_volume_id
+from anatomical_embedding.settings.pipeline import PipelineSettings, read_pipeline_settings, section_json
+from workflow_scripts import (
+    annotate_phantoms,
+    assess_matches,
+    export_embeddings,
+    fit_confidence,
+    index_dataset,
+    judge_matches,
+    make_phantom,
+    make_tracking_queries,
+    match_points,
+    resample_volume,
+    score_confidence,
+)
+
+DATASET = "phantom_tracking"
+NUM_FIT, NUM_SCORED = 16, 24
+SMALLEST_AUROC = 0.80
+LARGEST_CALIBRATION_ERROR = 0.05
+SMALLEST_OUT_OF_VIEW_FOUND = 0.95
+
+
+def main() -> None:
+    """Print the scores and exit with 1 when a bar is missed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--checkpoint", type=Path, required=True, help="trained model")
+    parser.add_argument("--folder", type=Path, required=True, help="where bodies, stores and answers go")
+    parser.add_argument("--seed", type=int, default=77, help="of the bodies (default: %(default)s)")
+    options = parser.parse_args()
+    settings = settings_with_seed(options.seed)
+    prepare(settings, options.folder)
+    for split in ("validation", "test"):
+        follow(settings, options.folder, split=split, checkpoint=options.checkpoint)
+    scores = trust(settings, options.folder)
+    names = ("num_queries", "num_out_of_view", "auroc", "calibration_error", "out_of_view_found")
+    for name in (*names, "out_of_view_called", "in_view_called"):
+        print(f"{name:<20} {scores[name]:.3f}")
+    is_good = (
+        scores["auroc"] >= SMALLEST_AUROC
+        and scores["calibration_error"] <= LARGEST_CALIBRATION_ERROR
+        and scores["out_of_view_found"] >= SMALLEST_OUT_OF_VIEW_FOUND
+    )
+    sys.exit(0 if is_good else 1)
+
+
+def settings_with_seed(seed: int) -> PipelineSettings:
+    """Return the delivered settings with more bodies of another seed."""
+    configuration = yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8"))
+    configuration["datasets"][DATASET] |= {
+        "seed": seed,
+        "num_subjects": NUM_FIT + NUM_SCORED,
+        "split": {"num_test": NUM_SCORED, "num_validation": NUM_FIT, "seed": 1},
+    }
+    return read_pipeline_settings(configuration)
+
+
+def prepare(settings: PipelineSettings, folder: Path) -> None:
+    """Make, prepare, index and annotate the bodies."""
+    dataset = settings.datasets[DATASET]
+    body = section_json(**dataset.subject_settings().model_dump(mode="json"))
+    whole = section_json(dataset=dataset)
+    volumes = section_json(volumes=settings.volumes, modality="ct", organs=[])
+    raw, prepared = folder / "phantoms", folder / "volumes" / DATASET
+    for index in range(dataset.num_subjects):
+        patient = raw / tracked_patient_id(index)
+        scans = [tracked_volume_id(index, time_point=1), tracked_volume_id(index, time_point=2)]
+        make_phantom.main(
+            [
+                "--settings",
+                body,
+                "--subject-index",
+                str(index),
+                f"--output-ct={raw / scans[0]}.nii.gz",
+                f"--output-follow-up={raw / scans[1]}.nii.gz",
+                f"--output-landmarks={patient}.landmarks.csv",
+                f"--output-lesions={patient}.lesions.csv",
+            ]
+        )
+        for scan in scans:
+            path = prepared / scan
+            resample_volume.main(
+                [
+                    "--settings",
+                    volumes,
+                    f"--image={raw / scan}.nii.gz",
+                    f"--output-image={path}.nii",
+                    f"--output-body-mask={path}.body_mask.nii",
+                    f"--output-description={path}.json",
+                ]
+            )
+    common = ["--settings", whole, f"--phantom-folder={raw}"]
+    index_path = prepared.with_suffix(".csv")
+    index_dataset.main([*common, f"--descriptions-folder={prepared}", f"--output-index={index_path}"])
+    annotate_phantoms.main([*common, f"--index={index_path}", f"--output-folder={raw / 'annotations'}"])
+
+
+def follow(settings: PipelineSettings, folder: Path, *, split: str, checkpoint: Path) -> None:
+    """Answer the queries of a split and measure the evidence."""
+    index, stores = f"--index={folder / 'volumes' / DATASET}.csv", folder / f"{split}.stores.csv"
+    annotations, output = folder / "phantoms" / "annotations", folder / split
+    confidence = settings.trackings[DATASET].confidence
+    export = section_json(embedding=settings.embedding, store=settings.store, intensity=settings.intensity)
+    export_embeddings.main(
+        [
+            "--settings",
+            export,
+            index,
+            f"--checkpoint={checkpoint}",
+            "--splits",
+            split,
+            f"--store-folder={folder / 'stores'}",
+            f"--output={stores}",
+        ]
+    )
+    make_tracking_queries.main(
+        [
+            f"--annotations={annotations / split}.json",
+            f"--out-of-view={annotations / split}.out_of_view.json",
+            index,
+            f"--output-queries={output / 'queries.csv'}",
+            f"--output-frames={output / 'frames.csv'}",
+        ]
+    )
+    asked = [f"--queries={output / 'queries.csv'}", f"--stores={stores}"]
+    matching = section_json(**settings.matching.model_dump(mode="json"))
+    match_points.main(["--settings", matching, *asked, f"--output={output / 'matches.csv'}"])
+    assess_matches.main(
+        [
+            "--settings",
+            section_json(matching=settings.matching, evidence=confidence.evidence),
+            index,
+            *asked,
+            f"--matches={output / 'matches.csv'}",
+            f"--output={output / 'evidence.csv'}",
+        ]
+    )
+
+
+def trust(settings: PipelineSettings, folder: Path) -> dict:
+    """Fit the confidence on the validation bodies and return its scores on the others."""
+    confidence = settings.trackings[DATASET].confidence
+    fit, scored = folder / "validation", folder / "test"
+
+    def answers(split: Path, *names: str) -> list[str]:
+        return [f"--{name}={split / name}.csv" for name in names]
+
+    fit_settings = section_json(**confidence.fit().model_dump(mode="json"))
+    fitted, judged = folder / "confidence.json", f"{scored / 'judged.csv'}"
+    fit_confidence.main(
+        ["--settings", fit_settings, *answers(fit, "queries", "matches", "evidence"), f"--output={fitted}"]
+    )
+    judge_matches.main(
+        [
+            *answers(scored, "queries", "matches", "evidence"),
+            f"--confidence={fitted}",
+            f"--output={judged}",
+            f"--output-markups={folder / 'markups'}",
+        ]
+    )
+    decision = section_json(**confidence.decision.model_dump(mode="json"))
+    score_confidence.main(
+        [
+            "--settings",
+            decision,
+            *answers(scored, "queries", "matches"),
+            f"--judged={judged}",
+            f"--output={folder / 'scores.json'}",
+        ]
+    )
+    return read_json(folder / "scores.json")
+
+
+if __name__ == "__main__":
+    main()

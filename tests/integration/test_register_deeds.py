@@ -1,0 +1,184 @@
+"""Registration end to end on a pair whose map is known: the command line of the stage, and the rule of the workflow."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import nibabel
+import numpy as np
+import pytest
+from scipy.ndimage import map_coordinates
+
+from anatomical_embedding.errors import UserError
+from anatomical_embedding.evaluation.registration_overlap import read_pair_overlap
+from anatomical_embedding.registration.deeds_program import apply_to_labels, carry_points
+from anatomical_embedding.volumes.nifti import read_volume, write_volume
+from anatomical_embedding.volumes.volume import Volume
+from tests.integration.tiny_workflow import OVERLAY, set_up, snakemake, write_overlay
+from tests.registration_pairs import AFFINE, ORGANS, KnownPair, deeds_content, known_pair
+from workflow_scripts import register_deeds
+
+SPACING_MM = 2.5
+INPUTS = ("fixed", "moving", "fixed_labels", "moving_labels")
+
+
+@pytest.fixture(scope="module")
+def pair() -> KnownPair:
+    """Return the pair."""
+    return known_pair()
+
+
+def write_inputs(pair, folder, *, name):
+    """Write the four volumes under the names that `name(side)` gives."""
+    for side in INPUTS:
+        path = folder / name(side)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_volume(getattr(pair, side), path)
+
+
+def arguments(program, folder, *, settings):
+    return [
+        *("--settings", json.dumps({"deeds": settings, "organs": ORGANS}), "--program", str(program)),
+        *[word for side in INPUTS for word in (f"--{side.replace('_', '-')}", str(folder / f"{side}.nii"))],
+        *("--names", "test", "f", "m", "--threads", "1", "--output-stem", str(folder / "out" / "pair")),
+        *("--output-field", str(folder / "field.nii.gz"), "--output-overlap", str(folder / "overlap.json")),
+    ]
+
+
+@pytest.fixture(scope="module")
+def registered(pair, binary, tmp_path_factory):
+    """Return the folder of the pair after the stage."""
+    folder = tmp_path_factory.mktemp("registered")
+    write_inputs(pair, folder, name=lambda side: f"{side}.nii")
+    register_deeds.main(arguments(binary, folder, settings=deeds_content()))
+    return folder
+
+
+def dice(first, second, label):
+    return (
+        2 * np.sum((first == label) & (second == label)) / (np.sum(first == label) + np.sum(second == label))
+    )
+
+
+def test_overlap_grows_and_is_that_of_the_files(registered, pair):
+    overlap = read_pair_overlap(registered / "overlap.json")
+    assert (overlap.registration, overlap.fixed, overlap.moving) == ("test", "f", "m")
+    assert [organ.organ for organ in overlap.organs] == list(ORGANS)
+    carried = read_volume(registered / "out/pair_deformed_seg.nii.gz", require_contrast=False)
+    np.testing.assert_allclose(carried.affine, AFFINE, atol=1e-4)
+    for label, organ in enumerate(overlap.organs, start=1):
+        truth = pair.fixed_labels.array
+        assert organ.dice_before == pytest.approx(dice(pair.moving_labels.array, truth, label))
+        assert organ.dice_after == pytest.approx(dice(carried.array, truth, label))
+        assert organ.dice_after > 0.93
+        assert organ.mean_distance_mm_after < 0.3 * SPACING_MM
+    before, after = overlap.mean_dice
+    assert after > before + 0.1
+
+
+def test_field_is_the_known_map(registered, pair):
+    """The field has LPS components in mm; this grid's axes are left, posterior, superior with 2.5 mm."""
+    image = nibabel.load(registered / "field.nii.gz")
+    found = np.moveaxis(np.asarray(image.dataobj)[:, :, :, 0], -1, 0) / SPACING_MM
+    error = np.linalg.norm(found - pair.displacement_vox, axis=0)
+    organs = pair.fixed_labels.array > 0
+    assert np.linalg.norm(pair.displacement_vox, axis=0)[organs].mean() > 1.5
+    assert error[organs].mean() < 0.6
+    deformed = read_volume(registered / "out/pair_deformed.nii.gz").array
+    by_field = map_coordinates(
+        pair.moving.array.astype(float), np.indices(deformed.shape) + found, order=1, mode="nearest"
+    )
+    inner = (slice(5, -5),) * 3
+    assert np.abs(by_field - deformed)[inner].max() < 0.5
+
+
+def test_wrapper_carries_labels_and_points(registered, pair, binary, tmp_path):
+    stem = registered / "out" / "pair"
+    apply_to_labels(binary, registered / "moving_labels.nii", tmp_path / "labels.nii", stem=stem)
+    carried = read_volume(tmp_path / "labels.nii", require_contrast=False).array
+    np.testing.assert_array_equal(
+        carried, read_volume(stem.with_name("pair_deformed_seg.nii.gz"), require_contrast=False).array
+    )
+    (tmp_path / "points.csv").write_text("name,x_mm,y_mm,z_mm\ncentre,-5,-5,20\n")
+    there = {"stem": stem, "direction": "fixed-to-moving"}
+    carry_points(binary, tmp_path / "points.csv", tmp_path / "there.csv", **there)
+    carry_points(
+        binary, tmp_path / "there.csv", tmp_path / "back.csv", stem=stem, direction="moving-to-fixed"
+    )
+    header, back = (tmp_path / "back.csv").read_text().splitlines()
+    assert header == "name,x_mm,y_mm,z_mm" and back.startswith("centre,")
+    np.testing.assert_allclose([float(cell) for cell in back.split(",")[1:]], [-5, -5, 20], atol=0.01)
+    voxel = pair.fixed.voxel_from_world([[-5, -5, 20]])[0]
+    shift = [map_coordinates(component, voxel[:, None], order=1)[0] for component in pair.displacement_vox]
+    there_mm = [float(cell) for cell in (tmp_path / "there.csv").read_text().splitlines()[1].split(",")[1:]]
+    np.testing.assert_allclose(there_mm, pair.fixed.world_from_voxel([voxel + shift])[0], atol=2.0)
+
+
+def test_far_volumes_need_their_centres_aligned(registered, pair, binary, tmp_path):
+    """Half a metre apart there is no overlap in world coordinates; the program's sentence reaches the user."""
+    far = AFFINE.copy()
+    far[0, 3] += 500
+    write_inputs(pair, tmp_path, name=lambda side: f"{side}.nii")
+    for side in ("moving", "moving_labels"):
+        write_volume(Volume(getattr(pair, side).array, far), tmp_path / f"{side}.nii")
+    with pytest.raises(UserError, match=r"moving\.nii: .*do not overlap in world coordinates"):
+        register_deeds.main(arguments(binary, tmp_path, settings=deeds_content()))
+    assert not (tmp_path / "overlap.json").exists() and not list((tmp_path / "out").iterdir())
+    register_deeds.main(arguments(binary, tmp_path, settings=deeds_content(start="centres")))
+    near, there = (read_pair_overlap(folder / "overlap.json") for folder in (registered, tmp_path))
+    assert there.mean_dice == pytest.approx(near.mean_dice, abs=1e-6)
+
+
+def test_command_line_names_what_is_wrong(registered, binary):
+    """A settings error and a missing file end the stage with status 2 and one line."""
+    command = [sys.executable, "-m", "workflow_scripts.register_deeds"]
+    wrong = arguments(binary, registered, settings=deeds_content(alpha=-1))
+    done = subprocess.run([*command, *wrong], check=False, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and "alpha" in done.stderr and len(done.stderr.splitlines()) == 1
+    absent = [word.replace("moving.nii", "absent.nii") for word in wrong]
+    done = subprocess.run([*command, *absent], check=False, capture_output=True, text=True)
+    assert done.returncode == 2 and "absent.nii: no such file" in done.stderr
+
+
+@pytest.mark.slow
+def test_rule_registers_the_pair(pair, binary, tmp_path):
+    """Prepared volumes and the built program lie ready, so that the rule alone runs."""
+    set_up(tmp_path)
+    subject = {"fixed": "case_1", "moving": "case_2"}
+    for case in subject.values():
+        (tmp_path / "cases" / case / "segmentations").mkdir(parents=True)
+        for name in ("ct", *[f"segmentations/{organ}" for organ in ORGANS]):
+            (tmp_path / "cases" / case / f"{name}.nii.gz").touch()
+    cases = {"kind": "totalsegmentator", "root": "cases", "organs": list(ORGANS), "landmarks": {}}
+    cases["split"] = {"num_test": 2, "num_validation": 0, "seed": 1}
+    pairs = {"test": {"dataset": "cases", "pairs": [["case_1", "case_2"]], "deeds": deeds_content()}}
+    datasets = OVERLAY["datasets"] | {"cases": cases}
+    write_overlay(tmp_path, OVERLAY | {"datasets": datasets, "registrations": pairs})
+    write_inputs(
+        pair,
+        tmp_path / "results" / "volumes" / "cases",
+        name=lambda side: subject[side.split("_")[0]] + (".labels.nii" if "_" in side else ".nii"),
+    )
+    program = tmp_path / "results" / "deeds" / "deeds"
+    program.parent.mkdir()
+    shutil.copy2(binary, program)
+    os.utime(program)
+    folder = tmp_path / "results" / "registrations" / "test" / "case_1__case_2"
+    target = folder.relative_to(tmp_path) / "overlap.json"
+    only = ["--allowed-rules", "register_deeds", "--rerun-triggers", "mtime"]
+    done = snakemake(tmp_path, *only, "--", str(target))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {path.name for path in folder.iterdir()} >= {
+        "pair_displacements.dat",
+        "pair_displacements.json",
+        "pair_deformed.nii.gz",
+        "pair_deformed_seg.nii.gz",
+        "displacement_field.nii.gz",
+        "overlap.json",
+    }
+    overlap = read_pair_overlap(folder / "overlap.json")
+    assert (overlap.registration, overlap.fixed, overlap.moving) == ("test", "case_1", "case_2")
+    assert overlap.mean_dice[1] > 0.93

@@ -1,0 +1,155 @@
+"""The wrapper of the registration program: the commands that it builds, the files, and what the program says."""
+
+from pathlib import Path
+
+import pytest
+
+from anatomical_embedding.errors import InputFileError, UserError
+from anatomical_embedding.registration.deeds_program import (
+    RegistrationFiles,
+    apply_to_image,
+    apply_to_labels,
+    carry_points,
+    register,
+    write_field,
+)
+from tests.registration_pairs import LINEAR, deeds_settings
+
+FIXED, MOVING, LABELS = Path("a b/fixed.nii"), Path("moving.nii"), Path("labels.nii")
+
+
+@pytest.fixture
+def program(tmp_path):
+    """Return a function that makes a program which notes its arguments, says something and ends."""
+
+    def make(*, status=0, says="", complains=""):
+        path = tmp_path / "program"
+        path.write_text(
+            "#!/bin/sh\n"
+            f'printf "%s\\n" "$@" > {tmp_path}/arguments\n'
+            f"printf '{says}'\nprintf '{complains}' >&2\nexit {status}\n"
+        )
+        path.chmod(0o755)
+        return path
+
+    return make
+
+
+def words(tmp_path):
+    return (tmp_path / "arguments").read_text().splitlines()
+
+
+def registered(program, stem, *, moving_labels=None, **changes):
+    return register(
+        program,
+        FIXED,
+        MOVING,
+        output_stem=stem,
+        settings=deeds_settings(**changes),
+        moving_labels=moving_labels,
+        threads=2,
+    )
+
+
+def test_register_names_every_setting(program, tmp_path):
+    stem = tmp_path / "new" / "pair"
+    files = registered(program(), stem, moving_labels=LABELS, start="centres", background=-7.5)
+    assert words(tmp_path) == [
+        *("register", "--fixed", "a b/fixed.nii", "--moving", "moving.nii", "--output", str(stem)),
+        *("--labels", "labels.nii", "--resample", "--background=-7.5", "--alpha", "1.6"),
+        *("--grid-spacing", "5x4x3", "--search-radius", "4x3x2", "--quantization", "2x1x1"),
+        *("--align-centres", "--linear", "--linear-grid-spacing", "5x4"),
+        *("--linear-search-radius", "4x3", "--linear-quantization", "2x1", "--threads", "2"),
+    ]
+    assert stem.parent.is_dir()
+    assert files == RegistrationFiles(stem)
+    names = [files.displacements, files.sidecar, files.deformed_image, files.deformed_labels]
+    assert [path.name for path in names] == [
+        "pair_displacements.dat",
+        "pair_displacements.json",
+        "pair_deformed.nii.gz",
+        "pair_deformed_seg.nii.gz",
+    ]
+    assert {path.parent for path in names} == {stem.parent}
+
+
+@pytest.mark.parametrize(
+    ("changes", "given", "absent"),
+    [
+        ({"linear": None}, "--resample", {"--linear", "--rigid", "--linear-grid-spacing", "--labels"}),
+        ({"linear": LINEAR | {"kind": "rigid"}}, "--rigid", {"--linear", "--align-centres"}),
+        ({"start": "centres"}, "--align-centres", {"--rigid"}),
+    ],
+)
+def test_register_leaves_out_what_is_not_asked_for(program, tmp_path, changes, given, absent):
+    registered(program(), tmp_path / "pair", **changes)
+    assert given in words(tmp_path)
+    assert not absent & set(words(tmp_path))
+
+
+def test_the_other_commands(program, tmp_path):
+    stem, out, table = Path("results/pair"), Path("out.nii.gz"), Path("out.csv")
+    apply = ["apply", "--moving", "moving.nii", "--output", "out.nii.gz", "--field", "results/pair"]
+    apply_to_image(program(), MOVING, out, stem=stem, background=-1024)
+    assert words(tmp_path) == [*apply, "--background", "-1024"]
+    apply_to_labels(program(), MOVING, out, stem=stem)
+    assert words(tmp_path) == [*apply, "--labels"]
+    carry_points(program(), Path("in.csv"), table, stem=stem, direction="moving-to-fixed")
+    direction = ["--direction", "moving-to-fixed"]
+    assert words(tmp_path) == [
+        "points",
+        "-O",
+        "results/pair",
+        "--input",
+        "in.csv",
+        "--output",
+        "out.csv",
+        *direction,
+    ]
+    write_field(program(), out, stem=stem)
+    assert words(tmp_path) == ["field", "-O", "results/pair", "--displacements", "out.nii.gz"]
+
+
+def test_the_program_is_heard(program, tmp_path, capfd):
+    write_field(program(says="one\\ntwo\\n"), Path("out.nii"), stem=Path("pair"))
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert [line.split(" ", 1)[1] for line in said.err.splitlines()] == ["deeds: one", "deeds: two"]
+
+
+def test_refused_input_is_an_error_of_the_user(program):
+    with pytest.raises(UserError, match=r"^deeds: moving\.nii: is constant$"):
+        write_field(program(status=2, complains="deeds: moving.nii: is constant\\n"), MOVING, stem=MOVING)
+
+
+def test_a_defect_of_the_program_is_none_of_the_user(program):
+    with pytest.raises(RuntimeError, match="deeds field ended with status 1: oh"):
+        write_field(program(status=1, complains="oh\\n"), MOVING, stem=MOVING)
+
+
+def test_a_missing_program_is_named(tmp_path):
+    with pytest.raises(InputFileError, match="absent: no such program; build it with cmake"):
+        write_field(tmp_path / "absent", MOVING, stem=MOVING)
+
+
+def test_the_program_takes_the_commands(binary, tmp_path):
+    """The built program knows every option; it stops only at the first file, which is missing."""
+    for changes in (
+        {"linear": LINEAR, "start": "centres"},
+        {"linear": LINEAR | {"kind": "rigid"}},
+        {"linear": None},
+    ):
+        with pytest.raises(UserError, match=r"deeds: a b/fixed\.nii: .*No such file"):
+            registered(binary, tmp_path / "pair", moving_labels=LABELS, **changes)
+    for direction in ("fixed-to-moving", "moving-to-fixed"):
+        with pytest.raises(UserError, match=r"in\.csv: cannot be read"):
+            carry_points(
+                binary, Path("in.csv"), tmp_path / "out.csv", stem=tmp_path / "pair", direction=direction
+            )
+    with pytest.raises(UserError, match=r"pair_displacements\.dat"):
+        write_field(binary, tmp_path / "out.nii", stem=tmp_path / "pair")
+    with pytest.raises(UserError, match=r"moving\.nii: .*No such file"):
+        apply_to_image(binary, MOVING, tmp_path / "out.nii", stem=tmp_path / "pair", background=-1024.5)
+    with pytest.raises(UserError, match=r"moving\.nii: .*No such file"):
+        apply_to_labels(binary, MOVING, tmp_path / "out.nii", stem=tmp_path / "pair")
+    assert list(tmp_path.iterdir()) == []
