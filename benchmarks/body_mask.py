@@ -19,7 +19,7 @@ from anatomical_embedding.volumes.volume import Volume
 
 SPACING_MM = (2.0, 2.0, 2.0)
 SETTINGS = CtBodyMaskSettings(
-    threshold_hu=-900.0, closing_radius_mm=2.4, smallest_component_mm2=1280.0, largest_hole_mm2=25600.0
+    threshold_hu=-900.0, closing_radius_mm=2.4, smallest_part_share=0.05, largest_hole_mm2=25600.0
 )
 
 

@@ -14,17 +14,18 @@ Percentile = Annotated[float, Field(ge=0, le=100)]
 
 
 class MaskCleaningSettings(Settings):
-    """How a thresholded volume becomes a clean body mask, axial slice by axial slice.
+    """How a thresholded volume becomes a clean body mask.
 
-    The published numbers are pixels of the stored slice: radius 3, component 2000, hole 40000 for CT alone
-    and 30000 for CT/MR pairs. Here they are lengths and areas, so that they mean the same for every scan; at
-    the usual 0.8 mm pixel they are 2.4 mm, 1280 mm2, 25600 mm2 and 19200 mm2.
+    The published numbers are pixels of the stored slice: radius 3, hole 40000 for CT alone and 30000 for
+    CT/MR pairs, and components of a slice below 2000 are dropped. Here sizes are lengths and areas, so that
+    they mean the same for every scan; at the usual 0.8 mm pixel they are 2.4 mm, 25600 mm2 and 19200 mm2. The
+    components are those of the volume (see `volumes/body_mask.py` for the reason).
     """
 
     closing_radius_mm: NonNegativeFloat
     """Radius of the disk of the closing and of the opening that follows; below one pixel it does nothing."""
-    smallest_component_mm2: NonNegativeFloat
-    """Parts of a slice's mask with a smaller area are dropped."""
+    smallest_part_share: Annotated[float, Field(ge=0, le=1)]
+    """Connected parts of the volume's mask with fewer voxels than this share of the largest are dropped."""
     largest_hole_mm2: NonNegativeFloat
     """Holes of a slice's mask with a smaller area are filled; air that reaches the border is no hole."""
 

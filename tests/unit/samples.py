@@ -65,7 +65,7 @@ def body_array(shape: tuple[int, int, int] = (30, 28, 12)) -> NDArray[np.int16]:
 
 def prepare_settings(**changes) -> PrepareVolumeSettings:
     """Return settings of the preparation for small volumes; keywords replace the outermost entries."""
-    cleaning = {"closing_radius_mm": 2.4, "smallest_component_mm2": 100.0, "largest_hole_mm2": 25600.0}
+    cleaning = {"closing_radius_mm": 2.4, "smallest_part_share": 0.05, "largest_hole_mm2": 25600.0}
     mr = {"low_percentile": 0.2, "high_percentile": 99.8, "threshold_fraction": 0.03}
     volumes = {
         "spacing_mm": [2.0, 2.0, 2.0],
