@@ -154,9 +154,7 @@ def _biweights(
     return np.where(ratio < 1.0, 1.0 - np.minimum(ratio, 1.0) ** 2, 0.0) ** 2
 
 
-def _weighted_medians(
-    values: NDArray[np.float64], weights: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _weighted_medians(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (N,) the smallest value of each row below or at which half of its weight lies; NaN without weight."""
     order = np.argsort(np.where(weights > 0, values, np.inf), axis=1)
     cumulative = np.cumsum(np.take_along_axis(weights, order, axis=1), axis=1)
