@@ -57,6 +57,7 @@ wildcard_constraints:
     split="validation|test",
     volume=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
     weights="untrained|trained",
+    matching="untrained|nearest|stable_points",
 
 
 def phantom_folder(dataset):

@@ -1,5 +1,6 @@
 # Contract: index, landmarks and stores -> evaluations/<evaluation>/: queries.csv, and for every method
-# <method>.matches.csv, .scores.json, .errors.csv and .landmarks.csv. A method is a baseline, or <model>.<weights>.
+# <method>.matches.csv, .scores.json, .errors.csv and .landmarks.csv. A method is a baseline, or <model>.<matching>:
+# untrained (nearest with the first weights), nearest or stable_points.
 
 BASELINES = ["same_coordinate", "body_affine", "ncc"]
 
@@ -17,12 +18,28 @@ def evaluated_index(wildcards):
 def methods_of(evaluation):
     """Return the methods of an evaluation: its baselines, and its models untrained and trained."""
     settings = SETTINGS.evaluations[evaluation]
-    weights = (
-        ["untrained", "trained"] if "untrained" in settings.baselines else ["trained"]
-    )
+    untrained = [method for method in settings.baselines if method not in BASELINES]
     return [method for method in settings.baselines if method in BASELINES] + [
-        f"{model}.{state}" for model in settings.models for state in weights
+        f"{model}.{matching}"
+        for model in settings.models
+        for matching in [*untrained, *settings.methods]
     ]
+
+
+def matching_section(method):
+    """Return what a way of matching may see."""
+    is_stable = method == "stable_points"
+    return section_json(
+        matching=SETTINGS.matching,
+        stable_points=SETTINGS.stable_points if is_stable else None,
+    )
+
+
+def evaluated_stores(wildcards):
+    """Return the list of the embedding stores that a way of matching reads."""
+    weights = "untrained" if wildcards.matching == "untrained" else "trained"
+    dataset = evaluation_of(wildcards).dataset
+    return RESULTS / "embeddings" / wildcards.model / weights / f"{dataset}.csv"
 
 
 def baseline_section(wildcards):
@@ -132,24 +149,20 @@ rule match_baseline:
 
 
 rule match_points:
-    """Answer the queries by the nearest embedding."""
+    """Answer the queries by the nearest embedding, or by stable points round each query."""
     input:
         queries=RESULTS / "evaluations" / "{evaluation}" / "queries.csv",
-        stores=lambda wildcards: RESULTS
-        / "embeddings"
-        / wildcards.model
-        / wildcards.weights
-        / f"{evaluation_of(wildcards).dataset}.csv",
+        stores=evaluated_stores,
     output:
-        RESULTS / "evaluations" / "{evaluation}" / "{model}.{weights}.matches.csv",
+        RESULTS / "evaluations" / "{evaluation}" / "{model}.{matching}.matches.csv",
     log:
-        RESULTS / "logs" / "match_points" / "{evaluation}" / "{model}.{weights}.log",
+        RESULTS / "logs" / "match_points" / "{evaluation}" / "{model}.{matching}.log",
     benchmark:
         RESULTS
         / "benchmarks"
         / "match_points"
         / "{evaluation}"
-        / "{model}.{weights}.tsv"
+        / "{model}.{matching}.tsv"
     conda:
         TORCH_ENVIRONMENT
     threads: 2
@@ -157,10 +170,8 @@ rule match_points:
         mem_mb=4000,
         runtime=120,
     params:
-        settings=section_json(**SETTINGS.matching.model_dump(mode="json")),
-        method=lambda wildcards: {"trained": "nearest", "untrained": "untrained"}[
-            wildcards.weights
-        ],
+        settings=lambda wildcards: matching_section(wildcards.matching),
+        method=lambda wildcards: wildcards.matching,
         code=code_of("match_points"),
     shell:
         "python -m workflow_scripts.match_points --settings {params.settings:q} --queries {input.queries}"

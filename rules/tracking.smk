@@ -175,7 +175,7 @@ use rule match_points as match_lesions with:
     wildcard_constraints:
         method=one_of(METHODS_OF_TRACKING),
     params:
-        settings=section_json(**SETTINGS.matching.model_dump(mode="json")),
+        settings=lambda wildcards: matching_section(wildcards.method),
         method=lambda wildcards: wildcards.method,
         code=code_of("match_points"),
 

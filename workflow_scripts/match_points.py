@@ -1,6 +1,6 @@
-"""Answer queries between volumes by the most similar embedding.
+"""Answer queries between volumes by the most similar embedding, or by the neighbours of the query together.
 
-Settings: the section `matching`.
+Settings: the section `matching`, and the section `stable_points` or null.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ import torch
 from anatomical_embedding.evaluation.landmark_tables import read_questions, write_table
 from anatomical_embedding.matching.match_queries import match_queries
 from anatomical_embedding.matching.store_manifest import read_store_manifest
-from anatomical_embedding.settings.matching import MatchingSettings
+from anatomical_embedding.settings.matching import MatchPointsSettings
 from workflow_scripts.command_line import existing_file, parse_settings, run_stage, stage_parser
 
 
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--output", type=Path, required=True, help="matches to write")
     options = parser.parse_args(arguments)
 
-    settings = parse_settings(MatchingSettings, options.settings)
+    settings = parse_settings(MatchPointsSettings, options.settings)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     matches = match_queries(

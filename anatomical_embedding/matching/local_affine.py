@@ -1,8 +1,8 @@
-"""Where a point should lie by what lies around it: an affine map fitted to nearby correspondences.
+"""Where a point should lie by what lies around it: an affine map fitted to corresponding points, many perhaps wrong.
 
-Weighted least squares in mm. Weights fall with the distance from the point; wrong correspondences lose theirs over
-iterations (Tukey's biweight on residuals, scaled by their weighted median). A ridge pulls the linear part towards the
-identity, so that few or coplanar correspondences still give a sensible map.
+Iteratively reweighted least squares with Tukey's biweight, started at the median shift, so that up to half of the
+points may be anywhere; the matrix is drawn towards the identity, since few points, or points close together, cannot
+tell it.
 
 Source: Holland and Welsch, "Robust regression using iteratively reweighted least-squares" (1977).
 """
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.volumes.affine import Points
 
-NUM_ITERATIONS = 8
-TUKEY_FACTOR = 4.685
-"""Of the scale; 95 % efficiency for Gaussian residuals."""
-MEDIAN_OF_GAUSSIAN_NORM = 1.538
-"""Median length of a 3D Gaussian vector of unit deviation."""
+NUM_ITERATIONS = 20
+BIWEIGHT_CUTOFF = 4.685
+"""In units of the scale: 95 % efficient for normal residuals."""
+MEDIAN_OF_CHI_3 = 1.5382
+"""Median length of a 3-D normal vector with unit variance along each axis."""
 SMALLEST_SCALE_MM = 1.0
 RIDGE_MM = 20.0
-"""The pull to the identity weighs as much as correspondences spread by this much."""
+"""The pull to the identity on neighbours weighs as much as one correspondence this far away."""
 FEWEST_CORRESPONDENCES = 4
 
 
@@ -41,6 +41,26 @@ class LocalPrediction:
     num_effective: float
 
 
+@dataclass(frozen=True)
+class LocalAffines:
+    """One map a row: a point at `centre + d` goes to `answers_mm + matrix @ d`.
+
+    Attributes
+    ----------
+    answers_mm : (N, 3) image of the centre.
+    matrices : (N, 3, 3).
+    weights : (N, A) weight of each point, 0 for those that disagree.
+    residual_mm : (N,) root of the weighted mean squared residual; NaN without points.
+    spread_mm : (N, 3) standard deviations of the weighted source points along their principal axes, largest first.
+    """
+
+    answers_mm: NDArray[np.float64]
+    matrices: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    residual_mm: NDArray[np.float64]
+    spread_mm: NDArray[np.float64]
+
+
 def predict_by_neighbours(
     point_mm: NDArray[np.float64], source_mm: Points, target_mm: Points, *, reach_mm: float
 ) -> LocalPrediction:
@@ -57,31 +77,114 @@ def predict_by_neighbours(
     offsets = source_mm - point_mm
     squared = np.sum(offsets**2, axis=1)
     nearness = np.exp(-(squared - squared.min()) / (2.0 * reach_mm**2))
-    trust = np.ones(len(source_mm))
-    for _ in range(NUM_ITERATIONS):
-        linear, shift = _weighted_affine(offsets, target_mm - source_mm, nearness * trust)
-        residuals = np.linalg.norm(offsets @ linear.T + shift - (target_mm - source_mm), axis=1)
-        scale = max(weighted_median(residuals, nearness) / MEDIAN_OF_GAUSSIAN_NORM, SMALLEST_SCALE_MM)
-        trust = np.clip(1.0 - (residuals / (TUKEY_FACTOR * scale)) ** 2, 1e-6, None) ** 2
-    weights = nearness * trust
+    fit = fit_local_affines(
+        offsets[np.newaxis],
+        target_mm[np.newaxis],
+        nearness[np.newaxis],
+        stiffness_mm=RIDGE_MM / len(source_mm) ** 0.5,
+        smallest_scale_mm=SMALLEST_SCALE_MM,
+    )
+    residuals = np.linalg.norm(target_mm - fit.answers_mm[0] - offsets @ fit.matrices[0].T, axis=1)
+    weights = fit.weights[0]
     return LocalPrediction(
-        point_mm + shift, weighted_median(residuals, nearness), float(weights.sum() ** 2 / np.sum(weights**2))
+        fit.answers_mm[0],
+        weighted_median(residuals, nearness),
+        float(weights.sum() ** 2 / np.sum(weights**2)),
     )
 
 
 def weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
     """Return the smallest value below or at which half of the weight lies."""
-    order = np.argsort(values)
-    cumulative = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(cumulative, 0.5 * cumulative[-1])])
+    return float(_weighted_medians(values[np.newaxis], weights[np.newaxis])[0])
 
 
-def _weighted_affine(
-    offsets: Points, displacements: Points, weights: NDArray[np.float64]
+def fit_local_affines(
+    offsets_mm: NDArray[np.float64],
+    partners_mm: NDArray[np.float64],
+    importance: NDArray[np.float64],
+    *,
+    stiffness_mm: float,
+    smallest_scale_mm: float,
+) -> LocalAffines:
+    """Return the robust map of each row of correspondences.
+
+    It minimises the weighted mean of `|partner - answer - matrix @ offset|^2` plus `stiffness_mm^2` times the squared
+    distance of the matrix from the identity.
+
+    Parameters
+    ----------
+    offsets_mm : (N, A, 3) source points relative to their centre.
+    partners_mm : (N, A, 3) where they go.
+    importance : (N, A) weight of each point before its residual is known; 0 for points that take no part.
+    stiffness_mm : spread of the points below which the identity prevails.
+    smallest_scale_mm : residuals of this size never count as disagreement.
+    """
+    num_rows = len(offsets_mm)
+    shifts = partners_mm - offsets_mm
+    answers = np.stack([_weighted_medians(shifts[..., axis], importance) for axis in range(3)], axis=1)
+    matrices = np.tile(np.eye(3), (num_rows, 1, 1))
+    weights = importance
+    for _ in range(NUM_ITERATIONS):
+        distance = _distances(offsets_mm, partners_mm, answers, matrices)
+        weights = importance * _biweights(distance, importance, smallest_scale_mm=smallest_scale_mm)
+        answers, matrices = _weighted_fit(offsets_mm, partners_mm, weights, stiffness_mm=stiffness_mm)
+    distance = _distances(offsets_mm, partners_mm, answers, matrices)
+    total = weights.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        residual = np.sqrt((weights * np.where(weights > 0, distance, 0.0) ** 2).sum(axis=1) / total)
+    return LocalAffines(answers, matrices, weights, residual, _spread(offsets_mm, weights))
+
+
+def _distances(
+    offsets: NDArray[np.float64],
+    partners: NDArray[np.float64],
+    answers: NDArray[np.float64],
+    matrices: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    predicted = answers[:, None] + np.einsum("nij,naj->nai", matrices, offsets)
+    return np.linalg.norm(partners - predicted, axis=2)
+
+
+def _biweights(
+    distance: NDArray[np.float64], importance: NDArray[np.float64], *, smallest_scale_mm: float
+) -> NDArray[np.float64]:
+    median = _weighted_medians(distance, importance)
+    scale = np.fmax(median / MEDIAN_OF_CHI_3, smallest_scale_mm)
+    ratio = np.where(importance > 0, distance, np.inf) / (BIWEIGHT_CUTOFF * scale[:, None])
+    return np.where(ratio < 1.0, 1.0 - np.minimum(ratio, 1.0) ** 2, 0.0) ** 2
+
+
+def _weighted_medians(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (N,) the smallest value of each row below or at which half of its weight lies; NaN without weight."""
+    order = np.argsort(np.where(weights > 0, values, np.inf), axis=1)
+    cumulative = np.cumsum(np.take_along_axis(weights, order, axis=1), axis=1)
+    place = np.argmax(cumulative >= 0.5 * cumulative[:, -1:], axis=1)[:, None]
+    median = np.take_along_axis(np.take_along_axis(values, order, axis=1), place, axis=1)[:, 0]
+    return np.where(cumulative[:, -1] > 0, median, np.nan)
+
+
+def _weighted_fit(
+    offsets: NDArray[np.float64],
+    partners: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    *,
+    stiffness_mm: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the (3, 3) gradient and (3,) value at zero offset of the displacements."""
-    design = np.column_stack([offsets, np.ones(len(offsets))])
-    penalty = np.diag([RIDGE_MM**2] * 3 + [0.0]) * weights.sum() / len(weights)
-    normal = design.T @ (weights[:, np.newaxis] * design) + penalty
-    solution = np.linalg.solve(normal, design.T @ (weights[:, np.newaxis] * displacements))
-    return solution[:3].T, solution[3]
+    """Return (N, 3) answers and (N, 3, 3) matrices of the ridge regression; NaN where all weights are 0."""
+    total = weights.sum(axis=1)
+    share = np.divide(weights, total[:, None], out=np.full_like(weights, np.nan), where=total[:, None] > 0)
+    centre_from = np.einsum("na,nai->ni", share, offsets)
+    centre_to = np.einsum("na,nai->ni", share, partners)
+    source = offsets - centre_from[:, None]
+    bend = (partners - centre_to[:, None]) - source
+    covariance = np.einsum("na,nai,naj->nij", share, source, source) + stiffness_mm**2 * np.eye(3)
+    cross = np.einsum("na,nai,naj->nij", share, bend, source)
+    matrices = np.eye(3) + cross @ np.linalg.inv(covariance)
+    return centre_to - np.einsum("nij,nj->ni", matrices, centre_from), matrices
+
+
+def _spread(offsets: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    share = weights / np.maximum(weights.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    source = offsets - np.einsum("na,nai->ni", share, offsets)[:, None]
+    covariance = np.einsum("na,nai,naj->nij", share, source, source)
+    return np.sqrt(np.maximum(np.linalg.eigvalsh(covariance)[:, ::-1], 0.0))

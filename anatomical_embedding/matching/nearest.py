@@ -59,10 +59,10 @@ def match_points(
     UserError
         if the two embeddings come from different models.
     """
-    prepared = _prepared(target, settings=settings)
-    _require_one_model(template, prepared.embedded)
+    prepared = as_prepared(target, settings=settings)
+    require_one_model(template, prepared.embedded)
     points_mm = np.asarray(query_points_mm, dtype=np.float64).reshape(-1, 3)
-    reasons = _why_not_searched(template, points_mm)
+    reasons = why_not_searched(template, points_mm)
     searched = np.array([not reason for reason in reasons], dtype=bool)
     answers_mm = np.full(points_mm.shape, np.nan)
     similarity = np.full(len(points_mm), np.nan)
@@ -88,10 +88,10 @@ def similarity_map(
     UserError
         if the point lies outside the template, or the two embeddings come from different models.
     """
-    prepared = _prepared(target, settings=settings)
-    _require_one_model(template, prepared.embedded)
+    prepared = as_prepared(target, settings=settings)
+    require_one_model(template, prepared.embedded)
     point = np.asarray(point_mm, dtype=np.float64).reshape(1, 3)
-    (reason,) = _why_not_searched(template, point)
+    (reason,) = why_not_searched(template, point)
     if reason:
         raise UserError(f"point {point[0].tolist()} mm: {reason}")
     query = query_vectors(template, point, interpolation=settings.query_interpolation)
@@ -108,7 +108,8 @@ def world_of_cells(volume: EmbeddedVolume, cells_xyz: ArrayLike) -> Points:
     return transform_points(volume.affine, np.clip(points_vox, 0.0, np.array(volume.shape) - 1.0))
 
 
-def _prepared(target: EmbeddedVolume | PreparedTarget, *, settings: MatchingSettings) -> PreparedTarget:
+def as_prepared(target: EmbeddedVolume | PreparedTarget, *, settings: MatchingSettings) -> PreparedTarget:
+    """Return a volume ready for searching, as it is if it was prepared for these settings already."""
     if isinstance(target, EmbeddedVolume):
         return prepare_target(target, settings=settings)
     if target.settings != settings:
@@ -116,7 +117,8 @@ def _prepared(target: EmbeddedVolume | PreparedTarget, *, settings: MatchingSett
     return target
 
 
-def _require_one_model(template: EmbeddedVolume, target: EmbeddedVolume) -> None:
+def require_one_model(template: EmbeddedVolume, target: EmbeddedVolume) -> None:
+    """Refuse two embeddings of different models with a `UserError`."""
     models = [volume.provenance.checkpoint_sha256 for volume in (template, target)]
     if models[0] != models[1]:
         raise UserError(
@@ -125,7 +127,8 @@ def _require_one_model(template: EmbeddedVolume, target: EmbeddedVolume) -> None
         )
 
 
-def _why_not_searched(template: EmbeddedVolume, points_mm: Points) -> tuple[str, ...]:
+def why_not_searched(template: EmbeddedVolume, points_mm: Points) -> tuple[str, ...]:
+    """Return for each query why it has no answer; empty where it can be searched."""
     finite = np.all(np.isfinite(points_mm), axis=1)
     inside = is_inside(template, np.where(finite[:, None], points_mm, 0.0))
     reasons = np.where(inside, "", "the query lies outside the template volume")

@@ -6,11 +6,14 @@ the upsampled scalar similarity divided by the length of the upsampled vector, w
 ever upsampled for a search, and the result is the same.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from anatomical_embedding.errors import SettingsError
 from anatomical_embedding.matching.embedding_store import EmbeddedVolume, HeadMap
@@ -82,23 +85,37 @@ class CoarseHead:
 
     def at_cells(self, similarities: Tensor, cells: Tensor) -> Tensor:
         """Return the (N, M) products with the unit vectors at (N, M) flat fine cells."""
+        flat = similarities.flatten(1)
+        total = torch.zeros(cells.shape, device=cells.device)
+        for corner, weight in self._corners(cells):
+            total += flat.gather(1, corner) * weight
+        return total * self.inverse_norm.view(-1)[cells]
+
+    def unit_vectors(self, cells: Tensor) -> Tensor:
+        """Return the (M, C) unit vectors of the upsampled map at (M,) flat fine cells."""
+        corners, weights = zip(*self._corners(cells), strict=True)
+        upsampled = functional.embedding_bag(
+            torch.stack(corners, dim=1),
+            self.vectors.flatten(0, 2),
+            per_sample_weights=torch.stack(weights, dim=1),
+            mode="sum",
+        )
+        return upsampled * self.inverse_norm.view(-1)[cells][:, None]
+
+    def _corners(self, cells: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the eight flat coarse cells round each fine cell, with their weights."""
         _, num_y, num_x = self.inverse_norm.shape
         _, size_y, size_x = self.vectors.shape[:3]
         positions = (cells // (num_y * num_x), cells // num_x % num_y, cells % num_x)
-        corners = [
+        ends = [
             (
                 (table.lower[position], 1.0 - table.fraction[position]),
                 (table.upper[position], table.fraction[position]),
             )
             for table, position in zip(self.axes, positions, strict=True)
         ]
-        flat = similarities.flatten(1)
-        total = torch.zeros(cells.shape, device=cells.device)
-        for z, weight_z in corners[0]:
-            for y, weight_y in corners[1]:
-                for x, weight_x in corners[2]:
-                    total += flat.gather(1, (z * size_y + y) * size_x + x) * (weight_z * weight_y * weight_x)
-        return total * self.inverse_norm.view(-1)[cells]
+        for (z, weight_z), (y, weight_y), (x, weight_x) in product(*ends):
+            yield (z * size_y + y) * size_x + x, weight_z * weight_y * weight_x
 
 
 @dataclass(frozen=True)
@@ -134,6 +151,21 @@ class PreparedTarget:
             name: torch.from_numpy(getattr(queries, name)).to(self.device) * self.shares[name]
             for name in names
         }
+
+    def joint_vectors(self, cells: Tensor) -> Tensor:
+        """Return the (M, C) vectors of (M,) flat fine cells: the heads side by side, times the root of their share.
+
+        They have length 1, and the product of two is the similarity of their cells.
+        """
+        parts = [head.rows(cells) * self.shares[name] ** 0.5 for name, head in self.dense.items()]
+        if self.coarse is not None:
+            parts.append(self.coarse.unit_vectors(cells) * self.shares["coarse"] ** 0.5)
+        return torch.cat(parts, dim=1)
+
+    def joint_queries(self, queries: QueryVectors) -> Tensor:
+        """Return the (N, C) vectors in the form of `joint_vectors`."""
+        weighted = self.weighted_queries(queries)
+        return torch.cat([rows / self.shares[name] ** 0.5 for name, rows in weighted.items()], dim=1)
 
 
 def prepare_target(embedded: EmbeddedVolume, *, settings: MatchingSettings) -> PreparedTarget:

@@ -9,6 +9,9 @@ from anatomical_embedding.settings.base import Settings
 BaselineMethod = Literal["same_coordinate", "body_affine", "ncc", "untrained"]
 """A method that has learned nothing; `untrained` is the network with its first random weights."""
 
+MatchingMethod = Literal["nearest", "stable_points"]
+"""How a trained model finds a point: by the most similar cell, or by the neighbours of the point together."""
+
 Split = Literal["train", "validation", "test"]
 
 
@@ -70,6 +73,9 @@ class LandmarkEvaluationSettings(QuerySettings):
 
     models: tuple[str, ...]
     """Names of the models that answer, in the section `models`."""
+
+    methods: tuple[MatchingMethod, ...] = Field(min_length=1)
+    """How they answer. Published: nearest for SAM, stable_points for SAM++."""
 
     bootstrap: BootstrapSettings
     """Confidence intervals of the scores."""

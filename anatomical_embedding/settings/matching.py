@@ -51,3 +51,46 @@ class MatchingSettings(Settings):
     """Bound on working memory of a search beyond the stores and the prepared target, in MB."""
     device: Literal["auto", "cpu", "cuda"]
     """Where the products are computed: auto takes a GPU where there is one."""
+
+
+class StablePointSettings(Settings):
+    """How `stable_points` matches points (anatomical_embedding/matching/stable_points.py)."""
+
+    anchor_radius_steps: int = Field(ge=1, le=3)
+    """Anchors are (2 r + 1)^3 fine cells round the query. Published: 2 for single points, 1 for lesions."""
+    anchor_step_cells: int = Field(ge=1, le=4)
+    """Cells between neighbouring anchors. Published: 1."""
+    num_places: int = Field(ge=1)
+    """Places of each volume that look most like the query, round which anchors are matched. Published: everywhere,
+    at 27 to 125 times the cost."""
+    window_radius_cells: int = Field(ge=1)
+    """Cells round each such place, along each axis; at least the reach of the anchors."""
+    smallest_similarity: float = Field(ge=-1.0, le=1.0)
+    """Anchors that match worse are left out. Published: 0.8 for single points; 0.43 (1.3 as a sum of three heads) for
+    lesions."""
+    largest_shift_mm: float = Field(gt=0.0)
+    """Anchors that end farther than this from the query are left out. Published: 200."""
+    affine_stiffness_mm: float = Field(gt=0.0)
+    """Resistance of the affine map to leaving a mere shift: anchors that spread by less than this cannot bend it.
+    Published: none."""
+    min_anchors: int = Field(ge=4)
+    """With fewer different anchors that agree, the nearest match answers. Published: no such rule."""
+
+    @model_validator(mode="after")
+    def _windows_hold_the_anchors(self) -> Self:
+        reach = self.anchor_radius_steps * self.anchor_step_cells
+        if self.window_radius_cells < reach:
+            raise ValueError(
+                f"window_radius_cells is {self.window_radius_cells}, expected at least the reach of the anchors, "
+                f"anchor_radius_steps * anchor_step_cells = {reach}"
+            )
+        return self
+
+
+class MatchPointsSettings(Settings):
+    """What the stage match_points may see."""
+
+    matching: MatchingSettings
+    """How points are found."""
+    stable_points: StablePointSettings | None
+    """How anchors round a query decide; null for `nearest`."""

@@ -13,7 +13,7 @@ from anatomical_embedding.settings.base import Settings
 from anatomical_embedding.settings.dataset import DatasetSettings, DeepLesionTrackingSettings
 from anatomical_embedding.settings.embedding import EmbeddingSettings
 from anatomical_embedding.settings.evaluation import LandmarkEvaluationSettings
-from anatomical_embedding.settings.matching import MatchingSettings, StoreSettings
+from anatomical_embedding.settings.matching import MatchingSettings, StablePointSettings, StoreSettings
 from anatomical_embedding.settings.model import ModelSettings
 from anatomical_embedding.settings.phantom import PhantomTrackingSettings
 from anatomical_embedding.settings.registration import RegistrationSettings
@@ -43,6 +43,8 @@ class PipelineSettings(Settings):
     """How embeddings are stored."""
     matching: MatchingSettings
     """How points are found in other volumes."""
+    stable_points: StablePointSettings
+    """How the neighbours of a point decide together, where an evaluation has the method `stable_points`."""
     evaluations: dict[Identifier, LandmarkEvaluationSettings]
     """Name -> evaluation."""
     registrations: dict[Identifier, RegistrationSettings]

@@ -5,11 +5,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from anatomical_embedding.settings.base import Settings
-from anatomical_embedding.settings.evaluation import ResamplingSettings
+from anatomical_embedding.settings.evaluation import MatchingMethod, ResamplingSettings
 from anatomical_embedding.settings.matching import MatchingSettings
-
-TrackingMethod = Literal["nearest"]
-"""A way to find a lesion in the embedding of the other scan."""
 
 AnnotatedSplit = Literal["validation", "test"]
 """A split that lesion annotations exist for."""
@@ -74,7 +71,7 @@ class TrackingSettings(Settings):
     """Name of the data set in the section `datasets`, of kind `deeplesion_tracking` or `phantom_tracking`."""
     models: tuple[str, ...]
     """Names of the models that answer, in the section `models`."""
-    methods: tuple[TrackingMethod, ...] = Field(min_length=1)
+    methods: tuple[MatchingMethod, ...] = Field(min_length=1)
     """Ways to match, each with every model."""
     split: AnnotatedSplit
     """Split of the data set that is scored."""

@@ -50,7 +50,7 @@ def scores(demo):
 
 
 def test_summary_has_every_method_and_field(scores):
-    assert set(scores) == {"same_coordinate", "body_affine", "ncc", "untrained", "nearest"}
+    assert set(scores) == {"same_coordinate", "body_affine", "ncc", "untrained", "nearest", "stable_points"}
     for entry in scores.values():
         assert {"model", "protocol", "num_queries", "num_failed", "p90_mm", "hit_10mm", "hit_20mm"} <= set(
             entry

@@ -17,8 +17,8 @@ from tests.integration.tiny_workflow import (
 
 pytestmark = pytest.mark.slow
 
-SCORING = {"score_landmarks": 5, "write_report": 1}
-AFTER_TRAINING = {"export_embeddings": 1, "match_points": 1, "score_landmarks": 1, "write_report": 1}
+SCORING = {"score_landmarks": 6, "write_report": 1}
+AFTER_TRAINING = {"export_embeddings": 1, "match_points": 2, "score_landmarks": 2, "write_report": 1}
 TRAINING = {"train_intra": 1, **AFTER_TRAINING}
 
 
@@ -132,7 +132,7 @@ def test_two_settings_swapped(edited):
 
 def test_matching_setting(edited):
     edited.set("matching", value={"refinement": "none"})
-    assert planned_jobs(edited.folder) == {"match_points": 2, "score_landmarks": 2, "write_report": 1}
+    assert planned_jobs(edited.folder) == {"match_points": 3, "score_landmarks": 3, "write_report": 1}
 
 
 def test_bootstrap_setting(edited):

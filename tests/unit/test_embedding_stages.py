@@ -61,6 +61,16 @@ MATCHING = {
     "max_memory_mb": 200,
     "device": "cpu",
 }
+STABLE_POINTS = {
+    "anchor_radius_steps": 1,
+    "anchor_step_cells": 1,
+    "num_places": 3,
+    "window_radius_cells": 5,  # random weights hardly tell neighbours apart
+    "smallest_similarity": 0.0,
+    "largest_shift_mm": 40.0,
+    "affine_stiffness_mm": 4.0,
+    "min_anchors": 4,
+}
 SHIFTS = {"a": (0, 0, 0), "b": (2, 4, 4), "c": (4, 2, 2)}
 
 
@@ -193,11 +203,17 @@ def write_queries(folder, rows):
 def match(folder, **arguments):
     match_points.main(
         [
-            *("--settings", json.dumps(MATCHING | arguments), "--queries", f"{folder}/queries.csv"),
+            *("--settings", settings_of(arguments), "--queries", f"{folder}/queries.csv"),
             *("--stores", f"{folder}/stores.csv", "--threads", "1", "--output", f"{folder}/matches.csv"),
         ]
     )
     return read_matches(folder / "matches.csv")
+
+
+def settings_of(arguments):
+    """Return the settings of the stage as JSON, with other values of the section `matching`."""
+    stable_points = arguments.pop("stable_points", None)
+    return json.dumps({"matching": MATCHING | arguments, "stable_points": stable_points})
 
 
 def ask_of_anatomy(folder, points):
@@ -243,6 +259,18 @@ def test_a_volume_asked_of_itself_answers_the_query(dataset):
     truth_mm = ask_of_anatomy(dataset, asked)
     error_mm = match(dataset)[["x_mm", "y_mm", "z_mm"]].to_numpy() - truth_mm
     assert np.abs(error_mm).max() < 4.0  # half a fine cell
+
+
+def test_stable_points_find_the_query_again_and_say_how_sure_they_are(dataset):
+    export(dataset)
+    asked = [(f"q{n}", "b", "b", (18 + n, 18, 15 + n)) for n in range(5)]
+    truth_mm = ask_of_anatomy(dataset, asked)
+    error_mm = match(dataset, stable_points=STABLE_POINTS)[["x_mm", "y_mm", "z_mm"]].to_numpy() - truth_mm
+    assert np.abs(error_mm).max() < 4.0
+    table = pd.read_csv(dataset / "matches.csv")
+    assert list(table.columns[-4:]) == ["num_anchors", "residual_mm", "cycle_error_mm", "is_fallback"]
+    assert (table["num_anchors"] >= 4).all()
+    assert not table["is_fallback"].any()
 
 
 def test_queries_outside_fail_and_keep_their_row(dataset):

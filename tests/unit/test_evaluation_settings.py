@@ -8,6 +8,7 @@ from anatomical_embedding.settings.evaluation import LandmarkEvaluationSettings
 VALID = {
     "dataset": "phantom",
     "models": ["sam"],
+    "methods": ["nearest"],
     "split": "test",
     "pairs": {"num_pairs": 16, "seed": 1},
     "bootstrap": {"num_resamples": 1000, "seed": 2, "confidence_level": 0.95},
@@ -26,6 +27,7 @@ def test_queries_stage_sees_split_and_pairs_alone():
     [
         (None, "split", "holdout"),
         (None, "baselines", ["nearest"]),
+        (None, "methods", ["ncc"]),
         ("pairs", "num_pairs", 0),
         ("bootstrap", "confidence_level", 95),
         ("bootstrap", "num_resamples", 3),
