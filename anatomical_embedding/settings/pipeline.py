@@ -16,6 +16,7 @@ from anatomical_embedding.settings.evaluation import LandmarkEvaluationSettings
 from anatomical_embedding.settings.matching import MatchingSettings, StoreSettings
 from anatomical_embedding.settings.model import ModelSettings
 from anatomical_embedding.settings.registration import RegistrationSettings
+from anatomical_embedding.settings.usage import DecisionSettings
 from anatomical_embedding.settings.validation_message import describe_validation_error
 from anatomical_embedding.settings.volumes import IntensitySettings, VolumeSettings
 
@@ -41,6 +42,8 @@ class PipelineSettings(Settings):
     """How embeddings are stored."""
     matching: MatchingSettings
     """How points are found in other volumes."""
+    decision: DecisionSettings
+    """When the answer to a user's point counts as found."""
     evaluations: dict[Identifier, LandmarkEvaluationSettings]
     """Name -> evaluation."""
     registrations: dict[Identifier, RegistrationSettings]
