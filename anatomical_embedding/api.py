@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from anatomical_embedding.errors import InputFileError, UserError
+from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.files import canonical_json, sha256_of_text
 from anatomical_embedding.matching.answers import Answers, answer_points
 from anatomical_embedding.matching.embedding_store import (
@@ -32,7 +32,13 @@ from anatomical_embedding.settings.network import NetworkSettings
 from anatomical_embedding.settings.volumes import Modality, PrepareVolumeSettings
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.prepare import prepare_volume
-from anatomical_embedding.volumes.scan import find_modality, read_scan, scan_name, sha256_of_scan
+from anatomical_embedding.volumes.scan import (
+    distinct_names,
+    find_modality,
+    read_scan,
+    scan_name,
+    sha256_of_scan,
+)
 from anatomical_embedding.volumes.volume import Volume
 
 BODY_MASK_SUFFIX = ".body_mask.nii.gz"
@@ -149,10 +155,7 @@ def embed_scans(
         as `embed_scan`, and if two scans have one name.
     """
     paths = [Path(scan) for scan in scans]
-    stores = [Path(folder) / f"{scan_name(path)}{STORE_SUFFIX}" for path in paths]
-    twice = next((store for number, store in enumerate(stores) if store in stores[:number]), None)
-    if twice is not None:
-        raise UserError(f"two scans would both become {twice}; rename one, or embed them into two folders")
+    stores = [Path(folder) / f"{name}{STORE_SUFFIX}" for name in distinct_names(paths)]
     pairs = list(zip(paths, stores, strict=True))
     for path, store in track(pairs, description="embedding scans", total=len(pairs)):
         kind = _checked_modality(model, path, modality)

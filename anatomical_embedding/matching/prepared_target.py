@@ -69,7 +69,7 @@ class CoarseHead:
 
     def similarities(self, queries: Tensor) -> Tensor:
         """Return the (N, Zc, Yc, Xc) scalar products with (N, C) queries on the coarse grid."""
-        cells = self.vectors.flatten(0, 2)
+        cells = self.vectors.flatten(0, 2).to(queries.dtype)
         return (queries @ cells.T).view(-1, *self.vectors.shape[:3])
 
     def upsampled_plane(self, similarities: Tensor, index: int) -> Tensor:
@@ -93,7 +93,7 @@ class CoarseHead:
             for table, position in zip(self.axes, positions, strict=True)
         ]
         flat = similarities.flatten(1)
-        total = torch.zeros(cells.shape, device=cells.device)
+        total = torch.zeros(cells.shape, dtype=similarities.dtype, device=cells.device)
         for z, weight_z in corners[0]:
             for y, weight_y in corners[1]:
                 for x, weight_x in corners[2]:

@@ -1,9 +1,12 @@
 """A raw scan as a user has it: a NIfTI file or a folder of DICOM slices."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
+from anatomical_embedding.errors import UserError
 from anatomical_embedding.files import sha256_of_file
+from anatomical_embedding.identifiers import first_clash
 from anatomical_embedding.settings.volumes import Modality
 from anatomical_embedding.volumes.dicom import dicom_modality, read_dicom_series
 from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES, read_volume
@@ -36,6 +39,30 @@ def scan_name(path: Path | str) -> str:
     name = Path(path).name
     ending = next((suffix for suffix in NIFTI_SUFFIXES if name.endswith(suffix)), "")
     return name.removesuffix(ending)
+
+
+def distinct_names(paths: Sequence[Path | str]) -> list[str]:
+    """Return what several scans are called; scans of one name get that of their folder before it.
+
+    Raises
+    ------
+    UserError
+        if two names are still the same.
+
+    Examples
+    --------
+    >>> distinct_names(["a/ct.nii.gz", "b/ct.nii.gz", "b/mr.nii.gz"])
+    ['a_ct', 'b_ct', 'mr']
+    """
+    plain = [scan_name(path) for path in paths]
+    names = [
+        f"{Path(path).resolve().parent.name}_{name}" if plain.count(name) > 1 else name
+        for path, name in zip(paths, plain, strict=True)
+    ]
+    clash = first_clash(names)
+    if clash is not None:
+        raise UserError(f"two scans are called {clash[1]}; rename one of them")
+    return names
 
 
 def sha256_of_scan(path: Path | str) -> str:
