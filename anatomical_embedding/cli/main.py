@@ -12,6 +12,7 @@ from anatomical_embedding.cli.describe import describe
 from anatomical_embedding.cli.embed import embed
 from anatomical_embedding.cli.match import match
 from anatomical_embedding.cli.score import score
+from anatomical_embedding.cli.view import view
 from anatomical_embedding.errors import UserError
 
 EXIT_USER_ERROR = 2
@@ -28,7 +29,7 @@ def commands() -> None:
     """
 
 
-for command in (embed, match, score, describe):
+for command in (embed, match, view, score, describe):
     commands.add_command(command)
 
 
