@@ -136,7 +136,7 @@ def read_pipeline_settings(configuration: Mapping[str, Any]) -> PipelineSettings
         # Snakemake hands over YAML's lists; JSON mode takes them for tuples.
         return PipelineSettings.model_validate_json(canonical_json(kept))
     except pydantic.ValidationError as error:
-        raise SettingsError(f"configuration: {describe_validation_error(error)}") from error
+        raise SettingsError(f"configuration: {describe_validation_error(error, content=kept)}") from error
 
 
 def section_json(**parts: Settings | Mapping | str | int | None) -> str:
