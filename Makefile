@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= all
 
-.PHONY: help demo test check lint format schema environment clean
+.PHONY: help demo test test-slurm check lint format schema environment clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -15,6 +15,9 @@ demo: environment ## run the pipeline on the built-in phantoms and name the repo
 
 test: environment ## run all tests
 	$(BIN)/python -m pytest
+
+test-slurm: environment ## start a single-machine SLURM (root, Debian), run the cluster profile on it, stop it
+	$(BIN)/python -m pytest tests/slurm
 
 check: lint ## linters, type checks and the quick tests, under 90 seconds
 	$(BIN)/python -m pytest -q -m "not slow"

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from anatomical_embedding.losses.hard_negatives import hardest_columns
 from anatomical_embedding.patches.pair_batches import HeadPairs
+from anatomical_embedding.processes import ALONE, Processes
 from anatomical_embedding.settings.training import CoarseLossSettings, FineLossSettings
 
 QUERIES_AT_ONCE = 64
@@ -26,6 +27,8 @@ def fine_contrastive_loss(
     *,
     settings: FineLossSettings,
     generator: torch.Generator,
+    places: range | None = None,
+    num_places: int | None = None,
 ) -> torch.Tensor:
     """Return the mean over view pairs of the cross-entropy of partners against hard negatives.
 
@@ -39,11 +42,20 @@ def fine_contrastive_loss(
     pairs : B entries.
     settings : distances, counts and temperature.
     generator : draws candidates and negatives, on the CPU.
+    places, num_places : where in a larger batch the pairs stand, when other processes compute the others. The
+        draws of the others are made and left, so that each pair gets the same draws whoever computes it.
     """
+    pair_at = dict(zip(places or range(len(pairs)), range(len(pairs)), strict=True))
+    num_cells = 2 * fine[0, 0].numel()
     losses = []
-    for number, pair in enumerate(pairs):
+    for place in range(num_places or len(pairs)):
+        candidates = _draw_subset(num_cells, settings.num_negative_candidates, generator, fine.device)
+        if place not in pair_at:
+            num_keys = num_cells if candidates is None else len(candidates)
+            _skip_hard_negatives(num_keys, settings=settings, generator=generator)
+            continue
+        number, pair = pair_at[place], pairs[pair_at[place]]
         cells = _cells_of_pair(fine, number)  # (2N, C)
-        candidates = _draw_subset(len(cells), settings.num_negative_candidates, generator, cells.device)
         keys = cells if candidates is None else cells[candidates]  # (M, C)
         if settings.num_negatives >= len(keys):
             is_ignored = _is_near(pair, slice(None), candidates, distance_mm=settings.ignore_distance_mm)
@@ -66,6 +78,9 @@ def coarse_contrastive_loss(
     *,
     settings: CoarseLossSettings,
     generator: torch.Generator,
+    places: range | None = None,
+    num_places: int | None = None,
+    processes: Processes = ALONE,
 ) -> torch.Tensor:
     """Return the mean over view pairs of the cross-entropy on the coarse head.
 
@@ -78,19 +93,36 @@ def coarse_contrastive_loss(
     pairs : B entries.
     settings : distances, counts and temperature.
     generator : draws negatives, on the CPU.
+    places, num_places : as in `fine_contrastive_loss`.
+    processes : whose pairs count as others; alone, only those given here do.
     """
-    cells = [_cells_of_pair(coarse, number) for number in range(len(pairs))]
+    places = places or range(len(pairs))
+    num_places = num_places or len(pairs)
+    own = torch.stack([_cells_of_pair(coarse, number) for number in range(len(pairs))])  # (B, 2N', C')
+    if processes.total > 1:
+        cells = dict(enumerate(processes.gather(own, places, count=num_places)))
+    else:
+        cells = dict(zip(places, own, strict=True))
+    num_cells = own.shape[1]
+    pair_at = dict(zip(places, pairs, strict=True))
     losses = []
-    for number, pair in enumerate(pairs):
-        keys = cells[number]
+    for place in range(num_places):
+        if place not in pair_at:
+            _skip_hard_negatives(num_cells, settings=settings, generator=generator)
+            if len(cells) > 1 and settings.num_other_negatives:
+                _draw_subset(
+                    (len(cells) - 1) * num_cells, settings.num_other_negatives, generator, own.device
+                )
+            continue
+        pair, keys = pair_at[place], cells[place]
         similarity = keys[pair.query] @ keys.T  # (K, 2N')
         is_ignored = _is_near(pair, slice(None), None, distance_mm=settings.ignore_distance_mm)
         negatives = similarity.masked_fill(is_ignored, -torch.inf)
         if settings.num_negatives < len(keys):
             hardest = hardest_columns(negatives.detach(), pool=min(settings.hard_negative_pool, len(keys)))
-            places = _draw_subset(hardest.shape[1], settings.num_negatives, generator, keys.device)
-            negatives = negatives.gather(1, hardest if places is None else hardest[:, places])
-        others = [other for place, other in enumerate(cells) if place != number]
+            columns = _draw_subset(hardest.shape[1], settings.num_negatives, generator, keys.device)
+            negatives = negatives.gather(1, hardest if columns is None else hardest[:, columns])
+        others = [other for at, other in cells.items() if at != place]
         if others and settings.num_other_negatives:
             strangers = torch.cat(others)
             drawn = _draw_subset(len(strangers), settings.num_other_negatives, generator, keys.device)
@@ -152,6 +184,15 @@ def _hard_negatives(
         chosen.append(columns)
         is_missing.append(score.gather(1, columns) == -torch.inf)
     return torch.cat(chosen), torch.cat(is_missing)
+
+
+def _skip_hard_negatives(
+    num_columns: int, *, settings: FineLossSettings | CoarseLossSettings, generator: torch.Generator
+) -> None:
+    """Make the draw of hard negatives of a pair that another process computes."""
+    if settings.num_negatives < num_columns:
+        pool = min(settings.hard_negative_pool, num_columns)
+        _draw_subset(pool, settings.num_negatives, generator, generator.device)
 
 
 def _cells_of_pair(maps: torch.Tensor, number: int) -> torch.Tensor:

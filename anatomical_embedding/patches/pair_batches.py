@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from anatomical_embedding.errors import SettingsError
 from anatomical_embedding.patches.augmentation import augment_intensity
 from anatomical_embedding.patches.batch_mix import BatchMix
 from anatomical_embedding.patches.patch import sample_patch
@@ -19,6 +20,7 @@ from anatomical_embedding.patches.positives import (
     find_fine_positives,
 )
 from anatomical_embedding.patches.views import View, draw_view_pair
+from anatomical_embedding.processes import ALONE, Processes
 from anatomical_embedding.settings.training import TrainingSettings
 from anatomical_embedding.settings.volumes import IntensitySettings
 from anatomical_embedding.volumes.intensity import IntensityWindow, apply_window
@@ -79,17 +81,26 @@ class HeadPairs:
 
 @dataclass(frozen=True)
 class PairBatch:
-    """B view pairs.
+    """B view pairs: a whole batch, or the part of it that one process computes.
 
     Attributes
     ----------
     patches : (2B, 1, Z, Y, X) float32: views 1 and 2 of the first pair, of the second, and so on.
     fine, coarse : B entries each.
+    places : B places of the whole batch.
+    num_places : pairs of the whole batch.
     """
 
     patches: torch.Tensor
     fine: list[HeadPairs]
     coarse: list[HeadPairs]
+    places: range
+    num_places: int
+
+    @property
+    def share(self) -> float:
+        """Share of the whole batch."""
+        return len(self.places) / self.num_places
 
 
 class PairBatches(Dataset):
@@ -100,6 +111,12 @@ class PairBatches(Dataset):
     volumes : data set name -> its training volumes.
     settings : the training.
     fine, coarse : geometry of the heads.
+    processes : that divide every batch among them; an item is this process's part.
+
+    Raises
+    ------
+    SettingsError
+        if there are more processes than pairs in a batch.
     """
 
     def __init__(
@@ -109,7 +126,14 @@ class PairBatches(Dataset):
         settings: TrainingSettings,
         fine: HeadGeometry,
         coarse: HeadGeometry,
+        processes: Processes = ALONE,
     ):
+        if processes.total > sum(settings.mix.values()):
+            raise SettingsError(
+                f"training.mix: a batch of {sum(settings.mix.values())} pairs cannot be divided among "
+                f"{processes.total} processes; take fewer GPUs or a larger batch"
+            )
+        self._processes = processes
         self._volumes = volumes
         self._settings = settings
         self._heads = (fine, coarse)
@@ -121,8 +145,11 @@ class PairBatches(Dataset):
         return self._settings.num_steps * self._settings.accumulation_steps
 
     def __getitem__(self, step: int) -> PairBatch:
+        slots = self._mix.batch(step)
+        places = self._processes.places(len(slots))
         pairs = []
-        for number, slot in enumerate(self._mix.batch(step)):
+        for number in places:
+            slot = slots[number]
             generator = np.random.default_rng([self._settings.seed, step, number])
             volume = self._volumes[slot.dataset][slot.volume_index]
             pairs.append(
@@ -134,15 +161,19 @@ class PairBatches(Dataset):
                     generator=generator,
                 )
             )
-        return join_pairs(pairs)
+        return join_pairs(pairs, places=places, num_places=len(slots))
 
 
-def join_pairs(pairs: Sequence[PairBatch]) -> PairBatch:
-    """Return one batch that holds all the pairs."""
+def join_pairs(
+    pairs: Sequence[PairBatch], *, places: range | None = None, num_places: int | None = None
+) -> PairBatch:
+    """Return one batch that holds all the pairs, at their places of a larger batch if those are given."""
     return PairBatch(
         patches=torch.cat([pair.patches for pair in pairs]),
         fine=[head for pair in pairs for head in pair.fine],
         coarse=[head for pair in pairs for head in pair.coarse],
+        places=range(len(pairs)) if places is None else places,
+        num_places=len(pairs) if num_places is None else num_places,
     )
 
 
@@ -182,6 +213,8 @@ def make_pair(
         patches=torch.stack(patches)[:, None],
         fine=[_head_pairs(fine_positives, fine_grids, origin_mm=origin_mm)],
         coarse=[_head_pairs(coarse_positives, coarse_grids, origin_mm=origin_mm)],
+        places=range(1),
+        num_places=1,
     )
 
 

@@ -154,6 +154,19 @@ class ValidationSettings(Settings):
     """Points matched in every view pair."""
 
 
+class ProcessSettings(Settings):
+    """What processes that train together share.
+
+    How many there are is no setting: a batch stays the same however many processes divide it, and their gradients
+    are added up.
+    """
+
+    synchronised_batch_norm: bool
+    """Whether batch normalisation sees the whole batch or each process its own part. Published: false."""
+    negatives_from_other_processes: bool
+    """Whether the coarse loss takes cells of other pairs from all processes or from its own. Published: false."""
+
+
 class TrainingSettings(Settings):
     """One training: what is mixed, how views are made, what is minimised and how."""
 
@@ -181,6 +194,8 @@ class TrainingSettings(Settings):
     """Loss on the fine head."""
     coarse_loss: CoarseLossSettings
     """Loss on the coarse head."""
+    processes: ProcessSettings
+    """What several processes share; without effect on a training of one."""
     validation: ValidationSettings
     """Measured on held-out volumes."""
     keep: Literal["last", "best"]

@@ -17,6 +17,7 @@ from anatomical_embedding.patches.pair_batches import (
     join_pairs,
     make_pair,
 )
+from anatomical_embedding.processes import ALONE, Processes
 from anatomical_embedding.settings.training import TrainingSettings
 
 HIT_DISTANCE_MM = 10.0
@@ -31,10 +32,12 @@ class IntraLosses:
     ----------
     settings : the training.
     device : where to compute.
+    processes : that divide a batch among them.
     """
 
-    def __init__(self, *, settings: TrainingSettings, device: torch.device):
+    def __init__(self, *, settings: TrainingSettings, device: torch.device, processes: Processes = ALONE):
         self._settings = settings
+        self._partners = processes if settings.processes.negatives_from_other_processes else ALONE
         self._device = device
 
     def __call__(
@@ -52,12 +55,17 @@ class IntraLosses:
                     _to_device(batch.fine, self._device),
                     settings=self._settings.fine_loss,
                     generator=generator,
+                    places=batch.places,
+                    num_places=batch.num_places,
                 ),
                 "loss_coarse": coarse_contrastive_loss(
                     coarse,
                     _to_device(batch.coarse, self._device),
                     settings=self._settings.coarse_loss,
                     generator=generator,
+                    places=batch.places,
+                    num_places=batch.num_places,
+                    processes=self._partners,
                 ),
             }
 

@@ -2,6 +2,9 @@
 
 Everything random follows from the seed and the step, never from a generator that lives on; so a training that was
 killed and resumed ends with the same weights, bit for bit on a CPU with the same number of threads.
+
+Several processes divide every batch: each computes the losses of its part, weighted by its share, and the gradients
+are added up, so the batch does not depend on how many there are. The first one validates, logs and writes.
 """
 
 import csv
@@ -18,6 +21,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from anatomical_embedding.errors import SettingsError, UserError
 from anatomical_embedding.files import written_atomically
+from anatomical_embedding.networks.synchronised_batch_norm import synchronise_batch_norm
+from anatomical_embedding.processes import ALONE, Processes, gpu_of_this_process
 from anatomical_embedding.progress import log
 from anatomical_embedding.settings.training import SgdSettings, TrainingSettings
 from anatomical_embedding.training.resume_state import (
@@ -27,6 +32,7 @@ from anatomical_embedding.training.resume_state import (
     save_state,
 )
 from anatomical_embedding.training.schedule import learning_rate_factor
+from anatomical_embedding.training.state_owner import StateOwner
 
 Losses = dict[str, torch.Tensor]
 ComputeLosses = Callable[[torch.nn.Module, Any, torch.Generator], Losses]
@@ -51,6 +57,8 @@ class Training:
     fingerprint : of all that decides the result; a state of another fingerprint is not used.
     device : where to compute.
     num_workers : processes that prepare batches; 0 prepares them between the steps.
+    processes : that train together. With more than one, `batches` gives this process's part of a batch, and a batch
+        tells its `share` of the whole.
     """
 
     def __init__(
@@ -65,9 +73,12 @@ class Training:
         fingerprint: str,
         device: torch.device,
         num_workers: int,
+        processes: Processes = ALONE,
     ):
         if settings.precision == "fp16" and device.type == "cpu":
             raise SettingsError("precision: fp16 needs a GPU; use bf16 or fp32 on a CPU")
+        if processes.total > 1 and settings.processes.synchronised_batch_norm:
+            synchronise_batch_norm(network, processes=processes)
         self.network = network.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.progress = TrainingProgress()
         self._batches = batches
@@ -78,13 +89,23 @@ class Training:
         self._fingerprint = fingerprint
         self._device = device
         self._num_workers = num_workers
+        self._processes = processes
+        self._owner: StateOwner | None = None
         self._optimizer = _make_optimizer(self.network, settings)
         self._scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16")
         self._best_weights: dict[str, torch.Tensor] | None = None
         self._last_log_line = time.monotonic()
 
     def run(self) -> None:
-        """Train to the last step, from the newest state if there is one; the network then holds the kept weights."""
+        """Train to the last step, from the newest state if there is one; the network then holds the kept weights.
+
+        Raises
+        ------
+        UserError
+            if the loss is no number any more, or another training takes the resume state over.
+        """
+        if self._processes.is_first:
+            self._owner = StateOwner(self._state_folder)
         self.progress, self._best_weights = load_state(
             self._state_folder,
             fingerprint=self._fingerprint,
@@ -92,6 +113,8 @@ class Training:
             optimizer=self._optimizer,
             scaler=self._scaler,
         )
+        if not self._processes.agree_on(self.progress.step, device=self._device):
+            raise UserError(f"{self._state_folder}: the processes see different states there; start again")
         accumulation = self._settings.accumulation_steps
         first_batch = self.progress.step * accumulation
         loader = iter(
@@ -110,6 +133,8 @@ class Training:
             self.progress.training_rows.append(row | {"seconds": round(self.progress.seconds, 2)})
             self._log_step(row)
             is_last = self.progress.step == self._settings.num_steps
+            if not self._processes.is_first:
+                continue
             if self._validate and (
                 is_last or self.progress.step % self._settings.validation.interval_steps == 0
             ):
@@ -122,6 +147,8 @@ class Training:
     def finish(self) -> None:
         """Remove the resume state; to be called once the results are safely written."""
         remove_state(self._state_folder)
+        if self._owner:
+            self._owner.give_up()
 
     def _take_step(self, batches: list[Any]) -> dict[str, float]:
         """Do one optimiser step and return its log line."""
@@ -139,10 +166,13 @@ class Training:
             generator = _generator_of_step(self._settings.seed, step * len(batches) + number)
             with self._autocast():
                 losses = self._compute_losses(self.network, batch, generator)
-            total = torch.stack(list(losses.values())).sum() / len(batches)
+            share = 1.0 if self._processes.total == 1 else batch.share
+            total = torch.stack(list(losses.values())).sum() * share / len(batches)
             self._scaler.scale(total).backward()
             for name, loss in losses.items():
-                totals[name] = totals.get(name, 0.0) + loss.item() / len(batches)
+                totals[name] = totals.get(name, 0.0) + loss.item() * share / len(batches)
+        self._processes.sum_gradients(self.network.parameters())
+        totals = self._summed(totals)
         self._scaler.unscale_(self._optimizer)
         if self._settings.max_gradient_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self._settings.max_gradient_norm)
@@ -156,6 +186,13 @@ class Training:
                 "or use precision bf16 or fp32"
             )
         return {"step": self.progress.step, "loss": total_loss, **totals, "learning_rate": learning_rate}
+
+    def _summed(self, totals: dict[str, float]) -> dict[str, float]:
+        """Return the losses of the whole batch, from those of the processes' parts."""
+        if self._processes.total == 1:
+            return totals
+        values = torch.tensor(list(totals.values()), device=self._device)
+        return dict(zip(totals, self._processes.sum(values).tolist(), strict=True))
 
     def _run_validation(self) -> None:
         """Measure on the held-out volumes, log it and keep the best weights."""
@@ -175,6 +212,8 @@ class Training:
             }
 
     def _save(self) -> None:
+        assert self._owner is not None  # noqa: S101
+        self._owner.check()
         save_state(
             self._state_folder,
             fingerprint=self._fingerprint,
@@ -194,6 +233,8 @@ class Training:
 
     def _log_step(self, row: Mapping[str, float]) -> None:
         now = time.monotonic()
+        if not self._processes.is_first:
+            return
         if now - self._last_log_line >= SECONDS_BETWEEN_LOG_LINES or row["step"] == self._settings.num_steps:
             self._last_log_line = now
             losses = {name: value for name, value in row.items() if name != "step"}
@@ -212,7 +253,7 @@ def choose_device(name: str) -> torch.device:
         raise SettingsError("device: cuda was asked for, but no GPU is visible; use auto or cpu")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    return torch.device(name, gpu_of_this_process()) if name == "cuda" else torch.device(name)
 
 
 def write_log(rows: list[dict[str, float]], path: Path) -> None:

@@ -78,6 +78,7 @@ TRAINING = {
         "num_other_negatives": 20,
         "temperature": 0.2,
     },
+    "processes": {"synchronised_batch_norm": True, "negatives_from_other_processes": True},
     "validation": {"interval_steps": 10, "num_pairs": 2, "num_points": 10},
     "keep": "best",
     "state_interval_steps": 4,

@@ -12,6 +12,7 @@ LAYERS = [
     {"errors", "files", "progress", "identifiers", "code_fingerprint", "versions"},
     {"settings"},
     {"volumes", "index_file", "landmark_file"},
+    {"processes"},
     {"datasets", "patches", "networks", "losses"},
     {"matching", "registration", "training"},
     {"evaluation"},
