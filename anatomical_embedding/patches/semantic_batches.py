@@ -1,4 +1,4 @@
-"""Batches of a training that learns from organ labels: now and then a labelled pair of volumes instead of views."""
+"""Batches of a training that learns from organ labels: now and then labelled volumes instead of views."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,17 +8,19 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from anatomical_embedding.errors import SettingsError
 from anatomical_embedding.patches.augmentation import augment_intensity
 from anatomical_embedding.patches.pair_batches import PairBatch, PairBatches, TrainingVolume
 from anatomical_embedding.patches.positives import CellGrid, cell_grid
 from anatomical_embedding.patches.views import draw_crop
+from anatomical_embedding.processes import ALONE, Processes
 from anatomical_embedding.settings.model import SemanticSettings
 from anatomical_embedding.settings.network import NetworkSettings
 from anatomical_embedding.settings.training import TrainingSettings
 from anatomical_embedding.volumes.volume import Volume
 
 SEMANTIC_STREAM = 0x5E3A
-"""Sets the random numbers of a labelled pair apart from those of the slots of a batch, which count from 0."""
+"""Sets the random numbers of labelled volumes apart from those of the slots of a batch, which count from 0."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,20 @@ class LabelledCrop:
 
 @dataclass(frozen=True)
 class SemanticBatch:
-    """Parts of two volumes, of two patients where there are two."""
+    """Parts of some volumes: all of a step, or those that one process computes.
 
-    crops: tuple[LabelledCrop, LabelledCrop]
+    Attributes
+    ----------
+    crops : one a volume.
+    share : of all volumes of the step.
+    """
+
+    crops: list[LabelledCrop]
+    share: float
 
 
 class SemanticBatches(Dataset):
-    """Item number `step` is a labelled pair or a batch of views, whichever the step is given; the other is not read.
+    """Item number `step` is labelled volumes or a batch of views, whichever the step is given; the other is not read.
 
     Which it is, and all of it, follows from seed and step alone.
 
@@ -66,8 +75,14 @@ class SemanticBatches(Dataset):
     pairs : batches of views.
     labelled : volumes with organs.
     settings : of the training.
-    semantic : of the labelled pairs.
+    semantic : of the labelled volumes.
     network : whose cells are labelled.
+    processes : that divide the volumes among them; an item is this process's part.
+
+    Raises
+    ------
+    SettingsError
+        if there are more processes than volumes.
     """
 
     def __init__(
@@ -78,7 +93,14 @@ class SemanticBatches(Dataset):
         settings: TrainingSettings,
         semantic: SemanticSettings,
         network: NetworkSettings,
+        processes: Processes = ALONE,
     ):
+        if processes.total > semantic.num_volumes:
+            raise SettingsError(
+                f"semantic.num_volumes: {semantic.num_volumes} volumes cannot be divided among {processes.total} "
+                "processes; take fewer GPUs or more volumes"
+            )
+        self._processes = processes
         self._pairs = pairs
         self._labelled = labelled
         self._settings = settings
@@ -92,11 +114,16 @@ class SemanticBatches(Dataset):
         generator = np.random.default_rng([self._settings.seed, step, SEMANTIC_STREAM])
         if generator.random() >= self._semantic.probability:
             return self._pairs[step]
-        num_volumes = len(self._labelled)
-        first, second = generator.choice(num_volumes, size=2, replace=num_volumes == 1)
-        return SemanticBatch(
-            (self._crop(self._labelled[first], generator), self._crop(self._labelled[second], generator))
-        )
+        wanted, known = self._semantic.num_volumes, len(self._labelled)
+        chosen = generator.choice(known, size=wanted, replace=known < wanted)
+        crops = [
+            self._crop(
+                self._labelled[chosen[place]],
+                np.random.default_rng([self._settings.seed, step, SEMANTIC_STREAM, place]),
+            )
+            for place in self._processes.places(wanted)
+        ]
+        return SemanticBatch(crops, share=len(crops) / wanted)
 
     def _crop(self, labelled: LabelledVolume, generator: np.random.Generator) -> LabelledCrop:
         view = draw_crop(

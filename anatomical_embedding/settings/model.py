@@ -30,6 +30,8 @@ class SemanticSettings(Settings):
     """Name of the data set with organs; volumes in which fewer than two of them are seen are left out."""
     probability: Probability
     """Share of the steps that train on organs; the others train as SAM does. Published: 0.4."""
+    num_volumes: Annotated[int, Field(ge=2)]
+    """Volumes of such a step, whose organs have common prototypes. Published: 2."""
     crop_size_vox: tuple[PositiveInt, PositiveInt, PositiveInt]
     """Largest part (x, y, z) of a volume that a step looks at, in voxels of the prepared spacing.
     Published: [180, 180, 120]."""
@@ -37,10 +39,13 @@ class SemanticSettings(Settings):
     """Of the prototype loss. Published: 0.1."""
     num_sampled_cells: PositiveInt | None
     """Random cells that stand for all cells of a step in the sums of the loss; null for all. Published: null."""
+    are_prototypes_shared: bool
+    """Whether the volumes of all processes that train together have common prototypes, or each process its own;
+    without effect on one process. Published: false."""
 
 
 class SamppModelSettings(Settings):
-    """A model trained as SAM and, on other steps, on organ labels of two volumes at a time."""
+    """A model trained as SAM and, on other steps, on organ labels of several volumes at a time."""
 
     method: Literal["sampp"]
     """How it is trained."""

@@ -1,4 +1,4 @@
-"""SAM++'s training: SAM's losses on some steps, on the others the prototype loss on organs of two volumes.
+"""SAM++'s training: SAM's losses on some steps, on the others the prototype loss on organs of several volumes.
 
 Source: Bai et al., "UAE: Universal Anatomical Embedding on Multi-modality Medical Images" (arXiv 2311.15111).
 """
@@ -15,6 +15,7 @@ from anatomical_embedding.losses.prototype import prototype_loss
 from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
 from anatomical_embedding.patches.pair_batches import PairBatch
 from anatomical_embedding.patches.semantic_batches import LabelledVolume, SemanticBatch
+from anatomical_embedding.processes import ALONE, Processes
 from anatomical_embedding.progress import log
 from anatomical_embedding.settings.model import SemanticSettings
 from anatomical_embedding.settings.volumes import IntensitySettings
@@ -27,16 +28,25 @@ FEWEST_LABELS = 2
 
 
 class SemanticLosses:
-    """Turns network and batch into SAM's losses, or into the prototype loss of a labelled pair.
+    """Turns network and batch into SAM's losses, or into the prototype loss of labelled volumes.
 
     Parameters
     ----------
     losses : of view pairs.
     settings : temperature and sampling.
     device : where to compute.
+    processes : that divide a step among them.
     """
 
-    def __init__(self, losses: IntraLosses, *, settings: SemanticSettings, device: torch.device):
+    def __init__(
+        self,
+        losses: IntraLosses,
+        *,
+        settings: SemanticSettings,
+        device: torch.device,
+        processes: Processes = ALONE,
+    ):
+        self._partners = processes if settings.are_prototypes_shared else ALONE
         self._losses = losses
         self._settings = settings
         self._device = device
@@ -60,6 +70,7 @@ class SemanticLosses:
                 temperature=self._settings.temperature,
                 num_sampled_cells=self._settings.num_sampled_cells,
                 generator=generator,
+                processes=self._partners,
             )
         return {"loss_semantic": loss}
 
