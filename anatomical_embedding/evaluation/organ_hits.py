@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from anatomical_embedding.volumes.labels import labels_at
 from anatomical_embedding.volumes.volume import Volume
 
 QUERY = ["query_x_mm", "query_y_mm", "query_z_mm"]
@@ -60,9 +61,6 @@ def _labels_at(
     names = volume_ids.to_numpy()
     found = np.zeros(len(points), dtype=np.int64)
     for name in sorted(set(names) & set(labels)):
-        volume = labels[name]
         rows = np.flatnonzero((names == name) & np.isfinite(points).all(axis=1))
-        voxels = np.rint(volume.voxel_from_world(points[rows])).astype(np.int64)
-        is_inside = np.all((voxels >= 0) & (voxels < volume.shape), axis=1)
-        found[rows[is_inside]] = volume.array[tuple(voxels[is_inside].T)]
+        found[rows] = labels_at(labels[name], points[rows])
     return found

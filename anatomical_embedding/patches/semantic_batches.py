@@ -17,6 +17,8 @@ from anatomical_embedding.processes import ALONE, Processes
 from anatomical_embedding.settings.model import SemanticSettings
 from anatomical_embedding.settings.network import NetworkSettings
 from anatomical_embedding.settings.training import TrainingSettings
+from anatomical_embedding.volumes.affine import transform_points
+from anatomical_embedding.volumes.labels import labels_at
 from anatomical_embedding.volumes.volume import Volume
 
 SEMANTIC_STREAM = 0x5E3A
@@ -146,9 +148,4 @@ def labels_of_cells(labels: Volume, grid: CellGrid) -> NDArray[np.int64]:
     """Return (N,) the label at the voxel nearest to the centre of each cell, in (z, y, x) order; 0 outside."""
     z, y, x = np.meshgrid(*[np.arange(size) for size in grid.size[::-1]], indexing="ij")
     cells = np.stack([x.ravel(), y.ravel(), z.ravel()], axis=1)
-    points_mm = cells @ grid.affine[:3, :3].T + grid.affine[:3, 3]
-    voxels = np.rint(labels.voxel_from_world(points_mm)).astype(np.int64)
-    is_inside = np.all((voxels >= 0) & (voxels < labels.shape), axis=1)
-    found = np.zeros(len(voxels), dtype=np.int64)
-    found[is_inside] = labels.array[tuple(voxels[is_inside].T)]
-    return found
+    return labels_at(labels, transform_points(grid.affine, cells))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.volumes.affine import spacing_from_affine
@@ -154,6 +155,15 @@ def read_label_map(
         empty_organs=tuple(organ for label, organ in enumerate(organs, start=1) if label not in present),
         skipped={f"label {label}": "is beyond the organs" for label in unknown},
     )
+
+
+def labels_at(labels: Volume, points_mm: ArrayLike) -> NDArray[np.int64]:
+    """Return (N,) the label of the voxel nearest to each of (N, 3) finite points, mm RAS+; 0 outside the map."""
+    voxels = np.rint(labels.voxel_from_world(points_mm)).astype(np.int64)
+    is_inside = np.all((voxels >= 0) & (voxels < labels.shape), axis=1)
+    found = np.zeros(len(voxels), dtype=np.int64)
+    found[is_inside] = labels.array[tuple(voxels[is_inside].T)]
+    return found
 
 
 def label_type(num_labels: int) -> type[np.uint8] | type[np.uint16]:
