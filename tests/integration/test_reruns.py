@@ -165,4 +165,4 @@ def test_one_phantom_added(edited):
     edited.set("datasets", "phantom_ct", "num_subjects", value=6)
     jobs = planned_jobs(edited.folder)
     assert jobs["make_phantom"] == 1
-    assert jobs["resample_volume"] == 1
+    assert jobs["resample_labelled_volume"] == 1
