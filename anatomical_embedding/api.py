@@ -133,7 +133,9 @@ def embed_scan(model: Model, scan: Path | str, *, modality: Modality | None) -> 
     prepared = prepare_volume(
         scan,
         label_paths={},
-        settings=PrepareVolumeSettings(volumes=model.card.usage.volumes, modality=modality, organs=()),
+        settings=PrepareVolumeSettings(
+            volumes=model.card.usage.volumes, modality=modality, organs=(), bad_labels="refuse"
+        ),
     )
     embedded = model.embedder.embed(
         prepared.image,

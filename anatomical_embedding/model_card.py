@@ -74,7 +74,7 @@ def read_model_card(path: Path | str) -> tuple[ModelCard, NetworkSettings]:
     except pydantic.ValidationError as error:
         raise InputFileError(
             path,
-            f"has a model card of another version ({describe_validation_error(error)}); package it again",
+            f"has a model card of another version ({describe_validation_error(error, content=card)}); package it again",
         ) from error
 
 

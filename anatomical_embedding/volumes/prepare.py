@@ -14,7 +14,7 @@ from anatomical_embedding.settings.volumes import Modality, PrepareVolumeSetting
 from anatomical_embedding.volumes.affine import transform_points
 from anatomical_embedding.volumes.body_mask import body_box, body_mask
 from anatomical_embedding.volumes.labels import MergedLabels, merge_masks, read_label_map
-from anatomical_embedding.volumes.nifti import VolumeHeader, read_volume
+from anatomical_embedding.volumes.nifti import VolumeHeader
 from anatomical_embedding.volumes.orientation import to_lps
 from anatomical_embedding.volumes.resample import resample_to_spacing
 from anatomical_embedding.volumes.scan import read_scan, sha256_of_scan
