@@ -3,7 +3,8 @@
 python -m benchmarks.tracking_confidence --checkpoint results/models/sam/trained.safetensors --folder /tmp/confidence
 
 Makes bodies at two times with a seed of their own, follows their lesions with the model, fits the confidence on one
-part of the bodies and scores it, and the distances, on the other. About 130 s on one core. Exits with 1 when a bar is missed.
+part of the bodies and scores it, and the distances, on the other. About 130 s on one core. Exits with 1 when a bar is
+missed.
 """
 
 import argparse
