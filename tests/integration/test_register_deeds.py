@@ -16,7 +16,7 @@ from anatomical_embedding.evaluation.registration_overlap import read_pair_overl
 from anatomical_embedding.registration.deeds_program import apply_to_labels, carry_points
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.volume import Volume
-from tests.integration.tiny_workflow import OVERLAY, set_up, snakemake, write_overlay
+from tests.integration.tiny_workflow import OVERLAY, planned_jobs, set_up, snakemake, write_overlay
 from tests.registration_pairs import AFFINE, ORGANS, KnownPair, deeds_content, known_pair
 from workflow_scripts import register_deeds
 
@@ -145,7 +145,7 @@ def test_command_line_names_what_is_wrong(registered, binary):
 
 @pytest.mark.slow
 def test_rule_registers_the_pair(pair, binary, tmp_path):
-    """Prepared volumes and the built program lie ready, so that the rule alone runs."""
+    """Prepared volumes and the built program lie ready, so that the rule alone runs; and again for its settings alone."""
     set_up(tmp_path)
     subject = {"fixed": "case_1", "moving": "case_2"}
     for case in subject.values():
@@ -182,3 +182,7 @@ def test_rule_registers_the_pair(pair, binary, tmp_path):
     overlap = read_pair_overlap(folder / "overlap.json")
     assert (overlap.registration, overlap.fixed, overlap.moving) == ("test", "case_1", "case_2")
     assert overlap.mean_dice[1] > 0.93
+    assert planned_jobs(tmp_path, "--", str(target)) == {}
+    pairs["test"]["deeds"] = deeds_content(alpha=deeds_content()["alpha"] * 2)
+    write_overlay(tmp_path, OVERLAY | {"datasets": datasets, "registrations": pairs})
+    assert planned_jobs(tmp_path, "--", str(target)) == {"register_deeds": 1}
