@@ -64,13 +64,22 @@ def prototype_loss(
 
 
 class _LogSumExp(torch.autograd.Function):
-    """(G,) `log sum_j exp(queries_g . cells_j)` in blocks of cells, computed again on the way back."""
+    """(G,) `log sum_j exp(queries_g . cells_j)` in blocks of cells, computed again on the way back.
+
+    One buffer holds every block: a tensor a block would not be given back by an allocator that cannot reuse aligned
+    memory (glibc before 2.38), and all blocks together are the matrix that is avoided here.
+    """
 
     @staticmethod
     def forward(context: Any, queries: Tensor, cells: Tensor) -> Tensor:
+        parts = []
         with torch.autocast(queries.device.type, enabled=False):
-            blocks = [torch.logsumexp(queries @ block.T, dim=1) for block in cells.split(CELLS_AT_ONCE)]
-            sums = torch.logsumexp(torch.stack(blocks), dim=0)
+            buffer = _buffer(queries, cells)
+            for block in cells.split(CELLS_AT_ONCE):
+                scores = torch.mm(block, queries.T, out=buffer[: len(block)])  # (n, G)
+                largest = scores.amax(dim=0)
+                parts.append(largest + scores.sub_(largest).exp_().sum(dim=0).log())
+            sums = torch.logsumexp(torch.stack(parts), dim=0)
         context.save_for_backward(queries, cells, sums)
         return sums
 
@@ -79,9 +88,17 @@ class _LogSumExp(torch.autograd.Function):
         queries, cells, sums = context.saved_tensors
         to_queries, to_cells = torch.zeros_like(queries), torch.empty_like(cells)
         with torch.autocast(queries.device.type, enabled=False):
-            for start in range(0, len(cells), CELLS_AT_ONCE):
-                part = slice(start, start + CELLS_AT_ONCE)
-                weights = (queries @ cells[part].T).sub_(sums[:, None]).exp_().mul_(gradients[0][:, None])
-                to_queries += weights @ cells[part]
-                to_cells[part] = weights.T @ queries
+            buffer = _buffer(queries, cells)
+            for block, to_block in zip(
+                cells.split(CELLS_AT_ONCE), to_cells.split(CELLS_AT_ONCE), strict=True
+            ):
+                scores = torch.mm(block, queries.T, out=buffer[: len(block)])
+                weights = scores.sub_(sums).exp_().mul_(gradients[0])
+                to_queries.addmm_(weights.T, block)
+                torch.mm(weights, queries, out=to_block)
         return to_queries, to_cells
+
+
+def _buffer(queries: Tensor, cells: Tensor) -> Tensor:
+    """Return room for the similarities of one block of cells."""
+    return queries.new_empty(min(CELLS_AT_ONCE, len(cells)), len(queries))
