@@ -16,23 +16,14 @@ def method_files(suffix):
 
 
 def tracking_files():
-    """Return what the report shows of the trackings."""
+    """Return what the report shows of the trackings, and the pages of lesions that it leads to."""
     files = []
     for name, answer in ANSWERS:
-        tracking = SETTINGS.trackings[name]
-        folder = RESULTS / "trackings" / name / tracking.split
+        split = SETTINGS.trackings[name].split
         files += [
-            folder / name
-            for name in (
-                "queries.csv",
-                "affine_start.scores.json",
-                "affine_start.pairs.csv",
-            )
+            *answer_files(name, split, answer),
+            RESULTS / "trackings" / name / split / f"{answer}.lesions.html",
         ]
-        kinds = ["scores.json", "pairs.csv", "matches.csv"]
-        if tracking.confidence:
-            kinds += ["judged.csv", "confidence_scores.json"]
-        files += [folder / f"{answer}.{kind}" for kind in kinds]
     return files
 
 

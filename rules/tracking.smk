@@ -1,6 +1,6 @@
 # Contract: annotated lesions of two times and stores -> trackings/<tracking>/<split>/: queries.csv, frames.csv, and for
-# every answer <model>.<method>.matches.csv, .evidence.csv, .judged.csv, .scores.json, .pairs.csv; affine_start.scores.json;
-# trackings/<tracking>/<model>.<method>.confidence.json, fitted on the other split.
+# every answer <model>.<method>.matches.csv, .evidence.csv, .judged.csv, .scores.json, .pairs.csv, .lesions.html;
+# affine_start.scores.json, .pairs.csv; trackings/<tracking>/<model>.<method>.confidence.json, fitted on the other split.
 
 ANSWERS = [
     (name, f"{model}.{method}")
@@ -73,6 +73,25 @@ def fitted_on(suffix):
         )
 
     return path
+
+
+def answer_files(name, split, answer):
+    """Return what pages show of an answer and of the affine start."""
+    folder = RESULTS / "trackings" / name / split
+    kinds = ["scores.json", "pairs.csv", "matches.csv"]
+    if SETTINGS.trackings[name].confidence:
+        kinds += ["judged.csv", "confidence_scores.json"]
+    return [
+        *[
+            folder / file
+            for file in (
+                "queries.csv",
+                "affine_start.scores.json",
+                "affine_start.pairs.csv",
+            )
+        ],
+        *[folder / f"{answer}.{kind}" for kind in kinds],
+    ]
 
 
 def resampling_arguments(wildcards):
@@ -418,3 +437,48 @@ use rule score_tracking as score_affine_start with:
         )
     wildcard_constraints:
         split="validation|test",
+
+
+rule write_lesion_page:
+    """Show every followed lesion in three planes, worst first."""
+    input:
+        lambda wildcards: answer_files(
+            wildcards.tracking, wildcards.split, wildcards.answer
+        ),
+        index=tracked_index,
+    output:
+        SPLIT_FOLDER / "{answer}.lesions.html",
+    log:
+        RESULTS
+        / "logs"
+        / "write_lesion_page"
+        / "{tracking}"
+        / "{split}"
+        / "{answer}.log",
+    benchmark:
+        (
+            RESULTS
+            / "benchmarks"
+            / "write_lesion_page"
+            / "{tracking}"
+            / "{split}"
+            / "{answer}.tsv"
+        )
+    wildcard_constraints:
+        answer=one_of({answer for _, answer in ANSWERS}),
+    conda:
+        CPU_ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=lambda wildcards: section_json(
+            **tracking_of(wildcards).model_dump(mode="json")
+        ),
+        prefix=lambda wildcards, output: Path(output[0]).with_name(wildcards.answer),
+        title=lambda wildcards: f"{SETTINGS.title}: lesions of {wildcards.tracking}",
+        code=code_of("write_lesion_page"),
+    shell:
+        "python -m workflow_scripts.write_lesion_page --settings {params.settings:q} --tracking {params.prefix}"
+        " --index {input.index} --title {params.title:q} --output {output} 2> {log}"

@@ -13,12 +13,8 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.datasets.lesion_annotations import LesionPairs
 from anatomical_embedding.evaluation.lesion_metrics import PROTOCOLS, Hits, distances_mm, signed_errors_mm
-from anatomical_embedding.evaluation.patient_bootstrap import (
-    paired_permutation_p_value,
-    patient_resamples,
-    percentile_interval,
-    weighted_quantile,
-)
+from anatomical_embedding.evaluation.patient_bootstrap import paired_permutation_p_value, patient_resamples
+from anatomical_embedding.evaluation.resampling import percentile_interval, weighted_quantile
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -195,7 +191,13 @@ def _values_and_intervals(samples: Mapping[str, FloatArray], counts: Mapping[str
         name: float(sample[0]) if np.isfinite(sample[0]) else None for name, sample in samples.items()
     }
     values["ci95"] = {
-        name: percentile_interval(sample[1:], confidence=CONFIDENCE) if counts["num_patients"] > 1 else None
+        name: _finite_interval(sample[1:]) if counts["num_patients"] > 1 else None
         for name, sample in samples.items()
     }
     return values
+
+
+def _finite_interval(values: FloatArray) -> tuple[float, float] | None:
+    """Return the interval of resampled values; None if an end is not finite."""
+    interval = percentile_interval(values, confidence=CONFIDENCE)
+    return interval if np.isfinite(interval).all() else None

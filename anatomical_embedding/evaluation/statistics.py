@@ -20,6 +20,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomical_embedding.evaluation.resampling import (
+    draw_subject_counts,
+    percentile_interval,
+    weighted_quantile,
+)
 from anatomical_embedding.settings.evaluation import BootstrapSettings
 
 METRICS = ("median_mm", "mean_mm", "p90_mm", "hit_10mm", "hit_20mm")
@@ -35,8 +40,7 @@ WEIGHTS_AT_ONCE = 2_000_000
 def error_metrics(errors_mm: NDArray[np.float64], *, weights: NDArray[np.integer]) -> dict[str, NDArray]:
     """Return each metric of weighted errors, once for each row of weights.
 
-    A weight of n is the same as the error standing n times in the list. Percentiles are interpolated linearly
-    between neighbouring errors (Hyndman and Fan's type 7, the default of NumPy).
+    A weight of n is the same as the error standing n times in the list.
 
     Parameters
     ----------
@@ -48,18 +52,17 @@ def error_metrics(errors_mm: NDArray[np.float64], *, weights: NDArray[np.integer
     Metric name to (R,) float64. Percentiles are infinite where they fall among failed
     queries; the mean is infinite where no found query is left.
     """
-    order = np.argsort(errors_mm, kind="stable")
+    order = np.argsort(errors_mm, kind="stable")  # sums do not depend on the order of rows, to the last bit
     errors_mm, weights = errors_mm[order], weights[:, order]
-    cumulative = np.cumsum(weights, axis=1, dtype=np.int64)
-    total = cumulative[:, -1]
+    total = weights.sum(axis=1)
     is_found = np.isfinite(errors_mm)
     num_found = weights[:, is_found].sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = (weights[:, is_found] @ errors_mm[is_found]) / num_found
     return {
-        "median_mm": _percentiles(errors_mm, cumulative, share=0.5),
+        "median_mm": weighted_quantile(errors_mm, weights, share=0.5),
         "mean_mm": np.where(num_found > 0, mean, np.inf),
-        "p90_mm": _percentiles(errors_mm, cumulative, share=0.9),
+        "p90_mm": weighted_quantile(errors_mm, weights, share=0.9),
         "hit_10mm": weights[:, errors_mm <= 10.0].sum(axis=1) / total,  # noqa: PLR2004 the metric's name says it
         "hit_20mm": weights[:, errors_mm <= 20.0].sum(axis=1) / total,  # noqa: PLR2004
     }
@@ -112,16 +115,11 @@ def bootstrap_intervals(
         if len(weights) > 0:
             parts.append(error_metrics(errors_mm, weights=weights))
             num_done += len(weights)
-    tail = (1.0 - settings.confidence_level) / 2.0
-    return {name: _interval(np.concatenate([part[name] for part in parts]), tail) for name in METRICS}
-
-
-def draw_subject_counts(
-    num_subjects: int, *, num_resamples: int, generator: np.random.Generator
-) -> NDArray[np.int64]:
-    """Return how often each subject is drawn, (num_resamples, num_subjects); rows sum to num_subjects."""
-    shares = np.full(num_subjects, 1.0 / num_subjects)
-    return generator.multinomial(num_subjects, shares, size=num_resamples)
+    samples = {name: np.concatenate([part[name] for part in parts]) for name in METRICS}
+    return {
+        name: percentile_interval(values, confidence=settings.confidence_level)
+        for name, values in samples.items()
+    }
 
 
 def pair_weights(
@@ -136,29 +134,3 @@ def pair_weights(
     """
     weights = counts[:, template_index]
     return np.where(template_index == target_index, weights, weights * counts[:, target_index])
-
-
-def _percentiles(
-    sorted_errors: NDArray[np.float64], cumulative: NDArray[np.int64], *, share: float
-) -> NDArray[np.float64]:
-    position = (cumulative[:, -1] - 1) * share
-    below = np.floor(position)
-    lower = _error_at(sorted_errors, cumulative, below)
-    upper = _error_at(sorted_errors, cumulative, np.ceil(position))
-    fraction = position - below
-    with np.errstate(invalid="ignore"):  # infinity minus infinity
-        between = lower + fraction * (upper - lower)
-    return np.where((fraction == 0.0) | np.isinf(lower), lower, between)
-
-
-def _error_at(
-    sorted_errors: NDArray[np.float64], cumulative: NDArray[np.int64], rank: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the error at a rank (from 0) of the list in which every error stands as often as it weighs."""
-    return sorted_errors[(cumulative <= rank[:, None]).sum(axis=1)]
-
-
-def _interval(values: NDArray[np.float64], tail: float) -> tuple[float, float]:
-    """Return the two quantiles; order statistics without interpolation, since values may be infinite."""
-    low, high = np.quantile(values, [tail, 1.0 - tail], method="inverted_cdf")
-    return float(low), float(high)

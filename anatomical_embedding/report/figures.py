@@ -17,6 +17,8 @@ from anatomical_embedding.report.markup import Markup, element
 
 SIZE_INCHES = (4.0, 2.9)
 POINTS_PER_INCH = 72.0
+SMALLEST_DOT, LARGEST_DOT = 14.0, 260.0
+"""Areas of dots in square points."""
 INK, FAINT = "#0a0b01", "#0a0b02"
 SERIES = tuple(f"#0a0c{number:02x}" for number in range(8))
 """Stand-ins for the colours `--series-0` (ours) to `--series-7`."""
@@ -71,6 +73,12 @@ class Chart:
             linewidth=2.2 if is_ours else 1.4,
             zorder=3 if is_ours else 2,
         )
+
+    def dots(self, places: Sequence[tuple[float, float, float]], *, series: int) -> None:
+        """Add dots in the colour of a series: x, y and the share of the largest area, 0 to 1."""
+        x, y, shares = zip(*places, strict=True) if places else ((), (), ())
+        areas = [SMALLEST_DOT + LARGEST_DOT * share for share in shares]
+        self.axes.scatter(x, y, s=areas, color=SERIES[series % len(SERIES)], zorder=4, clip_on=False)
 
     def render(self, *, caption: str) -> Markup:
         """Return the figure with its caption."""

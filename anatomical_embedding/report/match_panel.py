@@ -33,23 +33,29 @@ class Answers(Protocol):
         """Volumes by id."""
 
 
-def show_match(method: Answers, query_id: str, *, heading: str) -> Markup:
+def describe_match(method: Answers, query_id: str, *, heading: str) -> str:
+    """Return a caption for the panel of a found query: a heading, what is asked, error and similarity."""
+    query, match = _row(method.queries, query_id), _row(method.matches, query_id)
+    error_mm = _row(method.errors, query_id)["error_mm"]
+    similarity = "" if np.isnan(match["similarity"]) else f", similarity {match['similarity']:.2f}"
+    names = f"{query['landmark']}, {query['template_id']} to {query['target_id']}"
+    return f"{heading}: {names}, error {millimetres(error_mm)} mm{similarity}"
+
+
+def show_match(method: Answers, query_id: str, *, caption: str) -> Markup:
     """Return the panel of one found query: three planes of the template, three of the target.
 
     Parameters
     ----------
-    method : whose answer is shown.
+    method : whose answer is shown; a query without a true point has no ring.
     query_id : which query.
-    heading : stands before the names.
+    caption : stands above.
     """
     query, match = _row(method.queries, query_id), _row(method.matches, query_id)
-    error_mm = _row(method.errors, query_id)["error_mm"]
     query_mm, truth_mm = _point(query, "query_"), _point(query, "truth_")
     match_mm = _point(match, "")
     template, target = method.volumes[query["template_id"]], method.volumes[query["target_id"]]
-    similarity = "" if np.isnan(match["similarity"]) else f", similarity {match['similarity']:.2f}"
-    names = f"{query['landmark']}, {template.volume_id} to {target.volume_id}"
-    caption = f"{heading}: {names}, error {millimetres(error_mm)} mm{similarity}"
+    truth = [Mark("truth", truth_mm)] if np.isfinite(truth_mm).all() else []
     return element(
         "figure",
         element("figcaption", caption),
@@ -71,7 +77,7 @@ def show_match(method: Answers, query_id: str, *, heading: str) -> Markup:
                     map_volume(target.image_path),
                     modality=target.modality,
                     centre_mm=match_mm,
-                    marks=[Mark("truth", truth_mm), Mark("match", match_mm)],
+                    marks=[*truth, Mark("match", match_mm)],
                     title=f"target {target.volume_id}",
                 ),
             ),

@@ -26,7 +26,7 @@ class TrackedAnswers:
 
     Attributes
     ----------
-    tracking, dataset, model, method : names.
+    tracking, dataset, split, model, method : names.
     scores, start_scores : figures by protocol of the method and of the affine start.
     comparison : paired differences of the two by protocol.
     pairs, start_pairs : one row an annotated pair, with errors.
@@ -38,6 +38,7 @@ class TrackedAnswers:
 
     tracking: str
     dataset: str
+    split: str
     model: str
     method: str
     scores: dict[str, Any]
@@ -118,6 +119,7 @@ def _read_answers(prefix: Path, index: Path, *, trackings: Mapping[str, Tracking
     return TrackedAnswers(
         tracking=tracking,
         dataset=trackings[tracking].dataset,
+        split=prefix.parent.name,
         model=model,
         method=method,
         scores=scores["protocols"],

@@ -14,9 +14,10 @@ from anatomical_embedding.settings.volumes import Modality, PrepareVolumeSetting
 from anatomical_embedding.volumes.affine import transform_points
 from anatomical_embedding.volumes.body_mask import body_box, body_mask
 from anatomical_embedding.volumes.labels import MergedLabels, merge_masks, read_label_map
-from anatomical_embedding.volumes.nifti import VolumeHeader, read_volume
+from anatomical_embedding.volumes.nifti import VolumeHeader
 from anatomical_embedding.volumes.orientation import to_lps
 from anatomical_embedding.volumes.resample import resample_to_spacing
+from anatomical_embedding.volumes.scan import read_scan, sha256_of_scan
 from anatomical_embedding.volumes.volume import Volume
 
 Box = tuple[slice, slice, slice]
@@ -51,7 +52,7 @@ def prepare_volume(
 
     Parameters
     ----------
-    image_path : NIfTI file of the scan; a CT in HU.
+    image_path : NIfTI file of the scan, or a folder with its DICOM series; a CT in HU.
     label_paths : mask file of each organ that has one.
     label_map_path : file that holds all organs in one map, instead of masks.
     settings : grid, crop, body mask, modality and the order of the organs.
@@ -59,7 +60,7 @@ def prepare_volume(
     Raises
     ------
     InputFileError
-        naming the file that is unsound (`read_volume`), that does not fit its image (`merge_masks`), or that
+        naming the file that is unsound (`read_scan`), that does not fit its image (`merge_masks`), or that
         has no body in it.
 
     Notes
@@ -68,7 +69,7 @@ def prepare_volume(
     trailing empty plane that its rounding up of sizes makes; here no voxel lies outside the scan, so there is
     none.
     """
-    raw = read_volume(image_path)
+    raw = read_scan(image_path)
     resampled = _resample(raw, is_label=False, settings=settings)
     try:
         mask = body_mask(resampled, modality=settings.modality, settings=settings.volumes.body_mask)
@@ -80,7 +81,7 @@ def prepare_volume(
     image = Volume(_storable(image.array, modality=settings.modality), image.affine)
     description = {
         "modality": settings.modality,
-        "raw": _describe_grid(raw) | {"sha256": sha256_of_file(image_path)},
+        "raw": _describe_grid(raw) | {"sha256": sha256_of_scan(image_path)},
         "prepared": _describe_grid(image) | {"crop_start_vox": [side.start for side in box]},
         "body_fraction": float(mask[box].mean()),
     }

@@ -4,15 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from anatomical_embedding.evaluation.patient_bootstrap import (
-    paired_permutation_p_value,
-    patient_resamples,
-    percentile_interval,
-    weighted_quantile,
-)
+from anatomical_embedding.evaluation.patient_bootstrap import paired_permutation_p_value, patient_resamples
+from anatomical_embedding.evaluation.resampling import percentile_interval
 from tests.reference.lesion_tracking_by_loops import bootstrap_interval
 
 
@@ -41,13 +35,6 @@ def test_interval_agrees_with_loops():
     assert interval[1] - interval[0] > 1.5 * (of_pairs[1] - of_pairs[0])  # the clusters matter
 
 
-def test_interval_by_hand_and_without_values():
-    assert percentile_interval(np.arange(101.0), confidence=0.9) == pytest.approx((5.0, 95.0))
-    assert percentile_interval([np.nan, 1.0, np.nan, 1.0], confidence=0.95) == (1.0, 1.0)
-    assert percentile_interval([np.nan, np.nan], confidence=0.95) is None
-    assert percentile_interval([1.0, np.inf, np.inf], confidence=0.95) is None
-
-
 def test_permutation_test_agrees_with_enumeration():
     patients = np.array(list("aabbccddeeff"))
     differences = np.array([1.0, 2.0, 0.5, 0.1, -1.0, 0.2, 1.5, 0.3, 0.4, 0.4, 2.0, -0.5])
@@ -66,21 +53,3 @@ def test_equal_methods_have_p_value_one_and_no_p_value_is_zero():
     patients = np.arange(40)
     assert paired_permutation_p_value(np.zeros(40), patients, num_permutations=99, seed=1) == 1.0
     assert paired_permutation_p_value(np.ones(40), patients, num_permutations=99, seed=1) == 0.01
-
-
-@given(data=st.data(), share=st.sampled_from([0.0, 0.05, 0.5, 0.95, 1.0]))
-def test_weighted_quantile_equals_the_written_out_sample(data, share):
-    size = data.draw(st.integers(1, 12))
-    values = np.array(data.draw(st.lists(st.floats(-50.0, 50.0), min_size=size, max_size=size)))
-    weights = np.array(data.draw(st.lists(st.integers(0, 3), min_size=size, max_size=size)), dtype=float)
-    sample = np.repeat(values, weights.astype(int))
-    expected = np.quantile(sample, share) if sample.size else np.nan
-    np.testing.assert_allclose(
-        weighted_quantile(values, weights[np.newaxis], share=share), [expected], atol=1e-9
-    )
-
-
-def test_weighted_quantile_with_infinite_values():
-    values = np.array([np.inf, 1.0, 2.0, np.inf])
-    weights = np.array([[0, 1, 1, 0], [1, 1, 1, 0], [1, 1, 1, 1], [1, 0, 0, 1.0]])
-    assert weighted_quantile(values, weights, share=0.5).tolist() == [1.5, 2.0, np.inf, np.inf]

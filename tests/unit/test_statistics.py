@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from anatomical_embedding.evaluation.resampling import draw_subject_counts
 from anatomical_embedding.evaluation.statistics import (
     METRICS,
     bootstrap_intervals,
-    draw_subject_counts,
     error_metrics,
     metrics_of,
     pair_weights,

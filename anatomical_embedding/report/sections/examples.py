@@ -5,7 +5,7 @@ import pandas as pd
 
 from anatomical_embedding.report.inputs import EvaluatedMethod, ReportInputs
 from anatomical_embedding.report.markup import Markup, element
-from anatomical_embedding.report.match_panel import describe_marks, show_match
+from anatomical_embedding.report.match_panel import describe_marks, describe_match, show_match
 
 SHOWN_RANKS = ((0.1, "Among the best tenth"), (0.5, "The median"), (0.9, "Among the worst tenth"))
 
@@ -32,8 +32,10 @@ def _panels(method: EvaluatedMethod) -> list[Markup]:
     found = _found(method)
     chosen = {round(rank * (len(found) - 1)): heading for rank, heading in SHOWN_RANKS}
     return [
-        show_match(method, found["query_id"].iloc[place], heading=heading)
-        for place, heading in chosen.items()
+        show_match(method, query_id, caption=describe_match(method, query_id, heading=heading))
+        for query_id, heading in (
+            (found["query_id"].iloc[place], heading) for place, heading in chosen.items()
+        )
     ]
 
 

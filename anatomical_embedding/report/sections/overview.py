@@ -6,6 +6,7 @@ from typing import Any
 from anatomical_embedding.report.inputs import EvaluatedMethod, Evaluation, ReportInputs
 from anatomical_embedding.report.markup import Markup, element
 from anatomical_embedding.report.numbers import interval_text, millimetres, percent
+from anatomical_embedding.report.sections.tracking import tracking_sentence
 
 
 def overview(inputs: ReportInputs) -> Markup:
@@ -14,6 +15,7 @@ def overview(inputs: ReportInputs) -> Markup:
         "section",
         element("h2", "What ran"),
         *[element("p", _sentence(evaluation)) for evaluation in inputs.evaluations],
+        *[element("p", tracking_sentence(answers)) for answers in inputs.trackings],
         element("p", "Versions: " + _listed(inputs.versions) + "."),
         element(
             "details",

@@ -16,62 +16,71 @@ MEANINGS = {
 
 
 def show_confidence(answers: TrackedAnswers) -> Markup | None:
-    """Return the reliability diagram and the decisions, None where there is no confidence."""
+    """Return what the probabilities and decisions are worth, None where there is no confidence."""
     scores = answers.confidence
     if scores is None:
         return None
     text = (
-        f"Area under the curve of the probability of being within 10 mm {_number(scores['auroc'])}, expected "
-        f"calibration error {_number(scores['calibration_error'])} over {scores['num_queries']} answers. "
-        f"{scores['num_out_of_view']} lesions lie outside their target's field of view: at "
-        f"{percent(scores['false_alarm_share'])} false alarms {_share(scores['out_of_view_found'])} of them are told; "
-        f"the fitted threshold calls {_share(scores['out_of_view_called'])} of them and "
-        f"{_share(scores['in_view_called'])} of the others."
+        f"The probability of being within 10 mm, over {scores['num_queries']} answers: area under the ROC curve "
+        f"{_number(scores['auroc'])}, expected calibration error {_number(scores['calibration_error'])}. "
     )
+    if scores["num_out_of_view"]:
+        text += (
+            f"{scores['num_out_of_view']} lesions lie outside their target's field of view; "
+            f"{_share(scores['out_of_view_found'])} of them are detected at {percent(scores['false_alarm_share'])} "
+            f"false alarms. The fitted threshold calls {_share(scores['out_of_view_called'])} of them out of view, and "
+            f"{_share(scores['in_view_called'])} of the lesions that are in view."
+        )
     return element(
-        "div",
-        element("p", text),
-        element("div", _reliability(scores, title=answers.tracking), class_="charts"),
-        _decision_table(scores, caption=f"Decisions: {answers.tracking}"),
+        "div", element("p", text), _decision_table(scores, caption=f"Decisions: {answers.tracking}")
     )
 
 
-def _reliability(scores: dict[str, Any], *, title: str) -> Markup:
+def confidence_charts(answers: TrackedAnswers) -> list[Markup]:
+    """Return the reliability diagram; nothing where there is no confidence."""
+    if answers.confidence is None:
+        return []
     chart = Chart(
-        description=f"Reliability diagram: predicted and observed share of answers within 10 mm; {title}",
+        description=f"Reliability diagram: predicted and observed share of answers within 10 mm; {answers.tracking}",
         x_label="predicted probability, %",
-        y_label="observed share, %",
+        y_label="within 10 mm, %",
     )
     chart.line([0.0, 100.0], [0.0, 100.0], series=1)
-    bins = scores["reliability"]
-    chart.line(
-        [100.0 * row["predicted"] for row in bins], [100.0 * row["observed"] for row in bins], series=0
+    chart.dots(
+        [
+            (
+                100.0 * row["predicted"],
+                100.0 * row["observed"],
+                row["num"] / answers.confidence["num_queries"],
+            )
+            for row in answers.confidence["reliability"]
+        ],
+        series=0,
     )
-    chart.axes.scatter(
-        [100.0 * row["predicted"] for row in bins],
-        [100.0 * row["observed"] for row in bins],
-        s=[6.0 + 60.0 * row["num"] / scores["num_queries"] for row in bins],
-        color=chart.axes.lines[-1].get_color(),
-        zorder=4,
-    )
-    chart.axes.set_xlim(0.0, 100.0)
-    chart.axes.set_ylim(0.0, 100.0)
-    return chart.render(
-        caption="Reliability of the probability of being within 10 mm; dots by number of answers"
-    )
+    chart.axes.set_xlim(-3.0, 103.0)
+    chart.axes.set_ylim(-3.0, 103.0)
+    return [
+        chart.render(
+            caption="Reliability of the probability of being within 10 mm; areas by number of answers"
+        )
+    ]
 
 
 def _decision_table(scores: dict[str, Any], *, caption: str) -> Markup:
     rows = [
         [
             Cell(name),
-            Cell(MEANINGS[name]),
-            number_cell(row["num"], row["num"]),
-            Cell("") if row["correct"] is None else number_cell(row["correct"], percent(row["correct"])),
+            Cell(meaning),
+            number_cell(scores["decisions"][name]["num"], scores["decisions"][name]["num"]),
+            _correct_cell(scores["decisions"][name]["correct"]),
         ]
-        for name, row in scores["decisions"].items()
+        for name, meaning in MEANINGS.items()
     ]
     return render_table(("Decision", "Meaning", "Answers", "Within 10 mm"), rows, caption=caption)
+
+
+def _correct_cell(share: float | None) -> Cell:
+    return Cell("", is_number=True) if share is None else number_cell(share, percent(share))
 
 
 def _number(value: float | None) -> str:

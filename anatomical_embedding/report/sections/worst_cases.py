@@ -4,7 +4,7 @@ import numpy as np
 
 from anatomical_embedding.report.inputs import EvaluatedMethod, Evaluation, ReportInputs
 from anatomical_embedding.report.markup import Markup, element
-from anatomical_embedding.report.match_panel import show_match
+from anatomical_embedding.report.match_panel import describe_match, show_match
 from anatomical_embedding.report.numbers import millimetres
 from anatomical_embedding.report.tables import Cell, number_cell, render_table
 
@@ -44,7 +44,8 @@ def _evaluation(evaluation: Evaluation, method: EvaluatedMethod) -> Markup:
     ]
     headers = ("Landmark", "Template", "Target", "Error mm", "Right +", "Front +", "Up +", "Similarity")
     panels = [
-        show_match(method, query_id, heading="Worst") for query_id in worst["query_id"].head(NUM_PANELS)
+        show_match(method, query_id, caption=describe_match(method, query_id, heading="Worst"))
+        for query_id in worst["query_id"].head(NUM_PANELS)
     ]
     table = render_table(headers, rows, caption=f"Largest errors of {method.name}: {evaluation.title}")
     return element("div", table, *panels)
