@@ -21,11 +21,13 @@ include: "rules/evaluation.smk"
 include: "rules/registration.smk"
 include: "rules/tracking.smk"
 include: "rules/report.smk"
+include: "rules/package.smk"
 
 
 rule all:
-    """The report and its figures for programs."""
+    """The report, its figures for programs, and the models ready for use."""
     default_target: True
     input:
         RESULTS / "report.html",
         RESULTS / "summary.json",
+        expand(RESULTS / "models" / "{model}" / "model.safetensors", model=MODELS),

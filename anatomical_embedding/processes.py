@@ -77,6 +77,14 @@ class Processes:
         index = torch.tensor(places, device=own.device)
         return self.sum(everything.index_copy(0, index, own))
 
+    def largest(self, number: int, *, device: torch.device) -> int:
+        """Return the largest of the processes' numbers."""
+        if self.total == 1:
+            return number
+        largest = torch.tensor(number, device=device)
+        distributed.all_reduce(largest, op=distributed.ReduceOp.MAX)
+        return int(largest)
+
     def agree_on(self, number: int, *, device: torch.device) -> bool:
         """Return whether all processes have the same number."""
         if self.total == 1:

@@ -87,7 +87,7 @@ def prepare(settings: PipelineSettings, folder: Path) -> None:
     dataset = settings.datasets[DATASET]
     body = section_json(**dataset.subject_settings().model_dump(mode="json"))
     whole = section_json(dataset=dataset)
-    volumes = section_json(volumes=settings.volumes, modality="ct", organs=[])
+    volumes = section_json(volumes=settings.volumes, modality="ct", organs=[], bad_labels="refuse")
     raw, prepared = folder / "phantoms", folder / "volumes" / DATASET
     for index in range(dataset.num_subjects):
         patient = raw / tracked_patient_id(index)

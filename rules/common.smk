@@ -21,6 +21,7 @@ from anatomical_embedding.datasets.listing import (
     list_raw_volumes,
     phantom_landmarks_path,
 )
+from anatomical_embedding.settings.model import training_datasets
 from anatomical_embedding.settings.pipeline import read_pipeline_settings, section_json
 
 try:
@@ -33,7 +34,11 @@ TORCH_ENVIRONMENT = "../envs/torch_stages.yaml"
 
 MODELS = sorted(SETTINGS.models)
 DATASETS = sorted(
-    {dataset for model in MODELS for dataset in SETTINGS.models[model].training.mix}
+    {
+        dataset
+        for model in MODELS
+        for dataset in training_datasets(SETTINGS.models[model])
+    }
     | {evaluation.dataset for evaluation in SETTINGS.evaluations.values()}
     | {registration.dataset for registration in SETTINGS.registrations.values()}
     | {tracking.dataset for tracking in SETTINGS.trackings.values()}

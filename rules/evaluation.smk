@@ -22,8 +22,13 @@ def methods_of(evaluation):
     return [method for method in settings.baselines if method in BASELINES] + [
         f"{model}.{matching}"
         for model in settings.models
-        for matching in [*untrained, *settings.methods]
+        for matching in [*(untrained if starts_anew(model) else []), *settings.methods]
     ]
+
+
+def starts_anew(model):
+    """Say whether the first weights of a model are no trained ones of another."""
+    return getattr(SETTINGS.models[model], "initial_model", None) is None
 
 
 def matching_section(method):
@@ -54,7 +59,7 @@ def landmark_sources(wildcards):
     volumes = RAW_VOLUMES[wildcards.dataset].values()
     if wildcards.dataset in PHANTOMS:
         return [phantom_landmarks_path(volume) for volume in volumes]
-    return [path for volume in volumes for path in volume.label_paths.values()]
+    return [path for volume in volumes for path in volume.all_label_paths]
 
 
 def scored_name(wildcards):

@@ -1,12 +1,27 @@
 # Contract: volumes/<dataset>.csv -> models/<model>/untrained.safetensors and trained.safetensors, with logs.
 
 
+METHOD_OF = {model: SETTINGS.models[model].method for model in MODELS}
+
+
+def models_of(method):
+    """Return the models that are trained by a method."""
+    return [model for model in MODELS if METHOD_OF[model] == method]
+
+
+def initial_model(wildcards):
+    """Return the trained weights of the model that another starts from, nothing where there is none."""
+    name = getattr(SETTINGS.models[wildcards.model], "initial_model", None)
+    return RESULTS / "models" / name / "trained.safetensors" if name else []
+
+
 def initialise_section(wildcards):
     """Return what the first weights of a model depend on."""
     model = SETTINGS.models[wildcards.model]
+    started_from = initial_model(wildcards)
     return section_json(
         seed=model.training.seed,
-        initial_weights=model.initial_weights,
+        initial_weights=str(started_from) if started_from else model.initial_weights,
         network=model.network,
     )
 
@@ -19,16 +34,29 @@ def train_intra_section(wildcards):
     )
 
 
+def train_semantic_section(wildcards):
+    """Return what SAM++'s training may see."""
+    model = SETTINGS.models[wildcards.model]
+    return section_json(
+        network=model.network,
+        training=model.training,
+        intensity=SETTINGS.intensity,
+        semantic=model.semantic,
+    )
+
+
 def training_indices(wildcards):
     """Return the indices of the data sets that a model is trained on."""
     return [
         RESULTS / "volumes" / f"{dataset}.csv"
-        for dataset in sorted(SETTINGS.models[wildcards.model].training.mix)
+        for dataset in sorted(training_datasets(SETTINGS.models[wildcards.model]))
     ]
 
 
 rule initialise_network:
     """Write the weights that a training starts from; the untrained network is a baseline as well."""
+    input:
+        initial_model,
     output:
         RESULTS / "models" / "{model}" / "untrained.safetensors",
     log:
@@ -64,6 +92,8 @@ rule train_intra:
         RESULTS / "logs" / "train_intra" / "{model}.log",
     benchmark:
         RESULTS / "benchmarks" / "train_intra" / "{model}.tsv"
+    wildcard_constraints:
+        model=one_of(models_of("sam")),
     conda:
         TORCH_ENVIRONMENT
     threads: workflow.cores
@@ -77,11 +107,29 @@ rule train_intra:
             f"--index={Path(path).stem}={path}" for path in input.indices
         ],
         state=lambda wildcards: RESULTS / "models" / wildcards.model / "state",
+        stage="train_intra",
         code=code_of("train_intra"),
     shell:
         # Memory that is freed stays with the process: giving every large tensor back costs a fifth of a step.
         "MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=1073741824"
-        " python -m workflow_scripts.train_intra --settings {params.settings:q} {params.indices}"
+        " python -m workflow_scripts.{params.stage} --settings {params.settings:q} {params.indices}"
         " --initial-weights {input.initial_weights} --state-folder {params.state} --output {output.checkpoint}"
         " --training-log {output.training_log} --validation-log {output.validation_log}"
         " --threads {threads} --num-workers 0 2> {log}"
+
+
+use rule train_intra as train_semantic with:
+    log:
+        RESULTS / "logs" / "train_semantic" / "{model}.log",
+    benchmark:
+        RESULTS / "benchmarks" / "train_semantic" / "{model}.tsv"
+    wildcard_constraints:
+        model=one_of(models_of("sampp")),
+    params:
+        settings=train_semantic_section,
+        indices=lambda wildcards, input: [
+            f"--index={Path(path).stem}={path}" for path in input.indices
+        ],
+        state=lambda wildcards: RESULTS / "models" / wildcards.model / "state",
+        stage="train_semantic",
+        code=code_of("train_semantic"),

@@ -12,6 +12,9 @@ def prepare_section(wildcards):
         volumes=SETTINGS.volumes,
         modality=raw.modality,
         organs=SETTINGS.datasets[wildcards.dataset].organs,
+        bad_labels=getattr(
+            SETTINGS.datasets[wildcards.dataset], "bad_labels", "refuse"
+        ),
     )
 
 
@@ -27,14 +30,15 @@ def raw_image(wildcards):
 
 def raw_labels(wildcards):
     """Return the organ masks of a volume."""
-    return list(RAW_VOLUMES[wildcards.dataset][wildcards.volume].label_paths.values())
+    return RAW_VOLUMES[wildcards.dataset][wildcards.volume].all_label_paths
 
 
 def label_arguments(wildcards, output):
-    """Return the organ masks of a volume as ORGAN=PATH, and where their merged map goes."""
-    masks = RAW_VOLUMES[wildcards.dataset][wildcards.volume].label_paths
+    """Return the organ masks of a volume as ORGAN=PATH, or its label map, and where the prepared map goes."""
+    raw = RAW_VOLUMES[wildcards.dataset][wildcards.volume]
     return [
-        *(f"--label={organ}={path}" for organ, path in masks.items()),
+        *(f"--label={organ}={path}" for organ, path in raw.label_paths.items()),
+        *([f"--label-map={raw.label_map_path}"] if raw.label_map_path else []),
         f"--output-labels={output.labels}",
     ]
 

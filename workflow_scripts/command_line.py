@@ -1,10 +1,11 @@
 """What every stage's command line shares: settings as JSON, user errors as one line and exit code 2."""
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pydantic
 
@@ -34,7 +35,15 @@ def parse_settings(section: type[Section], text: str) -> Section:
     try:
         return section.model_validate_json(text)
     except pydantic.ValidationError as error:
-        raise SettingsError(describe_validation_error(error)) from error
+        raise SettingsError(describe_validation_error(error, content=_parsed(text))) from error
+
+
+def _parsed(text: str) -> Any:
+    """Return what a text holds, None where it is no JSON."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 def run_stage(main: Callable[[list[str]], None]) -> None:

@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> None:
             found = read_landmarks(phantom_landmarks_path(raw))
             accounted = [LandmarkStatus(raw.volume_id, point.landmark, "found", "") for point in found]
         else:
-            found, accounted = locate_landmarks(raw, landmarks=dataset.landmarks)
+            found, accounted = locate_landmarks(raw, landmarks=dataset.landmarks, organs=dataset.organs)
         landmarks += found
         statuses += accounted
     write_landmarks(landmarks, options.output_landmarks)

@@ -24,6 +24,7 @@ def main(arguments: list[str]) -> None:
         metavar="ORGAN=PATH",
         help="an organ's mask",
     )
+    parser.add_argument("--label-map", type=Path, help="all organs in one map, instead of masks")
     parser.add_argument(
         "--output-image", type=Path, required=True, help=".nii, so that it can be memory-mapped"
     )
@@ -41,7 +42,9 @@ def main(arguments: list[str]) -> None:
     if unknown:
         raise SettingsError(f"--label {unknown[0]}: expected one of the organs {', '.join(settings.organs)}")
 
-    prepared = prepare_volume(options.image, label_paths=label_paths, settings=settings)
+    prepared = prepare_volume(
+        options.image, label_paths=label_paths, label_map_path=options.label_map, settings=settings
+    )
     write_volume(prepared.image, options.output_image)
     write_volume(prepared.body_mask, options.output_body_mask)
     if prepared.labels is not None:

@@ -8,10 +8,12 @@ from pathlib import Path
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.evaluation.landmark_error import landmark_errors, landmark_table, score_errors
 from anatomical_embedding.evaluation.landmark_tables import read_matches, read_queries, write_table
+from anatomical_embedding.evaluation.organ_hits import count_organ_hits
 from anatomical_embedding.files import write_json
 from anatomical_embedding.index_file import read_index
 from anatomical_embedding.progress import log
 from anatomical_embedding.settings.evaluation import BootstrapSettings
+from anatomical_embedding.volumes.nifti import map_volume
 from workflow_scripts.command_line import existing_file, parse_settings, run_stage, stage_parser
 
 
@@ -37,13 +39,22 @@ def main(arguments: list[str]) -> None:
     queries = read_queries(options.queries)
     if queries.empty:
         raise UserError(f"{options.queries}: holds no query; there is nothing to score")
-    errors = landmark_errors(queries, read_matches(options.matches), matches_path=options.matches)
+    matches = read_matches(options.matches)
+    errors = landmark_errors(queries, matches, matches_path=options.matches)
+    volumes = read_index(options.index)
+    asked = set(queries["template_id"]) | set(queries["target_id"])
+    labels = {
+        row.volume_id: map_volume(row.labels_path)
+        for row in volumes
+        if row.labels_path is not None and row.volume_id in asked
+    }
     entry = score_errors(
         errors,
-        subject_of_volume={row.volume_id: row.patient_id for row in read_index(options.index)},
+        subject_of_volume={row.volume_id: row.patient_id for row in volumes},
         model=options.model,
         dataset=options.dataset,
         protocol=options.protocol,
+        organ_hits=count_organ_hits(queries, matches, labels=labels) if labels else None,
         settings=settings,
     )
     write_table(errors, options.errors)

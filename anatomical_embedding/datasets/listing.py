@@ -29,6 +29,7 @@ NIFTI_SUFFIXES = (".nii.gz", ".nii")
 RESOURCE_FORK_PREFIX = "._"  # files that macOS puts beside the real ones
 CASE_IMAGE = "ct.nii.gz"
 PHANTOM_LANDMARKS = "landmarks.csv"
+PHANTOM_LABELS = "labels.nii.gz"
 CASE_LABELS = "segmentations"
 
 
@@ -60,7 +61,7 @@ def list_raw_volumes(settings: DatasetSettings, *, phantom_folder: Path) -> list
         case DeepLesionTrackingSettings():
             return list_annotated_volumes(settings)
         case TotalSegmentatorSettings():
-            return _list_cases(settings.root, organs=settings.organs)
+            return _list_cases(settings)
         case PhantomSettings():
             return _list_phantoms(settings, folder=phantom_folder)
         case PhantomTrackingSettings():
@@ -75,7 +76,12 @@ def phantom_landmarks_path(raw: RawVolume) -> Path:
 def _list_phantoms(settings: PhantomSettings, *, folder: Path) -> list[RawVolume]:
     return [
         RawVolume(
-            volume_id(index, "ct"), subject_id(index), "ct", folder / subject_id(index) / CASE_IMAGE, {}
+            volume_id(index, "ct"),
+            subject_id(index),
+            "ct",
+            folder / subject_id(index) / CASE_IMAGE,
+            {},
+            folder / subject_id(index) / PHANTOM_LABELS if settings.organs else None,
         )
         for index in range(settings.num_subjects)
     ]
@@ -105,9 +111,15 @@ def _list_flat_folder(root: Path, *, patient_pattern: str) -> list[RawVolume]:
     ]
 
 
-def _list_cases(root: Path, *, organs: Sequence[str]) -> list[RawVolume]:
+def _list_cases(settings: TotalSegmentatorSettings) -> list[RawVolume]:
+    root, organs = settings.root, settings.organs
     folders = [(entry.name, Path(entry.path)) for entry in _scan(root) if entry.is_dir()]
     by_id = _by_checked_id(root, folders, expected=f"case folders with {CASE_IMAGE}")
+    if organs and settings.label_map is not None:
+        return [
+            RawVolume(case, case, "ct", _case_image(folder), {}, _case_map(folder, name=settings.label_map))
+            for case, folder in by_id
+        ]
     volumes = [
         RawVolume(case, case, "ct", _case_image(folder), _case_labels(folder, organs=organs))
         for case, folder in by_id
@@ -169,6 +181,15 @@ def _case_image(folder: Path) -> Path:
     if not path.exists():
         raise InputFileError(
             folder, f"has no {CASE_IMAGE}; every folder beside it is a case, move others away"
+        )
+    return path
+
+
+def _case_map(folder: Path, *, name: str) -> Path:
+    path = folder / name
+    if not path.exists():
+        raise InputFileError(
+            folder, f"has no {name}, the label map of the data set; move the case away or set label_map"
         )
     return path
 

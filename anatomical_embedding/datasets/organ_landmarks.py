@@ -10,7 +10,7 @@ from anatomical_embedding.landmark_file import Landmark, LandmarkStatus
 from anatomical_embedding.settings.dataset import LandmarkKind
 from anatomical_embedding.volumes.affine import transform_points
 from anatomical_embedding.volumes.labels import read_mask
-from anatomical_embedding.volumes.nifti import read_header
+from anatomical_embedding.volumes.nifti import read_header, read_volume
 from anatomical_embedding.volumes.volume import Volume
 
 SIDES: Mapping[LandmarkKind, tuple[int, int]] = {
@@ -25,7 +25,7 @@ SIDES: Mapping[LandmarkKind, tuple[int, int]] = {
 
 
 def locate_landmarks(
-    raw: RawVolume, *, landmarks: Mapping[str, Sequence[LandmarkKind]]
+    raw: RawVolume, *, landmarks: Mapping[str, Sequence[LandmarkKind]], organs: Sequence[str]
 ) -> tuple[list[Landmark], list[LandmarkStatus]]:
     """Return a volume's landmarks that its masks show, and what became of every one that was wanted.
 
@@ -33,6 +33,7 @@ def locate_landmarks(
     ----------
     raw : volume with its mask files, which are read at their stored resolution.
     landmarks : wanted points of each organ; they are named `<organ>_<kind>`.
+    organs : all organs of the data set in the order of their labels, for volumes with one label map.
 
     Raises
     ------
@@ -41,8 +42,13 @@ def locate_landmarks(
     """
     found, statuses = [], []
     grid = read_header(raw.image_path)
+    label_map = read_volume(raw.label_map_path, require_contrast=False) if raw.label_map_path else None
     for organ, kinds in landmarks.items():
-        mask = read_mask(raw.label_paths[organ], grid=grid) if organ in raw.label_paths else None
+        mask: Volume | None = None
+        if label_map is not None:
+            mask = Volume(label_map.array == organs.index(organ) + 1, label_map.affine)
+        elif organ in raw.label_paths:
+            mask = read_mask(raw.label_paths[organ], grid=grid)
         reason = ""
         if mask is None or not mask.array.any():
             reason = "no mask file" if mask is None else "the mask is empty"

@@ -18,6 +18,7 @@ class RawVolume:
     modality : kind of scan.
     image_path : its NIfTI file.
     label_paths : mask file of each of the data set's organs that has one.
+    label_map_path : file that holds all organs in one map; None where every organ has its mask or there are none.
     """
 
     volume_id: str
@@ -25,3 +26,9 @@ class RawVolume:
     modality: Modality
     image_path: Path
     label_paths: Mapping[str, Path]
+    label_map_path: Path | None = None
+
+    @property
+    def all_label_paths(self) -> list[Path]:
+        """Every file that tells about organs."""
+        return [*self.label_paths.values(), *([self.label_map_path] if self.label_map_path else [])]

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from anatomical_embedding.errors import InputFileError, UserError
+from anatomical_embedding.evaluation.organ_hits import OrganHits
 from anatomical_embedding.evaluation.resampling import weighted_quantile
 from anatomical_embedding.evaluation.statistics import METRICS, bootstrap_intervals, metrics_of
 from anatomical_embedding.settings.evaluation import BootstrapSettings
@@ -25,6 +26,7 @@ class ScoreEntry:
     model : name of the trained model; None for methods without one.
     dataset, protocol, method : what was asked, how, and who answered.
     num_queries, num_failed : failed queries are part of the queries.
+    organ_hits : of the queries that lie in an organ; None where the data set has no label maps.
     metrics : metric name to value; infinite where too many queries failed (see `statistics`).
     confidence_level : of the intervals, such as 0.95.
     intervals : metric name to (low, high); None where there are too few subjects.
@@ -36,6 +38,7 @@ class ScoreEntry:
     method: str
     num_queries: int
     num_failed: int
+    organ_hits: OrganHits | None
     metrics: Mapping[str, float]
     confidence_level: float
     intervals: Mapping[str, tuple[float, float]] | None
@@ -50,6 +53,7 @@ class ScoreEntry:
             "method": self.method,
             "num_queries": self.num_queries,
             "num_failed": self.num_failed,
+            "organ_hits": None if self.organ_hits is None else asdict(self.organ_hits),
             **{name: _null_if_infinite(self.metrics[name]) for name in METRICS},
             f"ci{100 * self.confidence_level:g}": None
             if intervals is None
@@ -65,15 +69,17 @@ class ScoreEntry:
         InputFileError
             naming `path` and the first key that is missing.
         """
-        keys = ("model", "dataset", "protocol", "method", "num_queries", "num_failed", *METRICS)
+        keys = ("model", "dataset", "protocol", "method", "num_queries", "num_failed", "organ_hits", *METRICS)
         missing = [key for key in keys if key not in content]
         interval_keys = [key for key in content if re.fullmatch(r"ci\d+(\.\d+)?", key)]
         if missing or len(interval_keys) != 1:
             problem = f"has no key {missing[0]!r}" if missing else "has no confidence intervals under 'ci95'"
             raise InputFileError(path, f"{problem}; expected a file written by score_landmarks")
         intervals = content[interval_keys[0]]
+        hits = content["organ_hits"]
         return cls(
             **{key: content[key] for key in keys[:6]},
+            organ_hits=None if hits is None else OrganHits(**hits),
             metrics={name: _infinite_if_null(content[name]) for name in METRICS},
             confidence_level=float(interval_keys[0][2:]) / 100,
             intervals=None
@@ -127,6 +133,7 @@ def score_errors(
     model: str | None,
     dataset: str,
     protocol: str,
+    organ_hits: OrganHits | None,
     settings: BootstrapSettings,
 ) -> ScoreEntry:
     """Return the metrics of a table of errors with their confidence intervals over subjects.
@@ -135,7 +142,7 @@ def score_errors(
     ----------
     errors : table of `landmark_errors`.
     subject_of_volume : volume_id to patient_id.
-    model, dataset, protocol : written into the entry.
+    model, dataset, protocol, organ_hits : written into the entry.
     settings : the bootstrap.
 
     Raises
@@ -151,6 +158,7 @@ def score_errors(
         method=errors["method"].iloc[0],
         num_queries=len(errors),
         num_failed=int(np.isinf(distances).sum()),
+        organ_hits=organ_hits,
         metrics=metrics_of(distances),
         confidence_level=settings.confidence_level,
         intervals=bootstrap_intervals(

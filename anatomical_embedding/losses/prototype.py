@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from anatomical_embedding.processes import ALONE, Processes
+
 CELLS_AT_ONCE = 16384
 
 
@@ -22,6 +24,7 @@ def prototype_loss(
     temperature: float,
     num_sampled_cells: int | None,
     generator: torch.Generator,
+    processes: Processes = ALONE,
 ) -> Tensor:
     """Return the mean over the labels that are there of the loss of their prototypes; 0 where there is none.
 
@@ -33,14 +36,19 @@ def prototype_loss(
     num_sampled_cells : cells at random that stand for all in the sums, which keep their expectation; None for all.
         Prototypes are always means over all their cells.
     generator : draws the cells, on the CPU.
+    processes : whose cells count as if they stood here; every process gets the loss of all of them.
 
     Notes
     -----
     float32 throughout; memory is one block of 16384 cells times labels beyond inputs and gradients.
     """
     vectors = vectors.float()
-    present, index = labels.unique(return_inverse=True)
-    prototypes = _means(vectors, index, num_groups=len(present))[present > 0]
+    num_labels = processes.largest(int(labels.max()), device=labels.device) + 1
+    counts = processes.sum(torch.bincount(labels, minlength=num_labels).float())
+    sums = torch.zeros(num_labels, vectors.shape[1], device=vectors.device).index_add(0, labels, vectors)
+    is_present = counts > 0
+    is_present[0] = False
+    prototypes = processes.sum(sums)[is_present] / counts[is_present, None]
     if not len(prototypes):
         return vectors.sum() * 0.0
     cells, surplus = vectors, 0.0
@@ -48,14 +56,11 @@ def prototype_loss(
         drawn = torch.randperm(len(vectors), generator=generator)[:num_sampled_cells].to(vectors.device)
         cells = vectors[drawn]
         surplus = torch.log(torch.tensor(len(vectors) / num_sampled_cells)).item()
-    sums = _LogSumExp.apply(prototypes / temperature, cells) + surplus
-    return (sums - prototypes.square().sum(dim=1) / temperature).mean()
-
-
-def _means(vectors: Tensor, index: Tensor, *, num_groups: int) -> Tensor:
-    """Return the (G, C) mean vector of each group."""
-    sums = torch.zeros(num_groups, vectors.shape[1], device=vectors.device).index_add(0, index, vectors)
-    return sums / torch.bincount(index, minlength=num_groups)[:, None]
+    logarithms = _LogSumExp.apply(prototypes / temperature, cells) + surplus
+    if processes.total > 1:
+        bound = (prototypes.detach().norm(dim=1) / temperature) + surplus  # no similarity is larger
+        logarithms = bound + torch.log(processes.sum(torch.exp(logarithms - bound)))
+    return (logarithms - prototypes.square().sum(dim=1) / temperature).mean()
 
 
 class _LogSumExp(torch.autograd.Function):

@@ -1,13 +1,14 @@
 """Embed the volumes of an index and store each as soon as it is done; what is stored already is left alone."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from numpy.typing import NDArray
 from torch import Tensor
 
+from anatomical_embedding.checkpoint_header import model_sha256
 from anatomical_embedding.errors import InputFileError, UserError
-from anatomical_embedding.files import canonical_json, sha256_of_file, sha256_of_text
+from anatomical_embedding.files import canonical_json, sha256_of_text
 from anatomical_embedding.identifiers import quote_some
 from anatomical_embedding.index_file import IndexRow
 from anatomical_embedding.matching.embed_volume import VolumeEmbedder
@@ -21,8 +22,10 @@ from anatomical_embedding.matching.embedding_store import (
 from anatomical_embedding.networks.checkpoint import load_checkpoint
 from anatomical_embedding.progress import log, track
 from anatomical_embedding.settings.export import ExportSettings
+from anatomical_embedding.settings.volumes import Modality
 from anatomical_embedding.volumes.intensity import network_array, normalise_intensity
 from anatomical_embedding.volumes.nifti import map_volume
+from anatomical_embedding.volumes.volume import Volume
 
 STORE_SUFFIX = ".safetensors"
 
@@ -48,7 +51,7 @@ def export_embeddings(
     """
     rows = list(rows)
     stores = {row.volume_id: store_folder / f"{row.volume_id}{STORE_SUFFIX}" for row in rows}
-    checkpoint_sha256 = sha256_of_file(checkpoint)
+    checkpoint_sha256 = model_sha256(checkpoint)
     origins = {
         row.volume_id: expected_provenance(row, checkpoint_sha256=checkpoint_sha256, settings=settings)
         for row in rows
@@ -57,11 +60,17 @@ def export_embeddings(
     log(f"{len(rows)} volumes, {len(rows) - len(to_do)} of them stored already")
     if not to_do:
         return stores
-    embed = volume_embedding(checkpoint, settings=settings)
+    embedder = StoreEmbedder(checkpoint, settings=settings)
     faults: dict[str, UserError] = {}
     for row in track(to_do, description="embedding volumes", total=len(to_do)):
         try:
-            write_store(stores[row.volume_id], embed(row, origins[row.volume_id]))
+            embedded = embedder.embed(
+                map_volume(row.image_path),
+                modality=row.modality,
+                volume_id=row.volume_id,
+                origin=origins[row.volume_id],
+            )
+            write_store(stores[row.volume_id], embedded)
         except UserError as error:
             log(f"{row.volume_id}: {error}")
             faults[row.volume_id] = error
@@ -102,33 +111,54 @@ def is_stored(path: Path, origin: Provenance) -> bool:
         return False
 
 
-def volume_embedding(
-    checkpoint: Path, *, settings: ExportSettings
-) -> Callable[[IndexRow, Provenance], EmbeddedVolume]:
-    """Return a function that embeds the volume of an index row with one loaded model."""
-    network, _ = load_checkpoint(checkpoint)
-    embedder = VolumeEmbedder(network, settings=settings.embedding)
+class StoreEmbedder:
+    """A loaded model that turns prepared volumes into embeddings ready to be stored or searched.
 
-    def embed(row: IndexRow, origin: Provenance) -> EmbeddedVolume:
-        volume = map_volume(row.image_path)
-        array = normalise_intensity(network_array(volume), modality=row.modality, settings=settings.intensity)
-        maps = embedder.embed(array)
-        fine_z, fine_y, fine_x = network.settings.fine_stride_zyx
-        coarse_z, coarse_y, coarse_x = network.settings.coarse_stride_zyx
+    Parameters
+    ----------
+    checkpoint : the model.
+    settings : intensities, precision, heads and format.
+
+    Raises
+    ------
+    InputFileError
+        if the checkpoint cannot be used.
+    """
+
+    def __init__(self, checkpoint: Path, *, settings: ExportSettings):
+        network, _ = load_checkpoint(checkpoint)
+        self._network_settings = network.settings
+        self._embedder = VolumeEmbedder(network, settings=settings.embedding)
+        self._settings = settings
+
+    def embed(
+        self, volume: Volume, *, modality: Modality, volume_id: str, origin: Provenance
+    ) -> EmbeddedVolume:
+        """Return the embedding of one prepared volume.
+
+        Raises
+        ------
+        UserError
+            if the volume is smaller than a cell or has no contrast.
+        """
+        array = normalise_intensity(
+            network_array(volume), modality=modality, settings=self._settings.intensity
+        )
+        maps = self._embedder.embed(array)
+        fine_z, fine_y, fine_x = self._network_settings.fine_stride_zyx
+        coarse_z, coarse_y, coarse_x = self._network_settings.coarse_stride_zyx
         return embedded_volume(
             _channels_last(maps.fine),
             _channels_last(maps.coarse),
             None if maps.semantic is None else _channels_last(maps.semantic),
             fine_stride_vox=(fine_x, fine_y, fine_z),
             coarse_stride_vox=(coarse_x, coarse_y, coarse_z),
-            volume_id=row.volume_id,
+            volume_id=volume_id,
             shape=volume.shape,
             affine=volume.affine,
             provenance=origin,
-            settings=settings.store,
+            settings=self._settings.store,
         )
-
-    return embed
 
 
 def _channels_last(head: Tensor) -> NDArray:

@@ -72,7 +72,7 @@ class CoarseHead:
 
     def similarities(self, queries: Tensor) -> Tensor:
         """Return the (N, Zc, Yc, Xc) scalar products with (N, C) queries on the coarse grid."""
-        cells = self.vectors.flatten(0, 2)
+        cells = self.vectors.flatten(0, 2).to(queries.dtype)
         return (queries @ cells.T).view(-1, *self.vectors.shape[:3])
 
     def upsampled_plane(self, similarities: Tensor, index: int) -> Tensor:
@@ -86,7 +86,7 @@ class CoarseHead:
     def at_cells(self, similarities: Tensor, cells: Tensor) -> Tensor:
         """Return the (N, M) products with the unit vectors at (N, M) flat fine cells."""
         flat = similarities.flatten(1)
-        total = torch.zeros(cells.shape, device=cells.device)
+        total = torch.zeros(cells.shape, dtype=similarities.dtype, device=cells.device)
         for corner, weight in self._corners(cells):
             total += flat.gather(1, corner) * weight
         return total * self.inverse_norm.view(-1)[cells]

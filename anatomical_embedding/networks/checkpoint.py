@@ -1,26 +1,23 @@
 """Checkpoints of this project: one safetensors file with the weights and all that describes them.
 
-Its header key `anatomical_embedding` holds JSON: `format` (a number), `network` (the network's settings) and
-`metadata` (training settings, preprocessing, provenance: whatever the writer recorded). Nothing is pickled.
+`checkpoint_header` describes and reads the header. Nothing is pickled.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pydantic
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from anatomical_embedding.checkpoint_header import FORMAT, HEADER_KEY, read_checkpoint_header
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.files import canonical_json, written_atomically
 from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
 from anatomical_embedding.networks.weights import check_names, copy_weights
 from anatomical_embedding.settings.network import NetworkSettings
 
-HEADER_KEY = "anatomical_embedding"
-FORMAT = 1
 SEMANTIC_PREFIX = "semantic_head."
 
 
@@ -67,7 +64,7 @@ def read_checkpoint_settings(path: Path | str) -> tuple[NetworkSettings, dict[st
     InputFileError
         if the file is missing, damaged, no checkpoint or of another format.
     """
-    header = _read_header(Path(path))
+    header = read_checkpoint_header(path)
     try:
         return NetworkSettings.model_validate(header["network"]), header.get("metadata", {})
     except (KeyError, pydantic.ValidationError) as error:
@@ -90,7 +87,7 @@ def initialise_from_file(network: EmbeddingNetwork, path: Path | str) -> None:
     InputFileError
         naming the first tensor that is missing, unexpected or of another shape.
     """
-    _read_header(Path(path))
+    read_checkpoint_header(path)
     weights = _read_weights(Path(path))
     expected = list(network.state_dict())
     if network.semantic_head is None:
@@ -105,31 +102,3 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     """Return the named tensors of a checkpoint whose header has been read."""
     with safe_open(path, framework="pt") as stream:
         return {name: stream.get_tensor(name) for name in stream.keys()}
-
-
-def _read_header(path: Path) -> dict[str, Any]:
-    """Return the JSON header of a checkpoint, its format checked."""
-    if not path.is_file():
-        raise InputFileError(path, "no such file; expected a checkpoint (.safetensors)")
-    try:
-        with safe_open(path, framework="pt") as stream:
-            text = (stream.metadata() or {}).get(HEADER_KEY)
-    except (SafetensorError, OSError) as error:
-        raise InputFileError(
-            path,
-            f"is not a whole safetensors file ({error}); a published .pth file must first go through "
-            "`python -m workflow_scripts.import_checkpoint`",
-        ) from error
-    if text is None:
-        raise InputFileError(
-            path,
-            f"is no checkpoint of this project: the header key {HEADER_KEY} is missing; train or import one",
-        )
-    header = json.loads(text)
-    if header.get("format") != FORMAT:
-        raise InputFileError(
-            path,
-            f"has checkpoint format {header.get('format')}, this version reads format {FORMAT}; "
-            "use the version that wrote it, or train again",
-        )
-    return header

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from anatomical_embedding.errors import UserError
 from anatomical_embedding.networks.feature_pyramid import FeaturePyramid
 from anatomical_embedding.networks.resnet3d import ResNet3d
 from anatomical_embedding.settings.network import NetworkSettings
@@ -58,7 +59,9 @@ class EmbeddingNetwork(nn.Module):
             if head is not None:
                 head.apply(_initialise_head)
 
-    def forward(self, volume: Tensor, *, is_normalised: bool = True) -> Embeddings:
+    def forward(
+        self, volume: Tensor, *, is_normalised: bool = True, with_semantic_map: bool = True
+    ) -> Embeddings:
         """Return the maps of a (B, 1, Z, Y, X) volume of network intensities.
 
         Parameters
@@ -67,6 +70,7 @@ class EmbeddingNetwork(nn.Module):
         is_normalised : True gives float32 maps of unit length over the channels. False gives the maps as the
             last convolution leaves them, so that a loss that reads few cells can normalise only those
             (`unit_length`).
+        with_semantic_map : False leaves the semantic head out, also where the network has one.
 
         Returns
         -------
@@ -77,12 +81,26 @@ class EmbeddingNetwork(nn.Module):
         levels = self.backbone(volume)
         fine = self.neck(levels[:PYRAMID_LEVELS])
         coarse = self.read_out_head(levels[PYRAMID_LEVELS:])
-        semantic = None if self.semantic_head is None else self.semantic_head(levels[:PYRAMID_LEVELS])
+        semantic = None
+        if with_semantic_map and self.semantic_head is not None:
+            semantic = self.semantic_head(levels[:PYRAMID_LEVELS])
         if not is_normalised:
             return Embeddings(fine, coarse, semantic)
         return Embeddings(
             unit_length(fine), unit_length(coarse), None if semantic is None else unit_length(semantic)
         )
+
+    def semantic_map(self, volume: Tensor) -> Tensor:
+        """Return the semantic map of a volume as `forward` does, without the other heads.
+
+        Raises
+        ------
+        UserError
+            if the network has no semantic head.
+        """
+        if self.semantic_head is None:
+            raise UserError("the network has no semantic head; set has_semantic_head: true and train it")
+        return unit_length(self.semantic_head(self.backbone(volume)[:PYRAMID_LEVELS]))
 
 
 def unit_length(vectors: Tensor) -> Tensor:

@@ -52,8 +52,37 @@ def draw_view_pair(
     views = []
     for _ in range(2):
         point_vox = generator.uniform(-0.5, np.array(volume.shape) - 0.5) if is_independent else common_vox
-        views.append(_draw_view(volume, point_vox, settings=settings, generator=generator))
+        views.append(
+            _draw_view(
+                volume,
+                point_vox,
+                size_vox=settings.patch_size_vox,
+                settings=settings,
+                generator=generator,
+            )
+        )
     return views[0], views[1]
+
+
+def draw_crop(
+    volume: Volume,
+    *,
+    largest_size_vox: tuple[int, int, int],
+    settings: ViewSettings,
+    generator: np.random.Generator,
+) -> View:
+    """Return a view of as much of a volume as a size allows, at a random place, zoomed and turned as the views are.
+
+    Parameters
+    ----------
+    volume : the prepared volume; only its shape and affine are looked at.
+    largest_size_vox : (3,) the crop is no larger than this, nor than the volume.
+    settings : zoom and rotation.
+    generator : source of all random numbers.
+    """
+    x, y, z = (min(largest, size) for largest, size in zip(largest_size_vox, volume.shape, strict=True))
+    point_vox = generator.uniform(-0.5, np.array(volume.shape) - 0.5)
+    return _draw_view(volume, point_vox, size_vox=(x, y, z), settings=settings, generator=generator)
 
 
 def _draw_common_point(
@@ -70,10 +99,15 @@ def _draw_common_point(
 
 
 def _draw_view(
-    volume: Volume, point_vox: NDArray[np.float64], *, settings: ViewSettings, generator: np.random.Generator
+    volume: Volume,
+    point_vox: NDArray[np.float64],
+    *,
+    size_vox: tuple[int, int, int],
+    settings: ViewSettings,
+    generator: np.random.Generator,
 ) -> View:
     """Return a view that contains a point and lies inside the volume where it fits."""
-    size = np.array(settings.patch_size_vox, dtype=np.float64)
+    size = np.array(size_vox, dtype=np.float64)
     zoom = generator.uniform(*settings.scale_range) * generator.uniform(*settings.axis_scale_range, size=3)
     extent_vox = size * zoom
     centre_vox = point_vox + generator.uniform(-0.5, 0.5, size=3) * extent_vox
@@ -87,7 +121,7 @@ def _draw_view(
     affine[:3, :3] = rotation @ directions @ np.diag(spacing * zoom)
     centre_mm = volume.world_from_voxel(centre_vox)
     affine[:3, 3] = centre_mm - affine[:3, :3] @ ((size - 1.0) / 2.0)
-    return View(size_vox=settings.patch_size_vox, affine=affine)
+    return View(size_vox=size_vox, affine=affine)
 
 
 def _move_inside(

@@ -86,7 +86,7 @@ class TrainingCurves:
     Attributes
     ----------
     name : of the folder that holds the logs.
-    training : step, seconds, loss, loss_fine, loss_coarse, learning_rate; None if not at hand.
+    training : step, seconds, loss, the loss of each head, learning_rate; None if not at hand.
     validation : step, seconds, loss, median_mm, hit_10mm; None if not at hand.
     """
 

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from anatomical_embedding.identifiers import Identifier, first_clash
 from anatomical_embedding.settings.base import Settings
+from anatomical_embedding.settings.organs import Organs
 from anatomical_embedding.settings.phantom import PhantomSettings, PhantomTrackingSettings
 from anatomical_embedding.settings.split import SplitSettings
 
@@ -91,8 +92,15 @@ class TotalSegmentatorSettings(Settings):
     """The folder of the case folders."""
     split: SplitSettings
     """How patients are split."""
-    organs: tuple[Identifier, ...] = ()
-    """Organs in the order of their label ids, which begin at 1; where two overlap the later one wins."""
+    organs: Organs = ()
+    """Organs in the order of their label ids, which begin at 1, or the name of a table (`totalsegmentator_v1` with 104,
+    `totalsegmentator_v2` with 117 organs); where two masks overlap the later one wins."""
+    label_map: str | None = None
+    """Name of a file in every case folder that holds all organs in one map, by their label ids; null for one mask an
+    organ in `segmentations`."""
+    bad_labels: Literal["refuse", "skip"] = "refuse"
+    """What becomes of a mask that is not binary or on another grid than its CT, and of label ids that `organs` does not
+    know: an error, or left out and named in the description of the volume."""
     landmarks: dict[Identifier, tuple[LandmarkKind, ...]] = Field(default_factory=dict)
     """Landmarks of each organ, named `<organ>_<kind>`, such as `mandible_bottom`."""
 

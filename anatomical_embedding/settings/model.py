@@ -1,22 +1,84 @@
 """Settings of a model: its network, its training, and what its stages may see of them."""
 
-from pydantic import NonNegativeInt
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from anatomical_embedding.settings.base import Settings
 from anatomical_embedding.settings.network import NetworkSettings
-from anatomical_embedding.settings.training import TrainingSettings
+from anatomical_embedding.settings.training import Probability, TrainingSettings
 from anatomical_embedding.settings.volumes import IntensitySettings
 
 
-class ModelSettings(Settings):
-    """One model of the run."""
+class SamModelSettings(Settings):
+    """A model trained on views of single volumes."""
 
+    method: Literal["sam"]
+    """How it is trained."""
     initial_weights: str | None
     """Checkpoint to start from; null for random weights."""
     network: NetworkSettings
     """Shape of the network."""
     training: TrainingSettings
     """How it is trained."""
+
+
+class SemanticSettings(Settings):
+    """How the semantic head learns from organ labels."""
+
+    dataset: str = Field(min_length=1)
+    """Name of the data set with organs; volumes in which fewer than two of them are seen are left out."""
+    probability: Probability
+    """Share of the steps that train on organs; the others train as SAM does. Published: 0.4."""
+    num_volumes: Annotated[int, Field(ge=2)]
+    """Volumes of such a step, whose organs have common prototypes. Published: 2."""
+    crop_size_vox: tuple[PositiveInt, PositiveInt, PositiveInt]
+    """Largest part (x, y, z) of a volume that a step looks at, in voxels of the prepared spacing.
+    Published: [180, 180, 120]."""
+    temperature: PositiveFloat
+    """Of the prototype loss. Published: 0.1."""
+    num_sampled_cells: PositiveInt | None
+    """Random cells that stand for all cells of a step in the sums of the loss; null for all. Published: null."""
+    are_prototypes_shared: bool
+    """Whether the volumes of all processes that train together have common prototypes, or each process its own;
+    without effect on one process. Published: false."""
+
+
+class SamppModelSettings(Settings):
+    """A model trained as SAM and, on other steps, on organ labels of several volumes at a time."""
+
+    method: Literal["sampp"]
+    """How it is trained."""
+    initial_weights: str | None
+    """Checkpoint to start from; null for random weights, or those of `initial_model`."""
+    initial_model: str | None
+    """Name of the model of this run whose trained weights it starts from; null for none. Published: null."""
+    network: NetworkSettings
+    """Shape of the network, with a semantic head."""
+    training: TrainingSettings
+    """How it is trained."""
+    semantic: SemanticSettings
+    """What it learns from organ labels."""
+
+    @model_validator(mode="after")
+    def _check_start_and_head(self) -> "SamppModelSettings":
+        if not self.network.has_semantic_head:
+            raise ValueError(
+                "network.has_semantic_head is false, expected true: organs are learned by that head"
+            )
+        if self.initial_weights is not None and self.initial_model is not None:
+            raise ValueError("initial_weights and initial_model are both given; name one start, or none")
+        return self
+
+
+ModelSettings = Annotated[SamModelSettings | SamppModelSettings, Field(discriminator="method")]
+"""One model of the run; `method` says how it is trained."""
+
+
+def training_datasets(model: ModelSettings) -> set[str]:
+    """Return the names of the data sets that a model is trained on."""
+    labelled = {model.semantic.dataset} if isinstance(model, SamppModelSettings) else set()
+    return labelled | set(model.training.mix)
 
 
 class InitialiseNetworkSettings(Settings):
@@ -39,3 +101,10 @@ class TrainIntraSettings(Settings):
     """How it is trained."""
     intensity: IntensitySettings
     """The network's input range."""
+
+
+class TrainSemanticSettings(TrainIntraSettings):
+    """What the stage train_semantic may see."""
+
+    semantic: SemanticSettings
+    """What it learns from organ labels."""

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from anatomical_embedding.settings.base import Settings
+from anatomical_embedding.settings.organs import Organs, organs_of_table
 from anatomical_embedding.settings.split import SplitSettings
 
 
@@ -157,17 +158,14 @@ class PhantomDatasetSettings(PhantomSubjectSettings):
             **{name: getattr(self, name) for name in PhantomSubjectSettings.model_fields}
         )
 
-    @property
-    def organs(self) -> tuple[str, ...]:
-        """No organ masks are merged: a phantom's labels are one map already."""
-        return ()
-
 
 class PhantomSettings(PhantomDatasetSettings):
     """Synthetic bodies with landmarks, some of them to train on."""
 
     kind: Literal["phantom"]
     """The kind of data set."""
+    organs: Organs = ()
+    """`phantom`, the table of all organs of a synthetic body, where their labels are wanted; empty for none."""
 
     @model_validator(mode="after")
     def _some_subjects_train(self) -> Self:
@@ -175,6 +173,10 @@ class PhantomSettings(PhantomDatasetSettings):
         if kept_out >= self.num_subjects:
             raise ValueError(
                 f"split keeps {kept_out} of {self.num_subjects} subjects out of training; leave one or more"
+            )
+        if self.organs not in ((), organs_of_table("phantom")):
+            raise ValueError(
+                "organs of a synthetic body are the table 'phantom', or none; write organs: phantom"
             )
         return self
 
@@ -190,6 +192,11 @@ class PhantomTrackingSettings(PhantomDatasetSettings):
         if self.follow_up is None or self.lesions.num_per_site == 0 or "ct" not in self.modalities:
             raise ValueError("needs modality ct, lesions (num_per_site above 0) and the section follow_up")
         return self
+
+    @property
+    def organs(self) -> tuple[str, ...]:
+        """No organs: only lesions are followed."""
+        return ()
 
     @property
     def landmarks(self) -> dict[str, tuple[Literal["centroid"], ...]]:

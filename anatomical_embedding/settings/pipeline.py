@@ -14,12 +14,16 @@ from anatomical_embedding.settings.dataset import DatasetSettings, DeepLesionTra
 from anatomical_embedding.settings.embedding import EmbeddingSettings
 from anatomical_embedding.settings.evaluation import LandmarkEvaluationSettings
 from anatomical_embedding.settings.matching import MatchingSettings, StablePointSettings, StoreSettings
-from anatomical_embedding.settings.model import ModelSettings
+from anatomical_embedding.settings.model import ModelSettings, SamppModelSettings
 from anatomical_embedding.settings.phantom import PhantomTrackingSettings
 from anatomical_embedding.settings.registration import RegistrationSettings
 from anatomical_embedding.settings.tracking import TrackingSettings
+from anatomical_embedding.settings.usage import AnswerSettings
 from anatomical_embedding.settings.validation_message import describe_validation_error
 from anatomical_embedding.settings.volumes import IntensitySettings, VolumeSettings
+
+FEWEST_ORGANS = 2
+"""A single organ has nothing labelled to be told from."""
 
 
 class PipelineSettings(Settings):
@@ -45,6 +49,8 @@ class PipelineSettings(Settings):
     """How points are found in other volumes."""
     stable_points: StablePointSettings
     """How the neighbours of a point decide together, where an evaluation has the method `stable_points`."""
+    answers: AnswerSettings
+    """When the answer to a user's point counts as found."""
     evaluations: dict[Identifier, LandmarkEvaluationSettings]
     """Name -> evaluation."""
     registrations: dict[Identifier, RegistrationSettings]
@@ -57,6 +63,8 @@ class PipelineSettings(Settings):
         for name, model in self.models.items():
             for dataset in model.training.mix:
                 _require(dataset, self.datasets, where=f"models.{name}.training.mix", section="datasets")
+            if isinstance(model, SamppModelSettings):
+                self._check_organs_learned(model, where=f"models.{name}")
         for name, evaluation in self.evaluations.items():
             where = f"evaluations.{name}"
             _require(evaluation.dataset, self.datasets, where=f"{where}.dataset", section="datasets")
@@ -73,6 +81,20 @@ class PipelineSettings(Settings):
         for name, tracking in self.trackings.items():
             self._check_tracking(tracking, where=f"trackings.{name}")
         return self
+
+    def _check_organs_learned(self, model: SamppModelSettings, *, where: str) -> None:
+        labelled = model.semantic.dataset
+        _require(labelled, self.datasets, where=f"{where}.semantic.dataset", section="datasets")
+        if len(self.datasets[labelled].organs) < FEWEST_ORGANS:
+            raise ValueError(
+                f"{where}.semantic.dataset names {labelled!r}, expected a data set with at least {FEWEST_ORGANS} organs"
+            )
+        if model.initial_model is not None:
+            _require(model.initial_model, self.models, where=f"{where}.initial_model", section="models")
+            if self.models[model.initial_model].method != "sam":
+                raise ValueError(
+                    f"{where}.initial_model names {model.initial_model!r}, expected a model of method sam"
+                )
 
     def _check_tracking(self, tracking: TrackingSettings, *, where: str) -> None:
         _require(tracking.dataset, self.datasets, where=f"{where}.dataset", section="datasets")
@@ -117,7 +139,7 @@ def read_pipeline_settings(configuration: Mapping[str, Any]) -> PipelineSettings
         # Snakemake hands over YAML's lists; JSON mode takes them for tuples.
         return PipelineSettings.model_validate_json(canonical_json(kept))
     except pydantic.ValidationError as error:
-        raise SettingsError(f"configuration: {describe_validation_error(error)}") from error
+        raise SettingsError(f"configuration: {describe_validation_error(error, content=kept)}") from error
 
 
 def section_json(**parts: Settings | Mapping | str | int | None) -> str:

@@ -1,16 +1,43 @@
 """What a user reads when a setting is at fault."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import pydantic
 
 
-def describe_validation_error(error: pydantic.ValidationError) -> str:
-    """Return one sentence a fault: dotted key, what is wrong, what was got."""
+def describe_validation_error(error: pydantic.ValidationError, *, content: Any) -> str:
+    """Return one sentence a fault: dotted key, what is wrong, what was got.
+
+    Parameters
+    ----------
+    error : what was wrong.
+    content : what was checked; its keys, and no others, are named.
+    """
     sentences = []
     for fault in error.errors(include_url=False):
-        key = ".".join(str(part) for part in fault["loc"]) or "settings"
+        key = ".".join(_keys(fault["loc"], content)) or "settings"
         got = "" if fault["type"] in {"missing", "extra_forbidden"} else f", got {fault['input']!r}"
         message = {"missing": "is missing", "extra_forbidden": "is not a known key"}.get(
             fault["type"], fault["msg"]
         )
         sentences.append(f"{key}: {message}{got}")
     return "; ".join(sentences)
+
+
+def _keys(location: Sequence[int | str], content: Any) -> list[str]:
+    """Return the keys that lead to a fault, without the kind of a section that pydantic names among them."""
+    keys = []
+    for part in location:
+        if isinstance(content, Mapping) and part not in content and part in _texts(content):
+            continue
+        keys.append(str(part))
+        try:
+            content = content[part]
+        except (KeyError, IndexError, TypeError):
+            content = None
+    return keys
+
+
+def _texts(section: Mapping[str, Any]) -> list[str]:
+    return [value for value in section.values() if isinstance(value, str)]

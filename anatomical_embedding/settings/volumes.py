@@ -88,6 +88,8 @@ class PrepareVolumeSettings(Settings):
     """Kind of scan."""
     organs: tuple[str, ...]
     """Organs of the data set in the order of their label ids, which begin at 1."""
+    bad_labels: Literal["refuse", "skip"]
+    """What becomes of masks and label ids that do not fit: an error, or left out and named in the description."""
 
 
 class IntensitySettings(Settings):

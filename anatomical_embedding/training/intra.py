@@ -45,7 +45,7 @@ class IntraLosses:
     ) -> dict[str, torch.Tensor]:
         """Return the losses `loss_fine` and `loss_coarse` of one batch."""
         patches = batch.patches.to(self._device, memory_format=torch.channels_last_3d)
-        embeddings = network(patches)
+        embeddings = network(patches, with_semantic_map=False)
         with torch.autocast(self._device.type, enabled=False):
             fine, coarse = embeddings.fine.float(), embeddings.coarse.float()
             return {
@@ -106,7 +106,7 @@ class IntraValidation:
         for number, pair in enumerate(self._pairs):
             generator = torch.Generator().manual_seed(number)
             losses.append(sum(self._losses(network, pair, generator).values()).item())  # type: ignore[union-attr]
-            embeddings = network(pair.patches.to(self._device))
+            embeddings = network(pair.patches.to(self._device), with_semantic_map=False)
             errors_mm.append(
                 match_errors_mm(
                     embeddings.fine.float().cpu(),

@@ -257,10 +257,12 @@ def choose_device(name: str) -> torch.device:
 
 
 def write_log(rows: list[dict[str, float]], path: Path) -> None:
-    """Write log lines as CSV, atomically; the columns are those of the first line."""
+    """Write log lines as CSV, atomically; a line has no value where it lacks a column of another."""
     with written_atomically(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         if rows:
-            writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
+            writer = csv.DictWriter(
+                stream, fieldnames=list(dict.fromkeys(name for row in rows for name in row))
+            )
             writer.writeheader()
             writer.writerows(rows)
 

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.volumes.affine import spacing_from_affine
@@ -12,6 +14,8 @@ from anatomical_embedding.volumes.grid import largest_distance_mm
 from anatomical_embedding.volumes.nifti import VolumeHeader, read_volume
 from anatomical_embedding.volumes.volume import Volume
 
+BadLabels = Literal["refuse", "skip"]
+"""What becomes of labels that do not fit: an error, or left out and named."""
 SAME_GRID_FRACTION = 0.01  # of a voxel: headers of one grid written by two programs differ by rounding only
 
 
@@ -25,12 +29,14 @@ class MergedLabels:
     num_overlapping_vox : voxels that more than one organ claims; the later organ has them.
     missing_organs : organs without a file, in the order of the labels.
     empty_organs : organs whose mask has no voxel.
+    skipped : what did not fit and was left out: organ, or `label <id>`, to the reason.
     """
 
     volume: Volume
     num_overlapping_vox: int
     missing_organs: tuple[str, ...]
     empty_organs: tuple[str, ...]
+    skipped: Mapping[str, str]
 
 
 def read_mask(path: Path | str, *, grid: VolumeHeader | None) -> Volume:
@@ -59,7 +65,7 @@ def read_mask(path: Path | str, *, grid: VolumeHeader | None) -> Volume:
 
 
 def merge_masks(
-    label_paths: Mapping[str, Path], *, organs: Sequence[str], grid: VolumeHeader
+    label_paths: Mapping[str, Path], *, organs: Sequence[str], grid: VolumeHeader, bad_labels: BadLabels
 ) -> MergedLabels:
     """Return one label map of the organs' masks.
 
@@ -73,19 +79,26 @@ def merge_masks(
     label_paths : file of each organ that has one.
     organs : all organs of the data set, in the order of their labels.
     grid : grid of the image.
+    bad_labels : whether a mask that does not fit is an error, or left out as if it were not there.
 
     Raises
     ------
     InputFileError
-        if a mask is unsound, not binary or on another grid than the image.
+        if a mask is unsound, not binary or on another grid than the image, and is not to be left out.
     """
     labels = np.zeros(grid.shape, dtype=label_type(len(organs)), order="F")
     is_overlapping = np.zeros(grid.shape, dtype=bool, order="F")
-    empty_organs = []
+    empty_organs, skipped = [], {}
     for label, organ in enumerate(organs, start=1):
         if organ not in label_paths:
             continue
-        mask = read_mask(label_paths[organ], grid=grid).array
+        try:
+            mask = read_mask(label_paths[organ], grid=grid).array
+        except InputFileError as error:
+            if bad_labels == "refuse":
+                raise
+            skipped[organ] = error.problem
+            continue
         is_overlapping |= mask & (labels > 0)
         labels[mask] = label
         if not mask.any():
@@ -95,7 +108,62 @@ def merge_masks(
         num_overlapping_vox=int(is_overlapping.sum()),
         missing_organs=tuple(organ for organ in organs if organ not in label_paths),
         empty_organs=tuple(empty_organs),
+        skipped=skipped,
     )
+
+
+def read_label_map(
+    path: Path | str, *, organs: Sequence[str], grid: VolumeHeader, bad_labels: BadLabels
+) -> MergedLabels:
+    """Return the label map in a file, whose ids are the places of the organs counted from 1.
+
+    An organ without a voxel counts as empty; in one map none is missing and none overlaps.
+
+    Parameters
+    ----------
+    path : NIfTI file of whole numbers.
+    organs : all organs of the data set, in the order of their labels.
+    grid : grid of the image.
+    bad_labels : whether an id beyond the organs is an error, or becomes background.
+
+    Raises
+    ------
+    InputFileError
+        if the file is unsound, on another grid, holds fractions or negative values, or an unknown id that is not to be
+        left out.
+    """
+    volume = read_volume(path, require_contrast=False)
+    _require_same_grid(volume, grid=grid, path=path)
+    found = np.unique(volume.array)
+    if found[0] < 0 or not np.array_equal(found, np.rint(found)):
+        wrong = found[(found < 0) | (found != np.rint(found))][0]
+        raise InputFileError(path, f"has the value {wrong:g}, expected whole numbers from 0, one an organ")
+    unknown = [int(label) for label in found if label > len(organs)]
+    if unknown and bad_labels == "refuse":
+        raise InputFileError(
+            path,
+            f"has the label {unknown[0]}, expected 0 to {len(organs)}; name the organs by the table that the map was "
+            "made with, or set bad_labels: skip",
+        )
+    known = np.where(volume.array <= len(organs), volume.array, 0)
+    labels = np.asfortranarray(known.astype(label_type(len(organs))))
+    present = set(found.astype(int).tolist())
+    return MergedLabels(
+        volume=Volume(labels, volume.affine),
+        num_overlapping_vox=0,
+        missing_organs=(),
+        empty_organs=tuple(organ for label, organ in enumerate(organs, start=1) if label not in present),
+        skipped={f"label {label}": "is beyond the organs" for label in unknown},
+    )
+
+
+def labels_at(labels: Volume, points_mm: ArrayLike) -> NDArray[np.int64]:
+    """Return (N,) the label of the voxel nearest to each of (N, 3) finite points, mm RAS+; 0 outside the map."""
+    voxels = np.rint(labels.voxel_from_world(points_mm)).astype(np.int64)
+    is_inside = np.all((voxels >= 0) & (voxels < labels.shape), axis=1)
+    found = np.zeros(len(voxels), dtype=np.int64)
+    found[is_inside] = labels.array[tuple(voxels[is_inside].T)]
+    return found
 
 
 def label_type(num_labels: int) -> type[np.uint8] | type[np.uint16]:

@@ -13,10 +13,11 @@ from anatomical_embedding.files import sha256_of_file
 from anatomical_embedding.settings.volumes import Modality, PrepareVolumeSettings
 from anatomical_embedding.volumes.affine import transform_points
 from anatomical_embedding.volumes.body_mask import body_box, body_mask
-from anatomical_embedding.volumes.labels import MergedLabels, merge_masks
-from anatomical_embedding.volumes.nifti import VolumeHeader, read_volume
+from anatomical_embedding.volumes.labels import MergedLabels, merge_masks, read_label_map
+from anatomical_embedding.volumes.nifti import VolumeHeader
 from anatomical_embedding.volumes.orientation import to_lps
 from anatomical_embedding.volumes.resample import resample_to_spacing
+from anatomical_embedding.volumes.scan import read_scan, sha256_of_scan
 from anatomical_embedding.volumes.volume import Volume
 
 Box = tuple[slice, slice, slice]
@@ -41,20 +42,25 @@ class PreparedVolume:
 
 
 def prepare_volume(
-    image_path: Path | str, *, label_paths: Mapping[str, Path], settings: PrepareVolumeSettings
+    image_path: Path | str,
+    *,
+    label_paths: Mapping[str, Path],
+    label_map_path: Path | None = None,
+    settings: PrepareVolumeSettings,
 ) -> PreparedVolume:
     """Return a raw scan in LPS order, resampled and cropped, with its body mask and merged labels.
 
     Parameters
     ----------
-    image_path : NIfTI file of the scan; a CT in HU.
+    image_path : NIfTI file of the scan, or a folder with its DICOM series; a CT in HU.
     label_paths : mask file of each organ that has one.
+    label_map_path : file that holds all organs in one map, instead of masks.
     settings : grid, crop, body mask, modality and the order of the organs.
 
     Raises
     ------
     InputFileError
-        naming the file that is unsound (`read_volume`), that does not fit its image (`merge_masks`), or that
+        naming the file that is unsound (`read_scan`), that does not fit its image (`merge_masks`), or that
         has no body in it.
 
     Notes
@@ -63,7 +69,7 @@ def prepare_volume(
     trailing empty plane that its rounding up of sizes makes; here no voxel lies outside the scan, so there is
     none.
     """
-    raw = read_volume(image_path)
+    raw = read_scan(image_path)
     resampled = _resample(raw, is_label=False, settings=settings)
     try:
         mask = body_mask(resampled, modality=settings.modality, settings=settings.volumes.body_mask)
@@ -75,17 +81,25 @@ def prepare_volume(
     image = Volume(_storable(image.array, modality=settings.modality), image.affine)
     description = {
         "modality": settings.modality,
-        "raw": _describe_grid(raw) | {"sha256": sha256_of_file(image_path)},
+        "raw": _describe_grid(raw) | {"sha256": sha256_of_scan(image_path)},
         "prepared": _describe_grid(image) | {"crop_start_vox": [side.start for side in box]},
         "body_fraction": float(mask[box].mean()),
     }
     labels = None
     if settings.organs:
         grid = VolumeHeader(shape=raw.shape, affine=raw.affine)
-        merged = merge_masks(label_paths, organs=settings.organs, grid=grid)
+        organs, bad_labels = settings.organs, settings.bad_labels
+        merged = (
+            merge_masks(label_paths, organs=organs, grid=grid, bad_labels=bad_labels)
+            if label_map_path is None
+            else read_label_map(label_map_path, organs=organs, grid=grid, bad_labels=bad_labels)
+        )
         labels = crop_volume(_resample(merged.volume, is_label=True, settings=settings), box=box)
         description["labels"] = _describe_labels(
-            labels, merged=merged, label_paths=label_paths, organs=settings.organs
+            labels,
+            merged=merged,
+            label_paths=label_paths if label_map_path is None else {"label_map": label_map_path},
+            organs=settings.organs,
         )
     body = crop_volume(Volume(mask.astype(np.uint8), resampled.affine), box=box)
     return PreparedVolume(image=image, body_mask=body, labels=labels, description=description)
@@ -123,9 +137,10 @@ def _describe_labels(
 ) -> dict[str, Any]:
     counts = np.bincount(labels.array.ravel(order="K"), minlength=len(organs) + 1)
     return {
-        "sha256": {organ: sha256_of_file(label_paths[organ]) for organ in organs if organ in label_paths},
+        "sha256": {name: sha256_of_file(path) for name, path in label_paths.items()},
         "num_prepared_vox": {organ: int(count) for organ, count in zip(organs, counts[1:], strict=True)},
         "num_overlapping_vox": merged.num_overlapping_vox,
         "missing_organs": list(merged.missing_organs),
         "empty_organs": list(merged.empty_organs),
+        "skipped": dict(merged.skipped),
     }

@@ -46,7 +46,17 @@ def demo(tmp_path_factory):
 @pytest.fixture(scope="module")
 def scores(demo):
     entries = json.loads((demo / "results" / "summary.json").read_text())
-    return {entry["method"]: entry for entry in entries if entry["dataset"] == "phantom_ct"}
+    return {
+        entry["method"]: entry
+        for entry in entries
+        if entry["dataset"] == "phantom_ct" and entry["model"] in (None, "sam")
+    }
+
+
+@pytest.fixture(scope="module")
+def semantic_scores(demo):
+    entries = json.loads((demo / "results" / "summary.json").read_text())
+    return {entry["method"]: entry for entry in entries if entry["model"] == "sampp"}
 
 
 def test_summary_has_every_method_and_field(scores):
@@ -71,6 +81,15 @@ def test_mean_is_below_correlation(scores):
 
 def test_nothing_fails(scores):
     assert scores["nearest"]["num_failed"] == 0
+
+
+def test_organs_and_stable_points_help(scores, semantic_scores):
+    sam, sampp = scores["nearest"], semantic_scores["stable_points"]
+    assert sampp["num_queries"] == sam["num_queries"]
+    assert sampp["mean_mm"] < sam["mean_mm"]
+    assert sampp["p90_mm"] <= 0.85 * sam["p90_mm"]
+    assert sampp["organ_hits"]["num_queries"] == sam["organ_hits"]["num_queries"] > 300
+    assert sampp["organ_hits"]["share"] > sam["organ_hits"]["share"]
 
 
 def tracking_scores(demo, method):

@@ -145,7 +145,7 @@ def test_command_line_names_what_is_wrong(registered, binary):
 
 @pytest.mark.slow
 def test_rule_registers_the_pair(pair, binary, tmp_path):
-    """Prepared volumes and the built program lie ready, so that the rule alone runs; again for its settings alone."""
+    """Prepared volumes and the built program lie ready, so that the rule alone runs; its settings rerun it alone."""
     set_up(tmp_path)
     subject = {"fixed": "case_1", "moving": "case_2"}
     for case in subject.values():

@@ -18,7 +18,13 @@ from tests.integration.tiny_workflow import (
 pytestmark = pytest.mark.slow
 
 SCORING = {"score_landmarks": 6, "write_report": 1}
-AFTER_TRAINING = {"export_embeddings": 1, "match_points": 2, "score_landmarks": 2, "write_report": 1}
+AFTER_TRAINING = {
+    "export_embeddings": 1,
+    "package_model": 1,
+    "match_points": 2,
+    "score_landmarks": 2,
+    "write_report": 1,
+}
 TRAINING = {"train_intra": 1, **AFTER_TRAINING}
 
 
@@ -159,4 +165,4 @@ def test_one_phantom_added(edited):
     edited.set("datasets", "phantom_ct", "num_subjects", value=6)
     jobs = planned_jobs(edited.folder)
     assert jobs["make_phantom"] == 1
-    assert jobs["resample_volume"] == 1
+    assert jobs["resample_labelled_volume"] == 1

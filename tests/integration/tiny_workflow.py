@@ -35,12 +35,15 @@ OVERLAY = {
     "trackings": {"phantom_tracking": None},
     "volumes": {"spacing_mm": [8, 8, 8]},
     "models": {
+        "sampp": None,
         "sam": {
             "network": NETWORK,
             "training": TRAINING | {"mix": {"phantom_ct": 1, "folder_ct": 1}, "num_steps": 4},
-        }
+        },
     },
-    "evaluations": {"phantom_ct": {"pairs": {"num_pairs": 2}, "bootstrap": {"num_resamples": 100}}},
+    "evaluations": {
+        "phantom_ct": {"models": ["sam"], "pairs": {"num_pairs": 2}, "bootstrap": {"num_resamples": 100}}
+    },
 }
 
 

@@ -73,5 +73,5 @@ def prepare_settings(**changes) -> PrepareVolumeSettings:
         "body_mask": {"ct": {"threshold_hu": -900.0} | cleaning, "mr": mr | cleaning},
     }
     return PrepareVolumeSettings.model_validate(
-        {"volumes": volumes, "modality": "ct", "organs": []} | changes
+        {"volumes": volumes, "modality": "ct", "organs": [], "bad_labels": "refuse"} | changes
     )

@@ -25,7 +25,7 @@ def test_schema_is_in_step_with_the_settings():
 
 def test_delivered_configuration_is_sound(configuration):
     settings = read_pipeline_settings(configuration)
-    assert settings.evaluations["phantom_ct"].models == ("sam",)
+    assert settings.evaluations["phantom_ct"].models == ("sam", "sampp")
 
 
 @pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.stem)

@@ -11,15 +11,27 @@ from anatomical_embedding.code_fingerprint import REPOSITORY, reachable_modules
 LAYERS = [
     {"errors", "files", "progress", "identifiers", "code_fingerprint", "versions"},
     {"settings"},
-    {"volumes", "index_file", "landmark_file"},
+    {"volumes", "index_file", "landmark_file", "checkpoint_header", "model_card"},
     {"processes"},
     {"datasets", "patches", "networks", "losses"},
     {"matching", "registration", "training"},
     {"evaluation"},
     {"report"},
-    {"workflow_scripts"},
+    {"workflow_scripts", "api", "answers_file"},
+    {"viewer"},
+    {"cli"},
 ]
-WITHOUT_TORCH = ["settings", "volumes", "index_file", "datasets", "registration", "evaluation", "report"]
+WITHOUT_TORCH = [
+    "settings",
+    "volumes",
+    "index_file",
+    "datasets",
+    "registration",
+    "evaluation",
+    "report",
+    "checkpoint_header",
+    "model_card",
+]
 
 
 def modules():

@@ -26,7 +26,7 @@ def test_labels_follow_the_order_of_the_organs_and_the_later_one_wins(tmp_path):
         "aorta": _mask(tmp_path / "aorta.nii.gz", (1, 0, 0), (2, 2, 1), data_type=np.float32),
         "spleen": _mask(tmp_path / "spleen.nii.gz"),
     }
-    merged = merge_masks(paths, organs=("liver", "kidney", "spleen", "aorta"), grid=GRID)
+    merged = merge_masks(paths, organs=("liver", "kidney", "spleen", "aorta"), grid=GRID, bad_labels="refuse")
     expected = np.zeros(SHAPE, np.uint8)
     expected[0, 0, 0], expected[1, 0, 0], expected[2, 2, 1] = 1, 4, 4
     assert np.array_equal(merged.volume.array, expected)
@@ -38,7 +38,7 @@ def test_labels_follow_the_order_of_the_organs_and_the_later_one_wins(tmp_path):
 
 def test_a_voxel_of_three_organs_is_counted_once(tmp_path):
     paths = {organ: _mask(tmp_path / f"{organ}.nii.gz", (0, 0, 0)) for organ in "abc"}
-    merged = merge_masks(paths, organs=tuple("abc"), grid=GRID)
+    merged = merge_masks(paths, organs=tuple("abc"), grid=GRID, bad_labels="refuse")
     assert merged.num_overlapping_vox == 1
     assert merged.volume.array[0, 0, 0] == 3
 
@@ -47,7 +47,7 @@ def test_more_than_255_organs_need_two_bytes(tmp_path):
     assert label_type(255) is np.uint8
     organs = tuple(f"organ_{number}" for number in range(300))
     paths = {"organ_299": _mask(tmp_path / "last.nii.gz", (0, 0, 0))}
-    merged = merge_masks(paths, organs=organs, grid=GRID)
+    merged = merge_masks(paths, organs=organs, grid=GRID, bad_labels="refuse")
     assert merged.volume.array[0, 0, 0] == 300
 
 
@@ -63,7 +63,7 @@ def test_more_than_255_organs_need_two_bytes(tmp_path):
 def test_a_bad_mask_is_refused_by_name(tmp_path, mask, message):
     path = _mask(tmp_path / "liver.nii.gz", (0, 0, 0), **mask)
     with pytest.raises(InputFileError, match=message) as caught:
-        merge_masks({"liver": path}, organs=("liver",), grid=GRID)
+        merge_masks({"liver": path}, organs=("liver",), grid=GRID, bad_labels="refuse")
     assert str(caught.value).startswith(str(path))
 
 
@@ -85,7 +85,9 @@ def test_a_published_label_map_survives_being_split_and_merged(tmp_path):
         )
         for number in np.unique(labels)[1:]
     }
-    merged = merge_masks(paths, organs=organs, grid=VolumeHeader(labels.shape, image.affine))
+    merged = merge_masks(
+        paths, organs=organs, grid=VolumeHeader(labels.shape, image.affine), bad_labels="refuse"
+    )
     assert np.array_equal(merged.volume.array, labels)
     assert merged.num_overlapping_vox == 0
     assert len(merged.missing_organs) == len(organs) - len(paths)

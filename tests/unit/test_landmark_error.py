@@ -23,6 +23,7 @@ from anatomical_embedding.evaluation.landmark_tables import (
     read_errors,
     write_table,
 )
+from anatomical_embedding.evaluation.organ_hits import OrganHits
 from anatomical_embedding.settings.evaluation import BootstrapSettings
 from anatomical_embedding.volumes.affine import transform_points
 
@@ -65,7 +66,13 @@ def score(queries, matches, **labels):
         landmark_errors(queries, matches, matches_path="matches.csv"),
         subject_of_volume=SUBJECTS,
         settings=BOOTSTRAP,
-        **{"model": "sam", "dataset": "phantom", "protocol": "landmarks", **labels},
+        **{
+            "model": "sam",
+            "dataset": "phantom",
+            "protocol": "landmarks",
+            "organ_hits": OrganHits(8, 0.75),
+            **labels,
+        },
     )
 
 
@@ -142,12 +149,13 @@ def test_entry_has_exactly_the_promised_keys(tmp_path):
     queries, matches = example()
     entry = score(queries, fail(matches, [0])).as_json()
     assert list(entry) == [
-        *("model", "dataset", "protocol", "method", "num_queries", "num_failed"),
+        *("model", "dataset", "protocol", "method", "num_queries", "num_failed", "organ_hits"),
         *("median_mm", "mean_mm", "p90_mm", "hit_10mm", "hit_20mm", "ci95"),
     ]
     assert (entry["method"], entry["num_queries"], entry["num_failed"]) == ("nearest", 24, 1)
     low, high = entry["ci95"]["median_mm"]
     assert low <= entry["median_mm"] <= high
+    assert entry["organ_hits"] == {"num_queries": 8, "share": 0.75}
     json.dumps(entry, allow_nan=False)
 
 
@@ -175,6 +183,7 @@ def test_a_volume_without_subject_is_refused():
             model=None,
             dataset="x",
             protocol="y",
+            organ_hits=None,
             settings=BOOTSTRAP,
         )
 

@@ -60,7 +60,7 @@ def test_every_wanted_landmark_is_accounted_for(tmp_path):
     liver[3, 4, 5] = 1
     raw = _raw(tmp_path, {"liver": liver, "spleen": np.zeros_like(liver)})
     wanted = {"liver": ["centroid", "top"], "spleen": ["centroid"], "aorta": ["top"]}
-    found, statuses = locate_landmarks(raw, landmarks=wanted)
+    found, statuses = locate_landmarks(raw, landmarks=wanted, organs=tuple(wanted))
     assert found == [
         Landmark("case_1", "liver_centroid", -6.0, -8.0, 10.0),
         Landmark("case_1", "liver_top", -6.0, -8.0, 10.0),
@@ -76,7 +76,7 @@ def test_every_wanted_landmark_is_accounted_for(tmp_path):
 def test_a_mask_on_another_grid_is_an_error(tmp_path):
     raw = _raw(tmp_path, {"liver": np.ones((30, 28, 11), np.uint8)})
     with pytest.raises(InputFileError, match=r"liver\.nii\.gz: has shape"):
-        locate_landmarks(raw, landmarks={"liver": ["centroid"]})
+        locate_landmarks(raw, landmarks={"liver": ["centroid"]}, organs=("liver",))
 
 
 def test_files_are_sorted_and_read_back(tmp_path):
@@ -122,7 +122,7 @@ def test_landmarks_of_a_real_case_agree_with_itk():
     case = real_data("headneck_ct/pt_201")
     path = case / "segmentations/mandible.nii.gz"
     raw = RawVolume("pt_201", "pt_201", "ct", case / "ct.nii.gz", {"mandible": path})
-    found, _ = locate_landmarks(raw, landmarks={"mandible": ["centroid", "bottom"]})
+    found, _ = locate_landmarks(raw, landmarks={"mandible": ["centroid", "bottom"]}, organs=("mandible",))
     shape = SimpleITK.LabelShapeStatisticsImageFilter()
     image = SimpleITK.ReadImage(str(path), SimpleITK.sitkUInt8)
     shape.Execute(image)

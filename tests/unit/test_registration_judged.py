@@ -199,7 +199,13 @@ def registered_pair(folder):
 
 def inputs_with(pairs):
     return ReportInputs(
-        evaluations=[], trainings=[], stage_times=None, settings={}, versions={}, registrations=pairs
+        evaluations=[],
+        trainings=[],
+        stage_times=None,
+        settings={},
+        versions={},
+        registrations=pairs,
+        trackings=[],
     )
 
 

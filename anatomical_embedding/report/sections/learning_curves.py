@@ -11,7 +11,13 @@ from anatomical_embedding.report.numbers import duration
 MOST_POINTS = 200
 """Longer logs are averaged over neighbouring steps."""
 
-LOSSES = (("loss", "total"), ("loss_fine", "fine head"), ("loss_coarse", "coarse head"))
+LOSSES = (
+    ("loss", "total"),
+    ("loss_fine", "fine head"),
+    ("loss_coarse", "coarse head"),
+    ("loss_semantic", "semantic head"),
+)
+"""Columns of the log; a step that did not train a head has no loss of it."""
 
 
 def learning_curves(inputs: ReportInputs) -> Markup | None:
@@ -65,7 +71,8 @@ def _loss_chart(name: str, log: pd.DataFrame) -> Markup:
     thinned = thin(log)
     present = [(series, column, label) for series, (column, label) in enumerate(LOSSES) if column in thinned]
     for series, column, _ in present:
-        chart.line(thinned["step"], thinned[column], series=series)
+        known = thinned.dropna(subset=[column])
+        chart.line(known["step"], known[column], series=series)
     labels = legend([(series, label) for series, _, label in present])
     return element("div", chart.render(caption="Training loss"), labels)
 

@@ -13,6 +13,7 @@ HEADERS = (
     "90th percentile mm",
     "Within 10 mm",
     "Within 20 mm",
+    "In the organ",
     "Queries",
     "Failed",
 )
@@ -35,6 +36,7 @@ def _table(evaluation: Evaluation) -> Markup:
         [
             _name_cell(method),
             *[_metric_cell(method, metric, best=best[metric]) for metric in METRICS],
+            _organ_cell(method),
             number_cell(method.score.num_queries, method.score.num_queries),
             number_cell(method.score.num_failed, method.score.num_failed),
         ]
@@ -62,6 +64,14 @@ def _metric_cell(method: EvaluatedMethod, metric: str, *, best: float) -> Cell:
     return number_cell(value, join([number, element("small", interval) if interval else Markup("")]))
 
 
+def _organ_cell(method: EvaluatedMethod) -> Cell:
+    hits = method.score.organ_hits
+    if hits is None or hits.share is None:
+        return Cell(element("span", "none"))
+    counted = element("small", f"of {hits.num_queries}")
+    return number_cell(hits.share, join([element("span", percent(hits.share)), counted]))
+
+
 def _reading_help(inputs: ReportInputs) -> str:
     levels = {
         f"{100 * method.score.confidence_level:g} %"
@@ -72,5 +82,6 @@ def _reading_help(inputs: ReportInputs) -> str:
         "The best value of each column is bold; a click on a column's name sorts by it. "
         f"Small numbers are {' or '.join(sorted(levels))} intervals from resampled subjects; there are "
         "none for fewer than three subjects. A failed query counts as an infinite error, except in the "
-        "mean, which is that of the found ones."
+        "mean, which is that of the found ones. In the organ: the share of the queries inside an organ, in both "
+        "volumes, whose answer lies in it."
     )

@@ -1,0 +1,85 @@
+"""Answers to points as rows: for CSV, JSON and markups of 3D Slicer."""
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.evaluation.points_file import Coordinates, NamedPoints, as_ras
+from anatomical_embedding.evaluation.slicer_markups import write_markups
+from anatomical_embedding.files import written_atomically
+from anatomical_embedding.matching.answers import Answers
+
+ANSWER_COLUMNS = (
+    "name", "target", "query_x_mm", "query_y_mm", "query_z_mm", "x_mm", "y_mm", "z_mm",
+    "similarity", "cycle_error_mm", "decision", "reason",
+)  # fmt: skip
+
+
+def answer_rows(
+    asked: NamedPoints, answers: Answers, *, target: str, coordinates: Coordinates
+) -> list[dict[str, Any]]:
+    """Return one row a point with the keys of `ANSWER_COLUMNS`; numbers that are not there are None."""
+    queries = as_ras(asked.points_mm, coordinates=coordinates)
+    found = as_ras(answers.points_mm, coordinates=coordinates)
+    return [
+        dict(
+            zip(
+                ANSWER_COLUMNS,
+                (
+                    name,
+                    target,
+                    *map(_number, queries[row]),
+                    *map(_number, found[row]),
+                    _number(answers.similarity[row]),
+                    _number(answers.cycle_error_mm[row]),
+                    answers.decision[row],
+                    answers.reason[row],
+                ),
+                strict=True,
+            )
+        )
+        for row, name in enumerate(asked.names)
+    ]
+
+
+def answers_csv(rows: Sequence[dict[str, Any]]) -> str:
+    """Return rows of answers as the text of a CSV file; missing numbers are empty."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, ANSWER_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def write_answers(rows: Sequence[dict[str, Any]], path: Path | str, *, coordinates: Coordinates) -> None:
+    """Write rows of answers as `.csv`, or as `.mrk.json` with the points that were not refused.
+
+    Raises
+    ------
+    InputFileError
+        if the name ends in neither, or markups would mix the points of several targets.
+    """
+    path = Path(path)
+    if path.name.endswith(".mrk.json"):
+        if len({row["target"] for row in rows}) > 1:
+            raise InputFileError(
+                path, "would mix the points of several scans; write .csv, or ask for one target"
+            )
+        kept = [row for row in rows if row["x_mm"] is not None]
+        points_mm = np.reshape([[row["x_mm"], row["y_mm"], row["z_mm"]] for row in kept], (-1, 3))
+        write_markups(as_ras(points_mm, coordinates=coordinates), [row["name"] for row in kept], path)
+    elif path.suffix == ".csv":
+        with written_atomically(path) as temporary:
+            temporary.write_text(answers_csv(rows), encoding="utf-8")
+    else:
+        raise InputFileError(path, "expected a name that ends in .csv or .mrk.json")
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

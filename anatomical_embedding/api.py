@@ -1,0 +1,281 @@
+"""The library for a user of a trained model: embed scans, find points, carry labels.
+
+docs/api.md shows it in use. Points are (N, 3) world mm RAS+; scans are NIfTI files or folders of one DICOM series; a
+model is the file `model.safetensors` of a run, which holds all settings that its use needs. The command line
+`anatomical-embedding` is a thin layer over these functions.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.files import canonical_json, sha256_of_text
+from anatomical_embedding.matching.answers import Answers, answer_points
+from anatomical_embedding.matching.embedding_store import (
+    EmbeddedVolume,
+    Provenance,
+    open_store,
+    write_store,
+)
+from anatomical_embedding.matching.export_embeddings import STORE_SUFFIX, StoreEmbedder, is_stored
+from anatomical_embedding.matching.nearest import similarity_map
+from anatomical_embedding.matching.prepared_target import PreparedTarget, prepare_target
+from anatomical_embedding.model_card import ModelCard, read_model_card
+from anatomical_embedding.progress import track
+from anatomical_embedding.settings.matching import MatchingSettings
+from anatomical_embedding.settings.network import NetworkSettings
+from anatomical_embedding.settings.volumes import Modality, PrepareVolumeSettings
+from anatomical_embedding.volumes.nifti import read_volume, write_volume
+from anatomical_embedding.volumes.prepare import prepare_volume
+from anatomical_embedding.volumes.scan import (
+    distinct_names,
+    find_modality,
+    read_scan,
+    scan_name,
+    sha256_of_scan,
+)
+from anatomical_embedding.volumes.volume import Volume
+
+BODY_MASK_SUFFIX = ".body_mask.nii.gz"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model; its weights are read when a scan is embedded for the first time.
+
+    Attributes
+    ----------
+    path : its file.
+    card : what it is.
+    network : shape of the network.
+    """
+
+    path: Path
+    card: ModelCard
+    network: NetworkSettings
+
+    @cached_property
+    def embedder(self) -> StoreEmbedder:
+        """The network, ready to embed prepared volumes."""
+        return StoreEmbedder(self.path, settings=self.card.usage.export())
+
+
+@dataclass(frozen=True)
+class EmbeddedScan:
+    """A scan ready to be asked and searched.
+
+    Attributes
+    ----------
+    embedded : its vectors, with their place in the world of the scan.
+    body_mask : 1 in the body, on the grid that was embedded; None where a store came without.
+    matching : settings that it is searched with.
+    """
+
+    embedded: EmbeddedVolume
+    body_mask: Volume | None
+    matching: MatchingSettings
+
+    @property
+    def name(self) -> str:
+        """What the scan is called."""
+        return self.embedded.volume_id
+
+    @cached_property
+    def searchable(self) -> PreparedTarget:
+        """The vectors made ready for searching, once."""
+        return prepare_target(self.embedded, settings=self.matching)
+
+
+def describe_model(checkpoint: Path | str) -> ModelCard:
+    """Return what a model is: data, settings, accuracy and limits; the weights are not read.
+
+    Raises
+    ------
+    InputFileError
+        if the file is no checkpoint or holds no model card.
+    """
+    return read_model_card(checkpoint)[0]
+
+
+def load_model(checkpoint: Path | str) -> Model:
+    """Return a model for the other functions.
+
+    Raises
+    ------
+    InputFileError
+        if the file is no checkpoint or holds no model card.
+    """
+    card, network = read_model_card(checkpoint)
+    return Model(Path(checkpoint), card, network)
+
+
+def embed_scan(model: Model, scan: Path | str, *, modality: Modality | None) -> EmbeddedScan:
+    """Return a raw scan prepared as in the training, and embedded.
+
+    Parameters
+    ----------
+    model : from `load_model`.
+    scan : NIfTI file, or folder of one DICOM series; a CT in HU.
+    modality : kind of scan; None to take it from the DICOM header or from the intensities.
+
+    Raises
+    ------
+    UserError
+        if the scan cannot be read, has no body in it, or is of a kind that the model does not know.
+    """
+    scan = Path(scan)
+    modality = _checked_modality(model, scan, modality)
+    prepared = prepare_volume(
+        scan,
+        label_paths={},
+        settings=PrepareVolumeSettings(
+            volumes=model.card.usage.volumes, modality=modality, organs=(), bad_labels="refuse"
+        ),
+    )
+    embedded = model.embedder.embed(
+        prepared.image,
+        modality=modality,
+        volume_id=scan_name(scan),
+        origin=_origin(model, scan, modality=modality),
+    )
+    return EmbeddedScan(embedded, prepared.body_mask, model.card.usage.matching)
+
+
+def embed_scans(
+    model: Model, scans: Iterable[Path | str], *, folder: Path | str, modality: Modality | None
+) -> list[Path]:
+    """Embed scans, write one store for each, and return their paths; what is stored already is left alone.
+
+    Raises
+    ------
+    UserError
+        as `embed_scan`, and if two scans have one name.
+    """
+    paths = [Path(scan) for scan in scans]
+    stores = [Path(folder) / f"{name}{STORE_SUFFIX}" for name in distinct_names(paths)]
+    pairs = list(zip(paths, stores, strict=True))
+    for path, store in track(pairs, description="embedding scans", total=len(pairs)):
+        kind = _checked_modality(model, path, modality)
+        if not is_stored(store, _origin(model, path, modality=kind)):
+            save_embedding(embed_scan(model, path, modality=kind), store)
+    return stores
+
+
+def save_embedding(scan: EmbeddedScan, store: Path | str) -> None:
+    """Write the store of a scan, with its body mask beside it."""
+    if scan.body_mask is not None:
+        write_volume(scan.body_mask, _body_mask_path(Path(store)))
+    write_store(store, scan.embedded)
+
+
+def open_embedding(model: Model, store: Path | str) -> EmbeddedScan:
+    """Return the scan in a store, memory-mapped, with the body mask if one lies beside it.
+
+    Raises
+    ------
+    InputFileError
+        if the file is no store, or of another model.
+    """
+    embedded = open_store(store, checkpoint_sha256=model.card.checkpoint_sha256)
+    mask_path = _body_mask_path(Path(store))
+    mask = read_volume(mask_path, require_contrast=False) if mask_path.exists() else None
+    return EmbeddedScan(embedded, mask, model.card.usage.matching)
+
+
+def open_or_embed(model: Model, path: Path | str, *, modality: Modality | None) -> EmbeddedScan:
+    """Return the scan in a store, or embed a raw scan; a store is told by its ending `.safetensors`.
+
+    Raises
+    ------
+    UserError
+        as `open_embedding` and `embed_scan`.
+    """
+    if Path(path).suffix == STORE_SUFFIX:
+        return open_embedding(model, path)
+    return embed_scan(model, path, modality=modality)
+
+
+def match_points(model: Model, template: EmbeddedScan, target: EmbeddedScan, points_mm: ArrayLike) -> Answers:
+    """Return where points of one scan lie in another, and how far each answer can be relied on.
+
+    Parameters
+    ----------
+    template, target : scans embedded by this model; they may be the same.
+    points_mm : (N, 3) mm RAS+ in the template's world.
+
+    Raises
+    ------
+    UserError
+        if a scan was embedded by another model.
+    """
+    return answer_points(
+        template.searchable,
+        target.searchable,
+        points_mm,
+        template_body=template.body_mask,
+        matching=model.card.usage.matching,
+        settings=model.card.usage.answers,
+    )
+
+
+def map_similarity(model: Model, template: EmbeddedScan, target: EmbeddedScan, point_mm: ArrayLike) -> Volume:
+    """Return how similar each fine cell of the target is to one point of the template, float32 in [-1, 1].
+
+    Raises
+    ------
+    UserError
+        if the point lies outside the template, or a scan was embedded by another model.
+    """
+    return similarity_map(template.embedded, target.searchable, point_mm, settings=model.card.usage.matching)
+
+
+def covered_mm(scan: EmbeddedScan) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lowest and the highest (3,) world mm RAS+ of the part of a scan that is embedded."""
+    last = np.array(scan.embedded.shape) - 1
+    corners = np.stack(np.meshgrid(*[(0, end) for end in last], indexing="ij"), axis=-1).reshape(-1, 3)
+    corners_mm = corners @ scan.embedded.affine[:3, :3].T + scan.embedded.affine[:3, 3]
+    return corners_mm.min(axis=0), corners_mm.max(axis=0)
+
+
+def _checked_modality(model: Model, scan: Path, modality: Modality | None) -> Modality:
+    """Return the kind of a scan that the model knows."""
+    found = modality or find_modality(scan, read_scan(scan))
+    if found not in model.card.modalities:
+        how = (
+            ""
+            if modality
+            else ", judging by its header or its darkest voxel; give --modality if that is wrong"
+        )
+        raise InputFileError(
+            scan,
+            f"is a scan of modality {found}{how}; the model {model.card.name} knows "
+            f"{', '.join(model.card.modalities)} only",
+        )
+    return found
+
+
+def _origin(model: Model, scan: Path, *, modality: Modality) -> Provenance:
+    """Return what the store of a raw scan is made from."""
+    usage = model.card.usage
+    settings = {
+        "modality": modality,
+        "volumes": usage.volumes.model_dump(mode="json"),
+        "intensity": usage.intensity.model_dump(mode="json"),
+        "precision": usage.embedding.precision,
+        "with_semantic_map": usage.embedding.with_semantic_map,
+        "store": usage.store.model_dump(mode="json"),
+    }
+    return Provenance(
+        checkpoint_sha256=model.card.checkpoint_sha256,
+        volume_sha256=sha256_of_scan(scan),
+        preprocessing_sha256=sha256_of_text(canonical_json(settings)),
+    )
+
+
+def _body_mask_path(store: Path) -> Path:
+    return store.with_name(store.name.removesuffix(STORE_SUFFIX) + BODY_MASK_SUFFIX)

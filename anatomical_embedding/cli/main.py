@@ -1,0 +1,57 @@
+"""The command `anatomical-embedding`: a trained model in a user's hands.
+
+Every verb is one module here and imports the library when it runs, so that help comes at once.
+"""
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from anatomical_embedding.cli.describe import describe
+from anatomical_embedding.cli.embed import embed
+from anatomical_embedding.cli.match import match
+from anatomical_embedding.cli.score import score
+from anatomical_embedding.cli.view import view
+from anatomical_embedding.errors import UserError
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="anatomical-embedding")
+def commands() -> None:
+    """Find the same anatomy in other CT and MR scans with a trained model.
+
+    Scans are NIfTI files or folders of one DICOM series. Points are world millimetres. A model is the file
+    model.safetensors of a run; `describe` says what it is good for.
+    """
+
+
+for command in (embed, match, view, score, describe):
+    commands.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0, or 2 with one line on standard error for what a user can mend."""
+    try:
+        commands.main(args=arguments, prog_name="anatomical-embedding", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(EXIT_INTERRUPTED)
+    except click.ClickException as error:
+        print(f"error: {_one_line(error.format_message())}", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
+    except UserError as error:
+        print(f"error: {_one_line(str(error))}", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.split())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""The verb `match`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from anatomical_embedding.cli.options import (
+    ExistingFile,
+    ExistingPath,
+    OutputPath,
+    PointType,
+    checkpoint_option,
+    coordinates_option,
+    json_option,
+    modality_option,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from anatomical_embedding.api import EmbeddedScan
+    from anatomical_embedding.evaluation.points_file import Coordinates, NamedPoints
+
+
+@click.command()
+@checkpoint_option
+@click.option(
+    "--from", "template", type=ExistingPath, required=True, help="Scan or store with the known points."
+)
+@click.option(
+    "--to",
+    "targets",
+    type=ExistingPath,
+    multiple=True,
+    required=True,
+    help="Scan or store to search; repeatable.",
+)
+@click.option("--point", "single", type=PointType(), multiple=True, help="A point in mm; repeatable.")
+@click.option(
+    "--points", "points_path", type=ExistingFile, help="Points: .csv (x_mm,y_mm,z_mm,name) or .mrk.json."
+)
+@coordinates_option
+@modality_option
+@click.option("--output", type=OutputPath, help="Also write the answers: .csv, or .mrk.json for 3D Slicer.")
+@click.option(
+    "--similarity-map",
+    "map_path",
+    type=OutputPath,
+    help="Write how similar the whole target is to the point (.nii.gz).",
+)
+@json_option
+def match(
+    checkpoint: Path,
+    template: Path,
+    targets: tuple[Path, ...],
+    single: tuple[tuple[float, float, float], ...],
+    points_path: Path | None,
+    coordinates: "Coordinates",
+    modality: Any,
+    output: Path | None,
+    map_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Find points of one scan in others.
+
+    Each answer has its similarity, the cycle error (how far from the point the way back ends) and a decision: found,
+    doubtful (the way back ends elsewhere, or the point lies outside the body) or failed.
+    """
+    from anatomical_embedding.answers_file import answer_rows, answers_csv, write_answers
+    from anatomical_embedding.api import load_model, match_points, open_or_embed
+
+    asked = _asked_points(single, points_path, coordinates=coordinates)
+    if map_path is not None and (len(asked.names) > 1 or len(targets) > 1):
+        raise click.UsageError("--similarity-map shows one point in one scan; ask for one")
+    model = load_model(checkpoint)
+    source = open_or_embed(model, template, modality=modality)
+    _require_some_inside(source, asked)
+    rows = []
+    for path in targets:
+        target = source if path == template else open_or_embed(model, path, modality=modality)
+        answers = match_points(model, source, target, asked.points_mm)
+        rows += answer_rows(asked, answers, target=str(path), coordinates=coordinates)
+        if map_path is not None:
+            _write_map(model, source, target, asked, map_path)
+    if output is not None:
+        write_answers(rows, output, coordinates=coordinates)
+    if as_json:
+        print_json({"coordinates": coordinates.upper(), "answers": rows})
+    else:
+        click.echo(answers_csv(rows), nl=False)
+
+
+def _asked_points(
+    single: tuple[tuple[float, float, float], ...], path: Path | None, *, coordinates: "Coordinates"
+) -> "NamedPoints":
+    """Return the points of the command line: those of --point, or those of a file."""
+    import numpy as np
+
+    from anatomical_embedding.evaluation.points_file import NamedPoints, as_ras, read_points
+
+    if bool(single) == (path is not None):
+        raise click.UsageError("expected either --point or --points")
+    if path is not None:
+        return read_points(path, coordinates=coordinates)
+    names = tuple(str(number) for number in range(1, len(single) + 1))
+    return NamedPoints(as_ras(np.array(single), coordinates=coordinates), names)
+
+
+def _require_some_inside(source: "EmbeddedScan", asked: "NamedPoints") -> None:
+    """Refuse a list of points of which none lies in the scan: most likely its coordinates are of another kind."""
+    from anatomical_embedding.api import covered_mm
+    from anatomical_embedding.errors import UserError
+    from anatomical_embedding.matching.query_vectors import is_inside
+
+    if not is_inside(source.embedded, asked.points_mm).any():
+        low, high = covered_mm(source)
+        box = ", ".join(f"{axis} {a:.1f} to {b:.1f}" for axis, a, b in zip("xyz", low, high, strict=True))
+        raise UserError(
+            f"no point lies inside {source.name}, whose body covers {box} mm RAS; "
+            "check that the points belong to this scan and whether they are LPS (--coordinates lps)"
+        )
+
+
+def _write_map(
+    model: Any, source: "EmbeddedScan", target: "EmbeddedScan", asked: "NamedPoints", path: Path
+) -> None:
+    """Write the similarity map as a NIfTI file."""
+    from anatomical_embedding.api import map_similarity
+    from anatomical_embedding.errors import InputFileError
+    from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES, write_volume
+
+    if not path.name.endswith(NIFTI_SUFFIXES):
+        raise InputFileError(path, "expected a name that ends in .nii.gz or .nii")
+    write_volume(map_similarity(model, source, target, asked.points_mm[0]), path)

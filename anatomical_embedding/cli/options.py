@@ -1,0 +1,57 @@
+"""What several verbs share: options, parsing and printing."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+ExistingPath = click.Path(exists=True, path_type=Path)
+ExistingFile = click.Path(exists=True, dir_okay=False, path_type=Path)
+OutputPath = click.Path(path_type=Path)
+NUM_COORDINATES = 3
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+checkpoint_option: Decorator = click.option(
+    "--checkpoint", type=ExistingFile, required=True, help="The model: model.safetensors of a run."
+)
+modality_option: Decorator = click.option(
+    "--modality",
+    type=click.Choice(["ct", "mr"]),
+    help="Kind of the scans; by itself it is read from the DICOM header, or told by the darkest voxel.",
+)
+json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+coordinates_option: Decorator = click.option(
+    "--coordinates",
+    type=click.Choice(["ras", "lps"]),
+    default="ras",
+    show_default=True,
+    help="Of numbers that go in and come out: NIfTI's RAS or DICOM's and ITK's LPS; a markups file says its own.",
+)
+
+
+class PointType(click.ParamType):
+    """Three numbers in mm with commas between, such as -12.5,40,310."""
+
+    name = "X,Y,Z"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float, float]:
+        """Return the numbers of a text."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = [float(part) for part in str(value).split(",")]
+        except ValueError:
+            numbers = []
+        if len(numbers) != NUM_COORDINATES:
+            self.fail(f"expected three numbers in mm such as -12.5,40,310, got {value!r}", param, ctx)
+        return numbers[0], numbers[1], numbers[2]
+
+
+def print_json(content: Any) -> None:
+    """Print a result for programs."""
+    click.echo(json.dumps(content, indent=2, allow_nan=False))

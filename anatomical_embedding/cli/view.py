@@ -1,0 +1,60 @@
+"""The verb `view`."""
+
+import contextlib
+import webbrowser
+from pathlib import Path
+from typing import Any
+
+import click
+
+from anatomical_embedding.cli.options import (
+    ExistingPath,
+    OutputPath,
+    checkpoint_option,
+    json_option,
+    modality_option,
+    print_json,
+)
+
+FEWEST_SCANS = 2
+
+
+@click.command()
+@click.argument("scans", type=ExistingPath, nargs=-1, required=True)
+@checkpoint_option
+@modality_option
+@click.option("--pins", type=OutputPath, help="File (.json) that keeps pinned points between sessions.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="To listen on; any that is free by itself."
+)
+@click.option("--open/--no-open", "opens", default=True, help="Open the page in the browser.")
+@json_option
+def view(
+    scans: tuple[Path, ...],
+    checkpoint: Path,
+    modality: Any,
+    pins: Path | None,
+    port: int,
+    opens: bool,
+    as_json: bool,
+) -> None:
+    """Open scans side by side: click a point in one, and the others jump to it.
+
+    The page is served to this machine only, until Ctrl-C.
+    """
+    from anatomical_embedding.api import load_model
+    from anatomical_embedding.viewer.open_session import open_session
+    from anatomical_embedding.viewer.server import ViewServer
+
+    if len(scans) < FEWEST_SCANS:
+        raise click.UsageError("expected two or more scans")
+    session = open_session(load_model(checkpoint), scans, modality=modality, pins_path=pins)
+    with ViewServer(session, port=port) as server:
+        if as_json:
+            print_json({"address": server.address})
+        else:
+            click.echo(f"{server.address}\nCtrl-C ends it.")
+        if opens:
+            webbrowser.open(server.address)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()

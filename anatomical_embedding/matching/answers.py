@@ -1,0 +1,103 @@
+"""Answers for people: a match with the way back, and whether it can be relied on."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from anatomical_embedding.matching.nearest import match_points
+from anatomical_embedding.matching.prepared_target import PreparedTarget
+from anatomical_embedding.settings.matching import MatchingSettings
+from anatomical_embedding.settings.usage import AnswerSettings
+from anatomical_embedding.volumes.affine import Points
+from anatomical_embedding.volumes.volume import Volume
+
+Decision = Literal["found", "doubtful", "failed"]
+OUTSIDE_BODY = "the point lies outside the body"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The answers to a list of points, in its order.
+
+    Attributes
+    ----------
+    points_mm : (N, 3) mm RAS+ in the target's world; NaN where failed.
+    similarity : (N,) weighted mean cosine in [-1, 1]; NaN where failed.
+    cycle_error_mm : (N,) distance of the point asked for and the match of its match; NaN where failed.
+    decision : (N,) found, doubtful or failed.
+    reason : (N,) why not found; empty where found.
+    """
+
+    points_mm: Points
+    similarity: NDArray[np.float64]
+    cycle_error_mm: NDArray[np.float64]
+    decision: tuple[Decision, ...]
+    reason: tuple[str, ...]
+
+
+def answer_points(
+    template: PreparedTarget,
+    target: PreparedTarget,
+    query_points_mm: ArrayLike,
+    *,
+    template_body: Volume | None,
+    matching: MatchingSettings,
+    settings: AnswerSettings,
+) -> Answers:
+    """Return where points of the template lie in the target, and whether the way back leads to them.
+
+    Parameters
+    ----------
+    template, target : both prepared for searching, because the way back searches the template.
+    query_points_mm : (N, 3) mm RAS+ in the template's world.
+    template_body : body mask of the template; None where there is none, then no point is doubtful for lying outside.
+    matching, settings : how to search, and when an answer counts as found.
+
+    Raises
+    ------
+    UserError
+        if the two embeddings come from different models.
+    """
+    points_mm = np.asarray(query_points_mm, dtype=np.float64).reshape(-1, 3)
+    matches = match_points(template.embedded, target, points_mm, settings=matching)
+    cycle_error_mm = np.full(len(points_mm), np.nan)
+    found = np.array([not reason for reason in matches.reason], dtype=bool)
+    if found.any():
+        back = match_points(target.embedded, template, matches.points_mm[found], settings=matching)
+        cycle_error_mm[found] = np.linalg.norm(back.points_mm - points_mm[found], axis=1)
+    in_body = np.ones(len(points_mm), dtype=bool)
+    if template_body is not None:
+        in_body[found] = is_in_mask(template_body, points_mm[found])
+    judged = [
+        _judge(reason, cycle_mm=cycle_mm, is_in_body=inside, settings=settings)
+        for reason, cycle_mm, inside in zip(matches.reason, cycle_error_mm, in_body, strict=True)
+    ]
+    return Answers(
+        matches.points_mm,
+        matches.similarity,
+        cycle_error_mm,
+        tuple(word for word, _ in judged),
+        tuple(reason for _, reason in judged),
+    )
+
+
+def is_in_mask(mask: Volume, points_mm: ArrayLike) -> NDArray[np.bool_]:
+    """Return for each (N, 3) point in mm RAS+ whether the nearest voxel of a mask is set; outside it is not."""
+    voxels = np.rint(mask.voxel_from_world(np.reshape(points_mm, (-1, 3)))).astype(np.int64)
+    inside = np.all((voxels >= 0) & (voxels < mask.shape), axis=1)
+    nearest = np.clip(voxels, 0, np.array(mask.shape) - 1)
+    return inside & (mask.array[tuple(nearest.T)] > 0)
+
+
+def _judge(
+    reason: str, *, cycle_mm: float, is_in_body: bool, settings: AnswerSettings
+) -> tuple[Decision, str]:
+    if reason:
+        return "failed", reason
+    if not is_in_body:
+        return "doubtful", OUTSIDE_BODY
+    if cycle_mm > settings.max_cycle_error_mm:
+        return "doubtful", f"the way back ends {cycle_mm:.1f} mm from the point"
+    return "found", ""

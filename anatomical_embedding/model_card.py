@@ -1,0 +1,110 @@
+"""What a model is: its data, the settings it is used with, its measured accuracy and its limits.
+
+A packaged model (`workflow_scripts.package_model`) carries its card in the header, so that one file is all that a user
+needs. Reading a card needs no torch.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from anatomical_embedding.checkpoint_header import CARD_KEY, read_checkpoint_header
+from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.settings.base import Settings
+from anatomical_embedding.settings.network import NetworkSettings
+from anatomical_embedding.settings.usage import UsageSettings
+from anatomical_embedding.settings.validation_message import describe_validation_error
+from anatomical_embedding.settings.volumes import Modality
+
+
+class TrainingData(Settings):
+    """The volumes of one data set that a model learned from."""
+
+    dataset: str
+    """Name of the data set."""
+    modality: Modality
+    """Kind of scan."""
+    num_train: int
+    """Volumes that it was trained on."""
+    num_validation: int
+    """Volumes that its training was watched with."""
+
+
+class ModelCard(Settings):
+    """The description of a model that travels in its file."""
+
+    name: str
+    """Name of the model in the configuration."""
+    checkpoint_sha256: str
+    """Checksum of the checkpoint that the package was made of; stores name their model by it."""
+    usage: UsageSettings
+    """How scans are prepared and points matched."""
+    modalities: tuple[Modality, ...]
+    """Kinds of scan that it knows."""
+    training_data: tuple[TrainingData, ...]
+    """What it learned from; empty where that is not recorded."""
+    validation: dict[str, float]
+    """Last row of the validation log: points matched between two views of held-out volumes."""
+    evaluations: tuple[dict[str, Any], ...]
+    """Scores on held-out volumes, as in summary.json."""
+    limits: tuple[str, ...]
+    """What it should not be used for."""
+
+
+def read_model_card(path: Path | str) -> tuple[ModelCard, NetworkSettings]:
+    """Return the card and the network of a packaged model, without its weights.
+
+    Raises
+    ------
+    InputFileError
+        if the file is no checkpoint, or holds weights only.
+    """
+    header = read_checkpoint_header(path)
+    card = header.get("metadata", {}).get(CARD_KEY)
+    if card is None:
+        raise InputFileError(
+            path,
+            "holds weights but no model card, so it does not say how scans are prepared for it; use the "
+            "model.safetensors beside it, or make one with `python -m workflow_scripts.package_model`",
+        )
+    try:
+        # Tuples are lists in JSON, and only JSON mode takes them.
+        return ModelCard.model_validate(card, strict=False), NetworkSettings.model_validate(header["network"])
+    except pydantic.ValidationError as error:
+        raise InputFileError(
+            path,
+            f"has a model card of another version ({describe_validation_error(error, content=card)}); package it again",
+        ) from error
+
+
+def card_lines(card: ModelCard, network: NetworkSettings) -> list[str]:
+    """Return a card as lines to read."""
+    usage = card.usage
+    spacing = " x ".join(f"{spacing:g}" for spacing in usage.volumes.spacing_mm)
+    stride_mm = [
+        f"{stride * spacing:g}"
+        for stride, spacing in zip(network.fine_stride_zyx[::-1], usage.volumes.spacing_mm, strict=True)
+    ]
+    lines = [
+        f"model          {card.name} ({card.checkpoint_sha256[:12]})",
+        f"scans          {', '.join(card.modalities)}, prepared at {spacing} mm",
+        f"vectors        {network.embedding_channels} fine and {network.coarse_channels} coarse channels, "
+        f"one fine cell every {' x '.join(stride_mm)} mm",
+        f"intensity      CT {usage.intensity.ct_low_hu:g} to {usage.intensity.ct_high_hu:g} HU",
+        f"decision       found if the way back ends within {usage.answers.max_cycle_error_mm:g} mm",
+    ]
+    lines += [
+        f"trained on     {data.dataset}: {data.num_train} {data.modality} volumes, {data.num_validation} for validation"
+        for data in card.training_data
+    ]
+    if card.validation:
+        lines.append(
+            "validation     " + ", ".join(f"{name} {value:.4g}" for name, value in card.validation.items())
+        )
+    lines += [
+        f"measured       {scores['protocol']}, {scores['method']}: median {scores['median_mm']:.1f} mm, "
+        f"{100 * scores['hit_10mm']:.0f} % within 10 mm of {scores['num_queries']} points"
+        for scores in card.evaluations
+    ]
+    return lines + [f"limit          {limit}" for limit in card.limits]

@@ -1,0 +1,34 @@
+"""Pinned points as files: CSV of all scans, or markups of one for 3D Slicer."""
+
+import csv
+import io
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from anatomical_embedding.evaluation.slicer_markups import write_markups
+
+CSV_COLUMNS = ("name", "scan", "x_mm", "y_mm", "z_mm", "decision", "similarity", "corrected")
+
+
+def pins_csv(pins: list[dict[str, Any]], scans: list[str]) -> bytes:
+    """Return one row a pinned point and scan, in world mm RAS+."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for pin in pins:
+        for scan, entry in zip(scans, pin["points"], strict=True):
+            point = entry["point"] or ("", "", "")
+            writer.writerow(
+                (pin["name"], scan, *point, entry["decision"], entry["similarity"], entry["corrected"])
+            )
+    return stream.getvalue().encode("utf-8")
+
+
+def pins_markups(pins: list[dict[str, Any]], *, scan: int) -> bytes:
+    """Return the points of one scan as a markups file."""
+    kept = [(pin["points"][scan]["point"], pin["name"]) for pin in pins if pin["points"][scan]["point"]]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pins.mrk.json"
+        write_markups([point for point, _ in kept], [name for _, name in kept], path)
+        return path.read_bytes()

@@ -1,0 +1,331 @@
+// Linked slice views: a click in one scan asks the server, and the crosshairs of the others jump to the answers.
+import { Niivue, SLICE_TYPE } from "./niivue.js";
+
+const WINDOWS = { soft: [-160, 240], lung: [-1350, 150], bone: [-450, 1050], full: null };
+const PLANES = { multi: SLICE_TYPE.MULTIPLANAR, axial: SLICE_TYPE.AXIAL, coronal: SLICE_TYPE.CORONAL, sagittal: SLICE_TYPE.SAGITTAL };
+const STEPS = { ArrowLeft: [-1, 0, 0], ArrowRight: [1, 0, 0], ArrowUp: [0, 1, 0], ArrowDown: [0, -1, 0], PageUp: [0, 0, 1], PageDown: [0, 0, -1] };
+const ALTERNATIVES_AFTER_MS = 250; // a click is answered first; what else fits can wait until the hand rests
+
+const element = (id) => document.getElementById(id);
+const views = []; // one a scan: {scan, viewer, node, point, overlay}
+let pins = [];
+let current = null; // {from, point, answers}: what is shown
+let asking = false;
+let waiting = null; // the newest question, while another is being answered
+let correcting = null; // the pin whose points are being moved
+let alternativesTimer = 0;
+
+async function ask(path, body) {
+  const options = body === undefined ? {} : { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
+  const reply = await fetch(path, options);
+  const content = await reply.json();
+  if (!reply.ok) throw new Error(content.error);
+  return content;
+}
+
+function say(text, isError = false) {
+  element("status").textContent = text;
+  element("status").classList.toggle("error", isError);
+}
+
+const millimetres = (point) => point.map((value) => value.toFixed(1)).join(", ");
+
+function show(view, point) {
+  view.point = point;
+  view.viewer.scene.crosshairPos = view.viewer.mm2frac(new Float32Array(point));
+  view.viewer.drawScene();
+}
+
+// ---- questions -------------------------------------------------------------------------------------------------
+
+async function point(index, at) {
+  views[index].point = at;
+  if (correcting) {
+    correcting.moved[index] = at;
+    say(`${views[index].scan.name}: ${millimetres(at)}. Press “Done” in the list to keep it.`);
+    return;
+  }
+  waiting = { from: index, point: at };
+  if (asking) return;
+  asking = true;
+  try {
+    while (waiting) {
+      const question = waiting;
+      waiting = null;
+      const started = performance.now();
+      const reply = await ask("match", question);
+      if (!waiting) answer(question, reply.answers, performance.now() - started);
+    }
+  } catch (error) {
+    say(error.message, true);
+  } finally {
+    asking = false;
+  }
+}
+
+function answer(question, answers, elapsed) {
+  current = { ...question, answers };
+  views.forEach((view, index) => {
+    view.node.classList.toggle("asked", index === question.from);
+    view.node.querySelector(".alternatives").replaceChildren();
+    if (index === question.from) label(view, null, `asked at ${millimetres(question.point)}`);
+  });
+  for (const found of answers) {
+    const view = views[found.scan];
+    if (found.point) show(view, found.point);
+    label(view, found.decision, described(found));
+  }
+  element("pin").disabled = false;
+  document.body.dataset.answered = String(Number(document.body.dataset.answered || 0) + 1);
+  document.body.dataset.milliseconds = elapsed.toFixed(1);
+  say(`Answered in ${elapsed.toFixed(0)} ms.`);
+  clearTimeout(alternativesTimer);
+  alternativesTimer = setTimeout(() => more(current), ALTERNATIVES_AFTER_MS);
+}
+
+function described(found) {
+  if (!found.point) return found.reason;
+  const numbers = `${millimetres(found.point)}; similarity ${found.similarity.toFixed(3)}, way back ${found.cycle_error_mm.toFixed(1)} mm off`;
+  return found.reason ? `${numbers}; ${found.reason}` : numbers;
+}
+
+function label(view, decision, text) {
+  const badge = view.node.querySelector(".badge");
+  badge.hidden = decision === null;
+  badge.className = `badge ${decision ?? ""}`;
+  badge.textContent = decision ?? "";
+  view.node.querySelector(".answer").textContent = text;
+}
+
+async function more(shown) {
+  for (const [index, view] of views.entries()) {
+    if (index === shown.from || shown !== current) continue;
+    try {
+      const reply = await ask("alternatives", { from: shown.from, to: index, point: shown.point });
+      if (shown === current) offer(view, reply.alternatives);
+    } catch (error) {
+      if (shown === current) say(error.message, true);
+    }
+  }
+  if (shown === current && element("overlay").checked) await overlay(shown);
+}
+
+function offer(view, alternatives) {
+  const group = view.node.querySelector(".alternatives");
+  group.setAttribute("aria-label", `Alternatives in ${view.scan.name}`);
+  const buttons = alternatives.map((other, number) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = `${number + 1}: ${other.similarity.toFixed(3)}`;
+    button.title = millimetres(other.point);
+    button.addEventListener("click", () => {
+      show(view, other.point);
+      const kept = current.answers.find((found) => found.scan === views.indexOf(view));
+      kept.point = other.point;
+      kept.similarity = other.similarity;
+      kept.corrected = true;
+      label(view, "doubtful", `${millimetres(other.point)}; similarity ${other.similarity.toFixed(3)}, chosen by hand`);
+    });
+    return button;
+  });
+  group.replaceChildren(...(buttons.length ? ["Also similar:", ...buttons] : []));
+}
+
+async function overlay(shown) {
+  for (const [index, view] of views.entries()) {
+    if (view.overlay) {
+      view.viewer.removeVolume(view.overlay);
+      view.overlay = null;
+    }
+    if (!shown || !element("overlay").checked || index === shown.from) continue;
+    const query = new URLSearchParams({ from: shown.from, to: index, point: shown.point.join(",") });
+    const map = await view.viewer.addVolumeFromUrl({
+      url: `similarity?${query}`, name: "similarity.nii.gz", colormap: "warm", opacity: 0.55, cal_min: 0.5, cal_max: 1,
+    });
+    view.overlay = map;
+    show(view, view.point);
+  }
+}
+
+// ---- pinned points ---------------------------------------------------------------------------------------------
+
+async function keep(changed) {
+  pins = (await ask("pins", { pins: changed })).pins;
+  list();
+}
+
+function pinCurrent() {
+  if (!current || correcting) return;
+  const points = views.map((view, index) => {
+    if (index === current.from) return { point: current.point, decision: "asked", similarity: null, corrected: false };
+    const { point: at, decision, similarity, corrected } = current.answers.find((found) => found.scan === index);
+    return { point: at, decision, similarity, corrected: Boolean(corrected) };
+  });
+  const number = Math.max(0, ...pins.map((pin) => pin.number)) + 1;
+  keep([...pins, { number, name: `point ${number}`, from: current.from, points }]).then(
+    () => say(`Pinned as point ${number}.`), (error) => say(error.message, true));
+}
+
+function list() {
+  element("no-pins").hidden = pins.length > 0;
+  element("pins").hidden = pins.length === 0;
+  const rows = pins.map((pin, row) => {
+    const line = document.createElement("tr");
+    line.classList.toggle("correcting", correcting?.number === pin.number);
+    line.append(nameCell(pin, row), ...pin.points.map((entry) => pointCell(entry)), actionsCell(pin, row));
+    return line;
+  });
+  element("pins").tBodies[0].replaceChildren(...rows);
+}
+
+function nameCell(pin, row) {
+  const cell = document.createElement("td");
+  const input = document.createElement("input");
+  input.type = "text";
+  input.value = pin.name;
+  input.size = 14;
+  input.setAttribute("aria-label", `Name of point ${pin.number}`);
+  input.addEventListener("change", () => keep(pins.with(row, { ...pin, name: input.value })).catch((error) => say(error.message, true)));
+  cell.append(input);
+  return cell;
+}
+
+function pointCell(entry) {
+  const cell = document.createElement("td");
+  cell.textContent = entry.point ? millimetres(entry.point) : "–";
+  const note = document.createElement("span");
+  note.className = entry.corrected ? "corrected" : entry.decision;
+  note.textContent = ` ${entry.corrected ? "corrected" : entry.decision}`;
+  cell.append(note);
+  return cell;
+}
+
+function actionsCell(pin, row) {
+  const cell = document.createElement("td");
+  cell.className = "actions";
+  const add = (text, action) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = text;
+    button.setAttribute("aria-label", `${text} ${pin.name}`);
+    button.addEventListener("click", () => Promise.resolve(action()).catch((error) => say(error.message, true)));
+    cell.append(button, " ");
+  };
+  if (correcting?.number === pin.number) {
+    add("Done", () => finishCorrection(row));
+  } else {
+    add("Go to", () => pin.points.forEach((entry, index) => entry.point && show(views[index], entry.point)));
+    add("Correct", () => {
+      correcting = { number: pin.number, moved: {} };
+      pin.points.forEach((entry, index) => entry.point && show(views[index], entry.point));
+      list();
+      say(`Click where ${pin.name} really lies; the scans are not linked now.`);
+    });
+    add("Remove", () => keep(pins.toSpliced(row, 1)));
+  }
+  return cell;
+}
+
+async function finishCorrection(row) {
+  const pin = pins[row];
+  const points = pin.points.map((entry, index) =>
+    index in correcting.moved ? { ...entry, point: correcting.moved[index], corrected: true } : entry);
+  correcting = null;
+  await keep(pins.with(row, { ...pin, points }));
+  say(`${pin.name} is corrected; clicks are linked again.`);
+}
+
+// ---- setting up ------------------------------------------------------------------------------------------------
+
+function setWindow(name) {
+  element("window").value = name;
+  for (const view of views) {
+    const volume = view.viewer.volumes[0];
+    const range = view.scan.modality === "ct" ? WINDOWS[name] : null;
+    [volume.cal_min, volume.cal_max] = range ?? [volume.robust_min, volume.robust_max];
+    view.viewer.updateGLVolume();
+  }
+}
+
+function onKey(event) {
+  if (event.target.matches("input[type=text], select") || event.ctrlKey || event.metaKey || event.altKey) return;
+  const index = views.findIndex((view) => view.canvas === document.activeElement);
+  const step = STEPS[event.key];
+  if (step && index >= 0) {
+    const view = views[index];
+    const at = view.point.map((value, axis) => value + step[axis] * view.scan.step_mm[axis]);
+    show(view, at);
+    point(index, at);
+  } else if (event.key === "p" || event.key === "P") {
+    pinCurrent();
+  } else if (event.key === "s" || event.key === "S") {
+    element("overlay").click();
+  } else if ("1234".includes(event.key)) {
+    setWindow(Object.keys(WINDOWS)[Number(event.key) - 1]);
+  } else {
+    return;
+  }
+  event.preventDefault();
+  event.stopImmediatePropagation();
+}
+
+async function addView(scan, index) {
+  const node = element("view-template").content.firstElementChild.cloneNode(true);
+  element("views").append(node);
+  node.querySelector("h3").textContent = scan.name;
+  const canvas = node.querySelector("canvas");
+  canvas.id = `scan-${index}`;
+  canvas.setAttribute("role", "application");
+  canvas.setAttribute("aria-label", `Slices of ${scan.name}; arrow keys and page keys move the crosshair`);
+  const viewer = new Niivue({
+    isRadiologicalConvention: true, crosshairColor: [1, 0.75, 0.1, 1], crosshairWidth: 1, backColor: [0, 0, 0, 1],
+    show3Dcrosshair: false, multiplanarShowRender: 0, dragAndDropEnabled: false, logLevel: "error", isOrientCube: false,
+  });
+  const view = { scan, viewer, node, canvas, point: scan.centre_mm, overlay: null };
+  views[index] = view;
+  await viewer.attachToCanvas(canvas);
+  await viewer.loadVolumes([{ url: scan.url, name: scan.file_name }]);
+  viewer.setSliceType(SLICE_TYPE.MULTIPLANAR);
+  show(view, scan.centre_mm);
+  viewer.onLocationChange = (location) => {
+    const at = Array.from(location.mm).slice(0, 3);
+    const moved = Math.max(...at.map((value, axis) => Math.abs(value - view.point[axis])));
+    if (moved > 1e-3) point(index, at);
+  };
+}
+
+async function start() {
+  const session = await ask("session");
+  element("model").textContent = session.model.join(" · ");
+  element("pins-head").replaceChildren(...["Name", ...session.scans.map((scan) => scan.name), ""].map((text) => {
+    const cell = document.createElement("th");
+    cell.scope = "col";
+    cell.textContent = text;
+    return cell;
+  }));
+  element("exports").innerHTML = "";
+  const exports = [["pins.csv", "Export CSV"], ...session.scans.map((scan, index) => [`pins-${index}.mrk.json`, `Slicer markups of ${scan.name}`])];
+  for (const [path, text] of exports) {
+    const link = document.createElement("a");
+    link.href = path;
+    link.download = path.endsWith("csv") ? "pins.csv" : `${text.split(" ").pop()}.mrk.json`;
+    link.textContent = text;
+    element("exports").append(link);
+  }
+  await Promise.all(session.scans.map(addView));
+  setWindow("soft");
+  pins = (await ask("pins")).pins;
+  list();
+  element("window").addEventListener("change", (event) => setWindow(event.target.value));
+  element("planes").addEventListener("change", (event) => views.forEach((view) => view.viewer.setSliceType(PLANES[event.target.value])));
+  element("overlay").addEventListener("change", () => current && overlay(current).catch((error) => say(error.message, true)));
+  element("pin").addEventListener("click", pinCurrent);
+  window.addEventListener("keydown", onKey, { capture: true });
+  document.body.dataset.ready = "true";
+  say("Ready. Click or touch a point in any scan.");
+}
+
+// A door for scripts and tests: ask at a point in world mm, as a click there does.
+window.askAt = (index, at) => { show(views[index], at); return point(index, at); };
+
+start().catch((error) => say(`The page could not start: ${error.message}`, true));

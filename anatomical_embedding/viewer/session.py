@@ -1,0 +1,196 @@
+"""What the page asks for: answers between the scans that were given, and the list of pinned points."""
+
+import json
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter
+
+from anatomical_embedding.api import EmbeddedScan, Model, map_similarity, match_points
+from anatomical_embedding.errors import InputFileError, UserError
+from anatomical_embedding.files import write_json
+from anatomical_embedding.model_card import card_lines
+from anatomical_embedding.volumes.affine import transform_points
+from anatomical_embedding.volumes.volume import Volume
+
+NUM_ALTERNATIVES = 3
+ALTERNATIVE_DISTANCE_CELLS = 3
+"""Peaks of the similarity nearer to each other than this are one place."""
+NUM_COORDINATES = 3
+
+
+@dataclass(frozen=True)
+class ShownScan:
+    """A scan on the page.
+
+    Attributes
+    ----------
+    path : the raw scan, shown as it is.
+    modality : kind of scan; it decides the window presets.
+    embedded : the same scan, ready to be searched.
+    """
+
+    path: Path
+    modality: str
+    embedded: EmbeddedScan
+
+
+class Session:
+    """The state behind one page.
+
+    Parameters
+    ----------
+    model : the scans were embedded by it.
+    scans : in the order of the page.
+    pins_path : file in which pinned points are kept; None to forget them with the server.
+
+    Raises
+    ------
+    InputFileError
+        if the file of pinned points exists and cannot be used.
+    """
+
+    def __init__(self, model: Model, scans: Sequence[ShownScan], *, pins_path: Path | None):
+        self.scans = tuple(scans)
+        self._model = model
+        self._pins_path = pins_path
+        self._lock = threading.Lock()
+        self._pins: list[dict[str, Any]] = _read_pins(pins_path, num_scans=len(scans))
+
+    def overview(self) -> dict[str, Any]:
+        """Return what the page shows of scans and model."""
+        return {
+            "model": card_lines(self._model.card, self._model.network),
+            "scans": [
+                {
+                    "name": scan.embedded.name,
+                    "modality": scan.modality,
+                    "url": f"scans/{number}",
+                    "file_name": "scan.nii.gz" if scan.path.name.endswith(".gz") else "scan.nii",
+                    "centre_mm": _centre_mm(scan.embedded),
+                    "step_mm": list(self._model.card.usage.volumes.spacing_mm),
+                }
+                for number, scan in enumerate(self.scans)
+            ],
+        }
+
+    def match(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the answers of all other scans to the point of one."""
+        source = self._scan(request.get("from"))
+        point_mm = _point(request.get("point"))
+        with self._lock:
+            return {
+                "answers": [
+                    self._answer(source, target, point_mm) | {"scan": number}
+                    for number, target in enumerate(self.scans)
+                    if target is not source
+                ]
+            }
+
+    def alternatives(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the most similar places of a scan other than the best."""
+        similarity = self.similarity(request)
+        peaks, values = highest_peaks(similarity.array, distance_cells=ALTERNATIVE_DISTANCE_CELLS)
+        points_mm = transform_points(similarity.affine, peaks)
+        others = list(zip(points_mm.tolist(), values.tolist(), strict=True))[1 : NUM_ALTERNATIVES + 1]
+        return {"alternatives": [{"point": point, "similarity": value} for point, value in others]}
+
+    def similarity(self, request: dict[str, Any]) -> Volume:
+        """Return the similarity of a scan to the point of another."""
+        source, target = self._scan(request.get("from")), self._scan(request.get("to"))
+        with self._lock:
+            return map_similarity(self._model, source.embedded, target.embedded, _point(request.get("point")))
+
+    @property
+    def pins(self) -> list[dict[str, Any]]:
+        """The pinned points."""
+        return list(self._pins)
+
+    def set_pins(self, pins: Any) -> None:
+        """Replace the pinned points, and keep them in the file."""
+        checked = _checked_pins(pins, num_scans=len(self.scans))
+        with self._lock:
+            if self._pins_path is not None:
+                write_json(self._pins_path, {"pins": checked})
+            self._pins = checked
+
+    def _scan(self, number: Any) -> ShownScan:
+        if not isinstance(number, int) or not 0 <= number < len(self.scans):
+            raise UserError(f"expected the number of a scan from 0 to {len(self.scans) - 1}, got {number!r}")
+        return self.scans[number]
+
+    def _answer(self, source: ShownScan, target: ShownScan, point_mm: NDArray) -> dict[str, Any]:
+        answers = match_points(self._model, source.embedded, target.embedded, point_mm)
+        is_failed = answers.decision[0] == "failed"
+        return {
+            "point": None if is_failed else answers.points_mm[0].tolist(),
+            "similarity": None if is_failed else float(answers.similarity[0]),
+            "cycle_error_mm": None if is_failed else float(answers.cycle_error_mm[0]),
+            "decision": answers.decision[0],
+            "reason": answers.reason[0],
+        }
+
+
+def highest_peaks(similarity: NDArray, *, distance_cells: int) -> tuple[NDArray, NDArray]:
+    """Return (N, 3) cells of the local maxima, highest first, and their (N,) values."""
+    is_peak = similarity == maximum_filter(similarity, size=2 * distance_cells + 1)
+    cells = np.argwhere(is_peak)
+    values = similarity[is_peak]
+    order = np.argsort(-values, kind="stable")
+    return cells[order], values[order]
+
+
+def _centre_mm(scan: EmbeddedScan) -> list[float]:
+    centre_vox = (np.array([scan.embedded.shape]) - 1) / 2.0
+    return transform_points(scan.embedded.affine, centre_vox)[0].tolist()
+
+
+def _point(value: Any) -> NDArray[np.float64]:
+    try:
+        point = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        point = np.empty(0)
+    if point.shape != (NUM_COORDINATES,) or not np.isfinite(point).all():
+        raise UserError(f"expected a point of three numbers in mm, got {value!r}")
+    return point
+
+
+def _checked_pins(pins: Any, *, num_scans: int) -> list[dict[str, Any]]:
+    """Return pins with just the keys they should have."""
+    try:
+        return [
+            {
+                "number": int(pin["number"]),
+                "name": str(pin["name"]),
+                "from": int(pin["from"]),
+                "points": [_checked_entry(pin["points"][scan]) for scan in range(num_scans)],
+            }
+            for pin in pins
+        ]
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise UserError(
+            f"expected pinned points with one entry for each of {num_scans} scans ({error!r})"
+        ) from error
+
+
+def _checked_entry(entry: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "point": None if entry["point"] is None else _point(entry["point"]).tolist(),
+        "decision": str(entry["decision"]),
+        "similarity": None if entry["similarity"] is None else float(entry["similarity"]),
+        "corrected": bool(entry["corrected"]),
+    }
+
+
+def _read_pins(path: Path | None, *, num_scans: int) -> list[dict[str, Any]]:
+    if path is None or not path.exists():
+        return []
+    try:
+        return _checked_pins(json.loads(path.read_text(encoding="utf-8"))["pins"], num_scans=num_scans)
+    except (OSError, ValueError, KeyError, TypeError, UserError) as error:
+        raise InputFileError(path, f"is no list of pinned points of these scans ({error})") from error

@@ -1,0 +1,85 @@
+"""A raw scan as a user has it: a NIfTI file or a folder of DICOM slices."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from anatomical_embedding.errors import UserError
+from anatomical_embedding.files import sha256_of_file
+from anatomical_embedding.identifiers import first_clash
+from anatomical_embedding.settings.volumes import Modality
+from anatomical_embedding.volumes.dicom import dicom_modality, read_dicom_series
+from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES, read_volume
+from anatomical_embedding.volumes.volume import Volume
+
+AIR_BELOW_HU = -200
+"""Every CT in HU holds air, far below this; an MR holds nothing below zero, or little."""
+
+
+def read_scan(path: Path | str) -> Volume:
+    """Return the volume in a NIfTI file, or in a folder that holds one DICOM series.
+
+    Raises
+    ------
+    InputFileError
+        for everything that `read_volume` and `read_dicom_series` refuse.
+    """
+    path = Path(path)
+    return read_dicom_series(path) if path.is_dir() else read_volume(path)
+
+
+def scan_name(path: Path | str) -> str:
+    """Return what a scan is called: its file or folder without the ending.
+
+    Examples
+    --------
+    >>> scan_name("scans/first.visit.nii.gz"), scan_name("scans/series_3/")
+    ('first.visit', 'series_3')
+    """
+    name = Path(path).name
+    ending = next((suffix for suffix in NIFTI_SUFFIXES if name.endswith(suffix)), "")
+    return name.removesuffix(ending)
+
+
+def distinct_names(paths: Sequence[Path | str]) -> list[str]:
+    """Return what several scans are called; scans of one name get that of their folder before it.
+
+    Raises
+    ------
+    UserError
+        if two names are still the same.
+
+    Examples
+    --------
+    >>> distinct_names(["a/ct.nii.gz", "b/ct.nii.gz", "b/mr.nii.gz"])
+    ['a_ct', 'b_ct', 'mr']
+    """
+    plain = [scan_name(path) for path in paths]
+    names = [
+        f"{Path(path).resolve().parent.name}_{name}" if plain.count(name) > 1 else name
+        for path, name in zip(paths, plain, strict=True)
+    ]
+    clash = first_clash(names)
+    if clash is not None:
+        raise UserError(f"two scans are called {clash[1]}; rename one of them")
+    return names
+
+
+def sha256_of_scan(path: Path | str) -> str:
+    """Return the checksum of a scan: of the file, or of all files of the folder with their names."""
+    path = Path(path)
+    if not path.is_dir():
+        return sha256_of_file(path)
+    digest = hashlib.sha256()
+    for entry in sorted(path.iterdir()):
+        if entry.is_file():
+            digest.update(f"{entry.name} {sha256_of_file(entry)}\n".encode())
+    return digest.hexdigest()
+
+
+def find_modality(path: Path | str, scan: Volume) -> Modality:
+    """Return the kind of a scan: what its DICOM header says, else by its darkest voxel, which is air in a CT."""
+    stated = dicom_modality(path) if Path(path).is_dir() else None
+    if stated is not None:
+        return stated
+    return "ct" if scan.array.min() < AIR_BELOW_HU else "mr"

@@ -1,0 +1,68 @@
+# Contract: trained checkpoint, its logs and scores -> models/<model>/model.safetensors: all that a user needs.
+
+
+def usage_section(wildcards):
+    """Return what it takes to use a model on a new scan."""
+    return section_json(
+        volumes=SETTINGS.volumes,
+        intensity=SETTINGS.intensity,
+        embedding=SETTINGS.embedding,
+        store=SETTINGS.store,
+        matching=SETTINGS.matching,
+        answers=SETTINGS.answers,
+    )
+
+
+def scores_of_model(wildcards):
+    """Return the scores of a trained model, of every evaluation that asks it."""
+    return [
+        RESULTS / "evaluations" / name / f"{method}.scores.json"
+        for name, method in METHODS
+        if method.startswith(f"{wildcards.model}.trained")
+    ]
+
+
+def limits_of(wildcards):
+    """Return what a model should not be used for, as far as the configuration shows it."""
+    mix = SETTINGS.models[wildcards.model].training.mix
+    limits = ["For research; not a medical device."]
+    if all(dataset in PHANTOMS for dataset in mix):
+        limits.append(
+            "Trained on synthetic bodies only; its answers on real scans mean nothing."
+        )
+    return limits
+
+
+rule package_model:
+    """Put the model card beside the weights: data, settings, accuracy and limits.
+
+    The settings that only its use needs are no part of the training, so changing them trains nothing again.
+    """
+    input:
+        checkpoint=RESULTS / "models" / "{model}" / "trained.safetensors",
+        validation_log=RESULTS / "models" / "{model}" / "validation_log.csv",
+        indices=training_indices,
+        scores=scores_of_model,
+    output:
+        RESULTS / "models" / "{model}" / "model.safetensors",
+    log:
+        RESULTS / "logs" / "package_model" / "{model}.log",
+    benchmark:
+        RESULTS / "benchmarks" / "package_model" / "{model}.tsv"
+    conda:
+        TORCH_ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=5,
+    params:
+        settings=usage_section,
+        indices=lambda wildcards, input: [
+            f"--index={Path(path).stem}={path}" for path in input.indices
+        ],
+        limits=lambda wildcards: [f"--limit={limit}" for limit in limits_of(wildcards)],
+        code=code_of("package_model"),
+    shell:
+        "python -m workflow_scripts.package_model --settings {params.settings:q} --name {wildcards.model}"
+        " --checkpoint {input.checkpoint} {params.indices} --validation-log {input.validation_log}"
+        " --scores {input.scores} {params.limits:q} --output {output} 2> {log}"
