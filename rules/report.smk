@@ -1,4 +1,4 @@
-# Contract: scores, errors, logs and volumes -> report.html for people and summary.json for programs.
+# Contract: scores, errors, logs and volumes -> report.html for people; summary.json and results.csv for programs.
 
 METHODS = [
     (name, method)
@@ -55,6 +55,7 @@ rule write_report:
     output:
         report=RESULTS / "report.html",
         summary=RESULTS / "summary.json",
+        table=RESULTS / "results.csv",
     log:
         RESULTS / "logs" / "write_report.log",
     benchmark:
@@ -79,4 +80,4 @@ rule write_report:
         " --training-logs {input.logs} --benchmarks {params.benchmarks} --output {output.report}"
         " --overlaps {input.overlaps} --fixed {input.fixed} --moving {input.moving} --deformed {input.deformed}"
         " --trackings {params.trackings} --tracking-indices {input.tracking_indices}"
-        " --summary {output.summary} 2> {log}"
+        " --summary {output.summary} --results-table {output.table} 2> {log}"

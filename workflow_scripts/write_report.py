@@ -1,4 +1,4 @@
-"""Write the report (one HTML file) and the summary (JSON) of a run.
+"""Write the report (one HTML file), the summary (JSON) and on request the table of all results (CSV) of a run.
 
 The lists of scores, errors, matches, queries and indices run in parallel: the files at one place of all lists
 belong to one method. The same holds for overlaps, fixed, moving and deformed volumes of registered pairs, and for
@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from anatomical_embedding.errors import UserError
+from anatomical_embedding.evaluation.landmark_tables import write_table
 from anatomical_embedding.files import write_json, written_atomically
 from anatomical_embedding.report.inputs import (
     ReportInputs,
@@ -18,6 +19,7 @@ from anatomical_embedding.report.inputs import (
     read_trainings,
 )
 from anatomical_embedding.report.page import render_page
+from anatomical_embedding.report.results_table import results_table
 from anatomical_embedding.report.tracking_inputs import read_tracked_answers, summary_rows
 from anatomical_embedding.settings.pipeline import PipelineSettings
 from anatomical_embedding.versions import library_versions
@@ -58,6 +60,8 @@ def main(arguments: list[str]) -> None:
     page = render_page(inputs, title=settings.title)
     with written_atomically(options.output) as temporary:
         temporary.write_text(page, encoding="utf-8")
+    if options.results_table is not None:
+        write_table(results_table(inputs), options.results_table)
     write_json(
         options.summary,
         [
@@ -85,6 +89,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--output", type=Path, required=True, help="report (HTML) to write")
     parser.add_argument("--summary", type=Path, required=True, help="scores (JSON) to write")
+    parser.add_argument("--results-table", type=Path, help="table of all results (CSV) to write")
     options = parser.parse_args(arguments)
     for names in (PARALLEL_LISTS, REGISTRATION_LISTS, TRACKING_LISTS):
         lengths = {name: len(getattr(options, name)) for name in names}

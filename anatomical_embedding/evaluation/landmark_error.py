@@ -12,6 +12,7 @@ import pandas as pd
 
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.evaluation.organ_hits import OrganHits
+from anatomical_embedding.evaluation.resampling import weighted_quantile
 from anatomical_embedding.evaluation.statistics import METRICS, bootstrap_intervals, metrics_of
 from anatomical_embedding.settings.evaluation import BootstrapSettings
 
@@ -169,20 +170,39 @@ def score_errors(
     )
 
 
+LANDMARK_METRICS = (*METRICS, "sd_mm", "p95_mm", "max_mm")
+"""What the table by landmark holds of each."""
+
+
 def landmark_table(errors: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a landmark: landmark, num_queries, num_failed and the metrics, sorted by name."""
+    """Return one row a landmark, sorted by name.
+
+    Returns
+    -------
+    Columns `landmark, num_queries, num_failed, num_missing` and `LANDMARK_METRICS`. Missing are the pairs of volumes
+    that were asked for another landmark and not for this one, since either lacks it or does not show it. `sd_mm` is
+    the deviation of the found ones (divided by their number); `p95_mm` and `max_mm` are infinite among failures.
+    """
+    num_pairs = len(errors[["template_id", "target_id"]].drop_duplicates())
     rows = []
     for landmark, group in errors.groupby("landmark", sort=True):
         distances = group["error_mm"].to_numpy()
+        found = distances[np.isfinite(distances)]
+        once = np.ones((1, len(distances)))
         rows.append(
             {
                 "landmark": landmark,
                 "num_queries": len(group),
-                "num_failed": int(np.isinf(distances).sum()),
+                "num_failed": len(distances) - len(found),
+                "num_missing": num_pairs - len(group),
                 **metrics_of(distances),
+                "sd_mm": float(found.std()) if len(found) else np.nan,
+                "p95_mm": float(weighted_quantile(distances, once, share=0.95)[0]),
+                "max_mm": float(distances.max()),
             }
         )
-    return pd.DataFrame(rows, columns=["landmark", "num_queries", "num_failed", *METRICS])
+    columns = ["landmark", "num_queries", "num_failed", "num_missing", *LANDMARK_METRICS]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _refuse_unless_one_row_each(asked: pd.Series, answered: pd.Series, path: Path | str) -> None:

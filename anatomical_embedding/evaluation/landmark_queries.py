@@ -59,8 +59,22 @@ def select_pairs(volume_ids: list[str], settings: PairSelectionSettings) -> list
     """Return the ordered pairs of different volumes that are asked, sorted.
 
     The sample is drawn without replacement and depends on the seed and the sorted ids alone.
+
+    Raises
+    ------
+    UserError
+        if the one template that is asked for is not among the volumes.
     """
-    pairs = list(permutations(sorted(volume_ids), 2))
+    if settings.template is not None and settings.template not in volume_ids:
+        raise UserError(
+            f"pairs.template: no volume {settings.template!r} with landmarks in the split; expected one of "
+            f"{', '.join(sorted(volume_ids))}"
+        )
+    pairs = [
+        (template, target)
+        for template, target in permutations(sorted(volume_ids), 2)
+        if settings.template in (None, template)
+    ]
     if settings.num_pairs is None or settings.num_pairs >= len(pairs):
         return pairs
     chosen = np.random.default_rng(settings.seed).choice(len(pairs), size=settings.num_pairs, replace=False)

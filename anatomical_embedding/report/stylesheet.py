@@ -28,6 +28,7 @@ h2 {
 }
 h3 { font-size: 1.05rem; margin: 1.25rem 0 0.25rem; }
 h3, figcaption, summary, caption { overflow-wrap: anywhere; }
+a { color: var(--accent); }
 p { max-width: 48rem; margin: 0.5rem 0; overflow-wrap: anywhere; }
 .note, figcaption, caption, small { color: var(--quiet); }
 .note, figcaption, caption { font-size: 0.875rem; }

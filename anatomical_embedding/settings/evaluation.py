@@ -24,6 +24,9 @@ class PairSelectionSettings(Settings):
     seed: int = Field(ge=0)
     """Seed of the sample; without effect when all pairs are taken."""
 
+    template: str | None = None
+    """Only pairs with this volume as template, as for one marked case; null for every volume."""
+
 
 class ResamplingSettings(Settings):
     """Random draws behind intervals and tests."""

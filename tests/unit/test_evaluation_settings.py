@@ -19,7 +19,8 @@ VALID = {
 
 def test_queries_stage_sees_split_and_pairs_alone():
     settings = LandmarkEvaluationSettings.model_validate(VALID)
-    assert settings.queries().model_dump() == {"split": "test", "pairs": {"num_pairs": 16, "seed": 1}}
+    pairs = {"num_pairs": 16, "seed": 1, "template": None}
+    assert settings.queries().model_dump() == {"split": "test", "pairs": pairs}
 
 
 @pytest.mark.parametrize(

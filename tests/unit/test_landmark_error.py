@@ -198,6 +198,17 @@ def test_landmark_table_by_hand():
     assert table["median_mm"].tolist() == pytest.approx([0.0, 15.0])
     assert table["hit_10mm"].tolist() == pytest.approx([11 / 12, 0.0])
     assert table["hit_20mm"].tolist() == pytest.approx([11 / 12, 1.0])
+    assert table["num_missing"].tolist() == [0, 0]
+    assert table["sd_mm"].tolist() == pytest.approx([0.0, 0.0])
+    assert table["max_mm"].tolist() == pytest.approx([np.inf, 15.0])
+
+
+def test_landmarks_that_a_pair_lacks_are_counted():
+    queries, matches = example()
+    matches[ANSWER] = queries[TRUTH].to_numpy()
+    errors = landmark_errors(queries, matches, matches_path="m.csv")
+    lacking = errors.drop(index=errors.index[errors["landmark"] == "p1"][:3])
+    assert landmark_table(lacking)["num_missing"].tolist() == [0, 3]
 
 
 def test_errors_survive_writing(tmp_path):

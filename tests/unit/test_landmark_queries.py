@@ -65,6 +65,13 @@ def test_sampled_pairs_are_seeded_different_and_sorted():
     assert all(template != target for template, target in pairs)
 
 
+def test_one_template_is_asked_in_every_other_volume():
+    settings = PairSelectionSettings(num_pairs=None, seed=0, template="b")
+    assert select_pairs(["c", "a", "b"], settings) == [("b", "a"), ("b", "c")]
+    with pytest.raises(UserError, match="no volume 'b' with landmarks in the split; expected one of a, c"):
+        select_pairs(["a", "c"], settings)
+
+
 def test_a_sample_larger_than_the_pairs_takes_all():
     assert len(select_pairs(["a", "b", "c"], PairSelectionSettings(num_pairs=100, seed=0))) == 6
 

@@ -1,5 +1,7 @@
 """Errors by landmark: where the best trained method is good, and where it is not."""
 
+import numpy as np
+
 from anatomical_embedding.evaluation.landmark_error import landmark_table
 from anatomical_embedding.report.inputs import EvaluatedMethod, Evaluation, ReportInputs
 from anatomical_embedding.report.markup import Markup, element
@@ -22,7 +24,8 @@ def _evaluation(evaluation: Evaluation) -> Markup:
     baseline = evaluation.best_baseline if evaluation.best_trained is not None else None
     table = landmark_table(method.errors).sort_values("median_mm", kind="stable")
     medians = {} if baseline is None else _medians(baseline)
-    headers = ["Landmark", "Median mm", "Mean mm", "90th percentile mm", "Within 10 mm", "Queries", "Failed"]
+    headers = ["Landmark", "Median mm", "Mean mm", "Deviation mm", "90th percentile mm", "Largest mm"]
+    headers += ["Within 10 mm", "Queries", "Failed", "Missing"]
     if baseline is not None:
         headers.insert(2, f"Median mm of {baseline.name}")
     rows = []
@@ -31,10 +34,13 @@ def _evaluation(evaluation: Evaluation) -> Markup:
             Cell(row["landmark"]),
             number_cell(row["median_mm"], millimetres(row["median_mm"])),
             number_cell(row["mean_mm"], millimetres(row["mean_mm"])),
+            number_cell(row["sd_mm"], "" if np.isnan(row["sd_mm"]) else millimetres(row["sd_mm"])),
             number_cell(row["p90_mm"], millimetres(row["p90_mm"])),
+            number_cell(row["max_mm"], millimetres(row["max_mm"])),
             number_cell(row["hit_10mm"], percent(row["hit_10mm"])),
             number_cell(row["num_queries"], row["num_queries"]),
             number_cell(row["num_failed"], row["num_failed"]),
+            number_cell(row["num_missing"], row["num_missing"]),
         ]
         if baseline is not None:
             cells.insert(2, number_cell(medians[row["landmark"]], millimetres(medians[row["landmark"]])))
