@@ -1,14 +1,21 @@
-"""The registration program for all tests: the one that DEEDS_BINARY names, else built into `deeds/build`."""
+"""What all tests share: no deadlines on a busy machine, and the registration program.
+
+The program is the one that DEEDS_BINARY names, else it is built into `deeds/build`.
+"""
 
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 SOURCES = Path(__file__).resolve().parent / "deeds"
 BUILD = SOURCES / "build"
+
+hypothesis.settings.register_profile("no_deadline", deadline=None)
+hypothesis.settings.load_profile("no_deadline")
 
 
 @pytest.fixture(scope="session")

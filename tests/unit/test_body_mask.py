@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given, settings, strategies
+from hypothesis import given, strategies
 from scipy import ndimage
 
 from anatomical_embedding.errors import UserError
@@ -55,7 +55,6 @@ def _published_rule(mask, *, radius_px, smallest_share, hole_px):
     return cleaned
 
 
-@settings(deadline=None)
 @given(seed=strategies.integers(0, 10_000))
 def test_cleaning_equals_the_published_rule_away_from_borders(seed):
     blobs = (
@@ -138,7 +137,6 @@ def test_an_empty_mask_says_what_to_check():
         body_mask(Volume(np.full((9, 9, 4), -1000), LPS_AFFINE), modality="ct", settings=rules)
 
 
-@settings(deadline=None)
 @given(margin=strategies.tuples(*[strategies.integers(0, 9)] * 3), seed=strategies.integers(0, 1000))
 def test_the_box_holds_the_mask_and_its_margin(margin, seed):
     mask = np.zeros((9, 8, 7), bool)

@@ -21,7 +21,7 @@ def assert_hardest(score, *, pool):
     np.testing.assert_array_equal(found, hardest_by_sorting(score, pool=pool))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     seed=strategies.integers(0, 10_000),
     num_columns=strategies.integers(100, 20_000),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies
+from hypothesis import given, strategies
 
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.settings.volumes import IntensitySettings
@@ -54,7 +54,6 @@ def test_mr_percentiles_are_not_cut_to_whole_numbers():
     assert np.allclose(mapped, [-50, -50, 77.5, 205, 205], atol=1e-3)
 
 
-@settings(deadline=None)
 @given(scale=strategies.floats(1e-3, 1e3), shift=strategies.floats(-500, 500))
 def test_mr_input_does_not_depend_on_the_units_of_the_volume(scale, shift):
     mr = np.random.default_rng(0).uniform(0, 1, 500)

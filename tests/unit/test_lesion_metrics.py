@@ -75,7 +75,7 @@ def test_protocols_agree_with_loops(protocol):
     assert not hits.within_radius[~found].any()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     angles=st.tuples(*[st.floats(-180.0, 180.0)] * 3),
     shift=st.tuples(*[st.floats(-500.0, 500.0)] * 3),

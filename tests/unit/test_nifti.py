@@ -30,7 +30,7 @@ def test_what_is_written_is_read_back(tmp_path, name, data_type):
     assert np.array_equal(header.affine, volume.affine)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(affine=affines(largest_angle_deg=180.0))
 def test_other_programs_see_the_same_place_by_sform_and_by_qform(tmp_path_factory, affine):
     path = tmp_path_factory.mktemp("geometry") / "a.nii"

@@ -41,7 +41,7 @@ def test_centroid_and_ends_of_a_small_shape():
         assert np.allclose(point_mm, np.multiply(expected_vox[kind], (2, 3, 4))), kind
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(affine=affines(largest_angle_deg=30.0), order=strategies.permutations((0, 1, 2)))
 def test_points_do_not_depend_on_the_array_order(affine, order):
     mask = np.random.default_rng(0).random((5, 6, 7)) > 0.6

@@ -15,7 +15,7 @@ def _values_by_place(volume):
     return {volume.array[tuple(index)]: place for index, place in zip(indices, places_mm, strict=True)}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(affine=affines(largest_angle_deg=40.0), order=strategies.permutations((0, 1, 2)))
 def test_every_voxel_keeps_its_value_and_its_place_in_the_world(affine, order):
     affine = affine[:, [*order, 3]]
@@ -28,7 +28,7 @@ def test_every_voxel_keeps_its_value_and_its_place_in_the_world(affine, order):
     assert np.shares_memory(oriented.array, volume.array)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(affine=affines(largest_angle_deg=20.0), order=strategies.permutations((0, 1, 2)))
 def test_each_axis_runs_closest_to_its_own_direction(affine, order):
     oriented = to_lps(Volume(np.zeros((2, 2, 2)), affine[:, [*order, 3]]))

@@ -119,7 +119,7 @@ def test_ct_does_not_depend_on_whether_an_mr_is_made():
     np.testing.assert_array_equal(alone.volume.array, both.ct.volume.array)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(seed=st.integers(0, 1000))
 def test_ct_and_mr_show_the_same_atlas_in_worlds_that_differ_by_the_known_move(seed):
     subject = make_subject(

@@ -22,7 +22,7 @@ def _ramp(volume_shape, affine, *, axis):
     return Volume(transform_points(affine, indices)[..., axis].astype(np.float32), affine)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     affine=affines(largest_angle_deg=180.0),
     spacing_mm=strategies.tuples(*[strategies.floats(0.6, 5.0)] * 3),
@@ -47,7 +47,7 @@ def test_every_new_voxel_holds_the_world_coordinate_of_its_own_centre(affine, sp
     assert np.allclose(resampled.array[inside], expected.array[inside], atol=2e-3)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     affine=affines(largest_angle_deg=180.0),
     spacing_mm=strategies.tuples(*[strategies.floats(0.6, 5.0)] * 3),
@@ -118,7 +118,7 @@ def test_memory_order_flips_and_slabs_do_not_matter(order):
     assert np.allclose(resampled.array, expected, atol=2e-3)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(spacing_mm=strategies.tuples(*[strategies.floats(0.4, 4.0)] * 3))
 def test_labels_take_the_voxel_that_holds_the_new_centre(spacing_mm):
     array = np.random.default_rng(5).integers(0, 200, (7, 6, 5)).astype(np.uint8)

@@ -3,7 +3,7 @@
 import hashlib
 
 import pytest
-from hypothesis import given, settings, strategies
+from hypothesis import given, strategies
 
 from anatomical_embedding.datasets.split import assign_splits
 from anatomical_embedding.errors import SettingsError
@@ -30,7 +30,6 @@ def test_order_and_repetition_do_not_matter_but_the_seed_does():
     assert assign_splits(PATIENTS, settings=_rule(seed=2)) != splits
 
 
-@settings(deadline=None)
 @given(newcomer=strategies.text("abcdef0123456789", min_size=1))
 def test_a_newcomer_moves_one_patient_across_each_border_at_most(newcomer):
     before = assign_splits(PATIENTS, settings=_rule())
