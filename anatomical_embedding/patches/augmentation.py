@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from monai.transforms import GaussianSmooth
+from monai.utils import convert_to_tensor
 
 from anatomical_embedding.settings.training import AugmentationSettings
 
@@ -19,7 +20,8 @@ def augment_intensity(
     )
     blur_vox = generator.uniform(*settings.blur_standard_deviation_range_vox)
     if blur_vox > SMALLEST_BLUR_VOX:
-        patch = torch.as_tensor(GaussianSmooth(sigma=blur_vox)(patch[None])[0])
+        # MONAI answers with its own kind of tensor, which would follow every operation of the network.
+        patch = convert_to_tensor(GaussianSmooth(sigma=blur_vox)(patch[None]), track_meta=False)[0]
     noise = generator.uniform(*settings.noise_standard_deviation_range)
     if noise > 0.0:
         patch = patch + noise * torch.from_numpy(generator.standard_normal(patch.shape, dtype=np.float32))

@@ -2,7 +2,10 @@
 
 import subprocess
 
+import pytest
 
+
+@pytest.mark.slow
 def test_all_units_pass(build_folder):
     done = subprocess.run(
         ["ctest", "--test-dir", str(build_folder), "--output-on-failure"],

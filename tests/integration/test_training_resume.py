@@ -94,6 +94,7 @@ def test_a_state_of_other_settings_is_not_used(index, tmp_path):
     assert "beginning anew" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [

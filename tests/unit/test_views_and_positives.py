@@ -5,10 +5,11 @@ import pytest
 import torch
 from scipy.ndimage import map_coordinates
 
+from anatomical_embedding.patches.augmentation import augment_intensity
 from anatomical_embedding.patches.patch import sample_patch
 from anatomical_embedding.patches.positives import cell_grid, find_coarse_positives, find_fine_positives
 from anatomical_embedding.patches.views import View, draw_view_pair
-from anatomical_embedding.settings.training import ViewSettings
+from anatomical_embedding.settings.training import AugmentationSettings, ViewSettings
 from anatomical_embedding.volumes.volume import Volume
 
 PATCH_SIZE = (48, 48, 32)
@@ -219,3 +220,19 @@ def test_same_seed_same_patch():
         sample_patch(body, first[0], normalise=as_float, outside_value=0.0),
         sample_patch(body, second[0], normalise=as_float, outside_value=0.0),
     )
+
+
+def test_a_blurred_patch_is_a_plain_tensor():
+    """A subclass would follow every operation of the network, and custom ones refuse it."""
+    settings = AugmentationSettings(
+        contrast_range=(1.0, 1.0),
+        brightness_range=(0.0, 0.0),
+        noise_standard_deviation_range=(0.0, 0.0),
+        blur_standard_deviation_range_vox=(1.0, 1.0),
+    )
+    patch = torch.zeros(9, 9, 9)
+    patch[4, 4, 4] = 1.0
+    blurred = augment_intensity(patch, settings=settings, generator=np.random.default_rng(0))
+    assert type(blurred) is torch.Tensor
+    assert 0.0 < blurred[4, 4, 4] < 0.2
+    assert blurred.sum().item() == pytest.approx(1.0, abs=0.02)
