@@ -138,7 +138,12 @@ def test_two_settings_swapped(edited):
 
 def test_matching_setting(edited):
     edited.set("matching", value={"refinement": "none"})
-    assert planned_jobs(edited.folder) == {"match_points": 3, "score_landmarks": 3, "write_report": 1}
+    assert planned_jobs(edited.folder) == {
+        "match_points": 3,
+        "package_model": 1,
+        "score_landmarks": 3,
+        "write_report": 1,
+    }
 
 
 def test_bootstrap_setting(edited):
