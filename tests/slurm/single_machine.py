@@ -26,6 +26,8 @@ NODES = ("n1", "n2")
 GPUS_PER_NODE = 2
 ACCOUNT = "research"
 PACKAGES = ("slurm-wlm", "munge", "slurmdbd", "slurm-wlm-mysql-plugin", "mariadb-server")
+DAEMON_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+"""Where Debian puts daemons; a user's search path often leaves these folders out."""
 PROGRAMS = ("munged", "mariadbd", "slurmdbd", "slurmctld", "slurmd", "sbatch")
 HOSTS_LINE = "127.0.0.1 n1 n2 # anatomical-embedding-slurm\n"
 HOSTS = Path("/etc/hosts")
@@ -82,6 +84,10 @@ LogFile={folder}/slurmdbd.log
 """
 
 
+class CannotInstallError(Exception):
+    """The packages of SLURM can't be had on this machine."""
+
+
 def obstacle() -> str | None:
     """Return why no SLURM can be started here, or None if it can."""
     if os.geteuid() != 0:
@@ -99,10 +105,13 @@ def start() -> None:
 
     Raises
     ------
+    CannotInstallError
+        if the packages can't be had here.
     RuntimeError
         if a daemon does not come up; the message names its log.
     """
     stop()
+    os.environ["PATH"] = os.pathsep.join((os.environ["PATH"], *DAEMON_FOLDERS))
     _install()
     FOLDER.mkdir(parents=True)
     FOLDER.chmod(0o755)
@@ -139,16 +148,12 @@ def stop() -> None:
 def _install() -> None:
     if all(shutil.which(program) for program in PROGRAMS):
         return
-    _run("apt-get", "update", "-qq")
-    _run(
-        "env",
-        "DEBIAN_FRONTEND=noninteractive",
-        "apt-get",
-        "install",
-        "-qq",
-        "--no-install-recommends",
-        *PACKAGES,
-    )
+    options = ["-qq", "--no-install-recommends"]
+    try:
+        _run("apt-get", "update", "-qq")
+        _run("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", *options, *PACKAGES)
+    except RuntimeError as failure:
+        raise CannotInstallError(f"SLURM's packages can't be installed here: {failure}") from failure
 
 
 def _write_configuration() -> None:
