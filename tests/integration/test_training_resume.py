@@ -26,10 +26,18 @@ def run_to_the_end(command):
     return subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True)
 
 
+def time_of_change(path):
+    """Return when a file was changed, or None where there is none; a state is away while it is replaced."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
 def wait_for_next_state(path, process):
     """Wait until a training has saved another state than the one that lies there now."""
-    before = path.stat().st_mtime_ns if path.exists() else None
-    while (path.stat().st_mtime_ns if path.exists() else None) == before:
+    before = time_of_change(path)
+    while time_of_change(path) in (None, before):
         assert process.poll() is None
         time.sleep(0.01)
 
