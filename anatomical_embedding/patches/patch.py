@@ -32,11 +32,8 @@ def sample_patch(
     """
     voxel_from_patch = invert_affine(volume.affine) @ view.affine
     low, high = _voxel_box(voxel_from_patch, view.size_vox, shape=np.array(volume.shape))
-    box = np.ascontiguousarray(
-        volume.array[low[0] : high[0], low[1] : high[1], low[2] : high[2]].transpose(2, 1, 0),
-        dtype=np.float32,
-    )
-    source = torch.from_numpy(box)[None, None] - outside_value
+    box = volume.array[low[0] : high[0], low[1] : high[1], low[2] : high[2]].transpose(2, 1, 0)
+    source = torch.from_numpy(np.ascontiguousarray(normalise(box)))[None, None] - outside_value
     theta = _sampling_matrix(voxel_from_patch, low=low, box_size=high - low, patch_size=view.size_vox)
     grid = torch.nn.functional.affine_grid(theta, [1, 1, *view.size_vox[::-1]], align_corners=True)
     patch = torch.nn.functional.grid_sample(source, grid, padding_mode="zeros", align_corners=True)

@@ -163,6 +163,13 @@ def test_patch_of_the_identity_view_is_the_volume():
     np.testing.assert_allclose(patch.numpy(), array.transpose(2, 1, 0), atol=0.01)
 
 
+def test_patch_holds_the_networks_intensities():
+    volume = Volume(np.full((6, 6, 4), 100, dtype=np.int16), np.eye(4))
+    view = View((4, 4, 2), volume.affine)
+    patch = sample_patch(volume, view, normalise=lambda voxels: as_float(voxels) / 4, outside_value=0.0)
+    np.testing.assert_allclose(patch.numpy(), 25.0, atol=1e-4)
+
+
 def test_patch_larger_than_the_volume_is_padded():
     volume = Volume(np.full((6, 6, 4), 100, dtype=np.int16), np.eye(4))
     affine = np.eye(4)
