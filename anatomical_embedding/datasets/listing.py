@@ -3,24 +3,30 @@
 import os
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from anatomical_embedding.datasets.raw_volume import RawVolume
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.identifiers import first_clash, is_identifier, quote_some
 from anatomical_embedding.settings.dataset import (
+    CtMrPairsSettings,
     DatasetSettings,
     DeepLesionSettings,
     NihLymphNodeSettings,
     TotalSegmentatorSettings,
 )
 from anatomical_embedding.settings.phantom import PhantomSettings, subject_id, volume_id
+from anatomical_embedding.settings.volumes import Modality
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 RESOURCE_FORK_PREFIX = "._"  # files that macOS puts beside the real ones
 CASE_IMAGE = "ct.nii.gz"
 PHANTOM_LANDMARKS = "landmarks.csv"
 CASE_LABELS = "segmentations"
+PAIR_PATTERN = "^(.+)_[0-9]{4}$"
+PAIR_CT = "_0000"
 
 
 def list_raw_volumes(settings: DatasetSettings, *, phantom_folder: Path) -> list[RawVolume]:
@@ -49,6 +55,8 @@ def list_raw_volumes(settings: DatasetSettings, *, phantom_folder: Path) -> list
             return _list_flat_folder(settings.root, patient_pattern=settings.patient_pattern)
         case TotalSegmentatorSettings():
             return _list_cases(settings.root, organs=settings.organs)
+        case CtMrPairsSettings():
+            return _list_ct_mr_pairs(settings)
         case PhantomSettings():
             return _list_phantoms(settings, folder=phantom_folder)
 
@@ -61,10 +69,34 @@ def phantom_landmarks_path(raw: RawVolume) -> Path:
 def _list_phantoms(settings: PhantomSettings, *, folder: Path) -> list[RawVolume]:
     return [
         RawVolume(
-            volume_id(index, "ct"), subject_id(index), "ct", folder / subject_id(index) / CASE_IMAGE, {}
+            volume_id(index, modality),
+            subject_id(index),
+            modality,
+            folder / subject_id(index) / f"{modality}.nii.gz",
+            {},
         )
         for index in range(settings.num_subjects)
+        for modality in sorted(settings.modalities)
     ]
+
+
+def _list_ct_mr_pairs(settings: CtMrPairsSettings) -> list[RawVolume]:
+    """Return the volumes of `<patient>_<four digits>.nii.gz`; 0000 is the CT, all others are MRs."""
+    volumes = []
+    for raw in _list_flat_folder(settings.root, patient_pattern=PAIR_PATTERN):
+        modality: Modality = "ct" if raw.volume_id.endswith(PAIR_CT) else "mr"
+        volumes.append(replace(raw, modality=modality))
+    modalities: dict[str, set[str]] = {}
+    for raw in volumes:
+        modalities.setdefault(raw.patient_id, set()).add(raw.modality)
+    single = sorted(patient for patient, known in modalities.items() if len(known) < len(get_args(Modality)))
+    if single:
+        raise InputFileError(
+            settings.root,
+            f"patients {quote_some(single)} have no CT or no MR; expected <patient>{PAIR_CT}.nii.gz (CT) and "
+            "<patient>_0001.nii.gz (MR) of each",
+        )
+    return volumes
 
 
 def _list_flat_folder(root: Path, *, patient_pattern: str) -> list[RawVolume]:

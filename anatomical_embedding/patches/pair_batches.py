@@ -25,6 +25,10 @@ from anatomical_embedding.volumes.intensity import IntensityWindow, apply_window
 from anatomical_embedding.volumes.volume import Volume
 
 
+MASK_EDGE = 0.5
+"""An interpolated mask is inside from here on."""
+
+
 @dataclass(frozen=True)
 class TrainingVolume:
     """A prepared volume ready to be cut into patches.
@@ -50,6 +54,13 @@ class TrainingVolume:
             normalise=lambda voxels: apply_window(voxels, window=self.window, settings=self.intensity),
             outside_value=self.intensity.output_offset,
         )
+
+    def body_patch(self, view: View) -> torch.Tensor:
+        """Return the (Z, Y, X) bool patch of a view that is true inside the body."""
+        body = sample_patch(
+            self.body_mask, view, normalise=lambda voxels: voxels.astype(np.float32), outside_value=0.0
+        )
+        return body >= MASK_EDGE
 
 
 @dataclass(frozen=True)
@@ -157,7 +168,13 @@ def make_pair(
     """Return a batch of one view pair of a volume."""
     views = draw_view_pair(volume.image, volume.body_mask, settings=settings.views, generator=generator)
     patches = [
-        augment_intensity(volume.patch(view), settings=settings.augmentation, generator=generator)
+        augment_intensity(
+            volume.patch(view),
+            volume.body_patch(view),
+            settings=settings.augmentation,
+            intensity=volume.intensity,
+            generator=generator,
+        )
         for view in views
     ]
     fine_grids = _grids_of(views, head=fine)

@@ -61,6 +61,13 @@ class DeepLesionSettings(FlatFolderSettings):
         return pattern
 
 
+class CtMrPairsSettings(FlatFolderSettings):
+    """CT and MR of each patient: `<patient>_0000.nii.gz` is the CT, `_0001`, `_0002` and so on are MRs."""
+
+    kind: Literal["ct_mr_pairs"]
+    """Data set kind."""
+
+
 class TotalSegmentatorSettings(Settings):
     """Case folders with `ct.nii.gz` and `segmentations/<organ>.nii.gz`; every case is a patient."""
 
@@ -90,7 +97,11 @@ class TotalSegmentatorSettings(Settings):
 
 
 DatasetSettings = Annotated[
-    NihLymphNodeSettings | DeepLesionSettings | TotalSegmentatorSettings | PhantomSettings,
+    NihLymphNodeSettings
+    | DeepLesionSettings
+    | TotalSegmentatorSettings
+    | CtMrPairsSettings
+    | PhantomSettings,
     Field(discriminator="kind"),
 ]
 """Settings of one data set; `kind` says which."""

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from anatomical_embedding.settings.base import Settings
+from anatomical_embedding.settings.volumes import Modality
 
 BaselineMethod = Literal["same_coordinate", "body_affine", "ncc", "untrained"]
 """A method that has learned nothing; `untrained` is the network with its first random weights."""
@@ -20,6 +21,12 @@ class PairSelectionSettings(Settings):
 
     seed: int = Field(ge=0)
     """Seed of the sample; without effect when all pairs are taken."""
+
+    template_modality: Modality | None = None
+    """Only pairs whose template is of this modality; null for any."""
+
+    target_modality: Modality | None = None
+    """Only pairs whose target is of this modality; null for any."""
 
 
 class BootstrapSettings(Settings):
