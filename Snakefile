@@ -17,8 +17,8 @@ include: "rules/build.smk"
 include: "rules/volumes.smk"
 include: "rules/train.smk"
 include: "rules/embeddings.smk"
-include: "rules/evaluation.smk"
 include: "rules/registration.smk"
+include: "rules/evaluation.smk"
 include: "rules/report.smk"
 
 

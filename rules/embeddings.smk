@@ -8,15 +8,24 @@ def export_section(wildcards):
     )
 
 
-def evaluated_splits(wildcards):
-    """Return the splits of a data set that some evaluation asks for."""
-    return sorted(
-        {
-            evaluation.split
-            for evaluation in SETTINGS.evaluations.values()
-            if evaluation.dataset == wildcards.dataset
-        }
-    )
+def wanted_splits(wildcards):
+    """Return the splits of a data set whose embeddings some evaluation or registration needs."""
+    evaluated = {
+        evaluation.split
+        for evaluation in SETTINGS.evaluations.values()
+        if evaluation.dataset == wildcards.dataset
+        and wildcards.model in evaluation.models
+    }
+    registered = {
+        split
+        for registration in SETTINGS.registrations.values()
+        if registration.dataset == wildcards.dataset
+        and registration.guide is not None
+        and registration.guide.model == wildcards.model
+        and wildcards.weights == "trained"
+        for split in registration.splits
+    }
+    return sorted(evaluated | registered)
 
 
 rule export_embeddings:
@@ -52,7 +61,7 @@ rule export_embeddings:
         gpu=1,
     params:
         settings=export_section,
-        splits=evaluated_splits,
+        splits=wanted_splits,
         stores=lambda wildcards, output: Path(output[0]).with_suffix(""),
         code=code_of("export_embeddings"),
     shell:

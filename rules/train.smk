@@ -1,12 +1,27 @@
 # Contract: volumes/<dataset>.csv -> models/<model>/untrained.safetensors and trained.safetensors, with logs.
 
 
+METHOD_OF = {model: SETTINGS.models[model].method for model in MODELS}
+
+
+def models_of(method):
+    """Return the models that are trained by a method."""
+    return [model for model in MODELS if METHOD_OF[model] == method]
+
+
+def initial_model(wildcards):
+    """Return the trained weights of the model that another starts from, nothing where there is none."""
+    name = getattr(SETTINGS.models[wildcards.model], "initial_model", None)
+    return RESULTS / "models" / name / "trained.safetensors" if name else []
+
+
 def initialise_section(wildcards):
     """Return what the first weights of a model depend on."""
     model = SETTINGS.models[wildcards.model]
+    started_from = initial_model(wildcards)
     return section_json(
         seed=model.training.seed,
-        initial_weights=model.initial_weights,
+        initial_weights=str(started_from) if started_from else model.initial_weights,
         network=model.network,
     )
 
@@ -19,6 +34,29 @@ def train_intra_section(wildcards):
     )
 
 
+def train_inter_section(wildcards):
+    """Return what Cross-SAM's training may see."""
+    model = SETTINGS.models[wildcards.model]
+    return section_json(
+        network=model.network,
+        training=model.training,
+        intensity=SETTINGS.intensity,
+        registered=model.registered,
+    )
+
+
+def registered_pairs(wildcards):
+    """Return the list of registered pairs that a model is trained on."""
+    name = SETTINGS.models[wildcards.model].registered.registration
+    return RESULTS / "registrations" / name / "pairs.csv"
+
+
+def registered_index(wildcards):
+    """Return the index of the data set of those pairs."""
+    name = SETTINGS.models[wildcards.model].registered.registration
+    return RESULTS / "volumes" / f"{SETTINGS.registrations[name].dataset}.csv"
+
+
 def training_indices(wildcards):
     """Return the indices of the data sets that a model is trained on."""
     return [
@@ -29,6 +67,8 @@ def training_indices(wildcards):
 
 rule initialise_network:
     """Write the weights that a training starts from; the untrained network is a baseline as well."""
+    input:
+        initial_model,
     output:
         RESULTS / "models" / "{model}" / "untrained.safetensors",
     log:
@@ -64,6 +104,8 @@ rule train_intra:
         RESULTS / "logs" / "train_intra" / "{model}.log",
     benchmark:
         RESULTS / "benchmarks" / "train_intra" / "{model}.tsv"
+    wildcard_constraints:
+        model=one_of(models_of("sam")),
     conda:
         TORCH_ENVIRONMENT
     threads: workflow.cores
@@ -76,12 +118,40 @@ rule train_intra:
         indices=lambda wildcards, input: [
             f"--index={Path(path).stem}={path}" for path in input.indices
         ],
+        pairs=[],
         state=lambda wildcards: RESULTS / "models" / wildcards.model / "state",
+        stage="train_intra",
         code=code_of("train_intra"),
     shell:
         # Memory that is freed stays with the process: giving every large tensor back costs a fifth of a step.
         "MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=1073741824"
-        " python -m workflow_scripts.train_intra --settings {params.settings:q} {params.indices}"
+        " python -m workflow_scripts.{params.stage} --settings {params.settings:q} {params.indices} {params.pairs}"
         " --initial-weights {input.initial_weights} --state-folder {params.state} --output {output.checkpoint}"
         " --training-log {output.training_log} --validation-log {output.validation_log}"
         " --threads {threads} --num-workers 0 2> {log}"
+
+
+use rule train_intra as train_inter with:
+    input:
+        indices=training_indices,
+        initial_weights=RESULTS / "models" / "{model}" / "untrained.safetensors",
+        pairs=registered_pairs,
+        pairs_index=registered_index,
+    log:
+        RESULTS / "logs" / "train_inter" / "{model}.log",
+    benchmark:
+        RESULTS / "benchmarks" / "train_inter" / "{model}.tsv"
+    wildcard_constraints:
+        model=one_of(models_of("cross_sam")),
+    params:
+        settings=train_inter_section,
+        indices=lambda wildcards, input: [
+            f"--index={Path(path).stem}={path}" for path in input.indices
+        ],
+        pairs=lambda wildcards, input: [
+            f"--pairs={input.pairs}",
+            f"--pairs-index={input.pairs_index}",
+        ],
+        state=lambda wildcards: RESULTS / "models" / wildcards.model / "state",
+        stage="train_inter",
+        code=code_of("train_inter"),

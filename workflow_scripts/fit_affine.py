@@ -17,7 +17,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--fixed-body", type=existing_file, required=True, help="body mask")
     parser.add_argument("--moving-body", type=existing_file, required=True, help="body mask")
     parser.add_argument("--output", type=Path, required=True, help="start (JSON) to write")
-    parser.add_argument("--output-transform", type=Path, required=True, help="the same for ITK programs (.tfm)")
+    parser.add_argument(
+        "--output-transform", type=Path, required=True, help="the same for ITK programs (.tfm)"
+    )
     options = parser.parse_args(arguments)
     settings = parse_settings(AffineFitSettings, options.settings)
     start = find_start(

@@ -7,10 +7,13 @@ from anatomical_embedding.registration.guided_start import read_start
 from anatomical_embedding.registration.registered_volume import RegisteredPairRow, write_registered_pairs
 from workflow_scripts.command_line import run_stage, stage_parser
 
+
 def main(arguments: list[str]) -> None:
     """Run the stage `index_registered`."""
     parser = stage_parser(__doc__)
-    parser.add_argument("--pair", nargs=3, action="append", required=True, metavar=("FIXED", "MOVING", "FOLDER"))
+    parser.add_argument(
+        "--pair", nargs=3, action="append", required=True, metavar=("FIXED", "MOVING", "FOLDER")
+    )
     parser.add_argument("--output", type=Path, required=True, help="list of pairs (CSV) to write")
     options = parser.parse_args(arguments)
     rows = []

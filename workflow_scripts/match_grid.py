@@ -40,7 +40,9 @@ def main(arguments: list[str]) -> None:
         settings=settings,
     )
     write_correspondences(found, options.output)
-    log(f"{int(found.is_kept.sum())} of {len(found.is_kept)} correspondences are similar and consistent enough")
+    log(
+        f"{int(found.is_kept.sum())} of {len(found.is_kept)} correspondences are similar and consistent enough"
+    )
 
 
 if __name__ == "__main__":

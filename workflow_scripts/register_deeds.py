@@ -35,7 +35,10 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--output-stem", type=Path, required=True, help="what the field's files begin with")
     parser.add_argument(
-        "--output-field", type=Path, required=True, help="displacement field of the whole map (NIfTI) to write"
+        "--output-field",
+        type=Path,
+        required=True,
+        help="displacement field of the whole map (NIfTI) to write",
     )
     parser.add_argument("--output-overlap", type=Path, required=True, help="overlap (JSON) to write")
     options = parser.parse_args(arguments)

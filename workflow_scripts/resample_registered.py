@@ -20,7 +20,9 @@ from workflow_scripts.command_line import existing_file, parse_settings, run_sta
 def main(arguments: list[str]) -> None:
     """Run the stage `resample_registered`."""
     parser = stage_parser(__doc__)
-    parser.add_argument("--field", type=existing_file, required=True, help="displacement field of the whole map")
+    parser.add_argument(
+        "--field", type=existing_file, required=True, help="displacement field of the whole map"
+    )
     parser.add_argument("--moving", type=existing_file, required=True, help="original moving volume")
     parser.add_argument("--moving-labels", type=existing_file, help="original label map of the moving volume")
     parser.add_argument("--fixed-body", type=existing_file, required=True, help="body mask")
@@ -28,17 +30,19 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--output-image", type=Path, required=True, help="moving volume at its own spacing")
     parser.add_argument("--output-labels", type=Path, help="its labels on the same grid")
     parser.add_argument("--output-shared-view", type=Path, required=True, help="1 where both volumes reach")
-    parser.add_argument("--output-training-image", type=Path, required=True, help=".nii at the working spacing")
-    parser.add_argument("--output-training-mask", type=Path, required=True, help="body that both volumes show")
+    parser.add_argument(
+        "--output-training-image", type=Path, required=True, help=".nii at the working spacing"
+    )
+    parser.add_argument(
+        "--output-training-mask", type=Path, required=True, help="body that both volumes show"
+    )
     options = parser.parse_args(arguments)
     settings = parse_settings(ResampleRegisteredSettings, options.settings)
     field = read_field(options.field)
     moving = to_lps(read_volume(options.moving))
     grid = registered_grid(field, spacing_mm=moving.spacing_mm)
 
-    image = resample_through(
-        field, moving, **grid, is_label=False, fill_value=float(moving.array.min())
-    )
+    image = resample_through(field, moving, **grid, is_label=False, fill_value=float(moving.array.min()))
     write_volume(image, options.output_image)
     everywhere = Volume(np.ones(moving.shape, dtype=np.uint8), moving.affine)
     shared = resample_through(field, everywhere, **grid, is_label=True, fill_value=0)
@@ -55,9 +59,10 @@ def main(arguments: list[str]) -> None:
     fixed_body, moving_body = (
         read_volume(path, require_contrast=False) for path in (options.fixed_body, options.moving_body)
     )
-    both = resample_onto(fixed_body, **on_working_grid).array * resample_through(
-        field, moving_body, **on_working_grid
-    ).array
+    both = (
+        resample_onto(fixed_body, **on_working_grid).array
+        * resample_through(field, moving_body, **on_working_grid).array
+    )
     write_volume(Volume(both, working.affine), options.output_training_mask)
 
 

@@ -22,7 +22,7 @@ def fine_contrastive_loss(
     settings: FineLossSettings,
     generator: torch.Generator,
 ) -> torch.Tensor:
-    """Return the mean over view pairs of the cross-entropy of partners against hard negatives.
+    """Return the mean over view pairs of the weighted cross-entropy of partners against hard negatives.
 
     Negatives are mined by fine plus coarse similarity among the cells of both views, but weighed in the loss by
     their fine similarity alone.
@@ -54,7 +54,8 @@ def fine_contrastive_loss(
         negatives = similarity.masked_fill(is_ignored, -torch.inf)
         negatives = negatives if chosen is None else negatives.gather(1, chosen)
         positive = (keys[pair.query] * keys[pair.partner]).sum(dim=1)
-        losses.append(cross_entropy_against(positive, negatives, temperature=settings.temperature))
+        loss = cross_entropy_against(positive, negatives, temperature=settings.temperature)
+        losses.append(pair.weight * loss)
     return torch.stack(losses).mean()
 
 
@@ -65,7 +66,7 @@ def coarse_contrastive_loss(
     settings: CoarseLossSettings,
     generator: torch.Generator,
 ) -> torch.Tensor:
-    """Return the mean over view pairs of the cross-entropy on the coarse head.
+    """Return the mean over view pairs of the weighted cross-entropy on the coarse head.
 
     Negatives are hard ones of both views and random cells of the other pairs in the batch. A batch of one pair has
     no others; it uses its own negatives alone.
@@ -100,7 +101,8 @@ def coarse_contrastive_loss(
             drawn = _draw_subset(len(strangers), settings.num_other_negatives, generator, keys.device)
             negatives = torch.cat([negatives, keys[pair.query] @ strangers[drawn].T], dim=1)
         positive = (keys[pair.query] * keys[pair.partner]).sum(dim=1)
-        losses.append(cross_entropy_against(positive, negatives, temperature=settings.temperature))
+        loss = cross_entropy_against(positive, negatives, temperature=settings.temperature)
+        losses.append(pair.weight * loss)
     return torch.stack(losses).mean()
 
 

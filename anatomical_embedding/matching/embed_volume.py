@@ -142,7 +142,7 @@ class VolumeEmbedder:
             network,
             network.backbone.describe(volume),
             dtype=self._dtype,
-            thickness=_thickness(self._bytes_in_rows, first_row)
+            thickness=_thickness(self._bytes_in_rows, first_row),
         )
         del volume
         coarse = network.read_out_head(levels[PYRAMID_LEVELS:])

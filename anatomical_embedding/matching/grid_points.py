@@ -37,7 +37,9 @@ def match_grid(
     distance_mm = np.linalg.norm(back.points_mm - points_mm, axis=1)[found]
     similarity = there.similarity[found]
     limit = settings.grid.max_return_distance_mm
-    is_kept = (similarity >= settings.grid.min_similarity) & (distance_mm <= (np.inf if limit is None else limit))
+    is_kept = (similarity >= settings.grid.min_similarity) & (
+        distance_mm <= (np.inf if limit is None else limit)
+    )
     pair = (points_mm[found], there.points_mm[found])
     fixed_mm, moving_mm = pair if is_fixed_smaller else pair[::-1]
     return Correspondences(fixed_mm, moving_mm, similarity, distance_mm, is_kept)

@@ -33,7 +33,9 @@ class SelfSimilarity(nn.Module):
         its outermost voxels.
         """
         volume = volume.float()
-        return torch.cat([self._descriptors(volume, distance) for distance in self.settings.distances_vox], dim=1)
+        return torch.cat(
+            [self._descriptors(volume, distance) for distance in self.settings.distances_vox], dim=1
+        )
 
     def _descriptors(self, volume: Tensor, distance: int) -> Tensor:
         radius = self.settings.patch_radius_vox

@@ -44,7 +44,9 @@ class DisplacementField:
         """Return the (N, 3) moving places of (N, 3) fixed points, trilinear between voxels."""
         voxels = transform_points(invert_affine(self.affine), fixed_mm).T
         moved = [
-            map_coordinates(self.displacements_mm[..., axis], voxels, order=1, mode="nearest", output=np.float64)
+            map_coordinates(
+                self.displacements_mm[..., axis], voxels, order=1, mode="nearest", output=np.float64
+            )
             for axis in range(3)
         ]
         return np.asarray(fixed_mm, dtype=np.float64) + np.stack(moved, axis=-1)

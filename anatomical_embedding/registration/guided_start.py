@@ -93,7 +93,9 @@ def why_not_believed(fitted: FittedMap, fixed_mm: NDArray[np.float64], *, settin
         return f"agreeing: {few}"
     share = num_inliers / len(fixed_mm)
     if share < settings.min_inlier_fraction:
-        return f"{share:.0%} of the correspondences agree, expected {settings.min_inlier_fraction:.0%} or more"
+        return (
+            f"{share:.0%} of the correspondences agree, expected {settings.min_inlier_fraction:.0%} or more"
+        )
     spread = spread_mm(fixed_mm[fitted.is_inlier])[2 if settings.kind == "affine" else 1]
     if spread < settings.min_spread_mm:
         return f"the agreeing correspondences lie on one {'plane' if settings.kind == 'affine' else 'line'}"

@@ -67,7 +67,9 @@ def write_registered_pairs(rows: Iterable[RegisteredPairRow], path: Path) -> Non
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(COLUMNS)
         for row in sorted(rows, key=lambda row: (row.fixed_id, row.moving_id)):
-            places = [place.resolve().relative_to(folder).as_posix() for place in (row.image_path, row.mask_path)]
+            places = [
+                place.resolve().relative_to(folder).as_posix() for place in (row.image_path, row.mask_path)
+            ]
             writer.writerow(
                 (row.fixed_id, row.moving_id, row.status, row.reason, f"{row.confidence:.4f}", *places)
             )

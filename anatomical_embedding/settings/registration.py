@@ -1,6 +1,6 @@
 """Settings of deformable registration: pairs of volumes, and the parameters of the program `deeds`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -142,6 +142,11 @@ class RegistrationSettings(Settings):
     deeds: DeedsSettings
     """How they are registered."""
 
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """Splits that the volumes of the pairs may come from."""
+        return self.pairs.splits if isinstance(self.pairs, PatientPairsSettings) else get_args(Split)
+
     @model_validator(mode="after")
     def _pairs_differ(self) -> "RegistrationSettings":
         if isinstance(self.pairs, PatientPairsSettings):
@@ -161,6 +166,13 @@ class MatchGridSettings(Settings):
     """Which points are matched."""
     matching: MatchingSettings
     """How they are matched."""
+
+
+class ResampleRegisteredSettings(Settings):
+    """What the stage `resample_registered` may see."""
+
+    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    """Working spacing of the copy that a training reads."""
 
 
 class RegisterDeedsSettings(Settings):

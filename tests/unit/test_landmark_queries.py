@@ -19,6 +19,8 @@ from anatomical_embedding.volumes.volume import Volume
 from tests.prepared_volumes import lps_affine
 
 ALL_PAIRS = QuerySettings(split="test", pairs=PairSelectionSettings(num_pairs=None, seed=0))
+
+
 def all_ct(volume_ids):
     return dict.fromkeys(volume_ids, "ct")
 
