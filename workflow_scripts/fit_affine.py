@@ -1,4 +1,4 @@
-"""Fit the map between two volumes to their correspondences; a map that is not to be believed marks the pair as failed."""
+"""Fit the map between two volumes to their correspondences; an implausible map marks the pair as failed."""
 
 from pathlib import Path
 

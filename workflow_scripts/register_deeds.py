@@ -7,6 +7,7 @@ import numpy as np
 
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.evaluation.registration_overlap import (
+    OrganOverlap,
     PairOverlap,
     measure_organs,
     write_pair_overlap,
@@ -19,7 +20,7 @@ from anatomical_embedding.registration.shared_view import seen_from, shared_box
 from anatomical_embedding.registration.starting_position import on_fixed_grid
 from anatomical_embedding.settings.registration import RegisterDeedsSettings
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
-from anatomical_embedding.volumes.prepare import crop_volume
+from anatomical_embedding.volumes.prepare import Box, crop_volume
 from workflow_scripts.command_line import existing_file, parse_settings, run_stage, stage_parser
 
 
@@ -44,9 +45,13 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     settings = parse_settings(RegisterDeedsSettings, options.settings)
 
+    registration, fixed_id, moving_id = options.names
     matrix = read_start(options.start).matrix if options.start else np.eye(4)
     fixed, moving = read_volume(options.fixed), seen_from(read_volume(options.moving), matrix)
-    box = shared_box(fixed, moving, np.eye(4)) if options.start else tuple(slice(0, n) for n in fixed.shape)
+    size_x, size_y, size_z = fixed.shape
+    box: Box | None = (slice(0, size_x), slice(0, size_y), slice(0, size_z))
+    if options.start:
+        box = shared_box(fixed, moving)
     if box is None:
         raise UserError(f"{options.fixed} and {options.moving} share no place after {options.start}")
     options.output_stem.parent.mkdir(parents=True, exist_ok=True)
@@ -71,13 +76,13 @@ def main(arguments: list[str]) -> None:
         )
         deeds_program.write_field(options.program, folder / "field.nii.gz", stem=options.output_stem)
         write_field(read_field(folder / "field.nii.gz").before(matrix), options.output_field)
-    organs = ()
+    organs: tuple[OrganOverlap, ...] = ()
     if moved_labels is not None:
         truth = crop_volume(read_volume(options.fixed_labels, require_contrast=False), box=box)
         before = on_fixed_grid(moved_labels, truth, start=settings.deeds.start, is_label=True, fill_value=0)
         after = read_volume(files.deformed_labels, require_contrast=False)
         organs = measure_organs(before, after, truth, organs=settings.organs)
-    overlap = PairOverlap(*options.names, organs)
+    overlap = PairOverlap(registration, fixed_id, moving_id, organs)
     write_pair_overlap(overlap, options.output_overlap)
     if organs:
         log("mean Dice {:.3f} before, {:.3f} after".format(*overlap.mean_dice))

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from anatomical_embedding.registration.displacement_field import read_field, resample_through
-from anatomical_embedding.registration.registered_volume import registered_grid
+from anatomical_embedding.registration.registered_volume import body_in_both, registered_grid
 from anatomical_embedding.settings.registration import ResampleRegisteredSettings
-from anatomical_embedding.volumes.nifti import read_volume, write_volume
+from anatomical_embedding.volumes.nifti import VolumeHeader, read_volume, write_volume
 from anatomical_embedding.volumes.orientation import to_lps
-from anatomical_embedding.volumes.resample import resample_onto, resample_to_spacing
+from anatomical_embedding.volumes.resample import resample_to_spacing
 from anatomical_embedding.volumes.volume import Volume
 from workflow_scripts.command_line import existing_file, parse_settings, run_stage, stage_parser
 
@@ -42,28 +42,24 @@ def main(arguments: list[str]) -> None:
     moving = to_lps(read_volume(options.moving))
     grid = registered_grid(field, spacing_mm=moving.spacing_mm)
 
-    image = resample_through(field, moving, **grid, is_label=False, fill_value=float(moving.array.min()))
+    image = resample_through(field, moving, grid=grid, is_label=False, fill_value=float(moving.array.min()))
     write_volume(image, options.output_image)
     everywhere = Volume(np.ones(moving.shape, dtype=np.uint8), moving.affine)
-    shared = resample_through(field, everywhere, **grid, is_label=True, fill_value=0)
+    shared = resample_through(field, everywhere, grid=grid, is_label=True, fill_value=0)
     write_volume(shared, options.output_shared_view)
     if options.output_labels:
         labels = to_lps(read_volume(options.moving_labels, require_contrast=False))
         write_volume(
-            resample_through(field, labels, **grid, is_label=True, fill_value=0), options.output_labels
+            resample_through(field, labels, grid=grid, is_label=True, fill_value=0), options.output_labels
         )
 
     working = resample_to_spacing(image, spacing_mm=settings.spacing_mm, is_label=False)
     write_volume(working, options.output_training_image)
-    on_working_grid = {"shape": working.shape, "affine": working.affine, "is_label": True, "fill_value": 0}
     fixed_body, moving_body = (
         read_volume(path, require_contrast=False) for path in (options.fixed_body, options.moving_body)
     )
-    both = (
-        resample_onto(fixed_body, **on_working_grid).array
-        * resample_through(field, moving_body, **on_working_grid).array
-    )
-    write_volume(Volume(both, working.affine), options.output_training_mask)
+    grid = VolumeHeader(working.shape, working.affine)
+    write_volume(body_in_both(field, fixed_body, moving_body, grid=grid), options.output_training_mask)
 
 
 if __name__ == "__main__":

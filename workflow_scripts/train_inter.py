@@ -11,9 +11,9 @@ import torch
 from anatomical_embedding.code_fingerprint import code_of
 from anatomical_embedding.errors import SettingsError
 from anatomical_embedding.files import canonical_json, sha256_of_file, sha256_of_text
+from anatomical_embedding.index_file import read_index
 from anatomical_embedding.networks.checkpoint import initialise_from_file, save_checkpoint
 from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
-from anatomical_embedding.index_file import read_index
 from anatomical_embedding.patches.registered_batches import RegisteredBatches
 from anatomical_embedding.settings.model import TrainInterSettings
 from anatomical_embedding.training.inter import InterLosses, open_registered_pairs

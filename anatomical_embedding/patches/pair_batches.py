@@ -24,7 +24,6 @@ from anatomical_embedding.settings.volumes import IntensitySettings
 from anatomical_embedding.volumes.intensity import IntensityWindow, apply_window
 from anatomical_embedding.volumes.volume import Volume
 
-
 MASK_EDGE = 0.5
 """An interpolated mask is inside from here on."""
 

@@ -21,6 +21,7 @@ from anatomical_embedding.volumes.affine import (
     spacing_from_affine,
     transform_points,
 )
+from anatomical_embedding.volumes.nifti import VolumeHeader
 from anatomical_embedding.volumes.volume import Volume
 
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -96,8 +97,7 @@ def resample_through(
     field: DisplacementField,
     moving: Volume,
     *,
-    shape: tuple[int, int, int],
-    affine: NDArray[np.float64],
+    grid: VolumeHeader,
     is_label: bool,
     fill_value: float,
 ) -> Volume:
@@ -107,10 +107,11 @@ def resample_through(
     ----------
     field : the whole map.
     moving : as it was stored, in its own world.
-    shape, affine : of the grid.
+    grid : in the fixed world.
     is_label : nearest voxel with its type, instead of linear interpolation as float32.
     fill_value : value where the moving volume does not reach.
     """
+    shape, affine = grid.shape, grid.affine
     result = np.full(shape, fill_value, dtype=moving.array.dtype if is_label else np.float32)
     limit = np.array(moving.shape) - 0.5 + INSIDE_TOLERANCE_VOX
     for plane in range(shape[2]):  # a plane at a time bounds the memory

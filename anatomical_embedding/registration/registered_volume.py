@@ -4,15 +4,17 @@ import csv
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.files import written_atomically
-from anatomical_embedding.registration.displacement_field import DisplacementField
+from anatomical_embedding.registration.displacement_field import DisplacementField, resample_through
 from anatomical_embedding.volumes.affine import affine_of_cells, spacing_from_affine
+from anatomical_embedding.volumes.nifti import VolumeHeader
+from anatomical_embedding.volumes.resample import resample_onto
+from anatomical_embedding.volumes.volume import Volume
 
 FIRST_ROW = 2  # the header is line 1
 
@@ -42,22 +44,31 @@ class RegisteredPairRow:
 COLUMNS = tuple(field.name for field in fields(RegisteredPairRow))
 
 
-def registered_grid(field: DisplacementField, *, spacing_mm: NDArray[np.float64]) -> dict[str, Any]:
-    """Return shape and affine of the grid that fills the box of a field at another spacing, corner on corner.
+def registered_grid(field: DisplacementField, *, spacing_mm: NDArray[np.float64]) -> VolumeHeader:
+    """Return the grid that fills the box of a field at another spacing, corner on corner.
 
     Parameters
     ----------
     field : its grid is the box.
     spacing_mm : (3,) along the array axes.
 
-    Returns
-    -------
-    Keywords `shape` and `affine` of a resampling; sizes are rounded, so that every voxel has its centre in the box.
+    Notes
+    -----
+    Sizes are rounded, so that every voxel has its centre in the box.
     """
     strides = np.asarray(spacing_mm) / spacing_from_affine(field.affine)
     sizes = np.array(field.displacements_mm.shape[:3]) / strides
-    shape = tuple(max(1, int(size)) for size in np.rint(sizes))
-    return {"shape": shape, "affine": affine_of_cells(field.affine, stride_vox=strides)}
+    size_x, size_y, size_z = (max(1, int(size)) for size in np.rint(sizes))
+    return VolumeHeader((size_x, size_y, size_z), affine_of_cells(field.affine, stride_vox=strides))
+
+
+def body_in_both(
+    field: DisplacementField, fixed_body: Volume, moving_body: Volume, *, grid: VolumeHeader
+) -> Volume:
+    """Return the uint8 mask of the body that both volumes show, on a grid in the fixed world."""
+    fixed = resample_onto(fixed_body, shape=grid.shape, affine=grid.affine, is_label=True, fill_value=0)
+    moving = resample_through(field, moving_body, grid=grid, is_label=True, fill_value=0)
+    return Volume(fixed.array * moving.array, grid.affine)
 
 
 def write_registered_pairs(rows: Iterable[RegisteredPairRow], path: Path) -> None:

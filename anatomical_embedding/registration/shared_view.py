@@ -4,29 +4,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anatomical_embedding.volumes.affine import invert_affine, transform_points
+from anatomical_embedding.volumes.body_mask import body_box
 from anatomical_embedding.volumes.prepare import Box
 from anatomical_embedding.volumes.volume import Volume
 
 
-def shared_box(fixed: Volume, moving: Volume, matrix: NDArray[np.float64]) -> Box | None:
+def shared_box(fixed: Volume, moving: Volume) -> Box | None:
     """Return the box of fixed voxels that the moving volume reaches, None if it reaches none.
 
     Parameters
     ----------
-    fixed, moving : any geometry; only shapes and affines are looked at.
-    matrix : (4, 4) fixed to moving, world mm RAS+.
+    fixed, moving : in one world (`seen_from`), any geometry; only shapes and affines are looked at.
     """
-    moving_from_fixed = invert_affine(moving.affine) @ matrix @ fixed.affine
+    moving_from_fixed = invert_affine(moving.affine) @ fixed.affine
     indices = np.stack(np.meshgrid(*[np.arange(size) for size in fixed.shape], indexing="ij"), axis=-1)
     voxels = transform_points(moving_from_fixed, indices)
-    inside = np.all((voxels >= -0.5) & (voxels <= np.array(moving.shape) - 0.5), axis=-1)
+    steps_from_corner = voxels + 0.5
+    inside = np.all((steps_from_corner >= 0.0) & (steps_from_corner <= np.array(moving.shape)), axis=-1)
     if not inside.any():
         return None
-    sides = []
-    for axis in range(3):
-        occupied = np.flatnonzero(inside.any(axis=tuple(other for other in range(3) if other != axis)))
-        sides.append(slice(int(occupied[0]), int(occupied[-1]) + 1))
-    return sides[0], sides[1], sides[2]
+    return body_box(inside, margin_vox=np.zeros(3, dtype=int))
 
 
 def seen_from(moving: Volume, matrix: NDArray[np.float64]) -> Volume:

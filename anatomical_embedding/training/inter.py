@@ -39,7 +39,7 @@ class InterLosses:
     def __call__(
         self, network: torch.nn.Module, batch: RegisteredBatch, generator: torch.Generator
     ) -> dict[str, torch.Tensor]:
-        """Return the weighted losses `loss_inter_fine` and `loss_inter_coarse`, with single volumes `loss_fine` and more."""
+        """Return `loss_inter_fine` and `loss_inter_coarse`, and those of single volumes where a batch has any."""
         inter = self._losses(network, batch.inter, generator)
         named = {
             name.replace("loss_", "loss_inter_"): self._settings.inter_weight * loss
