@@ -8,12 +8,13 @@ def export_section(wildcards):
     )
 
 
-def evaluated_splits(wildcards):
-    """Return the splits of a data set that some evaluation or tracking asks for."""
+def wanted_splits(wildcards):
+    """Return the splits of a data set whose embeddings some evaluation, tracking or registration needs."""
     evaluated = {
         evaluation.split
         for evaluation in SETTINGS.evaluations.values()
         if evaluation.dataset == wildcards.dataset
+        and wildcards.model in evaluation.models
     }
     tracked = {
         split
@@ -21,7 +22,16 @@ def evaluated_splits(wildcards):
         if tracking.dataset == wildcards.dataset
         for split in tracked_splits(tracking)
     }
-    return sorted(evaluated | tracked)
+    registered = {
+        split
+        for registration in SETTINGS.registrations.values()
+        if registration.dataset == wildcards.dataset
+        and registration.guide is not None
+        and registration.guide.model == wildcards.model
+        and wildcards.weights == "trained"
+        for split in registration.splits
+    }
+    return sorted(evaluated | tracked | registered)
 
 
 def tracked_splits(tracking):
@@ -63,7 +73,7 @@ rule export_embeddings:
         gpu=1,
     params:
         settings=export_section,
-        splits=evaluated_splits,
+        splits=wanted_splits,
         stores=lambda wildcards, output: Path(output[0]).with_suffix(""),
         code=code_of("export_embeddings"),
     shell:

@@ -45,6 +45,29 @@ def train_semantic_section(wildcards):
     )
 
 
+def train_inter_section(wildcards):
+    """Return what Cross-SAM's training may see."""
+    model = SETTINGS.models[wildcards.model]
+    return section_json(
+        network=model.network,
+        training=model.training,
+        intensity=SETTINGS.intensity,
+        registered=model.registered,
+    )
+
+
+def registered_pairs(wildcards):
+    """Return the list of registered pairs that a model is trained on."""
+    name = SETTINGS.models[wildcards.model].registered.registration
+    return RESULTS / "registrations" / name / "pairs.csv"
+
+
+def registered_index(wildcards):
+    """Return the index of the data set of those pairs."""
+    name = SETTINGS.models[wildcards.model].registered.registration
+    return RESULTS / "volumes" / f"{SETTINGS.registrations[name].dataset}.csv"
+
+
 def training_indices(wildcards):
     """Return the indices of the data sets that a model is trained on."""
     return [
@@ -106,13 +129,14 @@ rule train_intra:
         indices=lambda wildcards, input: [
             f"--index={Path(path).stem}={path}" for path in input.indices
         ],
+        pairs=[],
         state=lambda wildcards: RESULTS / "models" / wildcards.model / "state",
         stage="train_intra",
         code=code_of("train_intra"),
     shell:
         # Memory that is freed stays with the process: giving every large tensor back costs a fifth of a step.
         "MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=1073741824"
-        " python -m workflow_scripts.{params.stage} --settings {params.settings:q} {params.indices}"
+        " python -m workflow_scripts.{params.stage} --settings {params.settings:q} {params.indices} {params.pairs}"
         " --initial-weights {input.initial_weights} --state-folder {params.state} --output {output.checkpoint}"
         " --training-log {output.training_log} --validation-log {output.validation_log}"
         " --threads {threads} --num-workers 0 2> {log}"
@@ -133,3 +157,29 @@ use rule train_intra as train_semantic with:
         state=lambda wildcards: RESULTS / "models" / wildcards.model / "state",
         stage="train_semantic",
         code=code_of("train_semantic"),
+
+
+use rule train_intra as train_inter with:
+    input:
+        indices=training_indices,
+        initial_weights=RESULTS / "models" / "{model}" / "untrained.safetensors",
+        pairs=registered_pairs,
+        pairs_index=registered_index,
+    log:
+        RESULTS / "logs" / "train_inter" / "{model}.log",
+    benchmark:
+        RESULTS / "benchmarks" / "train_inter" / "{model}.tsv"
+    wildcard_constraints:
+        model=one_of(models_of("cross_sam")),
+    params:
+        settings=train_inter_section,
+        indices=lambda wildcards, input: [
+            f"--index={Path(path).stem}={path}" for path in input.indices
+        ],
+        pairs=lambda wildcards, input: [
+            f"--pairs={input.pairs}",
+            f"--pairs-index={input.pairs_index}",
+        ],
+        state=lambda wildcards: RESULTS / "models" / wildcards.model / "state",
+        stage="train_inter",
+        code=code_of("train_inter"),

@@ -2,6 +2,10 @@
 # (the index), landmarks/<dataset>.csv.
 
 LABELLED = [name for name in DATASETS if SETTINGS.datasets[name].organs]
+PAIRED_PHANTOMS = [
+    name for name in PHANTOMS if "mr" in SETTINGS.datasets[name].modalities
+]
+SINGLE_PHANTOMS = [name for name in PHANTOMS if name not in PAIRED_PHANTOMS]
 UNLABELLED = [name for name in DATASETS if name not in LABELLED]
 
 
@@ -51,6 +55,13 @@ def descriptions_of(wildcards):
     ]
 
 
+def phantom_outputs(wildcards, output):
+    """Return the arguments that name the files of a synthetic body."""
+    return [
+        f"--output-{name.replace('_', '-')}={path}" for name, path in output.items()
+    ]
+
+
 def phantom_section(wildcards):
     """Return what a synthetic body depends on."""
     return section_json(
@@ -72,7 +83,7 @@ rule make_phantom:
     benchmark:
         RESULTS / "benchmarks" / "make_phantom" / "{dataset}" / "{subject}.tsv"
     wildcard_constraints:
-        dataset=one_of(PHANTOMS),
+        dataset=one_of(SINGLE_PHANTOMS),
         subject=r"phantom_\d+",
     conda:
         CPU_ENVIRONMENT
@@ -83,12 +94,28 @@ rule make_phantom:
     params:
         settings=phantom_section,
         index=lambda wildcards: int(wildcards.subject.removeprefix("phantom_")),
-        scans=lambda wildcards, output: f"--output-labels={output.labels}",
+        outputs=phantom_outputs,
         code=code_of("make_phantom"),
     shell:
         "python -m workflow_scripts.make_phantom --settings {params.settings:q} --subject-index {params.index}"
-        " --output-ct {output.ct} {params.scans} --output-landmarks {output.landmarks}"
-        " --output-lesions {output.lesions} 2> {log}"
+        " {params.outputs:q} 2> {log}"
+
+
+use rule make_phantom as make_phantom_pair with:
+    output:
+        ct=RESULTS / "phantoms" / "{dataset}" / "{subject}" / "ct.nii.gz",
+        labels=RESULTS / "phantoms" / "{dataset}" / "{subject}" / "labels.nii.gz",
+        mr=RESULTS / "phantoms" / "{dataset}" / "{subject}" / "mr.nii.gz",
+        mr_labels=RESULTS / "phantoms" / "{dataset}" / "{subject}" / "mr_labels.nii.gz",
+        landmarks=RESULTS / "phantoms" / "{dataset}" / "{subject}" / "landmarks.csv",
+        lesions=RESULTS / "phantoms" / "{dataset}" / "{subject}" / "lesions.csv",
+    log:
+        RESULTS / "logs" / "make_phantom_pair" / "{dataset}" / "{subject}.log",
+    benchmark:
+        RESULTS / "benchmarks" / "make_phantom_pair" / "{dataset}" / "{subject}.tsv"
+    wildcard_constraints:
+        dataset=one_of(PAIRED_PHANTOMS),
+        subject=r"phantom_\d+",
 
 
 use rule make_phantom as make_tracking_phantom with:
@@ -107,7 +134,7 @@ use rule make_phantom as make_tracking_phantom with:
     params:
         settings=phantom_section,
         index=lambda wildcards: int(wildcards.patient) - 1,
-        scans=lambda wildcards, output: f"--output-follow-up={output.follow_up}",
+        outputs=phantom_outputs,
         code=code_of("make_phantom"),
 
 

@@ -36,7 +36,8 @@ def main(arguments: list[str]) -> None:
     statuses: list[LandmarkStatus] = []
     for raw in track(raw_volumes, description="locating landmarks", total=len(raw_volumes)):
         if isinstance(dataset, PhantomSettings):
-            found = read_landmarks(phantom_landmarks_path(raw))
+            scans = read_landmarks(phantom_landmarks_path(raw))
+            found = [point for point in scans if point.volume_id == raw.volume_id]
             accounted = [LandmarkStatus(raw.volume_id, point.landmark, "found", "") for point in found]
         else:
             found, accounted = locate_landmarks(raw, landmarks=dataset.landmarks, organs=dataset.organs)

@@ -26,13 +26,12 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     settings = parse_settings(QuerySettings, options.settings)
 
-    volumes = {
-        row.volume_id: map_volume(row.image_path)
-        for row in read_index(options.index)
-        if row.split == settings.split
-    }
+    rows = [row for row in read_index(options.index) if row.split == settings.split]
+    volumes = {row.volume_id: map_volume(row.image_path) for row in rows}
     landmarks = pd.DataFrame(read_landmarks(options.landmarks), columns=list(LANDMARK_COLUMNS))
-    queries = make_queries(volumes, landmarks_in_view(landmarks, volumes), settings)
+    queries = make_queries(
+        {row.volume_id: row.modality for row in rows}, landmarks_in_view(landmarks, volumes), settings
+    )
     write_table(queries, options.output)
     log(f"{len(queries)} queries between {queries['template_id'].nunique()} templates and their targets")
 

@@ -3,13 +3,16 @@
 import os
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from anatomical_embedding.datasets.deeplesion_tracking import list_annotated_volumes
 from anatomical_embedding.datasets.raw_volume import RawVolume
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.identifiers import first_clash, is_identifier, quote_some
 from anatomical_embedding.settings.dataset import (
+    CtMrPairsSettings,
     DatasetSettings,
     DeepLesionSettings,
     DeepLesionTrackingSettings,
@@ -24,13 +27,16 @@ from anatomical_embedding.settings.phantom import (
     tracked_volume_id,
     volume_id,
 )
+from anatomical_embedding.settings.volumes import Modality
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 RESOURCE_FORK_PREFIX = "._"  # files that macOS puts beside the real ones
 CASE_IMAGE = "ct.nii.gz"
 PHANTOM_LANDMARKS = "landmarks.csv"
-PHANTOM_LABELS = "labels.nii.gz"
+PHANTOM_LABEL_MAPS: dict[Modality, str] = {"ct": "labels.nii.gz", "mr": "mr_labels.nii.gz"}
 CASE_LABELS = "segmentations"
+PAIR_PATTERN = "^(.+)_[0-9]{4}$"
+PAIR_CT = "_0000"
 
 
 def list_raw_volumes(settings: DatasetSettings, *, phantom_folder: Path) -> list[RawVolume]:
@@ -62,6 +68,8 @@ def list_raw_volumes(settings: DatasetSettings, *, phantom_folder: Path) -> list
             return list_annotated_volumes(settings)
         case TotalSegmentatorSettings():
             return _list_cases(settings)
+        case CtMrPairsSettings():
+            return _list_ct_mr_pairs(settings)
         case PhantomSettings():
             return _list_phantoms(settings, folder=phantom_folder)
         case PhantomTrackingSettings():
@@ -76,14 +84,15 @@ def phantom_landmarks_path(raw: RawVolume) -> Path:
 def _list_phantoms(settings: PhantomSettings, *, folder: Path) -> list[RawVolume]:
     return [
         RawVolume(
-            volume_id(index, "ct"),
+            volume_id(index, modality),
             subject_id(index),
-            "ct",
-            folder / subject_id(index) / CASE_IMAGE,
+            modality,
+            folder / subject_id(index) / f"{modality}.nii.gz",
             {},
-            folder / subject_id(index) / PHANTOM_LABELS if settings.organs else None,
+            folder / subject_id(index) / PHANTOM_LABEL_MAPS[modality] if settings.organs else None,
         )
         for index in range(settings.num_subjects)
+        for modality in sorted(settings.modalities)
     ]
 
 
@@ -94,6 +103,25 @@ def _list_tracked_phantoms(settings: PhantomTrackingSettings, *, folder: Path) -
         for time_point in (1, 2)
     ]
     return [RawVolume(scan, patient, "ct", folder / f"{scan}.nii.gz", {}) for scan, patient in scans]
+
+
+def _list_ct_mr_pairs(settings: CtMrPairsSettings) -> list[RawVolume]:
+    """Return the volumes of `<patient>_<four digits>.nii.gz`; 0000 is the CT, all others are MRs."""
+    volumes = []
+    for raw in _list_flat_folder(settings.root, patient_pattern=PAIR_PATTERN):
+        modality: Modality = "ct" if raw.volume_id.endswith(PAIR_CT) else "mr"
+        volumes.append(replace(raw, modality=modality))
+    modalities: dict[str, set[str]] = {}
+    for raw in volumes:
+        modalities.setdefault(raw.patient_id, set()).add(raw.modality)
+    single = sorted(patient for patient, known in modalities.items() if len(known) < len(get_args(Modality)))
+    if single:
+        raise InputFileError(
+            settings.root,
+            f"patients {quote_some(single)} have no CT or no MR; expected <patient>{PAIR_CT}.nii.gz (CT) and "
+            "<patient>_0001.nii.gz (MR) of each",
+        )
+    return volumes
 
 
 def _list_flat_folder(root: Path, *, patient_pattern: str) -> list[RawVolume]:

@@ -1,6 +1,6 @@
 """The questions of a landmark evaluation: where in the target does this point of the template lie."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import permutations
 
 import numpy as np
@@ -9,15 +9,18 @@ import pandas as pd
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.evaluation.landmark_tables import QUESTION_COLUMNS, TRUTH_COLUMNS
 from anatomical_embedding.settings.evaluation import PairSelectionSettings, QuerySettings
+from anatomical_embedding.settings.volumes import Modality
 from anatomical_embedding.volumes.volume import Volume
 
 
-def make_queries(volume_ids: Iterable[str], landmarks: pd.DataFrame, settings: QuerySettings) -> pd.DataFrame:
+def make_queries(
+    modality_of: Mapping[str, Modality], landmarks: pd.DataFrame, settings: QuerySettings
+) -> pd.DataFrame:
     """Return one query for each ordered pair of volumes and each landmark that both have.
 
     Parameters
     ----------
-    volume_ids : the volumes of the split that is evaluated.
+    modality_of : the volumes of the split that is evaluated.
     landmarks : columns volume_id, landmark, x_mm, y_mm, z_mm; rows of other volumes are left alone. Leave out
         landmarks outside the field of view first (`landmarks_in_view`).
     settings : which pairs are asked. A sample larger than the number of pairs takes all of them.
@@ -32,8 +35,10 @@ def make_queries(volume_ids: Iterable[str], landmarks: pd.DataFrame, settings: Q
     UserError
         if no two volumes share a landmark.
     """
-    points = landmarks[landmarks["volume_id"].isin(set(volume_ids))]
-    pairs = select_pairs(sorted(points["volume_id"].unique()), settings.pairs)
+    points = landmarks[landmarks["volume_id"].isin(set(modality_of))]
+    pairs = select_pairs(
+        {volume_id: modality_of[volume_id] for volume_id in points["volume_id"].unique()}, settings.pairs
+    )
     templates = points.rename(
         columns={"volume_id": "template_id", "x_mm": "query_x_mm", "y_mm": "query_y_mm", "z_mm": "query_z_mm"}
     )
@@ -55,7 +60,9 @@ def make_queries(volume_ids: Iterable[str], landmarks: pd.DataFrame, settings: Q
     return queries[[*QUESTION_COLUMNS, *TRUTH_COLUMNS]]
 
 
-def select_pairs(volume_ids: list[str], settings: PairSelectionSettings) -> list[tuple[str, str]]:
+def select_pairs(
+    modality_of: Mapping[str, Modality], settings: PairSelectionSettings
+) -> list[tuple[str, str]]:
     """Return the ordered pairs of different volumes that are asked, sorted.
 
     The sample is drawn without replacement and depends on the seed and the sorted ids alone.
@@ -65,15 +72,18 @@ def select_pairs(volume_ids: list[str], settings: PairSelectionSettings) -> list
     UserError
         if the one template that is asked for is not among the volumes.
     """
-    if settings.template is not None and settings.template not in volume_ids:
+    volume_ids = sorted(modality_of)
+    if settings.template is not None and settings.template not in modality_of:
         raise UserError(
             f"pairs.template: no volume {settings.template!r} with landmarks in the split; expected one of "
-            f"{', '.join(sorted(volume_ids))}"
+            f"{', '.join(volume_ids)}"
         )
     pairs = [
         (template, target)
-        for template, target in permutations(sorted(volume_ids), 2)
+        for template, target in permutations(volume_ids, 2)
         if settings.template in (None, template)
+        and settings.template_modality in (None, modality_of[template])
+        and settings.target_modality in (None, modality_of[target])
     ]
     if settings.num_pairs is None or settings.num_pairs >= len(pairs):
         return pairs

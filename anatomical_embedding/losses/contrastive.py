@@ -30,7 +30,7 @@ def fine_contrastive_loss(
     places: range | None = None,
     num_places: int | None = None,
 ) -> torch.Tensor:
-    """Return the mean over view pairs of the cross-entropy of partners against hard negatives.
+    """Return the mean over view pairs of the weighted cross-entropy of partners against hard negatives.
 
     Negatives are mined by fine plus coarse similarity among the cells of both views, but weighed in the loss by
     their fine similarity alone.
@@ -68,7 +68,8 @@ def fine_contrastive_loss(
             similarity = torch.einsum("kc,knc->kn", cells[pair.query], F.embedding(chosen, keys))
             negatives = similarity.masked_fill(is_missing, -torch.inf)
         positive = (cells[pair.query] * cells[pair.partner]).sum(dim=1)
-        losses.append(cross_entropy_against(positive, negatives, temperature=settings.temperature))
+        loss = cross_entropy_against(positive, negatives, temperature=settings.temperature)
+        losses.append(pair.weight * loss)
     return torch.stack(losses).mean()
 
 
@@ -82,7 +83,7 @@ def coarse_contrastive_loss(
     num_places: int | None = None,
     processes: Processes = ALONE,
 ) -> torch.Tensor:
-    """Return the mean over view pairs of the cross-entropy on the coarse head.
+    """Return the mean over view pairs of the weighted cross-entropy on the coarse head.
 
     Negatives are hard ones of both views and random cells of the other pairs in the batch. A batch of one pair has
     no others; it uses its own negatives alone.
@@ -129,7 +130,8 @@ def coarse_contrastive_loss(
             strangers = strangers if drawn is None else strangers[drawn]
             negatives = torch.cat([negatives, keys[pair.query] @ strangers.T], dim=1)
         positive = (keys[pair.query] * keys[pair.partner]).sum(dim=1)
-        losses.append(cross_entropy_against(positive, negatives, temperature=settings.temperature))
+        loss = cross_entropy_against(positive, negatives, temperature=settings.temperature)
+        losses.append(pair.weight * loss)
     return torch.stack(losses).mean()
 
 

@@ -139,7 +139,10 @@ class VolumeEmbedder:
         )
         head_row = head_bytes_per_row(settings, plane_voxels=plane, bytes_per_value=self._dtype.itemsize)
         levels = levels_in_rows(
-            network, volume, dtype=self._dtype, thickness=_thickness(self._bytes_in_rows, first_row)
+            network,
+            network.backbone.describe(volume),
+            dtype=self._dtype,
+            thickness=_thickness(self._bytes_in_rows, first_row),
         )
         del volume
         coarse = network.read_out_head(levels[PYRAMID_LEVELS:])

@@ -32,7 +32,7 @@ def bytes_per_voxel(settings: NetworkSettings, *, bytes_per_value: int) -> float
     ]
     merged = settings.embedding_channels / math.prod(settings.level_strides_zyx[1])
     in_heads = sum(levels) + TENSORS_ALIVE_IN_A_BLOCK * merged
-    return FLOAT32_BYTES + bytes_per_value * max(*in_stages, in_heads)
+    return FLOAT32_BYTES * settings.input_channels + bytes_per_value * max(*in_stages, in_heads)
 
 
 def first_level_bytes_per_row(settings: NetworkSettings, *, plane_voxels: int, bytes_per_value: int) -> float:

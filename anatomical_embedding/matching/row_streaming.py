@@ -55,33 +55,33 @@ def rows_read(rows: range, *, stride: int, reach: int, num_rows: int, alignment:
 
 
 def levels_in_rows(
-    network: EmbeddingNetwork, volume: Tensor, *, dtype: torch.dtype, thickness: int
+    network: EmbeddingNetwork, described: Tensor, *, dtype: torch.dtype, thickness: int
 ) -> Levels:
     """Return the levels of features of a volume, the first made `thickness` rows at a time.
 
     Parameters
     ----------
     network : in evaluation mode, the stem in float32 and the rest in `dtype`.
-    volume : (1, 1, Z, Y, X) float32.
+    described : (1, input_channels, Z, Y, X) float32, what the stem reads.
     dtype : of the levels.
     thickness : rows of the first level at a time.
     """
     settings = network.settings
-    z, y, x = volume.shape[2:]
+    z, y, x = described.shape[2:]
     shape = settings.level_shapes((z, y, x))[0]
     first = torch.empty(
         (1, settings.stage_channels[0], *shape),
         dtype=dtype,
-        device=volume.device,
+        device=described.device,
         memory_format=torch.channels_last_3d,
     )
     for rows in pieces(range(shape[0]), thickness=thickness):
-        first[:, :, rows.start : rows.stop] = _first_level_rows(network, volume, dtype=dtype, rows=rows)
+        first[:, :, rows.start : rows.stop] = _first_level_rows(network, described, dtype=dtype, rows=rows)
     return network.backbone.deeper_stages(first)
 
 
 def _first_level_rows(
-    network: EmbeddingNetwork, volume: Tensor, *, dtype: torch.dtype, rows: range
+    network: EmbeddingNetwork, described: Tensor, *, dtype: torch.dtype, rows: range
 ) -> Tensor:
     """Return some rows of the first level of features."""
     settings, backbone = network.settings, network.backbone
@@ -92,10 +92,10 @@ def _first_level_rows(
         rows,
         stride=stage_stride,
         reach=(reach.first_level - reach.stem) // stem_stride,
-        num_rows=-(-volume.shape[2] // stem_stride),
+        num_rows=-(-described.shape[2] // stem_stride),
         alignment=stage_stride,
     )
-    convolved = convolved_rows(backbone.conv1.conv, volume, first_row=0, rows=stem_rows)
+    convolved = convolved_rows(backbone.conv1.conv, described, first_row=0, rows=stem_rows)
     stem = backbone.relu(backbone.conv1.bn(convolved)).to(dtype)
     level = backbone.first_stage(stem)
     return level.narrow(2, rows.start - stem_rows.start // stage_stride, len(rows))

@@ -36,7 +36,8 @@ def reach_along(settings: NetworkSettings, *, axis: int) -> Reach:
     strides earlier.
     """
     strides = [level[axis] for level in settings.level_strides_zyx]
-    reach = stem = settings.stem_kernel_zyx[axis] // 2
+    described = 0 if settings.self_similarity is None else settings.self_similarity.reach_vox
+    reach = stem = described + settings.stem_kernel_zyx[axis] // 2
     stride = settings.stem_stride_zyx[axis]
     reaches = []
     for stage in range(4):

@@ -7,6 +7,7 @@ Modules are named as in the published checkpoints, so that weights map one to on
 
 from torch import Tensor, nn
 
+from anatomical_embedding.networks.self_similarity import SelfSimilarity
 from anatomical_embedding.settings.network import KernelZyx, NetworkSettings, StrideZyx
 
 BLOCKS_PER_STAGE = 2
@@ -64,13 +65,17 @@ class ResNet3d(nn.Module):
     """Stem, four residual stages, and a maximum pooling after the first.
 
     The work falls into three parts so that a long volume can pass through the costly first two piece by
-    piece: `stem`, `first_stage` and `deeper_stages`.
+    piece: `stem`, `first_stage` and `deeper_stages`. `describe` gives what the stem reads: the volume itself, or
+    its self-similarity.
     """
 
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
+        self.describe: nn.Module = nn.Identity()
+        if settings.self_similarity is not None:
+            self.describe = SelfSimilarity(settings.self_similarity)
         self.conv1 = ConvolutionNorm(
-            1,
+            settings.input_channels,
             settings.stem_channels,
             kernel_zyx=settings.stem_kernel_zyx,
             stride_zyx=settings.stem_stride_zyx,
@@ -88,9 +93,9 @@ class ResNet3d(nn.Module):
             for stage in range(4)
         )
 
-    def stem(self, volume: Tensor) -> Tensor:
-        """Return (B, stem_channels, ...) features of a (B, 1, Z, Y, X) volume."""
-        return self.relu(self.conv1(volume))
+    def stem(self, described: Tensor) -> Tensor:
+        """Return (B, stem_channels, ...) features of a (B, input_channels, Z, Y, X) volume (see `describe`)."""
+        return self.relu(self.conv1(described))
 
     def first_stage(self, features: Tensor) -> Tensor:
         """Return the first level of features: first residual stage and pooling."""
@@ -104,7 +109,7 @@ class ResNet3d(nn.Module):
 
     def forward(self, volume: Tensor) -> Levels:
         """Return the four levels of features of a (B, 1, Z, Y, X) volume."""
-        return self.deeper_stages(self.first_stage(self.stem(volume)))
+        return self.deeper_stages(self.first_stage(self.stem(self.describe(volume))))
 
 
 def _stage(

@@ -5,16 +5,36 @@ import torch
 from monai.transforms import GaussianSmooth
 from monai.utils import convert_to_tensor
 
+from anatomical_embedding.patches.histogram_shift import shift_histogram
 from anatomical_embedding.settings.training import AugmentationSettings
+from anatomical_embedding.settings.volumes import IntensitySettings
 
 SMALLEST_BLUR_VOX = 0.1
 """Narrower kernels change nothing and are skipped."""
 
 
 def augment_intensity(
-    patch: torch.Tensor, *, settings: AugmentationSettings, generator: np.random.Generator
+    patch: torch.Tensor,
+    is_body: torch.Tensor,
+    *,
+    settings: AugmentationSettings,
+    intensity: IntensitySettings,
+    generator: np.random.Generator,
 ) -> torch.Tensor:
-    """Return the (Z, Y, X) float32 patch with contrast, brightness, blur and noise drawn at random."""
+    """Return the (Z, Y, X) float32 patch with histogram, contrast, brightness, blur and noise drawn at random.
+
+    Parameters
+    ----------
+    patch : network intensities.
+    is_body : (Z, Y, X) bool; only a shift of the histogram looks at it.
+    settings : what is drawn.
+    intensity : the network's input range.
+    generator : source of all random numbers.
+    """
+    if settings.histogram_shift is not None:
+        patch = shift_histogram(
+            patch, is_body, settings=settings.histogram_shift, intensity=intensity, generator=generator
+        )
     patch = patch * generator.uniform(*settings.contrast_range) + generator.uniform(
         *settings.brightness_range
     )

@@ -26,6 +26,9 @@ from anatomical_embedding.settings.volumes import IntensitySettings
 from anatomical_embedding.volumes.intensity import IntensityWindow, apply_window
 from anatomical_embedding.volumes.volume import Volume
 
+MASK_EDGE = 0.5
+"""An interpolated mask is inside from here on."""
+
 
 @dataclass(frozen=True)
 class TrainingVolume:
@@ -53,6 +56,13 @@ class TrainingVolume:
             outside_value=self.intensity.output_offset,
         )
 
+    def body_patch(self, view: View) -> torch.Tensor:
+        """Return the (Z, Y, X) bool patch of a view that is true inside the body."""
+        body = sample_patch(
+            self.body_mask, view, normalise=lambda voxels: voxels.astype(np.float32), outside_value=0.0
+        )
+        return body >= MASK_EDGE
+
 
 @dataclass(frozen=True)
 class HeadGeometry:
@@ -71,12 +81,14 @@ class HeadPairs:
     query, partner : (K,) int64.
     cells_mm : (2, 4, 4) float32, cell index (x, y, z) of each view to mm, from an origin common to both.
     size : cells along x, y, z.
+    weight : of the pair in the loss.
     """
 
     query: torch.Tensor
     partner: torch.Tensor
     cells_mm: torch.Tensor
     size: tuple[int, int, int]
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -184,18 +196,39 @@ def make_pair(
     fine: HeadGeometry,
     coarse: HeadGeometry,
     generator: np.random.Generator,
+    registered: TrainingVolume | None = None,
+    weight: float = 1.0,
 ) -> PairBatch:
-    """Return a batch of one view pair of a volume."""
-    views = draw_view_pair(volume.image, volume.body_mask, settings=settings.views, generator=generator)
+    """Return a batch of one view pair.
+
+    Parameters
+    ----------
+    volume : shown by the first view, and by the second one too where nothing is registered onto it.
+    settings : views, augmentation, positives.
+    fine, coarse : geometry of the heads.
+    generator : source of all random numbers.
+    registered : shown by the second view: another volume in the same world, whose body mask tells where both show
+        the body. Views are drawn inside it.
+    weight : of the pair in the loss.
+    """
+    shown = (volume, volume if registered is None else registered)
+    shared = shown[1]
+    views = draw_view_pair(shared.image, shared.body_mask, settings=settings.views, generator=generator)
     patches = [
-        augment_intensity(volume.patch(view), settings=settings.augmentation, generator=generator)
-        for view in views
+        augment_intensity(
+            own.patch(view),
+            own.body_patch(view),
+            settings=settings.augmentation,
+            intensity=own.intensity,
+            generator=generator,
+        )
+        for own, view in zip(shown, views, strict=True)
     ]
     fine_grids = _grids_of(views, head=fine)
     coarse_grids = _grids_of(views, head=coarse)
     fine_positives = find_fine_positives(
         *fine_grids,
-        volume.body_mask,
+        shared.body_mask,
         max_distance_mm=settings.fine_loss.positive_distance_mm,
         num_candidates=settings.fine_loss.num_candidates,
         num_positives=settings.fine_loss.num_positives,
@@ -204,15 +237,15 @@ def make_pair(
     )
     coarse_positives = find_coarse_positives(
         *coarse_grids,
-        volume.body_mask,
+        shared.body_mask,
         max_distance_mm=settings.coarse_loss.positive_distance_mm,
         max_distance_z_mm=settings.coarse_loss.positive_distance_z_mm,
     )
     origin_mm = _centre_mm(views[0])
     return PairBatch(
         patches=torch.stack(patches)[:, None],
-        fine=[_head_pairs(fine_positives, fine_grids, origin_mm=origin_mm)],
-        coarse=[_head_pairs(coarse_positives, coarse_grids, origin_mm=origin_mm)],
+        fine=[_head_pairs(fine_positives, fine_grids, origin_mm=origin_mm, weight=weight)],
+        coarse=[_head_pairs(coarse_positives, coarse_grids, origin_mm=origin_mm, weight=weight)],
         places=range(1),
         num_places=1,
     )
@@ -233,7 +266,7 @@ def _centre_mm(view: View) -> NDArray[np.float64]:
 
 
 def _head_pairs(
-    positives: Positives, grids: Sequence[CellGrid], *, origin_mm: NDArray[np.float64]
+    positives: Positives, grids: Sequence[CellGrid], *, origin_mm: NDArray[np.float64], weight: float
 ) -> HeadPairs:
     """Return the pairs as tensors, positions relative to an origin so that single precision is enough."""
     affines = np.stack([grid.affine for grid in grids])
@@ -243,4 +276,5 @@ def _head_pairs(
         partner=torch.from_numpy(positives.partner),
         cells_mm=torch.from_numpy(affines).float(),
         size=grids[0].size,
+        weight=weight,
     )

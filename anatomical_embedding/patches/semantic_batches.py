@@ -135,7 +135,11 @@ class SemanticBatches(Dataset):
             generator=generator,
         )
         patch = augment_intensity(
-            labelled.volume.patch(view), settings=self._settings.augmentation, generator=generator
+            labelled.volume.patch(view),
+            labelled.volume.body_patch(view),
+            settings=self._settings.augmentation,
+            intensity=labelled.volume.intensity,
+            generator=generator,
         )
         x, y, z = view.size_vox
         stride_z, stride_y, stride_x = self._network.fine_stride_zyx

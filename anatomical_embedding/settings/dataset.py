@@ -83,6 +83,13 @@ class DeepLesionTrackingSettings(Settings):
         return {}
 
 
+class CtMrPairsSettings(FlatFolderSettings):
+    """CT and MR of each patient: `<patient>_0000.nii.gz` is the CT, `_0001`, `_0002` and so on are MRs."""
+
+    kind: Literal["ct_mr_pairs"]
+    """Data set kind."""
+
+
 class TotalSegmentatorSettings(Settings):
     """Case folders with `ct.nii.gz` and `segmentations/<organ>.nii.gz`; every case is a patient."""
 
@@ -123,6 +130,7 @@ DatasetSettings = Annotated[
     | DeepLesionSettings
     | DeepLesionTrackingSettings
     | TotalSegmentatorSettings
+    | CtMrPairsSettings
     | PhantomSettings
     | PhantomTrackingSettings,
     Field(discriminator="kind"),

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from anatomical_embedding.settings.base import Settings
+from anatomical_embedding.settings.volumes import Modality
 
 BaselineMethod = Literal["same_coordinate", "body_affine", "ncc", "untrained"]
 """A method that has learned nothing; `untrained` is the network with its first random weights."""
@@ -26,6 +27,12 @@ class PairSelectionSettings(Settings):
 
     template: str | None = None
     """Only pairs with this volume as template, as for one marked case; null for every volume."""
+
+    template_modality: Modality | None = None
+    """Only pairs whose template is of this modality; null for any."""
+
+    target_modality: Modality | None = None
+    """Only pairs whose target is of this modality; null for any."""
 
 
 class ResamplingSettings(Settings):

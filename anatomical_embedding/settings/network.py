@@ -17,6 +17,27 @@ ShapeZyx = tuple[int, int, int]
 AXES = ("z", "y", "x")
 
 
+class SelfSimilaritySettings(Settings):
+    """An input that CT and MR share, in place of the intensities: how much a voxel resembles its neighbours."""
+
+    distances_vox: tuple[Annotated[int, Field(ge=1, le=8)], ...] = Field(min_length=1)
+    """Distances of the six neighbours; every distance gives six channels."""
+    patch_radius_vox: int = Field(ge=0, le=4)
+    """Voxels are compared by the patches around them, of this radius."""
+    noise_standard_deviation: float = Field(gt=0.0)
+    """Differences below this, on the network's intensity scale, count as noise."""
+
+    @property
+    def num_channels(self) -> int:
+        """Number of channels."""
+        return 6 * len(self.distances_vox)
+
+    @property
+    def reach_vox(self) -> int:
+        """How many voxels away the farthest voxel lies that a channel depends on."""
+        return max(self.distances_vox) + self.patch_radius_vox
+
+
 class NetworkSettings(Settings):
     """Shape of the embedding network; one set of values is the published network.
 
@@ -53,6 +74,15 @@ class NetworkSettings(Settings):
 
     has_semantic_head: bool
     """Whether the network has the semantic head; published: false for SAM, true for SAM++ and Cross-SAM."""
+
+    self_similarity: SelfSimilaritySettings | None = None
+    """Descriptors that the network sees instead of intensities; published: none. Short trainings across modalities
+    take off with it and not without."""
+
+    @property
+    def input_channels(self) -> int:
+        """Number of channels that the first convolution reads."""
+        return 1 if self.self_similarity is None else self.self_similarity.num_channels
 
     @model_validator(mode="after")
     def _check_kernels_and_strides(self) -> Self:

@@ -14,7 +14,7 @@ from anatomical_embedding.settings.dataset import DatasetSettings, DeepLesionTra
 from anatomical_embedding.settings.embedding import EmbeddingSettings
 from anatomical_embedding.settings.evaluation import LandmarkEvaluationSettings
 from anatomical_embedding.settings.matching import MatchingSettings, StablePointSettings, StoreSettings
-from anatomical_embedding.settings.model import ModelSettings, SamppModelSettings
+from anatomical_embedding.settings.model import CrossSamModelSettings, ModelSettings, SamppModelSettings
 from anatomical_embedding.settings.phantom import PhantomTrackingSettings
 from anatomical_embedding.settings.registration import RegistrationSettings
 from anatomical_embedding.settings.tracking import TrackingSettings
@@ -73,13 +73,17 @@ class PipelineSettings(Settings):
         for name, registration in self.registrations.items():
             where = f"registrations.{name}.dataset"
             _require(registration.dataset, self.datasets, where=where, section="datasets")
-            if not self.datasets[registration.dataset].organs:
+            if registration.guide is not None:
+                guide = f"registrations.{name}.guide.model"
+                _require(registration.guide.model, self.models, where=guide, section="models")
+            elif not self.datasets[registration.dataset].organs:
                 raise ValueError(
                     f"{where} names {registration.dataset!r}, which has no organs, expected a data set with organs: "
                     "registrations are judged by their overlap"
                 )
         for name, tracking in self.trackings.items():
             self._check_tracking(tracking, where=f"trackings.{name}")
+        self._check_rounds()
         return self
 
     def _check_organs_learned(self, model: SamppModelSettings, *, where: str) -> None:
@@ -113,6 +117,45 @@ class PipelineSettings(Settings):
                 f"{where} needs annotations of {', '.join(sorted(wanted - set(known)))}, which the data set "
                 f"{tracking.dataset!r} does not name"
             )
+
+    def _check_rounds(self) -> None:
+        """Refuse models across modalities that start from or are registered by what does not come before them."""
+        for name, model in self.models.items():
+            if not isinstance(model, CrossSamModelSettings):
+                continue
+            where = f"models.{name}"
+            used = model.registered.registration
+            _require(
+                used, self.registrations, where=f"{where}.registered.registration", section="registrations"
+            )
+            if self.registrations[used].guide is None:
+                raise ValueError(
+                    f"{where}.registered.registration names {used!r}, which has no guide; give it one"
+                )
+            if model.initial_model is not None:
+                _require(model.initial_model, self.models, where=f"{where}.initial_model", section="models")
+                if self.models[model.initial_model].network != model.network:
+                    raise ValueError(
+                        f"{where}.network differs from that of {model.initial_model!r}, from which it starts; "
+                        "copy it"
+                    )
+            if name in self._models_before(name):
+                raise ValueError(
+                    f"{where} depends on itself; let each round name the model of the round before"
+                )
+
+    def _models_before(self, name: str) -> set[str]:
+        """Return the models that a model depends on, over any number of rounds."""
+        found: set[str] = set()
+        waiting = [name]
+        while waiting:
+            model = self.models[waiting.pop()]
+            if isinstance(model, CrossSamModelSettings):
+                guide = self.registrations[model.registered.registration].guide
+                before = {model.initial_model, guide.model if guide else None} - {None} - found
+                found |= {each for each in before if each is not None}
+                waiting += [each for each in before if each is not None]
+        return found
 
 
 def read_pipeline_settings(configuration: Mapping[str, Any]) -> PipelineSettings:

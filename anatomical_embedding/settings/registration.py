@@ -1,11 +1,17 @@
 """Settings of deformable registration: pairs of volumes, and the parameters of the program `deeds`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from anatomical_embedding.identifiers import Identifier
 from anatomical_embedding.settings.base import Settings
+from anatomical_embedding.settings.evaluation import Split
+from anatomical_embedding.settings.matching import MatchingSettings
+from anatomical_embedding.settings.volumes import Modality
+
+MapKind = Literal["rigid", "similarity", "affine"]
+"""Rotation and shift; with one scale; with any linear part."""
 
 Voxels = Annotated[int, Field(ge=1, le=16)]
 """A whole number of voxels or steps that the program takes."""
@@ -52,24 +58,121 @@ class DeedsSettings(SearchLevelsSettings):
     """Intensity outside the volumes; linear control points at it are left out. Air in CT: -1024."""
 
 
+class GridMatchSettings(Settings):
+    """Query points on a lattice, and which of their matches are trusted."""
+
+    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    """Distance of the lattice's points; published: four interleaved lattices of 48, 48, 32."""
+    min_similarity: Annotated[float, Field(ge=-1.0, le=1.0)]
+    """Least mean cosine of the heads; published: 0.75, written there as the sum 1.5 of two heads."""
+    max_return_distance_mm: PositiveFloat | None
+    """Largest distance between a point and its match's match; null asks one way only (published)."""
+
+
+class AffineFitSettings(Settings):
+    """How a map is fitted to correspondences, and when it is not believed."""
+
+    kind: MapKind
+    """Which maps are allowed; published: rigid."""
+    estimator: Literal["ransac", "trimmed", "least_squares"]
+    """The largest set that one map explains, the half that agrees best, or all points alike (published)."""
+    inlier_distance_mm: PositiveFloat
+    """Largest residual of a correspondence that counts as true."""
+    num_samples: PositiveInt
+    """Random samples of `ransac`; 500 find 40 % true ones with certainty."""
+    seed: NonNegativeInt
+    """Of the samples."""
+    max_rotation_component_rad: PositiveFloat | None
+    """Components of the rotation vector of a rigid map are clipped to this; published: 0.2; null for no limit."""
+    min_inliers: Annotated[int, Field(ge=4)]
+    """With fewer true correspondences the pair fails."""
+    min_inlier_fraction: Annotated[float, Field(ge=0.0, le=1.0)]
+    """With a smaller share of true ones the pair fails."""
+    min_spread_mm: PositiveFloat
+    """The true ones must extend this far (standard deviation) along two directions, for an affine map along three."""
+    max_rotation_degrees: Annotated[float, Field(gt=0.0, le=180.0)]
+    """A map that rotates more is not believed."""
+    max_scale_change: Annotated[float, Field(ge=0.0, lt=1.0)]
+    """A map whose scale along some direction leaves 1 by more is not believed."""
+
+    @model_validator(mode="after")
+    def _only_rotations_are_clipped(self) -> "AffineFitSettings":
+        if self.max_rotation_component_rad is not None and self.kind != "rigid":
+            raise ValueError(f"max_rotation_component_rad is for kind rigid, got {self.kind}; set it to null")
+        return self
+
+
+class GuideSettings(Settings):
+    """A start found by matching embeddings, for volumes whose headers do not tell how they lie."""
+
+    model: str = Field(min_length=1)
+    """Name of the model in the section `models`."""
+    grid: GridMatchSettings
+    """Which points are matched."""
+    fit: AffineFitSettings
+    """How they become a map."""
+
+
+class PatientPairsSettings(Settings):
+    """Every patient's volume of one modality with every one of another."""
+
+    fixed_modality: Modality
+    """Of the volumes that stay."""
+    moving_modality: Modality
+    """Of the volumes that are brought onto them."""
+    splits: tuple[Split, ...] = Field(min_length=1)
+    """Patients of these splits are registered."""
+
+    @model_validator(mode="after")
+    def _modalities_differ(self) -> "PatientPairsSettings":
+        if self.fixed_modality == self.moving_modality:
+            raise ValueError(f"fixed_modality and moving_modality are both {self.fixed_modality}; name two")
+        return self
+
+
 class RegistrationSettings(Settings):
     """Some pairs of volumes of one data set that are registered."""
 
     dataset: str = Field(min_length=1)
-    """Name of the data set in the section `datasets`; it needs organs, whose overlap is measured."""
-    pairs: tuple[tuple[Identifier, Identifier], ...] = Field(min_length=1)
-    """Ids of the fixed and the moving volume of each pair."""
+    """Name of the data set in the section `datasets`. Where it has organs, their overlap is measured."""
+    pairs: PatientPairsSettings | Annotated[tuple[tuple[Identifier, Identifier], ...], Field(min_length=1)]
+    """Ids of the fixed and the moving volume of each pair, or a rule that finds the pairs of each patient."""
+    guide: GuideSettings | None = None
+    """Start found by embeddings; null starts as `deeds.start` says."""
     deeds: DeedsSettings
     """How they are registered."""
 
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """Splits that the volumes of the pairs may come from."""
+        return self.pairs.splits if isinstance(self.pairs, PatientPairsSettings) else get_args(Split)
+
     @model_validator(mode="after")
     def _pairs_differ(self) -> "RegistrationSettings":
+        if isinstance(self.pairs, PatientPairsSettings):
+            return self
         if len(set(self.pairs)) < len(self.pairs):
             raise ValueError("pairs names a pair twice; name each once")
         same = [fixed for fixed, moving in self.pairs if fixed == moving]
         if same:
             raise ValueError(f"pairs holds {same[0]!r} with itself; name two volumes")
         return self
+
+
+class MatchGridSettings(Settings):
+    """What the stage `match_grid` may see."""
+
+    grid: GridMatchSettings
+    """Which points are matched."""
+    matching: MatchingSettings
+    """How they are matched."""
+
+
+class ResampleRegisteredSettings(Settings):
+    """What the stage `resample_registered` may see."""
+
+    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    """Working spacing of the copy that a training reads."""
 
 
 class RegisterDeedsSettings(Settings):

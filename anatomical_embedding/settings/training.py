@@ -36,6 +36,23 @@ class ViewSettings(Settings):
         return self
 
 
+class HistogramShiftSettings(Settings):
+    """A random monotone curve of the intensities inside the body, so that no view can rely on a contrast.
+
+    Control points lie evenly between the ends of the network's range; both ends stay, and every other one is moved
+    between the one before, moved already, and the one after.
+    """
+
+    probability: Probability
+    """Share of views whose curve is changed. Published: 0.9."""
+    num_control_points: tuple[Annotated[int, Field(ge=3)], Annotated[int, Field(ge=3)]]
+    """Smallest and largest number of control points. Published: [5, 15]."""
+    invert_probability: Probability
+    """Share of those views whose intensities are inverted first. Published: 0.3."""
+    stretch_probability: Probability
+    """Share of those views whose control points span the view's own darkest to brightest voxel. Published: 0.3."""
+
+
 class AugmentationSettings(Settings):
     """Changes of intensity, drawn for every view alone, on the network's intensity scale (a range of 255)."""
 
@@ -48,6 +65,8 @@ class AugmentationSettings(Settings):
     """Intensities are multiplied by a number of this range. Published: [1, 1]."""
     brightness_range: Range
     """A number of this range is added to the intensities. Published: [0, 0]."""
+    histogram_shift: HistogramShiftSettings | None = None
+    """Random monotone curve of the intensities inside the body; published for Cross-SAM, none for SAM."""
 
 
 class FineLossSettings(Settings):

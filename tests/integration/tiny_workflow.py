@@ -34,15 +34,19 @@ OVERLAY = {
     },
     "trackings": {"phantom_tracking": None},
     "volumes": {"spacing_mm": [8, 8, 8]},
+    "registrations": {"round_1": None},
     "models": {
         "sampp": None,
+        "cross_sam_m0": None,
+        "cross_sam_m1": None,
         "sam": {
             "network": NETWORK,
             "training": TRAINING | {"mix": {"phantom_ct": 1, "folder_ct": 1}, "num_steps": 4},
         },
     },
     "evaluations": {
-        "phantom_ct": {"models": ["sam"], "pairs": {"num_pairs": 2}, "bootstrap": {"num_resamples": 100}}
+        "phantom_ct_to_mr": None,
+        "phantom_ct": {"models": ["sam"], "pairs": {"num_pairs": 2}, "bootstrap": {"num_resamples": 100}},
     },
 }
 

@@ -19,6 +19,12 @@ from anatomical_embedding.volumes.volume import Volume
 from tests.prepared_volumes import lps_affine
 
 ALL_PAIRS = QuerySettings(split="test", pairs=PairSelectionSettings(num_pairs=None, seed=0))
+
+
+def all_ct(volume_ids):
+    return dict.fromkeys(volume_ids, "ct")
+
+
 LANDMARKS = pd.DataFrame(
     [
         ("a", "heart", 1.0, 2.0, 3.0),
@@ -32,7 +38,7 @@ LANDMARKS = pd.DataFrame(
 
 
 def test_queries_by_hand():
-    queries = make_queries(["c", "a", "b"], LANDMARKS, ALL_PAIRS)
+    queries = make_queries(all_ct("cab"), LANDMARKS, ALL_PAIRS)
     assert queries.columns.tolist() == [*QUESTION_COLUMNS, *TRUTH_COLUMNS]
     assert queries.to_numpy().tolist() == [
         ["a/b/heart", "a", "b", "heart", 1.0, 2.0, 3.0, 10.0, 20.0, 30.0],
@@ -45,21 +51,21 @@ def test_queries_by_hand():
 def test_queries_do_not_depend_on_the_order_of_rows():
     shuffled = LANDMARKS.sample(frac=1.0, random_state=3)
     pd.testing.assert_frame_equal(
-        make_queries(["b", "c", "a"], shuffled, ALL_PAIRS),
-        make_queries(["a", "b", "c"], LANDMARKS, ALL_PAIRS),
+        make_queries(all_ct("bca"), shuffled, ALL_PAIRS),
+        make_queries(all_ct("abc"), LANDMARKS, ALL_PAIRS),
     )
 
 
 def test_no_shared_landmark_is_an_error():
     with pytest.raises(UserError, match="no two volumes share a landmark"):
-        make_queries(["b", "c"], LANDMARKS, ALL_PAIRS)
+        make_queries(all_ct("bc"), LANDMARKS, ALL_PAIRS)
 
 
 def test_sampled_pairs_are_seeded_different_and_sorted():
     ids = [f"v{number}" for number in range(8)]
-    pairs = select_pairs(ids, PairSelectionSettings(num_pairs=16, seed=4))
-    assert pairs == select_pairs(ids[::-1], PairSelectionSettings(num_pairs=16, seed=4))
-    assert pairs != select_pairs(ids, PairSelectionSettings(num_pairs=16, seed=5))
+    pairs = select_pairs(all_ct(ids), PairSelectionSettings(num_pairs=16, seed=4))
+    assert pairs == select_pairs(all_ct(ids[::-1]), PairSelectionSettings(num_pairs=16, seed=4))
+    assert pairs != select_pairs(all_ct(ids), PairSelectionSettings(num_pairs=16, seed=5))
     assert pairs == sorted(set(pairs))
     assert len(pairs) == 16
     assert all(template != target for template, target in pairs)
@@ -73,7 +79,7 @@ def test_one_template_is_asked_in_every_other_volume():
 
 
 def test_a_sample_larger_than_the_pairs_takes_all():
-    assert len(select_pairs(["a", "b", "c"], PairSelectionSettings(num_pairs=100, seed=0))) == 6
+    assert len(select_pairs(all_ct("abc"), PairSelectionSettings(num_pairs=100, seed=0))) == 6
 
 
 def test_landmarks_outside_the_grid_are_left_out():
@@ -87,7 +93,7 @@ def test_landmarks_outside_the_grid_are_left_out():
 
 
 def test_tables_survive_writing_and_names_stay_text(tmp_path):
-    queries = make_queries(["a", "b", "c"], LANDMARKS, ALL_PAIRS)
+    queries = make_queries(all_ct("abc"), LANDMARKS, ALL_PAIRS)
     queries.loc[0, "landmark"] = 'NA, "left"'
     queries.loc[1, "template_id"] = "007"
     write_table(queries, tmp_path / "queries.csv")
@@ -95,7 +101,7 @@ def test_tables_survive_writing_and_names_stay_text(tmp_path):
 
 
 def test_questions_do_not_hold_the_truth(tmp_path):
-    write_table(make_queries(["a", "b"], LANDMARKS, ALL_PAIRS), tmp_path / "queries.csv")
+    write_table(make_queries(all_ct("ab"), LANDMARKS, ALL_PAIRS), tmp_path / "queries.csv")
     assert read_questions(tmp_path / "queries.csv").columns.tolist() == list(QUESTION_COLUMNS)
 
 
@@ -119,7 +125,7 @@ def test_bad_matches_are_refused(tmp_path, text, message):
 
 
 def test_a_repeated_query_is_refused(tmp_path):
-    queries = make_queries(["a", "b"], LANDMARKS, ALL_PAIRS)
+    queries = make_queries(all_ct("ab"), LANDMARKS, ALL_PAIRS)
     write_table(pd.concat([queries, queries]), tmp_path / "queries.csv")
     with pytest.raises(InputFileError, match="'a/b/heart' stands more than once"):
         read_queries(tmp_path / "queries.csv")

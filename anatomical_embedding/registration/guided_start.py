@@ -1,0 +1,157 @@
+"""Where a registration begins: the map that correspondences agree on, or a plain one with the reason why not."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import SimpleITK
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.files import write_json, written_atomically
+from anatomical_embedding.registration.correspondences import Correspondences
+from anatomical_embedding.registration.robust_fit import SAMPLE_SIZE, FittedMap, fit_map, spread_mm
+from anatomical_embedding.settings.registration import AffineFitSettings
+from anatomical_embedding.volumes.volume import Volume
+
+
+@dataclass(frozen=True)
+class GuidedStart:
+    """The start of one pair.
+
+    Attributes
+    ----------
+    status : `found`, or `failed`; a pair that failed starts with its bodies' boxes centred on one another and is
+        used for no training.
+    reason : why it failed; empty where it was found.
+    matrix : (4, 4) fixed to moving, world mm RAS+.
+    num_queries : points that were matched.
+    num_kept : matches that were similar and consistent enough.
+    num_inliers : those that the map explains.
+    confidence : share of the kept matches that the map explains; 0 where it failed.
+    median_residual_mm : of the inliers; None where there are none.
+    """
+
+    status: Literal["found", "failed"]
+    reason: str
+    matrix: NDArray[np.float64]
+    num_queries: int
+    num_kept: int
+    num_inliers: int
+    confidence: float
+    median_residual_mm: float | None
+
+
+def find_start(
+    correspondences: Correspondences, *, fixed_body: Volume, moving_body: Volume, settings: AffineFitSettings
+) -> GuidedStart:
+    """Return the map that the correspondences agree on, or a failed start.
+
+    Parameters
+    ----------
+    correspondences : matches of a lattice of points.
+    fixed_body, moving_body : body masks, for the start of a pair that fails.
+    settings : the fit and what is believed.
+    """
+    kept = correspondences.is_kept
+    fixed_mm, moving_mm = correspondences.fixed_mm[kept], correspondences.moving_mm[kept]
+    fitted, reason = None, _too_few(int(kept.sum()), settings=settings)
+    if not reason:
+        fitted = fit_map(fixed_mm, moving_mm, settings=settings)
+        reason = why_not_believed(fitted, fixed_mm, settings=settings)
+    num_inliers = 0 if fitted is None else int(fitted.is_inlier.sum())
+    residual = None
+    if fitted is not None and num_inliers:
+        residual = float(np.median(fitted.residual_mm[fitted.is_inlier]))
+    return GuidedStart(
+        status="failed" if reason else "found",
+        reason=reason,
+        matrix=body_boxes_centred(fixed_body, moving_body) if reason or fitted is None else fitted.matrix,
+        num_queries=len(kept),
+        num_kept=int(kept.sum()),
+        num_inliers=num_inliers,
+        confidence=0.0 if reason else num_inliers / int(kept.sum()),
+        median_residual_mm=residual,
+    )
+
+
+def why_not_believed(fitted: FittedMap, fixed_mm: NDArray[np.float64], *, settings: AffineFitSettings) -> str:
+    """Return why a fitted map is implausible, empty if it is not.
+
+    Parameters
+    ----------
+    fitted : of the correspondences.
+    fixed_mm : (N, 3) their fixed points.
+    settings : limits.
+    """
+    num_inliers = int(fitted.is_inlier.sum())
+    few = _too_few(num_inliers, settings=settings)
+    if few:
+        return f"agreeing: {few}"
+    share = num_inliers / len(fixed_mm)
+    if share < settings.min_inlier_fraction:
+        return (
+            f"{share:.0%} of the correspondences agree, expected {settings.min_inlier_fraction:.0%} or more"
+        )
+    spread = spread_mm(fixed_mm[fitted.is_inlier])[2 if settings.kind == "affine" else 1]
+    if spread < settings.min_spread_mm:
+        return f"the agreeing correspondences lie on one {'plane' if settings.kind == 'affine' else 'line'}"
+    left, scales, right = np.linalg.svd(fitted.matrix[:3, :3])
+    if np.linalg.det(fitted.matrix[:3, :3]) <= 0.0 or np.abs(scales - 1.0).max() > settings.max_scale_change:
+        return f"the map scales by {scales.min():.2f} to {scales.max():.2f}"
+    degrees = float(np.rad2deg(Rotation.from_matrix(left @ right).magnitude()))
+    if degrees > settings.max_rotation_degrees:
+        return f"the map rotates by {degrees:.0f} degrees, expected {settings.max_rotation_degrees:g} at most"
+    return ""
+
+
+def body_boxes_centred(fixed_body: Volume, moving_body: Volume) -> NDArray[np.float64]:
+    """Return the (4, 4) shift that puts the centres of the boxes round two body masks on one another."""
+    matrix = np.eye(4)
+    matrix[:3, 3] = _box_centre_mm(moving_body) - _box_centre_mm(fixed_body)
+    return matrix
+
+
+def write_start(start: GuidedStart, path: Path) -> None:
+    """Write a start as JSON, atomically."""
+    write_json(path, asdict(start) | {"matrix": start.matrix.tolist()})
+
+
+def read_start(path: Path) -> GuidedStart:
+    """Return the start in a file.
+
+    Raises
+    ------
+    InputFileError
+        if it is not one that `write_start` wrote.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        matrix = np.array(content.pop("matrix"), dtype=np.float64).reshape(4, 4)
+        return GuidedStart(**content, matrix=matrix)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputFileError(path, f"is not the start of a registration ({error}); write it anew") from error
+
+
+def write_itk_transform(matrix: NDArray[np.float64], path: Path) -> None:
+    """Write a map between world points (RAS+ mm) as an ITK affine transform (LPS mm), fixed to moving, atomically."""
+    flip = np.diag([-1.0, -1.0, 1.0, 1.0])
+    lps = flip @ matrix @ flip
+    transform = SimpleITK.AffineTransform(3)
+    transform.SetMatrix(lps[:3, :3].ravel().tolist())
+    transform.SetTranslation(lps[:3, 3].tolist())
+    with written_atomically(path) as temporary:
+        SimpleITK.WriteTransform(transform, str(temporary))
+
+
+def _too_few(number: int, *, settings: AffineFitSettings) -> str:
+    least = max(settings.min_inliers, SAMPLE_SIZE[settings.kind])
+    return "" if number >= least else f"{number} correspondences, expected {least} or more"
+
+
+def _box_centre_mm(body: Volume) -> NDArray[np.float64]:
+    inside = np.argwhere(body.array > 0)
+    return body.world_from_voxel(((inside.min(axis=0) + inside.max(axis=0)) / 2.0)[None])[0]

@@ -1,0 +1,159 @@
+"""The rigid, similarity or affine map that carries points onto their partners, though many partners are false.
+
+Sources: Kabsch (1976) and Umeyama (1991) for the closed forms; Fischler and Bolles (1981) for sampling, with the
+score of Torr and Zisserman (2000), in which an inlier counts by its residual; Rousseeuw (1984) for trimming.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from anatomical_embedding.settings.registration import AffineFitSettings, MapKind
+from anatomical_embedding.volumes.affine import Points, transform_points
+
+SAMPLE_SIZE: dict[MapKind, int] = {"rigid": 3, "similarity": 3, "affine": 4}
+"""Points that determine a map."""
+MAX_REFINEMENTS = 20
+"""Rounds of fitting to the inliers; it settles after a few."""
+
+
+@dataclass(frozen=True)
+class FittedMap:
+    """A map and the points that agree with it.
+
+    Attributes
+    ----------
+    matrix : (4, 4) fixed to moving, world mm RAS+.
+    is_inlier : (N,) whose residual is at most the inlier distance.
+    residual_mm : (N,) distance of the mapped fixed points to their partners.
+    """
+
+    matrix: NDArray[np.float64]
+    is_inlier: NDArray[np.bool_]
+    residual_mm: NDArray[np.float64]
+
+
+def fit_map(fixed_mm: Points, moving_mm: Points, *, settings: AffineFitSettings) -> FittedMap:
+    """Return the map of the settings' kind that most correspondences agree with.
+
+    Parameters
+    ----------
+    fixed_mm, moving_mm : (N, 3); N is at least the number of points that determine the map.
+    settings : kind and estimator. `least_squares` uses all points alike (published), `trimmed` the half with the
+        smaller residuals, `ransac` the largest set that one map explains.
+
+    Notes
+    -----
+    Deterministic: samples are drawn by a seed. Milliseconds for hundreds of points.
+    """
+    match settings.estimator:
+        case "ransac":
+            matrix = _sampled_map(fixed_mm, moving_mm, settings=settings)
+            matrix = _refined(matrix, fixed_mm, moving_mm, settings=settings, by="distance")
+        case "trimmed":
+            matrix = closed_form_maps(fixed_mm, moving_mm, kind=settings.kind)
+            matrix = _refined(matrix, fixed_mm, moving_mm, settings=settings, by="median")
+        case "least_squares":
+            matrix = closed_form_maps(fixed_mm, moving_mm, kind=settings.kind)
+    if settings.max_rotation_component_rad is not None:
+        matrix = _with_clipped_rotation(
+            matrix, fixed_mm, moving_mm, limit_rad=settings.max_rotation_component_rad
+        )
+    residual = _residuals(matrix, fixed_mm, moving_mm)
+    return FittedMap(matrix, residual <= settings.inlier_distance_mm, residual)
+
+
+def closed_form_maps(fixed_mm: NDArray, moving_mm: NDArray, *, kind: MapKind) -> NDArray[np.float64]:
+    """Return the (..., 4, 4) least-squares maps of (..., N, 3) points.
+
+    Parameters
+    ----------
+    fixed_mm, moving_mm : points and their partners.
+    kind : `rigid` has rotation and shift, `similarity` one scale more, `affine` any linear part.
+
+    Notes
+    -----
+    Points that do not determine a map give some map of the kind for rigid and similarity, the one of smallest change
+    of the linear part for affine.
+    """
+    fixed_centre = fixed_mm.mean(axis=-2, keepdims=True)
+    moving_centre = moving_mm.mean(axis=-2, keepdims=True)
+    fixed, moving = fixed_mm - fixed_centre, moving_mm - moving_centre
+    if kind == "affine":
+        linear = np.swapaxes(np.linalg.pinv(fixed) @ moving, -1, -2)
+    else:
+        linear = _rotations(fixed, moving)
+        if kind == "similarity":
+            rotated = fixed @ np.swapaxes(linear, -1, -2)
+            scale = (rotated * moving).sum(axis=(-2, -1)) / np.maximum((fixed**2).sum(axis=(-2, -1)), 1e-12)
+            linear = linear * scale[..., None, None]
+    maps = np.zeros((*fixed_mm.shape[:-2], 4, 4))
+    maps[..., :3, :3] = linear
+    maps[..., :3, 3] = (moving_centre - fixed_centre @ np.swapaxes(linear, -1, -2))[..., 0, :]
+    maps[..., 3, 3] = 1.0
+    return maps
+
+
+def spread_mm(points_mm: Points) -> NDArray[np.float64]:
+    """Return (3,) standard deviations along the principal axes, largest first; small ones tell a line or a plane."""
+    centred = points_mm - points_mm.mean(axis=0)
+    deviations = np.linalg.svd(centred, compute_uv=False) / np.sqrt(len(points_mm))
+    return np.pad(deviations, (0, 3 - len(deviations)))
+
+
+def _rotations(fixed: NDArray, moving: NDArray) -> NDArray[np.float64]:
+    """Return the (..., 3, 3) proper rotations of centred points (Kabsch)."""
+    left, _, right = np.linalg.svd(np.swapaxes(moving, -1, -2) @ fixed)
+    signs = np.ones(left.shape[:-1])
+    signs[..., 2] = np.sign(np.linalg.det(left @ right))
+    return (left * signs[..., None, :]) @ right
+
+
+def _sampled_map(fixed_mm: Points, moving_mm: Points, *, settings: AffineFitSettings) -> NDArray[np.float64]:
+    """Return the map of the random sample that explains the points best."""
+    generator = np.random.default_rng(settings.seed)
+    size = SAMPLE_SIZE[settings.kind]
+    order = generator.random((settings.num_samples, len(fixed_mm))).argpartition(size - 1, axis=1)[:, :size]
+    maps = closed_form_maps(fixed_mm[order], moving_mm[order], kind=settings.kind)
+    mapped = fixed_mm @ np.swapaxes(maps[:, :3, :3], 1, 2) + maps[:, None, :3, 3]  # (samples, N, 3)
+    squared = ((mapped - moving_mm) ** 2).sum(axis=2)
+    cost = np.minimum(squared, settings.inlier_distance_mm**2).sum(axis=1)
+    return maps[cost.argmin()]
+
+
+def _refined(
+    matrix: NDArray[np.float64],
+    fixed_mm: Points,
+    moving_mm: Points,
+    *,
+    settings: AffineFitSettings,
+    by: Literal["distance", "median"],
+) -> NDArray[np.float64]:
+    """Return the map fitted again and again to the points that agree with it, until these stay the same."""
+    chosen = np.zeros(len(fixed_mm), dtype=bool)
+    for _ in range(MAX_REFINEMENTS):
+        residual = _residuals(matrix, fixed_mm, moving_mm)
+        limit = settings.inlier_distance_mm if by == "distance" else float(np.median(residual))
+        before, chosen = chosen, residual <= limit
+        if (chosen == before).all() or chosen.sum() < SAMPLE_SIZE[settings.kind]:
+            break
+        matrix = closed_form_maps(fixed_mm[chosen], moving_mm[chosen], kind=settings.kind)
+    return matrix
+
+
+def _with_clipped_rotation(
+    matrix: NDArray[np.float64], fixed_mm: Points, moving_mm: Points, *, limit_rad: float
+) -> NDArray[np.float64]:
+    """Return a rigid map whose rotation vector stays within limits, its shift computed again (published rule)."""
+    vector = Rotation.from_matrix(matrix[:3, :3]).as_rotvec().clip(-limit_rad, limit_rad)
+    clipped = np.eye(4)
+    clipped[:3, :3] = Rotation.from_rotvec(vector).as_matrix()
+    clipped[:3, 3] = moving_mm.mean(axis=0) - clipped[:3, :3] @ fixed_mm.mean(axis=0)
+    return clipped
+
+
+def _residuals(matrix: NDArray[np.float64], fixed_mm: Points, moving_mm: Points) -> NDArray[np.float64]:
+    return np.linalg.norm(transform_points(matrix, fixed_mm) - moving_mm, axis=1)

@@ -1,0 +1,37 @@
+"""The field of view that two volumes share once a start is known."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anatomical_embedding.volumes.affine import invert_affine, transform_points
+from anatomical_embedding.volumes.body_mask import body_box
+from anatomical_embedding.volumes.prepare import Box
+from anatomical_embedding.volumes.volume import Volume
+
+
+def shared_box(fixed: Volume, moving: Volume) -> Box | None:
+    """Return the box of fixed voxels that the moving volume reaches, None if it reaches none.
+
+    Parameters
+    ----------
+    fixed, moving : in one world (`seen_from`), any geometry; only shapes and affines are looked at.
+    """
+    moving_from_fixed = invert_affine(moving.affine) @ fixed.affine
+    indices = np.stack(np.meshgrid(*[np.arange(size) for size in fixed.shape], indexing="ij"), axis=-1)
+    voxels = transform_points(moving_from_fixed, indices)
+    steps_from_corner = voxels + 0.5
+    inside = np.all((steps_from_corner >= 0.0) & (steps_from_corner <= np.array(moving.shape)), axis=-1)
+    if not inside.any():
+        return None
+    return body_box(inside, margin_vox=np.zeros(3, dtype=int))
+
+
+def seen_from(moving: Volume, matrix: NDArray[np.float64]) -> Volume:
+    """Return the moving volume placed in the fixed world by a start: same voxels, another affine.
+
+    Parameters
+    ----------
+    moving : in its own world.
+    matrix : (4, 4) fixed to moving, world mm RAS+.
+    """
+    return Volume(moving.array, invert_affine(matrix) @ moving.affine)
