@@ -60,9 +60,7 @@ def list_raw_volumes(settings: DatasetSettings, *, phantom_folder: Path) -> list
     One system call a file; 10,000 volumes take under a second.
     """
     match settings:
-        case NihLymphNodeSettings():
-            return _list_flat_folder(settings.root, patient_pattern="(.*)")
-        case DeepLesionSettings():
+        case NihLymphNodeSettings() | DeepLesionSettings():
             return _list_flat_folder(settings.root, patient_pattern=settings.patient_pattern)
         case DeepLesionTrackingSettings():
             return list_annotated_volumes(settings)

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -40,6 +40,7 @@ class NihLymphNodeSettings(FlatFolderSettings):
 
     kind: Literal["nih_lymph_node"]
     """Data set kind."""
+    patient_pattern: ClassVar[str] = "(.*)"
 
 
 class DeepLesionSettings(FlatFolderSettings):

@@ -1,0 +1,141 @@
+"""A start that correspondences agree on, or a plain one with the reason why not."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import SimpleITK
+from scipy.spatial.transform import Rotation
+
+from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.registration.correspondences import (
+    Correspondences,
+    read_correspondences,
+    write_correspondences,
+)
+from anatomical_embedding.registration.guided_start import (
+    body_boxes_centred,
+    find_start,
+    read_start,
+    write_itk_transform,
+    write_start,
+)
+from anatomical_embedding.volumes.affine import transform_points
+from anatomical_embedding.volumes.volume import Volume
+from tests.prepared_volumes import lps_affine
+from tests.unit.test_robust_fit import fit_settings
+
+
+def body(*, origin_mm=(0.0, 0.0, 0.0)):
+    mask = np.zeros((30, 20, 40), dtype=np.uint8)
+    mask[4:26, 3:17, 5:35] = 1
+    return Volume(mask, lps_affine(origin_mm=origin_mm))
+
+
+BODIES = {"fixed_body": body(), "moving_body": body(origin_mm=(30.0, -8.0, 100.0))}
+MOVE = np.eye(4)
+MOVE[:3, :3] = Rotation.from_euler("xyz", [5, -8, 10], degrees=True).as_matrix()
+MOVE[:3, 3] = (40, -20, 15)
+
+
+def matched(matrix=MOVE, *, num_points=60, spread=(100.0, 60.0, 100.0), num_false=0):
+    generator = np.random.default_rng(0)
+    fixed = generator.uniform(-1, 1, (num_points, 3)) * spread
+    moving = transform_points(matrix, fixed)
+    moving[:num_false] += 500.0 * generator.uniform(0.5, 1.0, (num_false, 3))
+    ones = np.ones(num_points)
+    return Correspondences(fixed, moving, 0.9 * ones, 2.0 * ones, ones > 0)
+
+
+def test_agreeing_correspondences_give_the_map():
+    start = find_start(matched(num_false=12), **BODIES, settings=fit_settings())
+    assert (start.status, start.reason) == ("found", "")
+    np.testing.assert_allclose(start.matrix, MOVE, atol=1e-6)
+    assert (start.num_queries, start.num_kept, start.num_inliers) == (60, 60, 48)
+    assert start.confidence == pytest.approx(0.8)
+    assert start.median_residual_mm < 1e-6
+
+
+def half_kept():
+    found = matched()
+    return replace(found, is_kept=np.arange(60) < 5)
+
+
+@pytest.mark.parametrize(
+    ("found", "changes", "reason"),
+    [
+        (half_kept(), {}, "5 correspondences, expected 8 or more"),
+        (matched(num_false=50), {"min_inlier_fraction": 0.3}, "17% of the correspondences agree, expected 30%"),
+        (matched(num_false=55), {}, "agreeing: "),
+        (matched(spread=(100.0, 1.0, 1.0)), {}, "lie on one line"),
+        (matched(spread=(100.0, 100.0, 1.0)), {"kind": "affine"}, "lie on one plane"),
+        (matched(), {"max_rotation_degrees": 10.0}, "the map rotates by 14 degrees, expected 10 at most"),
+        (matched(np.diag([1.4, 1.4, 1.4, 1.0])), {"kind": "similarity"}, "the map scales by 1.40 to 1.40"),
+        (matched(np.diag([-1.0, 1.0, 1.0, 1.0])), {"kind": "affine"}, "the map scales by"),
+    ],
+    ids=["too few", "small share", "no agreement", "line", "plane", "rotation", "scale", "mirror"],
+)
+def test_what_is_not_believed_falls_back_and_says_why(found, changes, reason):
+    start = find_start(found, **BODIES, settings=fit_settings(**changes))
+    assert start.status == "failed"
+    assert reason in start.reason
+    assert start.confidence == 0.0
+    np.testing.assert_allclose(start.matrix, body_boxes_centred(*BODIES.values()))
+
+
+def test_body_boxes_are_centred_on_one_another():
+    matrix = body_boxes_centred(**BODIES)
+    np.testing.assert_allclose(matrix[:3, 3], (30.0, -8.0, 100.0))
+    np.testing.assert_allclose(matrix[:3, :3], np.eye(3))
+
+
+def test_a_start_is_read_as_it_was_written(tmp_path):
+    start = find_start(matched(num_false=12), **BODIES, settings=fit_settings())
+    write_start(start, tmp_path / "start.json")
+    again = read_start(tmp_path / "start.json")
+    np.testing.assert_array_equal(again.matrix, start.matrix)
+    assert replace(again, matrix=None) == replace(start, matrix=None)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "no JSON", json.dumps({"matrix": [1, 2], "status": "found"})])
+def test_other_files_are_no_starts(tmp_path, content):
+    path = tmp_path / "start.json"
+    path.write_text(content)
+    with pytest.raises(InputFileError, match="start.json: is not the start of a registration"):
+        read_start(path)
+
+
+def test_the_itk_transform_moves_points_as_the_matrix_does(tmp_path):
+    write_itk_transform(MOVE, tmp_path / "start.tfm")
+    transform = SimpleITK.ReadTransform(str(tmp_path / "start.tfm"))
+    for point in np.random.default_rng(1).uniform(-200, 200, (20, 3)):
+        expected = transform_points(MOVE, point[None])[0]
+        found = np.array(transform.TransformPoint((point * [-1, -1, 1]).tolist())) * [-1, -1, 1]
+        np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+def test_correspondences_are_read_as_they_were_written(tmp_path):
+    found = half_kept()
+    write_correspondences(found, tmp_path / "found.csv")
+    again = read_correspondences(tmp_path / "found.csv")
+    np.testing.assert_allclose(again.fixed_mm, found.fixed_mm, atol=1e-4)
+    np.testing.assert_allclose(again.moving_mm, found.moving_mm, atol=1e-4)
+    np.testing.assert_array_equal(again.is_kept, found.is_kept)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "cannot be read as a table"),
+        ("a,b\n1,2\n", "line 1: expected the columns fixed_x_mm,"),
+        ("{header}\n1,2,3,4,5,6,x,1,1\n", "holds something else than numbers"),
+        ("{header}\n1,2,3,4,5,6,nan,1,1\n", "holds numbers that are not finite"),
+    ],
+)
+def test_other_tables_are_no_correspondences(tmp_path, content, message):
+    path = tmp_path / "found.csv"
+    write_correspondences(matched(), path)
+    path.write_text(content.replace("{header}", path.read_text().splitlines()[0]))
+    with pytest.raises(InputFileError, match=message):
+        read_correspondences(path)

@@ -1,0 +1,143 @@
+"""Maps fitted to correspondences, most of which are false."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from anatomical_embedding.registration.robust_fit import closed_form_maps, fit_map, spread_mm
+from anatomical_embedding.settings.registration import AffineFitSettings
+from anatomical_embedding.volumes.affine import transform_points
+
+
+def fit_settings(**changes):
+    values = {
+        "kind": "rigid",
+        "estimator": "ransac",
+        "inlier_distance_mm": 10.0,
+        "num_samples": 1000,
+        "seed": 1,
+        "max_rotation_component_rad": None,
+        "min_inliers": 8,
+        "min_inlier_fraction": 0.2,
+        "min_spread_mm": 20.0,
+        "max_rotation_degrees": 45.0,
+        "max_scale_change": 0.3,
+    }
+    return AffineFitSettings(**(values | changes))
+
+
+def true_map(kind, generator):
+    """Return a map of up to 15 degrees and 60 mm, with scale or shear where the kind has them."""
+    axis = generator.standard_normal(3)
+    vector = axis / np.linalg.norm(axis) * np.deg2rad(generator.uniform(0, 15))
+    matrix = np.eye(4)
+    matrix[:3, :3] = Rotation.from_rotvec(vector).as_matrix()
+    matrix[:3, 3] = generator.uniform(-60, 60, 3) / np.sqrt(3)
+    if kind == "similarity":
+        matrix[:3, :3] *= generator.uniform(0.85, 1.15)
+    if kind == "affine":
+        matrix[:3, :3] @= np.eye(3) + generator.uniform(-0.1, 0.1, (3, 3))
+    return matrix
+
+
+def correspondences(matrix, generator, *, num_points=150, outliers=0.6, noise_mm=2.0):
+    """Return points, partners, and which partners are true; the false ones lie anywhere in the other body."""
+    fixed = generator.uniform(-150, 150, (num_points, 3)) * [1.0, 0.6, 1.0]
+    moving = transform_points(matrix, fixed) + generator.normal(0, noise_mm, fixed.shape)
+    is_true = np.arange(num_points) >= outliers * num_points
+    moving[~is_true] = generator.uniform(-180, 180, ((~is_true).sum(), 3)) + matrix[:3, 3]
+    return fixed, moving, is_true
+
+
+def largest_error_mm(found, matrix, points):
+    return np.linalg.norm(transform_points(found, points) - transform_points(matrix, points), axis=1).max()
+
+
+@pytest.mark.parametrize("kind", ["rigid", "similarity", "affine"])
+@pytest.mark.parametrize("seed", range(5))
+def test_samples_find_the_map_among_60_percent_false_partners(kind, seed):
+    generator = np.random.default_rng(seed)
+    matrix = true_map(kind, generator)
+    fixed, moving, is_true = correspondences(matrix, generator)
+    fitted = fit_map(fixed, moving, settings=fit_settings(kind=kind))
+    assert largest_error_mm(fitted.matrix, matrix, fixed) < 4.0
+    assert fitted.is_inlier[is_true].mean() > 0.95
+    assert fitted.is_inlier[~is_true].mean() < 0.05
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_trimming_bears_a_quarter_of_false_partners_that_mislead_least_squares(seed):
+    generator = np.random.default_rng(seed)
+    matrix = true_map("rigid", generator)
+    fixed, moving, _ = correspondences(matrix, generator, outliers=0.25)
+    errors = {
+        estimator: largest_error_mm(
+            fit_map(fixed, moving, settings=fit_settings(estimator=estimator)).matrix, matrix, fixed
+        )
+        for estimator in ("trimmed", "least_squares")
+    }
+    assert errors["trimmed"] < 4.0 < errors["least_squares"]
+
+
+def test_rigid_closed_form_is_scipys():
+    generator = np.random.default_rng(0)
+    fixed, moving = generator.normal(0, 50, (2, 30, 3))
+    found = closed_form_maps(fixed, moving, kind="rigid")
+    expected, _ = Rotation.align_vectors(moving - moving.mean(axis=0), fixed - fixed.mean(axis=0))
+    np.testing.assert_allclose(found[:3, :3], expected.as_matrix(), atol=1e-9)
+    np.testing.assert_allclose(
+        transform_points(found, fixed.mean(axis=0)[None])[0], moving.mean(axis=0), atol=1e-9
+    )
+
+
+def test_affine_closed_form_is_the_linear_regression():
+    generator = np.random.default_rng(1)
+    fixed, moving = generator.normal(0, 50, (2, 30, 3))
+    solution, *_ = np.linalg.lstsq(np.hstack([fixed, np.ones((30, 1))]), moving, rcond=None)
+    np.testing.assert_allclose(
+        closed_form_maps(fixed, moving, kind="affine")[:3], solution.T, rtol=0, atol=1e-9
+    )
+
+
+def test_similarity_has_one_scale():
+    generator = np.random.default_rng(2)
+    matrix = true_map("similarity", generator)
+    fixed = generator.normal(0, 60, (20, 3))
+    found = closed_form_maps(fixed, transform_points(matrix, fixed), kind="similarity")
+    np.testing.assert_allclose(found, matrix, atol=1e-9)
+    scales = np.linalg.svd(found[:3, :3], compute_uv=False)
+    assert np.ptp(scales) < 1e-9
+
+
+def test_mirrored_partners_give_a_rotation_all_the_same():
+    fixed = np.random.default_rng(3).normal(0, 60, (40, 3))
+    found = closed_form_maps(fixed, fixed * [-1, 1, 1], kind="rigid")
+    assert np.linalg.det(found[:3, :3]) == pytest.approx(1.0)
+
+
+def test_the_published_fit_clips_the_rotation_vector_and_keeps_the_centre():
+    fixed = np.random.default_rng(4).normal(0, 60, (50, 3))
+    turned = Rotation.from_rotvec([0.5, -0.1, -0.4])
+    settings = fit_settings(estimator="least_squares", max_rotation_component_rad=0.2)
+    fitted = fit_map(fixed, turned.apply(fixed) + [10, 20, 30], settings=settings)
+    vector = Rotation.from_matrix(fitted.matrix[:3, :3]).as_rotvec()
+    np.testing.assert_allclose(vector, [0.2, -0.1, -0.2], atol=1e-9)
+    centre = transform_points(fitted.matrix, fixed.mean(axis=0)[None])[0]
+    np.testing.assert_allclose(centre, turned.apply(fixed.mean(axis=0)) + [10, 20, 30], atol=1e-9)
+
+
+def test_the_same_seed_gives_the_same_map():
+    generator = np.random.default_rng(5)
+    fixed, moving, _ = correspondences(true_map("affine", generator), generator)
+    settings = fit_settings(kind="affine")
+    first, second = (fit_map(fixed, moving, settings=settings) for _ in range(2))
+    np.testing.assert_array_equal(first.matrix, second.matrix)
+
+
+def test_spread_tells_lines_and_planes():
+    line = np.linspace(-100, 100, 41)[:, None] * [1, 1, 0]
+    assert spread_mm(line)[1] < 1e-9
+    plane = np.random.default_rng(6).uniform(-100, 100, (200, 3)) * [1, 1, 0]
+    assert spread_mm(plane)[1] > 40
+    assert spread_mm(plane)[2] < 1e-9
+    assert (spread_mm(np.zeros((2, 3))) == 0).all()
