@@ -1,6 +1,6 @@
 # Contract: prepared volumes, embeddings where a guide is set, and the program deeds -> registrations/<registration>/:
-# for each <fixed>__<moving> correspondences.csv, start.json, the whole map as displacement_field.nii.gz, overlap.json
-# and the moving volume on the fixed one; for guided pairs the list pairs.csv that a training reads.
+# for each <fixed>__<moving> correspondences.csv, start.json, the whole map as displacement_field.nii.gz, overlap.json,
+# errors.json and the moving volume on the fixed one; for guided pairs the list pairs.csv that a training reads.
 
 from anatomical_embedding.datasets.pairs import patient_pairs
 from anatomical_embedding.datasets.split import assign_splits
@@ -63,6 +63,26 @@ def registered_volume(side, suffix):
     return path
 
 
+def pair_landmarks(wildcards):
+    """Return the landmarks of a registration's data set, nothing where it has none."""
+    dataset = SETTINGS.registrations[wildcards.registration].dataset
+    is_known = dataset in PHANTOMS or SETTINGS.datasets[dataset].landmarks
+    return RESULTS / "landmarks" / f"{dataset}.csv" if is_known else []
+
+
+def given_options(*names):
+    """Return the function that gives `--name=path` for the inputs that a pair has."""
+
+    def options(wildcards, input):
+        return [
+            f"--{name.replace('_', '-')}={input[name]}"
+            for name in names
+            if input.get(name)
+        ]
+
+    return options
+
+
 def guide_store(wildcards):
     """Return the list of embeddings of a registration's volumes."""
     registration = SETTINGS.registrations[wildcards.registration]
@@ -95,15 +115,18 @@ def registered_pairs_files(name, registrations=SETTINGS.registrations):
     ]
 
 
-def registered_images(place):
-    """Return the fixed (1) or the moving (2) prepared volumes of all registered pairs."""
-    return [
-        RESULTS
-        / "volumes"
-        / SETTINGS.registrations[pair[0]].dataset
-        / f"{pair[place]}.nii"
-        for pair in REGISTERED_PAIRS
-    ]
+def registration_files():
+    """Return what the report shows of all registered pairs."""
+    names = (
+        "overlap.json",
+        "errors.json",
+        "pair_deformed.nii.gz",
+        "displacement_field.nii.gz",
+    )
+    files = [path for name in names for path in registered_pairs_files(name)]
+    for name in ("start.json", "correspondences.csv"):
+        files += registered_pairs_files(name, GUIDED)
+    return files
 
 
 rule match_grid:
@@ -217,11 +240,7 @@ rule register_deeds:
     params:
         settings=registration_section,
         stem=lambda wildcards, output: Path(output.overlap).with_name("pair"),
-        optional=lambda wildcards, input: [
-            f"--{name.replace('_', '-')}={input[name]}"
-            for name in ("start", "fixed_labels", "moving_labels")
-            if input.get(name)
-        ],
+        optional=given_options("start", "fixed_labels", "moving_labels"),
         code=code_of("register_deeds"),
     shell:
         "python -m workflow_scripts.register_deeds --settings {params.settings:q} --program {input.program}"
@@ -259,6 +278,46 @@ use rule register_deeds as register_labelled_deeds with:
         / "{fixed}__{moving}.tsv"
     wildcard_constraints:
         registration=one_of(LABELLED_REGISTRATIONS),
+
+
+rule score_registration:
+    """Measure how far off landmarks are before and after a registration, and whether its map folds."""
+    input:
+        fixed_body=registered_volume("fixed", ".body_mask.nii"),
+        moving_body=registered_volume("moving", ".body_mask.nii"),
+        field=PAIR / "displacement_field.nii.gz",
+        start=guide_start,
+        landmarks=ancient(pair_landmarks),
+    output:
+        PAIR / "errors.json",
+    log:
+        RESULTS
+        / "logs"
+        / "score_registration"
+        / "{registration}"
+        / "{fixed}__{moving}.log",
+    benchmark:
+        RESULTS
+        / "benchmarks"
+        / "score_registration"
+        / "{registration}"
+        / "{fixed}__{moving}.tsv"
+    conda:
+        CPU_ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        settings=lambda wildcards: section_json(
+            start=SETTINGS.registrations[wildcards.registration].deeds.start
+        ),
+        optional=given_options("start", "landmarks"),
+        code=code_of("score_registration"),
+    shell:
+        "python -m workflow_scripts.score_registration --settings {params.settings:q}"
+        " --names {wildcards.fixed} {wildcards.moving} --fixed-body {input.fixed_body}"
+        " --moving-body {input.moving_body} --field {input.field} {params.optional:q} --output {output} 2> {log}"
 
 
 rule resample_registered:

@@ -43,15 +43,16 @@ rule write_report:
             for model in MODELS
             for kind in ("training", "validation")
         ],
-        overlaps=registered_pairs_files("overlap.json"),
+        registrations=registration_files(),
+        registration_indices=[
+            RESULTS / "volumes" / f"{SETTINGS.registrations[name].dataset}.csv"
+            for name, _, _ in REGISTERED_PAIRS
+        ],
         tracking=tracking_files(),
         tracking_indices=[
             RESULTS / "volumes" / f"{SETTINGS.trackings[name].dataset}.csv"
             for name, _ in ANSWERS
         ],
-        fixed=registered_images(1),
-        moving=registered_images(2),
-        deformed=registered_pairs_files("pair_deformed.nii.gz"),
     output:
         report=RESULTS / "report.html",
         summary=RESULTS / "summary.json",
@@ -69,6 +70,10 @@ rule write_report:
     params:
         settings=section_json(**SETTINGS.model_dump(mode="json")),
         benchmarks=RESULTS / "benchmarks",
+        registrations=[
+            RESULTS / "registrations" / name / f"{fixed}__{moving}"
+            for name, fixed, moving in REGISTERED_PAIRS
+        ],
         trackings=[
             RESULTS / "trackings" / name / SETTINGS.trackings[name].split / answer
             for name, answer in ANSWERS
@@ -78,6 +83,6 @@ rule write_report:
         "python -m workflow_scripts.write_report --settings {params.settings:q} --scores {input.scores}"
         " --errors {input.errors} --matches {input.matches} --queries {input.queries} --index {input.indices}"
         " --training-logs {input.logs} --benchmarks {params.benchmarks} --output {output.report}"
-        " --overlaps {input.overlaps} --fixed {input.fixed} --moving {input.moving} --deformed {input.deformed}"
+        " --registrations {params.registrations} --registration-indices {input.registration_indices}"
         " --trackings {params.trackings} --tracking-indices {input.tracking_indices}"
         " --summary {output.summary} --results-table {output.table} 2> {log}"

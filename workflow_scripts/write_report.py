@@ -1,8 +1,8 @@
 """Write the report (one HTML file), the summary (JSON) and on request the table of all results (CSV) of a run.
 
 The lists of scores, errors, matches, queries and indices run in parallel: the files at one place of all lists
-belong to one method. The same holds for overlaps, fixed, moving and deformed volumes of registered pairs, and for
-trackings (prefixes of the files of an answer) with their indices.
+belong to one method. The same holds for registrations (folders of registered pairs) and for trackings (prefixes of
+the files of an answer) with their indices.
 """
 
 import argparse
@@ -14,11 +14,11 @@ from anatomical_embedding.files import write_json, written_atomically
 from anatomical_embedding.report.inputs import (
     ReportInputs,
     read_evaluations,
-    read_registrations,
     read_stage_times,
     read_trainings,
 )
 from anatomical_embedding.report.page import render_page
+from anatomical_embedding.report.registration_inputs import read_registered_pairs
 from anatomical_embedding.report.results_table import results_table
 from anatomical_embedding.report.tracking_inputs import read_tracked_answers, summary_rows
 from anatomical_embedding.settings.pipeline import PipelineSettings
@@ -26,7 +26,7 @@ from anatomical_embedding.versions import library_versions
 from workflow_scripts.command_line import existing_file, parse_settings, run_stage, stage_parser
 
 PARALLEL_LISTS = ("scores", "errors", "matches", "queries", "index")
-REGISTRATION_LISTS = ("overlaps", "fixed", "moving", "deformed")
+REGISTRATION_LISTS = ("registrations", "registration_indices")
 TRACKING_LISTS = ("trackings", "tracking_indices")
 
 
@@ -46,12 +46,8 @@ def main(arguments: list[str]) -> None:
         stage_times=read_stage_times(options.benchmarks),
         settings=settings.model_dump(mode="json"),
         versions=library_versions(),
-        registrations=read_registrations(
-            overlaps=options.overlaps,
-            fixed=options.fixed,
-            moving=options.moving,
-            deformed=options.deformed,
-            settings=settings.registrations,
+        registrations=read_registered_pairs(
+            options.registrations, options.registration_indices, settings=settings.registrations
         ),
         trackings=read_tracked_answers(
             options.trackings, options.tracking_indices, trackings=settings.trackings
@@ -74,8 +70,10 @@ def main(arguments: list[str]) -> None:
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     """Return the arguments, the parallel lists checked for equal length."""
     parser = stage_parser(__doc__)
-    for name in PARALLEL_LISTS + REGISTRATION_LISTS:
+    for name in PARALLEL_LISTS:
         parser.add_argument(f"--{name}", type=existing_file, nargs="*", default=[], metavar="PATH")
+    parser.add_argument("--registrations", type=Path, nargs="*", default=[], metavar="FOLDER")
+    parser.add_argument("--registration-indices", type=existing_file, nargs="*", default=[], metavar="PATH")
     parser.add_argument("--trackings", type=Path, nargs="*", default=[], metavar="PREFIX")
     parser.add_argument("--tracking-indices", type=existing_file, nargs="*", default=[], metavar="PATH")
     parser.add_argument("--training-logs", type=existing_file, nargs="*", default=[], metavar="PATH")

@@ -20,13 +20,19 @@ def on_fixed_grid(
     is_label : nearest voxel instead of linear interpolation.
     fill_value : value where the moving volume does not reach.
     """
-    affine = fixed.affine.copy()
-    if start == "centres":
-        affine[:3, 3] += (_centre_mm(moving) - _centre_mm(fixed))[0]
+    affine = starting_matrix(moving, fixed, start=start) @ fixed.affine
     sampled = resample_onto(
         moving, shape=fixed.shape, affine=affine, is_label=is_label, fill_value=fill_value
     )
     return Volume(sampled.array, fixed.affine)
+
+
+def starting_matrix(moving: Volume, fixed: Volume, *, start: Literal["world", "centres"]) -> np.ndarray:
+    """Return the (4, 4) map from the fixed to the moving world before anything is registered."""
+    matrix = np.eye(4)
+    if start == "centres":
+        matrix[:3, 3] = (_centre_mm(moving) - _centre_mm(fixed))[0]
+    return matrix
 
 
 def _centre_mm(volume: Volume) -> np.ndarray:

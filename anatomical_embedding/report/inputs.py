@@ -1,21 +1,20 @@
 """What the report is made of, read from the files of the earlier stages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import pandas as pd
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.evaluation.landmark_error import ScoreEntry
 from anatomical_embedding.evaluation.landmark_tables import read_errors, read_matches, read_queries
-from anatomical_embedding.evaluation.registration_overlap import PairOverlap, read_pair_overlap
 from anatomical_embedding.index_file import IndexRow, read_index
 from anatomical_embedding.report.json_file import read_json
+from anatomical_embedding.report.registration_inputs import RegisteredPair
 from anatomical_embedding.report.tracking_inputs import TrackedAnswers
 from anatomical_embedding.settings.evaluation import BaselineMethod
-from anatomical_embedding.settings.registration import RegistrationSettings
 
 BASELINES: tuple[str, ...] = get_args(BaselineMethod)
 
@@ -93,25 +92,6 @@ class TrainingCurves:
     name: str
     training: pd.DataFrame | None
     validation: pd.DataFrame | None
-
-
-@dataclass(frozen=True)
-class RegisteredPair:
-    """One registered pair.
-
-    Attributes
-    ----------
-    overlap : of the organs, before and after.
-    fixed_path, moving_path : prepared volumes.
-    deformed_path : the moving volume on the fixed grid.
-    start : what lay on one another before.
-    """
-
-    overlap: PairOverlap
-    fixed_path: Path
-    moving_path: Path
-    deformed_path: Path
-    start: Literal["world", "centres"]
 
 
 @dataclass(frozen=True)
@@ -195,32 +175,6 @@ def read_trainings(paths: Sequence[Path]) -> list[TrainingCurves]:
         for folder, tables in logs.items()
     ]
     return sorted(curves, key=lambda curve: curve.name)
-
-
-def read_registrations(
-    *,
-    overlaps: Sequence[Path],
-    fixed: Sequence[Path],
-    moving: Sequence[Path],
-    deformed: Sequence[Path],
-    settings: Mapping[str, RegistrationSettings],
-) -> list[RegisteredPair]:
-    """Return the registered pairs; the files at one place of all lists belong to one pair.
-
-    Raises
-    ------
-    InputFileError
-        if an overlap cannot be read, or its registration is not in the settings.
-    """
-    pairs = []
-    for paths in zip(overlaps, fixed, moving, deformed, strict=True):
-        overlap = read_pair_overlap(paths[0])
-        if overlap.registration not in settings:
-            raise InputFileError(
-                paths[0], f"is of the registration {overlap.registration!r}, which is not configured"
-            )
-        pairs.append(RegisteredPair(overlap, *paths[1:], settings[overlap.registration].deeds.start))
-    return pairs
 
 
 def read_stage_times(paths: Sequence[Path]) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import pandas as pd
 from anatomical_embedding.index_file import IndexRow
 from anatomical_embedding.report.markup import Markup, element
 from anatomical_embedding.report.numbers import millimetres
-from anatomical_embedding.report.panels import Mark, show_planes
+from anatomical_embedding.report.panels import Mark, grey_window, show_planes
 from anatomical_embedding.volumes.nifti import map_volume
 
 
@@ -56,6 +56,7 @@ def show_match(method: Answers, query_id: str, *, caption: str) -> Markup:
     match_mm = _point(match, "")
     template, target = method.volumes[query["template_id"]], method.volumes[query["target_id"]]
     truth = [Mark("truth", truth_mm)] if np.isfinite(truth_mm).all() else []
+    pictures = {"template": map_volume(template.image_path), "target": map_volume(target.image_path)}
     return element(
         "figure",
         element("figcaption", caption),
@@ -64,8 +65,8 @@ def show_match(method: Answers, query_id: str, *, caption: str) -> Markup:
             _half(
                 "Query in the template",
                 show_planes(
-                    map_volume(template.image_path),
-                    modality=template.modality,
+                    pictures["template"],
+                    window=grey_window(pictures["template"], modality=template.modality),
                     centre_mm=query_mm,
                     marks=[Mark("query", query_mm)],
                     title=f"template {template.volume_id}",
@@ -74,8 +75,8 @@ def show_match(method: Answers, query_id: str, *, caption: str) -> Markup:
             _half(
                 "Match in the target",
                 show_planes(
-                    map_volume(target.image_path),
-                    modality=target.modality,
+                    pictures["target"],
+                    window=grey_window(pictures["target"], modality=target.modality),
                     centre_mm=match_mm,
                     marks=[*truth, Mark("match", match_mm)],
                     title=f"target {target.volume_id}",

@@ -6,6 +6,7 @@ as radiologists do: the patient's left on the right, front or top of the patient
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import matplotlib.image
@@ -69,24 +70,53 @@ class Mark:
     point_mm: NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Arrow:
+    """A line from a point to another.
+
+    Attributes
+    ----------
+    kind : `agrees` or `differs`; the stylesheet gives each its colour.
+    start_mm, end_mm : (3,) world mm RAS+.
+    """
+
+    kind: str
+    start_mm: NDArray[np.float64]
+    end_mm: NDArray[np.float64]
+
+
 def show_planes(
-    volume: Volume, *, modality: Modality, centre_mm: NDArray[np.float64], marks: list[Mark], title: str
+    volume: Volume,
+    *,
+    window: tuple[float, float],
+    centre_mm: NDArray[np.float64],
+    marks: list[Mark],
+    title: str,
+    arrows: Sequence[Arrow] = (),
 ) -> Markup:
     """Return three slices through a point with marks; marks off a slice are projected onto it.
 
     Parameters
     ----------
     volume : prepared volume, LPS array order.
-    modality : decides the grey window.
+    window : intensities shown as black and white.
     centre_mm : (3,) world mm RAS+; the slices run through the voxel nearest to it.
     marks : crosses for query and match, a ring for the truth; all lie inside the pictures.
     title : said in the description of each slice.
+    arrows : drawn from end to end, projected onto each slice.
     """
-    window = grey_window(volume, modality=modality)
     centre = np.rint(volume.voxel_from_world(centre_mm)).astype(int)
     centre = np.clip(centre, 0, np.array(volume.shape) - 1)
     pictures = [
-        _show_plane(volume, plane, index=int(centre[plane.through]), window=window, marks=marks, title=title)
+        _show_plane(
+            volume,
+            plane,
+            index=int(centre[plane.through]),
+            window=window,
+            marks=marks,
+            arrows=arrows,
+            title=title,
+        )
         for plane in PLANES
     ]
     return element("div", *pictures, class_="planes")
@@ -139,6 +169,7 @@ def _show_plane(
     index: int,
     window: tuple[float, float],
     marks: list[Mark],
+    arrows: Sequence[Arrow],
     title: str,
 ) -> Markup:
     frame = frame_round(volume, plane, marks)
@@ -157,7 +188,8 @@ def _show_plane(
         preserveAspectRatio="none",
     )
     kinds = f" with {', '.join(mark.kind for mark in marks)}" if marks else ""
-    drawn = [_draw(mark, volume, plane, size_mm=frame.side_mm) for mark in marks]
+    drawn = [_draw_arrow(arrow, volume, plane) for arrow in arrows]
+    drawn += [_draw(mark, volume, plane, size_mm=frame.side_mm) for mark in marks]
     return element(
         "svg",
         image,
@@ -198,6 +230,14 @@ def _draw(mark: Mark, volume: Volume, plane: Plane, *, size_mm: float) -> Markup
         for x, y in arms
     )
     return element("path", d=path, class_=f"mark {mark.kind}")
+
+
+def _draw_arrow(arrow: Arrow, volume: Volume, plane: Plane) -> Markup:
+    """Return a line with a dot where it begins."""
+    places = [position_in_picture(volume, plane, end) for end in (arrow.start_mm, arrow.end_mm)]
+    (x1, y1), (x2, y2) = [(f"{across:.1f}", f"{down:.1f}") for across, down in places]
+    dot = element("circle", cx=x1, cy=y1, r=1.5)
+    return element("g", dot, element("line", x1=x1, y1=y1, x2=x2, y2=y2), class_=f"arrow {arrow.kind}")
 
 
 def position_in_picture(volume: Volume, plane: Plane, point_mm: NDArray[np.float64]) -> tuple[float, float]:

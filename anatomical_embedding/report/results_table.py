@@ -1,14 +1,15 @@
 """All results of a run as one table: landmarks, followed lesions and overlaps of organs, one row a figure."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from anatomical_embedding.evaluation.landmark_error import LANDMARK_METRICS, ScoreEntry, landmark_table
-from anatomical_embedding.report.inputs import Evaluation, RegisteredPair, ReportInputs
+from anatomical_embedding.report.inputs import Evaluation, ReportInputs
+from anatomical_embedding.report.registration_inputs import RegisteredPair
 from anatomical_embedding.report.tracking_inputs import START, TrackedAnswers
 
 RESULT_COLUMNS = (
@@ -25,7 +26,8 @@ RESULT_COLUMNS = (
     "low",
     "high",
 )
-"""`kind` is landmarks, tracking or overlap; `part` is all, or a landmark, class or organ; `low`, `high` an interval."""
+"""`kind` is landmarks, tracking, overlap or registration; `part` is all, or a landmark, class or organ; `low`, `high`
+are an interval."""
 
 EVERYTHING = "all"
 
@@ -47,6 +49,7 @@ def results_table(inputs: ReportInputs) -> pd.DataFrame:
         *[row for evaluation in inputs.evaluations for row in _landmark_rows(evaluation)],
         *[row for answers in inputs.trackings for row in _tracking_rows(answers)],
         *[row for pair in inputs.registrations for row in _overlap_rows(pair)],
+        *[row for pair in inputs.registrations for row in _registration_rows(pair)],
     ]
     table = pd.DataFrame(rows, columns=list(RESULT_COLUMNS))
     return table.drop_duplicates(subset=[*RESULT_COLUMNS[:6], "metric"], ignore_index=True)
@@ -95,6 +98,18 @@ def _overlap_rows(pair: RegisteredPair) -> Iterator[tuple[Any, ...]]:
             "mean_distance_mm_after": organ.mean_distance_mm_after,
         }
         yield from _rows(source, organ.organ, (1, int(organ.dice_after is None)), values, {})
+
+
+def _registration_rows(pair: RegisteredPair) -> Iterator[tuple[Any, ...]]:
+    overlap, errors = pair.overlap, pair.errors
+    name = f"{overlap.fixed}__{overlap.moving}"
+    failed = int(pair.guide is not None and pair.guide.start.status == "failed")
+    counts = (errors.num_landmarks, failed)
+    for method, figures in errors.points.items():
+        source = Source("registration", overlap.registration, name, "", method)
+        yield from _rows(source, EVERYTHING, counts, asdict(figures), {})
+    source = Source("registration", overlap.registration, name, "", "deformable")
+    yield from _rows(source, EVERYTHING, counts, {"folding_share": errors.folding_share}, {})
 
 
 def _rows(

@@ -84,10 +84,15 @@ tr.ours th { font-weight: 600; }
 .mark.query { stroke: #ffe14d; }
 .mark.match { stroke: #ff9833; }
 .mark.truth { stroke: #4dff88; }
+.arrow { stroke-width: 1.2px; vector-effect: non-scaling-stroke; }
+.arrow line { vector-effect: non-scaling-stroke; }
+.arrow.agrees { stroke: #4dff88; fill: #4dff88; }
+.arrow.differs { stroke: #ff6b6b; fill: #ff6b6b; }
 .key { padding: 0 0.3rem; border-radius: 3px; background: #1b1f24; }
 .key.query { color: #ffe14d; }
 .key.match { color: #ff9833; }
-.key.truth { color: #4dff88; }
+.key.truth, .key.agrees { color: #4dff88; }
+.key.differs { color: #ff6b6b; }
 
 :focus-visible, thead button:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 @media print { .scroll { overflow: visible; } .example { break-inside: avoid; } }

@@ -182,3 +182,10 @@ class RegisterDeedsSettings(Settings):
     """How the pair is registered."""
     organs: tuple[Identifier, ...]
     """Names of the labels 1, 2, ..."""
+
+
+class ScoreRegistrationSettings(Settings):
+    """What the stage `score_registration` may see."""
+
+    start: Literal["world", "centres"]
+    """What lay on one another before a pair without a guide was registered."""

@@ -168,7 +168,7 @@ def test_rule_registers_the_pair(pair, binary, tmp_path):
     os.utime(program)
     folder = tmp_path / "results" / "registrations" / "test" / "case_1__case_2"
     target = folder.relative_to(tmp_path) / "overlap.json"
-    only = ["--allowed-rules", "register_deeds", "--rerun-triggers", "mtime"]
+    only = ["--allowed-rules", "register_labelled_deeds", "--rerun-triggers", "mtime"]
     done = snakemake(tmp_path, *only, "--", str(target))
     assert done.returncode == 0, done.stdout + done.stderr
     assert {path.name for path in folder.iterdir()} >= {
@@ -185,4 +185,4 @@ def test_rule_registers_the_pair(pair, binary, tmp_path):
     assert planned_jobs(tmp_path, "--", str(target)) == {}
     pairs["test"]["deeds"] = deeds_content(alpha=deeds_content()["alpha"] * 2)
     write_overlay(tmp_path, OVERLAY | {"datasets": datasets, "registrations": pairs})
-    assert planned_jobs(tmp_path, "--", str(target)) == {"register_deeds": 1}
+    assert planned_jobs(tmp_path, "--", str(target)) == {"register_labelled_deeds": 1}

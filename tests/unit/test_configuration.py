@@ -87,3 +87,33 @@ def test_equal_settings_give_equal_text(configuration):
     turned = {key: configuration[key] for key in reversed(configuration)}
     settings = [read_pipeline_settings(content).matching for content in (configuration, turned)]
     assert section_json(part=settings[0]) == section_json(part=settings[1])
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "message"),
+    [
+        (("models", "cross_sam_m1", "registered", "registration"), "none", "which is not in registrations"),
+        (("registrations", "round_1", "guide"), None, "'round_1', which has no guide; give it one"),
+        (("registrations", "round_1", "guide", "model"), "none", "round_1.guide.model names 'none'"),
+        (("models", "cross_sam_m1", "initial_model"), "sam", "network differs from that of 'sam'"),
+        (("registrations", "round_1", "guide", "model"), "cross_sam_m1", "cross_sam_m1 depends on itself"),
+        (("models", "cross_sam_m1", "initial_model"), "cross_sam_m1", "cross_sam_m1 depends on itself"),
+    ],
+)
+def test_rounds_of_cross_sam_are_checked(configuration, keys, value, message):
+    place = configuration
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+    with pytest.raises(SettingsError, match=message):
+        read_pipeline_settings(configuration)
+
+
+def test_a_second_round_is_two_more_sections(configuration):
+    configuration["registrations"]["round_2"] = copy.deepcopy(configuration["registrations"]["round_1"])
+    configuration["registrations"]["round_2"]["guide"]["model"] = "cross_sam_m1"
+    second = copy.deepcopy(configuration["models"]["cross_sam_m1"])
+    second["initial_model"] = "cross_sam_m1"
+    second["registered"]["registration"] = "round_2"
+    configuration["models"]["cross_sam_m2"] = second
+    assert "cross_sam_m2" in read_pipeline_settings(configuration).models

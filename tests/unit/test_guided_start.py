@@ -66,7 +66,11 @@ def half_kept():
     ("found", "changes", "reason"),
     [
         (half_kept(), {}, "5 correspondences, expected 8 or more"),
-        (matched(num_false=50), {"min_inlier_fraction": 0.3}, "17% of the correspondences agree, expected 30%"),
+        (
+            matched(num_false=50),
+            {"min_inlier_fraction": 0.3},
+            "17% of the correspondences agree, expected 30%",
+        ),
         (matched(num_false=55), {}, "agreeing: "),
         (matched(spread=(100.0, 1.0, 1.0)), {}, "lie on one line"),
         (matched(spread=(100.0, 100.0, 1.0)), {"kind": "affine"}, "lie on one plane"),
@@ -98,11 +102,13 @@ def test_a_start_is_read_as_it_was_written(tmp_path):
     assert replace(again, matrix=None) == replace(start, matrix=None)
 
 
-@pytest.mark.parametrize("content", ["{}", "[]", "no JSON", json.dumps({"matrix": [1, 2], "status": "found"})])
+@pytest.mark.parametrize(
+    "content", ["{}", "[]", "no JSON", json.dumps({"matrix": [1, 2], "status": "found"})]
+)
 def test_other_files_are_no_starts(tmp_path, content):
     path = tmp_path / "start.json"
     path.write_text(content)
-    with pytest.raises(InputFileError, match="start.json: is not the start of a registration"):
+    with pytest.raises(InputFileError, match=r"start\.json: is not the start of a registration"):
         read_start(path)
 
 

@@ -73,7 +73,7 @@ def test_sampled_pairs_are_seeded_different_and_sorted():
 
 def test_one_template_is_asked_in_every_other_volume():
     settings = PairSelectionSettings(num_pairs=None, seed=0, template="b")
-    assert select_pairs(["c", "a", "b"], settings) == [("b", "a"), ("b", "c")]
+    assert select_pairs(all_ct("cab"), settings) == [("b", "a"), ("b", "c")]
     with pytest.raises(UserError, match="no volume 'b' with landmarks in the split; expected one of a, c"):
         select_pairs(["a", "c"], settings)
 
@@ -129,3 +129,14 @@ def test_a_repeated_query_is_refused(tmp_path):
     write_table(pd.concat([queries, queries]), tmp_path / "queries.csv")
     with pytest.raises(InputFileError, match="'a/b/heart' stands more than once"):
         read_queries(tmp_path / "queries.csv")
+
+
+def test_pairs_across_modalities_ask_one_way():
+    modality_of = {"a_ct": "ct", "a_mr": "mr", "b_ct": "ct", "b_mr": "mr"}
+    across = PairSelectionSettings(num_pairs=None, seed=0, template_modality="ct", target_modality="mr")
+    assert select_pairs(modality_of, across) == [
+        ("a_ct", "a_mr"),
+        ("a_ct", "b_mr"),
+        ("b_ct", "a_mr"),
+        ("b_ct", "b_mr"),
+    ]

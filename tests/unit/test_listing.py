@@ -7,8 +7,10 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from anatomical_embedding.datasets.listing import list_raw_volumes
+from anatomical_embedding.datasets.pairs import patient_pairs
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.settings.dataset import DatasetSettings
+from anatomical_embedding.settings.registration import PatientPairsSettings
 from tests.unit.samples import real_data
 
 SPLIT = {"num_test": 0, "num_validation": 0, "seed": 0}
@@ -138,3 +140,35 @@ def test_settings_that_make_no_sense_are_refused(changes, message):
     content = {"kind": "totalsegmentator", "root": ".", "split": SPLIT} | changes
     with pytest.raises(ValidationError, match=message):
         TypeAdapter(DatasetSettings).validate_python(content)
+
+
+def test_pairs_know_modality_and_patient_by_their_names(tmp_path):
+    _touch(tmp_path, "p1_0000.nii.gz", "p1_0001.nii.gz", "p1_0002.nii.gz", "p_2_0000.nii", "p_2_0001.nii")
+    volumes = volumes_of(_settings("ct_mr_pairs", tmp_path))
+    assert [(raw.volume_id, raw.patient_id, raw.modality) for raw in volumes] == [
+        ("p1_0000", "p1", "ct"),
+        ("p1_0001", "p1", "mr"),
+        ("p1_0002", "p1", "mr"),
+        ("p_2_0000", "p_2", "ct"),
+        ("p_2_0001", "p_2", "mr"),
+    ]
+
+
+@pytest.mark.parametrize("names", [["p1_0000.nii.gz"], ["p1_0001.nii.gz", "p1_0002.nii.gz"]])
+def test_a_patient_without_ct_or_mr_is_named(tmp_path, names):
+    _touch(tmp_path, "p0_0000.nii.gz", "p0_0001.nii.gz", *names)
+    with pytest.raises(InputFileError, match=r"patients '?p1'? have no CT or no MR; expected <patient>_0000"):
+        volumes_of(_settings("ct_mr_pairs", tmp_path))
+
+
+def test_pairs_are_those_of_one_patient_in_the_wanted_splits(tmp_path):
+    _touch(tmp_path, *[f"p{number}_000{kind}.nii.gz" for number in range(3) for kind in range(3)])
+    volumes = volumes_of(_settings("ct_mr_pairs", tmp_path))
+    settings = PatientPairsSettings(fixed_modality="ct", moving_modality="mr", splits=("train", "test"))
+    splits = {"p0": "train", "p1": "validation", "p2": "test"}
+    assert patient_pairs(reversed(volumes), splits=splits, settings=settings) == [
+        ("p0_0000", "p0_0001"),
+        ("p0_0000", "p0_0002"),
+        ("p2_0000", "p2_0001"),
+        ("p2_0000", "p2_0002"),
+    ]

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from anatomical_embedding.errors import InputFileError, UserError
+from anatomical_embedding.evaluation.registration_errors import measure_errors, write_registration_errors
 from anatomical_embedding.evaluation.registration_overlap import (
     OrganOverlap,
     PairOverlap,
@@ -15,13 +16,20 @@ from anatomical_embedding.evaluation.registration_overlap import (
     read_pair_overlap,
     write_pair_overlap,
 )
+from anatomical_embedding.index_file import IndexRow, write_index
+from anatomical_embedding.registration.correspondences import Correspondences, write_correspondences
+from anatomical_embedding.registration.displacement_field import DisplacementField, write_field
+from anatomical_embedding.registration.guided_start import GuidedStart, write_start
 from anatomical_embedding.registration.starting_position import on_fixed_grid
-from anatomical_embedding.report.inputs import RegisteredPair, ReportInputs, read_registrations
+from anatomical_embedding.report.inputs import ReportInputs
+from anatomical_embedding.report.registration_inputs import read_registered_pairs
+from anatomical_embedding.report.results_table import results_table
 from anatomical_embedding.report.sections.registrations import checkerboard, registrations
 from anatomical_embedding.settings.registration import RegistrationSettings
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.volume import Volume
 from tests.registration_pairs import LINEAR, deeds_content
+from tests.unit.test_robust_fit import fit_settings
 
 RAS = np.diag([2.0, 2.0, 2.0, 1.0])
 LPS = np.array([[-4.0, 0, 0, 100], [0, -4.0, 0, 90], [0, 0, 4.0, 0], [0, 0, 0, 1]])
@@ -189,12 +197,63 @@ def test_checkerboard_takes_volumes_in_turn():
     np.testing.assert_array_equal(board.affine, RAS)
 
 
-def registered_pair(folder):
-    random = np.random.default_rng(0)
-    paths = [folder / f"{name}.nii" for name in ("fixed", "moving", "deformed")]
-    for path in paths:
-        write_volume(Volume(random.integers(-900, 300, (24, 20, 22)).astype(np.int16), LPS), path)
-    return paths
+def index_row(folder, volume_id, *, modality, generator):
+    """Write a volume with its body mask and return its index row."""
+    shape = (24, 20, 22)
+    image_path, mask_path = folder / f"{volume_id}.nii", folder / f"{volume_id}.body_mask.nii"
+    write_volume(Volume(generator.integers(-900, 300, shape).astype(np.int16), LPS), image_path)
+    write_volume(Volume(np.ones(shape, np.uint8), LPS), mask_path)
+    return IndexRow(
+        volume_id, "p", modality, "train", image_path, mask_path, None, "0" * 64, *shape, 4.0, 4.0, 4.0
+    )
+
+
+def write_pair(folder, *, is_guided):
+    """Write the files of a registered pair and return its folder and the index of its data set."""
+    generator = np.random.default_rng(0)
+    volumes = folder / "volumes"
+    volumes.mkdir(parents=True)
+    rows = [
+        index_row(volumes, name, modality=modality, generator=generator)
+        for name, modality in (("f", "ct"), ("m", "mr"))
+    ]
+    write_index(rows, folder / "volumes" / "set.csv")
+    pair = folder / "f__m"
+    pair.mkdir()
+    deformed = Volume(generator.integers(-900, 300, (20, 18, 22)).astype(np.int16), LPS)
+    write_volume(deformed, pair / "pair_deformed.nii.gz")
+    field = DisplacementField(np.zeros((20, 18, 22, 3), np.float32), LPS)
+    write_field(field, pair / "displacement_field.nii.gz")
+    write_pair_overlap(pair_overlap(), pair / "overlap.json")
+    points = generator.uniform(20, 60, (30, 3))
+    before = (
+        {"body_boxes": np.eye(4), "affine": moved(np.eye(4), x_mm=3)} if is_guided else {"start": np.eye(4)}
+    )
+    errors = measure_errors(field, before=before, fixed_mm=points, moving_mm=points)
+    write_registration_errors(errors, pair / "errors.json")
+    if is_guided:
+        write_start(
+            GuidedStart("failed", "5 correspondences, expected 8 or more", np.eye(4), 30, 30, 5, 0.0, 1.5),
+            pair / "start.json",
+        )
+        ones = np.ones(30)
+        found = Correspondences(points, points + 1.0, generator.uniform(0.5, 1, 30), ones, ones > 0)
+        write_correspondences(found, pair / "correspondences.csv")
+    return pair, folder / "volumes" / "set.csv"
+
+
+GUIDE = {
+    "model": "sam",
+    "grid": {"spacing_mm": [24, 24, 24], "min_similarity": 0.6, "max_return_distance_mm": None},
+    "fit": fit_settings().model_dump(mode="json"),
+}
+
+
+def read_written(folder, *, is_guided=False, **changes):
+    pair, index = write_pair(folder, is_guided=is_guided)
+    guide = {"guide": GUIDE} if is_guided else {}
+    settings = RegistrationSettings.model_validate(section(**guide, **changes))
+    return read_registered_pairs([pair], [index], settings={"test": settings})
 
 
 def inputs_with(pairs):
@@ -210,30 +269,45 @@ def inputs_with(pairs):
 
 
 def test_report_shows_before_and_after_and_every_organ(tmp_path):
-    page = registrations(inputs_with([RegisteredPair(pair_overlap(), *registered_pair(tmp_path), "centres")]))
+    pairs = read_written(tmp_path, deeds=deeds_content(start="centres"))
+    assert pairs[0].lay_at == "centres"
+    page = registrations(inputs_with(pairs))
     assert page.count("<h3") == 1 and "test: m onto f" in page
-    assert page.index(">Before<") < page.index(">After<")
-    assert page.count("data:image/png;base64,") == 2 * 3
+    assert page.index(">Before<") < page.index(">After deeds<")
+    assert page.count("data:image/png;base64,") == 3 * 3
+    assert "Registration test: 1 pairs; median landmark error before 0.0 mm, deformable 0.0 mm." in page
     for shown in (">0.500<", ">0.875<", ">1.2<", "&lt;gland&gt;", "neither volume has it", ">mean<"):
         assert shown in page
-    assert "<gland>" not in page and "None" not in page and "nan" not in page
+    assert "<gland>" not in page and "None" not in page and ">nan<" not in page
+
+
+def test_report_shows_why_a_guided_pair_failed_and_its_matches(tmp_path):
+    page = registrations(inputs_with(read_written(tmp_path, is_guided=True)))
+    assert "Registration test: 1 pairs, 1 failed; median landmark error bodies centred 0.0 mm" in page
+    assert ">failed: 5 correspondences, expected 8 or more<" in page
+    assert page.count("data:image/png;base64,") == 5 * 3
+    assert page.count('class="arrow agrees"') == 3 * 30
+    assert ">After the start found by the embeddings<" in page
+    assert "residuals of the start" in page and ">nan<" not in page
+
+
+def test_results_table_holds_the_errors_of_every_step(tmp_path):
+    table = results_table(inputs_with(read_written(tmp_path, is_guided=True)))
+    rows = table[(table["kind"] == "registration") & (table["metric"] == "median_mm")]
+    assert dict(zip(rows["method"], rows["value"], strict=True)) == {
+        "body_boxes": 0.0,
+        "affine": 3.0,
+        "deformable": 0.0,
+    }
+    assert set(rows["num_failed"]) == {1}
+    assert set(rows["num"]) == {30}
 
 
 def test_report_without_registrations_has_no_such_section():
     assert registrations(inputs_with([])) is None
 
 
-def test_registrations_are_read_with_their_start(tmp_path):
-    fixed, moving, deformed = registered_pair(tmp_path)
-    write_pair_overlap(pair_overlap(), tmp_path / "overlap.json")
-    files = {
-        "overlaps": [tmp_path / "overlap.json"],
-        "fixed": [fixed],
-        "moving": [moving],
-        "deformed": [deformed],
-    }
-    settings = RegistrationSettings.model_validate(section(deeds=deeds_content(start="centres")))
-    (pair,) = read_registrations(**files, settings={"test": settings})
-    assert pair == RegisteredPair(pair_overlap(), fixed, moving, deformed, "centres")
+def test_pairs_of_an_unknown_registration_are_refused(tmp_path):
+    pair, index = write_pair(tmp_path, is_guided=False)
     with pytest.raises(InputFileError, match=r"overlap\.json: is of the registration 'test'"):
-        read_registrations(**files, settings={"other": settings})
+        read_registered_pairs([pair], [index], settings={})

@@ -119,11 +119,11 @@ def test_the_published_fit_clips_the_rotation_vector_and_keeps_the_centre():
     fixed = np.random.default_rng(4).normal(0, 60, (50, 3))
     turned = Rotation.from_rotvec([0.5, -0.1, -0.4])
     settings = fit_settings(estimator="least_squares", max_rotation_component_rad=0.2)
-    fitted = fit_map(fixed, turned.apply(fixed) + [10, 20, 30], settings=settings)
+    fitted = fit_map(fixed, turned.apply(fixed) + np.array([10, 20, 30]), settings=settings)
     vector = Rotation.from_matrix(fitted.matrix[:3, :3]).as_rotvec()
     np.testing.assert_allclose(vector, [0.2, -0.1, -0.2], atol=1e-9)
     centre = transform_points(fitted.matrix, fixed.mean(axis=0)[None])[0]
-    np.testing.assert_allclose(centre, turned.apply(fixed.mean(axis=0)) + [10, 20, 30], atol=1e-9)
+    np.testing.assert_allclose(centre, turned.apply(fixed.mean(axis=0)) + np.array([10, 20, 30]), atol=1e-9)
 
 
 def test_the_same_seed_gives_the_same_map():

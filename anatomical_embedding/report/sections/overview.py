@@ -1,11 +1,13 @@
 """What ran: the outcome in a few sentences, the settings and the versions."""
 
 import json
+from itertools import groupby
 from typing import Any
 
 from anatomical_embedding.report.inputs import EvaluatedMethod, Evaluation, ReportInputs
 from anatomical_embedding.report.markup import Markup, element
 from anatomical_embedding.report.numbers import interval_text, millimetres, percent
+from anatomical_embedding.report.sections.registrations import registration_sentence
 from anatomical_embedding.report.sections.tracking import tracking_sentence
 
 
@@ -15,6 +17,10 @@ def overview(inputs: ReportInputs) -> Markup:
         "section",
         element("h2", "What ran"),
         *[element("p", _sentence(evaluation)) for evaluation in inputs.evaluations],
+        *[
+            element("p", registration_sentence(name, list(pairs)))
+            for name, pairs in groupby(inputs.registrations, key=lambda pair: pair.overlap.registration)
+        ],
         *[element("p", tracking_sentence(answers)) for answers in inputs.trackings],
         element("p", "Versions: " + _listed(inputs.versions) + "."),
         element(
