@@ -1,6 +1,8 @@
 """Register one pair of prepared volumes, from a start where there is one, and measure the overlap of their organs."""
 
-import tempfile
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -55,9 +57,7 @@ def main(arguments: list[str]) -> None:
     if box is None:
         raise UserError(f"{options.fixed} and {options.moving} share no place after {options.start}")
     options.output_stem.parent.mkdir(parents=True, exist_ok=True)
-    # A folder of its own beside the outputs, so that pairs which run at once share nothing.
-    with tempfile.TemporaryDirectory(dir=options.output_stem.parent, prefix=".deeds.") as name:
-        folder = Path(name)
+    with working_folder(options.output_stem.parent / ".deeds") as folder:
         write_volume(crop_volume(fixed, box=box), folder / "fixed.nii")
         write_volume(moving, folder / "moving.nii")
         moved_labels = None
@@ -86,6 +86,20 @@ def main(arguments: list[str]) -> None:
     write_pair_overlap(overlap, options.output_overlap)
     if organs:
         log("mean Dice {:.3f} before, {:.3f} after".format(*overlap.mean_dice))
+
+
+@contextmanager
+def working_folder(folder: Path) -> Iterator[Path]:
+    """Make an empty folder and remove it in the end; what a killed run left in it goes first.
+
+    It lies beside the outputs of its pair, so that pairs which run at once share nothing.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

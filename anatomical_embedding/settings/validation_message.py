@@ -17,7 +17,11 @@ def describe_validation_error(error: pydantic.ValidationError, *, content: Any) 
     sentences = []
     for fault in error.errors(include_url=False):
         key = ".".join(_keys(fault["loc"], content)) or "settings"
-        got = "" if fault["type"] in {"missing", "extra_forbidden"} else f", got {fault['input']!r}"
+        # A section that disagrees with another names the keys itself; repeating it whole would bury them.
+        is_plain = fault["type"] not in {"missing", "extra_forbidden"} and not isinstance(
+            fault["input"], Mapping
+        )
+        got = f", got {fault['input']!r}" if is_plain else ""
         message = {"missing": "is missing", "extra_forbidden": "is not a known key"}.get(
             fault["type"], fault["msg"]
         )

@@ -10,7 +10,9 @@ from anatomical_embedding.patches.patch import sample_patch
 from anatomical_embedding.patches.positives import cell_grid, find_coarse_positives, find_fine_positives
 from anatomical_embedding.patches.views import View, draw_view_pair
 from anatomical_embedding.settings.training import AugmentationSettings, ViewSettings
+from anatomical_embedding.settings.volumes import IntensitySettings
 from anatomical_embedding.volumes.volume import Volume
+from tests.integration.tiny_training import INTENSITY
 
 PATCH_SIZE = (48, 48, 32)
 FINE_SIZE = (24, 24, 16)
@@ -232,7 +234,13 @@ def test_a_blurred_patch_is_a_plain_tensor():
     )
     patch = torch.zeros(9, 9, 9)
     patch[4, 4, 4] = 1.0
-    blurred = augment_intensity(patch, settings=settings, generator=np.random.default_rng(0))
+    blurred = augment_intensity(
+        patch,
+        patch > 0,
+        settings=settings,
+        intensity=IntensitySettings.model_validate(INTENSITY),
+        generator=np.random.default_rng(0),
+    )
     assert type(blurred) is torch.Tensor
     assert 0.0 < blurred[4, 4, 4] < 0.2
     assert blurred.sum().item() == pytest.approx(1.0, abs=0.02)
