@@ -48,6 +48,12 @@ TRACKED_PHANTOMS = [
     name for name in DATASETS if SETTINGS.datasets[name].kind == "phantom_tracking"
 ]
 
+MOVED = [
+    name
+    for name in DATASETS
+    if getattr(SETTINGS.datasets[name], "known_move", None) is not None
+]
+
 
 def one_of(names):
     """Return a pattern that matches just these names, and nothing if there are none."""
@@ -65,15 +71,15 @@ wildcard_constraints:
     matching="untrained|nearest|stable_points",
 
 
-def phantom_folder(dataset):
-    """Return the folder that holds a data set of phantoms once they are made."""
-    return RESULTS / "phantoms" / dataset
+def made_folder(dataset):
+    """Return the folder that holds the volumes of a data set that the workflow makes: phantoms, or moved scans."""
+    return RESULTS / ("moved" if dataset in MOVED else "phantoms") / dataset
 
 
 def _raw_volumes(dataset):
     try:
         volumes = list_raw_volumes(
-            SETTINGS.datasets[dataset], phantom_folder=phantom_folder(dataset)
+            SETTINGS.datasets[dataset], made_folder=made_folder(dataset)
         )
     except UserError as error:
         raise WorkflowError(f"datasets.{dataset}: {error}") from None

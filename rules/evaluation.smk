@@ -59,7 +59,22 @@ def landmark_sources(wildcards):
     volumes = RAW_VOLUMES[wildcards.dataset].values()
     if wildcards.dataset in PHANTOMS:
         return [phantom_landmarks_path(volume) for volume in volumes]
+    if wildcards.dataset in MOVED:
+        return moved_landmark_sources(wildcards.dataset)
     return [path for volume in volumes for path in volume.all_label_paths]
+
+
+def moved_landmark_sources(dataset):
+    """Return the masks that the landmarks of moved pairs come from, and the moves."""
+    regions = Path(SETTINGS.datasets[dataset].known_move.regions)
+    return [
+        (
+            made_folder(dataset) / f"{name}.json"
+            if volume.modality == "mr"
+            else regions / f"{name}.nii.gz"
+        )
+        for name, volume in RAW_VOLUMES[dataset].items()
+    ]
 
 
 def scored_name(wildcards):
@@ -89,11 +104,11 @@ rule locate_landmarks:
         runtime=30,
     params:
         settings=dataset_section,
-        phantom_folder=lambda wildcards: phantom_folder(wildcards.dataset),
+        made_folder=lambda wildcards: made_folder(wildcards.dataset),
         code=code_of("locate_landmarks"),
     shell:
         "python -m workflow_scripts.locate_landmarks --settings {params.settings:q}"
-        " --phantom-folder {params.phantom_folder} --output-landmarks {output.landmarks}"
+        " --made-folder {params.made_folder} --output-landmarks {output.landmarks}"
         " --output-status {output.status} 2> {log}"
 
 

@@ -66,7 +66,7 @@ def registered_volume(side, suffix):
 def pair_landmarks(wildcards):
     """Return the landmarks of a registration's data set, nothing where it has none."""
     dataset = SETTINGS.registrations[wildcards.registration].dataset
-    is_known = dataset in PHANTOMS or SETTINGS.datasets[dataset].landmarks
+    is_known = dataset in PHANTOMS + MOVED or SETTINGS.datasets[dataset].landmarks
     return RESULTS / "landmarks" / f"{dataset}.csv" if is_known else []
 
 

@@ -26,7 +26,7 @@ def tracked_index(wildcards):
 
 def annotated_phantoms(dataset, name):
     """Return a file of the annotations of a data set of phantoms."""
-    return phantom_folder(dataset) / "annotations" / name
+    return made_folder(dataset) / "annotations" / name
 
 
 def annotations_of(wildcards):
@@ -106,7 +106,7 @@ rule annotate_phantoms:
         index=RESULTS / "volumes" / "{dataset}.csv",
         lesions=lambda wildcards: sorted(
             {
-                phantom_folder(wildcards.dataset) / f"{volume.patient_id}.lesions.csv"
+                made_folder(wildcards.dataset) / f"{volume.patient_id}.lesions.csv"
                 for volume in RAW_VOLUMES[wildcards.dataset].values()
             }
         ),
@@ -134,7 +134,7 @@ rule annotate_phantoms:
         runtime=10,
     params:
         settings=dataset_section,
-        phantom_folder=lambda wildcards: phantom_folder(wildcards.dataset),
+        phantom_folder=lambda wildcards: made_folder(wildcards.dataset),
         folder=lambda wildcards, output: Path(output[0]).parent,
         code=code_of("annotate_phantoms"),
     shell:

@@ -1,4 +1,4 @@
-# Contract: raw volumes -> volumes/<dataset>/<volume>.nii with body mask and description -> volumes/<dataset>.csv
+# Contract: raw volumes, made or moved where asked -> volumes/<dataset>/<volume>.nii with body mask and description -> volumes/<dataset>.csv
 # (the index), landmarks/<dataset>.csv.
 
 LABELLED = [name for name in DATASETS if SETTINGS.datasets[name].organs]
@@ -138,6 +138,36 @@ use rule make_phantom as make_tracking_phantom with:
         code=code_of("make_phantom"),
 
 
+rule move_volume:
+    """Move the MR of a pair by a map drawn from a seed, so that what a registration should find is known."""
+    input:
+        lambda wildcards: Path(SETTINGS.datasets[wildcards.dataset].root)
+        / f"{wildcards.volume}.nii.gz",
+    output:
+        image=RESULTS / "moved" / "{dataset}" / "{volume}.nii.gz",
+        move=RESULTS / "moved" / "{dataset}" / "{volume}.json",
+    log:
+        RESULTS / "logs" / "move_volume" / "{dataset}" / "{volume}.log",
+    benchmark:
+        RESULTS / "benchmarks" / "move_volume" / "{dataset}" / "{volume}.tsv"
+    wildcard_constraints:
+        dataset=one_of(MOVED),
+    conda:
+        CPU_ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        settings=lambda wildcards: section_json(
+            **SETTINGS.datasets[wildcards.dataset].known_move.model_dump(mode="json")
+        ),
+        code=code_of("move_volume"),
+    shell:
+        "python -m workflow_scripts.move_volume --settings {params.settings:q} --image {input:q}"
+        " --name {wildcards.volume} --output-image {output.image} --output-move {output.move} 2> {log}"
+
+
 rule resample_volume:
     """Prepare one volume: orient, mask the body, resample and crop."""
     input:
@@ -212,9 +242,9 @@ rule index_dataset:
     params:
         settings=dataset_section,
         folder=lambda wildcards: RESULTS / "volumes" / wildcards.dataset,
-        phantom_folder=lambda wildcards: phantom_folder(wildcards.dataset),
+        made_folder=lambda wildcards: made_folder(wildcards.dataset),
         code=code_of("index_dataset"),
     shell:
         "python -m workflow_scripts.index_dataset --settings {params.settings:q}"
-        " --descriptions-folder {params.folder} --phantom-folder {params.phantom_folder}"
+        " --descriptions-folder {params.folder} --made-folder {params.made_folder}"
         " --output-index {output} 2> {log}"

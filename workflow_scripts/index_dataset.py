@@ -16,12 +16,14 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--descriptions-folder", type=Path, required=True, help="holds <volume_id>.json of every volume"
     )
-    parser.add_argument("--phantom-folder", type=Path, required=True, help="bodies of a data set of phantoms")
+    parser.add_argument(
+        "--made-folder", type=Path, required=True, help="phantoms or moved scans of the data set"
+    )
     parser.add_argument("--output-index", type=Path, required=True, help="CSV, in a folder above the volumes")
     options = parser.parse_args(arguments)
     dataset = parse_settings(DatasetSectionSettings, options.settings).dataset
 
-    raw_volumes = list_raw_volumes(dataset, phantom_folder=options.phantom_folder)
+    raw_volumes = list_raw_volumes(dataset, made_folder=options.made_folder)
     splits = split_patients(dataset, raw_volumes)
     rows = gather_index(raw_volumes, splits=splits, descriptions_folder=options.descriptions_folder)
     write_index(rows, options.output_index)

@@ -39,14 +39,14 @@ PAIR_PATTERN = "^(.+)_[0-9]{4}$"
 PAIR_CT = "_0000"
 
 
-def list_raw_volumes(settings: DatasetSettings, *, phantom_folder: Path) -> list[RawVolume]:
+def list_raw_volumes(settings: DatasetSettings, *, made_folder: Path) -> list[RawVolume]:
     """Return the raw volumes of a data set, sorted by id.
 
     Parameters
     ----------
     settings : the data set.
-    phantom_folder : where the workflow writes the bodies of a data set of kind `phantom`; they need not be there
-        yet. Other kinds have a `root` and do not look at it.
+    made_folder : where the workflow writes the bodies of a data set of kind `phantom`, or scans that it moves; they
+        need not be there yet. Other kinds have a `root` and do not look at it.
 
     Raises
     ------
@@ -67,11 +67,11 @@ def list_raw_volumes(settings: DatasetSettings, *, phantom_folder: Path) -> list
         case TotalSegmentatorSettings():
             return _list_cases(settings)
         case CtMrPairsSettings():
-            return _list_ct_mr_pairs(settings)
+            return _list_ct_mr_pairs(settings, made_folder=made_folder)
         case PhantomSettings():
-            return _list_phantoms(settings, folder=phantom_folder)
+            return _list_phantoms(settings, folder=made_folder)
         case PhantomTrackingSettings():
-            return _list_tracked_phantoms(settings, folder=phantom_folder)
+            return _list_tracked_phantoms(settings, folder=made_folder)
 
 
 def phantom_landmarks_path(raw: RawVolume) -> Path:
@@ -103,12 +103,15 @@ def _list_tracked_phantoms(settings: PhantomTrackingSettings, *, folder: Path) -
     return [RawVolume(scan, patient, "ct", folder / f"{scan}.nii.gz", {}) for scan, patient in scans]
 
 
-def _list_ct_mr_pairs(settings: CtMrPairsSettings) -> list[RawVolume]:
+def _list_ct_mr_pairs(settings: CtMrPairsSettings, *, made_folder: Path) -> list[RawVolume]:
     """Return the volumes of `<patient>_<four digits>.nii.gz`; 0000 is the CT, all others are MRs."""
     volumes = []
     for raw in _list_flat_folder(settings.root, patient_pattern=PAIR_PATTERN):
-        modality: Modality = "ct" if raw.volume_id.endswith(PAIR_CT) else "mr"
-        volumes.append(replace(raw, modality=modality))
+        if raw.volume_id.endswith(PAIR_CT):
+            volumes.append(raw)
+            continue
+        path = made_folder / f"{raw.volume_id}.nii.gz" if settings.known_move else raw.image_path
+        volumes.append(replace(raw, modality="mr", image_path=path))
     modalities: dict[str, set[str]] = {}
     for raw in volumes:
         modalities.setdefault(raw.patient_id, set()).add(raw.modality)

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, field_validator, model_validator
 
 from anatomical_embedding.identifiers import Identifier, first_clash
 from anatomical_embedding.settings.base import Settings
@@ -84,11 +84,26 @@ class DeepLesionTrackingSettings(Settings):
         return {}
 
 
+class KnownMoveSettings(Settings):
+    """Random rigid moves of the MRs, where both volumes of a patient lie in one world: how far off is then known."""
+
+    seed: NonNegativeInt
+    """Of the moves."""
+    max_rotation_degrees: Annotated[float, Field(ge=0.0, le=180.0)]
+    """Largest angle, about a random axis through the middle of the volume."""
+    max_translation_mm: NonNegativeFloat
+    """Largest shift, in a random direction."""
+    regions: Path
+    """Folder of masks named as the CTs; 27 points of the box round each are the landmarks of its patient."""
+
+
 class CtMrPairsSettings(FlatFolderSettings):
     """CT and MR of each patient: `<patient>_0000.nii.gz` is the CT, `_0001`, `_0002` and so on are MRs."""
 
     kind: Literal["ct_mr_pairs"]
     """Data set kind."""
+    known_move: KnownMoveSettings | None = None
+    """Moves the MRs before anything else, to measure registrations by; null takes them as they are."""
 
 
 class TotalSegmentatorSettings(Settings):

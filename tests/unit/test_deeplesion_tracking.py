@@ -26,7 +26,7 @@ def test_only_annotated_volumes_are_listed(tmp_path):
     touch_volumes(tmp_path, rows)
     (tmp_path / "000099_01_01.nii.gz").touch()
     settings = settings_of(tmp_path, test=write(tmp_path / "test.json", rows))
-    volumes = list_raw_volumes(settings, phantom_folder=tmp_path)
+    volumes = list_raw_volumes(settings, made_folder=tmp_path)
     assert [(volume.volume_id, volume.patient_id) for volume in volumes] == [
         ("000001_01_01_000-019", "000001"),
         ("000001_02_01_000-029", "000001"),
@@ -39,7 +39,7 @@ def test_only_annotated_volumes_are_listed(tmp_path):
 def test_an_absent_volume_is_named(tmp_path):
     settings = settings_of(tmp_path, test=write(tmp_path / "test.json", annotation_rows(1)))
     with pytest.raises(InputFileError, match=r"lacks 2 of the 2 volumes.*000001_01_01_000-019"):
-        list_raw_volumes(settings, phantom_folder=tmp_path)
+        list_raw_volumes(settings, made_folder=tmp_path)
 
 
 def test_a_patient_of_two_splits_is_refused(tmp_path):
@@ -55,4 +55,4 @@ def test_the_public_files_name_558_volumes_and_keep_patients_apart(tmp_path):
     splits = split_patients(settings, [])
     assert sum(split == "test" for split in splits.values()) == 105
     with pytest.raises(InputFileError, match="of the 558 volumes"):
-        list_raw_volumes(settings_of(tmp_path, test=test), phantom_folder=tmp_path)
+        list_raw_volumes(settings_of(tmp_path, test=test), made_folder=tmp_path)

@@ -17,7 +17,7 @@ SPLIT = {"num_test": 0, "num_validation": 0, "seed": 0}
 
 
 def volumes_of(settings):
-    return list_raw_volumes(settings, phantom_folder=Path("unused"))
+    return list_raw_volumes(settings, made_folder=Path("unused"))
 
 
 def _settings(kind, root, **others):

@@ -64,7 +64,7 @@ def test_raw_cases_become_an_index_and_landmarks(raw_folder, tmp_path):
         [
             "--settings",
             _dataset(raw_folder),
-            "--phantom-folder",
+            "--made-folder",
             "unused",
             "--descriptions-folder",
             str(out),
@@ -82,7 +82,7 @@ def test_raw_cases_become_an_index_and_landmarks(raw_folder, tmp_path):
         assert np.array_equal(labels.array == 1, image.array > 500)
 
     outputs = [
-        "--phantom-folder",
+        "--made-folder",
         "unused",
         "--output-landmarks",
         str(tmp_path / "points.csv"),
@@ -136,7 +136,7 @@ def test_a_bad_description_is_named(raw_folder, tmp_path, content, message):
     if content is not None:
         (tmp_path / "s1.json").write_text(content)
     arguments = [
-        "--phantom-folder",
+        "--made-folder",
         "unused",
         "--descriptions-folder",
         str(tmp_path),
