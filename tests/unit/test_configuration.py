@@ -11,7 +11,8 @@ from anatomical_embedding.errors import SettingsError
 from anatomical_embedding.settings.pipeline import read_pipeline_settings, section_json
 from workflow_scripts.write_schema import SCHEMA_PATH, schema_text
 
-OVERLAYS = sorted((REPOSITORY / "configs").glob("*.yaml"))
+ADDING = REPOSITORY / "configs" / "phantom_moved_pairs.yaml"
+OVERLAYS = sorted(set((REPOSITORY / "configs").glob("*.yaml")) - {ADDING})
 
 
 @pytest.fixture
@@ -34,6 +35,15 @@ def test_overlays_are_sound_and_take_the_demo_away(configuration, path):
     settings = read_pipeline_settings(configuration)
     assert "phantom_ct" not in settings.datasets
     assert all("phantom_ct" not in model.training.mix for model in settings.models.values())
+
+
+def test_moved_pairs_add_to_the_demo(configuration):
+    before = read_pipeline_settings(copy.deepcopy(configuration))
+    update_config(configuration, yaml.safe_load(ADDING.read_text()))
+    settings = read_pipeline_settings(configuration)
+    assert settings.models == before.models
+    assert settings.results == before.results
+    assert set(settings.registrations) == {"round_1", "moved_pairs"}
 
 
 def test_published_recipe_has_the_published_numbers(configuration):
