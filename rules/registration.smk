@@ -2,22 +2,21 @@
 # for each <fixed>__<moving> correspondences.csv, start.json, the whole map as displacement_field.nii.gz, overlap.json,
 # errors.json and the moving volume on the fixed one; for guided pairs the list pairs.csv that a training reads.
 
-from anatomical_embedding.datasets.pairs import patient_pairs
+from anatomical_embedding.datasets.pairs import find_pairs
 from anatomical_embedding.datasets.split import assign_splits
-from anatomical_embedding.settings.registration import PatientPairsSettings
 
 
 def pairs_of(registration):
-    """Return the (fixed, moving) volumes of a registration: those named, or those of each patient."""
+    """Return the (fixed, moving) volumes of a registration: those named, or those that its rule finds."""
     settings = SETTINGS.registrations[registration]
-    if not isinstance(settings.pairs, PatientPairsSettings):
+    if isinstance(settings.pairs, tuple):
         return list(settings.pairs)
     volumes = RAW_VOLUMES[settings.dataset].values()
     splits = assign_splits(
         (volume.patient_id for volume in volumes),
         settings=SETTINGS.datasets[settings.dataset].split,
     )
-    return patient_pairs(volumes, splits=splits, settings=settings.pairs)
+    return find_pairs(volumes, splits=splits, settings=settings.pairs)
 
 
 REGISTERED_PAIRS = [

@@ -130,13 +130,24 @@ class PatientPairsSettings(Settings):
         return self
 
 
+class SplitPairsSettings(Settings):
+    """Every volume of some splits with every other one, both ways: patients are registered onto each other."""
+
+    splits: tuple[Split, ...] = Field(min_length=1)
+    """Volumes of these splits are registered."""
+
+
 class RegistrationSettings(Settings):
     """Some pairs of volumes of one data set that are registered."""
 
     dataset: str = Field(min_length=1)
     """Name of the data set in the section `datasets`. Where it has organs, their overlap is measured."""
-    pairs: PatientPairsSettings | Annotated[tuple[tuple[Identifier, Identifier], ...], Field(min_length=1)]
-    """Ids of the fixed and the moving volume of each pair, or a rule that finds the pairs of each patient."""
+    pairs: (
+        PatientPairsSettings
+        | SplitPairsSettings
+        | Annotated[tuple[tuple[Identifier, Identifier], ...], Field(min_length=1)]
+    )
+    """Ids of the fixed and the moving volume of each pair, or a rule that finds them."""
     guide: GuideSettings | None = None
     """Start found by embeddings; null starts as `deeds.start` says."""
     deeds: DeedsSettings
@@ -145,11 +156,11 @@ class RegistrationSettings(Settings):
     @property
     def splits(self) -> tuple[Split, ...]:
         """Splits that the volumes of the pairs may come from."""
-        return self.pairs.splits if isinstance(self.pairs, PatientPairsSettings) else get_args(Split)
+        return get_args(Split) if isinstance(self.pairs, tuple) else self.pairs.splits
 
     @model_validator(mode="after")
     def _pairs_differ(self) -> "RegistrationSettings":
-        if isinstance(self.pairs, PatientPairsSettings):
+        if not isinstance(self.pairs, tuple):
             return self
         if len(set(self.pairs)) < len(self.pairs):
             raise ValueError("pairs names a pair twice; name each once")

@@ -3,6 +3,7 @@
 import json
 import resource
 import shutil
+import statistics
 import subprocess
 import sys
 
@@ -90,6 +91,38 @@ def test_organs_and_stable_points_help(scores, semantic_scores):
     assert sampp["p90_mm"] <= 0.85 * sam["p90_mm"]
     assert sampp["organ_hits"]["num_queries"] == sam["organ_hits"]["num_queries"] > 300
     assert sampp["organ_hits"]["share"] > sam["organ_hits"]["share"]
+
+
+@pytest.fixture(scope="module")
+def cross_scores(demo):
+    entries = json.loads((demo / "results" / "summary.json").read_text())
+    return {
+        entry["model"] or entry["method"]: entry
+        for entry in entries
+        if entry["protocol"] == "phantom_ct_to_mr"
+    }
+
+
+def test_points_of_a_ct_are_found_in_the_mr(cross_scores):
+    baselines = [cross_scores[name]["median_mm"] for name in ("same_coordinate", "body_affine", "ncc")]
+    assert cross_scores["cross_sam_m1"]["num_queries"] > 500
+    assert cross_scores["cross_sam_m1"]["median_mm"] <= 0.7 * min(baselines)
+    assert cross_scores["cross_sam_m1"]["median_mm"] < cross_scores["cross_sam_m0"]["median_mm"]
+
+
+def test_registrations_of_ct_and_mr_are_right_or_flagged(demo):
+    pairs = sorted((demo / "results" / "registrations" / "round_1").glob("*__*"))
+    assert len(pairs) >= 4
+    errors = []
+    for pair in pairs:
+        points = json.loads((pair / "errors.json").read_text())["points"]
+        if json.loads((pair / "start.json").read_text())["status"] == "found":
+            assert points["affine"]["median_mm"] <= 25
+            errors.append((points["affine"]["median_mm"], points["deformable"]["median_mm"]))
+    assert len(errors) >= 0.9 * len(pairs)
+    affine, deformable = zip(*errors, strict=True)
+    assert statistics.median(affine) <= 8
+    assert statistics.median(deformable) <= 4
 
 
 def tracking_scores(demo, method):

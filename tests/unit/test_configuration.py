@@ -11,8 +11,10 @@ from anatomical_embedding.errors import SettingsError
 from anatomical_embedding.settings.pipeline import read_pipeline_settings, section_json
 from workflow_scripts.write_schema import SCHEMA_PATH, schema_text
 
-ADDING = REPOSITORY / "configs" / "phantom_moved_pairs.yaml"
-OVERLAYS = sorted(set((REPOSITORY / "configs").glob("*.yaml")) - {ADDING})
+CONFIGS = REPOSITORY / "configs"
+ADDING = CONFIGS / "phantom_moved_pairs.yaml"
+ADDING_TO_HEADNECK = CONFIGS / "headneck_registration.yaml"
+OVERLAYS = sorted(set(CONFIGS.glob("*.yaml")) - {ADDING, ADDING_TO_HEADNECK})
 
 
 @pytest.fixture
@@ -44,6 +46,15 @@ def test_moved_pairs_add_to_the_demo(configuration):
     assert settings.models == before.models
     assert settings.results == before.results
     assert set(settings.registrations) == {"round_1", "moved_pairs"}
+
+
+def test_head_and_neck_registrations_add_to_the_data_set(configuration):
+    for path in (CONFIGS / "headneck_ct.yaml", ADDING_TO_HEADNECK):
+        update_config(configuration, yaml.safe_load(path.read_text()))
+    registrations = read_pipeline_settings(configuration).registrations
+    assert registrations["embedding_start"].deeds.linear is None
+    assert registrations["linear_start"].deeds.linear.kind == "affine"
+    assert registrations["embedding_start"].pairs == registrations["linear_start"].pairs
 
 
 def test_published_recipe_has_the_published_numbers(configuration):

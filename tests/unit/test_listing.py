@@ -7,10 +7,10 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from anatomical_embedding.datasets.listing import list_raw_volumes
-from anatomical_embedding.datasets.pairs import patient_pairs
+from anatomical_embedding.datasets.pairs import find_pairs
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.settings.dataset import DatasetSettings
-from anatomical_embedding.settings.registration import PatientPairsSettings
+from anatomical_embedding.settings.registration import PatientPairsSettings, SplitPairsSettings
 from tests.unit.samples import real_data
 
 SPLIT = {"num_test": 0, "num_validation": 0, "seed": 0}
@@ -166,9 +166,17 @@ def test_pairs_are_those_of_one_patient_in_the_wanted_splits(tmp_path):
     volumes = volumes_of(_settings("ct_mr_pairs", tmp_path))
     settings = PatientPairsSettings(fixed_modality="ct", moving_modality="mr", splits=("train", "test"))
     splits = {"p0": "train", "p1": "validation", "p2": "test"}
-    assert patient_pairs(reversed(volumes), splits=splits, settings=settings) == [
+    assert find_pairs(reversed(volumes), splits=splits, settings=settings) == [
         ("p0_0000", "p0_0001"),
         ("p0_0000", "p0_0002"),
         ("p2_0000", "p2_0001"),
         ("p2_0000", "p2_0002"),
     ]
+
+
+def test_pairs_of_a_split_run_both_ways(tmp_path):
+    _touch(tmp_path, "a.nii.gz", "b.nii.gz", "c.nii.gz", "d.nii.gz")
+    volumes = volumes_of(_settings("nih_lymph_node", tmp_path))
+    splits = {"a": "test", "b": "train", "c": "test", "d": "validation"}
+    pairs = find_pairs(volumes, splits=splits, settings=SplitPairsSettings(splits=("test", "validation")))
+    assert pairs == [("a", "c"), ("a", "d"), ("c", "a"), ("c", "d"), ("d", "a"), ("d", "c")]
