@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import SimpleITK
 from numpy.typing import ArrayLike
 
 from anatomical_embedding.errors import InputFileError
@@ -23,15 +24,25 @@ from anatomical_embedding.matching.embedding_store import (
     write_store,
 )
 from anatomical_embedding.matching.export_embeddings import STORE_SUFFIX, StoreEmbedder, is_stored
+from anatomical_embedding.matching.grid_points import match_grid
 from anatomical_embedding.matching.nearest import similarity_map
 from anatomical_embedding.matching.prepared_target import PreparedTarget, prepare_target
 from anatomical_embedding.model_card import ModelCard, read_model_card
 from anatomical_embedding.progress import track
+from anatomical_embedding.registration.deformation import deform
+from anatomical_embedding.registration.displacement_field import DisplacementField
+from anatomical_embedding.registration.guided_start import GuidedStart, find_start
+from anatomical_embedding.registration.itk_transform import (
+    forward_transform,
+    inverse_transform,
+    resample_by_itk,
+)
 from anatomical_embedding.settings.matching import MatchingSettings
 from anatomical_embedding.settings.network import NetworkSettings
+from anatomical_embedding.settings.registration import MatchGridSettings
 from anatomical_embedding.settings.volumes import Modality, PrepareVolumeSettings
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
-from anatomical_embedding.volumes.prepare import prepare_volume
+from anatomical_embedding.volumes.prepare import PreparedVolume, prepare_volume
 from anatomical_embedding.volumes.scan import (
     distinct_names,
     find_modality,
@@ -130,13 +141,24 @@ def embed_scan(model: Model, scan: Path | str, *, modality: Modality | None) -> 
     """
     scan = Path(scan)
     modality = _checked_modality(model, scan, modality)
-    prepared = prepare_volume(
+    return _embed_prepared(model, scan, _prepared(model, scan, modality), modality=modality)
+
+
+def _prepared(model: Model, scan: Path, modality: Modality) -> PreparedVolume:
+    """Return a raw scan prepared as in the training."""
+    return prepare_volume(
         scan,
         label_paths={},
         settings=PrepareVolumeSettings(
             volumes=model.card.usage.volumes, modality=modality, organs=(), bad_labels="refuse"
         ),
     )
+
+
+def _embed_prepared(
+    model: Model, scan: Path, prepared: PreparedVolume, *, modality: Modality
+) -> EmbeddedScan:
+    """Return the embedding of a prepared scan."""
     embedded = model.embedder.embed(
         prepared.image,
         modality=modality,
@@ -232,6 +254,91 @@ def map_similarity(model: Model, template: EmbeddedScan, target: EmbeddedScan, p
         if the point lies outside the template, or a scan was embedded by another model.
     """
     return similarity_map(template.embedded, target.searchable, point_mm, settings=model.card.usage.matching)
+
+
+@dataclass(frozen=True)
+class ScanRegistration:
+    """Two registered scans.
+
+    Attributes
+    ----------
+    start : the map that matches agree on, or why there is none; then the bodies were centred on one another.
+    field : deformation in the fixed world, before the start.
+    fixed, moving : the raw scans.
+    """
+
+    start: GuidedStart
+    field: DisplacementField
+    fixed: Volume
+    moving: Volume
+
+    @cached_property
+    def forward(self) -> SimpleITK.Transform:
+        """ITK transform of fixed to moving points, LPS mm; with it ITK resamples the moving scan onto the fixed."""
+        return forward_transform(self.start.matrix, self.field)
+
+    @cached_property
+    def inverse(self) -> SimpleITK.Transform:
+        """ITK transform of moving to fixed points, LPS mm."""
+        return inverse_transform(self.start.matrix, self.field)
+
+    def warped(self) -> Volume:
+        """Return the moving scan on the grid of the fixed one, interpolated once."""
+        return resample_by_itk(self.forward, self.moving, self.fixed)
+
+
+def register_scans(
+    model: Model,
+    fixed: Path | str,
+    moving: Path | str,
+    *,
+    program: Path | str,
+    folder: Path | str,
+    modality: Modality | None,
+    threads: int,
+) -> ScanRegistration:
+    """Return two raw scans registered: a start by matched embeddings, then deeds where both show the body.
+
+    Parameters
+    ----------
+    model : from `load_model`; it knows both kinds of scan.
+    fixed, moving : NIfTI files, or folders of one DICOM series.
+    program : the built program deeds.
+    folder : for the program's files, which stay there.
+    modality : kind of both scans; None to tell it of each by itself.
+    threads : for the program.
+
+    Raises
+    ------
+    UserError
+        as `embed_scan`, and if the scans share no place or the program refuses them.
+    """
+    settings = model.card.usage.scan_registration
+    prepared, embedded = [], []
+    for path in (Path(fixed), Path(moving)):
+        kind = _checked_modality(model, path, modality)
+        prepared.append(_prepared(model, path, kind))
+        embedded.append(_embed_prepared(model, path, prepared[-1], modality=kind).embedded)
+    fixed_body, moving_body = (volume.body_mask for volume in prepared)
+    found = match_grid(
+        embedded[0],
+        embedded[1],
+        fixed_body=fixed_body,
+        moving_body=moving_body,
+        settings=MatchGridSettings(grid=settings.grid, matching=model.card.usage.matching),
+    )
+    start = find_start(found, fixed_body=fixed_body, moving_body=moving_body, settings=settings.fit)
+    deformation = deform(
+        Path(program),
+        prepared[0].image,
+        prepared[1].image,
+        matrix=start.matrix,
+        moving_labels=None,
+        settings=settings.deeds,
+        output_stem=Path(folder) / "deeds",
+        threads=threads,
+    )
+    return ScanRegistration(start, deformation.field, read_scan(fixed), read_scan(moving))
 
 
 def covered_mm(scan: EmbeddedScan) -> tuple[np.ndarray, np.ndarray]:

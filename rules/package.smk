@@ -10,6 +10,7 @@ def usage_section(wildcards):
         store=SETTINGS.store,
         matching=SETTINGS.matching,
         answers=SETTINGS.answers,
+        scan_registration=SETTINGS.scan_registration,
     )
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from anatomical_embedding.progress import log
 from anatomical_embedding.registration.correspondences import read_correspondences
-from anatomical_embedding.registration.guided_start import find_start, write_itk_transform, write_start
+from anatomical_embedding.registration.guided_start import find_start, write_start
+from anatomical_embedding.registration.itk_transform import affine_transform, write_transform
 from anatomical_embedding.settings.registration import AffineFitSettings
 from anatomical_embedding.volumes.nifti import read_volume
 from workflow_scripts.command_line import existing_file, parse_settings, run_stage, stage_parser
@@ -28,7 +29,7 @@ def main(arguments: list[str]) -> None:
         moving_body=read_volume(options.moving_body, require_contrast=False),
         settings=settings,
     )
-    write_itk_transform(start.matrix, options.output_transform)
+    write_transform(affine_transform(start.matrix), options.output_transform)
     write_start(start, options.output)
     log(start.reason or f"{start.num_inliers} of {start.num_kept} correspondences agree")
 

@@ -82,15 +82,20 @@ def read_field(path: Path) -> DisplacementField:
 
 def write_field(field: DisplacementField, path: Path) -> None:
     """Write a field as NIfTI vectors in LPS mm, atomically."""
-    vectors = lps_from_ras(field.displacements_mm).astype(np.float32).transpose(2, 1, 0, 3)
+    with written_atomically(path) as temporary:
+        SimpleITK.WriteImage(SimpleITK.Cast(field_image(field), SimpleITK.sitkVectorFloat32), str(temporary))
+
+
+def field_image(field: DisplacementField) -> SimpleITK.Image:
+    """Return a field as an ITK image of LPS vectors in double precision."""
+    vectors = lps_from_ras(field.displacements_mm).astype(np.float64).transpose(2, 1, 0, 3)
     image = SimpleITK.GetImageFromArray(np.ascontiguousarray(vectors), isVector=True)
     affine = LPS_FROM_RAS @ field.affine
     spacing = spacing_from_affine(affine)
     image.SetSpacing(spacing.tolist())
     image.SetDirection((affine[:3, :3] / spacing).ravel().tolist())
     image.SetOrigin(affine[:3, 3].tolist())
-    with written_atomically(path) as temporary:
-        SimpleITK.WriteImage(image, str(temporary))
+    return image
 
 
 def resample_through(

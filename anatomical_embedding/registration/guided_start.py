@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import SimpleITK
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.files import write_json, written_atomically
+from anatomical_embedding.files import write_json
 from anatomical_embedding.registration.correspondences import Correspondences
 from anatomical_embedding.registration.robust_fit import SAMPLE_SIZE, FittedMap, fit_map, spread_mm
 from anatomical_embedding.settings.registration import AffineFitSettings
@@ -134,17 +133,6 @@ def read_start(path: Path) -> GuidedStart:
         return GuidedStart(**content, matrix=matrix)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputFileError(path, f"is not the start of a registration ({error}); write it anew") from error
-
-
-def write_itk_transform(matrix: NDArray[np.float64], path: Path) -> None:
-    """Write a map between world points (RAS+ mm) as an ITK affine transform (LPS mm), fixed to moving, atomically."""
-    flip = np.diag([-1.0, -1.0, 1.0, 1.0])
-    lps = flip @ matrix @ flip
-    transform = SimpleITK.AffineTransform(3)
-    transform.SetMatrix(lps[:3, :3].ravel().tolist())
-    transform.SetTranslation(lps[:3, 3].tolist())
-    with written_atomically(path) as temporary:
-        SimpleITK.WriteTransform(transform, str(temporary))
 
 
 def _too_few(number: int, *, settings: AffineFitSettings) -> str:

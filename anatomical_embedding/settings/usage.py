@@ -6,6 +6,7 @@ from anatomical_embedding.settings.base import Settings
 from anatomical_embedding.settings.embedding import EmbeddingSettings
 from anatomical_embedding.settings.export import ExportSettings
 from anatomical_embedding.settings.matching import MatchingSettings, StoreSettings
+from anatomical_embedding.settings.registration import AffineFitSettings, DeedsSettings, GridMatchSettings
 from anatomical_embedding.settings.volumes import IntensitySettings, VolumeSettings
 
 
@@ -14,6 +15,17 @@ class AnswerSettings(Settings):
 
     max_cycle_error_mm: float = Field(gt=0)
     """A match is doubtful if its own match in the first volume lies farther than this from the point asked for."""
+
+
+class ScanRegistrationSettings(Settings):
+    """How two scans of a user are registered: a start that matches agree on, then deeds."""
+
+    grid: GridMatchSettings
+    """Which points are matched."""
+    fit: AffineFitSettings
+    """How they become a map."""
+    deeds: DeedsSettings
+    """The deformable step."""
 
 
 class UsageSettings(Settings):
@@ -31,6 +43,8 @@ class UsageSettings(Settings):
     """How points are found."""
     answers: AnswerSettings
     """When an answer counts as found."""
+    scan_registration: ScanRegistrationSettings
+    """How two scans are registered."""
 
     def export(self) -> ExportSettings:
         """Return the part that embedding a prepared volume needs."""

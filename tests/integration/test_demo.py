@@ -2,46 +2,15 @@
 
 import json
 import resource
-import shutil
 import statistics
-import subprocess
-import sys
 
 import pytest
 
-from anatomical_embedding.code_fingerprint import REPOSITORY
-from tests.integration.tiny_workflow import SOURCE_FOLDERS, SOURCES
+from tests.integration.demo_run import run_demo
 
 pytestmark = pytest.mark.slow
 
 MAX_PLANNING_SECONDS = 6.0
-
-
-def run_demo(folder, *arguments):
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--cores",
-        "all",
-        "--workflow-profile",
-        "profiles/workstation",
-    ]
-    return subprocess.run([*command, *arguments], cwd=folder, check=False, capture_output=True, text=True)
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("demo")
-    for name in SOURCES:
-        shutil.copy2(REPOSITORY / name, folder / name)
-    for name in (*SOURCE_FOLDERS, "profiles"):
-        shutil.copytree(
-            REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "build")
-        )
-    done = run_demo(folder)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return folder
 
 
 @pytest.fixture(scope="module")

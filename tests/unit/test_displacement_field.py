@@ -19,7 +19,7 @@ from anatomical_embedding.registration.displacement_field import (
     resample_through,
     write_field,
 )
-from anatomical_embedding.registration.guided_start import write_itk_transform
+from anatomical_embedding.registration.itk_transform import affine_transform, write_transform
 from anatomical_embedding.registration.registered_volume import (
     RegisteredPairRow,
     body_in_both,
@@ -79,7 +79,7 @@ def test_field_is_read_as_it_was_written(tmp_path):
 
 def test_a_field_before_a_matrix_is_itks_composite(tmp_path):
     write_field(smooth_field(), tmp_path / "field.nii.gz")
-    write_itk_transform(MATRIX, tmp_path / "start.tfm")
+    write_transform(affine_transform(MATRIX), tmp_path / "start.tfm")
     affine = SimpleITK.ReadTransform(str(tmp_path / "start.tfm"))
     # ITK applies the last transform of a composite first.
     composite = SimpleITK.CompositeTransform([affine, itk_transform(tmp_path / "field.nii.gz")])

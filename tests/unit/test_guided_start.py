@@ -18,9 +18,9 @@ from anatomical_embedding.registration.guided_start import (
     body_boxes_centred,
     find_start,
     read_start,
-    write_itk_transform,
     write_start,
 )
+from anatomical_embedding.registration.itk_transform import affine_transform, write_transform
 from anatomical_embedding.volumes.affine import transform_points
 from anatomical_embedding.volumes.volume import Volume
 from tests.prepared_volumes import lps_affine
@@ -113,7 +113,7 @@ def test_other_files_are_no_starts(tmp_path, content):
 
 
 def test_the_itk_transform_moves_points_as_the_matrix_does(tmp_path):
-    write_itk_transform(MOVE, tmp_path / "start.tfm")
+    write_transform(affine_transform(MOVE), tmp_path / "start.tfm")
     transform = SimpleITK.ReadTransform(str(tmp_path / "start.tfm"))
     for point in np.random.default_rng(1).uniform(-200, 200, (20, 3)):
         expected = transform_points(MOVE, point[None])[0]

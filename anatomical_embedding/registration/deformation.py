@@ -1,0 +1,102 @@
+"""The deformable step from a known start: what both volumes show is registered by the program `deeds`."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anatomical_embedding.errors import UserError
+from anatomical_embedding.registration import deeds_program
+from anatomical_embedding.registration.displacement_field import DisplacementField, read_field
+from anatomical_embedding.registration.shared_view import seen_from, shared_box
+from anatomical_embedding.settings.registration import DeedsSettings
+from anatomical_embedding.volumes.nifti import write_volume
+from anatomical_embedding.volumes.prepare import Box, crop_volume
+from anatomical_embedding.volumes.volume import Volume
+
+
+@dataclass(frozen=True)
+class Deformation:
+    """What deeds found.
+
+    Attributes
+    ----------
+    field : on the registered part of the fixed grid, within the fixed world: the start comes after it.
+    box : that part of the fixed grid.
+    files : of the program.
+    """
+
+    field: DisplacementField
+    box: Box
+    files: deeds_program.RegistrationFiles
+
+
+def deform(
+    program: Path,
+    fixed: Volume,
+    moving: Volume,
+    *,
+    matrix: NDArray[np.float64] | None,
+    moving_labels: Volume | None,
+    settings: DeedsSettings,
+    output_stem: Path,
+    threads: int,
+) -> Deformation:
+    """Return the deformation of two volumes, registered where both reach.
+
+    Parameters
+    ----------
+    program : the built program.
+    fixed, moving : prepared volumes, each in its own world.
+    matrix : (4, 4) start, fixed to moving world; None leaves the start to `settings` and registers the whole volume.
+    moving_labels : label map to carry along; None for none.
+    settings : of the program.
+    output_stem : what the names of the program's files begin with.
+    threads : to use.
+
+    Raises
+    ------
+    UserError
+        if the volumes share no place, or the program refuses them.
+    """
+    size_x, size_y, size_z = fixed.shape
+    box: Box | None = (slice(0, size_x), slice(0, size_y), slice(0, size_z))
+    if matrix is not None:
+        box = shared_box(fixed, seen_from(moving, matrix))
+    if box is None:
+        raise UserError(f"{output_stem.parent.name}: the volumes share no place after their start")
+    start = np.eye(4) if matrix is None else matrix
+    with working_folder(output_stem.parent / ".deeds") as folder:
+        write_volume(crop_volume(fixed, box=box), folder / "fixed.nii")
+        write_volume(seen_from(moving, start), folder / "moving.nii")
+        if moving_labels is not None:
+            write_volume(seen_from(moving_labels, start), folder / "labels.nii")
+        files = deeds_program.register(
+            program,
+            folder / "fixed.nii",
+            folder / "moving.nii",
+            output_stem=output_stem,
+            settings=settings,
+            moving_labels=None if moving_labels is None else folder / "labels.nii",
+            threads=threads,
+        )
+        deeds_program.write_field(program, folder / "field.nii.gz", stem=output_stem)
+        return Deformation(read_field(folder / "field.nii.gz"), box, files)
+
+
+@contextmanager
+def working_folder(folder: Path) -> Iterator[Path]:
+    """Make an empty folder and remove it in the end; what a killed run left in it goes first.
+
+    It lies beside the outputs of its pair, so that pairs which run at once share nothing.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,103 @@
+"""A whole registration as one ITK transform: a start, and a deformation that fades out beyond what was registered."""
+
+from pathlib import Path
+
+import numpy as np
+import SimpleITK
+from numpy.typing import NDArray
+
+from anatomical_embedding.files import written_atomically
+from anatomical_embedding.registration.displacement_field import DisplacementField, field_image
+from anatomical_embedding.volumes.affine import Points, invert_affine, lps_from_ras, spacing_from_affine
+from anatomical_embedding.volumes.volume import Volume
+
+RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+FADE_VOX = 8
+"""Voxels over which the deformation fades to nothing beyond its grid; farther out the start alone holds."""
+INVERSION_STEPS = 50
+INVERSION_TOLERANCE = 0.001
+
+
+def forward_transform(matrix: NDArray[np.float64], field: DisplacementField) -> SimpleITK.Transform:
+    """Return the transform of a point of the fixed world (LPS mm) to its place in the moving one.
+
+    Parameters
+    ----------
+    matrix : (4, 4) start, fixed to moving world RAS+.
+    field : deformation in the fixed world, before the start.
+    """
+    # ITK applies the last transform of a composite first.
+    return SimpleITK.CompositeTransform(
+        [affine_transform(matrix), SimpleITK.DisplacementFieldTransform(field_image(faded(field)))]
+    )
+
+
+def inverse_transform(matrix: NDArray[np.float64], field: DisplacementField) -> SimpleITK.Transform:
+    """Return the transform of a point of the moving world (LPS mm) to its place in the fixed one."""
+    inverse = SimpleITK.InvertDisplacementField(
+        field_image(faded(field)),
+        maximumNumberOfIterations=INVERSION_STEPS,
+        maxErrorToleranceThreshold=INVERSION_TOLERANCE,
+        meanErrorToleranceThreshold=INVERSION_TOLERANCE,
+    )
+    return SimpleITK.CompositeTransform(
+        [SimpleITK.DisplacementFieldTransform(inverse), affine_transform(invert_affine(matrix))]
+    )
+
+
+def write_transform(transform: SimpleITK.Transform, path: Path) -> None:
+    """Write a transform for ITK programs, atomically."""
+    with written_atomically(path) as temporary:
+        SimpleITK.WriteTransform(transform, str(temporary))
+
+
+def transform_by_itk(transform: SimpleITK.Transform, points_mm: Points) -> Points:
+    """Return the (N, 3) places, RAS+, of (N, 3) points RAS+."""
+    lps = [
+        transform.TransformPoint(point.tolist()) for point in lps_from_ras(np.asarray(points_mm, dtype=float))
+    ]
+    return lps_from_ras(np.array(lps).reshape(-1, 3))
+
+
+def resample_by_itk(transform: SimpleITK.Transform, moving: Volume, fixed: Volume) -> Volume:
+    """Return the moving volume on the grid of the fixed one, linear; its lowest value where it does not reach."""
+    resampled = SimpleITK.Resample(
+        itk_image(Volume(moving.array.astype(np.float32), moving.affine)),
+        itk_image(Volume(np.zeros(fixed.shape, np.uint8), fixed.affine)),
+        transform,
+        SimpleITK.sitkLinear,
+        float(moving.array.min()),
+    )
+    array = SimpleITK.GetArrayFromImage(resampled).transpose(2, 1, 0)
+    is_whole = np.issubdtype(moving.array.dtype, np.integer)
+    return Volume(np.rint(array).astype(moving.array.dtype) if is_whole else array, fixed.affine)
+
+
+def itk_image(volume: Volume) -> SimpleITK.Image:
+    """Return a volume as an ITK image, in LPS mm."""
+    image = SimpleITK.GetImageFromArray(np.ascontiguousarray(volume.array.transpose(2, 1, 0)))
+    affine = RAS_TO_LPS @ volume.affine
+    spacing = spacing_from_affine(affine)
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((affine[:3, :3] / spacing).ravel().tolist())
+    image.SetOrigin(affine[:3, 3].tolist())
+    return image
+
+
+def faded(field: DisplacementField) -> DisplacementField:
+    """Return the field on a larger grid, where it fades to nothing beyond its own."""
+    margin = [(FADE_VOX, FADE_VOX)] * 3
+    weight = np.pad(np.ones(field.displacements_mm.shape[:3]), margin, mode="linear_ramp", end_values=0.0)
+    grown = np.pad(field.displacements_mm, [*margin, (0, 0)], mode="edge")
+    affine = field.affine.copy()
+    affine[:3, 3] -= field.affine[:3, :3] @ np.full(3, float(FADE_VOX))
+    return DisplacementField((grown * weight[..., None]).astype(np.float32), affine)
+
+
+def affine_transform(matrix: NDArray[np.float64]) -> SimpleITK.AffineTransform:
+    """Return a (4, 4) map between world points (RAS+ mm) as an ITK transform (LPS mm)."""
+    lps = RAS_TO_LPS @ matrix @ RAS_TO_LPS
+    transform = SimpleITK.AffineTransform(3)
+    transform.SetMatrix(lps[:3, :3].ravel().tolist())
+    transform.SetTranslation(lps[:3, 3].tolist())
+    return transform

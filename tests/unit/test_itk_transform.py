@@ -1,0 +1,73 @@
+"""Registrations as ITK transforms: stock SimpleITK applies them as we do, points go both ways."""
+
+import numpy as np
+import SimpleITK
+
+from anatomical_embedding.registration.itk_transform import (
+    FADE_VOX,
+    faded,
+    forward_transform,
+    inverse_transform,
+    resample_by_itk,
+    transform_by_itk,
+    write_transform,
+)
+from anatomical_embedding.volumes.affine import transform_points
+from anatomical_embedding.volumes.nifti import write_volume
+from anatomical_embedding.volumes.volume import Volume
+from tests.unit.samples import oblique_affine
+from tests.unit.test_displacement_field import AFFINE, MATRIX, points_inside, smooth_field
+
+
+def test_read_again_by_simpleitk_a_transform_moves_points_as_field_and_start_do(tmp_path):
+    field = smooth_field()
+    write_transform(forward_transform(MATRIX, field), tmp_path / "forward.h5")
+    stock = SimpleITK.ReadTransform(str(tmp_path / "forward.h5"))
+    found = transform_by_itk(stock, points_inside())
+    np.testing.assert_allclose(found, field.before(MATRIX).moving_points(points_inside()), atol=0.01)
+
+
+def test_far_from_what_was_registered_the_start_alone_holds():
+    far = np.array([[900.0, -700.0, 1200.0]])
+    found = transform_by_itk(forward_transform(MATRIX, smooth_field()), far)
+    np.testing.assert_allclose(found, transform_points(MATRIX, far), atol=1e-6)
+
+
+def test_the_way_back_ends_where_it_began(tmp_path):
+    field = smooth_field(largest_mm=4.0)
+    write_transform(inverse_transform(MATRIX, field), tmp_path / "inverse.h5")
+    there = transform_by_itk(forward_transform(MATRIX, field), points_inside())
+    back = transform_by_itk(SimpleITK.ReadTransform(str(tmp_path / "inverse.h5")), there)
+    assert np.linalg.norm(back - points_inside(), axis=1).max() < 0.1
+
+
+def test_a_field_fades_out_beyond_its_grid():
+    grown = faded(smooth_field())
+    inner = (slice(FADE_VOX, -FADE_VOX),) * 3
+    np.testing.assert_array_equal(grown.displacements_mm[inner], smooth_field().displacements_mm)
+    assert (grown.displacements_mm[0] == 0).all()
+    assert (grown.displacements_mm[:, :, -1] == 0).all()
+
+
+def test_the_warped_scan_is_simpleitks(tmp_path):
+    generator = np.random.default_rng(0)
+    moving = Volume(
+        generator.integers(-500, 500, (40, 36, 30)).astype(np.int16),
+        oblique_affine((5.0, 10.0, -15.0), (3.0, 3.0, 4.0), (-60.0, -40.0, 60.0)),
+    )
+    fixed = Volume(np.zeros((30, 28, 26), np.int16), AFFINE)
+    transform = forward_transform(MATRIX, smooth_field())
+    warped = resample_by_itk(transform, moving, fixed)
+    write_volume(moving, tmp_path / "moving.nii")
+    write_volume(fixed, tmp_path / "fixed.nii")
+    stock = SimpleITK.Resample(
+        SimpleITK.ReadImage(str(tmp_path / "moving.nii"), SimpleITK.sitkFloat32),
+        SimpleITK.ReadImage(str(tmp_path / "fixed.nii")),
+        transform,
+        SimpleITK.sitkLinear,
+        float(moving.array.min()),
+    )
+    expected = np.rint(SimpleITK.GetArrayFromImage(stock).transpose(2, 1, 0))
+    assert warped.array.dtype == np.int16
+    assert (np.abs(warped.array - expected) > 1).mean() < 1e-3  # float32 affines of the files
+    assert (warped.array != moving.array.min()).mean() > 0.1
