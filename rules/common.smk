@@ -24,6 +24,11 @@ from anatomical_embedding.datasets.listing import (
 from anatomical_embedding.settings.model import training_datasets
 from anatomical_embedding.settings.pipeline import read_pipeline_settings, section_json
 
+if {"{", "}"} & set(str(workflow.basedir)):
+    raise WorkflowError(
+        f"{workflow.basedir}: expected a path of the checkout without braces, which Snakemake takes for wildcards; "
+        "move the checkout"
+    )
 try:
     SETTINGS = read_pipeline_settings(config)
 except UserError as error:

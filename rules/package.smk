@@ -17,9 +17,10 @@ def usage_section(wildcards):
 def scores_of_model(wildcards):
     """Return the scores of a trained model, of every evaluation that asks it."""
     return [
-        RESULTS / "evaluations" / name / f"{method}.scores.json"
-        for name, method in METHODS
-        if method.startswith(f"{wildcards.model}.trained")
+        RESULTS / "evaluations" / name / f"{wildcards.model}.{matching}.scores.json"
+        for name, evaluation in sorted(SETTINGS.evaluations.items())
+        if wildcards.model in evaluation.models
+        for matching in evaluation.methods
     ]
 
 

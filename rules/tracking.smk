@@ -49,8 +49,8 @@ def option_with(name):
     """Return the function that gives an option with the input of that name, or nothing if there is none."""
 
     def option(wildcards, input):
-        paths = input.get(name)
-        return f"--{name.replace('_', '-')}={paths}" if paths else ""
+        path = input.get(name)
+        return [f"--{name.replace('_', '-')}={path}"] if path else []
 
     return option
 
@@ -165,7 +165,7 @@ rule make_tracking_queries:
         out_of_view=option_with("out_of_view"),
         code=code_of("make_tracking_queries"),
     shell:
-        "python -m workflow_scripts.make_tracking_queries --annotations {input.annotations:q} {params.out_of_view}"
+        "python -m workflow_scripts.make_tracking_queries --annotations {input.annotations:q} {params.out_of_view:q}"
         " --index {input.index} --output-queries {output.queries} --output-frames {output.frames} 2> {log}"
 
 
@@ -407,7 +407,7 @@ rule score_tracking:
         code=code_of("score_tracking"),
     shell:
         "python -m workflow_scripts.score_tracking --annotations {input.annotations:q}"
-        " --predictions {input.predictions:q} --volumes {input.volumes} {params.compare} {params.set_aside}"
+        " --predictions {input.predictions:q} --volumes {input.volumes} {params.compare:q} {params.set_aside:q}"
         " {params.draws} --output {output.scores} --pairs-output {output.pairs} > {log} 2>&1"
 
 

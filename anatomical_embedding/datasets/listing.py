@@ -214,7 +214,7 @@ def _case_image(folder: Path) -> Path:
     return path
 
 
-def _case_map(folder: Path, *, name: str) -> Path:
+def _case_map(folder: Path, *, name: Path) -> Path:
     path = folder / name
     if not path.exists():
         raise InputFileError(

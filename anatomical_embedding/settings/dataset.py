@@ -1,13 +1,13 @@
 """Settings of data sets: where raw volumes lie, what belongs to them, how patients are split."""
 
 import re
-from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, field_validator, model_validator
 
 from anatomical_embedding.identifiers import Identifier, first_clash
 from anatomical_embedding.settings.base import Settings
+from anatomical_embedding.settings.input_path import InputPath, PathInCase
 from anatomical_embedding.settings.organs import Organs
 from anatomical_embedding.settings.phantom import PhantomSettings, PhantomTrackingSettings
 from anatomical_embedding.settings.split import SplitSettings
@@ -19,7 +19,7 @@ LandmarkKind = Literal["centroid", "top", "bottom", "left", "right", "front", "b
 class FlatFolderSettings(Settings):
     """A folder that holds one NIfTI file a volume and nothing about organs."""
 
-    root: Path
+    root: InputPath
     """The folder."""
     split: SplitSettings
     """How patients are split."""
@@ -68,9 +68,9 @@ class DeepLesionTrackingSettings(Settings):
 
     kind: Literal["deeplesion_tracking"]
     """Data set kind."""
-    root: Path
+    root: InputPath
     """Folder that holds the volumes under the names of the annotations; further files there are left alone."""
-    annotations: dict[Literal["validation", "test"], Path] = Field(min_length=1)
+    annotations: dict[Literal["validation", "test"], InputPath] = Field(min_length=1)
     """Split -> annotation file; a patient belongs to the split whose file names it."""
 
     @property
@@ -93,7 +93,7 @@ class KnownMoveSettings(Settings):
     """Largest angle, about a random axis through the middle of the volume."""
     max_translation_mm: NonNegativeFloat
     """Largest shift, in a random direction."""
-    regions: Path
+    regions: InputPath
     """Folder of masks named as the CTs; 27 points of the box round each are the landmarks of its patient."""
 
 
@@ -111,14 +111,14 @@ class TotalSegmentatorSettings(Settings):
 
     kind: Literal["totalsegmentator"]
     """Data set kind."""
-    root: Path
+    root: InputPath
     """The folder of the case folders."""
     split: SplitSettings
     """How patients are split."""
     organs: Organs = ()
     """Organs in the order of their label ids, which begin at 1, or the name of a table (`totalsegmentator_v1` with 104,
     `totalsegmentator_v2` with 117 organs); where two masks overlap the later one wins."""
-    label_map: str | None = None
+    label_map: PathInCase | None = None
     """Name of a file in every case folder that holds all organs in one map, by their label ids; null for one mask an
     organ in `segmentations`."""
     bad_labels: Literal["refuse", "skip"] = "refuse"

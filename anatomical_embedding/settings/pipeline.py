@@ -31,7 +31,7 @@ class PipelineSettings(Settings):
 
     title: str
     """Heading of the report."""
-    results: str = Field(pattern=r"^[A-Za-z0-9_./-]+$")
+    results: str = Field(pattern=r"^[A-Za-z0-9_./][A-Za-z0-9_./-]*$")
     """Folder of everything that the run writes."""
     datasets: dict[Identifier, DatasetSettings]
     """Name -> data set. Only those that a model or an evaluation uses are prepared."""

@@ -15,6 +15,8 @@ CONFIGS = REPOSITORY / "configs"
 ADDING = CONFIGS / "phantom_moved_pairs.yaml"
 ADDING_TO_HEADNECK = CONFIGS / "headneck_registration.yaml"
 OVERLAYS = sorted(set(CONFIGS.glob("*.yaml")) - {ADDING, ADDING_TO_HEADNECK})
+SPLIT = {"num_test": 0, "num_validation": 0, "seed": 1}
+LABELLED = {"kind": "totalsegmentator", "root": "cases", "split": SPLIT, "organs": ["liver"]}
 
 
 @pytest.fixture
@@ -76,7 +78,27 @@ def test_published_recipe_has_the_published_numbers(configuration):
         (("models", "sam", "training", "mix"), {"other": 1}, "names 'other', which is not in datasets"),
         (("evaluations", "phantom_ct", "models"), ["none"], "names 'none', which is not in models"),
         (("volumes",), None, "volumes: "),
-        (("results",), "../$(rm)", "results: "),
+        *[
+            (("results",), name, "results: ")
+            for name in ("../$(rm)", "-rf", "a b", "a\nb", "a'b", "a{b}", "a\n", "")
+        ],
+        *[
+            (
+                ("datasets", "phantom_ct"),
+                {"kind": "nih_lymph_node", "root": root, "split": SPLIT},
+                "phantom_ct.root: ",
+            )
+            for root in ("a{b}c", "{volume}", "-rf", "a\0b")
+        ],
+        *[
+            (("datasets", "phantom_ct"), LABELLED | {"label_map": name}, "phantom_ct.label_map: ")
+            for name in ("../labels.nii.gz", "/etc/passwd", "", "{organ}.nii.gz")
+        ],
+        *[
+            ((section, name), {}, f"{section}.{name}")
+            for section in ("datasets", "models", "evaluations", "trackings", "registrations")
+            for name in ("a b", "$(id)", "..", "a/b", "a'", 'a"', "a\nb", "-a", "a{b}")
+        ],
         (("datasets", "../x"), {"kind": "phantom"}, "datasets"),
         (("volumes", "spacing_mm"), [2, 2, 0], "volumes.spacing_mm"),
         (("datasets", "phantom_ct", "kind"), "unheard_of", "datasets.phantom_ct"),
