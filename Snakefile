@@ -25,9 +25,10 @@ include: "rules/package.smk"
 
 
 rule all:
-    """The report, its figures for programs, and the models ready for use."""
+    """The report, its figures for programs, the models ready for use, and the volumes that were brought over."""
     default_target: True
     input:
         RESULTS / "report.html",
         RESULTS / "summary.json",
         expand(RESULTS / "models" / "{model}" / "model.safetensors", model=MODELS),
+        registered_pairs_files("registered_moving.nii.gz"),

@@ -343,6 +343,8 @@ rule resample_registered:
         / "resample_registered"
         / "{registration}"
         / "{fixed}__{moving}.tsv"
+    wildcard_constraints:
+        registration=one_of(set(SETTINGS.registrations) - set(LABELLED_REGISTRATIONS)),
     conda:
         CPU_ENVIRONMENT
     threads: 1
@@ -351,12 +353,49 @@ rule resample_registered:
         runtime=30,
     params:
         settings=section_json(spacing_mm=list(SETTINGS.volumes.spacing_mm)),
+        labels=lambda wildcards, input, output: [
+            f"--{option}={files[name]}"
+            for option, name, files in (
+                ("moving-labels", "moving_labels", input),
+                ("output-labels", "labels", output),
+            )
+            if files.get(name)
+        ],
         code=code_of("resample_registered"),
     shell:
         "python -m workflow_scripts.resample_registered --settings {params.settings:q} --field {input.field}"
-        " --moving {input.moving:q} --fixed-body {input.fixed_body} --moving-body {input.moving_body}"
+        " --moving {input.moving:q} {params.labels} --fixed-body {input.fixed_body} --moving-body {input.moving_body}"
         " --output-image {output.image} --output-shared-view {output.shared_view}"
         " --output-training-image {output.training_image} --output-training-mask {output.training_mask} 2> {log}"
+
+
+use rule resample_registered as resample_labelled_registered with:
+    input:
+        field=PAIR / "displacement_field.nii.gz",
+        moving=raw_moving,
+        moving_labels=registered_volume("moving", ".labels.nii"),
+        fixed_body=registered_volume("fixed", ".body_mask.nii"),
+        moving_body=registered_volume("moving", ".body_mask.nii"),
+    output:
+        image=PAIR / "registered_moving.nii.gz",
+        labels=PAIR / "registered_labels.nii.gz",
+        shared_view=PAIR / "shared_view.nii.gz",
+        training_image=PAIR / "training_moving.nii",
+        training_mask=PAIR / "training_mask.nii",
+    log:
+        RESULTS
+        / "logs"
+        / "resample_labelled_registered"
+        / "{registration}"
+        / "{fixed}__{moving}.log",
+    benchmark:
+        RESULTS
+        / "benchmarks"
+        / "resample_labelled_registered"
+        / "{registration}"
+        / "{fixed}__{moving}.tsv"
+    wildcard_constraints:
+        registration=one_of(LABELLED_REGISTRATIONS),
 
 
 rule index_registered:

@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> None:
         "--field", type=existing_file, required=True, help="displacement field of the whole map"
     )
     parser.add_argument("--moving", type=existing_file, required=True, help="original moving volume")
-    parser.add_argument("--moving-labels", type=existing_file, help="original label map of the moving volume")
+    parser.add_argument("--moving-labels", type=existing_file, help="label map of the moving volume")
     parser.add_argument("--fixed-body", type=existing_file, required=True, help="body mask")
     parser.add_argument("--moving-body", type=existing_file, required=True, help="body mask")
     parser.add_argument("--output-image", type=Path, required=True, help="moving volume at its own spacing")

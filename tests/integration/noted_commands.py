@@ -47,7 +47,7 @@ def note(words: list[str]) -> None:
                 path.with_name(path.name + ending).touch()
         elif option == "--output-markups":
             path.mkdir()
-        else:
+        elif not option.endswith("-folder"):
             path.touch()
     if words[2].endswith(".annotate_phantoms"):
         folder = Path(words[words.index("--output-folder") + 1])

@@ -4,6 +4,7 @@ import json
 import resource
 import statistics
 
+import nibabel
 import pytest
 
 from tests.integration.demo_run import run_demo
@@ -85,6 +86,8 @@ def test_registrations_of_ct_and_mr_are_right_or_flagged(demo):
     errors = []
     for pair in pairs:
         points = json.loads((pair / "errors.json").read_text())["points"]
+        image, labels = (nibabel.load(pair / f"registered_{name}.nii.gz") for name in ("moving", "labels"))
+        assert image.shape == labels.shape
         if json.loads((pair / "start.json").read_text())["status"] == "found":
             assert points["affine"]["median_mm"] <= 25
             errors.append((points["affine"]["median_mm"], points["deformable"]["median_mm"]))
