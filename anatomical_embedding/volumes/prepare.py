@@ -21,6 +21,7 @@ from anatomical_embedding.volumes.scan import read_scan, sha256_of_scan
 from anatomical_embedding.volumes.volume import Volume
 
 Box = tuple[slice, slice, slice]
+SPACING_NOISE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ def prepare_volume(
         mask = body_mask(resampled, modality=settings.modality, settings=settings.volumes.body_mask)
     except UserError as error:
         raise InputFileError(image_path, str(error)) from error
-    margin_vox = np.ceil(settings.volumes.crop_margin_mm / resampled.spacing_mm).astype(int)
+    # Spacings come out of affines, 4.0000001 mm and such; a margin of just four voxels must not become five.
+    margin_vox = np.ceil(settings.volumes.crop_margin_mm / resampled.spacing_mm - SPACING_NOISE).astype(int)
     box = body_box(mask, margin_vox=margin_vox)
     image = crop_volume(resampled, box=box)
     image = Volume(_storable(image.array, modality=settings.modality), image.affine)

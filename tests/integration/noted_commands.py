@@ -42,18 +42,23 @@ def note(words: list[str]) -> None:
         path = Path(value)
         if not option.startswith("--") or not value.startswith("results/") or path.exists():
             continue
-        if option == "--output-stem":
-            for ending in FIELD_FILES:
-                path.with_name(path.name + ending).touch()
-        elif option == "--output-markups":
-            path.mkdir()
-        elif not option.endswith("-folder"):
-            path.touch()
+        _make(option, path)
     if words[2].endswith(".annotate_phantoms"):
         folder = Path(words[words.index("--output-folder") + 1])
         for split in ("validation", "test"):
             for kind in ("", ".out_of_view"):
                 (folder / f"{split}{kind}.json").touch()
+
+
+def _make(option: str, path: Path) -> None:
+    """Make the files that an option names; folders that a stage reads are none."""
+    if option == "--output-stem":
+        for ending in FIELD_FILES:
+            path.with_name(path.name + ending).touch()
+    elif option == "--output-markups":
+        path.mkdir()
+    elif not option.endswith("-folder"):
+        path.touch()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,297 @@
+"""The command `anatomical-embedding`: answers of the pipeline, and one line for what a user can mend."""
+
+import json
+import socket
+
+import numpy as np
+import pytest
+
+from anatomical_embedding import api
+from anatomical_embedding.cli.main import main
+from anatomical_embedding.volumes.nifti import read_volume, write_volume
+from anatomical_embedding.volumes.volume import Volume
+from tests.packaged_model import (
+    body_scan,
+    points_in,
+    write_dicom_series,
+    write_model,
+    write_two_scans,
+)
+from tests.unit.samples import oblique_affine
+
+EXIT_USER_ERROR = 2
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Return a folder with two models and two scans, one of them oblique."""
+    folder = tmp_path_factory.mktemp("command_line")
+    write_model(folder)
+    write_model(folder, seed=1, name="other")
+    first, _ = write_two_scans(folder)
+    affine = oblique_affine((8.0, -12.0, 15.0), (4.0, 3.7, 4.3), (-31.7, 12.9, 211.3))
+    write_volume(body_scan(offset_vox=(4, 2, 6), affine=affine), folder / "oblique.nii.gz")
+    run(["embed", first, "--checkpoint", folder / "tiny.safetensors", "--output", folder / "stores"])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    return api.load_model(folder / "tiny.safetensors")
+
+
+def run(arguments):
+    """Run the command and return its exit code."""
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in arguments])
+        raise SystemExit(0)  # a verb that ends well returns
+    return stop.value.code
+
+
+def output_of(capsys, arguments):
+    """Run the command, which must end well, and return what it printed."""
+    capsys.readouterr()
+    code = run(arguments)
+    printed = capsys.readouterr()
+    assert code == 0, printed.err
+    return printed.out
+
+
+def refusal_of(capsys, arguments):
+    """Run the command, which must refuse its input in one line, and return that line."""
+    capsys.readouterr()
+    assert run(arguments) == EXIT_USER_ERROR
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    lines = printed.err.splitlines()
+    assert lines[-1].startswith("error: ")
+    assert sum(line.startswith("error: ") for line in lines) == 1
+    assert "Traceback" not in printed.err
+    return lines[-1]
+
+
+def point(values):
+    return ",".join(repr(float(value)) for value in values)
+
+
+def match_arguments(folder, source, target, *more, checkpoint="tiny.safetensors"):
+    pair = ["--from", folder / source, "--to", folder / target]
+    return ["match", "--checkpoint", folder / checkpoint, *pair, *more]
+
+
+def answers_of(capsys, arguments):
+    return json.loads(output_of(capsys, [*arguments, "--json"]))["answers"]
+
+
+# Answers
+
+
+def test_a_scan_finds_itself(folder, capsys):
+    asked = points_in(folder / "first.nii.gz", count=3)
+    points = [word for values in asked for word in ("--point", point(values))]
+    rows = answers_of(capsys, match_arguments(folder, "first.nii.gz", "first.nii.gz", *points))
+    found = np.array([[row["x_mm"], row["y_mm"], row["z_mm"]] for row in rows])
+    assert np.median(np.linalg.norm(found - asked, axis=1)) < 6.0  # the weights are random
+    assert all(row["similarity"] > 0.7 for row in rows)
+
+
+def test_lps_numbers_come_and_go(folder, capsys):
+    (asked,) = points_in(folder / "first.nii.gz", count=1)
+    (ras,) = answers_of(
+        capsys, match_arguments(folder, "first.nii.gz", "second.nii.gz", "--point", point(asked))
+    )
+    flipped = point(asked * [-1, -1, 1])
+    arguments = match_arguments(
+        folder, "first.nii.gz", "second.nii.gz", "--point", flipped, "--coordinates", "lps"
+    )
+    (lps,) = answers_of(capsys, arguments)
+    assert lps["x_mm"] == pytest.approx(-ras["x_mm"])
+    assert lps["y_mm"] == pytest.approx(-ras["y_mm"])
+    assert lps["z_mm"] == pytest.approx(ras["z_mm"])
+
+
+def test_a_store_answers_as_its_scan(folder, capsys):
+    (asked,) = points_in(folder / "first.nii.gz", count=1)
+    by_scan, by_store = (
+        answers_of(capsys, match_arguments(folder, source, "second.nii.gz", "--point", point(asked)))[0]
+        for source in ("first.nii.gz", "stores/first.safetensors")
+    )
+    assert by_store["similarity"] == pytest.approx(by_scan["similarity"], abs=2e-3)
+
+
+def test_the_similarity_map_opens_and_peaks_at_the_answer(folder, tmp_path, capsys):
+    (asked,) = points_in(folder / "first.nii.gz", count=1)
+    path = tmp_path / "map.nii.gz"
+    arguments = match_arguments(
+        folder, "first.nii.gz", "first.nii.gz", "--point", point(asked), "--similarity-map", path
+    )
+    answers_of(capsys, arguments)
+    shown = read_volume(path)
+    peak = shown.world_from_voxel(np.array([np.unravel_index(shown.array.argmax(), shown.shape)]))[0]
+    assert np.linalg.norm(peak - asked) < 10.0
+    assert shown.array.max() <= 1.0 + 1e-5
+
+
+def test_a_point_outside_the_body_is_doubtful_and_one_outside_the_volume_fails(folder, capsys):
+    scan = read_volume(folder / "first.nii.gz")
+    inside = points_in(scan, count=1)[0]
+    arguments = match_arguments(folder, "first.nii.gz", "second.nii.gz", "--point", point(inside))
+    rows = answers_of(capsys, [*arguments, "--point", point(inside + np.array([5000, 0, 0]))])
+    assert rows[1]["decision"] == "failed" and "outside" in rows[1]["reason"]
+
+
+def test_describe_says_what_a_model_is(folder, capsys):
+    said = output_of(capsys, ["describe", folder / "tiny.safetensors"])
+    assert "limit          Random weights." in said
+    card = json.loads(output_of(capsys, ["describe", folder / "tiny.safetensors", "--json"]))["card"]
+    assert card["modalities"] == ["ct"]
+
+
+def test_embedding_again_leaves_stores_alone(folder, capsys):
+    store = folder / "stores" / "first.safetensors"
+    before = store.stat().st_mtime_ns
+    arguments = ["embed", folder / "first.nii.gz", "--checkpoint", folder / "tiny.safetensors"]
+    (entry,) = json.loads(output_of(capsys, [*arguments, "--output", folder / "stores", "--json"]))
+    assert entry["store"] == str(store)
+    assert store.stat().st_mtime_ns == before
+
+
+# DICOM
+
+
+@pytest.mark.parametrize("numbered_backwards", [False, True])
+@pytest.mark.parametrize("flip", [1.0, -1.0])
+def test_a_dicom_series_is_the_nifti_it_was_made_of(folder, model, tmp_path, numbered_backwards, flip):
+    affine = oblique_affine((8.0, -12.0, 15.0), (4.0, 3.75, 4.25), (-31.7, 12.9, 211.3)) @ np.diag(
+        [flip, 1, 1, 1]
+    )
+    volume = body_scan(offset_vox=(4, 2, 6), affine=affine)
+    nifti = tmp_path / "scan.nii.gz"
+    write_volume(volume, nifti)
+    series = write_dicom_series(volume, tmp_path / "series", numbered_backwards=numbered_backwards)
+    by_nifti, by_dicom = (api.embed_scan(model, path, modality=None) for path in (nifti, series))
+    np.testing.assert_allclose(by_dicom.embedded.affine, by_nifti.embedded.affine, atol=1e-3)
+    assert by_dicom.embedded.shape == by_nifti.embedded.shape
+    differences = np.abs(
+        by_dicom.embedded.fine.values.astype(float) - by_nifti.embedded.fine.values.astype(float)
+    )
+    assert differences.max() < 0.02
+    asked = points_in(volume, count=5)
+    there, itself = (
+        api.match_points(model, by_nifti, other, asked).points_mm for other in (by_dicom, by_nifti)
+    )
+    assert np.median(np.linalg.norm(there - itself, axis=1)) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("moved", "message"),
+    [
+        ({20: (0.0, 0.0, 1.0)}, "has unequal slice gaps"),
+        ({n: (0.0, 0.4 * n, 0.0) for n in range(42)}, "was taken with a gantry tilt of 5.4"),
+    ],
+    ids=["gap", "tilt"],
+)
+def test_slices_that_are_no_volume_are_refused(folder, tmp_path, capsys, moved, message):
+    affine = np.diag([-4.0, -4.0, 4.25, 1.0])
+    volume = body_scan(offset_vox=(4, 2, 6), affine=affine)
+    series = write_dicom_series(volume, tmp_path / "series", moved_slices_mm=moved)
+    arguments = ["embed", series, "--checkpoint", folder / "tiny.safetensors", "--output", tmp_path / "out"]
+    refusal = refusal_of(capsys, arguments)
+    assert message in refusal and str(series) in refusal
+    assert not list(tmp_path.glob("out/*"))
+
+
+# What a user can mend
+
+
+def wrong_inputs(folder):
+    """Return, by name, arguments that are wrong and what the line must say."""
+    scan, model = folder / "first.nii.gz", folder / "tiny.safetensors"
+    (folder / "text.nii.gz").write_text("no image")
+    (folder / "text.csv").write_text("a,b\n1,2\n")
+    (folder / "empty").mkdir(exist_ok=True)
+    mr = body_scan(offset_vox=(2, 2, 2), affine=np.diag([-4.0, -4.0, 4.0, 1.0]))
+    write_volume(Volume(np.clip(mr.array, 0, None), mr.affine), folder / "mr.nii.gz")
+    match = ["match", "--checkpoint", model, "--from", scan, "--to", scan]
+    ["embed", "--checkpoint", model, "--output", folder / "x"]
+    return {
+        "no point inside": ([*match, "--point", "9000,0,0"], "no point lies inside first"),
+        "no number": ([*match, "--point", "1,2"], "expected three numbers in mm"),
+        "no point": (match, "expected either --point or --points"),
+        "other table": ([*match, "--points", folder / "text.csv"], "text.csv: "),
+        "no scan": (
+            ["match", "--checkpoint", model, "--from", folder / "absent.nii", "--to", scan],
+            "absent.nii",
+        ),
+        "no image": (
+            ["embed", folder / "text.nii.gz", "--checkpoint", model, "--output", folder / "x"],
+            "text.nii.gz: ",
+        ),
+        "no series": (
+            ["embed", folder / "empty", "--checkpoint", model, "--output", folder / "x"],
+            "holds no DICOM series",
+        ),
+        "other modality": (
+            ["embed", folder / "mr.nii.gz", "--checkpoint", model, "--output", folder / "x"],
+            "is a scan of modality mr, judging by its header or its darkest voxel",
+        ),
+        "other model": (
+            [
+                *("match", "--checkpoint", folder / "other.safetensors", "--to", scan),
+                *("--from", folder / "stores" / "first.safetensors", "--point", "0,0,0"),
+            ],
+            "stores/first.safetensors: ",
+        ),
+        "weights only": (
+            ["describe", folder / "tiny.trained.safetensors"],
+            "holds weights but no model card",
+        ),
+        "no checkpoint": (["describe", folder / "text.csv"], "text.csv: "),
+        "one scan": (["view", scan, "--checkpoint", model], "expected two or more scans"),
+        "no program": (
+            [
+                "register",
+                scan,
+                scan,
+                "--checkpoint",
+                model,
+                "--output",
+                folder / "x",
+                "--deeds",
+                folder / "absent",
+            ],
+            "absent",
+        ),
+        "unknown option": (["match", "--speed"], "--speed"),
+    }
+
+
+NAMES = (
+    "no point inside, no number, no point, other table, no scan, no image, no series, other modality, other model, "
+    "weights only, no checkpoint, one scan, no program, unknown option"
+).split(", ")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_wrong_input_ends_with_one_line(folder, capsys, name):
+    wrong = wrong_inputs(folder)
+    assert set(wrong) == set(NAMES)
+    arguments, message = wrong[name]
+    assert message in refusal_of(capsys, arguments)
+    assert not (folder / "x").exists()
+
+
+def test_a_busy_port_is_named(folder, capsys):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        scans = [folder / "first.nii.gz", folder / "second.nii.gz"]
+        arguments = ["view", *scans, "--checkpoint", folder / "tiny.safetensors", "--no-open", "--port", port]
+        assert f"--port {port}: cannot listen there" in refusal_of(capsys, arguments)
+
+
+@pytest.mark.parametrize("verb", ["embed", "match", "register", "view", "score", "describe"])
+def test_every_verb_has_help(capsys, verb):
+    said = output_of(capsys, [verb, "--help"])
+    assert said.startswith("Usage: anatomical-embedding") and "--json" in said

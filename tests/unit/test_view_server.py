@@ -1,0 +1,187 @@
+"""The page's server: this machine and its token only, nothing but the page and the given scans."""
+
+import http.client
+import json
+import threading
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+
+from anatomical_embedding import api
+from anatomical_embedding.errors import InputFileError, UserError
+from anatomical_embedding.viewer.open_session import open_session
+from anatomical_embedding.viewer.server import ViewServer
+from anatomical_embedding.viewer.session import highest_peaks
+from tests.packaged_model import points_in, write_model, write_two_scans
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    write_model(folder)
+    write_two_scans(folder)
+    (folder / "secret.txt").write_text("secret")
+    return folder
+
+
+def session_of(folder):
+    scans = [folder / "first.nii.gz", folder / "second.nii.gz"]
+    model = api.load_model(folder / "tiny.safetensors")
+    return open_session(model, scans, modality=None, pins_path=folder / "pins.json")
+
+
+@pytest.fixture(scope="module")
+def server(folder):
+    with ViewServer(session_of(folder), port=0) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def request(server, path, *, token=None, body=None, headers=None):
+    """Return status, headers and content of one request, its path below the token as it stands."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
+    kind = {"Content-Type": "application/json"} if body is not None else {}
+    target = f"/{server.token if token is None else token}/{path}"
+    method = "GET" if body is None else "POST"
+    connection.request(method, target, body=body, headers=kind | (headers or {}))
+    answer = connection.getresponse()
+    content = answer.read()
+    connection.close()
+    return answer.status, dict(answer.getheaders()), content
+
+
+def asked(server, path, content):
+    status, _, answer = request(server, path, body=json.dumps(content))
+    return status, json.loads(answer)
+
+
+def test_it_listens_on_loopback_alone(server):
+    assert server.server_address[0] == "127.0.0.1"
+    assert urlsplit(server.address).hostname == "127.0.0.1"
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1", "localhost:1", ""])
+def test_another_host_is_refused(server, host):
+    status, _, content = request(server, "session", headers={"Host": host})
+    assert status == 403
+    assert b"on this machine only" in content
+
+
+def test_localhost_is_this_machine(server):
+    assert request(server, "session", headers={"Host": f"localhost:{server.server_port}"})[0] == 200
+
+
+@pytest.mark.parametrize("token", ["", "x", "../session", "%2e%2e"])
+def test_without_the_token_there_is_nothing(server, token):
+    status, _, content = request(server, "session", token=token)
+    assert status == 403
+    assert b"first" not in content
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../secret.txt",
+        "..%2fsecret.txt",
+        "scans/../secret.txt",
+        "scans/2",
+        "scans/-1",
+        "scans/0/../../secret.txt",
+        "page.css/../../secret.txt",
+        "secret.txt",
+        "%2e%2e/secret.txt",
+        "pins-7.mrk.json",
+    ],
+)
+def test_nothing_but_the_page_and_the_scans_is_served(server, path):
+    status, _, content = request(server, path)
+    assert status in (403, 404)
+    assert b"secret" not in content.replace(path.encode(), b"")
+
+
+def test_page_and_scans_are_served_with_a_strict_policy(server, folder):
+    for path in ("", "page.css", "page.js", "niivue.js"):
+        status, headers, content = request(server, path)
+        assert status == 200 and content
+        assert headers["Content-Security-Policy"].startswith("default-src 'none'")
+        assert headers["X-Content-Type-Options"] == "nosniff"
+    status, _, content = request(server, "scans/1")
+    assert content == (folder / "second.nii.gz").read_bytes()
+
+
+def test_answers_are_those_of_the_library(server, folder):
+    model = api.load_model(folder / "tiny.safetensors")
+    first, second = (
+        api.embed_scan(model, folder / f"{name}.nii.gz", modality=None) for name in ("first", "second")
+    )
+    for point in points_in(folder / "first.nii.gz", count=3):
+        status, content = asked(server, "match", {"from": 0, "point": point.tolist()})
+        assert status == 200
+        (answer,) = content["answers"]
+        expected = api.match_points(model, first, second, point)
+        assert answer["scan"] == 1
+        np.testing.assert_allclose(answer["point"], expected.points_mm[0], atol=1e-6)
+        assert answer["similarity"] == pytest.approx(float(expected.similarity[0]), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "message"),
+    [
+        ("match", {"from": 5, "point": [0, 0, 0]}, "expected the number of a scan from 0 to 1, got 5"),
+        ("match", {"from": 0, "point": [0, 0]}, "expected a point of three numbers"),
+        ("match", {"from": 0, "point": ["a", 0, 0]}, "expected a point of three numbers"),
+        ("match", [], "no JSON object"),
+        ("pins", {"pins": [{"number": 1}]}, "expected pinned points with one entry for each of 2 scans"),
+    ],
+)
+def test_wrong_questions_are_named(server, path, content, message):
+    status, answer = asked(server, path, content)
+    assert status == 400
+    assert message in answer["error"]
+
+
+def test_a_form_of_another_page_cannot_post(server):
+    body = json.dumps({"from": 0, "point": [0, 0, 0]})
+    status, _, _ = request(server, "match", body=body, headers={"Content-Type": "text/plain"})
+    assert status == 400
+
+
+def test_pins_are_kept_and_exported(server, folder):
+    point = points_in(folder / "first.nii.gz", count=1)[0].tolist()
+    entry = {"point": point, "decision": "asked", "similarity": None, "corrected": False}
+    other = {"point": None, "decision": "failed", "similarity": None, "corrected": False}
+    pin = {"number": 1, "name": '=cmd,"x', "from": 0, "points": [entry, other]}
+    assert asked(server, "pins", {"pins": [pin]})[1] == {"pins": [pin]}
+    assert session_of(folder).pins == [pin]
+    rows = request(server, "pins.csv")[2].decode().splitlines()
+    assert rows[0].startswith("name,scan,x_mm") and len(rows) == 3
+    markups = json.loads(request(server, "pins-0.mrk.json")[2])
+    assert len(markups["markups"][0]["controlPoints"]) == 1
+    assert asked(server, "pins", {"pins": []})[1] == {"pins": []}
+
+
+def test_a_file_that_holds_no_pins_is_refused_and_stays(folder):
+    path = folder / "pins.json"
+    before = path.read_text()
+    path.write_text('{"pins": [{"number": 1}]}')
+    with pytest.raises(InputFileError, match=r"pins\.json: is no list of pinned points"):
+        session_of(folder)
+    assert path.read_text() == '{"pins": [{"number": 1}]}'
+    path.write_text(before)
+
+
+def test_a_taken_port_is_refused(server, folder):
+    with pytest.raises(UserError, match=f"--port {server.server_port}: cannot listen there"):
+        ViewServer(server.session, port=server.server_port)
+
+
+def test_peaks_are_the_highest_places_apart_from_each_other():
+    similarity = np.zeros((20, 20, 20), np.float32)
+    similarity[3, 3, 3], similarity[4, 4, 4], similarity[15, 3, 3] = 1.0, 0.9, 0.5
+    cells, values = highest_peaks(similarity, distance_cells=3)
+    assert cells[:2].tolist() == [[3, 3, 3], [15, 3, 3]]
+    assert values[:2].tolist() == [1.0, 0.5]
