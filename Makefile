@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= all
 
-.PHONY: help demo test test-slurm check lint format schema environment clean
+.PHONY: help demo test test-slurm check lint format schema page environment clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,9 @@ $(VENV)/.installed: pyproject.toml envs/constraints.txt
 
 schema: environment ## write config.schema.json from the settings
 	$(BIN)/python -m workflow_scripts.write_schema
+
+page: ## bundle the viewer's library anew (needs npm)
+	anatomical_embedding/viewer/bundle_niivue.sh
 
 clean: ## remove results and caches, keep the environment
 	rm -rf results .snakemake .pytest_cache .ruff_cache .mypy_cache
