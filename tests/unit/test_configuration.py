@@ -54,8 +54,8 @@ def test_head_and_neck_registrations_add_to_the_data_set(configuration):
     for path in (CONFIGS / "headneck_ct.yaml", ADDING_TO_HEADNECK):
         update_config(configuration, yaml.safe_load(path.read_text()))
     registrations = read_pipeline_settings(configuration).registrations
-    assert registrations["embedding_start"].deeds.linear is None
-    assert registrations["linear_start"].deeds.linear.kind == "affine"
+    assert registrations["embedding_start"].deeds.linear == registrations["linear_start"].deeds.linear
+    assert registrations["embedding_start"].deeds.linear.kind == "affine"
     assert registrations["embedding_start"].pairs == registrations["linear_start"].pairs
 
 
