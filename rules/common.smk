@@ -34,6 +34,7 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 RESULTS = Path(SETTINGS.results)
+os.environ["ANATOMICAL_EMBEDDING_PROVENANCE"] = str(RESULTS / "provenance")
 CPU_ENVIRONMENT = "../envs/cpu_stages.yaml"
 TORCH_ENVIRONMENT = "../envs/torch_stages.yaml"
 

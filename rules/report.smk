@@ -70,6 +70,7 @@ rule write_report:
     params:
         settings=section_json(**SETTINGS.model_dump(mode="json")),
         benchmarks=RESULTS / "benchmarks",
+        provenance=RESULTS / "provenance",
         registrations=[
             RESULTS / "registrations" / name / f"{fixed}__{moving}"
             for name, fixed, moving in REGISTERED_PAIRS
@@ -82,7 +83,7 @@ rule write_report:
     shell:
         "python -m workflow_scripts.write_report --settings {params.settings:q} --scores {input.scores}"
         " --errors {input.errors} --matches {input.matches} --queries {input.queries} --index {input.indices}"
-        " --training-logs {input.logs} --benchmarks {params.benchmarks} --output {output.report}"
+        " --training-logs {input.logs} --benchmarks {params.benchmarks} --provenance {params.provenance} --output {output.report}"
         " --registrations {params.registrations} --registration-indices {input.registration_indices}"
         " --trackings {params.trackings} --tracking-indices {input.tracking_indices}"
         " --summary {output.summary} --results-table {output.table} 2> {log}"

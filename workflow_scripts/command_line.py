@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pydantic
 
 from anatomical_embedding.errors import SettingsError, UserError
+from anatomical_embedding.provenance import Watch
 from anatomical_embedding.settings.validation_message import describe_validation_error
 
 Section = TypeVar("Section", bound=pydantic.BaseModel)
@@ -50,10 +51,12 @@ def run_stage(main: Callable[[list[str]], None]) -> None:
     """Run a stage's `main` on the command line's arguments and exit.
 
     A `UserError` becomes one line on standard error and exit code 2; any other exception is a defect and keeps its
-    traceback (exit code 1).
+    traceback (exit code 1). A job of the workflow leaves a manifest.
     """
+    watch = Watch(sys.argv[1:])
     try:
         main(sys.argv[1:])
+        watch.finish(Path(sys.argv[0]).stem)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

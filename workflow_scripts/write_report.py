@@ -11,6 +11,7 @@ from pathlib import Path
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.evaluation.landmark_tables import write_table
 from anatomical_embedding.files import write_json, written_atomically
+from anatomical_embedding.provenance import read_manifests
 from anatomical_embedding.report.inputs import (
     ReportInputs,
     read_evaluations,
@@ -52,6 +53,7 @@ def main(arguments: list[str]) -> None:
         trackings=read_tracked_answers(
             options.trackings, options.tracking_indices, trackings=settings.trackings
         ),
+        manifests=list(read_manifests(options.provenance).values()) if options.provenance else [],
     )
     page = render_page(inputs, title=settings.title)
     with written_atomically(options.output) as temporary:
@@ -85,6 +87,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         metavar="PATH",
         help="benchmark files, or folders of them",
     )
+    parser.add_argument("--provenance", type=Path, help="folder of the jobs' manifests")
     parser.add_argument("--output", type=Path, required=True, help="report (HTML) to write")
     parser.add_argument("--summary", type=Path, required=True, help="scores (JSON) to write")
     parser.add_argument("--results-table", type=Path, help="table of all results (CSV) to write")

@@ -11,6 +11,7 @@ from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.evaluation.landmark_error import ScoreEntry
 from anatomical_embedding.evaluation.landmark_tables import read_errors, read_matches, read_queries
 from anatomical_embedding.index_file import IndexRow, read_index
+from anatomical_embedding.provenance import Manifest
 from anatomical_embedding.report.json_file import read_json
 from anatomical_embedding.report.registration_inputs import RegisteredPair
 from anatomical_embedding.report.tracking_inputs import TrackedAnswers
@@ -107,6 +108,7 @@ class ReportInputs:
     versions : name and version of the interpreter and the libraries.
     registrations : registered pairs.
     trackings : followed lesions.
+    manifests : of the jobs, sorted.
     """
 
     evaluations: list[Evaluation]
@@ -116,6 +118,7 @@ class ReportInputs:
     versions: dict[str, str]
     registrations: list[RegisteredPair]
     trackings: list[TrackedAnswers]
+    manifests: list[Manifest]
 
 
 def read_evaluations(

@@ -11,6 +11,7 @@ from anatomical_embedding.report.sections.failures import failures
 from anatomical_embedding.report.sections.landmark_errors import landmark_errors
 from anatomical_embedding.report.sections.learning_curves import learning_curves
 from anatomical_embedding.report.sections.overview import overview
+from anatomical_embedding.report.sections.provenance import provenance
 from anatomical_embedding.report.sections.registrations import registrations
 from anatomical_embedding.report.sections.score_table import score_table
 from anatomical_embedding.report.sections.stage_times import stage_times
@@ -32,6 +33,7 @@ SECTIONS: tuple[Section, ...] = (
     registrations,
     tracking,
     stage_times,
+    provenance,
 )
 
 

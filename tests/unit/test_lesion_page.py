@@ -105,6 +105,7 @@ def report_inputs(answers):
         versions={},
         registrations=[],
         trackings=[answers],
+        manifests=[],
     )
 
 

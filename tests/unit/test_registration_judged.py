@@ -265,6 +265,7 @@ def inputs_with(pairs):
         versions={},
         registrations=pairs,
         trackings=[],
+        manifests=[],
     )
 
 
