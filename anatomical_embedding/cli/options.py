@@ -1,6 +1,7 @@
 """What several verbs share: options, parsing and printing."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ class PointType(click.ParamType):
             numbers = [float(part) for part in str(value).split(",")]
         except ValueError:
             numbers = []
-        if len(numbers) != NUM_COORDINATES:
+        if len(numbers) != NUM_COORDINATES or not all(map(math.isfinite, numbers)):
             self.fail(f"expected three numbers in mm such as -12.5,40,310, got {value!r}", param, ctx)
         return numbers[0], numbers[1], numbers[2]
 

@@ -80,7 +80,9 @@ def prepare_volume(
     margin_vox = np.ceil(settings.volumes.crop_margin_mm / resampled.spacing_mm - SPACING_NOISE).astype(int)
     box = body_box(mask, margin_vox=margin_vox)
     image = crop_volume(resampled, box=box)
-    image = Volume(_storable(image.array, modality=settings.modality), image.affine)
+    # Headers hold single precision: the volume in hand and the one read from its file shall lie in the same place.
+    affine = image.affine.astype(np.float32).astype(np.float64)
+    image = Volume(_storable(image.array, modality=settings.modality), affine)
     description = {
         "modality": settings.modality,
         "raw": _describe_grid(raw) | {"sha256": sha256_of_scan(image_path)},
@@ -97,13 +99,14 @@ def prepare_volume(
             else read_label_map(label_map_path, organs=organs, grid=grid, bad_labels=bad_labels)
         )
         labels = crop_volume(_resample(merged.volume, is_label=True, settings=settings), box=box)
+        labels = Volume(labels.array, affine)
         description["labels"] = _describe_labels(
             labels,
             merged=merged,
             label_paths=label_paths if label_map_path is None else {"label_map": label_map_path},
             organs=settings.organs,
         )
-    body = crop_volume(Volume(mask.astype(np.uint8), resampled.affine), box=box)
+    body = Volume(mask[box].astype(np.uint8), affine)
     return PreparedVolume(image=image, body_mask=body, labels=labels, description=description)
 
 

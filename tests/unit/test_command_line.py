@@ -95,6 +95,14 @@ def test_a_scan_finds_itself(folder, capsys):
     assert all(row["similarity"] > 0.7 for row in rows)
 
 
+def test_an_oblique_scan_lies_where_its_prepared_file_does(folder, model, tmp_path):
+    """The workflow reads prepared volumes from files, whose headers hold single precision."""
+    embedded = api.embed_scan(model, folder / "oblique.nii.gz", modality="ct")
+    write_volume(embedded.body_mask, tmp_path / "body.nii")
+    read_again = read_volume(tmp_path / "body.nii", require_contrast=False)
+    np.testing.assert_array_equal(embedded.embedded.affine, read_again.affine)
+
+
 def test_lps_numbers_come_and_go(folder, capsys):
     (asked,) = points_in(folder / "first.nii.gz", count=1)
     (ras,) = answers_of(
@@ -217,6 +225,7 @@ def wrong_inputs(folder):
     return {
         "no point inside": ([*match, "--point", "9000,0,0"], "no point lies inside first"),
         "no number": ([*match, "--point", "1,2"], "expected three numbers in mm"),
+        "no finite number": ([*match, "--point", "nan,0,0"], "expected three numbers in mm"),
         "no point": (match, "expected either --point or --points"),
         "other table": ([*match, "--points", folder / "text.csv"], "text.csv: "),
         "no scan": (
@@ -267,8 +276,8 @@ def wrong_inputs(folder):
 
 
 NAMES = (
-    "no point inside, no number, no point, other table, no scan, no image, no series, other modality, other model, "
-    "weights only, no checkpoint, one scan, no program, unknown option"
+    "no point inside, no number, no finite number, no point, other table, no scan, no image, no series, "
+    "other modality, other model, weights only, no checkpoint, one scan, no program, unknown option"
 ).split(", ")
 
 
