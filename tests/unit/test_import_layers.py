@@ -9,7 +9,7 @@ import pytest
 from anatomical_embedding.code_fingerprint import REPOSITORY, reachable_modules
 
 LAYERS = [
-    {"errors", "files", "progress", "identifiers", "code_fingerprint", "versions"},
+    {"errors", "files", "progress", "identifiers", "code_fingerprint", "versions", "provenance"},
     {"settings"},
     {"volumes", "index_file", "landmark_file", "checkpoint_header", "model_card"},
     {"processes"},
