@@ -25,7 +25,7 @@ def build_folder():
         if not any(shutil.which(name) for name in names):
             pytest.skip(f"deeds cannot be built: none of {', '.join(names)} is installed")
     for command in (["cmake", "-S", SOURCES, "-B", BUILD], ["cmake", "--build", BUILD, "--parallel", "2"]):
-        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+        done = subprocess.run(list(map(str, command)), capture_output=True, encoding="utf-8", check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     return BUILD
 

@@ -97,7 +97,7 @@ def _child(variant: str, folder: str, memory_limit_mb: int) -> Measurement:
     """Run one variant in a process of its own and return what it cost."""
     command = [sys.executable, "-m", "benchmarks.embed_volume", "--variant", variant, "--folder", folder]
     command += ["--memory-limit-mb", str(memory_limit_mb)]
-    finished = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    finished = subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8")
     return Measurement(**json.loads(finished.stdout))
 
 

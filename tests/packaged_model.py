@@ -1,6 +1,9 @@
 """A tiny packaged model and scans of one anatomy, for tests of the command line and the page."""
 
 import json
+import locale
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -125,5 +128,16 @@ def write_dicom_series(
         writer = SimpleITK.ImageFileWriter()
         writer.KeepOriginalImageUIDOn()
         writer.SetFileName(str(folder / f"slice_{instance:03d}.dcm"))
-        writer.Execute(image)
+        with _kept_locale():
+            writer.Execute(image)
     return folder
+
+
+@contextmanager
+def _kept_locale() -> Iterator[None]:
+    """Undo what ITK's DICOM writer does to the whole process: it leaves the locale "C", in which text is ASCII."""
+    before = locale.setlocale(locale.LC_ALL)
+    try:
+        yield
+    finally:
+        locale.setlocale(locale.LC_ALL, before)

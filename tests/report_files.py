@@ -139,4 +139,4 @@ def _write_benchmarks(folder):
     }.items():
         path = folder / f"{job}.tsv"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(header + line)
+        path.write_text(header + line, encoding="utf-8")

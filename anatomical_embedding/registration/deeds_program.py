@@ -175,7 +175,11 @@ def _run(program: Path, arguments: Sequence[str | Path | float]) -> None:
         raise InputFileError(program, "no such program; build it with cmake, see deeds/README.md")
     # The program is one that the caller built; arguments are no shell text.
     done = subprocess.run(  # noqa: S603
-        [str(program.resolve()), *map(str, arguments)], capture_output=True, text=True, check=False
+        [str(program.resolve()), *map(str, arguments)],
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
     )
     for line in done.stdout.splitlines():
         log(f"deeds: {line}")

@@ -203,7 +203,7 @@ def peak_memory_kib(process_id: int) -> int:
     """Return the peak resident memory of a running process (Linux; 0 elsewhere)."""
     status = Path(f"/proc/{process_id}/status")
     try:
-        lines = status.read_text().splitlines()
+        lines = status.read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)

@@ -23,7 +23,7 @@ def run(*arguments, status=0):
     done = subprocess.run(
         [os.environ["DEEDS_BINARY"], *map(str, arguments)],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=300,
         check=False,
     )
@@ -527,7 +527,7 @@ def test_missing_things_are_named(plain, tmp_path):
         ("nan " * 16, "nan"),
         ("1 0 0 0 0 1 0 0 0 0 -1 0 0 0 0 1", "determinant"),
     ]:
-        (tmp_path / "bad.txt").write_text(text)
+        (tmp_path / "bad.txt").write_text(text, encoding="utf-8")
         refused(
             "register", *pair, "-O", tmp_path / "o", "-A", tmp_path / "bad.txt", names=["bad.txt", problem]
         )
@@ -535,7 +535,7 @@ def test_missing_things_are_named(plain, tmp_path):
     refused(*apply, "-O", tmp_path / "none", names=["none_displacements.dat"])
     refused(*apply, "-O", plain / "out", "-A", tmp_path / "none.txt", names=["none.txt"])
     refused(*apply, "-O", plain / "out", "-G", 4, names=["--grid-spacing", "4", "3"])
-    (tmp_path / "table.csv").write_text("x_mm,y_mm,z_mm\n1,2,three\n")
+    (tmp_path / "table.csv").write_text("x_mm,y_mm,z_mm\n1,2,three\n", encoding="utf-8")
     refused(
         "points",
         "-O",

@@ -10,7 +10,7 @@ def test_all_units_pass(build_folder):
     done = subprocess.run(
         ["ctest", "--test-dir", str(build_folder), "--output-on-failure"],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     assert done.returncode == 0, done.stdout

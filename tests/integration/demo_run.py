@@ -30,4 +30,6 @@ def run_demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
         "--workflow-profile",
         "profiles/workstation",
     ]
-    return subprocess.run([*command, *arguments], cwd=folder, check=False, capture_output=True, text=True)
+    return subprocess.run(
+        [*command, *arguments], cwd=folder, check=False, capture_output=True, encoding="utf-8"
+    )

@@ -21,7 +21,7 @@ def run(tmp_path_factory):
 def test_the_run_fails_and_names_the_file_and_its_fault(run):
     folder, done = run
     assert done.returncode == 1
-    log = (folder / "results/logs/resample_volume/folder_ct/scan_1.log").read_text()
+    log = (folder / "results/logs/resample_volume/folder_ct/scan_1.log").read_text(encoding="utf-8")
     for text in (done.stdout + done.stderr, log):
         assert "scans/scan_1.nii.gz" in text
         assert "cut short" in text

@@ -23,7 +23,7 @@ LPS = np.array([-1.0, -1.0, 1.0])
 
 def command_line(*arguments):
     command = [sys.executable, "-m", "anatomical_embedding.cli.main", *map(str, arguments)]
-    return subprocess.run(command, cwd=REPOSITORY, check=False, capture_output=True, text=True)
+    return subprocess.run(command, cwd=REPOSITORY, check=False, capture_output=True, encoding="utf-8")
 
 
 def scan(demo, dataset, volume_id):
@@ -88,7 +88,7 @@ def test_register_brings_an_mr_onto_the_ct_with_transforms_that_simpleitk_applie
     )
     names = sorted(fixed.keys() & moving.keys())
     lines = ["x_mm,y_mm,z_mm,name", *[",".join([*map(str, fixed[name]), name]) for name in names]]
-    (tmp_path / "points.csv").write_text("\n".join(lines))
+    (tmp_path / "points.csv").write_text("\n".join(lines), encoding="utf-8")
     done = command_line(
         *("register", scan(demo, "phantom_pairs", fixed_id), scan(demo, "phantom_pairs", moving_id)),
         *("--checkpoint", demo / "results" / "models" / "cross_sam_m1" / "model.safetensors"),

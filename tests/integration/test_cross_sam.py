@@ -133,7 +133,7 @@ def test_the_chain_ends_with_a_model_that_pairs_have_changed(finished):
     )
     weights = [dict(network.named_parameters()) for network in (first, last)]
     assert any(not np.allclose(weights[0][name].detach(), weights[1][name].detach()) for name in weights[0])
-    log = (models / "cross_sam_m1" / "training_log.csv").read_text()
+    log = (models / "cross_sam_m1" / "training_log.csv").read_text(encoding="utf-8")
     assert "loss_inter_fine" in log and "loss_fine" in log
 
 
@@ -207,7 +207,9 @@ def test_a_killed_registration_leaves_nothing_that_looks_finished_and_runs_again
     run.wait()
     assert not all((pair / name).exists() for name in outputs)
     for unlock in (["--unlock"], ["--rerun-incomplete", "--", target]):
-        done = subprocess.run([*command, *unlock], cwd=folder, check=False, capture_output=True, text=True)
+        done = subprocess.run(
+            [*command, *unlock], cwd=folder, check=False, capture_output=True, encoding="utf-8"
+        )
         assert done.returncode == 0, done.stdout + done.stderr
     assert {name: sha256_of_file(pair / name) for name in outputs} == before
     assert not (pair / ".deeds").exists()

@@ -16,7 +16,7 @@ MAX_PLANNING_SECONDS = 6.0
 
 @pytest.fixture(scope="module")
 def scores(demo):
-    entries = json.loads((demo / "results" / "summary.json").read_text())
+    entries = json.loads((demo / "results" / "summary.json").read_text(encoding="utf-8"))
     return {
         entry["method"]: entry
         for entry in entries
@@ -26,7 +26,7 @@ def scores(demo):
 
 @pytest.fixture(scope="module")
 def semantic_scores(demo):
-    entries = json.loads((demo / "results" / "summary.json").read_text())
+    entries = json.loads((demo / "results" / "summary.json").read_text(encoding="utf-8"))
     return {entry["method"]: entry for entry in entries if entry["model"] == "sampp"}
 
 
@@ -65,7 +65,7 @@ def test_organs_and_stable_points_help(scores, semantic_scores):
 
 @pytest.fixture(scope="module")
 def cross_scores(demo):
-    entries = json.loads((demo / "results" / "summary.json").read_text())
+    entries = json.loads((demo / "results" / "summary.json").read_text(encoding="utf-8"))
     return {
         entry["model"] or entry["method"]: entry
         for entry in entries
@@ -85,10 +85,10 @@ def test_registrations_of_ct_and_mr_are_right_or_flagged(demo):
     assert len(pairs) >= 4
     errors = []
     for pair in pairs:
-        points = json.loads((pair / "errors.json").read_text())["points"]
+        points = json.loads((pair / "errors.json").read_text(encoding="utf-8"))["points"]
         image, labels = (nibabel.load(pair / f"registered_{name}.nii.gz") for name in ("moving", "labels"))
         assert image.shape == labels.shape
-        if json.loads((pair / "start.json").read_text())["status"] == "found":
+        if json.loads((pair / "start.json").read_text(encoding="utf-8"))["status"] == "found":
             assert points["affine"]["median_mm"] <= 25
             errors.append((points["affine"]["median_mm"], points["deformable"]["median_mm"]))
     assert len(errors) >= 0.9 * len(pairs)
@@ -98,7 +98,7 @@ def test_registrations_of_ct_and_mr_are_right_or_flagged(demo):
 
 
 def tracking_scores(demo, method):
-    entries = json.loads((demo / "results" / "summary.json").read_text())
+    entries = json.loads((demo / "results" / "summary.json").read_text(encoding="utf-8"))
     return next(
         entry
         for entry in entries
@@ -122,7 +122,7 @@ def test_confidence_ranks_the_answers(demo):
 
 
 def test_report_opens_offline(demo):
-    page = (demo / "results" / "report.html").read_text()
+    page = (demo / "results" / "report.html").read_text(encoding="utf-8")
     assert "<html" in page
     assert 'src="http' not in page
     assert 'href="http' not in page

@@ -108,7 +108,7 @@ def run(folder, *arguments):
     ]
     command += ["--configfile", "overlay.yaml", *arguments]
     return subprocess.run(
-        command, cwd=folder, check=False, capture_output=True, text=True, env=environment(folder)
+        command, cwd=folder, check=False, capture_output=True, encoding="utf-8", env=environment(folder)
     )
 
 

@@ -101,18 +101,21 @@ def test_wrapper_carries_labels_and_points(registered, pair, binary, tmp_path):
     np.testing.assert_array_equal(
         carried, read_volume(stem.with_name("pair_deformed_seg.nii.gz"), require_contrast=False).array
     )
-    (tmp_path / "points.csv").write_text("name,x_mm,y_mm,z_mm\ncentre,-5,-5,20\n")
+    (tmp_path / "points.csv").write_text("name,x_mm,y_mm,z_mm\ncentre,-5,-5,20\n", encoding="utf-8")
     there = {"stem": stem, "direction": "fixed-to-moving"}
     carry_points(binary, tmp_path / "points.csv", tmp_path / "there.csv", **there)
     carry_points(
         binary, tmp_path / "there.csv", tmp_path / "back.csv", stem=stem, direction="moving-to-fixed"
     )
-    header, back = (tmp_path / "back.csv").read_text().splitlines()
+    header, back = (tmp_path / "back.csv").read_text(encoding="utf-8").splitlines()
     assert header == "name,x_mm,y_mm,z_mm" and back.startswith("centre,")
     np.testing.assert_allclose([float(cell) for cell in back.split(",")[1:]], [-5, -5, 20], atol=0.01)
     voxel = pair.fixed.voxel_from_world([[-5, -5, 20]])[0]
     shift = [map_coordinates(component, voxel[:, None], order=1)[0] for component in pair.displacement_vox]
-    there_mm = [float(cell) for cell in (tmp_path / "there.csv").read_text().splitlines()[1].split(",")[1:]]
+    there_mm = [
+        float(cell)
+        for cell in (tmp_path / "there.csv").read_text(encoding="utf-8").splitlines()[1].split(",")[1:]
+    ]
     np.testing.assert_allclose(there_mm, pair.fixed.world_from_voxel([voxel + shift])[0], atol=2.0)
 
 
@@ -135,11 +138,11 @@ def test_command_line_names_what_is_wrong(registered, binary):
     """A settings error and a missing file end the stage with status 2 and one line."""
     command = [sys.executable, "-m", "workflow_scripts.register_deeds"]
     wrong = arguments(binary, registered, settings=deeds_content(alpha=-1))
-    done = subprocess.run([*command, *wrong], check=False, capture_output=True, text=True)
+    done = subprocess.run([*command, *wrong], check=False, capture_output=True, encoding="utf-8")
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and "alpha" in done.stderr and len(done.stderr.splitlines()) == 1
     absent = [word.replace("moving.nii", "absent.nii") for word in wrong]
-    done = subprocess.run([*command, *absent], check=False, capture_output=True, text=True)
+    done = subprocess.run([*command, *absent], check=False, capture_output=True, encoding="utf-8")
     assert done.returncode == 2 and "absent.nii: no such file" in done.stderr
 
 

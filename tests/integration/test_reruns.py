@@ -55,10 +55,10 @@ def edited(finished):
         @staticmethod
         def replace(name, old, new):
             path = finished / name
-            text = path.read_text()
+            text = path.read_text(encoding="utf-8")
             assert old in text, f"{name} has no {old!r}"
             keep(path)
-            path.write_text(text.replace(old, new, 1))
+            path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
         @staticmethod
         def set(*keys, value):

@@ -51,7 +51,7 @@ def train(index, folder, *, training, num_processes):
         command = command_of_processes(command, num_processes=num_processes)
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        command, cwd=REPOSITORY, check=False, capture_output=True, text=True, env=environment
+        command, cwd=REPOSITORY, check=False, capture_output=True, encoding="utf-8", env=environment
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return load_file(folder / "trained.safetensors")
@@ -125,7 +125,7 @@ def test_a_killed_process_ends_all_and_the_rerun_goes_on(index, tmp_path):
 def test_more_processes_than_pairs_are_refused(index, tmp_path):
     training = THREE_PAIRS | {"mix": {"blobs": 1}}
     command = command_of_processes(training_command(index, tmp_path, training=training), num_processes=2)
-    done = subprocess.run(command, cwd=REPOSITORY, check=False, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=REPOSITORY, check=False, capture_output=True, encoding="utf-8")
     assert done.returncode != 0
     assert "a batch of 1 pairs cannot be divided among 2 processes" in done.stderr
 

@@ -23,7 +23,7 @@ def index(tmp_path_factory):
 
 
 def run_to_the_end(command):
-    return subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True)
+    return subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, encoding="utf-8")
 
 
 def time_of_change(path):
@@ -63,7 +63,10 @@ def test_killed_training_ends_with_the_same_bits(index, tmp_path):
 
     assert "going on at step" in final.stderr
     assert sha256_of_file(calm / "trained.safetensors") == sha256_of_file(killed / "trained.safetensors")
-    steps = [line.split(",")[0] for line in (killed / "training_log.csv").read_text().splitlines()[1:]]
+    steps = [
+        line.split(",")[0]
+        for line in (killed / "training_log.csv").read_text(encoding="utf-8").splitlines()[1:]
+    ]
     assert steps == [str(step) for step in range(1, 61)]
 
 
@@ -80,7 +83,7 @@ def test_a_damaged_state_falls_back_to_the_one_before(index, tmp_path):
     process.wait()
     current = tmp_path / "state" / "state.safetensors"
     current.write_bytes(previous.read_bytes()[:1000])
-    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, encoding="utf-8")
     lines = [process.stderr.readline() for _ in range(2)]
     process.kill()
     process.communicate()
@@ -119,7 +122,7 @@ def test_bad_settings_are_named(index, tmp_path, change, message):
         cwd=REPOSITORY,
         check=False,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     assert result.returncode == 2
     assert message in result.stderr

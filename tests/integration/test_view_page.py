@@ -129,12 +129,12 @@ def test_clicks_pins_corrections_and_exports(watched, server, scans):
 
     with page.expect_download() as download:
         page.get_by_role("link", name="Export CSV").click()
-    rows = list(csv.DictReader(download.value.path().read_text().splitlines()))
+    rows = list(csv.DictReader(download.value.path().read_text(encoding="utf-8").splitlines()))
     assert [row["scan"] for row in rows] == ["first", "second"]
     assert rows[1]["corrected"] == "True"
     with page.expect_download() as download:
         page.get_by_role("link", name="Slicer markups of second").click()
-    markups = json.loads(download.value.path().read_text())
+    markups = json.loads(download.value.path().read_text(encoding="utf-8"))
     assert len(markups["markups"][0]["controlPoints"]) == 1
 
     page.reload()

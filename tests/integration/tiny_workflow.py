@@ -83,7 +83,7 @@ def write_scan(path: Path, *, seed: int) -> None:
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     """Run Snakemake in the folder with the overlay and return what it said."""
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "overlay.yaml", *arguments]
-    return subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+    return subprocess.run(command, cwd=folder, check=False, capture_output=True, encoding="utf-8")
 
 
 def planned_jobs(folder: Path, *arguments: str) -> dict[str, int]:

@@ -15,12 +15,12 @@ class PeakMemory:
 
     def __enter__(self):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
         self._before = psutil.Process().memory_info().rss
         return self
 
     def __exit__(self, *_):
-        status = Path("/proc/self/status").read_text()
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
         self._peak = int(status.split("VmHWM:")[1].split()[0]) * 1024
 
     def __call__(self) -> int:

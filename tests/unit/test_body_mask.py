@@ -169,7 +169,7 @@ def test_the_mask_of_the_working_grid_agrees_with_the_mask_of_the_stored_grid(na
 def test_organs_of_real_patients_lie_in_their_body_masks():
     """Thin necks and shoulders cut by the field of view must not be lost; air inside of organs may be."""
     rules = BodyMaskSettings.model_validate(
-        yaml.safe_load((REPOSITORY / "config.yaml").read_text())["volumes"]["body_mask"]
+        yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8"))["volumes"]["body_mask"]
     )
     shares = []
     for folder in sorted(real_data("headneck_ct").glob("pt_*")):

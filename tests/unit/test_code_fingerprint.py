@@ -19,21 +19,23 @@ def checkout(tmp_path):
 def fingerprint(checkout, stage):
     code = f"from anatomical_embedding.code_fingerprint import code_of; print(code_of({stage!r}))"
     return subprocess.run(
-        [sys.executable, "-c", code], cwd=checkout, check=True, capture_output=True, text=True
+        [sys.executable, "-c", code], cwd=checkout, check=True, capture_output=True, encoding="utf-8"
     ).stdout
 
 
 def edit(checkout, path, old, new):
-    text = (checkout / path).read_text()
+    text = (checkout / path).read_text(encoding="utf-8")
     assert old in text
-    (checkout / path).write_text(text.replace(old, new, 1))
+    (checkout / path).write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
 def test_comments_docstrings_and_place_do_not_count(checkout):
     before = fingerprint(REPOSITORY, "train_intra")
     path = "anatomical_embedding/losses/contrastive.py"
     edit(checkout, path, '"""The contrastive losses', '"""Other words about the contrastive losses')
-    (checkout / path).write_text((checkout / path).read_text() + "\n# a comment at the end\n")
+    (checkout / path).write_text(
+        (checkout / path).read_text(encoding="utf-8") + "\n# a comment at the end\n", encoding="utf-8"
+    )
     assert fingerprint(checkout, "train_intra") == before
 
 

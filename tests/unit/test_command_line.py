@@ -215,8 +215,8 @@ def test_slices_that_are_no_volume_are_refused(folder, tmp_path, capsys, moved, 
 def wrong_inputs(folder):
     """Return, by name, arguments that are wrong and what the line must say."""
     scan, model = folder / "first.nii.gz", folder / "tiny.safetensors"
-    (folder / "text.nii.gz").write_text("no image")
-    (folder / "text.csv").write_text("a,b\n1,2\n")
+    (folder / "text.nii.gz").write_text("no image", encoding="utf-8")
+    (folder / "text.csv").write_text("a,b\n1,2\n", encoding="utf-8")
     (folder / "empty").mkdir(exist_ok=True)
     mr = body_scan(offset_vox=(2, 2, 2), affine=np.diag([-4.0, -4.0, 4.0, 1.0]))
     write_volume(Volume(np.clip(mr.array, 0, None), mr.affine), folder / "mr.nii.gz")

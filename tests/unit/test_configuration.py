@@ -21,11 +21,11 @@ LABELLED = {"kind": "totalsegmentator", "root": "cases", "split": SPLIT, "organs
 
 @pytest.fixture
 def configuration():
-    return yaml.safe_load((REPOSITORY / "config.yaml").read_text())
+    return yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8"))
 
 
 def test_schema_is_in_step_with_the_settings():
-    assert SCHEMA_PATH.read_text() == schema_text(), "run `make schema`"
+    assert SCHEMA_PATH.read_text(encoding="utf-8") == schema_text(), "run `make schema`"
 
 
 def test_delivered_configuration_is_sound(configuration):
@@ -35,7 +35,7 @@ def test_delivered_configuration_is_sound(configuration):
 
 @pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.stem)
 def test_overlays_are_sound_and_take_the_demo_away(configuration, path):
-    update_config(configuration, yaml.safe_load(path.read_text()))
+    update_config(configuration, yaml.safe_load(path.read_text(encoding="utf-8")))
     settings = read_pipeline_settings(configuration)
     assert "phantom_ct" not in settings.datasets
     assert all("phantom_ct" not in model.training.mix for model in settings.models.values())
@@ -43,7 +43,7 @@ def test_overlays_are_sound_and_take_the_demo_away(configuration, path):
 
 def test_moved_pairs_add_to_the_demo(configuration):
     before = read_pipeline_settings(copy.deepcopy(configuration))
-    update_config(configuration, yaml.safe_load(ADDING.read_text()))
+    update_config(configuration, yaml.safe_load(ADDING.read_text(encoding="utf-8")))
     settings = read_pipeline_settings(configuration)
     assert settings.models == before.models
     assert settings.results == before.results
@@ -52,7 +52,7 @@ def test_moved_pairs_add_to_the_demo(configuration):
 
 def test_head_and_neck_registrations_add_to_the_data_set(configuration):
     for path in (CONFIGS / "headneck_ct.yaml", ADDING_TO_HEADNECK):
-        update_config(configuration, yaml.safe_load(path.read_text()))
+        update_config(configuration, yaml.safe_load(path.read_text(encoding="utf-8")))
     registrations = read_pipeline_settings(configuration).registrations
     assert registrations["embedding_start"].deeds.linear == registrations["linear_start"].deeds.linear
     assert registrations["embedding_start"].deeds.linear.kind == "affine"
@@ -60,7 +60,9 @@ def test_head_and_neck_registrations_add_to_the_data_set(configuration):
 
 
 def test_published_recipe_has_the_published_numbers(configuration):
-    update_config(configuration, yaml.safe_load((REPOSITORY / "configs" / "nih_sam.yaml").read_text()))
+    update_config(
+        configuration, yaml.safe_load((REPOSITORY / "configs" / "nih_sam.yaml").read_text(encoding="utf-8"))
+    )
     model = read_pipeline_settings(configuration).models["sam"]
     assert model.network.fine_stride_zyx == (2, 2, 2)
     assert model.network.coarse_stride_zyx == (4, 16, 16)

@@ -27,7 +27,8 @@ def program(tmp_path):
         path.write_text(
             "#!/bin/sh\n"
             f'printf "%s\\n" "$@" > {tmp_path}/arguments\n'
-            f"printf '{says}'\nprintf '{complains}' >&2\nexit {status}\n"
+            f"printf '{says}'\nprintf '{complains}' >&2\nexit {status}\n",
+            encoding="utf-8",
         )
         path.chmod(0o755)
         return path
@@ -36,7 +37,7 @@ def program(tmp_path):
 
 
 def words(tmp_path):
-    return (tmp_path / "arguments").read_text().splitlines()
+    return (tmp_path / "arguments").read_text(encoding="utf-8").splitlines()
 
 
 def registered(program, stem, *, moving_labels=None, **changes):

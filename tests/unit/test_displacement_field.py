@@ -121,7 +121,7 @@ def test_other_files_are_no_fields(tmp_path):
     write_volume(Volume(np.zeros((4, 4, 4), np.float32), np.eye(4)), tmp_path / "scalar.nii")
     with pytest.raises(InputFileError, match=r"scalar\.nii: holds no vectors of three components"):
         read_field(tmp_path / "scalar.nii")
-    (tmp_path / "text.nii").write_text("no image")
+    (tmp_path / "text.nii").write_text("no image", encoding="utf-8")
     with pytest.raises(InputFileError, match=r"text\.nii: cannot be read as a displacement field"):
         read_field(tmp_path / "text.nii")
 
@@ -150,7 +150,7 @@ def test_errors_by_hand_and_back_from_their_file(tmp_path):
     assert errors.points["affine"].median_mm == pytest.approx(5.0)
     write_registration_errors(errors, tmp_path / "errors.json")
     assert read_registration_errors(tmp_path / "errors.json") == errors
-    (tmp_path / "errors.json").write_text("{}")
+    (tmp_path / "errors.json").write_text("{}", encoding="utf-8")
     with pytest.raises(InputFileError, match=r"errors\.json: holds no errors of a registered pair"):
         read_registration_errors(tmp_path / "errors.json")
 
@@ -213,10 +213,10 @@ def test_list_of_pairs_is_read_as_it_was_written(tmp_path):
 def test_wrong_lists_of_pairs_name_the_line(tmp_path, line, message):
     path = tmp_path / "pairs.csv"
     write_registered_pairs([], path)
-    path.write_text(path.read_text() + line + "\n")
+    path.write_text(path.read_text(encoding="utf-8") + line + "\n", encoding="utf-8")
     with pytest.raises(InputFileError, match=message):
         read_registered_pairs(path)
-    path.write_text("other\n")
+    path.write_text("other\n", encoding="utf-8")
     with pytest.raises(InputFileError, match="line 1: expected the columns fixed_id,"):
         read_registered_pairs(path)
 

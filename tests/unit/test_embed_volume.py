@@ -208,5 +208,5 @@ def test_working_memory_stays_near_the_limit_for_a_volume_that_needs_much_more()
     needed = bytes_per_voxel(PUBLISHED_SHAPED.settings, bytes_per_value=4) * 800 * 128 * 128 / 1e6
     assert needed > 240.0
     command = [sys.executable, "-c", MEASURE_WORKING_MEMORY]
-    finished = subprocess.run(command, check=True, capture_output=True, text=True)
+    finished = subprocess.run(command, check=True, capture_output=True, encoding="utf-8")
     assert float(finished.stdout) < 100.0 + 100.0  # the limit, and what the libraries take

@@ -81,7 +81,7 @@ def score(folder, method):
             *("--landmark-table", f"{folder}/{method}/landmarks.csv"),
         ]
     )
-    return json.loads((folder / method / "scores.json").read_text())
+    return json.loads((folder / method / "scores.json").read_text(encoding="utf-8"))
 
 
 def test_stages_from_volumes_to_scores(dataset):
@@ -123,8 +123,8 @@ def test_box_baselines_refuse_settings_without_effect(dataset):
 
 def test_queries_of_an_unknown_volume_are_refused(dataset):
     ask(dataset)
-    text = (dataset / "queries.csv").read_text().replace(",a,", ",stranger,")
-    (dataset / "queries.csv").write_text(text)
+    text = (dataset / "queries.csv").read_text(encoding="utf-8").replace(",a,", ",stranger,")
+    (dataset / "queries.csv").write_text(text, encoding="utf-8")
     with pytest.raises(InputFileError, match="'stranger'"):
         answer(dataset, "same_coordinate", "{}")
 

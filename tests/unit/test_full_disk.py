@@ -22,7 +22,7 @@ def small_disk(tmp_path):
         ["mount", "-t", "tmpfs", "-o", f"size={DISK_SIZE}", "tmpfs", str(tmp_path)],
         check=False,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     if mounted.returncode:
         pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")

@@ -107,7 +107,7 @@ def test_a_start_is_read_as_it_was_written(tmp_path):
 )
 def test_other_files_are_no_starts(tmp_path, content):
     path = tmp_path / "start.json"
-    path.write_text(content)
+    path.write_text(content, encoding="utf-8")
     with pytest.raises(InputFileError, match=r"start\.json: is not the start of a registration"):
         read_start(path)
 
@@ -142,6 +142,8 @@ def test_correspondences_are_read_as_they_were_written(tmp_path):
 def test_other_tables_are_no_correspondences(tmp_path, content, message):
     path = tmp_path / "found.csv"
     write_correspondences(matched(), path)
-    path.write_text(content.replace("{header}", path.read_text().splitlines()[0]))
+    path.write_text(
+        content.replace("{header}", path.read_text(encoding="utf-8").splitlines()[0]), encoding="utf-8"
+    )
     with pytest.raises(InputFileError, match=message):
         read_correspondences(path)

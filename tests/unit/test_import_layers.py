@@ -72,4 +72,4 @@ def test_no_torch_below(part):
 
 def test_init_files_are_empty():
     for path in REPOSITORY.glob("anatomical_embedding/**/__init__.py"):
-        assert Path(path).read_text() == ""
+        assert Path(path).read_text(encoding="utf-8") == ""

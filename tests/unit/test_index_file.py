@@ -98,8 +98,8 @@ def test_duplicates_are_named_when_read_and_when_written(tmp_path):
         write_index(rows, path)
     assert not path.exists()
     write_index([_row(tmp_path, "a")], path)
-    lines = path.read_text().splitlines()
-    path.write_text("\n".join([*lines, lines[1]]) + "\n")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join([*lines, lines[1]]) + "\n", encoding="utf-8")
     with pytest.raises(InputFileError, match="lines 2 and 3: the volume id 'a' occurs twice"):
         read_index(path)
 
@@ -128,6 +128,6 @@ def test_a_file_outside_the_folder_cannot_be_written(tmp_path):
 def test_a_file_that_is_no_index_is_refused(tmp_path, content, message):
     path = tmp_path / "index.csv"
     if content is not None:
-        path.write_text(content)
+        path.write_text(content, encoding="utf-8")
     with pytest.raises(InputFileError, match=message):
         read_index(path)

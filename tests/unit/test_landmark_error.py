@@ -215,5 +215,5 @@ def test_errors_survive_writing(tmp_path):
     queries, matches = example()
     errors = landmark_errors(queries, fail(matches, [5]), matches_path="m.csv")
     write_table(errors, tmp_path / "errors.csv")
-    assert ",inf" not in (tmp_path / "errors.csv").read_text()
+    assert ",inf" not in (tmp_path / "errors.csv").read_text(encoding="utf-8")
     pd.testing.assert_frame_equal(read_errors(tmp_path / "errors.csv"), errors, atol=1e-6)

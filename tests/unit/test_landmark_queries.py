@@ -118,7 +118,9 @@ def test_questions_do_not_hold_the_truth(tmp_path):
 )
 def test_bad_matches_are_refused(tmp_path, text, message):
     path = tmp_path / "matches.csv"
-    path.write_text(text.replace("{header}", "query_id,method,x_mm,y_mm,z_mm,similarity,status,reason"))
+    path.write_text(
+        text.replace("{header}", "query_id,method,x_mm,y_mm,z_mm,similarity,status,reason"), encoding="utf-8"
+    )
     with pytest.raises(InputFileError, match=message) as caught:
         read_matches(path)
     assert str(path) in str(caught.value)

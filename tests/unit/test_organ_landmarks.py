@@ -82,12 +82,14 @@ def test_a_mask_on_another_grid_is_an_error(tmp_path):
 def test_files_are_sorted_and_read_back(tmp_path):
     landmarks = [Landmark("b", "liver_top", 1.0, -2.5, 3.25), Landmark("a", "liver_top", 0.0, 0.0, 0.0)]
     write_landmarks(landmarks, tmp_path / "landmarks.csv")
-    assert (tmp_path / "landmarks.csv").read_text().splitlines()[0] == "volume_id,landmark,x_mm,y_mm,z_mm"
+    assert (tmp_path / "landmarks.csv").read_text(encoding="utf-8").splitlines()[
+        0
+    ] == "volume_id,landmark,x_mm,y_mm,z_mm"
     assert read_landmarks(tmp_path / "landmarks.csv") == landmarks[::-1]
     write_landmark_status(
         [LandmarkStatus("a", "liver_top", "missing", "no mask file")], tmp_path / "status.csv"
     )
-    assert (tmp_path / "status.csv").read_text() == (
+    assert (tmp_path / "status.csv").read_text(encoding="utf-8") == (
         "volume_id,landmark,status,reason\na,liver_top,missing,no mask file\n"
     )
 
@@ -112,7 +114,7 @@ def test_files_are_sorted_and_read_back(tmp_path):
 def test_a_bad_landmark_file_is_refused(tmp_path, content, message):
     path = tmp_path / "landmarks.csv"
     if content is not None:
-        path.write_text(content)
+        path.write_text(content, encoding="utf-8")
     with pytest.raises(InputFileError, match=message):
         read_landmarks(path)
 

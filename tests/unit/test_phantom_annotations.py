@@ -45,7 +45,7 @@ def annotated(tmp_path):
     pairs = annotate_pairs([(first, second)])
     paths = [tmp_path / "test.json", tmp_path / "out.json"]
     for path, content in zip(paths, pairs, strict=True):
-        path.write_text(json.dumps(content))
+        path.write_text(json.dumps(content), encoding="utf-8")
     volumes = {scan.volume.row.volume_id: scan.volume for scan in (first, second)}
     return *paths, volumes
 
@@ -58,14 +58,14 @@ def test_pairs_have_the_public_format(annotated):
     np.testing.assert_allclose(pairs.target_center_vox, [[11, 15, 8], [10, 15, 10]])
     np.testing.assert_allclose(pairs.target_spacing_mm, [SPACING, SPACING])
     np.testing.assert_allclose(pairs.radius_mm, [6.0, 6.0])
-    row = json.loads(annotated[0].read_text())["0001"]
+    row = json.loads(annotated[0].read_text(encoding="utf-8"))["0001"]
     # x: 11 - 3 to 11 + 3 voxels, and half a voxel beyond either; z: 8 - 1.2 to 8 + 1.2
     assert row["target box"] == [8.0, 12.0, 7.0, 7.0, 7.0, 3.0]
     assert row["predict target center"] == [10.0, 15.0, 10.0]  # equal boxes: the same place
 
 
 def test_only_the_lost_lesion_is_out_of_view_and_without_truth(annotated):
-    rows = json.loads(annotated[1].read_text())
+    rows = json.loads(annotated[1].read_text(encoding="utf-8"))
     assert list(rows) == ["0003"]
     assert rows["0003"]["source"] == "000001_01_01.nii.gz"
     assert not [key for key in rows["0003"] if key.startswith("target c") or key == "target box"]

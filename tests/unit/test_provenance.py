@@ -33,7 +33,12 @@ def run_stage(folder, *, seed=1, **variables):
     command += ["--moving-body", str(folder / "body.nii"), "--output", str(results / "pair" / "start.json")]
     command += ["--output-transform", str(results / "pair" / "start.tfm")]
     done = subprocess.run(
-        command, cwd=REPOSITORY, check=False, capture_output=True, text=True, env=os.environ | variables
+        command,
+        cwd=REPOSITORY,
+        check=False,
+        capture_output=True,
+        encoding="utf-8",
+        env=os.environ | variables,
     )
     assert done.returncode == 0, done.stderr
     return results
@@ -118,13 +123,13 @@ def write_run(folder, *manifests):
     for number, each in enumerate(manifests):
         path = folder / "provenance" / each.stage / f"{number}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(each.__dict__))
+        path.write_text(json.dumps(each.__dict__), encoding="utf-8")
     return folder
 
 
 def compare(*runs):
     command = [sys.executable, "-m", "workflow_scripts.compare_runs", *map(str, runs)]
-    return subprocess.run(command, cwd=REPOSITORY, check=False, capture_output=True, text=True)
+    return subprocess.run(command, cwd=REPOSITORY, check=False, capture_output=True, encoding="utf-8")
 
 
 def test_two_runs_are_compared_by_a_command(tmp_path):
@@ -141,6 +146,6 @@ def test_two_runs_are_compared_by_a_command(tmp_path):
 
 
 def test_other_files_are_no_manifests(tmp_path):
-    (tmp_path / "x.json").write_text("{}")
+    (tmp_path / "x.json").write_text("{}", encoding="utf-8")
     with pytest.raises(InputFileError, match=r"x\.json: is no manifest of a job"):
         read_manifests(tmp_path)

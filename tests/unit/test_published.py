@@ -61,7 +61,7 @@ def test_outputs_equal_those_of_the_published_code(tmp_path):
         ],
         check=False,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     assert checked.returncode == 0, checked.stdout
     assert checked.stdout.count(" ok") == len(INPUTS) * len(maps)

@@ -129,7 +129,7 @@ def pair_overlap():
 def test_overlap_file_round_trip(tmp_path):
     write_pair_overlap(pair_overlap(), tmp_path / "overlap.json")
     assert read_pair_overlap(tmp_path / "overlap.json") == pair_overlap()
-    assert json.loads((tmp_path / "overlap.json").read_text())["organs"][0] == {
+    assert json.loads((tmp_path / "overlap.json").read_text(encoding="utf-8"))["organs"][0] == {
         "organ": "liver",
         "dice_before": 0.5,
         "dice_after": 0.875,
@@ -143,7 +143,7 @@ def test_overlap_file_round_trip(tmp_path):
 )
 def test_other_files_are_no_overlap(tmp_path, content):
     path = tmp_path / "other.json"
-    path.write_text(content)
+    path.write_text(content, encoding="utf-8")
     with pytest.raises(InputFileError, match=r"other.json: is not the overlap of a registered pair"):
         read_pair_overlap(path)
 

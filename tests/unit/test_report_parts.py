@@ -111,7 +111,7 @@ def test_benchmarks_of_a_folder_are_summed_by_stage(tmp_path):
     for name, seconds in (("resample/a", 2), ("resample/deeper/b", 3), ("alone", 5)):
         path = tmp_path / f"{name}.tsv"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"s\tmax_rss\n{seconds}\t-\n{seconds}\t7.5\n")
+        path.write_text(f"s\tmax_rss\n{seconds}\t-\n{seconds}\t7.5\n", encoding="utf-8")
     times = read_stage_times([tmp_path])
     assert times.groupby("stage")["seconds"].sum().to_dict() == {"resample": 10.0, "alone": 10.0}
     assert times["max_memory_mb"].tolist() == [7.5] * 3
@@ -135,7 +135,7 @@ def test_no_benchmarks_and_empty_logs(tmp_path):
 )
 def test_foreign_files_are_refused_by_name(tmp_path, read, text, message):
     path = tmp_path / "file"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(InputFileError, match=message) as caught:
         read(path)
     assert str(path) in str(caught.value)

@@ -125,7 +125,7 @@ def test_stage_is_fast_and_loads_no_torch(tmp_path):
         ],
         cwd=Path(__file__).parents[2],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
     )
     assert float(done.stdout.split()[-1]) < 5.0
@@ -188,7 +188,7 @@ def test_refusal_is_one_line_and_exit_code_2(tmp_path):
         ],
         cwd=Path(__file__).parents[2],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     assert done.returncode == 2

@@ -39,6 +39,8 @@ ANCHORS = StablePointSettings(
 )
 PATIENT = np.array([[1.12, 0.08, 0.0], [-0.06, 0.93, 0.05], [0.03, 0.0, 1.05]])
 SHIFT_MM = np.array([-6.3, 4.1, 2.7])
+ROUNDING_MM = 1e-4
+"""Peaks are read off similarities in fp32, whose last bit depends on how many queries share a product."""
 
 
 def into_target(points_mm):
@@ -120,9 +122,9 @@ def test_answers_do_not_depend_on_the_memory_bound_or_on_each_other():
     whole = match_stable_points(template, target, points_mm, settings=MATCHING, stable_points=ANCHORS)
     narrow = MATCHING.model_copy(update={"max_memory_mb": 64})
     again = match_stable_points(template, target, points_mm, settings=narrow, stable_points=ANCHORS)
-    np.testing.assert_allclose(again.matches.points_mm, whole.matches.points_mm, atol=1e-6)
+    np.testing.assert_allclose(again.matches.points_mm, whole.matches.points_mm, atol=ROUNDING_MM)
     alone = match_stable_points(template, target, points_mm[5], settings=MATCHING, stable_points=ANCHORS)
-    np.testing.assert_allclose(alone.matches.points_mm[0], whole.matches.points_mm[5], atol=1e-6)
+    np.testing.assert_allclose(alone.matches.points_mm[0], whole.matches.points_mm[5], atol=ROUNDING_MM)
 
 
 def test_too_few_anchors_fall_back_to_nearest_and_say_so():

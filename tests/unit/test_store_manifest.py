@@ -12,7 +12,7 @@ def test_paths_are_relative_and_the_folder_can_be_moved(tmp_path):
     store.parent.mkdir(parents=True)
     store.write_bytes(b"vectors")
     write_store_manifest({"b": store, "a": store}, tmp_path / "run" / "stores.csv")
-    assert (tmp_path / "run" / "stores.csv").read_text().splitlines() == [
+    assert (tmp_path / "run" / "stores.csv").read_text(encoding="utf-8").splitlines() == [
         "volume_id,store_path,sha256",
         f"a,stores/b.safetensors,{sha256_of_file(store)}",
         f"b,stores/b.safetensors,{sha256_of_file(store)}",
@@ -46,7 +46,7 @@ def test_a_store_elsewhere_is_refused(tmp_path):
 )
 def test_broken_lists_are_refused(tmp_path, text, message):
     path = tmp_path / "stores.csv"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(InputFileError, match=message):
         read_store_manifest(path)
 

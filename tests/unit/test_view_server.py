@@ -21,7 +21,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     write_model(folder)
     write_two_scans(folder)
-    (folder / "secret.txt").write_text("secret")
+    (folder / "secret.txt").write_text("secret", encoding="utf-8")
     return folder
 
 
@@ -166,12 +166,12 @@ def test_pins_are_kept_and_exported(server, folder):
 
 def test_a_file_that_holds_no_pins_is_refused_and_stays(folder):
     path = folder / "pins.json"
-    before = path.read_text()
-    path.write_text('{"pins": [{"number": 1}]}')
+    before = path.read_text(encoding="utf-8")
+    path.write_text('{"pins": [{"number": 1}]}', encoding="utf-8")
     with pytest.raises(InputFileError, match=r"pins\.json: is no list of pinned points"):
         session_of(folder)
-    assert path.read_text() == '{"pins": [{"number": 1}]}'
-    path.write_text(before)
+    assert path.read_text(encoding="utf-8") == '{"pins": [{"number": 1}]}'
+    path.write_text(before, encoding="utf-8")
 
 
 def test_a_taken_port_is_refused(server, folder):

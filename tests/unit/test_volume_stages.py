@@ -51,7 +51,7 @@ def test_raw_cases_become_an_index_and_landmarks(raw_folder, tmp_path):
     settings = prepare_settings(organs=["block"]).model_dump_json()
     for case in CASES:
         resample_volume.main(_prepare_arguments(raw_folder, case, out, settings))
-    description = json.loads((out / "s1.json").read_text())
+    description = json.loads((out / "s1.json").read_text(encoding="utf-8"))
     assert description["files"] == {
         "image": "s1.nii",
         "image_sha256": sha256_of_file(out / "s1.nii"),
@@ -100,7 +100,7 @@ def test_raw_cases_become_an_index_and_landmarks(raw_folder, tmp_path):
         -19.0,
         9.0,
     )  # voxels 10.5, 9.5, 4.5 of 2 mm
-    assert (tmp_path / "status.csv").read_text().count("found") == 6
+    assert (tmp_path / "status.csv").read_text(encoding="utf-8").count("found") == 6
 
 
 def test_labels_must_fit_the_settings(raw_folder, tmp_path):
@@ -134,7 +134,7 @@ def test_a_bad_volume_leaves_no_output(raw_folder, tmp_path):
 )
 def test_a_bad_description_is_named(raw_folder, tmp_path, content, message):
     if content is not None:
-        (tmp_path / "s1.json").write_text(content)
+        (tmp_path / "s1.json").write_text(content, encoding="utf-8")
     arguments = [
         "--made-folder",
         "unused",

@@ -121,9 +121,9 @@ def test_foreign_text_is_shown_and_never_run(run, page):
 
 
 def test_scores_stand_trained_first_then_baselines_by_median(run):
-    summary = json.loads((run[0] / "summary.json").read_text())
+    summary = json.loads((run[0] / "summary.json").read_text(encoding="utf-8"))
     assert [entry["method"] for entry in summary] == ["nearest", "ncc", "body_affine", "untrained"]
-    assert summary[0] == json.loads((run[0] / "nearest/scores.json").read_text())
+    assert summary[0] == json.loads((run[0] / "nearest/scores.json").read_text(encoding="utf-8"))
     text = (run[0] / "report.html").read_text(encoding="utf-8")
     assert '<tr class="ours"><th scope="row"><span>nearest (sam)</span>' in text
     assert f"<strong>{summary[0]['median_mm']:.1f}</strong>" in text
@@ -166,8 +166,8 @@ def test_lists_of_different_length_are_refused(run):
 def test_files_of_another_evaluation_are_refused(run, tmp_path):
     folder, arguments = run
     other = tmp_path / "errors.csv"
-    lines = (folder / "nearest/errors.csv").read_text().splitlines(keepends=True)
-    other.write_text("".join(lines[:-1]))
+    lines = (folder / "nearest/errors.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    other.write_text("".join(lines[:-1]), encoding="utf-8")
     arguments = [str(other) if word == f"{folder}/nearest/errors.csv" else word for word in arguments]
     with pytest.raises(InputFileError, match="does not answer the queries of"):
         write_report.main(arguments)
@@ -194,7 +194,7 @@ def browse(page: Path, profile: Path) -> subprocess.CompletedProcess:
             *("--enable-logging=stderr", "--dump-dom", page.as_uri()),
         ],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=120,
         check=True,
     )
