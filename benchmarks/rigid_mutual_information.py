@@ -17,7 +17,8 @@ from anatomical_embedding.evaluation.registration_errors import read_registratio
 from anatomical_embedding.registration.guided_start import read_start
 
 LPS = np.array([-1.0, -1.0, 1.0])
-STARTS = ("GeometricalCenter", "CenterOfGravity")
+STARTS = ("world", "GeometricalCenter", "CenterOfGravity")
+"""What lies on one another at first: equal world coordinates, wrong by the known move, or two kinds of centres."""
 
 
 def main() -> None:
@@ -61,8 +62,11 @@ def elastix_error(fixed, moving, fixed_mm: np.ndarray, moving_mm: np.ndarray, *,
     """Return the median error in mm of rigid registration by mutual information with elastix' own settings."""
     parameters = itk.ParameterObject.New()
     rigid = parameters.GetDefaultParameterMap("rigid", 4)
-    rigid["AutomaticTransformInitialization"] = ["true"]
-    rigid["AutomaticTransformInitializationMethod"] = [start]
+    if start == "world":
+        rigid["AutomaticTransformInitialization"] = ["false"]
+    else:
+        rigid["AutomaticTransformInitialization"] = ["true"]
+        rigid["AutomaticTransformInitializationMethod"] = [start]
     rigid["MaximumNumberOfIterations"] = ["500"]
     parameters.AddParameterMap(rigid)
     try:

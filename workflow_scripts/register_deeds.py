@@ -12,13 +12,14 @@ from anatomical_embedding.evaluation.registration_overlap import (
 )
 from anatomical_embedding.progress import log
 from anatomical_embedding.registration.deformation import deform
-from anatomical_embedding.registration.displacement_field import write_field
+from anatomical_embedding.registration.displacement_field import resample_through, write_field
 from anatomical_embedding.registration.guided_start import read_start
 from anatomical_embedding.registration.shared_view import seen_from
 from anatomical_embedding.registration.starting_position import on_fixed_grid
 from anatomical_embedding.settings.registration import RegisterDeedsSettings
-from anatomical_embedding.volumes.nifti import read_volume
+from anatomical_embedding.volumes.nifti import VolumeHeader, read_volume
 from anatomical_embedding.volumes.prepare import crop_volume
+from anatomical_embedding.volumes.volume import Volume
 from workflow_scripts.command_line import existing_file, parse_settings, run_stage, stage_parser
 
 
@@ -58,14 +59,23 @@ def main(arguments: list[str]) -> None:
         threads=options.threads,
     )
     start = np.eye(4) if matrix is None else matrix
-    write_field(found.field.before(start), options.output_field)
+    whole = found.field.before(start)
+    write_field(whole, options.output_field)
     organs: tuple[OrganOverlap, ...] = ()
     if moving_labels is not None:
         truth = crop_volume(read_volume(options.fixed_labels, require_contrast=False), box=found.box)
-        placed = seen_from(moving_labels, start)
-        before = on_fixed_grid(placed, truth, start=settings.deeds.start, is_label=True, fill_value=0)
+        everywhere = Volume(np.ones(moving.shape, dtype=np.uint8), moving.affine)
+        before, reached = (
+            on_fixed_grid(
+                seen_from(volume, start), truth, start=settings.deeds.start, is_label=True, fill_value=0
+            )
+            for volume in (moving_labels, everywhere)
+        )
         after = read_volume(found.files.deformed_labels, require_contrast=False)
-        organs = measure_organs(before, after, truth, organs=settings.organs)
+        grid = VolumeHeader(truth.shape, truth.affine)
+        still_reached = resample_through(whole, everywhere, grid=grid, is_label=True, fill_value=0)
+        is_shared = (reached.array > 0) & (still_reached.array > 0)
+        organs = measure_organs(before, after, truth, is_shared=is_shared, organs=settings.organs)
     overlap = PairOverlap(registration, fixed_id, moving_id, organs)
     write_pair_overlap(overlap, options.output_overlap)
     if organs:

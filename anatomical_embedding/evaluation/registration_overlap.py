@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.evaluation.overlap import measure_overlap
 from anatomical_embedding.files import write_json
@@ -62,7 +65,7 @@ class PairOverlap:
 
 
 def measure_organs(
-    before: Volume, after: Volume, truth: Volume, *, organs: Sequence[str]
+    before: Volume, after: Volume, truth: Volume, *, is_shared: NDArray[np.bool_], organs: Sequence[str]
 ) -> tuple[OrganOverlap, ...]:
     """Return the overlap of every organ with the fixed volume's labels.
 
@@ -70,6 +73,8 @@ def measure_organs(
     ----------
     before, after : the moving labels on the fixed grid, unregistered and registered.
     truth : the fixed labels.
+    is_shared : (X, Y, Z) voxels that the moving volume reaches under both maps; others count for nothing, since no
+        registration can bring there what the moving volume does not show.
     organs : names of the labels 1, 2, ...
 
     Raises
@@ -78,6 +83,9 @@ def measure_organs(
         if the maps do not share a grid.
     """
     labels = range(1, len(organs) + 1)
+    before, after, truth = (
+        Volume(np.where(is_shared, volume.array, 0), volume.affine) for volume in (before, after, truth)
+    )
     rows = zip(
         organs,
         measure_overlap(before, truth, labels=labels),

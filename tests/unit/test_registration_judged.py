@@ -78,6 +78,9 @@ def test_start_fills_where_the_moving_volume_does_not_reach_and_keeps_labels():
 # Overlap
 
 
+EVERYWHERE = np.ones((12, 12, 4), dtype=bool)
+
+
 def rods(*starts):
     """Return labels 1, 2, ... as rods of 4 x 2 x 2 voxels that begin at the given x; None leaves one out."""
     array = np.zeros((12, 12, 4), np.uint8)
@@ -89,7 +92,9 @@ def rods(*starts):
 
 def test_overlap_of_organs_by_hand():
     """Of four voxels along x three are common after one step, two after two, and so on: Dice 3/4, 1/2, 1/4."""
-    organs = measure_organs(rods(3, 5, None), rods(1, 2, None), rods(2, 2, None), organs=["a", "b", "c"])
+    organs = measure_organs(
+        rods(3, 5, None), rods(1, 2, None), rods(2, 2, None), is_shared=EVERYWHERE, organs=["a", "b", "c"]
+    )
     assert [(organ.organ, organ.dice_before, organ.dice_after) for organ in organs] == [
         ("a", 0.75, 0.75),
         ("b", 0.25, 1.0),
@@ -101,8 +106,16 @@ def test_overlap_of_organs_by_hand():
     assert pair.mean_dice == (0.5, 0.875)
 
 
+def test_what_the_moving_volume_does_not_show_counts_for_nothing():
+    """Only x up to 3 is shared: one voxel of each rod that begins at 3, two of the one that begins at 2, Dice 2/3."""
+    is_shared = EVERYWHERE & (np.arange(12) <= 3)[:, None, None]
+    organs = measure_organs(rods(3, 8), rods(2, 1), rods(2, 8), is_shared=is_shared, organs=["a", "b"])
+    assert organs[0].dice_before == pytest.approx(2 / 3)
+    assert (organs[0].dice_after, organs[1].dice_before, organs[1].dice_after) == (1.0, None, 0.0)
+
+
 def test_a_lost_organ_counts_as_zero():
-    (organ,) = measure_organs(rods(2), rods(None), rods(2), organs=["a"])
+    (organ,) = measure_organs(rods(2), rods(None), rods(2), is_shared=EVERYWHERE, organs=["a"])
     assert (organ.dice_before, organ.dice_after, organ.mean_distance_mm_after) == (1.0, 0.0, None)
     assert PairOverlap("test", "f", "m", (organ,)).mean_dice == (1.0, 0.0)
 
@@ -115,7 +128,7 @@ def test_mean_of_nothing_is_not_a_number():
 def test_overlap_needs_one_grid():
     other = Volume(rods(2).array, moved(RAS, x_mm=1))
     with pytest.raises(UserError, match="grid"):
-        measure_organs(rods(2), other, rods(2), organs=["a"])
+        measure_organs(rods(2), other, rods(2), is_shared=EVERYWHERE, organs=["a"])
 
 
 def pair_overlap():
