@@ -8,6 +8,9 @@ from anatomical_embedding.report.markup import Markup, element
 from anatomical_embedding.report.numbers import millimetres, percent
 from anatomical_embedding.report.tables import Cell, number_cell, render_table
 
+MOST_ROWS_SHOWN_AT_ONCE = 20
+"""Longer tables open at a click."""
+
 
 def landmark_errors(inputs: ReportInputs) -> Markup:
     """Return the section `Errors by landmark`."""
@@ -47,7 +50,10 @@ def _evaluation(evaluation: Evaluation) -> Markup:
         rows.append(cells)
     table_markup = render_table(headers, rows, caption=f"{method.name}: {evaluation.title}")
     return element(
-        "details", element("summary", f"{evaluation.title}: {len(rows)} landmarks"), table_markup, open=True
+        "details",
+        element("summary", f"{evaluation.title}: {len(rows)} landmarks"),
+        table_markup,
+        open=len(rows) <= MOST_ROWS_SHOWN_AT_ONCE,
     )
 
 
