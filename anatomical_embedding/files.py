@@ -3,10 +3,14 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+PARTIAL = ".partial."
+"""Stands in the names of files that are not whole yet."""
 
 
 @contextmanager
@@ -27,12 +31,50 @@ def written_atomically(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.partial.{path.name}")
+    temporary = path.with_name(f".{os.getpid()}{PARTIAL}{path.name}")
     try:
         yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_written_atomically(path: Path | str) -> Iterator[Path]:
+    """Give an empty folder beside `path`; rename it to `path`, in place of what stood there, when the block ends well.
+
+    A block that raises leaves what stood there.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp()) / "points"
+    >>> with folder_written_atomically(folder) as temporary:
+    ...     _ = (temporary / "a.txt").write_text("done")
+    >>> [entry.name for entry in folder.iterdir()]
+    ['a.txt']
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{os.getpid()}{PARTIAL}{path.name}")
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        if path.exists():
+            shutil.rmtree(path)  # a folder that holds something cannot be renamed over
+        temporary.replace(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def is_partial(path: Path) -> bool:
+    """Say whether a file is being written, or was when its writer was killed.
+
+    Examples
+    --------
+    >>> is_partial(Path("a/.12.partial.scores.json")), is_partial(Path("a/scores.json"))
+    (True, False)
+    """
+    return path.name.startswith(".") and PARTIAL in path.name
 
 
 def write_json(path: Path | str, content: Any) -> None:
