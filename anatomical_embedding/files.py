@@ -1,16 +1,23 @@
 """Files that are either whole or absent: atomic writing, checksums, and JSON in one form."""
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from anatomical_embedding.errors import OutputFileError
+
 PARTIAL = ".partial."
 """Stands in the names of files that are not whole yet."""
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""What writing fails with on a full disk, beyond a quota, and beyond the largest size of a file."""
 
 
 @contextmanager
@@ -19,6 +26,11 @@ def written_atomically(path: Path | str) -> Iterator[Path]:
 
     The temporary name keeps the suffixes (`.nii.gz`), so that writers which choose their format by name work.
     A block that raises leaves neither file.
+
+    Raises
+    ------
+    OutputFileError
+        if there is no room for the file.
 
     Examples
     --------
@@ -35,6 +47,12 @@ def written_atomically(path: Path | str) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
+    except Exception as error:
+        if _error_number(error) in NO_ROOM:
+            raise OutputFileError(
+                path, f"there is no room to write it ({error}); free space, or write elsewhere, and run again"
+            ) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -64,6 +82,14 @@ def folder_written_atomically(path: Path | str) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _error_number(error: Exception) -> int | None:
+    """Return the system's number of an error; safetensors names it in its text alone."""
+    if isinstance(error, OSError):
+        return error.errno
+    named = re.search(r"\(os error (\d+)\)", str(error))
+    return int(named[1]) if named else None
 
 
 def is_partial(path: Path) -> bool:
