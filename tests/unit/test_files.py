@@ -5,7 +5,7 @@ import pytest
 from anatomical_embedding.files import folder_written_atomically, is_partial, written_atomically
 
 
-class Broken(Exception):
+class BrokenError(Exception):
     """What goes wrong while something is written."""
 
 
@@ -32,9 +32,9 @@ def test_a_folder_whose_writing_fails_leaves_the_one_before(tmp_path):
     path = tmp_path / "markups"
     path.mkdir()
     fill(path, "old")
-    with pytest.raises(Broken), folder_written_atomically(path) as folder:
+    with pytest.raises(BrokenError), folder_written_atomically(path) as folder:
         fill(folder, "new")
-        raise Broken
+        raise BrokenError
     assert names_in(path) == ["old"]
     assert names_in(tmp_path) == ["markups"]
 

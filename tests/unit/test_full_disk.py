@@ -98,7 +98,7 @@ def test_the_file_is_named_and_what_stood_there_stays(small_disk, name, write):
 
 def test_a_transform_of_a_few_bytes_is_not_left_empty(small_disk):
     filler = fill_up(small_disk, all_but_kilobytes=0)
-    with pytest.raises(OutputFileError, match="start.tfm: could not be written whole"):
+    with pytest.raises(OutputFileError, match=r"start\.tfm: could not be written whole"):
         write_transform(affine_transform(np.eye(4)), small_disk / "start.tfm")
     assert [entry.name for entry in small_disk.iterdir()] == [filler.name]
 
