@@ -31,3 +31,9 @@ def fill_up(folder: Path, *, all_but_kilobytes: int) -> Path:
     free = os.statvfs(folder).f_bavail * os.statvfs(folder).f_bsize
     path.write_bytes(bytes(free - all_but_kilobytes * 1024))
     return path
+
+
+def grow(folder: Path, *, kilobytes: int) -> None:
+    """Give a small disk another size."""
+    command = ["mount", "-o", f"remount,size={kilobytes}k", str(folder)]
+    subprocess.run(command, check=True, capture_output=True)
