@@ -34,3 +34,16 @@ class InputFileError(UserError):
         super().__init__(f"{path}: {problem}")
         self.path = Path(path)
         self.problem = problem
+
+
+class OutputFileError(UserError):
+    """A file cannot be written; the message begins with its path.
+
+    Parameters
+    ----------
+    path : path of the file that was to be written.
+    problem : what is wrong and what to do.
+    """
+
+    def __init__(self, path: Path | str, problem: str):
+        super().__init__(f"{path}: {problem}")

@@ -45,7 +45,7 @@ class ModelCard(Settings):
     training_data: tuple[TrainingData, ...]
     """What it learned from; empty where that is not recorded."""
     validation: dict[str, float]
-    """Last row of the validation log: points matched between two views of held-out volumes."""
+    """Last row of the validation log without its time: points matched between two views of held-out volumes."""
     evaluations: tuple[dict[str, Any], ...]
     """Scores on held-out volumes, as in summary.json."""
     limits: tuple[str, ...]

@@ -16,7 +16,7 @@ from typing import Any
 
 from anatomical_embedding.code_fingerprint import code_of
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.files import sha256_of_file, write_json
+from anatomical_embedding.files import is_partial, sha256_of_file, write_json
 from anatomical_embedding.versions import library_versions
 
 FOLDER_VARIABLE = "ANATOMICAL_EMBEDDING_PROVENANCE"
@@ -103,6 +103,8 @@ def read_manifests(folder: Path) -> dict[str, Manifest]:
     """
     manifests = {}
     for path in sorted(folder.rglob("*.json")):
+        if is_partial(path):  # of a job that runs beside this one, or was killed
+            continue
         try:
             manifest = Manifest(**json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:

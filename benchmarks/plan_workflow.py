@@ -36,30 +36,33 @@ def main() -> None:
 def planning_seconds(num_volumes: int) -> float:
     """Return the CPU seconds of a dry run over empty files; planning never opens a volume."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "scans").mkdir()
-        for number in range(num_volumes):
-            (folder / "scans" / f"scan_{number:05d}.nii.gz").touch()
-        overlay = yaml.safe_load((REPOSITORY / "configs" / "nih_sam.yaml").read_text(encoding="utf-8"))
-        overlay["datasets"]["nih_lymph_node"]["root"] = "scans"
-        (folder / "overlay.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
-        command += [
-            "--directory",
-            name,
-            "--configfile",
-            "overlay.yaml",
-            "--cores",
-            "2",
-            "--dry-run",
-            "--quiet",
-        ]
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = subprocess.run(command, cwd=folder, check=False, capture_output=True, encoding="utf-8")
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        if done.returncode:
-            sys.exit(done.stdout + done.stderr)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        set_up_scans(Path(name), num_volumes=num_volumes)
+        return plan(Path(name), "--quiet")[0]
+
+
+def set_up_scans(folder: Path, *, num_volumes: int) -> None:
+    """Write empty scans into a folder, and the overlay of the lymph-node CTs that names them."""
+    (folder / "scans").mkdir()
+    for number in range(num_volumes):
+        (folder / "scans" / f"scan_{number:05d}.nii.gz").touch()
+    overlay = yaml.safe_load((REPOSITORY / "configs" / "nih_sam.yaml").read_text(encoding="utf-8"))
+    overlay["datasets"]["nih_lymph_node"]["root"] = "scans"
+    (folder / "overlay.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
+
+
+def plan(folder: Path, *arguments: str) -> tuple[float, str]:
+    """Return the CPU seconds of a dry run in a folder, and what it said."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
+    command += ["--directory", str(folder), "--configfile", "overlay.yaml", "--cores", "2", "--dry-run"]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [*command, *arguments], cwd=folder, check=False, capture_output=True, encoding="utf-8"
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        sys.exit(done.stdout + done.stderr)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return seconds, done.stdout + done.stderr
 
 
 if __name__ == "__main__":

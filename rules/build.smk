@@ -21,6 +21,7 @@ rule build_deeds:
         build=RESULTS / "deeds" / "build",
         code=code_of_program("deeds"),
     shell:
-        "(cmake -S {workflow.basedir:q}/deeds -B {params.build} -DDEEDS_TESTS=OFF"
+        # A compiler that was killed leaves half an object file that is newer than its source.
+        "(rm -rf {params.build} && cmake -S {workflow.basedir:q}/deeds -B {params.build} -DDEEDS_TESTS=OFF"
         " && cmake --build {params.build} --target deeds --parallel {threads}"
-        " && cp {params.build}/deeds {output}) > {log} 2>&1"
+        " && mv {params.build}/deeds {output}) > {log} 2>&1"

@@ -10,6 +10,7 @@ from anatomical_embedding.evaluation.confidence import read_confidence
 from anatomical_embedding.evaluation.landmark_tables import read_matches, read_questions, write_table
 from anatomical_embedding.evaluation.slicer_markups import write_markups
 from anatomical_embedding.evaluation.tracked_answers import POINT_COLUMNS, join_evidence, judge_answers
+from anatomical_embedding.files import folder_written_atomically
 from workflow_scripts.command_line import existing_file, run_stage
 
 
@@ -29,10 +30,10 @@ def main(arguments: list[str]) -> None:
         judge_answers(answers, read_confidence(options.confidence)), on="query_id", validate="one_to_one"
     )
     write_table(judged, options.output)
-    options.output_markups.mkdir(parents=True, exist_ok=True)
-    for target_id, rows in judged[judged["status"] == "found"].groupby("target_id"):
-        names = [f"{row.query_id} {row.decision}" for row in rows.itertuples()]
-        write_markups(rows[POINT_COLUMNS].to_numpy(), names, options.output_markups / f"{target_id}.mrk.json")
+    with folder_written_atomically(options.output_markups) as folder:
+        for target_id, rows in judged[judged["status"] == "found"].groupby("target_id"):
+            names = [f"{row.query_id} {row.decision}" for row in rows.itertuples()]
+            write_markups(rows[POINT_COLUMNS].to_numpy(), names, folder / f"{target_id}.mrk.json")
 
 
 if __name__ == "__main__":

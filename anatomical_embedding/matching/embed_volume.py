@@ -36,6 +36,7 @@ from anatomical_embedding.networks.embedding_network import (
     unit_length,
 )
 from anatomical_embedding.networks.folding import folded_copy
+from anatomical_embedding.networks.full_float32 import full_float32
 from anatomical_embedding.networks.receptive_field import reach_along
 from anatomical_embedding.settings.embedding import EmbeddingSettings
 from anatomical_embedding.settings.network import ShapeZyx
@@ -86,6 +87,7 @@ class VolumeEmbedder:
         )
 
     @torch.no_grad()
+    @full_float32()
     def embed(self, array: NDArray[np.floating]) -> Embeddings:
         """Return the maps of one volume.
 

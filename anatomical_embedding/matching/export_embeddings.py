@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from anatomical_embedding.checkpoint_header import model_sha256
-from anatomical_embedding.errors import InputFileError, UserError
+from anatomical_embedding.errors import InputFileError, OutputFileError, UserError
 from anatomical_embedding.files import canonical_json, sha256_of_text
 from anatomical_embedding.identifiers import quote_some
 from anatomical_embedding.index_file import IndexRow
@@ -48,6 +48,8 @@ def export_embeddings(
     ------
     UserError
         naming the volumes that could not be embedded, after all others are stored.
+    OutputFileError
+        naming the store for which there is no room; what is stored already stays.
     """
     rows = list(rows)
     stores = {row.volume_id: store_folder / f"{row.volume_id}{STORE_SUFFIX}" for row in rows}
@@ -71,6 +73,8 @@ def export_embeddings(
                 origin=origins[row.volume_id],
             )
             write_store(stores[row.volume_id], embedded)
+        except OutputFileError:  # a full disk takes no other store either
+            raise
         except UserError as error:
             log(f"{row.volume_id}: {error}")
             faults[row.volume_id] = error

@@ -12,7 +12,7 @@ import SimpleITK
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
-from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.errors import InputFileError, OutputFileError
 from anatomical_embedding.files import written_atomically
 from anatomical_embedding.volumes.affine import (
     Points,
@@ -81,9 +81,25 @@ def read_field(path: Path) -> DisplacementField:
 
 
 def write_field(field: DisplacementField, path: Path) -> None:
-    """Write a field as NIfTI vectors in LPS mm, atomically."""
+    """Write a field as NIfTI vectors in LPS mm, atomically.
+
+    Raises
+    ------
+    OutputFileError
+        if the file does not hold the field afterwards: ITK says nothing when the disk is full.
+    """
+    image = SimpleITK.Cast(field_image(field), SimpleITK.sitkVectorFloat32)
     with written_atomically(path) as temporary:
-        SimpleITK.WriteImage(SimpleITK.Cast(field_image(field), SimpleITK.sitkVectorFloat32), str(temporary))
+        try:
+            SimpleITK.WriteImage(image, str(temporary))
+            written = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(temporary)))
+            is_whole = np.array_equal(written, SimpleITK.GetArrayViewFromImage(image), equal_nan=True)
+        except RuntimeError:
+            is_whole = False
+        if not is_whole:
+            raise OutputFileError(
+                path, "could not be written whole; free space, or write elsewhere, and run again"
+            )
 
 
 def field_image(field: DisplacementField) -> SimpleITK.Image:

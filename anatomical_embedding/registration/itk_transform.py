@@ -6,6 +6,7 @@ import numpy as np
 import SimpleITK
 from numpy.typing import NDArray
 
+from anatomical_embedding.errors import OutputFileError
 from anatomical_embedding.files import written_atomically
 from anatomical_embedding.registration.displacement_field import DisplacementField, field_image
 from anatomical_embedding.volumes.affine import Points, invert_affine, lps_from_ras, spacing_from_affine
@@ -46,9 +47,32 @@ def inverse_transform(matrix: NDArray[np.float64], field: DisplacementField) -> 
 
 
 def write_transform(transform: SimpleITK.Transform, path: Path) -> None:
-    """Write a transform for ITK programs, atomically."""
+    """Write a transform for ITK programs, atomically.
+
+    Raises
+    ------
+    OutputFileError
+        if the file does not hold the transform afterwards: ITK says nothing when the disk is full.
+    """
     with written_atomically(path) as temporary:
-        SimpleITK.WriteTransform(transform, str(temporary))
+        if not _is_written(transform, temporary):
+            raise OutputFileError(
+                path, "could not be written whole; free space, or write elsewhere, and run again"
+            )
+
+
+def _is_written(transform: SimpleITK.Transform, path: Path) -> bool:
+    """Write a transform and say whether the file gives its numbers back."""
+    try:
+        SimpleITK.WriteTransform(transform, str(path))
+        written = SimpleITK.ReadTransform(str(path))
+    except RuntimeError:
+        return False
+    pairs = (
+        (written.GetParameters(), transform.GetParameters()),
+        (written.GetFixedParameters(), transform.GetFixedParameters()),
+    )
+    return all(len(found) == len(wanted) and np.allclose(found, wanted) for found, wanted in pairs)
 
 
 def transform_by_itk(transform: SimpleITK.Transform, points_mm: Points) -> Points:

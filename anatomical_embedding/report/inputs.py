@@ -197,6 +197,8 @@ def read_stage_times(paths: Sequence[Path]) -> pd.DataFrame:
     for path in paths:
         files = sorted(path.rglob("*.tsv")) if path.is_dir() else [path]
         for file in files:
+            if not file.stat().st_size:  # of a job that ends beside this one
+                continue
             relative = file.relative_to(path).with_suffix("") if path.is_dir() else Path(file.stem)
             table = _read_numbers(file, separator="\t")
             if "s" not in table:

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from anatomical_embedding.errors import SettingsError, UserError
 from anatomical_embedding.files import written_atomically
+from anatomical_embedding.networks.full_float32 import full_float32
 from anatomical_embedding.networks.synchronised_batch_norm import synchronise_batch_norm
 from anatomical_embedding.processes import ALONE, Processes, gpu_of_this_process
 from anatomical_embedding.progress import log
@@ -96,6 +97,7 @@ class Training:
         self._best_weights: dict[str, torch.Tensor] | None = None
         self._last_log_line = time.monotonic()
 
+    @full_float32()
     def run(self) -> None:
         """Train to the last step, from the newest state if there is one; the network then holds the kept weights.
 

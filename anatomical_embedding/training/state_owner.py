@@ -11,7 +11,7 @@ import uuid
 from pathlib import Path
 
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.files import write_json
+from anatomical_embedding.files import PARTIAL, write_json
 
 OWNER_NAME = "owner.json"
 
@@ -28,7 +28,7 @@ class StateOwner:
         self._path = folder / OWNER_NAME
         self._token = uuid.uuid4().hex
         folder.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.glob(".*.partial.*"):  # of writers that were killed
+        for leftover in folder.glob(f".*{PARTIAL}*"):  # of writers that were killed
             leftover.unlink(missing_ok=True)
         write_json(self._path, {"token": self._token, "host": socket.gethostname(), "process": os.getpid()})
 

@@ -163,6 +163,8 @@ def write_volume(volume: Volume, path: Path | str) -> None:
 
 def _open_image(path: Path) -> nibabel.Nifti1Image:
     """Return a NIfTI image with a sound header, its voxels not read yet."""
+    if path.is_dir():
+        raise InputFileError(path, "is a folder, expected a NIfTI file; put the file there")
     if not path.is_file():
         raise InputFileError(path, "no such file; check the path")
     try:

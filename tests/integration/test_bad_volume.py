@@ -1,43 +1,91 @@
-"""One bad scan in a folder: it names itself, the others are prepared, and once it is mended only it is made."""
+"""Bad scans in a folder name themselves, the others are prepared; mended, they end like scans that were never bad."""
 
 import pytest
 
+from anatomical_embedding.files import sha256_of_file
 from tests.integration.tiny_workflow import planned_jobs, set_up, snakemake, write_scan
 
 pytestmark = pytest.mark.slow
 
 INDEX = "results/volumes/folder_ct.csv"
+EVALUATION = "results/evaluations/phantom_ct"
+SCORES = f"{EVALUATION}/sam.nearest.scores.json"
+STORES = "results/embeddings/sam/trained/phantom_ct"
+GOOD = (0, 2)
+FAULTS = {1: "cut short", 3: "cut short", 4: "holds no DICOM series"}
+"""Scan -> what is said of it: number 1 is cut off, 3 is empty, and 4 is an empty folder."""
+
+
+def scan(folder, number):
+    return folder / "scans" / f"scan_{number}.nii.gz"
+
+
+def prepare(folder):
+    """Set up a run whose model learns from five scans."""
+    set_up(folder)
+    for number in FAULTS:
+        write_scan(scan(folder, number), seed=number)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bad_volume")
-    set_up(folder)
-    bad = folder / "scans" / "scan_1.nii.gz"
-    bad.write_bytes(bad.read_bytes()[:2000])
-    return folder, snakemake(folder, "--keep-going", "--show-failed-logs", INDEX)
+    prepare(folder)
+    cut_off, empty, is_folder = (scan(folder, number) for number in FAULTS)
+    cut_off.write_bytes(cut_off.read_bytes()[:2000])
+    empty.write_bytes(b"")
+    is_folder.unlink()
+    is_folder.mkdir()
+    return folder, snakemake(folder, "--keep-going", "--show-failed-logs", "--", SCORES)
 
 
-def test_the_run_fails_and_names_the_file_and_its_fault(run):
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("calm")
+    prepare(folder)
+    done = snakemake(folder, "--", SCORES)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("number", FAULTS)
+def test_the_run_fails_and_names_each_file_and_its_fault_in_one_line(run, number):
     folder, done = run
     assert done.returncode == 1
-    log = (folder / "results/logs/resample_volume/folder_ct/scan_1.log").read_text(encoding="utf-8")
-    for text in (done.stdout + done.stderr, log):
-        assert "scans/scan_1.nii.gz" in text
-        assert "cut short" in text
+    log = (folder / f"results/logs/resample_volume/folder_ct/scan_{number}.log").read_text(encoding="utf-8")
     assert "Traceback" not in log
+    (line,) = [line for line in log.splitlines() if line.startswith("error: ")]
+    assert line.startswith(f"error: scans/scan_{number}.nii.gz: ")
+    assert FAULTS[number] in line
+    assert line in done.stdout + done.stderr
 
 
-def test_the_other_volumes_are_finished_and_nothing_is_left_of_the_bad_one(run):
+def test_the_other_volumes_are_finished_and_nothing_is_left_of_the_bad_ones(run):
     folder, _ = run
     prepared = {path.name for path in (folder / "results/volumes/folder_ct").iterdir()}
     assert prepared == {
-        f"scan_{number}{suffix}" for number in (0, 2) for suffix in (".nii", ".body_mask.nii", ".json")
+        f"scan_{number}{suffix}" for number in GOOD for suffix in (".nii", ".body_mask.nii", ".json")
     }
     assert not (folder / INDEX).exists()
+    assert (folder / EVALUATION / "queries.csv").exists()
 
 
-def test_a_mended_file_is_all_that_is_prepared_again(run):
+def test_mended_files_are_all_that_is_made_again_and_the_end_is_the_same(run, calm):
     folder, _ = run
-    write_scan(folder / "scans" / "scan_1.nii.gz", seed=1)
-    assert planned_jobs(folder, INDEX) == {"resample_volume": 1, "index_dataset": 1}
+    scan(folder, 4).rmdir()
+    for number in FAULTS:
+        write_scan(scan(folder, number), seed=number)
+    assert planned_jobs(folder, "--", SCORES) == {
+        "resample_volume": len(FAULTS),
+        "index_dataset": 1,
+        "train_intra": 1,
+        "export_embeddings": 1,
+        "match_points": 1,
+        "score_landmarks": 1,
+    }
+    done = snakemake(folder, "--", SCORES)
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = [path.relative_to(calm) for path in (calm / STORES).iterdir()]
+    assert names
+    for name in (SCORES, INDEX, "results/models/sam/trained.safetensors", f"{STORES}.csv", *names):
+        assert sha256_of_file(folder / name) == sha256_of_file(calm / name), name

@@ -90,10 +90,14 @@ def planned_jobs(folder: Path, *arguments: str) -> dict[str, int]:
     """Return rule -> number of jobs that Snakemake would run now."""
     done = snakemake(folder, "--dry-run", *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
-    said = done.stdout + done.stderr
+    return counted_jobs(done.stdout + done.stderr)
+
+
+def counted_jobs(said: str) -> dict[str, int]:
+    """Return rule -> number of jobs from what a dry run said."""
     if "Nothing to be done" in said:
         return {}
-    table = said.split("Job stats:")[1].split("total")[0]
+    table = said.split("Job stats:")[1].split("total", maxsplit=1)[0]
     counts = {name: int(count) for name, count in re.findall(r"^(\w+)\s+(\d+)$", table, flags=re.MULTILINE)}
     counts.pop("all", None)
     assert counts, said

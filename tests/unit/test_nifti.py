@@ -155,6 +155,10 @@ def _missing(path):
     return path
 
 
+def _folder(path):
+    path.mkdir()
+
+
 def _truncated(path):
     noise = np.random.default_rng(0).integers(-1000, 1000, (20, 20, 20)).astype(np.int16)
     save_nifti(path, noise)
@@ -230,6 +234,7 @@ def _colours(path):
     ("make", "message"),
     [
         (_missing, "no such file"),
+        (_folder, "is a folder, expected a NIfTI file"),
         (_truncated, "cannot be read as NIfTI, it is cut short or of another kind"),
         (_text, "cannot be read as NIfTI"),
         (_empty, "cannot be read as NIfTI"),

@@ -149,3 +149,12 @@ def test_other_files_are_no_manifests(tmp_path):
     (tmp_path / "x.json").write_text("{}", encoding="utf-8")
     with pytest.raises(InputFileError, match=r"x\.json: is no manifest of a job"):
         read_manifests(tmp_path)
+
+
+def test_a_manifest_that_is_being_written_is_passed_over(tmp_path):
+    """The report is written while other jobs end, and after jobs that were killed."""
+    results = run_stage(tmp_path, **{FOLDER_VARIABLE: str(tmp_path / "results" / "provenance")})
+    whole = read_manifests(results / "provenance")
+    (written,) = (results / "provenance").rglob("*.json")
+    written.with_name(f".7.partial.{written.name}").write_text('{"stage": "fit_', encoding="utf-8")
+    assert read_manifests(results / "provenance") == whole

@@ -120,7 +120,9 @@ def test_benchmarks_of_a_folder_are_summed_by_stage(tmp_path):
 
 def test_no_benchmarks_and_empty_logs(tmp_path):
     (tmp_path / "validation_log.csv").touch()
+    (tmp_path / "ending.tsv").touch()  # of a job that ends while the report is written
     assert read_stage_times([]).empty
+    assert read_stage_times([tmp_path]).empty
     assert read_trainings([tmp_path / "validation_log.csv"]) == []
 
 

@@ -1,0 +1,77 @@
+"""A run in which every kind of stage takes part: few bodies of coarse voxels, trainings of three steps."""
+
+from tests.integration.tiny_training import NETWORK, TRAINING
+
+COARSE = {"field_of_view": {"size_vox": [40, 32, 40], "spacing_mm": [9, 9, 9]}}
+SHORT = TRAINING | {
+    "mix": {"phantom_ct": None, "phantom_pairs": 1},
+    "num_steps": 3,
+    "state_interval_steps": 1,
+    "validation": {"interval_steps": 1, "num_pairs": 1, "num_points": 5},
+}
+FIT = {
+    "inlier_distance_mm": 100,
+    "min_inliers": 4,
+    "min_inlier_fraction": 0,
+    "min_spread_mm": 0.1,
+    "max_rotation_degrees": 180,
+    "max_scale_change": 0.9,
+}
+OVERLAY = {
+    "title": "Every stage",
+    "datasets": {
+        "phantom_pairs": {
+            "num_subjects": 3,
+            "ct": COARSE,
+            "mr": COARSE,
+            "split": {"num_test": 1, "num_validation": 1},
+        },
+        "phantom_tracking": {
+            "num_subjects": 1,
+            "ct": COARSE,
+            "follow_up": {"slice_spacings_mm": [9]},
+            "split": {"num_test": 1, "num_validation": 0},
+        },
+    },
+    "volumes": {"spacing_mm": [9, 9, 9]},
+    "models": {
+        "sam": {"network": NETWORK, "training": SHORT},
+        "sampp": {
+            "network": NETWORK | {"has_semantic_head": True},
+            "training": SHORT,
+            "semantic": {
+                "dataset": "phantom_pairs",
+                "probability": 0.5,
+                "num_volumes": 2,
+                "crop_size_vox": [24, 24, 24],
+            },
+        },
+        "cross_sam_m0": None,
+        "cross_sam_m1": {
+            "initial_model": "sam",
+            "network": NETWORK | {"self_similarity": None},
+            "training": SHORT,
+            "registered": {"num_slots": 1},
+        },
+    },
+    "evaluations": {
+        "phantom_ct": None,
+        "phantom_ct_to_mr": {
+            "models": ["sampp"],
+            "methods": ["nearest"],
+            "bootstrap": {"num_resamples": 100},
+            "baselines": ["same_coordinate"],
+        },
+    },
+    "registrations": {
+        "round_1": {
+            "guide": {
+                "model": "sam",
+                "grid": {"spacing_mm": [36, 36, 36], "min_similarity": -1, "max_return_distance_mm": None},
+                "fit": FIT,
+            },
+            "deeds": {"grid_spacing_vox": [5], "search_radius": [2], "quantization_vox": [2]},
+        }
+    },
+    "trackings": {"phantom_tracking": {"bootstrap": {"num_resamples": 100}, "confidence": None}},
+}
