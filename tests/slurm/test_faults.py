@@ -76,25 +76,25 @@ def hit_each(folder, workflow):
     output_of("scontrol", "update", f"jobid={hit['time'][1]}", "timelimit=1")
     output_of("scancel", hit["cancelled"][1])
     output_of("scontrol", "requeue", hit["requeued"][1])
-    hit_node(folder, dying, hit["node"][0], workflow=workflow)
+    orphans = processes_of(folder, hit["node"][0])
+    owner = states(folder, hit["node"][0]) / "owner.json"
+    before = owner.read_bytes()
+    single_machine.cut_off_node(dying)
+    output_of("scontrol", "update", f"nodename={dying}", "state=down", "reason=test")
     start_now(hit["requeued"][1], workflow)
+    wait_until(lambda: owner.exists() and owner.read_bytes() != before, workflow)
+    wake_up(orphans)
+    single_machine.start_node(dying)
+    output_of("scontrol", "update", f"nodename={dying}", "state=resume")
     return hit
 
 
-def hit_node(folder, node, model, *, workflow):
-    """Cut a node off while a training on it hangs; the training wakes up when it goes on elsewhere already."""
-    orphans = processes_of(folder, model)
-    owner = states(folder, model) / "owner.json"
-    before = owner.read_bytes()
-    single_machine.cut_off_node(node)
-    output_of("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
-    wait_until(lambda: owner.exists() and owner.read_bytes() != before, workflow)
+def wake_up(orphans):
+    """Let a training on a dead node go on, which finds that it goes on elsewhere already and stops."""
     for orphan in orphans:
         orphan.send_signal(signal.SIGCONT)
-    psutil.wait_procs(orphans, timeout=LONGEST_WAIT_SECONDS)
-    assert not any(orphan.is_running() for orphan in orphans)
-    single_machine.start_node(node)
-    output_of("scontrol", "update", f"nodename={node}", "state=resume")
+    _, alive = psutil.wait_procs(orphans, timeout=LONGEST_WAIT_SECONDS)
+    assert not alive
 
 
 def start_now(job, workflow):
