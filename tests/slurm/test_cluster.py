@@ -24,7 +24,7 @@ def finished(slurm, tmp_path_factory):
         OVERLAY
         | {
             "datasets": OVERLAY["datasets"] | {"phantom_ct": phantoms},
-            "evaluations": {"phantom_ct": evaluation},
+            "evaluations": OVERLAY["evaluations"] | {"phantom_ct": evaluation},
         },
     )
     run(folder, *TWO_PROCESSES)
