@@ -42,6 +42,17 @@ def set_up_cluster(folder: Path, overlay: dict) -> None:
     write_overlay(folder, overlay)
 
 
+def set_stage(folder: Path, line: str) -> None:
+    """Give a stage another line of resources than in the delivered profile; the command line would replace them all."""
+    profile = REPOSITORY / "profiles" / "slurm" / "config.yaml"
+    stage = line.strip().partition(":")[0]
+    text, num_lines = re.subn(
+        rf"^  {stage}: \{{.*gpu: 1\}}$", line, profile.read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    assert num_lines == 1
+    (folder / "profiles" / "slurm" / "config.yaml").write_text(text, encoding="utf-8")
+
+
 def start(folder: Path, *arguments: str) -> subprocess.Popen:
     """Start the workflow through the cluster profile; what it says goes to `said.txt`."""
     return _start(folder, "--profile", "profiles/slurm", *IMPATIENT, *arguments)

@@ -5,10 +5,10 @@ import re
 import pytest
 
 from tests.integration.tiny_workflow import OVERLAY
-from tests.slurm.cluster_run import jobs_of, run, set_up_cluster
+from tests.slurm.cluster_run import jobs_of, run, set_stage, set_up_cluster
 
 NUM_VOLUMES = 7
-TWO_PROCESSES = ("--set-resources", "export_embeddings:gpu=2")
+EXPORT_BY = "  export_embeddings: {{slurm_partition: gpu, gpu: {}}}"
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,8 @@ def finished(slurm, tmp_path_factory):
             "evaluations": OVERLAY["evaluations"] | {"phantom_ct": evaluation},
         },
     )
-    run(folder, *TWO_PROCESSES)
+    set_stage(folder, EXPORT_BY.format(2))
+    run(folder)
     return folder
 
 
@@ -52,6 +53,7 @@ def test_an_export_is_divided_among_its_gpus(finished):
 
 
 def test_a_second_run_submits_nothing_whatever_the_number_of_gpus(finished):
+    set_stage(finished, EXPORT_BY.format(1))
     before = len(jobs_of(finished))
     assert "Nothing to be done" in run(finished)
     assert len(jobs_of(finished)) == before

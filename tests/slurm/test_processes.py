@@ -7,7 +7,7 @@ import pytest
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.files import sha256_of_file
 from tests.integration.tiny_workflow import OVERLAY, write_scan
-from tests.slurm.cluster_run import ONE_THREAD, jobs_of, run, run_here, set_up_cluster, trained
+from tests.slurm.cluster_run import ONE_THREAD, jobs_of, run, run_here, set_stage, set_up_cluster, trained
 
 NUM_SCANS = 6
 SAM = OVERLAY["models"]["sam"]
@@ -17,7 +17,6 @@ MODEL = SAM | {
     "training": SAM["training"] | {"mix": {"folder_ct": 4}, "num_steps": 10},
 }
 MODELS = ("two", "two_here", "four", "four_here")
-PROFILE_LINE = r"^  train_intra: \{.*gpu: 1\}$"
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +36,6 @@ def prepared(slurm, tmp_path_factory):
     return folder
 
 
-def edit_profile(folder, line):
-    """Replace the line of train_intra in the delivered profile."""
-    profile = REPOSITORY / "profiles" / "slurm" / "config.yaml"
-    text, num_lines = re.subn(PROFILE_LINE, line, profile.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    assert num_lines == 1
-    (folder / "profiles" / "slurm" / "config.yaml").write_text(text, encoding="utf-8")
-
-
 def documented_line(words):
     """Return the line of train_intra in docs/scaling.md that has these words."""
     text = (REPOSITORY / "docs" / "scaling.md").read_text(encoding="utf-8")
@@ -60,7 +51,7 @@ def granted(folder, model):
 
 
 def test_two_gpus_of_one_node(prepared):
-    edit_profile(prepared, documented_line("gpu: 4}").replace("gpu: 4", "gpu: 2"))
+    set_stage(prepared, documented_line("gpu: 4}").replace("gpu: 4", "gpu: 2"))
     run(prepared, *ONE_THREAD, "--", trained("two"))
     resources = granted(prepared, "two")
     assert (resources["node"], resources["gres/gpu"]) == ("1", "2")
@@ -68,7 +59,7 @@ def test_two_gpus_of_one_node(prepared):
 
 
 def test_two_gpus_of_each_of_two_nodes(prepared):
-    edit_profile(prepared, documented_line("nodes: 2"))
+    set_stage(prepared, documented_line("nodes: 2"))
     run(prepared, *ONE_THREAD, "--", trained("four"))
     resources = granted(prepared, "four")
     assert (resources["node"], resources["gres/gpu"]) == ("2", "4")
