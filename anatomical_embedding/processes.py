@@ -1,11 +1,11 @@
-"""The processes of one training: which part of a batch is this one's, and sums over all of them.
+"""The processes that work together: which part of the work is this one's, and sums over all of them.
 
 `torchrun` starts the processes and tells each its number by environment variables; a program that was started alone
 is the only process, and then nothing here touches a tensor.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,7 +20,7 @@ LONGEST_WAIT = timedelta(hours=2)
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes that train together.
+    """The processes that work together.
 
     Attributes
     ----------
@@ -76,6 +76,22 @@ class Processes:
         everything = own.new_zeros(count, *own.shape[1:])
         index = torch.tensor(places, device=own.device)
         return self.sum(everything.index_copy(0, index, own))
+
+    def first_says(self, flags: Sequence[bool]) -> list[bool]:
+        """Return the flags of the first process; all processes give equally many, and meet here."""
+        if self.total == 1:
+            return list(flags)
+        said = torch.tensor([flag and self.is_first for flag in flags], dtype=torch.int32)
+        distributed.all_reduce(said)
+        return [bool(flag) for flag in said.tolist()]
+
+    def count(self, number: int) -> int:
+        """Return the sum of the processes' numbers; they meet here."""
+        if self.total == 1:
+            return number
+        total = torch.tensor(number)
+        distributed.all_reduce(total)
+        return int(total)
 
     def largest(self, number: int, *, device: torch.device) -> int:
         """Return the largest of the processes' numbers."""

@@ -43,7 +43,8 @@ def tracked_splits(tracking):
 rule export_embeddings:
     """Embed the volumes of a data set; the model is loaded once, and what is stored already is left alone.
 
-    The stores are no outputs: a volume that is added embeds itself only.
+    The stores are no outputs: a volume that is added embeds itself only. There is one process a GPU, and they divide
+    what is missing; gpu counts those of all nodes.
     """
     input:
         index=RESULTS / "volumes" / "{dataset}.csv",
@@ -71,12 +72,14 @@ rule export_embeddings:
         mem_mb=8000,
         runtime=720,
         gpu=1,
+        nodes=1,
     params:
         settings=export_section,
         splits=wanted_splits,
         stores=lambda wildcards, output: Path(output[0]).with_suffix(""),
         code=code_of("export_embeddings"),
     shell:
-        "python -m workflow_scripts.export_embeddings --settings {params.settings:q} --index {input.index}"
+        "python -m workflow_scripts.start_processes --gpus {resources.gpu} --nodes {resources.nodes}"
+        " --threads {threads} export_embeddings --settings {params.settings:q} --index {input.index}"
         " --checkpoint {input.checkpoint} --splits {params.splits} --store-folder {params.stores}"
         " --output {output} 2> {log}"

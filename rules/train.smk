@@ -102,7 +102,8 @@ rule initialise_network:
 rule train_intra:
     """Train SAM: two views of one volume, fine and coarse contrastive loss.
 
-    The state that a restart goes on from is no output, because Snakemake deletes the outputs of a failed job.
+    The state that a restart goes on from is no output, because Snakemake deletes the outputs of a failed job. There is
+    one process a GPU; gpu counts those of all nodes.
     """
     input:
         indices=training_indices,
@@ -124,6 +125,7 @@ rule train_intra:
         mem_mb=8000,
         runtime=2880,
         gpu=1,
+        nodes=1,
     params:
         settings=train_intra_section,
         indices=lambda wildcards, input: [
@@ -136,7 +138,8 @@ rule train_intra:
     shell:
         # Memory that is freed stays with the process: giving every large tensor back costs a fifth of a step.
         "MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=1073741824"
-        " python -m workflow_scripts.{params.stage} --settings {params.settings:q} {params.indices} {params.pairs}"
+        " python -m workflow_scripts.start_processes --gpus {resources.gpu} --nodes {resources.nodes}"
+        " --threads {threads} {params.stage} --settings {params.settings:q} {params.indices} {params.pairs}"
         " --initial-weights {input.initial_weights} --state-folder {params.state} --output {output.checkpoint}"
         " --training-log {output.training_log} --validation-log {output.validation_log}"
         " --threads {threads} --num-workers 0 2> {log}"

@@ -1,13 +1,17 @@
 """Embed the volumes of an index with one model and list the stores.
 
-Settings: the sections `embedding`, `store` and `intensity`.
+Settings: the sections `embedding`, `store` and `intensity`. Started by torchrun, its processes divide the volumes
+whose store is missing.
 """
 
 from pathlib import Path
 
+import torch
+
 from anatomical_embedding.index_file import SPLITS, read_index
 from anatomical_embedding.matching.export_embeddings import export_embeddings
 from anatomical_embedding.matching.store_manifest import write_store_manifest
+from anatomical_embedding.processes import joined_processes
 from anatomical_embedding.settings.export import ExportSettings
 from workflow_scripts.command_line import existing_file, parse_settings, run_stage, stage_parser
 
@@ -24,10 +28,17 @@ def main(arguments: list[str]) -> None:
 
     settings = parse_settings(ExportSettings, options.settings)
     rows = [row for row in read_index(options.index) if row.split in options.splits]
-    stores = export_embeddings(
-        rows, checkpoint=options.checkpoint, store_folder=options.store_folder, settings=settings
-    )
-    write_store_manifest(stores, options.output)
+    # They exchange a few numbers only, so they talk by gloo whatever they compute on.
+    with joined_processes(torch.device("cpu")) as processes:
+        stores = export_embeddings(
+            rows,
+            checkpoint=options.checkpoint,
+            store_folder=options.store_folder,
+            settings=settings,
+            processes=processes,
+        )
+    if processes.is_first:
+        write_store_manifest(stores, options.output)
 
 
 if __name__ == "__main__":

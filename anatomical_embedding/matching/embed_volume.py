@@ -38,6 +38,7 @@ from anatomical_embedding.networks.embedding_network import (
 from anatomical_embedding.networks.folding import folded_copy
 from anatomical_embedding.networks.full_float32 import full_float32
 from anatomical_embedding.networks.receptive_field import reach_along
+from anatomical_embedding.processes import gpu_of_this_process
 from anatomical_embedding.settings.embedding import EmbeddingSettings
 from anatomical_embedding.settings.network import ShapeZyx
 
@@ -230,4 +231,4 @@ def _device(settings: EmbeddingSettings) -> torch.device:
             "embedding.precision: fp16 has no fast arithmetic on a CPU (hundreds of times slower); "
             "use bf16 or fp32"
         )
-    return torch.device(name)
+    return torch.device(name, gpu_of_this_process()) if name == "cuda" else torch.device(name)

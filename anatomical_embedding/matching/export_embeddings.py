@@ -1,6 +1,6 @@
 """Embed the volumes of an index and store each as soon as it is done; what is stored already is left alone."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from anatomical_embedding.matching.embedding_store import (
     write_store,
 )
 from anatomical_embedding.networks.checkpoint import load_checkpoint
+from anatomical_embedding.processes import ALONE, Processes
 from anatomical_embedding.progress import log, track
 from anatomical_embedding.settings.export import ExportSettings
 from anatomical_embedding.settings.volumes import Modality
@@ -31,18 +32,26 @@ STORE_SUFFIX = ".safetensors"
 
 
 def export_embeddings(
-    rows: Iterable[IndexRow], *, checkpoint: Path, store_folder: Path, settings: ExportSettings
+    rows: Iterable[IndexRow],
+    *,
+    checkpoint: Path,
+    store_folder: Path,
+    settings: ExportSettings,
+    processes: Processes = ALONE,
 ) -> dict[str, Path]:
     """Return the store of every volume, made now where it is missing or was made from something else.
 
     The model is loaded once, and only if some volume needs it. A volume that cannot be embedded is told and left out,
-    and the others are still stored, so that the next run has only that one to do.
+    and the others are still stored, so that the next run has only that one to do. Of several processes each embeds
+    every n-th of the volumes that are missing, and all return when the last one is done.
 
     Parameters
     ----------
     rows : volumes to embed.
     checkpoint : the model.
     store_folder : where stores lie, `<volume_id>.safetensors`.
+    settings : intensities, precision, heads and format.
+    processes : that divide the volumes; they talk by gloo.
 
     Raises
     ------
@@ -58,13 +67,43 @@ def export_embeddings(
         row.volume_id: expected_provenance(row, checkpoint_sha256=checkpoint_sha256, settings=settings)
         for row in rows
     }
-    to_do = [row for row in rows if not is_stored(stores[row.volume_id], origins[row.volume_id])]
-    log(f"{len(rows)} volumes, {len(rows) - len(to_do)} of them stored already")
-    if not to_do:
-        return stores
-    embedder = StoreEmbedder(checkpoint, settings=settings)
+    # One process says what is missing: on a network disk the others may see an older state of the folder.
+    missing = processes.first_says(
+        [not is_stored(stores[row.volume_id], origins[row.volume_id]) for row in rows]
+    )
+    to_do = [row for row, is_missing in zip(rows, missing, strict=True) if is_missing]
+    if processes.is_first:
+        log(f"{len(rows)} volumes, {len(rows) - len(to_do)} of them stored already")
+    part = [to_do[place] for place in processes.places(len(to_do))]
+    faults = _embed_and_store(part, stores, origins, checkpoint=checkpoint, settings=settings)
+    num_faults = processes.count(len(faults))
+    if faults:
+        first = next(iter(faults))
+        raise UserError(
+            f"could not embed {quote_some(faults)}; the other {len(rows) - num_faults} volumes are stored; "
+            f"first fault: {first}: {faults[first]}"
+        )
+    if num_faults:
+        raise UserError(
+            f"{num_faults} volumes could not be embedded; the process that tried says which and why"
+        )
+    return stores
+
+
+def _embed_and_store(
+    rows: list[IndexRow],
+    stores: Mapping[str, Path],
+    origins: Mapping[str, Provenance],
+    *,
+    checkpoint: Path,
+    settings: ExportSettings,
+) -> dict[str, UserError]:
+    """Embed volumes, store each as soon as it is done, and return the faults of those that can't be embedded."""
     faults: dict[str, UserError] = {}
-    for row in track(to_do, description="embedding volumes", total=len(to_do)):
+    if not rows:
+        return faults
+    embedder = StoreEmbedder(checkpoint, settings=settings)
+    for row in track(rows, description="embedding volumes", total=len(rows)):
         try:
             embedded = embedder.embed(
                 map_volume(row.image_path),
@@ -78,13 +117,7 @@ def export_embeddings(
         except UserError as error:
             log(f"{row.volume_id}: {error}")
             faults[row.volume_id] = error
-    if faults:
-        first = next(iter(faults))
-        raise UserError(
-            f"could not embed {quote_some(faults)}; the other {len(rows) - len(faults)} volumes are stored; "
-            f"first fault: {first}: {faults[first]}"
-        )
-    return stores
+    return faults
 
 
 def expected_provenance(row: IndexRow, *, checkpoint_sha256: str, settings: ExportSettings) -> Provenance:

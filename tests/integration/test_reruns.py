@@ -89,6 +89,15 @@ def test_nothing(finished):
     assert planned_jobs(finished) == {}
 
 
+def test_more_gpus_and_nodes(finished):
+    more = [
+        f"{rule}:{resource}=2"
+        for rule in ("train_intra", "export_embeddings")
+        for resource in ("gpu", "nodes")
+    ]
+    assert planned_jobs(finished, "--set-resources", *more) == {}
+
+
 def test_comment_and_docstring(edited):
     edited.replace(
         "anatomical_embedding/losses/contrastive.py", "import torch\n", "import torch  # tensors\n"

@@ -53,7 +53,7 @@ JobAcctGatherType=jobacct_gather/linux
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 GresTypes=gpu
-ReturnToService=2
+ReturnToService=1
 SlurmdParameters=config_overrides
 SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2
 KillWait=2
@@ -126,7 +126,7 @@ def start() -> None:
     _run("slurmctld")
     for node in NODES:
         (FOLDER / node).mkdir()
-        _run("slurmd", "-N", node)
+        start_node(node)
     _wait_for(["sh", "-c", "test $(sinfo -h -N -t idle -p gpu | wc -l) = 2"], log="")
 
 
@@ -143,6 +143,16 @@ def stop() -> None:
     text = HOSTS.read_text(encoding="utf-8")
     if HOSTS_LINE in text:
         HOSTS.write_text(text.replace(HOSTS_LINE, ""), encoding="utf-8")
+
+
+def start_node(node: str) -> None:
+    """Start the daemon of a node."""
+    _run("slurmd", "-N", node)
+
+
+def cut_off_node(node: str) -> None:
+    """End the daemon of a node; what runs there goes on, and nobody hears of it."""
+    _end(FOLDER / f"slurmd-{node}.pid")
 
 
 def _install() -> None:

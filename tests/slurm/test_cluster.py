@@ -1,74 +1,35 @@
 """The workflow through the cluster profile, on a real SLURM on this machine."""
 
-import os
 import re
-import shutil
-import subprocess
-import sys
 
 import pytest
 
-from anatomical_embedding.code_fingerprint import REPOSITORY
-from tests.integration.tiny_workflow import OVERLAY, set_up, write_overlay
-from tests.slurm import single_machine
+from tests.integration.tiny_workflow import OVERLAY
+from tests.slurm.cluster_run import jobs_of, run, set_stage, set_up_cluster
 
 NUM_VOLUMES = 7
-SECONDS_BEFORE_FIRST_LOOK = "6"
+EXPORT_BY = "  export_embeddings: {{slurm_partition: gpu, gpu: {}}}"
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    obstacle = single_machine.obstacle()
-    if obstacle:
-        pytest.skip(obstacle)
+def finished(slurm, tmp_path_factory):
     folder = tmp_path_factory.mktemp("cluster")
-    set_up(folder)
-    shutil.copytree(REPOSITORY / "profiles", folder / "profiles")
-    overlay = OVERLAY | {
-        "datasets": OVERLAY["datasets"] | {"phantom_ct": dict(OVERLAY["datasets"]["phantom_ct"])}
+    phantoms = OVERLAY["datasets"]["phantom_ct"] | {
+        "num_subjects": 4,
+        "split": {"num_test": 2, "num_validation": 1},
     }
-    overlay["datasets"]["phantom_ct"] |= {"num_subjects": 4, "split": {"num_test": 2, "num_validation": 1}}
-    overlay["evaluations"] = {"phantom_ct": OVERLAY["evaluations"]["phantom_ct"] | {"baselines": []}}
-    write_overlay(folder, overlay)
-    try:
-        single_machine.start()
-    except single_machine.CannotInstallError as reason:
-        pytest.skip(str(reason))
-    try:
-        done = run(folder)
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-        yield folder
-    finally:
-        single_machine.stop()
-
-
-def run(folder, *arguments):
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--profile",
-        "profiles/slurm",
-        "--configfile",
-        "overlay.yaml",
-    ]
-    command += [
-        "--slurm-init-seconds-before-status-checks",
-        SECONDS_BEFORE_FIRST_LOOK,
-        "--latency-wait",
-        "10",
-    ]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [*command, *arguments], cwd=folder, check=False, capture_output=True, text=True, env=environment
+    evaluation = OVERLAY["evaluations"]["phantom_ct"] | {"baselines": []}
+    set_up_cluster(
+        folder,
+        OVERLAY
+        | {
+            "datasets": OVERLAY["datasets"] | {"phantom_ct": phantoms},
+            "evaluations": OVERLAY["evaluations"] | {"phantom_ct": evaluation},
+        },
     )
-
-
-def submitted_jobs():
-    """Return (partition, granted resources, rules) of every job that SLURM knows."""
-    command = ["sacct", "-X", "-n", "-P", "-o", "Partition,AllocTRES,Comment"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return [line.split("|") for line in done.stdout.splitlines()]
+    set_stage(folder, EXPORT_BY.format(2))
+    run(folder)
+    return folder
 
 
 def test_it_ends_with_a_report(finished):
@@ -76,18 +37,23 @@ def test_it_ends_with_a_report(finished):
 
 
 def test_stages_get_what_they_ask_for(finished):
-    jobs = submitted_jobs()
-    for partition, granted, rules in jobs:
-        needs_gpu = bool(re.search("train_|export_", rules))
-        assert partition == ("gpu" if needs_gpu else "cpu"), rules
-        assert ("gres/gpu=1" in granted) == needs_gpu, rules
-    prepared = [rules for _, _, rules in jobs if "prepare" in rules]
+    jobs = jobs_of(finished)
+    for job in jobs:
+        needs_gpu = bool(re.search("train_|export_", job.rules))
+        assert job.partition == ("gpu" if needs_gpu else "cpu"), job
+        num_gpus = 2 if "export_" in job.rules else int(needs_gpu)
+        assert (f"gres/gpu={num_gpus}" in job.granted) == needs_gpu, job
+    prepared = [job for job in jobs if "prepare" in job.rules]
     assert 1 <= len(prepared) < NUM_VOLUMES
 
 
-def test_a_second_run_submits_nothing(finished):
-    before = len(submitted_jobs())
-    done = run(finished)
-    assert done.returncode == 0
-    assert "Nothing to be done" in done.stdout + done.stderr
-    assert len(submitted_jobs()) == before
+def test_an_export_is_divided_among_its_gpus(finished):
+    log = finished / "results" / "logs" / "export_embeddings" / "sam" / "trained" / "phantom_ct.log"
+    assert log.read_text(encoding="utf-8").count("embedding volumes: ") == 2
+
+
+def test_a_second_run_submits_nothing_whatever_the_number_of_gpus(finished):
+    set_stage(finished, EXPORT_BY.format(1))
+    before = len(jobs_of(finished))
+    assert "Nothing to be done" in run(finished)
+    assert len(jobs_of(finished)) == before

@@ -1,6 +1,8 @@
 """The command lines from prepared volumes to matches: export_embeddings and match_points."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
+from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.errors import InputFileError, SettingsError, UserError
 from anatomical_embedding.evaluation.landmark_tables import read_matches
 from anatomical_embedding.matching import export_embeddings as export_module
@@ -97,15 +100,29 @@ def write_model(folder, *, seed):
     save_checkpoint(folder / "model.safetensors", EmbeddingNetwork(NETWORK), metadata={})
 
 
+def export_arguments(folder, settings=None, splits=("train", "test")):
+    return [
+        *("--settings", json.dumps(settings or EXPORT), "--index", f"{folder}/index.csv"),
+        *("--checkpoint", f"{folder}/model.safetensors", "--splits", *splits),
+        *("--store-folder", f"{folder}/stores", "--output", f"{folder}/stores.csv"),
+    ]
+
+
 def export(folder, settings=None, splits=("train", "test")):
-    export_embeddings.main(
-        [
-            *("--settings", json.dumps(settings or EXPORT), "--index", f"{folder}/index.csv"),
-            *("--checkpoint", f"{folder}/model.safetensors", "--splits", *splits),
-            *("--store-folder", f"{folder}/stores", "--output", f"{folder}/stores.csv"),
-        ]
-    )
+    export_embeddings.main(export_arguments(folder, settings, splits))
     return read_store_manifest(folder / "stores.csv")
+
+
+def export_by_two(folder):
+    """Export in two processes, started as the rule starts them."""
+    command = [sys.executable, "-m", "workflow_scripts.start_processes", "--gpus", "2", "--nodes", "1"]
+    return subprocess.run(
+        [*command, "--threads", "2", "export_embeddings", *export_arguments(folder)],
+        cwd=REPOSITORY,
+        check=False,
+        capture_output=True,
+        encoding="utf-8",
+    )
 
 
 def changed(section, **values):
@@ -192,6 +209,36 @@ def test_a_bad_volume_names_itself_and_the_others_are_stored(dataset):
         export(dataset)
     assert not (dataset / "stores.csv").exists()
     assert sorted(path.name for path in (dataset / "stores").iterdir()) == ["a.safetensors", "c.safetensors"]
+
+
+@pytest.mark.slow
+def test_two_processes_store_what_one_stores(dataset):
+    alone = {volume: path.read_bytes() for volume, path in export(dataset).items()}
+    listed = (dataset / "stores.csv").read_bytes()
+    for path in [dataset / "stores.csv", *(dataset / "stores").iterdir()]:
+        path.unlink()
+    done = export_by_two(dataset)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("embedding volumes:") == 2  # both had something to do
+    assert {path.stem: path.read_bytes() for path in (dataset / "stores").iterdir()} == alone
+    assert (dataset / "stores.csv").read_bytes() == listed
+
+
+@pytest.mark.slow
+def test_two_processes_embed_what_is_missing_and_tell_what_they_cannot(dataset):
+    stores = export(dataset)
+    (dataset / "stores.csv").unlink()
+    stores["a"].unlink()
+    stores["c"].unlink()
+    (dataset / "c.nii").write_bytes(b"not an image")
+    before = stores["b"].stat().st_mtime_ns
+    done = export_by_two(dataset)
+    assert done.returncode != 0
+    assert "3 volumes, 1 of them stored already" in done.stderr
+    assert "could not embed 'c'; the other 2 volumes are stored" in done.stderr
+    assert stores["a"].exists()
+    assert stores["b"].stat().st_mtime_ns == before
+    assert not (dataset / "stores.csv").exists()
 
 
 def write_queries(folder, rows):
