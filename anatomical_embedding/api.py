@@ -15,7 +15,7 @@ import numpy as np
 import SimpleITK
 from numpy.typing import ArrayLike
 
-from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.files import canonical_json, sha256_of_text
 from anatomical_embedding.matching.answers import Answers, answer_points
 from anatomical_embedding.matching.embedding_store import (
@@ -89,7 +89,7 @@ class EmbeddedScan:
     ----------
     embedded : its vectors, with their place in the world of the scan.
     body_mask : 1 in the body, on the grid that was embedded; None where a store came without.
-    matching : settings that it is searched with.
+    matching : settings that it is searched with, the same for two scans that are matched.
     """
 
     embedded: EmbeddedVolume
@@ -248,13 +248,14 @@ def match_points(
     UserError
         if a scan was embedded by another model.
     """
+    _require_scans_of(model, template, target)
     usage = model.card.usage
     return answer_points(
         template.searchable,
         target.searchable,
         points_mm,
         template_body=template.body_mask,
-        matching=usage.matching,
+        matching=target.matching,
         stable_points=usage.stable_points if method == "stable_points" else None,
         confidence=model.card.confidence.get(method),
         settings=usage.answers,
@@ -269,7 +270,8 @@ def map_similarity(model: Model, template: EmbeddedScan, target: EmbeddedScan, p
     UserError
         if the point lies outside the template, or a scan was embedded by another model.
     """
-    return similarity_map(template.embedded, target.searchable, point_mm, settings=model.card.usage.matching)
+    _require_scans_of(model, template, target)
+    return similarity_map(template.embedded, target.searchable, point_mm, settings=target.matching)
 
 
 def propagate_labels(
@@ -295,6 +297,7 @@ def propagate_labels(
         if the labels hold no whole numbers from 0 to 65535 or show nothing in the template, or a scan was embedded by
         another model.
     """
+    _require_scans_of(model, template, target)
     if grid is None:
         grid = Volume(np.broadcast_to(np.zeros((), np.uint8), target.embedded.shape), target.embedded.affine)
     return carry_by_points(
@@ -303,7 +306,7 @@ def propagate_labels(
         read_label_numbers(labels),
         template_body=template.body_mask,
         grid=grid,
-        matching=model.card.usage.matching,
+        matching=target.matching,
         settings=model.card.usage.propagation,
     )
 
@@ -399,6 +402,17 @@ def covered_mm(scan: EmbeddedScan) -> tuple[np.ndarray, np.ndarray]:
     corners = np.stack(np.meshgrid(*[(0, end) for end in last], indexing="ij"), axis=-1).reshape(-1, 3)
     corners_mm = corners @ scan.embedded.affine[:3, :3].T + scan.embedded.affine[:3, 3]
     return corners_mm.min(axis=0), corners_mm.max(axis=0)
+
+
+def _require_scans_of(model: Model, *scans: EmbeddedScan) -> None:
+    """Refuse scans that another model embedded: the similarities would mean nothing."""
+    for scan in scans:
+        found = scan.embedded.provenance.checkpoint_sha256
+        if found != model.card.checkpoint_sha256:
+            raise UserError(
+                f"{scan.name} was embedded by another model ({found[:12]}) than {model.card.name} "
+                f"({model.card.checkpoint_sha256[:12]}); embed it with this one"
+            )
 
 
 def _checked_modality(model: Model, scan: Path, modality: Modality | None) -> Modality:

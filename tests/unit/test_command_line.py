@@ -9,6 +9,7 @@ import SimpleITK
 
 from anatomical_embedding import api
 from anatomical_embedding.cli.main import main
+from anatomical_embedding.errors import UserError
 from anatomical_embedding.matching.stable_points import match_stable_points
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.volume import Volume
@@ -207,6 +208,16 @@ def test_a_mask_is_carried_to_the_same_anatomy(folder, tmp_path, capsys):
     assert read_by_itk.GetSize() == second.shape
     said = output_of(capsys, [*arguments, "--output", tmp_path / "again.nii.gz"])
     assert said.startswith("label 1: found, ")
+
+
+def test_the_library_refuses_scans_of_another_model(folder, model):
+    scan = api.embed_scan(model, folder / "first.nii.gz", modality="ct")
+    other = api.load_model(folder / "other.safetensors")
+    point_mm = points_in(folder / "first.nii.gz", count=1)
+    with pytest.raises(UserError, match="first was embedded by another model"):
+        api.match_points(other, scan, scan, point_mm)
+    with pytest.raises(UserError, match="first was embedded by another model"):
+        api.map_similarity(other, scan, scan, point_mm[0])
 
 
 def test_describe_says_what_a_model_is(folder, capsys):
