@@ -370,7 +370,8 @@ def register_scans(
     """
     settings = model.card.usage.scan_registration
     prepared, embedded = [], []
-    for path in (Path(fixed), Path(moving)):
+    paths = (Path(fixed), Path(moving))
+    for path in track(paths, description="embedding scans", total=len(paths)):
         kind = _checked_modality(model, path, modality)
         prepared.append(_prepared(model, path, kind))
         embedded.append(_embed_prepared(model, path, prepared[-1], modality=kind).embedded)

@@ -77,6 +77,7 @@ def match(
     """
     from anatomical_embedding.answers_file import answer_rows, answers_csv, write_answers
     from anatomical_embedding.api import load_model, match_points, open_or_embed
+    from anatomical_embedding.progress import track
 
     asked = _asked_points(single, points_path, coordinates=coordinates)
     if map_path is not None and (len(asked.names) > 1 or len(targets) > 1):
@@ -85,7 +86,7 @@ def match(
     source = open_or_embed(model, template, modality=modality)
     _require_some_inside(source, asked)
     rows = []
-    for path in targets:
+    for path in track(targets, description="matching", total=len(targets)):
         target = source if path == template else open_or_embed(model, path, modality=modality)
         answers = match_points(model, source, target, asked.points_mm, method=method)
         rows += answer_rows(asked, answers, target=str(path), coordinates=coordinates)

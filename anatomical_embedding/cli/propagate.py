@@ -52,13 +52,18 @@ def propagate(
     from anatomical_embedding.api import load_model, open_or_embed, propagate_labels
     from anatomical_embedding.errors import InputFileError
     from anatomical_embedding.matching.export_embeddings import STORE_SUFFIX
+    from anatomical_embedding.progress import track
     from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES, write_volume
     from anatomical_embedding.volumes.scan import read_scan
 
     if not output.name.endswith(NIFTI_SUFFIXES):
         raise InputFileError(output, "expected a name that ends in .nii.gz or .nii")
     model = load_model(checkpoint)
-    source, goal = (open_or_embed(model, path, modality=modality) for path in (template, target))
+    paths = (template, target)
+    source, goal = (
+        open_or_embed(model, path, modality=modality)
+        for path in track(paths, description="embedding scans", total=len(paths))
+    )
     grid = None if target.suffix == STORE_SUFFIX else read_scan(target)
     found = propagate_labels(model, source, labels, goal, grid=grid)
     write_volume(found.volume, output)

@@ -281,6 +281,36 @@ def test_slices_that_are_no_volume_are_refused(folder, tmp_path, capsys, moved, 
     assert not list(tmp_path.glob("out/*"))
 
 
+def damaged_series(folder, damage):
+    """Return a series of which one file is damaged."""
+    series = write_dicom_series(
+        body_scan(offset_vox=(4, 2, 6), affine=np.diag([-4.0, -4.0, 4.25, 1.0])), folder / "series"
+    )
+    middle = series / "slice_020.dcm"
+    content = middle.read_bytes()
+    middle.write_bytes(damage(content))
+    return series
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:-100],
+        lambda content: content[: len(content) // 2],
+        lambda content: b"no DICOM at all",
+        lambda content: b"",
+    ],
+    ids=["end missing", "cut off", "other file", "empty"],
+)
+def test_a_damaged_series_is_refused(folder, tmp_path, capsys, damage):
+    series = damaged_series(tmp_path, damage)
+    arguments = ["embed", series, "--checkpoint", folder / "tiny.safetensors", "--output", tmp_path / "out"]
+    refusal = refusal_of(capsys, arguments)
+    neighbours = "8.500 mm between slice_019.dcm and slice_021.dcm, 4.250 mm elsewhere"
+    assert f"{series}: has unequal slice gaps: {neighbours}" in refusal
+    assert not list(tmp_path.glob("out/*"))
+
+
 # What a user can mend
 
 
