@@ -85,7 +85,7 @@ def _content(method: EvaluatedMethod) -> list[Content]:
                 "div",
                 element(
                     "p",
-                    f"{'Click here' if kind == 'query' else 'found here'}: {volume.volume_id}",
+                    f"{'Click here' if kind == 'query' else 'Found here'}: {volume.volume_id}",
                     class_="half-title",
                 ),
                 show_overview(
