@@ -28,7 +28,8 @@ class Answers:
     points_mm : (N, 3) mm RAS+ in the target's world; NaN where failed.
     similarity : (N,) weighted mean cosine in [-1, 1]; NaN where failed.
     cycle_error_mm : (N,) distance of the point asked for and the match of its match; NaN where failed.
-    confidence : (N,) probability that the answer is right; NaN where failed, or where the model does not know.
+    confidence : (N,) probability that the answer is right; NaN where failed, outside the body, or where the
+        model does not know.
     decision : (N,) found, doubtful or failed.
     reason : (N,) why not found; empty where found.
     """
@@ -81,13 +82,15 @@ def answer_points(
         _judge(reason, cycle_mm=cycle_mm, is_in_body=inside, settings=settings)
         for reason, cycle_mm, inside in zip(matches.reason, cycle_error_mm, in_body, strict=True)
     ]
+    likely = np.full(len(points_mm), np.nan)
+    if confidence is not None:
+        # Nothing was learned from points in the air, which look alike everywhere.
+        likely = np.where(in_body, confidence.probability(matches.similarity, cycle_error_mm), np.nan)
     return Answers(
         matches.points_mm,
         matches.similarity,
         cycle_error_mm,
-        np.full(len(points_mm), np.nan)
-        if confidence is None
-        else confidence.probability(matches.similarity, cycle_error_mm),
+        likely,
         tuple(word for word, _ in judged),
         tuple(reason for _, reason in judged),
     )

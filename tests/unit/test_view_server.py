@@ -11,9 +11,11 @@ import pytest
 
 from anatomical_embedding import api
 from anatomical_embedding.errors import InputFileError, UserError
+from anatomical_embedding.model_card import AnswerConfidence
 from anatomical_embedding.viewer.open_session import open_session, quick_to_search
 from anatomical_embedding.viewer.server import ViewServer
 from anatomical_embedding.viewer.session import Session, ShownScan, highest_peaks
+from anatomical_embedding.volumes.affine import transform_points
 from benchmarks.view_latency import click, make_session
 from tests.packaged_model import points_in, write_model, write_two_scans
 
@@ -219,6 +221,31 @@ def test_a_click_is_answered_within_200_ms(tmp_path):
         server.shutdown()
         thread.join()
     assert min(rounds) < 0.2
+
+
+def test_a_point_in_the_air_has_no_confidence(folder):
+    model = api.load_model(folder / "tiny.safetensors")
+    fitted = AnswerConfidence(
+        within_mm=10.0,
+        intercept=1.0,
+        per_similarity=0.0,
+        per_log_cycle=0.0,
+        evaluations=("test",),
+        num_answers=100,
+        num_targets=5,
+        share_right=0.5,
+        calibration_error=0.05,
+        area_under_curve=0.8,
+    )
+    model = dataclasses.replace(model, card=model.card.model_copy(update={"confidence": {"nearest": fitted}}))
+    first, second = (scan.embedded for scan in session_of(folder).scans)
+    inside = points_in(folder / "first.nii.gz", count=1)[0]
+    last = np.array([first.embedded.shape]) - 1
+    corner = transform_points(first.embedded.affine, last)[0]
+    answers = api.match_points(model, first, second, [inside, corner, inside + 5000.0])
+    assert answers.reason[1] == "the point lies outside the body"
+    # The logistic function of 1 by hand.
+    np.testing.assert_allclose(answers.confidence, [0.7310586, np.nan, np.nan], atol=1e-6)
 
 
 def test_a_taken_port_is_refused(server, folder):
