@@ -17,7 +17,7 @@ from anatomical_embedding.matching.answers import Answers
 
 ANSWER_COLUMNS = (
     "name", "target", "query_x_mm", "query_y_mm", "query_z_mm", "x_mm", "y_mm", "z_mm",
-    "similarity", "cycle_error_mm", "decision", "reason",
+    "similarity", "cycle_error_mm", "confidence", "decision", "reason",
 )  # fmt: skip
 
 
@@ -38,6 +38,7 @@ def answer_rows(
                     *map(_number, found[row]),
                     _number(answers.similarity[row]),
                     _number(answers.cycle_error_mm[row]),
+                    _number(answers.confidence[row]),
                     answers.decision[row],
                     answers.reason[row],
                 ),

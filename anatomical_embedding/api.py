@@ -9,12 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import SimpleITK
 from numpy.typing import ArrayLike
 
-from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.files import canonical_json, sha256_of_text
 from anatomical_embedding.matching.answers import Answers, answer_points
 from anatomical_embedding.matching.embedding_store import (
@@ -27,6 +28,8 @@ from anatomical_embedding.matching.export_embeddings import STORE_SUFFIX, StoreE
 from anatomical_embedding.matching.grid_points import match_grid
 from anatomical_embedding.matching.nearest import similarity_map
 from anatomical_embedding.matching.prepared_target import PreparedTarget, prepare_target
+from anatomical_embedding.matching.propagation import CarriedLabels
+from anatomical_embedding.matching.propagation import propagate_labels as carry_by_points
 from anatomical_embedding.model_card import ModelCard, read_model_card
 from anatomical_embedding.progress import track
 from anatomical_embedding.registration.deformation import deform
@@ -41,6 +44,7 @@ from anatomical_embedding.settings.matching import MatchingSettings
 from anatomical_embedding.settings.network import NetworkSettings
 from anatomical_embedding.settings.registration import MatchGridSettings
 from anatomical_embedding.settings.volumes import Modality, PrepareVolumeSettings
+from anatomical_embedding.volumes.labels import read_label_numbers
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.prepare import PreparedVolume, prepare_volume
 from anatomical_embedding.volumes.scan import (
@@ -52,6 +56,7 @@ from anatomical_embedding.volumes.scan import (
 )
 from anatomical_embedding.volumes.volume import Volume
 
+MatchMethod = Literal["nearest", "stable_points"]
 BODY_MASK_SUFFIX = ".body_mask.nii.gz"
 
 
@@ -84,7 +89,7 @@ class EmbeddedScan:
     ----------
     embedded : its vectors, with their place in the world of the scan.
     body_mask : 1 in the body, on the grid that was embedded; None where a store came without.
-    matching : settings that it is searched with.
+    matching : settings that it is searched with, the same for two scans that are matched.
     """
 
     embedded: EmbeddedVolume
@@ -222,26 +227,38 @@ def open_or_embed(model: Model, path: Path | str, *, modality: Modality | None) 
     return embed_scan(model, path, modality=modality)
 
 
-def match_points(model: Model, template: EmbeddedScan, target: EmbeddedScan, points_mm: ArrayLike) -> Answers:
+def match_points(
+    model: Model,
+    template: EmbeddedScan,
+    target: EmbeddedScan,
+    points_mm: ArrayLike,
+    *,
+    method: MatchMethod = "nearest",
+) -> Answers:
     """Return where points of one scan lie in another, and how far each answer can be relied on.
 
     Parameters
     ----------
     template, target : scans embedded by this model; they may be the same.
     points_mm : (N, 3) mm RAS+ in the template's world.
+    method : the most similar place, or `stable_points`, where the neighbours of a point decide together.
 
     Raises
     ------
     UserError
         if a scan was embedded by another model.
     """
+    _require_scans_of(model, template, target)
+    usage = model.card.usage
     return answer_points(
         template.searchable,
         target.searchable,
         points_mm,
         template_body=template.body_mask,
-        matching=model.card.usage.matching,
-        settings=model.card.usage.answers,
+        matching=target.matching,
+        stable_points=usage.stable_points if method == "stable_points" else None,
+        confidence=model.card.confidence.get(method),
+        settings=usage.answers,
     )
 
 
@@ -253,7 +270,45 @@ def map_similarity(model: Model, template: EmbeddedScan, target: EmbeddedScan, p
     UserError
         if the point lies outside the template, or a scan was embedded by another model.
     """
-    return similarity_map(template.embedded, target.searchable, point_mm, settings=model.card.usage.matching)
+    _require_scans_of(model, template, target)
+    return similarity_map(template.embedded, target.searchable, point_mm, settings=target.matching)
+
+
+def propagate_labels(
+    model: Model,
+    template: EmbeddedScan,
+    labels: Path | str,
+    target: EmbeddedScan,
+    *,
+    grid: Volume | None = None,
+) -> CarriedLabels:
+    """Return an organ or lesion mask of one scan carried to another, and what became of each label.
+
+    Parameters
+    ----------
+    template, target : scans embedded by this model.
+    labels : NIfTI of whole numbers on any grid in the world of the template; 0 is no label.
+    grid : the labels are wanted on its voxels, such as `read_scan(path)` of the target; None for those that were
+        embedded.
+
+    Raises
+    ------
+    UserError
+        if the labels hold no whole numbers from 0 to 65535 or show nothing in the template, or a scan was embedded by
+        another model.
+    """
+    _require_scans_of(model, template, target)
+    if grid is None:
+        grid = Volume(np.broadcast_to(np.zeros((), np.uint8), target.embedded.shape), target.embedded.affine)
+    return carry_by_points(
+        template.searchable,
+        target.searchable,
+        read_label_numbers(labels),
+        template_body=template.body_mask,
+        grid=grid,
+        matching=target.matching,
+        settings=model.card.usage.propagation,
+    )
 
 
 @dataclass(frozen=True)
@@ -315,7 +370,8 @@ def register_scans(
     """
     settings = model.card.usage.scan_registration
     prepared, embedded = [], []
-    for path in (Path(fixed), Path(moving)):
+    paths = (Path(fixed), Path(moving))
+    for path in track(paths, description="embedding scans", total=len(paths)):
         kind = _checked_modality(model, path, modality)
         prepared.append(_prepared(model, path, kind))
         embedded.append(_embed_prepared(model, path, prepared[-1], modality=kind).embedded)
@@ -347,6 +403,17 @@ def covered_mm(scan: EmbeddedScan) -> tuple[np.ndarray, np.ndarray]:
     corners = np.stack(np.meshgrid(*[(0, end) for end in last], indexing="ij"), axis=-1).reshape(-1, 3)
     corners_mm = corners @ scan.embedded.affine[:3, :3].T + scan.embedded.affine[:3, 3]
     return corners_mm.min(axis=0), corners_mm.max(axis=0)
+
+
+def _require_scans_of(model: Model, *scans: EmbeddedScan) -> None:
+    """Refuse scans that another model embedded: the similarities would mean nothing."""
+    for scan in scans:
+        found = scan.embedded.provenance.checkpoint_sha256
+        if found != model.card.checkpoint_sha256:
+            raise UserError(
+                f"{scan.name} was embedded by another model ({found[:12]}) than {model.card.name} "
+                f"({model.card.checkpoint_sha256[:12]}); embed it with this one"
+            )
 
 
 def _checked_modality(model: Model, scan: Path, modality: Modality | None) -> Modality:

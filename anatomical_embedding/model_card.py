@@ -7,7 +7,9 @@ needs. Reading a card needs no torch.
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydantic
+from numpy.typing import ArrayLike, NDArray
 
 from anatomical_embedding.checkpoint_header import CARD_KEY, read_checkpoint_header
 from anatomical_embedding.errors import InputFileError
@@ -31,6 +33,40 @@ class TrainingData(Settings):
     """Volumes that its training was watched with."""
 
 
+class AnswerConfidence(Settings):
+    """How likely an answer is right: a logistic regression, fitted to answers whose truth is known.
+
+    The log odds are `intercept + per_similarity * similarity + per_log_cycle * log(1 + cycle error in mm)`.
+    """
+
+    within_mm: float
+    """An answer this near to the truth is right."""
+    intercept: float
+    """Log odds at similarity 0 and cycle error 0."""
+    per_similarity: float
+    """Log odds by similarity."""
+    per_log_cycle: float
+    """Log odds by the logarithm of the cycle error."""
+    evaluations: tuple[str, ...]
+    """Where the answers come from."""
+    num_answers: int
+    """Answers that it was fitted to."""
+    num_targets: int
+    """Volumes that these lie in."""
+    share_right: float
+    """Share of the answers that are right."""
+    calibration_error: float
+    """Mean distance of predicted and observed shares, for volumes that the fit has not seen (cross-validation)."""
+    area_under_curve: float
+    """How often a right answer has a higher confidence than a wrong one, measured alike."""
+
+    def probability(self, similarity: ArrayLike, cycle_error_mm: ArrayLike) -> NDArray[np.float64]:
+        """Return (N,) probabilities that answers are right; NaN where a number is missing."""
+        odds = self.intercept + self.per_similarity * np.asarray(similarity, dtype=np.float64)
+        odds = odds + self.per_log_cycle * np.log1p(np.asarray(cycle_error_mm, dtype=np.float64))
+        return 1.0 / (1.0 + np.exp(-odds))
+
+
 class ModelCard(Settings):
     """The description of a model that travels in its file."""
 
@@ -48,6 +84,8 @@ class ModelCard(Settings):
     """Last row of the validation log without its time: points matched between two views of held-out volumes."""
     evaluations: tuple[dict[str, Any], ...]
     """Scores on held-out volumes, as in summary.json."""
+    confidence: dict[str, AnswerConfidence]
+    """Way of matching -> how likely its answers are right; empty where no evaluation tells."""
     limits: tuple[str, ...]
     """What it should not be used for."""
 
@@ -106,5 +144,10 @@ def card_lines(card: ModelCard, network: NetworkSettings) -> list[str]:
         f"measured       {scores['protocol']}, {scores['method']}: median {scores['median_mm']:.1f} mm, "
         f"{100 * scores['hit_10mm']:.0f} % within 10 mm of {scores['num_queries']} points"
         for scores in card.evaluations
+    ]
+    lines += [
+        f"confidence     {method}: that an answer lies within {fitted.within_mm:g} mm, fitted to {fitted.num_answers} "
+        f"answers of {', '.join(fitted.evaluations)}; {100 * fitted.calibration_error:.1f} % off on unseen volumes"
+        for method, fitted in sorted(card.confidence.items())
     ]
     return lines + [f"limit          {limit}" for limit in card.limits]

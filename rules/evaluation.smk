@@ -40,6 +40,15 @@ def matching_section(method):
     )
 
 
+def evaluated_matching_section(matching):
+    """Return what a way of matching may see in an evaluation, where confidence is learned from the way back."""
+    return section_json(
+        matching=SETTINGS.matching,
+        stable_points=SETTINGS.stable_points if matching == "stable_points" else None,
+        with_way_back=matching == "nearest",
+    )
+
+
 def evaluated_stores(wildcards):
     """Return the list of the embedding stores that a way of matching reads."""
     weights = "untrained" if wildcards.matching == "untrained" else "trained"
@@ -190,7 +199,7 @@ rule match_points:
         mem_mb=4000,
         runtime=120,
     params:
-        settings=lambda wildcards: matching_section(wildcards.matching),
+        settings=lambda wildcards: evaluated_matching_section(wildcards.matching),
         method=lambda wildcards: wildcards.matching,
         code=code_of("match_points"),
     shell:

@@ -1,4 +1,4 @@
-# Contract: trained checkpoint, its logs and scores -> models/<model>/model.safetensors: all that a user needs.
+# Contract: trained checkpoint, its logs, answers and scores -> models/<model>/model.safetensors: all that a user needs.
 
 
 def usage_section(wildcards):
@@ -9,7 +9,9 @@ def usage_section(wildcards):
         embedding=SETTINGS.embedding,
         store=SETTINGS.store,
         matching=SETTINGS.matching,
+        stable_points=SETTINGS.stable_points,
         answers=SETTINGS.answers,
+        propagation=SETTINGS.propagation,
         scan_registration=SETTINGS.scan_registration,
     )
 
@@ -21,6 +23,24 @@ def scores_of_model(wildcards):
         for name, evaluation in sorted(SETTINGS.evaluations.items())
         if wildcards.model in evaluation.models
         for matching in evaluation.methods
+    ]
+
+
+def answers_of_model(wildcards, suffix):
+    """Return one file of the answers of every evaluation that asks a trained model."""
+    return [
+        path.with_name(path.name.removesuffix("scores.json") + suffix)
+        for path in scores_of_model(wildcards)
+    ]
+
+
+def answers_arguments(wildcards, input):
+    """Return the arguments that name matches and errors by their way of matching."""
+    methods = [Path(path).name.split(".")[-3] for path in input.matches]
+    return [
+        word
+        for answer in zip(methods, input.matches, input.errors, strict=True)
+        for word in ("--answers", *answer)
     ]
 
 
@@ -36,7 +56,7 @@ def limits_of(wildcards):
 
 
 rule package_model:
-    """Put the model card beside the weights: data, settings, accuracy and limits.
+    """Put the model card beside the weights: data, settings, accuracy, confidence and limits.
 
     The settings that only its use needs are no part of the training, so changing them trains nothing again.
     """
@@ -45,6 +65,8 @@ rule package_model:
         validation_log=RESULTS / "models" / "{model}" / "validation_log.csv",
         indices=training_indices,
         scores=scores_of_model,
+        matches=lambda wildcards: answers_of_model(wildcards, "matches.csv"),
+        errors=lambda wildcards: answers_of_model(wildcards, "errors.csv"),
     output:
         RESULTS / "models" / "{model}" / "model.safetensors",
     log:
@@ -62,9 +84,10 @@ rule package_model:
         indices=lambda wildcards, input: [
             f"--index={Path(path).stem}={path}" for path in input.indices
         ],
+        answers=answers_arguments,
         limits=lambda wildcards: [f"--limit={limit}" for limit in limits_of(wildcards)],
         code=code_of("package_model"),
     shell:
         "python -m workflow_scripts.package_model --settings {params.settings:q} --name {wildcards.model}"
         " --checkpoint {input.checkpoint} {params.indices} --validation-log {input.validation_log}"
-        " --scores {input.scores} {params.limits:q} --output {output} 2> {log}"
+        " --scores {input.scores} {params.answers} {params.limits:q} --output {output} 2> {log}"

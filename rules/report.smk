@@ -1,4 +1,4 @@
-# Contract: scores, errors, logs and volumes -> report.html for people; summary.json and results.csv for programs.
+# Contract: scores, errors, logs and volumes -> report.html and matches.html for people; summary.json and results.csv for programs.
 
 METHODS = [
     (name, method)
@@ -55,6 +55,7 @@ rule write_report:
         ],
     output:
         report=RESULTS / "report.html",
+        match_page=RESULTS / "matches.html",
         summary=RESULTS / "summary.json",
         table=RESULTS / "results.csv",
     log:
@@ -84,6 +85,7 @@ rule write_report:
         "python -m workflow_scripts.write_report --settings {params.settings:q} --scores {input.scores}"
         " --errors {input.errors} --matches {input.matches} --queries {input.queries} --index {input.indices}"
         " --training-logs {input.logs} --benchmarks {params.benchmarks} --provenance {params.provenance} --output {output.report}"
+        " --match-page {output.match_page}"
         " --registrations {params.registrations} --registration-indices {input.registration_indices}"
         " --trackings {params.trackings} --tracking-indices {input.tracking_indices}"
         " --summary {output.summary} --results-table {output.table} 2> {log}"

@@ -19,7 +19,10 @@ from anatomical_embedding.volumes.volume import Volume
 from tests.reference.small_networks import isotropic_settings, network_with_statistics
 from workflow_scripts import package_model
 
-USAGE_SECTIONS = ("volumes", "intensity", "embedding", "store", "matching", "answers", "scan_registration")
+USAGE_SECTIONS = (
+    *("volumes", "intensity", "embedding", "store", "matching", "stable_points", "answers", "propagation"),
+    "scan_registration",
+)
 ANATOMY_SHAPE = (52, 48, 50)
 SCAN_SHAPE = (44, 42, 42)
 SPACING_MM = 4.0

@@ -58,6 +58,7 @@ def write_run(folder: Path) -> list[str]:
         *("--training-logs", f"{folder}/sam/training_log.csv", f"{folder}/sam/validation_log.csv"),
         *("--benchmarks", f"{folder}/benchmarks", "--settings", settings_of_a_run()),
         *("--output", f"{folder}/report.html", "--summary", f"{folder}/summary.json"),
+        *("--match-page", f"{folder}/matches.html"),
     ]
 
 

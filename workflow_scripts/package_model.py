@@ -6,15 +6,22 @@ Settings: what scans and matching need (volumes, intensity, embedding, store, ma
 import csv
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from anatomical_embedding.checkpoint_header import CARD_KEY, model_sha256
+from anatomical_embedding.evaluation.answer_confidence import fit_answer_confidence
+from anatomical_embedding.evaluation.landmark_tables import read_errors, read_matches
 from anatomical_embedding.index_file import read_index
-from anatomical_embedding.model_card import ModelCard, TrainingData
+from anatomical_embedding.model_card import AnswerConfidence, ModelCard, TrainingData
 from anatomical_embedding.networks.checkpoint import load_checkpoint, save_checkpoint
+from anatomical_embedding.progress import log
 from anatomical_embedding.settings.usage import UsageSettings
 from workflow_scripts.command_line import existing_file, named_file, parse_settings, run_stage, stage_parser
 
+CYCLE_COLUMN = "cycle_error_mm"
 SCORES = ("protocol", "dataset", "method", "num_queries", "num_failed", "median_mm", "mean_mm", "hit_10mm")
 
 
@@ -28,6 +35,14 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--validation-log", type=existing_file)
     parser.add_argument("--scores", type=existing_file, nargs="*", default=[], help="scores on held-out data")
+    parser.add_argument(
+        "--answers",
+        nargs=3,
+        action="append",
+        default=[],
+        metavar=("METHOD", "MATCHES", "ERRORS"),
+        help="answers of a way of matching and how far off they are, to fit its confidence; repeatable",
+    )
     parser.add_argument(
         "--modality", choices=("ct", "mr"), nargs="*", default=[], help="if there is no index"
     )
@@ -46,6 +61,9 @@ def main(arguments: list[str]) -> None:
         training_data=tuple(training_data),
         validation=last_row(options.validation_log) if options.validation_log else {},
         evaluations=tuple(read_scores(path) for path in options.scores),
+        confidence=fit_confidences(
+            [(method, Path(matches), Path(errors)) for method, matches, errors in options.answers]
+        ),
         limits=tuple(options.limit),
     )
     save_checkpoint(options.output, network, metadata=metadata | {CARD_KEY: card.model_dump(mode="json")})
@@ -70,6 +88,28 @@ def last_row(path: Path) -> dict[str, float]:
     with path.open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     return {name: float(value) for name, value in rows[-1].items() if name != "seconds"} if rows else {}
+
+
+def fit_confidences(answers: Sequence[tuple[str, Path, Path]]) -> dict[str, AnswerConfidence]:
+    """Return the confidence of each way of matching that enough answers tell of."""
+    fitted = {}
+    for method in sorted({method for method, _, _ in answers}):
+        files = [(matches, errors) for name, matches, errors in answers if name == method]
+        table = pd.concat([read_answers(matches, errors) for matches, errors in files])
+        confidence = fit_answer_confidence(table, evaluations=[matches.parent.name for matches, _ in files])
+        if confidence is None:
+            log(f"{method}: too few right or wrong answers to learn a confidence from")
+        else:
+            fitted[method] = confidence
+    return fitted
+
+
+def read_answers(matches: Path, errors: Path) -> pd.DataFrame:
+    """Return similarity, cycle error and error of the answers of one method."""
+    found = read_matches(matches, further_columns=(CYCLE_COLUMN,))
+    return found.merge(
+        read_errors(errors)[["query_id", "target_id", "error_mm"]], on="query_id", validate="one_to_one"
+    )
 
 
 def read_scores(path: Path) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Write the report (one HTML file), the summary (JSON) and on request the table of all results (CSV) of a run.
+"""Write the report and a page of matches to click (HTML), the summary (JSON) and the table of all results (CSV).
 
 The lists of scores, errors, matches, queries and indices run in parallel: the files at one place of all lists
 belong to one method. The same holds for registrations (folders of registered pairs) and for trackings (prefixes of
@@ -18,6 +18,7 @@ from anatomical_embedding.report.inputs import (
     read_stage_times,
     read_trainings,
 )
+from anatomical_embedding.report.match_page import render_match_page
 from anatomical_embedding.report.page import render_page
 from anatomical_embedding.report.registration_inputs import read_registered_pairs
 from anatomical_embedding.report.results_table import results_table
@@ -54,10 +55,16 @@ def main(arguments: list[str]) -> None:
             options.trackings, options.tracking_indices, trackings=settings.trackings
         ),
         manifests=list(read_manifests(options.provenance).values()) if options.provenance else [],
+        match_page=options.match_page.name if options.match_page else None,
     )
-    page = render_page(inputs, title=settings.title)
-    with written_atomically(options.output) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    pages = {options.output: render_page(inputs, title=settings.title)}
+    if options.match_page is not None:
+        pages[options.match_page] = render_match_page(
+            inputs.evaluations, title=f"{settings.title}: click to match"
+        )
+    for path, page in pages.items():
+        with written_atomically(path) as temporary:
+            temporary.write_text(page, encoding="utf-8")
     if options.results_table is not None:
         write_table(results_table(inputs), options.results_table)
     write_json(
@@ -89,6 +96,9 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--provenance", type=Path, help="folder of the jobs' manifests")
     parser.add_argument("--output", type=Path, required=True, help="report (HTML) to write")
+    parser.add_argument(
+        "--match-page", type=Path, help="page of matches to click (HTML) to write, in the report's folder"
+    )
     parser.add_argument("--summary", type=Path, required=True, help="scores (JSON) to write")
     parser.add_argument("--results-table", type=Path, help="table of all results (CSV) to write")
     options = parser.parse_args(arguments)

@@ -18,7 +18,7 @@ from anatomical_embedding.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from anatomical_embedding.api import EmbeddedScan
+    from anatomical_embedding.api import EmbeddedScan, MatchMethod
     from anatomical_embedding.evaluation.points_file import Coordinates, NamedPoints
 
 
@@ -40,6 +40,13 @@ if TYPE_CHECKING:
     "--points", "points_path", type=ExistingFile, help="Points: .csv (x_mm,y_mm,z_mm,name) or .mrk.json."
 )
 @coordinates_option
+@click.option(
+    "--method",
+    type=click.Choice(["nearest", "stable_points"]),
+    default="nearest",
+    show_default=True,
+    help="The most similar place, or its neighbours deciding together (slower).",
+)
 @modality_option
 @click.option("--output", type=OutputPath, help="Also write the answers: .csv, or .mrk.json for 3D Slicer.")
 @click.option(
@@ -56,6 +63,7 @@ def match(
     single: tuple[tuple[float, float, float], ...],
     points_path: Path | None,
     coordinates: "Coordinates",
+    method: "MatchMethod",
     modality: Any,
     output: Path | None,
     map_path: Path | None,
@@ -63,11 +71,13 @@ def match(
 ) -> None:
     """Find points of one scan in others.
 
-    Each answer has its similarity, the cycle error (how far from the point the way back ends) and a decision: found,
-    doubtful (the way back ends elsewhere, or the point lies outside the body) or failed.
+    Each answer has its similarity, the cycle error (how far from the point the way back ends), the confidence (how
+    likely it lies within 10 mm, as far as the model was measured) and a decision: found, doubtful (the way back ends
+    elsewhere, or the point lies outside the body) or failed.
     """
     from anatomical_embedding.answers_file import answer_rows, answers_csv, write_answers
     from anatomical_embedding.api import load_model, match_points, open_or_embed
+    from anatomical_embedding.progress import track
 
     asked = _asked_points(single, points_path, coordinates=coordinates)
     if map_path is not None and (len(asked.names) > 1 or len(targets) > 1):
@@ -76,9 +86,9 @@ def match(
     source = open_or_embed(model, template, modality=modality)
     _require_some_inside(source, asked)
     rows = []
-    for path in targets:
+    for path in track(targets, description="matching", total=len(targets)):
         target = source if path == template else open_or_embed(model, path, modality=modality)
-        answers = match_points(model, source, target, asked.points_mm)
+        answers = match_points(model, source, target, asked.points_mm, method=method)
         rows += answer_rows(asked, answers, target=str(path), coordinates=coordinates)
         if map_path is not None:
             _write_map(model, source, target, asked, map_path)

@@ -62,8 +62,12 @@ def read_queries(path: Path | str) -> pd.DataFrame:
     return _read_queries(path, QUESTION_COLUMNS + TRUTH_COLUMNS)
 
 
-def read_matches(path: Path | str) -> pd.DataFrame:
+def read_matches(path: Path | str, *, further_columns: tuple[str, ...] = ()) -> pd.DataFrame:
     """Return the answers of one method; coordinates of failed rows are NaN.
+
+    Parameters
+    ----------
+    further_columns : columns that only some methods write, to be read as well.
 
     Raises
     ------
@@ -71,7 +75,7 @@ def read_matches(path: Path | str) -> pd.DataFrame:
         if a column is missing, a status is neither `found` nor `failed`, a found row lacks a finite
         coordinate, or the rows do not all name the same method.
     """
-    matches = _read_columns(path, MATCH_COLUMNS)
+    matches = _read_columns(path, MATCH_COLUMNS + further_columns)
     unknown = ~matches["status"].isin(["found", "failed"])
     if unknown.any():
         row = matches[unknown].iloc[0]

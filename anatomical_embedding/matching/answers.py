@@ -6,9 +6,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from anatomical_embedding.matching.nearest import match_points
+from anatomical_embedding.matching.nearest import Matches, match_points
 from anatomical_embedding.matching.prepared_target import PreparedTarget
-from anatomical_embedding.settings.matching import MatchingSettings
+from anatomical_embedding.matching.stable_points import match_stable_points
+from anatomical_embedding.model_card import AnswerConfidence
+from anatomical_embedding.settings.matching import MatchingSettings, StablePointSettings
 from anatomical_embedding.settings.usage import AnswerSettings
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
@@ -26,6 +28,8 @@ class Answers:
     points_mm : (N, 3) mm RAS+ in the target's world; NaN where failed.
     similarity : (N,) weighted mean cosine in [-1, 1]; NaN where failed.
     cycle_error_mm : (N,) distance of the point asked for and the match of its match; NaN where failed.
+    confidence : (N,) probability that the answer is right; NaN where failed, outside the body, or where the
+        model does not know.
     decision : (N,) found, doubtful or failed.
     reason : (N,) why not found; empty where found.
     """
@@ -33,6 +37,7 @@ class Answers:
     points_mm: Points
     similarity: NDArray[np.float64]
     cycle_error_mm: NDArray[np.float64]
+    confidence: NDArray[np.float64]
     decision: tuple[Decision, ...]
     reason: tuple[str, ...]
 
@@ -44,6 +49,8 @@ def answer_points(
     *,
     template_body: Volume | None,
     matching: MatchingSettings,
+    stable_points: StablePointSettings | None,
+    confidence: AnswerConfidence | None,
     settings: AnswerSettings,
 ) -> Answers:
     """Return where points of the template lie in the target, and whether the way back leads to them.
@@ -53,7 +60,10 @@ def answer_points(
     template, target : both prepared for searching, because the way back searches the template.
     query_points_mm : (N, 3) mm RAS+ in the template's world.
     template_body : body mask of the template; None where there is none, then no point is doubtful for lying outside.
-    matching, settings : how to search, and when an answer counts as found.
+    matching : how to search.
+    stable_points : how anchors round a point decide; None to take the nearest embedding.
+    confidence : of this way of matching; None where it is not known.
+    settings : when an answer counts as found.
 
     Raises
     ------
@@ -61,12 +71,10 @@ def answer_points(
         if the two embeddings come from different models.
     """
     points_mm = np.asarray(query_points_mm, dtype=np.float64).reshape(-1, 3)
-    matches = match_points(template.embedded, target, points_mm, settings=matching)
-    cycle_error_mm = np.full(len(points_mm), np.nan)
+    matches, cycle_error_mm = _match_and_return(
+        template, target, points_mm, matching=matching, stable_points=stable_points
+    )
     found = np.array([not reason for reason in matches.reason], dtype=bool)
-    if found.any():
-        back = match_points(target.embedded, template, matches.points_mm[found], settings=matching)
-        cycle_error_mm[found] = np.linalg.norm(back.points_mm - points_mm[found], axis=1)
     in_body = np.ones(len(points_mm), dtype=bool)
     if template_body is not None:
         in_body[found] = is_in_mask(template_body, points_mm[found])
@@ -74,13 +82,41 @@ def answer_points(
         _judge(reason, cycle_mm=cycle_mm, is_in_body=inside, settings=settings)
         for reason, cycle_mm, inside in zip(matches.reason, cycle_error_mm, in_body, strict=True)
     ]
+    likely = np.full(len(points_mm), np.nan)
+    if confidence is not None:
+        # Nothing was learned from points in the air, which look alike everywhere.
+        likely = np.where(in_body, confidence.probability(matches.similarity, cycle_error_mm), np.nan)
     return Answers(
         matches.points_mm,
         matches.similarity,
         cycle_error_mm,
+        likely,
         tuple(word for word, _ in judged),
         tuple(reason for _, reason in judged),
     )
+
+
+def _match_and_return(
+    template: PreparedTarget,
+    target: PreparedTarget,
+    points_mm: Points,
+    *,
+    matching: MatchingSettings,
+    stable_points: StablePointSettings | None,
+) -> tuple[Matches, NDArray[np.float64]]:
+    """Return the matches, and the (N,) distances in mm from the points to the matches of their matches."""
+    if stable_points is not None:
+        stable = match_stable_points(
+            template, target, points_mm, settings=matching, stable_points=stable_points
+        )
+        return stable.matches, stable.cycle_error_mm
+    matches = match_points(template.embedded, target, points_mm, settings=matching)
+    cycle_error_mm = np.full(len(points_mm), np.nan)
+    found = np.array([not reason for reason in matches.reason], dtype=bool)
+    if found.any():
+        back = match_points(target.embedded, template, matches.points_mm[found], settings=matching)
+        cycle_error_mm[found] = np.linalg.norm(back.points_mm - points_mm[found], axis=1)
+    return matches, cycle_error_mm
 
 
 def is_in_mask(mask: Volume, points_mm: ArrayLike) -> NDArray[np.bool_]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from anatomical_embedding.errors import UserError
@@ -18,6 +19,8 @@ QUERY_POINT = ["query_x_mm", "query_y_mm", "query_z_mm"]
 MATCH_COLUMNS = ("query_id", "method", "x_mm", "y_mm", "z_mm", "similarity", "status", "reason")
 STABLE_POINT_COLUMNS = ("num_anchors", "residual_mm", "cycle_error_mm", "is_fallback")
 """Further columns of the matches by stable points."""
+CYCLE_COLUMN = "cycle_error_mm"
+"""Further column of nearest matches that are matched back."""
 NUM_STORES_OPEN = 64
 """Stores are memory-mapped, so an open one costs little; the number of maps of a process is bounded."""
 NUM_TEMPLATES_PREPARED = 4
@@ -29,7 +32,8 @@ def match_queries(
 ) -> pd.DataFrame:
     """Return the matches of all queries, in their order.
 
-    The columns are `MATCH_COLUMNS`, and for stable points `STABLE_POINT_COLUMNS` as well. Each target is prepared
+    The columns are `MATCH_COLUMNS`, and for stable points `STABLE_POINT_COLUMNS` as well, or `CYCLE_COLUMN` where the
+    settings ask for the way back. Each target is prepared
     once and asked by all its templates.
 
     Parameters
@@ -68,6 +72,14 @@ def match_queries(
                     opened(str(template_id)), target, points_mm, settings=settings.matching
                 )
                 columns = _columns(matches, method=method)
+                if settings.with_way_back:
+                    back = match_points(
+                        target.embedded,
+                        searchable(str(template_id)),
+                        matches.points_mm,
+                        settings=settings.matching,
+                    )
+                    columns[CYCLE_COLUMN] = np.linalg.norm(back.points_mm - points_mm, axis=1)
             else:
                 found = match_stable_points(
                     searchable(str(template_id)),

@@ -109,6 +109,7 @@ class ReportInputs:
     registrations : registered pairs.
     trackings : followed lesions.
     manifests : of the jobs, sorted.
+    match_page : address of the page of matches beside the report; None where there is none.
     """
 
     evaluations: list[Evaluation]
@@ -119,6 +120,7 @@ class ReportInputs:
     registrations: list[RegisteredPair]
     trackings: list[TrackedAnswers]
     manifests: list[Manifest]
+    match_page: str | None = None
 
 
 def read_evaluations(

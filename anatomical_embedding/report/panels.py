@@ -23,6 +23,8 @@ LARGEST_PICTURE_VOX = 200
 """Longer pictures are thinned: the page stays small."""
 SMALLEST_FRAME_MM = 240.0
 """Side of the part of a slice that is shown, if the marks leave it at that."""
+SPOT_SHARE = 0.022
+"""Radius of a spot in an overview as a share of its width: large enough for a finger."""
 FRAME_MARGIN_MM = 40.0
 """Anatomy shown beyond the outermost mark."""
 
@@ -120,6 +122,53 @@ def show_planes(
         for plane in PLANES
     ]
     return element("div", *pictures, class_="planes")
+
+
+def show_overview(
+    volume: Volume,
+    *,
+    window: tuple[float, float],
+    points_mm: NDArray[np.float64],
+    kind: str,
+    title: str,
+    names: Sequence[str],
+) -> Markup:
+    """Return the volume seen from the front, its depth averaged, with a spot to click at each point.
+
+    Parameters
+    ----------
+    volume : prepared volume, LPS array order.
+    window : intensities that are cut off before averaging.
+    points_mm : (N, 3) world mm RAS+.
+    kind : `query` or `match`; the stylesheet gives each its colour.
+    title : description of the picture.
+    names : of the points.
+    """
+    plane = next(plane for plane in PLANES if plane.name == "coronal")
+    clipped = np.clip(np.asarray(volume.array, dtype=np.float32), *window)
+    picture = clipped.mean(axis=plane.through).T[::-1]
+    width_mm, height_mm = _extent_mm(volume, plane)
+    image = element(
+        "image",
+        href=_png_address(picture, (float(picture.min()), float(max(picture.max(), picture.min() + 1.0)))),
+        x=0,
+        y=0,
+        width=f"{width_mm:.1f}",
+        height=f"{height_mm:.1f}",
+        preserveAspectRatio="none",
+    )
+    spots = []
+    for number, (point_mm, name) in enumerate(zip(points_mm, names, strict=True)):
+        across_mm, down_mm = position_in_picture(volume, plane, point_mm)
+        place = {"cx": f"{across_mm:.1f}", "cy": f"{down_mm:.1f}", "r": f"{SPOT_SHARE * width_mm:.1f}"}
+        spots.append(element("g", element("title", name), _spot(place, kind, number)))
+    return element(
+        "svg", image, *spots, viewBox=f"0 0 {width_mm:.1f} {height_mm:.1f}", role="img", aria_label=title
+    )
+
+
+def _spot(place: dict[str, str], kind: str, number: int) -> Markup:
+    return element("circle", class_=f"spot {kind}", data_choose=number, **place)
 
 
 def grey_window(volume: Volume, *, modality: Modality) -> tuple[float, float]:

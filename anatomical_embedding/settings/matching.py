@@ -94,3 +94,5 @@ class MatchPointsSettings(Settings):
     """How points are found."""
     stable_points: StablePointSettings | None
     """How anchors round a query decide; null for `nearest`."""
+    with_way_back: bool = False
+    """Whether nearest matches are matched back as well; stable points always are."""

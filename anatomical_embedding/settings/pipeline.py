@@ -18,7 +18,7 @@ from anatomical_embedding.settings.model import CrossSamModelSettings, ModelSett
 from anatomical_embedding.settings.phantom import PhantomTrackingSettings
 from anatomical_embedding.settings.registration import RegistrationSettings
 from anatomical_embedding.settings.tracking import TrackingSettings
-from anatomical_embedding.settings.usage import AnswerSettings, ScanRegistrationSettings
+from anatomical_embedding.settings.usage import AnswerSettings, PropagationSettings, ScanRegistrationSettings
 from anatomical_embedding.settings.validation_message import describe_validation_error
 from anatomical_embedding.settings.volumes import IntensitySettings, VolumeSettings
 
@@ -51,6 +51,8 @@ class PipelineSettings(Settings):
     """How the neighbours of a point decide together, where an evaluation has the method `stable_points`."""
     answers: AnswerSettings
     """When the answer to a user's point counts as found."""
+    propagation: PropagationSettings
+    """How the command `propagate` carries labels to another scan; nothing in the workflow depends on it."""
     scan_registration: ScanRegistrationSettings
     """How the command `register` registers two scans of a user; nothing in the workflow depends on it."""
     evaluations: dict[Identifier, LandmarkEvaluationSettings]

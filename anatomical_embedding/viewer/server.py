@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from anatomical_embedding.errors import UserError
+from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.viewer.exports import pins_csv, pins_markups
 from anatomical_embedding.viewer.session import Session
 from anatomical_embedding.volumes.nifti import write_volume
@@ -203,7 +203,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _shown(path: Path) -> bytes:
     """Return a scan as NIfTI: the file itself, or the volume of a DICOM series."""
-    return _nifti(read_scan(path), compress=False) if path.is_dir() else path.read_bytes()
+    if path.is_dir():
+        return _nifti(read_scan(path), compress=False)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputFileError(path, f"cannot be read any more ({error.strerror})") from error
 
 
 def _nifti(volume: Volume, *, compress: bool) -> bytes:

@@ -131,6 +131,7 @@ class Session:
             "point": None if is_failed else answers.points_mm[0].tolist(),
             "similarity": None if is_failed else float(answers.similarity[0]),
             "cycle_error_mm": None if is_failed else float(answers.cycle_error_mm[0]),
+            "confidence": _known(answers.confidence[0]),
             "decision": answers.decision[0],
             "reason": answers.reason[0],
         }
@@ -143,6 +144,10 @@ def highest_peaks(similarity: NDArray, *, distance_cells: int) -> tuple[NDArray,
     values = similarity[is_peak]
     order = np.argsort(-values, kind="stable")
     return cells[order], values[order]
+
+
+def _known(number: float) -> float | None:
+    return float(number) if np.isfinite(number) else None
 
 
 def _centre_mm(scan: EmbeddedScan) -> list[float]:

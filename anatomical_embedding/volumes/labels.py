@@ -16,6 +16,7 @@ from anatomical_embedding.volumes.volume import Volume
 
 BadLabels = Literal["refuse", "skip"]
 """What becomes of labels that do not fit: an error, or left out and named."""
+LARGEST_LABEL = np.iinfo(np.uint16).max
 SAME_GRID_FRACTION = 0.01  # of a voxel: headers of one grid written by two programs differ by rounding only
 
 
@@ -155,6 +156,24 @@ def read_label_map(
         empty_organs=tuple(organ for label, organ in enumerate(organs, start=1) if label not in present),
         skipped={f"label {label}": "is beyond the organs" for label in unknown},
     )
+
+
+def read_label_numbers(path: Path | str) -> Volume:
+    """Return the label map in a file: whole numbers on any grid.
+
+    Raises
+    ------
+    InputFileError
+        if the file is no sound NIfTI (`read_volume`), or holds fractions, negative numbers or numbers above 65535.
+    """
+    volume = read_volume(path, require_contrast=False)
+    is_wrong = (volume.array < 0) | (volume.array > LARGEST_LABEL) | (volume.array != np.rint(volume.array))
+    if is_wrong.any():
+        wrong = volume.array[is_wrong][0]
+        raise InputFileError(
+            path, f"has the value {wrong:g}, expected whole numbers from 0 to {LARGEST_LABEL}, one a label"
+        )
+    return Volume(volume.array.astype(label_type(int(volume.array.max()))), volume.affine)
 
 
 def labels_at(labels: Volume, points_mm: ArrayLike) -> NDArray[np.int64]:

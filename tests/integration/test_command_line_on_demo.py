@@ -58,6 +58,7 @@ def test_match_answers_as_the_rule_did(demo, asked):
     path = demo / "results" / "evaluations" / "phantom_ct" / "sam.nearest.matches.csv"
     rows = pd.read_csv(path).set_index("query_id")
     assert len(found) > 20
+    assert all(0.0 < row["confidence"] < 1.0 for row in found.values() if row["decision"] == "found")
     for name, row in found.items():
         for axis in ("x_mm", "y_mm", "z_mm"):
             assert row[axis] == pytest.approx(rows.loc[name, axis], abs=1e-6)
@@ -117,4 +118,40 @@ def test_register_brings_an_mr_onto_the_ct_with_transforms_that_simpleitk_applie
     raw = nibabel.load(scan(demo, "phantom_pairs", fixed_id))
     assert warped.shape == raw.shape
     np.testing.assert_allclose(warped.affine, raw.affine, atol=1e-3)
-    assert SimpleITK.ReadImage(str(tmp_path / "out" / "warped.nii.gz")).GetSize() == raw.shape
+    for name in ("warped.nii.gz", "displacement_field.nii.gz"):
+        by_itk = SimpleITK.ReadImage(str(tmp_path / "out" / name))
+        assert by_itk.GetSize() == nibabel.load(tmp_path / "out" / name).shape[:3]
+        assert by_itk.GetNumberOfComponentsPerPixel() == (1 if name == "warped.nii.gz" else 3)
+    assert warped.shape == SimpleITK.ReadImage(str(tmp_path / "out" / "warped.nii.gz")).GetSize()
+
+
+def test_propagate_carries_the_organs_of_one_body_to_another(demo, asked, tmp_path):
+    """Against the true labels of the other body, for the organs that fill 1000 voxels there."""
+    paths = [scan(demo, "phantom_ct", name) for name in asked[:2]]
+    labels, truth = (path.parent / "labels.nii.gz" for path in paths)
+    done = command_line(
+        *("propagate", "--checkpoint", demo / "results" / "models" / "sam" / "model.safetensors"),
+        *("--labels", labels, "--from", paths[0], "--to", paths[1], "--json"),
+        *("--output", tmp_path / "carried.nii.gz"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert sum(row["decision"] == "found" for row in json.loads(done.stdout)["labels"]) > 30
+    carried, known = (
+        np.asarray(nibabel.load(path).dataobj).astype(int) for path in (tmp_path / "carried.nii.gz", truth)
+    )
+    large = [label for label in np.unique(known) if label > 0 and np.sum(known == label) >= 1000]
+    dice = [
+        2
+        * np.sum((carried == label) & (known == label))
+        / (np.sum(carried == label) + np.sum(known == label))
+        for label in large
+    ]
+    assert len(large) > 10
+    assert np.mean(dice) > 0.6
+
+
+def test_the_page_of_matches_opens_offline(demo):
+    page = (demo / "results" / "matches.html").read_text(encoding="utf-8")
+    assert page.count('class="spot query"') == page.count("data-figure=") > 10
+    assert "http" not in page.replace("http-equiv", "")
+    assert 'href="matches.html"' in (demo / "results" / "report.html").read_text(encoding="utf-8")

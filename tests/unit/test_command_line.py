@@ -5,9 +5,12 @@ import socket
 
 import numpy as np
 import pytest
+import SimpleITK
 
 from anatomical_embedding import api
 from anatomical_embedding.cli.main import main
+from anatomical_embedding.errors import UserError
+from anatomical_embedding.matching.stable_points import match_stable_points
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.volume import Volume
 from tests.packaged_model import (
@@ -148,6 +151,75 @@ def test_a_point_outside_the_body_is_doubtful_and_one_outside_the_volume_fails(f
     assert rows[1]["decision"] == "failed" and "outside" in rows[1]["reason"]
 
 
+def test_stable_points_answer_as_the_library_does(folder, model, capsys):
+    asked = points_in(folder / "first.nii.gz", count=2)
+    points = [word for values in asked for word in ("--point", point(values))]
+    arguments = match_arguments(folder, "first.nii.gz", "second.nii.gz", *points, "--method", "stable_points")
+    rows = answers_of(capsys, arguments)
+    first, second = (
+        api.embed_scan(model, folder / f"{name}.nii.gz", modality="ct").searchable
+        for name in ("first", "second")
+    )
+    expected = match_stable_points(
+        first,
+        second,
+        asked,
+        settings=model.card.usage.matching,
+        stable_points=model.card.usage.stable_points,
+    )
+    found = np.array([[row["x_mm"], row["y_mm"], row["z_mm"]] for row in rows])
+    np.testing.assert_allclose(found, expected.matches.points_mm, atol=1e-6)
+    assert [row["cycle_error_mm"] for row in rows] == pytest.approx(expected.cycle_error_mm.tolist())
+    assert [row["confidence"] for row in rows] == [None, None]  # no evaluation told this model
+
+
+def ball_labels(scan, *, centre_mm, radius_mm):
+    """Return a mask of a ball on the grid of a scan."""
+    voxels = np.indices(scan.shape).reshape(3, -1).T
+    is_near = np.linalg.norm(scan.world_from_voxel(voxels) - centre_mm, axis=1) <= radius_mm
+    return Volume(is_near.reshape(scan.shape).astype(np.uint8), scan.affine)
+
+
+def test_a_mask_is_carried_to_the_same_anatomy(folder, tmp_path, capsys):
+    """The second scan is the first, cut elsewhere: by 2, 0 and 4 voxels, in a world of its own."""
+    first, second = (read_volume(folder / f"{name}.nii.gz") for name in ("first", "second"))
+    centre_vox = np.array([[20.0, 20.0, 22.0]])
+    mask = ball_labels(first, centre_mm=first.world_from_voxel(centre_vox), radius_mm=16.0)
+    write_volume(mask, tmp_path / "mask.nii.gz")
+    arguments = [
+        "propagate",
+        "--checkpoint",
+        folder / "tiny.safetensors",
+        "--labels",
+        tmp_path / "mask.nii.gz",
+    ]
+    arguments += ["--from", folder / "first.nii.gz", "--to", folder / "second.nii.gz"]
+    printed = output_of(capsys, [*arguments, "--output", tmp_path / "carried.nii.gz", "--json"])
+    (label,) = json.loads(printed)["labels"]
+    assert label["label"] == 1 and label["decision"] == "found"
+    carried = read_volume(tmp_path / "carried.nii.gz")
+    assert carried.shape == second.shape
+    place = second.world_from_voxel(centre_vox - [[2, 0, 4]])
+    truth = ball_labels(second, centre_mm=place, radius_mm=16.0).array > 0
+    assert (
+        2 * (truth & (carried.array > 0)).sum() / (truth.sum() + (carried.array > 0).sum()) > 0.5
+    )  # the weights are random
+    read_by_itk = SimpleITK.ReadImage(str(tmp_path / "carried.nii.gz"))
+    assert read_by_itk.GetSize() == second.shape
+    said = output_of(capsys, [*arguments, "--output", tmp_path / "again.nii.gz"])
+    assert said.startswith("label 1: found, ")
+
+
+def test_the_library_refuses_scans_of_another_model(folder, model):
+    scan = api.embed_scan(model, folder / "first.nii.gz", modality="ct")
+    other = api.load_model(folder / "other.safetensors")
+    point_mm = points_in(folder / "first.nii.gz", count=1)
+    with pytest.raises(UserError, match="first was embedded by another model"):
+        api.match_points(other, scan, scan, point_mm)
+    with pytest.raises(UserError, match="first was embedded by another model"):
+        api.map_similarity(other, scan, scan, point_mm[0])
+
+
 def test_describe_says_what_a_model_is(folder, capsys):
     said = output_of(capsys, ["describe", folder / "tiny.safetensors"])
     assert "limit          Random weights." in said
@@ -209,6 +281,36 @@ def test_slices_that_are_no_volume_are_refused(folder, tmp_path, capsys, moved, 
     assert not list(tmp_path.glob("out/*"))
 
 
+def damaged_series(folder, damage):
+    """Return a series of which one file is damaged."""
+    series = write_dicom_series(
+        body_scan(offset_vox=(4, 2, 6), affine=np.diag([-4.0, -4.0, 4.25, 1.0])), folder / "series"
+    )
+    middle = series / "slice_020.dcm"
+    content = middle.read_bytes()
+    middle.write_bytes(damage(content))
+    return series
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:-100],
+        lambda content: content[: len(content) // 2],
+        lambda content: b"no DICOM at all",
+        lambda content: b"",
+    ],
+    ids=["end missing", "cut off", "other file", "empty"],
+)
+def test_a_damaged_series_is_refused(folder, tmp_path, capsys, damage):
+    series = damaged_series(tmp_path, damage)
+    arguments = ["embed", series, "--checkpoint", folder / "tiny.safetensors", "--output", tmp_path / "out"]
+    refusal = refusal_of(capsys, arguments)
+    neighbours = "8.500 mm between slice_019.dcm and slice_021.dcm, 4.250 mm elsewhere"
+    assert f"{series}: has unequal slice gaps: {neighbours}" in refusal
+    assert not list(tmp_path.glob("out/*"))
+
+
 # What a user can mend
 
 
@@ -221,8 +323,13 @@ def wrong_inputs(folder):
     mr = body_scan(offset_vox=(2, 2, 2), affine=np.diag([-4.0, -4.0, 4.0, 1.0]))
     write_volume(Volume(np.clip(mr.array, 0, None), mr.affine), folder / "mr.nii.gz")
     match = ["match", "--checkpoint", model, "--from", scan, "--to", scan]
-    ["embed", "--checkpoint", model, "--output", folder / "x"]
+    carry = ["propagate", "--checkpoint", model, "--from", scan, "--to", scan]
     return {
+        "mask of a scan": (
+            [*carry, "--labels", scan, "--output", folder / "x" / "mask.nii.gz"],
+            "first.nii.gz: has the value -1000, expected whole numbers from 0",
+        ),
+        "mask of no name": ([*carry, "--labels", scan, "--output", folder / "x"], "ends in .nii.gz or .nii"),
         "no point inside": ([*match, "--point", "9000,0,0"], "no point lies inside first"),
         "no number": ([*match, "--point", "1,2"], "expected three numbers in mm"),
         "no finite number": ([*match, "--point", "nan,0,0"], "expected three numbers in mm"),
@@ -276,6 +383,7 @@ def wrong_inputs(folder):
 
 
 NAMES = (
+    "mask of a scan, mask of no name, "
     "no point inside, no number, no finite number, no point, other table, no scan, no image, no series, "
     "other modality, other model, weights only, no checkpoint, one scan, no program, unknown option"
 ).split(", ")
@@ -300,7 +408,7 @@ def test_a_busy_port_is_named(folder, capsys):
         assert f"--port {port}: cannot listen there" in refusal_of(capsys, arguments)
 
 
-@pytest.mark.parametrize("verb", ["embed", "match", "register", "view", "score", "describe"])
+@pytest.mark.parametrize("verb", ["embed", "match", "propagate", "register", "view", "score", "describe"])
 def test_every_verb_has_help(capsys, verb):
     said = output_of(capsys, [verb, "--help"])
     assert said.startswith("Usage: anatomical-embedding") and "--json" in said

@@ -1,5 +1,6 @@
 """The page's server: this machine and its token only, nothing but the page and the given scans."""
 
+import dataclasses
 import http.client
 import json
 import threading
@@ -10,9 +11,12 @@ import pytest
 
 from anatomical_embedding import api
 from anatomical_embedding.errors import InputFileError, UserError
-from anatomical_embedding.viewer.open_session import open_session
+from anatomical_embedding.model_card import AnswerConfidence
+from anatomical_embedding.viewer.open_session import open_session, quick_to_search
 from anatomical_embedding.viewer.server import ViewServer
-from anatomical_embedding.viewer.session import highest_peaks
+from anatomical_embedding.viewer.session import Session, ShownScan, highest_peaks
+from anatomical_embedding.volumes.affine import transform_points
+from benchmarks.view_latency import click, make_session
 from tests.packaged_model import points_in, write_model, write_two_scans
 
 
@@ -172,6 +176,76 @@ def test_a_file_that_holds_no_pins_is_refused_and_stays(folder):
         session_of(folder)
     assert path.read_text(encoding="utf-8") == '{"pins": [{"number": 1}]}'
     path.write_text(before, encoding="utf-8")
+
+
+def test_a_scan_that_went_away_is_named(folder, tmp_path):
+    session = session_of(folder)
+    gone = ShownScan(tmp_path / "gone.nii.gz", "ct", session.scans[0].embedded)
+    model = api.load_model(folder / "tiny.safetensors")
+    with ViewServer(Session(model, [gone, session.scans[1]], pins_path=None), port=0) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        status, _, content = request(server, "scans/0")
+        server.shutdown()
+        thread.join()
+    assert status == 400
+    assert "gone.nii.gz: cannot be read any more" in json.loads(content)["error"]
+
+
+def test_large_scans_are_searched_by_the_pruned_search(folder, monkeypatch):
+    """With so many candidates that it finds what the exact one does."""
+    scans = [scan.embedded for scan in session_of(folder).scans]
+    model = api.load_model(folder / "tiny.safetensors")
+    usage = model.card.usage
+    many = usage.matching.model_copy(update={"num_candidates": 5000})
+    scans = [dataclasses.replace(scan, matching=many) for scan in scans]
+    assert [scan.matching.search for scan in quick_to_search(scans)] == ["exact", "exact"]
+    monkeypatch.setattr("anatomical_embedding.viewer.open_session.MOST_CELLS_SEARCHED_EXACTLY", 10)
+    quick = quick_to_search(scans)
+    assert [scan.matching.search for scan in quick] == ["pruned", "pruned"]
+    asked_mm = points_in(folder / "first.nii.gz", count=8)
+    found, expected = (api.match_points(model, *pair, asked_mm) for pair in (quick, scans))
+    np.testing.assert_allclose(found.points_mm, expected.points_mm, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_a_click_is_answered_within_200_ms(tmp_path):
+    """Scans of the size of the demo's; the quietest of five rounds, since others may keep the machine busy."""
+    session = make_session(tmp_path, (96, 72, 96), num_channels=64)
+    points_mm = np.random.default_rng(0).uniform(30.0, 110.0, (40, 3))
+    with ViewServer(session, port=0) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        click(server.address, points_mm[:2])  # what is made once is made now
+        rounds = [np.percentile(click(server.address, points_mm), 95) for _ in range(5)]
+        server.shutdown()
+        thread.join()
+    assert min(rounds) < 0.2
+
+
+def test_a_point_in_the_air_has_no_confidence(folder):
+    model = api.load_model(folder / "tiny.safetensors")
+    fitted = AnswerConfidence(
+        within_mm=10.0,
+        intercept=1.0,
+        per_similarity=0.0,
+        per_log_cycle=0.0,
+        evaluations=("test",),
+        num_answers=100,
+        num_targets=5,
+        share_right=0.5,
+        calibration_error=0.05,
+        area_under_curve=0.8,
+    )
+    model = dataclasses.replace(model, card=model.card.model_copy(update={"confidence": {"nearest": fitted}}))
+    first, second = (scan.embedded for scan in session_of(folder).scans)
+    inside = points_in(folder / "first.nii.gz", count=1)[0]
+    last = np.array([first.embedded.shape]) - 1
+    corner = transform_points(first.embedded.affine, last)[0]
+    answers = api.match_points(model, first, second, [inside, corner, inside + 5000.0])
+    assert answers.reason[1] == "the point lies outside the body"
+    # The logistic function of 1 by hand.
+    np.testing.assert_allclose(answers.confidence, [0.7310586, np.nan, np.nan], atol=1e-6)
 
 
 def test_a_taken_port_is_refused(server, folder):

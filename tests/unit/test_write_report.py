@@ -8,6 +8,7 @@ from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from anatomical_embedding.errors import InputFileError, UserError
@@ -95,7 +96,7 @@ def test_page_asks_for_nothing_outside(page):
         if name in {"src", "href", "xlink:href", "action", "data", "poster"} and value
     ]
     assert addresses
-    assert all(address.startswith(("data:", "#")) for address in addresses)
+    assert all(address.startswith(("data:", "#")) for address in addresses if address != "matches.html")
     assert not page.all("link")
     style = "".join(page.texts)
     assert "@import" not in style
@@ -140,6 +141,47 @@ def test_six_slices_a_panel_with_all_marks(page):
     assert sum("with truth, match" in label for label in labels) == 15
 
 
+@pytest.fixture(scope="module")
+def match_page(run):
+    """Return the parsed page of matches."""
+    return Page((run[0] / "matches.html").read_text(encoding="utf-8"))
+
+
+def test_report_leads_to_the_page_of_matches(page):
+    assert [attributes["href"] for attributes in page.all("a")] == ["matches.html"]
+
+
+def test_page_of_matches_shows_the_middling_pair(run, match_page):
+    """Of the pairs by their median error, the sixth of twelve, or of eleven with one unanswered query more."""
+    errors = pd.read_csv(run[0] / "nearest" / "errors.csv", dtype={"query_id": str})
+    medians = errors.groupby(["template_id", "target_id"])["error_mm"].median().sort_values()
+    template_id, target_id = medians.index[5]
+    buttons = [attributes for attributes in match_page.all("button") if "data-choose" in attributes]
+    figures = [attributes for _, attributes in match_page.elements if "data-figure" in attributes]
+    assert len(buttons) == len(figures) == 2
+    assert [("hidden" in attributes) for attributes in figures] == [False, True]
+    captions = [text for text in match_page.texts if text.startswith("Match: ")]
+    assert len(captions) == 2
+    assert all(f", {template_id} to {target_id}, error " in caption for caption in captions)
+    spots = [attributes for attributes in match_page.all("circle") if "spot" in attributes["class"]]
+    assert [attributes["data-choose"] for attributes in spots] == ["0", "1"] * 2
+
+
+def test_page_of_matches_asks_for_nothing_outside_and_runs_no_foreign_text(run, match_page):
+    addresses = [
+        value
+        for _, attributes in match_page.elements
+        for name, value in attributes.items()
+        if name in {"src", "href"} and value
+    ]
+    assert addresses and all(address.startswith("data:") for address in addresses)
+    text = (run[0] / "matches.html").read_text(encoding="utf-8")
+    assert text.count("<script>") == 2 and 'alert("x")' not in text
+    assert len(text) < 3_000_000
+    for attributes in match_page.all("svg"):
+        assert attributes["aria-label"]
+
+
 def test_report_without_trained_methods_logs_and_benchmarks(run, tmp_path):
     folder = run[0]
     write_report.main(
@@ -148,8 +190,10 @@ def test_report_without_trained_methods_logs_and_benchmarks(run, tmp_path):
             *("--matches", f"{folder}/ncc/matches.csv", "--queries", f"{folder}/queries.csv"),
             *("--index", f"{folder}/index.csv", "--settings", settings_of_a_run()),
             *("--output", f"{tmp_path}/report.html", "--summary", f"{tmp_path}/summary.json"),
+            *("--match-page", f"{tmp_path}/matches.html"),
         ]
     )
+    assert "there is nothing to try" in (tmp_path / "matches.html").read_text(encoding="utf-8")
     bare = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     shown = {attributes["id"] for attributes in bare.all("section")}
     assert shown == {"what-ran", "scores", "distribution", "landmarks", "failures"}
@@ -220,3 +264,29 @@ def test_a_browser_opens_the_page_without_complaint_and_sorts_a_table(run, tmp_p
     up, down = json.loads(re.search(r"sorted (\[\[.*?\]\])", lines[0])[1])
     assert up == ["nearest (sam)", "ncc", "body_affine", "untrained (sam)"]
     assert down == up[::-1]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    BROWSER is None, reason="no Chromium or Chrome installed: the page is not opened in a browser"
+)
+def test_a_browser_shows_the_match_of_the_point_that_is_clicked(run, tmp_path):
+    text = (run[0] / "matches.html").read_text(encoding="utf-8")
+    clicks = """<script>
+      const shown = () => [...document.querySelectorAll("[data-figure]")].map(e => !e.hidden);
+      const first = shown();
+      document.querySelectorAll(".spot.query")[1].dispatchEvent(new MouseEvent("click"));
+      const second = shown();
+      document.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowRight"}));
+      console.error("shown " + JSON.stringify([first, second, shown()]));
+    </script></body>"""
+    copy = tmp_path / "matches.html"
+    copy.write_text(text.replace("</body>", clicks), encoding="utf-8")
+    finished = browse(copy, tmp_path / "profile")
+    lines = [line for line in finished.stderr.splitlines() if "CONSOLE" in line]
+    assert len(lines) == 1, lines  # what the test writes, and nothing else: no error, nothing refused
+    assert json.loads(re.search(r"shown (\[\[.*?\]\])", lines[0])[1]) == [
+        [True, False],
+        [False, True],
+        [True, False],
+    ]

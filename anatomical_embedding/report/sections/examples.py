@@ -23,8 +23,13 @@ def examples(inputs: ReportInputs) -> Markup | None:
     ]
     if not parts:
         return None
+    link = (
+        element("p", element("a", "Click a point and see its match", href=inputs.match_page), ".")
+        if inputs.match_page is not None
+        else None
+    )
     return element(
-        "section", element("h2", "Examples: query and match"), describe_marks(), *parts, id="examples"
+        "section", element("h2", "Examples: query and match"), link, describe_marks(), *parts, id="examples"
     )
 
 

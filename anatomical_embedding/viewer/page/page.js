@@ -4,6 +4,8 @@ import { Niivue, SLICE_TYPE } from "./niivue.js";
 const WINDOWS = { soft: [-160, 240], lung: [-1350, 150], bone: [-450, 1050], full: null };
 const PLANES = { multi: SLICE_TYPE.MULTIPLANAR, axial: SLICE_TYPE.AXIAL, coronal: SLICE_TYPE.CORONAL, sagittal: SLICE_TYPE.SAGITTAL };
 const STEPS = { ArrowLeft: [-1, 0, 0], ArrowRight: [1, 0, 0], ArrowUp: [0, 1, 0], ArrowDown: [0, -1, 0], PageUp: [0, 0, 1], PageDown: [0, 0, -1] };
+const CROSSHAIRS = { asked: [1, 0.88, 0.3, 1], found: [0.3, 0.9, 0.5, 1], doubtful: [1, 0.65, 0.15, 1], failed: [1, 0.4, 0.4, 0.45] };
+const LIKELY = 0.5; // an answer that is more likely wrong than right is coloured as doubtful
 const ALTERNATIVES_AFTER_MS = 250; // a click is answered first; what else fits can wait until the hand rests
 
 const element = (id) => document.getElementById(id);
@@ -21,6 +23,12 @@ async function ask(path, body) {
   const content = await reply.json();
   if (!reply.ok) throw new Error(content.error);
   return content;
+}
+
+async function contentOf(path) {
+  const reply = await fetch(path);
+  if (!reply.ok) throw new Error((await reply.json()).error);
+  return reply.arrayBuffer();
 }
 
 function say(text, isError = false) {
@@ -68,12 +76,12 @@ function answer(question, answers, elapsed) {
   views.forEach((view, index) => {
     view.node.classList.toggle("asked", index === question.from);
     view.node.querySelector(".alternatives").replaceChildren();
-    if (index === question.from) label(view, null, `asked at ${millimetres(question.point)}`);
+    if (index === question.from) label(view, "asked", "asked", millimetres(question.point));
   });
   for (const found of answers) {
     const view = views[found.scan];
     if (found.point) show(view, found.point);
-    label(view, found.decision, described(found));
+    label(view, toneOf(found), certainty(found), described(found));
   }
   element("pin").disabled = false;
   document.body.dataset.answered = String(Number(document.body.dataset.answered || 0) + 1);
@@ -89,11 +97,18 @@ function described(found) {
   return found.reason ? `${numbers}; ${found.reason}` : numbers;
 }
 
-function label(view, decision, text) {
+const toneOf = (found) =>
+  found.decision === "found" && found.confidence !== null && found.confidence < LIKELY ? "doubtful" : found.decision;
+
+const certainty = (found) =>
+  found.point && found.confidence !== null ? `${found.decision}, ${Math.round(100 * found.confidence)} % sure` : found.decision;
+
+function label(view, tone, word, text) {
   const badge = view.node.querySelector(".badge");
-  badge.hidden = decision === null;
-  badge.className = `badge ${decision ?? ""}`;
-  badge.textContent = decision ?? "";
+  badge.hidden = false;
+  badge.className = `badge ${tone}`;
+  badge.textContent = word;
+  view.viewer.setCrosshairColor(CROSSHAIRS[tone]);
   view.node.querySelector(".answer").textContent = text;
 }
 
@@ -118,13 +133,15 @@ function offer(view, alternatives) {
     button.type = "button";
     button.textContent = `${number + 1}: ${other.similarity.toFixed(3)}`;
     button.title = millimetres(other.point);
+    button.setAttribute("aria-label", `Alternative ${number + 1} in ${view.scan.name}: similarity ${other.similarity.toFixed(3)}`);
     button.addEventListener("click", () => {
       show(view, other.point);
       const kept = current.answers.find((found) => found.scan === views.indexOf(view));
       kept.point = other.point;
       kept.similarity = other.similarity;
       kept.corrected = true;
-      label(view, "doubtful", `${millimetres(other.point)}; similarity ${other.similarity.toFixed(3)}, chosen by hand`);
+      kept.confidence = null;
+      label(view, "doubtful", "chosen by hand", `${millimetres(other.point)}; similarity ${other.similarity.toFixed(3)}`);
     });
     return button;
   });
@@ -179,7 +196,8 @@ function list() {
 }
 
 function nameCell(pin, row) {
-  const cell = document.createElement("td");
+  const cell = document.createElement("th");
+  cell.scope = "row";
   const input = document.createElement("input");
   input.type = "text";
   input.value = pin.name;
@@ -276,15 +294,18 @@ async function addView(scan, index) {
   const canvas = node.querySelector("canvas");
   canvas.id = `scan-${index}`;
   canvas.setAttribute("role", "application");
+  const answer = node.querySelector(".answer");
+  answer.id = `answer-${index}`;
+  canvas.setAttribute("aria-describedby", answer.id);
   canvas.setAttribute("aria-label", `Slices of ${scan.name}; arrow keys and page keys move the crosshair`);
   const viewer = new Niivue({
-    isRadiologicalConvention: true, crosshairColor: [1, 0.75, 0.1, 1], crosshairWidth: 1, backColor: [0, 0, 0, 1],
+    isRadiologicalConvention: true, crosshairColor: [1, 0.75, 0.1, 1], crosshairWidth: 1.2, crosshairWidthUnit: "mm", crosshairGap: 8, fontColor: [0.9, 0.9, 0.9, 1], backColor: [0, 0, 0, 1],
     show3Dcrosshair: false, multiplanarShowRender: 0, dragAndDropEnabled: false, logLevel: "error", isOrientCube: false,
   });
   const view = { scan, viewer, node, canvas, point: scan.centre_mm, overlay: null };
   views[index] = view;
   await viewer.attachToCanvas(canvas);
-  await viewer.loadVolumes([{ url: scan.url, name: scan.file_name }]);
+  await viewer.loadFromArrayBuffer(await contentOf(scan.url), scan.file_name);
   viewer.setSliceType(SLICE_TYPE.MULTIPLANAR);
   show(view, scan.centre_mm);
   viewer.onLocationChange = (location) => {
@@ -296,19 +317,26 @@ async function addView(scan, index) {
 
 async function start() {
   const session = await ask("session");
-  element("model").textContent = session.model.join(" · ");
-  element("pins-head").replaceChildren(...["Name", ...session.scans.map((scan) => scan.name), ""].map((text) => {
+  element("model").replaceChildren(...session.model.map((line) => {
+    const row = document.createElement("li");
+    row.textContent = line;
+    return row;
+  }));
+  element("pins-head").replaceChildren(...["Name", ...session.scans.map((scan) => scan.name), "Actions"].map((text) => {
     const cell = document.createElement("th");
     cell.scope = "col";
     cell.textContent = text;
     return cell;
   }));
   element("exports").innerHTML = "";
-  const exports = [["pins.csv", "Export CSV"], ...session.scans.map((scan, index) => [`pins-${index}.mrk.json`, `Slicer markups of ${scan.name}`])];
-  for (const [path, text] of exports) {
+  const exports = [
+    ["pins.csv", "Export CSV", "pins.csv"],
+    ...session.scans.map((scan, index) => [`pins-${index}.mrk.json`, `Slicer markups of ${scan.name}`, `${scan.name}.mrk.json`]),
+  ];
+  for (const [path, text, fileName] of exports) {
     const link = document.createElement("a");
     link.href = path;
-    link.download = path.endsWith("csv") ? "pins.csv" : `${text.split(" ").pop()}.mrk.json`;
+    link.download = fileName;
     link.textContent = text;
     element("exports").append(link);
   }

@@ -1,0 +1,79 @@
+"""The verb `propagate`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from anatomical_embedding.cli.options import (
+    ExistingFile,
+    ExistingPath,
+    OutputPath,
+    checkpoint_option,
+    json_option,
+    modality_option,
+    print_json,
+)
+
+
+@click.command()
+@checkpoint_option
+@click.option(
+    "--labels",
+    type=ExistingFile,
+    required=True,
+    help="Organ or lesion mask of the first scan, one number a label (.nii.gz).",
+)
+@click.option(
+    "--from", "template", type=ExistingPath, required=True, help="Scan or store that it belongs to."
+)
+@click.option("--to", "target", type=ExistingPath, required=True, help="Scan or store to carry it to.")
+@click.option(
+    "--output", type=OutputPath, required=True, help="Mask to write (.nii.gz), on the grid of the target."
+)
+@modality_option
+@json_option
+def propagate(
+    checkpoint: Path,
+    labels: Path,
+    template: Path,
+    target: Path,
+    output: Path,
+    modality: Any,
+    as_json: bool,
+) -> None:
+    """Carry an organ or lesion mask to another scan.
+
+    Points in and around each label are matched to the other scan and back, and those that come back carry it. Each
+    label gets a decision: found, doubtful (few points come back) or failed (then it is left out). The mask lies on
+    the grid of the scan, or on the prepared grid where a store was given.
+    """
+    from anatomical_embedding.api import load_model, open_or_embed, propagate_labels
+    from anatomical_embedding.errors import InputFileError
+    from anatomical_embedding.matching.export_embeddings import STORE_SUFFIX
+    from anatomical_embedding.progress import track
+    from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES, write_volume
+    from anatomical_embedding.volumes.scan import read_scan
+
+    if not output.name.endswith(NIFTI_SUFFIXES):
+        raise InputFileError(output, "expected a name that ends in .nii.gz or .nii")
+    model = load_model(checkpoint)
+    paths = (template, target)
+    source, goal = (
+        open_or_embed(model, path, modality=modality)
+        for path in track(paths, description="embedding scans", total=len(paths))
+    )
+    grid = None if target.suffix == STORE_SUFFIX else read_scan(target)
+    found = propagate_labels(model, source, labels, goal, grid=grid)
+    write_volume(found.volume, output)
+    if as_json:
+        print_json({"output": str(output), "labels": [asdict(label) for label in found.labels]})
+        return
+    for label in found.labels:
+        volumes = f"{label.from_ml:.1f} ml to {label.to_ml:.1f} ml"
+        click.echo(f"label {label.label}: {label.decision}, {volumes}{_because(label.reason)}")
+
+
+def _because(reason: str) -> str:
+    return f" ({reason})" if reason else ""

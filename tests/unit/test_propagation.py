@@ -1,0 +1,147 @@
+"""Masks carried by the points around them: to a body of known shape, judged, and refused where they are no masks."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from anatomical_embedding.errors import InputFileError, UserError
+from anatomical_embedding.matching.prepared_target import prepare_target
+from anatomical_embedding.matching.propagation import propagate_labels
+from anatomical_embedding.settings.matching import MatchingSettings
+from anatomical_embedding.settings.usage import PropagationSettings
+from anatomical_embedding.volumes.affine import transform_points
+from anatomical_embedding.volumes.labels import read_label_numbers
+from anatomical_embedding.volumes.nifti import write_volume
+from anatomical_embedding.volumes.volume import Volume
+from tests.packaged_model import usage_sections
+from tests.reference.synthetic_embeddings import synthetic_volume
+from tests.unit.samples import oblique_affine
+
+GRID = np.diag([2.0, 2.0, 2.0, 1.0])
+SHAPE = (48, 44, 40)
+SCALE = np.array([1.1, 0.95, 1.05])
+SHIFT_MM = np.array([-5.0, 4.0, 3.0])
+CENTRES_MM = {3: np.array([30.0, 30.0, 40.0]), 300: np.array([66.0, 50.0, 36.0])}
+RADII_MM = {3: 12.0, 300: 6.0}  # an organ and a lesion
+SETTINGS = PropagationSettings.model_validate(usage_sections()["propagation"])
+MATCHING = MatchingSettings.model_validate(usage_sections()["matching"] | {"device": "cpu"})
+
+
+def into_template(points_mm):
+    return (points_mm - SHIFT_MM) / SCALE
+
+
+def searchable(name, anatomy_of=lambda points_mm: points_mm, *, affine=GRID, shape=SHAPE):
+    embedded = synthetic_volume(
+        affine,
+        shape,
+        volume_id=name,
+        anatomy_of=anatomy_of,
+        num_channels=96,
+        coarse_stride_vox=(8, 8, 8),
+    )
+    return prepare_target(embedded, settings=MATCHING)
+
+
+def balls(anatomy_of=lambda points_mm: points_mm, *, affine=GRID, shape=SHAPE):
+    """Return the labels of two balls of the template's world, seen through a map."""
+    voxels = np.stack(np.indices(shape), axis=-1).reshape(-1, 3)
+    places = anatomy_of(transform_points(affine, voxels))
+    labels = np.zeros(len(voxels), np.uint16)
+    for label, centre in CENTRES_MM.items():
+        labels[np.linalg.norm(places - centre, axis=1) < RADII_MM[label]] = label
+    return Volume(labels.reshape(shape), affine)
+
+
+def dice(found, truth, label):
+    here, there = found.array == label, truth.array == label
+    return 2 * (here & there).sum() / (here.sum() + there.sum())
+
+
+def carry(template, target, labels, *, grid, **changed):
+    return propagate_labels(
+        template,
+        target,
+        labels,
+        template_body=None,
+        grid=grid,
+        matching=MATCHING,
+        settings=SETTINGS.model_copy(update=changed),
+    )
+
+
+def test_an_organ_and_a_lesion_arrive_in_a_body_of_another_shape():
+    truth = balls(into_template)
+    fine = balls(
+        affine=np.diag([1.0, 1.0, 1.0, 1.0]), shape=(96, 88, 80)
+    )  # a mask may be finer than its scan
+    found = carry(searchable("template"), searchable("target", into_template), fine, grid=truth)
+    assert set(np.unique(found.volume.array)) == {0, 3, 300}
+    assert dice(found.volume, truth, 3) > 0.92
+    assert dice(found.volume, truth, 300) > 0.8
+    for row in found.labels:
+        assert row.decision == "found"
+        ball_ml = 4 / 3 * np.pi * RADII_MM[row.label] ** 3 / 1000
+        assert row.from_ml == pytest.approx(ball_ml, rel=0.03)
+        assert row.to_ml == pytest.approx(ball_ml * SCALE.prod(), rel=0.1)
+
+
+def test_the_grid_asked_for_may_be_any():
+    affine = oblique_affine((10.0, -15.0, 20.0), (1.5, 2.5, 3.0), (10.0, -20.0, 5.0))
+    truth = balls(into_template, affine=affine, shape=(60, 50, 40))
+    found = carry(searchable("template"), searchable("target", into_template), balls(), grid=truth)
+    np.testing.assert_array_equal(found.volume.affine, affine)
+    assert dice(found.volume, truth, 3) > 0.92
+
+
+def test_fewer_points_are_asked_where_there_would_be_too_many():
+    truth = balls(into_template)
+    found = carry(
+        searchable("template"), searchable("target", into_template), balls(), grid=truth, max_num_anchors=100
+    )
+    assert all(8 <= row.num_asked <= 100 for row in found.labels)
+    assert dice(found.volume, truth, 3) > 0.85
+
+
+def test_what_is_not_in_the_target_is_not_carried():
+    """The target shows only the part of the body around the first ball."""
+    shape = (24, 44, 40)
+    target = searchable("target", shape=shape)
+    found = carry(searchable("template"), target, balls(), grid=Volume(np.zeros(shape), GRID))
+    by_label = {row.label: row for row in found.labels}
+    assert by_label[3].decision == "found"
+    assert by_label[300].decision == "failed" and by_label[300].reason
+    assert by_label[300].to_ml == 0
+    assert set(np.unique(found.volume.array)) == {0, 3}
+
+
+def test_a_target_without_the_anatomy_gives_nothing():
+    target = searchable("target", lambda points_mm: points_mm + 5000.0)
+    found = carry(searchable("template"), target, balls(), grid=balls(), max_cycle_error_mm=2.0)
+    assert {row.decision for row in found.labels} <= {"failed", "doubtful"}
+
+
+def test_what_cannot_be_carried_is_refused():
+    template, target = searchable("template"), searchable("target")
+    with pytest.raises(UserError, match="the label map is empty"):
+        carry(template, target, Volume(np.zeros(SHAPE, np.uint8), GRID), grid=balls())
+    far = GRID.copy()
+    far[:3, 3] = 9000.0
+    with pytest.raises(UserError, match="show nothing in the volume 'template'"):
+        carry(template, target, Volume(balls().array, far), grid=balls())
+    other = dataclasses.replace(target.embedded.provenance, checkpoint_sha256="d" * 64)
+    strange = prepare_target(dataclasses.replace(target.embedded, provenance=other), settings=MATCHING)
+    with pytest.raises(UserError, match="come from different models"):
+        carry(template, strange, balls(), grid=balls())
+
+
+@pytest.mark.parametrize("value", [0.5, -1.0, 70000.0])
+def test_a_mask_holds_whole_numbers(tmp_path, value):
+    array = np.zeros((4, 4, 4), np.float32)
+    array[1, 1, 1] = value
+    write_volume(Volume(array, GRID), tmp_path / "mask.nii.gz")
+    with pytest.raises(
+        InputFileError, match=rf"mask\.nii\.gz: has the value {value:g}, expected whole numbers"
+    ):
+        read_label_numbers(tmp_path / "mask.nii.gz")
