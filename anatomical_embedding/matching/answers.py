@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from anatomical_embedding.matching.nearest import Matches, match_points
+from anatomical_embedding.matching.nearest import Matches, cycle_errors_mm, match_points
 from anatomical_embedding.matching.prepared_target import PreparedTarget
 from anatomical_embedding.matching.stable_points import match_stable_points
 from anatomical_embedding.model_card import AnswerConfidence
@@ -111,12 +111,9 @@ def _match_and_return(
         )
         return stable.matches, stable.cycle_error_mm
     matches = match_points(template.embedded, target, points_mm, settings=matching)
-    cycle_error_mm = np.full(len(points_mm), np.nan)
-    found = np.array([not reason for reason in matches.reason], dtype=bool)
-    if found.any():
-        back = match_points(target.embedded, template, matches.points_mm[found], settings=matching)
-        cycle_error_mm[found] = np.linalg.norm(back.points_mm - points_mm[found], axis=1)
-    return matches, cycle_error_mm
+    return matches, cycle_errors_mm(
+        template, target.embedded, points_mm, matches.points_mm, settings=matching
+    )
 
 
 def is_in_mask(mask: Volume, points_mm: ArrayLike) -> NDArray[np.bool_]:

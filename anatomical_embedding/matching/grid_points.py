@@ -3,7 +3,7 @@
 import numpy as np
 
 from anatomical_embedding.matching.embedding_store import EmbeddedVolume
-from anatomical_embedding.matching.nearest import match_points
+from anatomical_embedding.matching.nearest import cycle_errors_mm, match_points
 from anatomical_embedding.registration.correspondences import Correspondences
 from anatomical_embedding.settings.registration import MatchGridSettings
 from anatomical_embedding.volumes.affine import Points
@@ -32,9 +32,9 @@ def match_grid(
         fixed_body if is_fixed_smaller else moving_body, spacing_mm=settings.grid.spacing_mm
     )
     there = match_points(asked, searched, points_mm, settings=settings.matching)
-    back = match_points(searched, asked, there.points_mm, settings=settings.matching)
-    found = np.isfinite(there.points_mm).all(axis=1) & np.isfinite(back.points_mm).all(axis=1)
-    distance_mm = np.linalg.norm(back.points_mm - points_mm, axis=1)[found]
+    distance_mm = cycle_errors_mm(asked, searched, points_mm, there.points_mm, settings=settings.matching)
+    found = np.isfinite(distance_mm)
+    distance_mm = distance_mm[found]
     similarity = there.similarity[found]
     limit = settings.grid.max_return_distance_mm
     is_kept = (similarity >= settings.grid.min_similarity) & (

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.matching.embedding_store import EmbeddedVolume
 from anatomical_embedding.matching.local_affine import predict_by_neighbours
-from anatomical_embedding.matching.nearest import match_points, similarity_map
+from anatomical_embedding.matching.nearest import cycle_errors_mm, match_points, similarity_map
 from anatomical_embedding.matching.prepared_target import PreparedTarget
 from anatomical_embedding.settings.matching import MatchingSettings
 from anatomical_embedding.settings.tracking import EvidenceSettings
@@ -63,8 +63,7 @@ def find_anchors(
 ) -> Anchors:
     """Return the candidates that come back when matched to the target and back, and are found well inside it."""
     forward = match_points(template.embedded, target, candidates_mm, settings=matching)
-    back = match_points(target.embedded, template, forward.points_mm, settings=matching)
-    distance = np.linalg.norm(back.points_mm - candidates_mm, axis=1)
+    distance = cycle_errors_mm(template, target.embedded, candidates_mm, forward.points_mm, settings=matching)
     is_deep = depth_inside(target.embedded, forward.points_mm) >= settings.anchor_depth_mm
     is_kept = is_deep & (distance <= settings.anchor_cycle_mm)  # NaN is not
     return Anchors(candidates_mm[is_kept], forward.points_mm[is_kept])
@@ -107,7 +106,6 @@ def measure_evidence(
         for query in queries_mm
     ]
     places_mm = np.array([prediction.point_mm for prediction in predictions]).reshape(-1, 3)
-    back = match_points(target.embedded, template, answers_mm, settings=matching)
     margins = [
         _margin(
             template.embedded, target, query, answer, matching=matching, distance_mm=settings.second_peak_mm
@@ -116,7 +114,7 @@ def measure_evidence(
     ]
     return Evidence(
         margin=np.array(margins, dtype=np.float64),
-        cycle_mm=np.linalg.norm(back.points_mm - queries_mm, axis=1),
+        cycle_mm=cycle_errors_mm(template, target.embedded, queries_mm, answers_mm, settings=matching),
         residual_mm=np.linalg.norm(answers_mm - places_mm, axis=1),
         anchor_spread_mm=np.array([prediction.spread_mm for prediction in predictions], dtype=np.float64),
         num_anchors=np.array([prediction.num_effective for prediction in predictions], dtype=np.float64),

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.matching.embedding_store import EmbeddedVolume, open_store, read_provenance
-from anatomical_embedding.matching.nearest import Matches, match_points
+from anatomical_embedding.matching.nearest import Matches, cycle_errors_mm, match_points
 from anatomical_embedding.matching.prepared_target import PreparedTarget, prepare_target
 from anatomical_embedding.matching.stable_points import StablePoints, match_stable_points
 from anatomical_embedding.progress import track
@@ -33,8 +32,7 @@ def match_queries(
     """Return the matches of all queries, in their order.
 
     The columns are `MATCH_COLUMNS`, and for stable points `STABLE_POINT_COLUMNS` as well, or `CYCLE_COLUMN` where the
-    settings ask for the way back. Each target is prepared
-    once and asked by all its templates.
+    settings ask for the way back. Each target is prepared once and asked by all its templates.
 
     Parameters
     ----------
@@ -73,13 +71,13 @@ def match_queries(
                 )
                 columns = _columns(matches, method=method)
                 if settings.with_way_back:
-                    back = match_points(
-                        target.embedded,
+                    columns[CYCLE_COLUMN] = cycle_errors_mm(
                         searchable(str(template_id)),
+                        target.embedded,
+                        points_mm,
                         matches.points_mm,
                         settings=settings.matching,
                     )
-                    columns[CYCLE_COLUMN] = np.linalg.norm(back.points_mm - points_mm, axis=1)
             else:
                 found = match_stable_points(
                     searchable(str(template_id)),

@@ -74,6 +74,32 @@ def match_points(
     return Matches(answers_mm, similarity, reasons)
 
 
+def cycle_errors_mm(
+    template: EmbeddedVolume | PreparedTarget,
+    target: EmbeddedVolume,
+    query_points_mm: ArrayLike,
+    answers_mm: ArrayLike,
+    *,
+    settings: MatchingSettings,
+) -> NDArray[np.float64]:
+    """Return the (N,) distances in mm of query points from where their answers are matched to; NaN without an answer.
+
+    Parameters
+    ----------
+    template : volume of the query points, which the way back searches; prepare it once for several targets.
+    target : volume of the answers.
+    query_points_mm, answers_mm : (N, 3) mm RAS+, each in the world of its volume.
+
+    Raises
+    ------
+    UserError
+        if the two embeddings come from different models.
+    """
+    back = match_points(target, template, answers_mm, settings=settings)
+    asked_mm = np.asarray(query_points_mm, dtype=np.float64).reshape(-1, 3)
+    return np.asarray(np.linalg.norm(back.points_mm - asked_mm, axis=1))
+
+
 def similarity_map(
     template: EmbeddedVolume,
     target: EmbeddedVolume | PreparedTarget,

@@ -17,7 +17,7 @@ from anatomical_embedding.errors import UserError
 from anatomical_embedding.matching.answers import Decision
 from anatomical_embedding.matching.grid_points import lattice_in_body
 from anatomical_embedding.matching.local_affine import SMALLEST_SCALE_MM, fit_local_affines
-from anatomical_embedding.matching.nearest import match_points
+from anatomical_embedding.matching.nearest import cycle_errors_mm, match_points
 from anatomical_embedding.matching.prepared_target import PreparedTarget
 from anatomical_embedding.settings.matching import MatchingSettings
 from anatomical_embedding.settings.usage import PropagationSettings
@@ -180,8 +180,7 @@ def _match_forth_and_back(
     settings: PropagationSettings,
 ) -> _Anchors:
     there = match_points(template.embedded, target, asked_mm, settings=matching)
-    back = match_points(target.embedded, template, there.points_mm, settings=matching)
-    distance_mm = np.linalg.norm(back.points_mm - asked_mm, axis=1)
+    distance_mm = cycle_errors_mm(template, target.embedded, asked_mm, there.points_mm, settings=matching)
     return _Anchors(asked_mm, there.points_mm, distance_mm <= settings.max_cycle_error_mm)  # NaN is not
 
 

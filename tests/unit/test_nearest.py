@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from anatomical_embedding.errors import SettingsError, UserError
 from anatomical_embedding.matching.cell_search import best_cells
-from anatomical_embedding.matching.nearest import match_points, similarity_map
+from anatomical_embedding.matching.nearest import cycle_errors_mm, match_points, similarity_map
 from anatomical_embedding.matching.prepared_target import prepare_target
 from anatomical_embedding.matching.query_vectors import QueryVectors, nearest_cells, query_vectors
 from anatomical_embedding.settings.matching import HeadWeights, MatchingSettings
@@ -126,6 +126,17 @@ def test_a_volume_matches_itself_with_similarity_one():
     np.testing.assert_allclose(matches.points_mm, points_mm, atol=1e-9)
     np.testing.assert_allclose(matches.similarity, 1.0, atol=1e-3)
     assert matches.status == ("found",) * 3
+
+
+def test_cycle_errors_are_the_way_from_the_point_to_the_match_of_its_answer():
+    """A volume matched with itself: an answer 12 mm along x, well inside, comes back to its own place."""
+    volume = synthetic_volume(
+        np.diag([2.0, 2.0, 2.0, 1.0]), (40, 36, 32), volume_id="itself!", num_channels=64
+    )
+    asked_mm = transform_points(volume.fine.cell_affine, [[6.0, 6.0, 6.0], [8.0, 7.0, 6.0], [5.0, 6.0, 7.0]])
+    answers_mm = asked_mm + np.array([[0.0, 0, 0], [12.0, 0, 0], [np.nan, 0, 0]])
+    errors_mm = cycle_errors_mm(volume, volume, asked_mm, answers_mm, settings=EXACT)
+    np.testing.assert_allclose(errors_mm, [0.0, 12.0, np.nan], atol=0.5)
 
 
 @st.composite
