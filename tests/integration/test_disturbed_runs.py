@@ -177,9 +177,11 @@ def test_a_second_run_in_the_same_folder_is_refused_and_the_first_ends_unharmed(
     while not times_of_logs(tmp_path):
         assert first.poll() is None
         time.sleep(0.01)
+    os.killpg(first.pid, signal.SIGSTOP)  # however long the second takes to start, the first is at work
     # As the profiles ask; without it Snakemake refuses as well, but for the files that the first run has not finished.
     second = snakemake(tmp_path, "--rerun-incomplete", "--", target)
-    assert first.poll() is None, "the first run ended before the second was tried"
+    assert first.poll() is None
+    os.killpg(first.pid, signal.SIGCONT)
     assert second.returncode == 1
     assert "cannot be locked" in second.stdout + second.stderr
     assert first.wait(timeout=300) == 0, (tmp_path / "said.txt").read_text(encoding="utf-8")
