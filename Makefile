@@ -10,7 +10,7 @@ help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: environment ## run the pipeline on the built-in phantoms and name the report
-	$(BIN)/snakemake --cores $(CORES) --workflow-profile profiles/workstation
+	$(BIN)/snakemake --cores $(CORES) --workflow-profile profiles/demo
 	@echo "Open results/report.html"
 
 test: environment ## run all tests

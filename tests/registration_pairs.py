@@ -22,11 +22,26 @@ LINEAR = {
     "search_radius": [4, 3],
     "quantization_vox": [2, 1],
 }
+COARSE_DEEDS = {
+    "spacing_mm": None,
+    "grid_spacing_vox": [5],
+    "search_radius": [2],
+    "quantization_vox": [2],
+    "linear": None,
+}
+"""Overlay of a section `deeds` for volumes of coarse voxels: one level, on their own grid."""
 
 
 def deeds_content(**changes) -> dict:
     """Return the section `deeds` of a registration as plain values."""
-    section = {"linear": LINEAR, **LEVELS, "alpha": 1.6, "start": "world", "background": -1024.0}
+    section = {
+        "spacing_mm": None,
+        "linear": LINEAR,
+        **LEVELS,
+        "alpha": 1.6,
+        "start": "world",
+        "background": -1024.0,
+    }
     return section | changes
 
 

@@ -65,15 +65,17 @@ def main(arguments: list[str]) -> None:
     if moving_labels is not None:
         truth = crop_volume(read_volume(options.fixed_labels, require_contrast=False), box=found.box)
         everywhere = Volume(np.ones(moving.shape, dtype=np.uint8), moving.affine)
+        grid = VolumeHeader(truth.shape, truth.affine)
         before, reached = (
             on_fixed_grid(
                 seen_from(volume, start), truth, start=settings.deeds.start, is_label=True, fill_value=0
             )
             for volume in (moving_labels, everywhere)
         )
-        after = read_volume(found.files.deformed_labels, require_contrast=False)
-        grid = VolumeHeader(truth.shape, truth.affine)
-        still_reached = resample_through(whole, everywhere, grid=grid, is_label=True, fill_value=0)
+        after, still_reached = (
+            resample_through(whole, volume, grid=grid, is_label=True, fill_value=0)
+            for volume in (moving_labels, everywhere)
+        )
         is_shared = (reached.array > 0) & (still_reached.array > 0)
         organs = measure_organs(before, after, truth, is_shared=is_shared, organs=settings.organs)
     overlap = PairOverlap(registration, fixed_id, moving_id, organs)

@@ -16,6 +16,7 @@ from anatomical_embedding.registration.shared_view import seen_from, shared_box
 from anatomical_embedding.settings.registration import DeedsSettings
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.prepare import Box, crop_volume
+from anatomical_embedding.volumes.resample import resample_to_spacing
 from anatomical_embedding.volumes.volume import Volume
 
 
@@ -25,8 +26,8 @@ class Deformation:
 
     Attributes
     ----------
-    field : on the registered part of the fixed grid, within the fixed world: the start comes after it.
-    box : that part of the fixed grid.
+    field : on the registered part of the fixed volume, within the fixed world: the start comes after it.
+    box : that part, in voxels of the fixed volume.
     files : of the program.
     """
 
@@ -71,8 +72,11 @@ def deform(
         raise UserError(f"{output_stem.parent.name}: the volumes share no place after their start")
     start = np.eye(4) if matrix is None else matrix
     with working_folder(output_stem.parent / ".deeds") as folder:
-        write_volume(crop_volume(fixed, box=box), folder / "fixed.nii")
-        write_volume(seen_from(moving, start), folder / "moving.nii")
+        fixed_part = crop_volume(fixed, box=box)
+        if settings.spacing_mm is not None:
+            fixed_part = resample_to_spacing(fixed_part, spacing_mm=[settings.spacing_mm] * 3, is_label=False)
+        write_volume(fixed_part, folder / "fixed.nii")
+        write_volume(seen_from(_not_finer(moving, settings.spacing_mm), start), folder / "moving.nii")
         if moving_labels is not None:
             write_volume(seen_from(moving_labels, start), folder / "labels.nii")
         files = deeds_program.register(
@@ -86,6 +90,15 @@ def deform(
         )
         deeds_program.write_field(program, folder / "field.nii.gz", stem=output_stem)
         return Deformation(read_field(folder / "field.nii.gz"), box, files)
+
+
+def _not_finer(volume: Volume, spacing_mm: float | None) -> Volume:
+    """Return a volume averaged where it is finer than the grid that the program samples it on."""
+    if spacing_mm is None or (volume.spacing_mm >= spacing_mm).all():
+        return volume
+    return resample_to_spacing(
+        volume, spacing_mm=np.maximum(volume.spacing_mm, spacing_mm).tolist(), is_label=False
+    )
 
 
 @contextmanager

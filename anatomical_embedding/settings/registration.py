@@ -48,6 +48,8 @@ class LinearStepSettings(SearchLevelsSettings):
 class DeedsSettings(SearchLevelsSettings):
     """Parameters of the program `deeds`."""
 
+    spacing_mm: PositiveFloat | None
+    """Both volumes are brought to this spacing first; null registers on the fixed volume's own grid."""
     alpha: float = Field(gt=0.0)
     """Weight of smoothness against similarity; published: 1.6."""
     linear: LinearStepSettings | None

@@ -28,7 +28,7 @@ def run_demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
         "--cores",
         "all",
         "--workflow-profile",
-        "profiles/workstation",
+        "profiles/demo",
     ]
     return subprocess.run(
         [*command, *arguments], cwd=folder, check=False, capture_output=True, encoding="utf-8"

@@ -1,6 +1,7 @@
 """A run in which every kind of stage takes part: few bodies of coarse voxels, trainings of three steps."""
 
 from tests.integration.tiny_training import NETWORK, TRAINING
+from tests.registration_pairs import COARSE_DEEDS
 
 COARSE = {"field_of_view": {"size_vox": [40, 32, 40], "spacing_mm": [9, 9, 9]}}
 SHORT = TRAINING | {
@@ -70,7 +71,7 @@ OVERLAY = {
                 "grid": {"spacing_mm": [36, 36, 36], "min_similarity": -1, "max_return_distance_mm": None},
                 "fit": FIT,
             },
-            "deeds": {"grid_spacing_vox": [5], "search_radius": [2], "quantization_vox": [2]},
+            "deeds": COARSE_DEEDS,
         }
     },
     "trackings": {"phantom_tracking": {"bootstrap": {"num_resamples": 100}, "confidence": None}},

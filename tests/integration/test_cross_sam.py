@@ -20,6 +20,7 @@ from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.volume import Volume
 from tests.integration.tiny_training import NETWORK, TRAINING
 from tests.integration.tiny_workflow import OVERLAY, planned_jobs, set_up, snakemake, write_overlay
+from tests.registration_pairs import COARSE_DEEDS
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +47,7 @@ ROUND = {
         "grid": {"spacing_mm": [32, 32, 32], "min_similarity": -1, "max_return_distance_mm": None},
         "fit": FIT,
     },
-    "deeds": {"grid_spacing_vox": [5], "search_radius": [2], "quantization_vox": [2]},
+    "deeds": COARSE_DEEDS,
 }
 MODEL = {
     "network": NETWORK | {"self_similarity": None},
@@ -105,7 +106,8 @@ def finished(tmp_path_factory):
     write_overlay(folder, CHAIN)
     done = snakemake(folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+    yield folder
+    assert planned_jobs(folder) == {}, "a test did not undo what it changed"
 
 
 @pytest.fixture
@@ -123,7 +125,6 @@ def changed(finished):
 
     yield change
     write_overlay(finished, CHAIN)
-    assert planned_jobs(finished) == {}
 
 
 def test_the_chain_ends_with_a_model_that_pairs_have_changed(finished):

@@ -14,6 +14,8 @@ from scipy.ndimage import map_coordinates
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.evaluation.registration_overlap import read_pair_overlap
 from anatomical_embedding.registration.deeds_program import apply_to_labels, carry_points
+from anatomical_embedding.registration.displacement_field import read_field
+from anatomical_embedding.volumes.affine import spacing_from_affine, transform_points
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.volume import Volume
 from tests.integration.tiny_workflow import OVERLAY, planned_jobs, set_up, snakemake, write_overlay
@@ -92,6 +94,27 @@ def test_field_is_the_known_map(registered, pair):
     )
     inner = (slice(5, -5),) * 3
     assert np.abs(by_field - deformed)[inner].max() < 0.5
+
+
+@pytest.mark.parametrize("spacing_mm", [1.5, 4.0])
+def test_volumes_are_registered_at_the_spacing_that_is_set(pair, binary, tmp_path, spacing_mm):
+    """The field lies corner on corner with the fixed volume; the overlap is still that of the volumes' own voxels."""
+    write_inputs(pair, tmp_path, name=lambda side: f"{side}.nii")
+    register_deeds.main(arguments(binary, tmp_path, settings=deeds_content(spacing_mm=spacing_mm)))
+    field = read_field(tmp_path / "field.nii.gz")
+    np.testing.assert_allclose(spacing_from_affine(field.affine), spacing_mm, rtol=1e-5)
+    corners = [affine @ [-0.5, -0.5, -0.5, 1] for affine in (field.affine, AFFINE)]
+    np.testing.assert_allclose(corners[0], corners[1], atol=1e-3)
+    size_mm = np.array(field.displacements_mm.shape[:3]) * spacing_mm
+    np.testing.assert_allclose(size_mm, np.array(pair.fixed.shape) * SPACING_MM, atol=spacing_mm / 2 + 1e-6)
+    voxels = np.argwhere(pair.fixed_labels.array > 0)[::7]
+    found_mm = field.moving_points(transform_points(AFFINE, voxels))
+    expected_mm = transform_points(AFFINE, voxels + pair.displacement_vox[:, *voxels.T].T)
+    assert np.linalg.norm(found_mm - expected_mm, axis=1).mean() < 0.8 * SPACING_MM
+    overlap = read_pair_overlap(tmp_path / "overlap.json")
+    before = [dice(pair.moving_labels.array, pair.fixed_labels.array, label) for label in (1, 2, 3)]
+    assert overlap.mean_dice[0] == pytest.approx(np.mean(before))
+    assert overlap.mean_dice[1] > 0.9
 
 
 def test_wrapper_carries_labels_and_points(registered, pair, binary, tmp_path):

@@ -34,7 +34,8 @@ def finished(tmp_path_factory):
     set_up(folder)
     done = snakemake(folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+    yield folder
+    assert planned_jobs(folder) == {}, "a test did not undo what it changed"
 
 
 @pytest.fixture
@@ -82,7 +83,6 @@ def edited(finished):
     yield Edits
     for step in reversed(undo):
         step()
-    assert planned_jobs(finished) == {}
 
 
 def test_nothing(finished):
