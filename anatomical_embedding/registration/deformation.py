@@ -26,14 +26,12 @@ class Deformation:
 
     Attributes
     ----------
-    field : on the registered part of the fixed volume, within the fixed world: the start comes after it.
+    field : on the registered part of the fixed volume at `settings.spacing_mm`, within the fixed world: the start comes after it.
     box : that part, in voxels of the fixed volume.
-    files : of the program.
     """
 
     field: DisplacementField
     box: Box
-    files: deeds_program.RegistrationFiles
 
 
 def deform(
@@ -79,7 +77,7 @@ def deform(
         write_volume(seen_from(_not_finer(moving, settings.spacing_mm), start), folder / "moving.nii")
         if moving_labels is not None:
             write_volume(seen_from(moving_labels, start), folder / "labels.nii")
-        files = deeds_program.register(
+        deeds_program.register(
             program,
             folder / "fixed.nii",
             folder / "moving.nii",
@@ -89,7 +87,7 @@ def deform(
             threads=threads,
         )
         deeds_program.write_field(program, folder / "field.nii.gz", stem=output_stem)
-        return Deformation(read_field(folder / "field.nii.gz"), box, files)
+        return Deformation(read_field(folder / "field.nii.gz"), box)
 
 
 def _not_finer(volume: Volume, spacing_mm: float | None) -> Volume:
