@@ -26,7 +26,8 @@ class Deformation:
 
     Attributes
     ----------
-    field : on the registered part of the fixed volume at `settings.spacing_mm`, within the fixed world: the start comes after it.
+    field : on the registered part of the fixed volume, at the spacing that was set, within the fixed world: the start
+        comes after it.
     box : that part, in voxels of the fixed volume.
     """
 
