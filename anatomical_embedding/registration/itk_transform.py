@@ -13,8 +13,8 @@ from anatomical_embedding.volumes.affine import Points, invert_affine, lps_from_
 from anatomical_embedding.volumes.volume import Volume
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-FADE_VOX = 8
-"""Voxels over which the deformation fades to nothing beyond its grid; farther out the start alone holds."""
+FADE_MM = 32.0
+"""Distance over which the deformation fades to nothing beyond its grid; farther out the start alone holds."""
 INVERSION_STEPS = 50
 INVERSION_TOLERANCE = 0.001
 
@@ -110,11 +110,12 @@ def itk_image(volume: Volume) -> SimpleITK.Image:
 
 def faded(field: DisplacementField) -> DisplacementField:
     """Return the field on a larger grid, where it fades to nothing beyond its own."""
-    margin = [(FADE_VOX, FADE_VOX)] * 3
+    margin_vox = np.rint(FADE_MM / spacing_from_affine(field.affine)).astype(int)
+    margin = [(int(size), int(size)) for size in margin_vox]
     weight = np.pad(np.ones(field.displacements_mm.shape[:3]), margin, mode="linear_ramp", end_values=0.0)
     grown = np.pad(field.displacements_mm, [*margin, (0, 0)], mode="edge")
     affine = field.affine.copy()
-    affine[:3, 3] -= field.affine[:3, :3] @ np.full(3, float(FADE_VOX))
+    affine[:3, 3] -= field.affine[:3, :3] @ margin_vox
     return DisplacementField((grown * weight[..., None]).astype(np.float32), affine)
 
 
