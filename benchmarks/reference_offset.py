@@ -8,7 +8,6 @@ grows clearly when the MR is shifted, they do not lie on one another: the MR sho
 mean error of the registration is printed in the same world; what lies beside the offset is its own.
 """
 
-import argparse
 import json
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import SimpleITK
 from numpy.typing import NDArray
 
 from anatomical_embedding.registration.displacement_field import read_field
+from benchmarks.moved_pairs import parse_options, points_of
 
 SPACING_MM = 3.0
 STEPS_MM = (4.0, 2.0, 1.0)
@@ -30,14 +30,7 @@ LPS_FROM_RAS = np.array([-1.0, -1.0, 1.0])
 
 def main() -> None:
     """Print, for each pair, the offset between CT and MR and the mean error of the registration, LPS mm."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--results", type=Path, required=True)
-    parser.add_argument("--dataset", required=True)
-    parser.add_argument("--registration", default="round_1")
-    parser.add_argument("--root", type=Path, required=True, help="folder of the scans")
-    options = parser.parse_args()
+    options = parse_options(__doc__)
     landmarks = pd.read_csv(options.results / "landmarks" / f"{options.dataset}.csv")
     rows = []
     for folder in sorted((options.results / "registrations" / options.registration).glob("*__*")):
@@ -127,12 +120,6 @@ def mean_error(
     """Return the (3,) mean of found minus true places, LPS mm in the world that both scans share."""
     errors = read_field(field).moving_points(fixed_mm) - moving_mm
     return np.linalg.solve(moved_from_shared[:3, :3], errors.mean(axis=0)) * LPS_FROM_RAS
-
-
-def points_of(landmarks: pd.DataFrame, volume_id: str) -> NDArray[np.float64]:
-    """Return (N, 3) landmarks of a volume, sorted by name."""
-    rows = landmarks[landmarks["volume_id"] == volume_id].sort_values("landmark")
-    return rows[["x_mm", "y_mm", "z_mm"]].to_numpy()
 
 
 if __name__ == "__main__":

@@ -6,15 +6,13 @@
 Needs the package itk-elastix (0.25.4 was used), which is no dependency of the project.
 """
 
-import argparse
-from pathlib import Path
-
 import itk
 import numpy as np
 import pandas as pd
 
 from anatomical_embedding.evaluation.registration_errors import read_registration_errors
 from anatomical_embedding.registration.guided_start import read_start
+from benchmarks.moved_pairs import parse_options, points_of
 
 LPS = np.array([-1.0, -1.0, 1.0])
 STARTS = ("world", "GeometricalCenter", "CenterOfGravity")
@@ -23,14 +21,7 @@ STARTS = ("world", "GeometricalCenter", "CenterOfGravity")
 
 def main() -> None:
     """Print the median landmark error of each pair and method in mm, and what sums them up."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--results", type=Path, required=True)
-    parser.add_argument("--dataset", required=True)
-    parser.add_argument("--registration", default="round_1")
-    parser.add_argument("--root", type=Path, required=True, help="folder of the scans")
-    options = parser.parse_args()
+    options = parse_options(__doc__)
     landmarks = pd.read_csv(options.results / "landmarks" / f"{options.dataset}.csv")
     rows = []
     for folder in sorted((options.results / "registrations" / options.registration).glob("*__*")):
@@ -50,12 +41,6 @@ def main() -> None:
     figures = table.drop(columns=["pair", "status"])
     summary = {"median": figures.median(), "mean": figures.mean(), "above 10 mm": (figures > 10).mean()}
     print(pd.DataFrame(summary).T.round(2).to_string())
-
-
-def points_of(landmarks: pd.DataFrame, volume_id: str) -> np.ndarray:
-    """Return (N, 3) landmarks of a volume, sorted by name."""
-    rows = landmarks[landmarks["volume_id"] == volume_id].sort_values("landmark")
-    return rows[["x_mm", "y_mm", "z_mm"]].to_numpy()
 
 
 def elastix_error(fixed, moving, fixed_mm: np.ndarray, moving_mm: np.ndarray, *, start: str) -> float:
