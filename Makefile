@@ -44,7 +44,7 @@ $(VENV)/.installed: pyproject.toml envs/constraints.txt
 schema: environment ## write config.schema.json from the settings
 	$(BIN)/python -m workflow_scripts.write_schema
 
-page: ## bundle the viewer's library anew (needs npm)
+page: ## bundle the viewer's library again (needs npm)
 	anatomical_embedding/viewer/bundle_niivue.sh
 
 clean: ## remove results and caches, keep the environment

@@ -113,7 +113,7 @@ def describe_model(checkpoint: Path | str) -> ModelCard:
     Raises
     ------
     InputFileError
-        if the file is no checkpoint or holds no model card.
+        if the file is not a checkpoint or holds no model card.
     """
     return read_model_card(checkpoint)[0]
 
@@ -124,7 +124,7 @@ def load_model(checkpoint: Path | str) -> Model:
     Raises
     ------
     InputFileError
-        if the file is no checkpoint or holds no model card.
+        if the file is not a checkpoint or holds no model card.
     """
     card, network = read_model_card(checkpoint)
     return Model(Path(checkpoint), card, network)
@@ -360,7 +360,7 @@ def register_scans(
     fixed, moving : NIfTI files, or folders of one DICOM series.
     program : the built program deeds.
     folder : for the program's files, which stay there.
-    modality : kind of both scans; None to tell it of each by itself.
+    modality : kind of both scans; None to find it for each scan.
     threads : for the program.
 
     Raises

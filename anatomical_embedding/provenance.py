@@ -99,7 +99,7 @@ def read_manifests(folder: Path) -> dict[str, Manifest]:
     Raises
     ------
     InputFileError
-        naming a file that is no manifest.
+        naming a file that is not a manifest.
     """
     manifests = {}
     for path in sorted(folder.rglob("*.json")):
@@ -108,7 +108,7 @@ def read_manifests(folder: Path) -> dict[str, Manifest]:
         try:
             manifest = Manifest(**json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
-            raise InputFileError(path, f"is no manifest of a job ({error}); remove it") from error
+            raise InputFileError(path, f"is not a manifest of a job ({error}); remove it") from error
         manifests[path.relative_to(folder).as_posix().removesuffix(".json")] = manifest
     return manifests
 

@@ -21,7 +21,7 @@ checkpoint_option: Decorator = click.option(
 modality_option: Decorator = click.option(
     "--modality",
     type=click.Choice(["ct", "mr"]),
-    help="Kind of the scans; by itself it is read from the DICOM header, or told by the darkest voxel.",
+    help="Kind of the scans; default: read from the DICOM header, else judged by the intensities.",
 )
 json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 coordinates_option: Decorator = click.option(
@@ -29,7 +29,7 @@ coordinates_option: Decorator = click.option(
     type=click.Choice(["ras", "lps"]),
     default="ras",
     show_default=True,
-    help="Of numbers that go in and come out: NIfTI's RAS or DICOM's and ITK's LPS; a markups file says its own.",
+    help="Convention of the coordinates read and written: RAS (NIfTI) or LPS (DICOM, ITK); a markups file states its own.",
 )
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     "--deeds",
     "program",
     type=ExistingFile,
-    help="The built program; by itself `deeds` is looked for on the path.",
+    help="The built program; default: `deeds` on the search path.",
 )
 @click.option(
     "--points",

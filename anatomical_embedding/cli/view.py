@@ -25,7 +25,7 @@ FEWEST_SCANS = 2
 @modality_option
 @click.option("--pins", type=OutputPath, help="File (.json) that keeps pinned points between sessions.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, help="To listen on; any that is free by itself."
+    "--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on; 0 takes any free one."
 )
 @click.option("--open/--no-open", "opens", default=True, help="Open the page in the browser.")
 @json_option

@@ -67,6 +67,6 @@ def annotated_splits(settings: DeepLesionTrackingSettings) -> dict[str, Split]:
 
 def _files_of(path: Path) -> set[str]:
     if not path.is_file():
-        raise InputFileError(path, "is no file; set the data set's annotations")
+        raise InputFileError(path, "does not exist; set the data set's annotations")
     pairs = read_annotations(path)
     return {*pairs.source_files, *pairs.target_files}

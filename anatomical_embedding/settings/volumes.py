@@ -27,7 +27,7 @@ class MaskCleaningSettings(Settings):
     smallest_part_share: Annotated[float, Field(ge=0, le=1)]
     """Connected parts of the volume's mask with fewer voxels than this share of the largest are dropped."""
     largest_hole_mm2: NonNegativeFloat
-    """Holes of a slice's mask with a smaller area are filled; air that reaches the border is no hole."""
+    """Holes of a slice's mask with a smaller area are filled; air that reaches the border is not a hole."""
 
 
 class CtBodyMaskSettings(MaskCleaningSettings):

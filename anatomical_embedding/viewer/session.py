@@ -198,4 +198,4 @@ def _read_pins(path: Path | None, *, num_scans: int) -> list[dict[str, Any]]:
     try:
         return _checked_pins(json.loads(path.read_text(encoding="utf-8"))["pins"], num_scans=num_scans)
     except (OSError, ValueError, KeyError, TypeError, UserError) as error:
-        raise InputFileError(path, f"is no list of pinned points of these scans ({error})") from error
+        raise InputFileError(path, f"is not a list of pinned points of these scans ({error})") from error

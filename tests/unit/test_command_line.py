@@ -1,4 +1,4 @@
-"""The command `anatomical-embedding`: answers of the pipeline, and one line for what a user can mend."""
+"""The command `anatomical-embedding`: answers of the pipeline, and one line for errors that a user can fix."""
 
 import json
 import socket

@@ -172,7 +172,7 @@ def test_a_file_that_holds_no_pins_is_refused_and_stays(folder):
     path = folder / "pins.json"
     before = path.read_text(encoding="utf-8")
     path.write_text('{"pins": [{"number": 1}]}', encoding="utf-8")
-    with pytest.raises(InputFileError, match=r"pins\.json: is no list of pinned points"):
+    with pytest.raises(InputFileError, match=r"pins\.json: is not a list of pinned points"):
         session_of(folder)
     assert path.read_text(encoding="utf-8") == '{"pins": [{"number": 1}]}'
     path.write_text(before, encoding="utf-8")
