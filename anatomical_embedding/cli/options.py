@@ -29,7 +29,7 @@ coordinates_option: Decorator = click.option(
     type=click.Choice(["ras", "lps"]),
     default="ras",
     show_default=True,
-    help="Convention of the coordinates read and written: RAS (NIfTI) or LPS (DICOM, ITK); a markups file states its own.",
+    help="Coordinates read and written: RAS (NIfTI) or LPS (DICOM, ITK); a markups file states its own.",
 )
 
 

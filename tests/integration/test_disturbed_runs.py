@@ -90,7 +90,7 @@ def benchmark_of(log):
 
 
 def has_ended(run):
-    """Say whether a run has ended, and leave its exit status to be taken: until then its number is not given to another process."""
+    """Say whether a run has ended, without reaping it: until then its number is not given to another process."""
     return os.waitid(os.P_PID, run.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
