@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from tests.integration.noted_commands import environment, noted_commands
@@ -20,7 +21,7 @@ ORGANS = ["liver", "spleen"]
 
 
 def overlay(folder):
-    """Return a configuration in which every path and free text is hostile, and write the files that it names."""
+    """Return a run file in which every path and free text is hostile, and write the files that it names."""
     scans, cases, maps, lesions = (folder / f"{HOSTILE} {number}" for number in range(4))
     for number in range(3):
         _touch(scans / f"scan_{number}.nii.gz")
@@ -47,7 +48,7 @@ def overlay(folder):
     demo = yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8"))
     evaluation = demo["evaluations"]["phantom_ct"] | {"methods": ["nearest"]}
     tracking = demo["trackings"]["phantom_tracking"] | {"dataset": "lesions"}
-    return {
+    changes = {
         "title": HOSTILE,
         "datasets": {
             "phantom_ct": {"num_subjects": 3, "split": SPLIT},
@@ -78,6 +79,8 @@ def overlay(folder):
         },
         "trackings": {"lesions": tracking},
     }
+    update_config(demo, changes)
+    return demo
 
 
 def _cases(root):

@@ -181,7 +181,7 @@ def test_rule_registers_the_pair(pair, binary, tmp_path):
     cases = {"kind": "totalsegmentator", "root": "cases", "organs": list(ORGANS), "landmarks": {}}
     cases["split"] = {"num_test": 2, "num_validation": 0, "seed": 1}
     named = {"dataset": "cases", "pairs": [["case_1", "case_2"]], "deeds": deeds_content()}
-    pairs = OVERLAY["registrations"] | {"test": named}
+    pairs = {"test": named}
     datasets = OVERLAY["datasets"] | {"cases": cases}
     write_overlay(tmp_path, OVERLAY | {"datasets": datasets, "registrations": pairs})
     write_inputs(
