@@ -54,7 +54,7 @@ def overlay(folder):
             "phantom_ct": {"num_subjects": 3, "split": SPLIT},
             "phantom_tracking": {"num_subjects": 3, "split": SPLIT},
             "phantom_pairs": {"num_subjects": 3, "split": SPLIT},
-            "scans": {"kind": "nih_lymph_node", "root": str(scans), "split": SPLIT},
+            "scans": {"kind": "folder", "modality": "ct", "root": str(scans), "split": SPLIT},
             "cases": _cases(cases),
             "maps": _cases(maps) | {"label_map": f"{HOSTILE}.nii.gz"},
             "pairs": {"kind": "ct_mr_pairs", "root": str(pairs), "known_move": moves, "split": SPLIT},
@@ -86,7 +86,8 @@ def overlay(folder):
 def _cases(root):
     landmarks = {"liver": ["centroid"]}
     return {
-        "kind": "totalsegmentator",
+        "kind": "case_folders",
+        "modality": "ct",
         "root": str(root),
         "split": SPLIT,
         "organs": ORGANS,

@@ -30,7 +30,8 @@ OVERLAY = {
             "split": {"num_test": 3, "num_validation": 1, "seed": 1},
         },
         "folder_ct": {
-            "kind": "nih_lymph_node",
+            "kind": "folder",
+            "modality": "ct",
             "root": "scans",
             "split": {"num_test": 0, "num_validation": 1, "seed": 2},
         },

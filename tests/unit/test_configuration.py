@@ -14,7 +14,7 @@ from tests.run_files import ADDED_TO, DELIVERED, LONGEST_RUN_FILE, lines_that_sa
 from workflow_scripts.write_schema import SCHEMA_PATH, schema_text
 
 SPLIT = {"num_test": 0, "num_validation": 0, "seed": 1}
-LABELLED = {"kind": "totalsegmentator", "root": "cases", "split": SPLIT, "organs": ["liver"]}
+LABELLED = {"kind": "case_folders", "modality": "ct", "root": "cases", "split": SPLIT, "organs": ["liver"]}
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_published_recipe_has_the_published_numbers():
 
 def run_of(**models):
     """Return a run file of some models on one folder of scans."""
-    scans = {"kind": "nih_lymph_node", "root": "scans", "split": SPLIT}
+    scans = {"kind": "folder", "modality": "ct", "root": "scans", "split": SPLIT}
     return {"title": "A run", "results": "results", "datasets": {"scans": scans}, "models": models}
 
 
@@ -218,7 +218,7 @@ def test_faults_of_run_files_are_named(keys, value, message):
         *[
             (
                 ("datasets", "phantom_ct"),
-                {"kind": "nih_lymph_node", "root": root, "split": SPLIT},
+                {"kind": "folder", "modality": "ct", "root": root, "split": SPLIT},
                 "phantom_ct.root: ",
             )
             for root in ("a{b}c", "{volume}", "-rf", "a\0b")
