@@ -44,6 +44,7 @@ from anatomical_embedding.settings.matching import MatchingSettings
 from anatomical_embedding.settings.network import NetworkSettings
 from anatomical_embedding.settings.registration import MatchGridSettings
 from anatomical_embedding.settings.volumes import Modality, PrepareVolumeSettings
+from anatomical_embedding.versions import __version__
 from anatomical_embedding.volumes.labels import read_label_numbers
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.prepare import PreparedVolume, prepare_volume
@@ -55,6 +56,26 @@ from anatomical_embedding.volumes.scan import (
     sha256_of_scan,
 )
 from anatomical_embedding.volumes.volume import Volume
+
+__all__ = [
+    "EmbeddedScan",
+    "MatchMethod",
+    "Model",
+    "ScanRegistration",
+    "__version__",
+    "covered_mm",
+    "describe_model",
+    "embed_scan",
+    "embed_scans",
+    "load_model",
+    "map_similarity",
+    "match_points",
+    "open_embedding",
+    "open_or_embed",
+    "propagate_labels",
+    "register_scans",
+    "save_embedding",
+]
 
 MatchMethod = Literal["nearest", "stable_points"]
 BODY_MASK_SUFFIX = ".body_mask.nii.gz"

@@ -14,6 +14,7 @@ from anatomical_embedding.cli.match import match
 from anatomical_embedding.cli.propagate import propagate
 from anatomical_embedding.cli.register import register
 from anatomical_embedding.cli.score import score
+from anatomical_embedding.cli.settings import settings
 from anatomical_embedding.cli.view import view
 from anatomical_embedding.errors import UserError
 
@@ -31,7 +32,7 @@ def commands() -> None:
     """
 
 
-for command in (embed, match, propagate, register, view, score, describe):
+for command in (embed, match, propagate, register, view, score, describe, settings):
     commands.add_command(command)
 
 

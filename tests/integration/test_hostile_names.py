@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from tests.integration.noted_commands import environment, noted_commands
@@ -20,7 +21,7 @@ ORGANS = ["liver", "spleen"]
 
 
 def overlay(folder):
-    """Return a configuration in which every path and free text is hostile, and write the files that it names."""
+    """Return a run file in which every path and free text is hostile, and write the files that it names."""
     scans, cases, maps, lesions = (folder / f"{HOSTILE} {number}" for number in range(4))
     for number in range(3):
         _touch(scans / f"scan_{number}.nii.gz")
@@ -47,13 +48,13 @@ def overlay(folder):
     demo = yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8"))
     evaluation = demo["evaluations"]["phantom_ct"] | {"methods": ["nearest"]}
     tracking = demo["trackings"]["phantom_tracking"] | {"dataset": "lesions"}
-    return {
+    changes = {
         "title": HOSTILE,
         "datasets": {
             "phantom_ct": {"num_subjects": 3, "split": SPLIT},
             "phantom_tracking": {"num_subjects": 3, "split": SPLIT},
             "phantom_pairs": {"num_subjects": 3, "split": SPLIT},
-            "scans": {"kind": "nih_lymph_node", "root": str(scans), "split": SPLIT},
+            "scans": {"kind": "folder", "modality": "ct", "root": str(scans), "split": SPLIT},
             "cases": _cases(cases),
             "maps": _cases(maps) | {"label_map": f"{HOSTILE}.nii.gz"},
             "pairs": {"kind": "ct_mr_pairs", "root": str(pairs), "known_move": moves, "split": SPLIT},
@@ -78,12 +79,15 @@ def overlay(folder):
         },
         "trackings": {"lesions": tracking},
     }
+    update_config(demo, changes)
+    return demo
 
 
 def _cases(root):
     landmarks = {"liver": ["centroid"]}
     return {
-        "kind": "totalsegmentator",
+        "kind": "case_folders",
+        "modality": "ct",
         "root": str(root),
         "split": SPLIT,
         "organs": ORGANS,

@@ -108,6 +108,24 @@ def test_comment_and_docstring(edited):
     assert planned_jobs(edited.folder) == {}
 
 
+def test_reworded_error(edited):
+    edited.replace("anatomical_embedding/volumes/nifti.py", "cannot be read as NIfTI", "is no NIfTI file")
+    edited.replace("anatomical_embedding/training/loop.py", "the loss became {total_loss}", "no finite loss")
+    assert planned_jobs(edited.folder) == {}
+
+
+def test_changed_log_line(edited):
+    edited.replace("anatomical_embedding/training/loop.py", 'f"step {row', 'f"optimiser step {row')
+    edited.replace("anatomical_embedding/matching/export_embeddings.py", "stored already", "in the store")
+    assert planned_jobs(edited.folder) == {}
+
+
+def test_patch_release(edited):
+    edited.replace("pyproject.toml", 'version = "', 'version = "99.')
+    edited.replace("anatomical_embedding/files.py", "import json\n", "import glob\nimport json\n")
+    assert planned_jobs(edited.folder) == {}
+
+
 def test_touched_sources(finished):
     for path in finished.rglob("*.py"):
         path.touch()
@@ -118,6 +136,21 @@ def test_touched_sources(finished):
 def test_moved_elsewhere(finished, tmp_path):
     shutil.copytree(finished, tmp_path / "elsewhere")
     assert planned_jobs(tmp_path / "elsewhere") == {}
+
+
+def test_trained_weights_can_be_kept(finished, tmp_path):
+    folder = tmp_path / "upgraded"
+    shutil.copytree(finished, folder)
+    losses = folder / "anatomical_embedding" / "losses" / "contrastive.py"
+    changed = losses.read_text(encoding="utf-8").replace("/ temperature", "/ (1.0 * temperature)", 1)
+    losses.write_text(changed, encoding="utf-8")
+    assert planned_jobs(folder)["train_intra"] == 1
+    weights = folder / "results" / "models" / "sam" / "trained.safetensors"
+    before = weights.read_bytes()
+    done = snakemake(folder, "--touch", "results/models/sam/trained.safetensors")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert weights.read_bytes() == before
+    assert "train_intra" not in planned_jobs(folder)
 
 
 def test_loss_module(edited):

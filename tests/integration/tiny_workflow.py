@@ -20,39 +20,44 @@ SOURCE_FOLDERS = ("rules", "workflow_scripts", "anatomical_embedding", "envs", "
 
 OVERLAY = {
     "title": "A tiny run",
+    "results": "results",
     "datasets": {
         "phantom_ct": {
+            "kind": "phantom",
             "num_subjects": 5,
+            "seed": 1,
             "ct": {"field_of_view": {"size_vox": [48, 36, 48], "spacing_mm": [8, 8, 8]}},
-            "split": {"num_test": 3, "num_validation": 1},
+            "split": {"num_test": 3, "num_validation": 1, "seed": 1},
         },
         "folder_ct": {
-            "kind": "nih_lymph_node",
+            "kind": "folder",
+            "modality": "ct",
             "root": "scans",
             "split": {"num_test": 0, "num_validation": 1, "seed": 2},
         },
     },
-    "trackings": {"phantom_tracking": None},
     "volumes": {"spacing_mm": [8, 8, 8]},
-    "registrations": {"round_1": None},
     "models": {
-        "sampp": None,
-        "cross_sam_m0": None,
-        "cross_sam_m1": None,
         "sam": {
+            "recipe": "sam_small",
             "network": NETWORK,
             "training": TRAINING | {"mix": {"phantom_ct": 1, "folder_ct": 1}, "num_steps": 4},
         },
     },
     "evaluations": {
-        "phantom_ct_to_mr": None,
-        "phantom_ct": {"models": ["sam"], "pairs": {"num_pairs": 2}, "bootstrap": {"num_resamples": 100}},
+        "phantom_ct": {
+            "dataset": "phantom_ct",
+            "models": ["sam"],
+            "methods": ["nearest", "stable_points"],
+            "pairs": {"num_pairs": 2},
+            "bootstrap": {"num_resamples": 100},
+        },
     },
 }
 
 
 def set_up(folder: Path) -> None:
-    """Copy the sources into a folder, with scans and an overlay beside them."""
+    """Copy the sources into a folder, with scans and a run file beside them."""
     for name in SOURCES:
         shutil.copy2(REPOSITORY / name, folder / name)
     for name in SOURCE_FOLDERS:
@@ -65,7 +70,7 @@ def set_up(folder: Path) -> None:
 
 
 def write_overlay(folder: Path, overlay: dict) -> None:
-    """Write the overlay of the run."""
+    """Write the run file."""
     (folder / "overlay.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
 
 
@@ -81,7 +86,7 @@ def write_scan(path: Path, *, seed: int) -> None:
 
 
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """Run Snakemake in the folder with the overlay and return what it said."""
+    """Run Snakemake in the folder with the run file and return what it said."""
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "overlay.yaml", *arguments]
     return subprocess.run(command, cwd=folder, check=False, capture_output=True, encoding="utf-8")
 

@@ -28,7 +28,13 @@ def raw_folder(tmp_path):
 
 def _dataset(root):
     split = {"num_test": 1, "num_validation": 1, "seed": 3}
-    content = {"kind": "totalsegmentator", "root": str(root), "split": split, "organs": ["block"]}
+    content = {
+        "kind": "case_folders",
+        "modality": "ct",
+        "root": str(root),
+        "split": split,
+        "organs": ["block"],
+    }
     return canonical_json({"dataset": content | {"landmarks": {"block": ["centroid", "top"]}}})
 
 
