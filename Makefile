@@ -7,7 +7,7 @@ WORKERS ?= logical
 # One worker a core; conftest.py says which tests share a worker and which begin first.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help demo test test-slurm check quick lint format schema page environment clean
+.PHONY: help demo test test-demo test-slurm check quick lint format schema page environment clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -15,6 +15,9 @@ help: ## list the targets
 demo: environment ## run the pipeline on the built-in phantoms and name the report
 	$(BIN)/snakemake --cores $(CORES) --workflow-profile profiles/demo
 	@echo "Open results/report.html"
+
+test-demo: demo ## hold the demo as delivered to the gates that the tests hold a smaller one to
+	ANATOMICAL_EMBEDDING_DEMO=$(CURDIR) $(BIN)/python -m pytest tests/integration/test_demo.py
 
 test: environment ## run all tests
 	$(PYTEST)

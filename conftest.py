@@ -17,12 +17,10 @@ from tests import compile_once
 
 SOURCES = Path(__file__).resolve().parent / "deeds"
 BUILD = SOURCES / "build"
+SHARED_RUNS = ("demo", "tiny_run")
 LONGEST_FIRST = (
-    "demo",
-    *(
-        f"tests/integration/test_{name}.py"
-        for name in ("disturbed_runs", "cross_sam", "reruns", "bad_volume", "training_resume")
-    ),
+    *("demo", "tests/integration/test_disturbed_runs.py", "tiny_run"),
+    *(f"tests/integration/test_{name}.py" for name in ("cross_sam", "training_processes", "training_resume")),
 )
 """Groups of tests that begin first, so that no worker is left alone with one of them in the end."""
 
@@ -36,19 +34,18 @@ hypothesis.settings.load_profile("no_deadline")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Keep tests of one file, and all that look at the demo, in one worker: what they share is made once."""
+    """Keep the tests of one file, and all files that look at one run, in one worker: what they share is made once."""
+    groups = {}
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group_of(item)))
+        shared = [run for run in SHARED_RUNS if run in item.fixturenames]
+        groups[item.path] = shared[0] if shared else groups.get(item.path, item.nodeid.partition("::")[0])
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(groups[item.path]))
     if hasattr(config, "workerinput"):
-        items.sort(key=_place_in_queue)
+        items.sort(key=lambda item: _place_in_queue(groups[item.path]))
 
 
-def _group_of(item):
-    return "demo" if "demo" in item.fixturenames else item.nodeid.partition("::")[0]
-
-
-def _place_in_queue(item):
-    group = _group_of(item)
+def _place_in_queue(group):
     if group in LONGEST_FIRST:
         return LONGEST_FIRST.index(group)
     return len(LONGEST_FIRST) + (not group.startswith("tests/integration"))

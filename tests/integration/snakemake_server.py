@@ -18,19 +18,28 @@ LIBRARIES = (
 
 
 def serve() -> None:
-    """Run what is asked for, line by line, and answer each line with an exit code."""
+    """Do the runs that are asked for, one a line, and answer each with its number, then with its exit code."""
     for name in LIBRARIES:
         importlib.import_module(name)
     for line in sys.stdin:
         process = os.fork()
         if process == 0:
             _run(**json.loads(line))
+        print(process, flush=True)
+        # Not taken away yet: whoever kills a run by its number must not hit another process that got it anew.
+        os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+        print("ended", flush=True)
+        sys.stdin.readline()
         _, status = os.waitpid(process, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
 
 
-def _run(folder: str, arguments: list[str], environment: dict[str, str], said: list[str]) -> None:
+def _run(
+    folder: str, arguments: list[str], environment: dict[str, str], said: list[str], own_session: bool
+) -> None:
     """Run Snakemake in this process, with its streams in two files, and end it."""
+    if own_session:
+        os.setsid()
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
@@ -38,7 +47,7 @@ def _run(folder: str, arguments: list[str], environment: dict[str, str], said: l
     sys.argv = ["snakemake", *arguments]
     os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
     for stream, path in zip((sys.stdout, sys.stderr), said, strict=True):
-        os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), stream.fileno())
+        os.dup2(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600), stream.fileno())
     code = 1
     try:
         main(arguments)

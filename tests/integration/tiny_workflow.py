@@ -51,13 +51,13 @@ OVERLAY = {
 }
 
 
-def set_up(folder: Path) -> None:
+def set_up(folder: Path, *, num_scans: int = 3) -> None:
     """Copy the sources into a folder, with scans and an overlay beside them."""
     for name in SOURCES:
         shutil.copy2(REPOSITORY / name, folder / name)
     for name in SOURCE_FOLDERS:
         shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("build"))
-    for number in range(3):
+    for number in range(num_scans):
         write_scan(folder / "scans" / f"scan_{number}.nii.gz", seed=number)
     write_overlay(folder, OVERLAY)
 
