@@ -1,7 +1,5 @@
 """Answers to points as rows: for CSV, JSON and markups of 3D Slicer."""
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.points_file import Coordinates, NamedPoints, as_ras
+from anatomical_embedding.evaluation.csv_table import csv_text
+from anatomical_embedding.evaluation.named_points import Coordinates, NamedPoints, as_ras
 from anatomical_embedding.evaluation.slicer_markups import write_markups
 from anatomical_embedding.files import written_atomically
 from anatomical_embedding.matching.answers import Answers
@@ -51,11 +50,7 @@ def answer_rows(
 
 def answers_csv(rows: Sequence[dict[str, Any]]) -> str:
     """Return rows of answers as the text of a CSV file; missing numbers are empty."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, ANSWER_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
+    return csv_text(ANSWER_COLUMNS, [[row[column] for column in ANSWER_COLUMNS] for row in rows])
 
 
 def write_answers(rows: Sequence[dict[str, Any]], path: Path | str, *, coordinates: Coordinates) -> None:
@@ -77,7 +72,7 @@ def write_answers(rows: Sequence[dict[str, Any]], path: Path | str, *, coordinat
         write_markups(as_ras(points_mm, coordinates=coordinates), [row["name"] for row in kept], path)
     elif path.suffix == ".csv":
         with written_atomically(path) as temporary:
-            temporary.write_text(answers_csv(rows), encoding="utf-8")
+            temporary.write_bytes(answers_csv(rows).encode("utf-8"))
     else:
         raise InputFileError(path, "expected a name that ends in .csv or .mrk.json")
 

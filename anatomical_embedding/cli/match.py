@@ -19,7 +19,7 @@ from anatomical_embedding.cli.options import (
 
 if TYPE_CHECKING:
     from anatomical_embedding.api import EmbeddedScan, MatchMethod
-    from anatomical_embedding.evaluation.points_file import Coordinates, NamedPoints
+    from anatomical_embedding.evaluation.named_points import Coordinates, NamedPoints
 
 
 @click.command()
@@ -106,7 +106,8 @@ def _asked_points(
     """Return the points of the command line: those of --point, or those of a file."""
     import numpy as np
 
-    from anatomical_embedding.evaluation.points_file import NamedPoints, as_ras, read_points
+    from anatomical_embedding.evaluation.named_points import NamedPoints, as_ras
+    from anatomical_embedding.evaluation.points_file import read_points
 
     if bool(single) == (path is not None):
         raise click.UsageError("expected either --point or --points")

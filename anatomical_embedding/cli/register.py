@@ -20,7 +20,7 @@ from anatomical_embedding.cli.options import (
 
 if TYPE_CHECKING:
     from anatomical_embedding.api import ScanRegistration
-    from anatomical_embedding.evaluation.points_file import Coordinates
+    from anatomical_embedding.evaluation.named_points import Coordinates
 
 
 @click.command()
