@@ -71,7 +71,7 @@ class Session:
                     "name": scan.embedded.name,
                     "modality": scan.modality,
                     "url": f"scans/{number}",
-                    "file_name": "scan.nii.gz" if scan.path.name.endswith(".gz") else "scan.nii",
+                    "file_name": "scan.nii.gz" if scan.path.name.lower().endswith(".gz") else "scan.nii",
                     "centre_mm": _centre_mm(scan.embedded),
                     "step_mm": list(self._model.card.usage.volumes.spacing_mm),
                 }
