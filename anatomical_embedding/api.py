@@ -33,7 +33,7 @@ from anatomical_embedding.matching.export_embeddings import (
 from anatomical_embedding.matching.grid_points import match_grid
 from anatomical_embedding.matching.nearest import similarity_map
 from anatomical_embedding.matching.prepared_target import PreparedTarget, prepare_target
-from anatomical_embedding.matching.propagation import CarriedLabels
+from anatomical_embedding.matching.propagation import CarriedLabels, require_labels_in
 from anatomical_embedding.matching.propagation import propagate_labels as carry_by_points
 from anatomical_embedding.model_card import ModelCard, read_model_card
 from anatomical_embedding.progress import track
@@ -348,6 +348,22 @@ def map_similarity(model: Model, template: EmbeddedScan, target: EmbeddedScan, p
     return similarity_map(template.embedded, target.searchable, point_mm, settings=target.matching)
 
 
+def read_labels_of(template: EmbeddedScan, labels: Path | str) -> Volume:
+    """Return the label map in a file, which must show something in the scan.
+
+    Raises
+    ------
+    InputFileError
+        if the labels hold no whole numbers from 0 to 65535, are all zero, or lie mostly outside the scan.
+    """
+    numbers = read_label_numbers(labels)
+    try:
+        require_labels_in(template.embedded, numbers)
+    except UserError as error:
+        raise InputFileError(labels, str(error)) from error
+    return numbers
+
+
 def propagate_labels(
     model: Model,
     template: EmbeddedScan,
@@ -361,7 +377,8 @@ def propagate_labels(
     Parameters
     ----------
     template, target : scans embedded by this model.
-    labels : whole numbers on any grid in the world of the template, as a NIfTI file or read already; 0 is no label.
+    labels : whole numbers on any grid in the world of the template, as a NIfTI file or from `read_labels_of`; 0 is no
+        label.
     grid : the labels are wanted on its voxels, such as `read_scan(path)` of the target; None for those that were
         embedded.
 
@@ -377,7 +394,7 @@ def propagate_labels(
     return carry_by_points(
         template.searchable,
         target.searchable,
-        labels if isinstance(labels, Volume) else read_label_numbers(labels),
+        labels if isinstance(labels, Volume) else read_labels_of(template, labels),
         template_body=template.body_mask,
         grid=grid,
         matching=target.matching,

@@ -51,21 +51,28 @@ def propagate(
     label gets a decision: found, doubtful (few points come back) or failed (then it is left out). The mask lies on
     the grid of the scan, or on the prepared grid where a store was given.
     """
-    from anatomical_embedding.api import load_model, open_or_embed, propagate_labels, require_readable
+    from anatomical_embedding.api import (
+        load_model,
+        open_or_embed,
+        propagate_labels,
+        read_labels_of,
+        require_readable,
+    )
+    from anatomical_embedding.errors import InputFileError
     from anatomical_embedding.matching.export_embeddings import STORE_SUFFIX
-    from anatomical_embedding.matching.propagation import require_labels_in
     from anatomical_embedding.progress import log
     from anatomical_embedding.volumes.labels import read_label_numbers
     from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES, write_volume
     from anatomical_embedding.volumes.scan import read_scan
 
     require_outputs(output, endings=NIFTI_SUFFIXES)
-    mask = read_label_numbers(labels)
+    if not read_label_numbers(labels).array.any():
+        raise InputFileError(labels, "the label map is empty: every voxel is 0")
     model = load_model(checkpoint)
     require_readable(model, (template, target), modality=modality)
     log("embedding the first scan")
     source = open_or_embed(model, template, modality=modality)
-    require_labels_in(source.embedded, mask)
+    mask = read_labels_of(source, labels)
     log("embedding the second scan")
     goal = open_or_embed(model, target, modality=modality)
     grid = None if target.suffix == STORE_SUFFIX else read_scan(target)
