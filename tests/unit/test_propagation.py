@@ -200,6 +200,24 @@ def test_a_label_mostly_outside_fails_and_the_others_are_carried():
     assert set(np.unique(found.volume.array)) == {0, 300}
 
 
+def test_a_label_in_the_air_is_doubtful():
+    body = np.ones(SHAPE, np.uint8)
+    body[: int(CENTRES_MM[3][0] / 2) + 4] = 0  # 8 mm beyond the middle of the ball of 12 mm radius
+    expected = float((body[balls().array == 3] == 0).mean())
+    assert 0.5 < expected < 1.0
+    found = propagate_labels(
+        unchanged("template"),
+        unchanged("target"),
+        moved_balls((0.0, 0.0, 0.0), labels=[3]),
+        template_body=Volume(body, GRID),
+        grid=balls(),
+        matching=MATCHING,
+        settings=SETTINGS,
+    )
+    (row,) = found.labels
+    assert (row.decision, row.reason) == ("doubtful", f"{100 * expected:.0f} % of it lies outside the body")
+
+
 @pytest.mark.parametrize(("shift_mm", "share"), [((-34.0, 0, 0), None), ((5000.0, 0, 0), "all")])
 def test_a_map_of_another_place_is_refused(shift_mm, share):
     labels = moved_balls(shift_mm, labels=[3])
