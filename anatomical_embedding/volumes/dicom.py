@@ -16,12 +16,13 @@ from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.settings.volumes import Modality
 from anatomical_embedding.volumes.dicom_files import SMALLEST_NUM_SLICES, find_series_files, names_of
 from anatomical_embedding.volumes.dicom_header import DIFFERENCES, DicomFile
+from anatomical_embedding.volumes.dicom_pixels import read_stored
 from anatomical_embedding.volumes.dicom_place import (
     affine_of_slices,
     require_equal_slices,
     sorted_along_normal,
 )
-from anatomical_embedding.volumes.dicom_values import read_rescale, read_stored, read_values
+from anatomical_embedding.volumes.dicom_values import read_rescale, read_values
 from anatomical_embedding.volumes.volume import Volume
 
 SAME_PLACE_MM = 1e-3

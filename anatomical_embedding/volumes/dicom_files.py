@@ -109,7 +109,7 @@ def _no_slice(path: Path, file: DicomFile | None) -> str:
     is_coloured = colours not in GREY or file.text("SamplesPerPixel") not in {"", "1"}
     has_no_pixels = "Rows" not in file.tags
     reasons = (
-        (_is_cut_in_header(file), "a DICOM file that is cut short"),
+        (_is_cut_in_header(file), "a broken DICOM file"),
         (sop_class == DICOMDIR_CLASS, "a table of contents (DICOMDIR)"),
         (has_no_pixels or sop_class in NOT_SLICE_CLASSES, f"an object of the kind {kind}, no slice"),
         (is_multi_frame, f"a multi-frame file ({frames or 1} frames, {kind})"),
@@ -123,9 +123,8 @@ def _no_slice(path: Path, file: DicomFile | None) -> str:
 
 
 def _is_cut_in_header(file: DicomFile) -> bool:
-    """Tell whether a header has no end: that of a slice without a size, or of no kind at all."""
-    sop_class = file.text("SOPClassUID")
-    return not sop_class or (sop_class in SLICE_CLASSES and "Rows" not in file.tags)
+    """Tell whether a header breaks off: that of a slice, or of nobody knows what, without a size."""
+    return "Rows" not in file.tags and file.text("SOPClassUID") in {"", *SLICE_CLASSES}
 
 
 def _is_empty(path: Path) -> bool:

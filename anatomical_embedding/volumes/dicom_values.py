@@ -5,33 +5,17 @@ its own, and a series may begin with another intercept than it goes on with. How
 window, padding) changes no value.
 """
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import SimpleITK
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import (
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    SecondaryCaptureImageStorage,
-)
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.volumes.dicom_files import names_of
-from anatomical_embedding.volumes.dicom_header import DicomFile, read_pixel_data
+from anatomical_embedding.volumes.dicom_header import DicomFile
+from anatomical_embedding.volumes.dicom_pixels import read_stored
 
-UNPACKED = {
-    *(ImplicitVRLittleEndian, ExplicitVRLittleEndian),
-    *(DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian),
-}
-BITS_ALLOCATED = (8, 16, 32)
 WHOLE_TYPES = (np.int16, np.uint16, np.int32, np.int64)
 LARGEST_RESCALE = 1e20
 LARGEST_INT32_SOURCE_BYTES = 2
@@ -107,65 +91,6 @@ def read_values(files: Sequence[DicomFile]) -> NDArray:
     return volume.T
 
 
-def read_stored(file: DicomFile) -> NDArray:
-    """Return the (rows, columns) stored numbers of one slice.
-
-    Raises
-    ------
-    InputFileError
-        if the pixels are missing, cut short, of a kind that no slice has, or cannot be unpacked.
-    """
-    shape = (int(file.number("Rows")), int(file.number("Columns")))
-    layout = _layout(file)
-    dataset = read_pixel_data(file.path)
-    syntax = UID(file.text("TransferSyntaxUID"))
-    if syntax not in UNPACKED:
-        return _unpack(file, dataset.PixelData, shape=shape)
-    if syntax == ExplicitVRBigEndian and layout.bits_allocated == BITS_ALLOCATED[0]:
-        raise InputFileError(file.path, "holds bytes in big-endian order; convert it first (dcm2niix does)")
-    sign = "i" if layout.is_signed else "u"
-    order = ">" if syntax == ExplicitVRBigEndian else "<"
-    stored_type = np.dtype(f"{order}{sign}{layout.bits_allocated // 8}")
-    expected = shape[0] * shape[1] * stored_type.itemsize
-    got = len(dataset.PixelData)
-    if got < expected:
-        raise InputFileError(
-            file.path, f"is cut short: {got} of {expected} bytes of pixels; copy the series again"
-        )
-    if got >= 2 * expected:
-        raise InputFileError(file.path, f"holds {got} bytes of pixels, expected {expected} for its size")
-    pixels = np.frombuffer(dataset.PixelData, stored_type, count=shape[0] * shape[1]).reshape(shape)
-    return layout.numbers(pixels.astype(stored_type.newbyteorder("="), copy=False))
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """Where the bits of a stored number lie (DICOM PS3.5 8.1.1)."""
-
-    bits_allocated: int
-    bits_stored: int
-    high_bit: int
-    is_signed: bool
-
-    def numbers(self, pixels: NDArray) -> NDArray:
-        """Return the stored numbers; bits beside them, such as overlays of old scanners, fall away."""
-        if self.bits_stored == self.bits_allocated:
-            return pixels
-        # The right shift of a signed type repeats the sign.
-        above = self.bits_allocated - 1 - self.high_bit
-        return (pixels << above) >> (self.bits_allocated - self.bits_stored)
-
-
-def _layout(file: DicomFile) -> _Layout:
-    allocated, stored, high = (int(file.number(name)) for name in ("BitsAllocated", "BitsStored", "HighBit"))
-    if allocated not in BITS_ALLOCATED or not 0 < stored <= allocated or not stored - 1 <= high < allocated:
-        raise InputFileError(
-            file.path,
-            f"stores {stored} bits up to bit {high} in {allocated}, expected at most as many in 8, 16 or 32",
-        )
-    return _Layout(allocated, stored, high, is_signed=file.number("PixelRepresentation") == 1)
-
-
 def _read_all(files: Sequence[DicomFile]) -> list[NDArray]:
     """Return the stored numbers of all slices, or name every file that cannot be read."""
     stored, faults = [], []
@@ -178,45 +103,6 @@ def _read_all(files: Sequence[DicomFile]) -> list[NDArray]:
         others = f" (and {names_of(error.path for error in faults[1:])} too)" if len(faults) > 1 else ""
         raise InputFileError(faults[0].path, f"{faults[0].problem}{others}") from faults[0]
     return stored
-
-
-def _unpack(file: DicomFile, packed: bytes, *, shape: tuple[int, int]) -> NDArray:
-    """Return the stored numbers of a compressed slice.
-
-    Notes
-    -----
-    ITK (GDCM) unpacks more than other libraries, but applies the rescale itself, not for every kind of object, and
-    turns MONOCHROME1 round. So it is given the pixels alone, in a file that has nothing to apply.
-    """
-    syntax = UID(file.text("TransferSyntaxUID"))
-    alone = Dataset()
-    alone.file_meta = FileMetaDataset()
-    alone.file_meta.MediaStorageSOPClassUID = alone.SOPClassUID = SecondaryCaptureImageStorage
-    alone.file_meta.MediaStorageSOPInstanceUID = alone.SOPInstanceUID = UID("1.2.3")
-    alone.file_meta.TransferSyntaxUID = syntax
-    alone.PhotometricInterpretation, alone.SamplesPerPixel = "MONOCHROME2", 1
-    alone.Rows, alone.Columns = shape
-    for name in ("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"):
-        setattr(alone, name, int(file.number(name)))
-    alone.PixelData = packed
-    alone["PixelData"].VR = "OB"
-    alone["PixelData"].is_undefined_length = True
-    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "slice.dcm"
-        try:
-            alone.save_as(path, enforce_file_format=True)
-            pixels = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path), imageIO="GDCMImageIO"))
-        except (RuntimeError, ValueError, OSError) as error:
-            raise InputFileError(
-                file.path,
-                f"is packed as {syntax.name}, or damaged, and cannot be unpacked; convert the series first",
-            ) from error
-    if pixels.shape != (1, *shape):
-        raise InputFileError(
-            file.path, f"unpacks to {pixels.shape[1:]} pixels, expected {shape}; export it again"
-        )
-    return pixels[0]
 
 
 def _number_type(lowest: float, highest: float, *, is_whole: bool) -> type[np.number]:
