@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from anatomical_embedding.errors import UserError
+from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.files import sha256_of_file
 from anatomical_embedding.identifiers import first_clash
 from anatomical_embedding.settings.volumes import Modality
-from anatomical_embedding.volumes.dicom import dicom_modality, read_dicom_series
+from anatomical_embedding.volumes.dicom import MODALITIES, dicom_modality_word, read_dicom_series
 from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES, read_volume
 from anatomical_embedding.volumes.volume import Volume
 
@@ -26,7 +26,7 @@ def read_scan(path: Path | str) -> Volume:
         for everything that `read_volume` and `read_dicom_series` refuse.
     """
     path = Path(path)
-    return read_dicom_series(path) if path.is_dir() else read_volume(path)
+    return read_dicom_series(path).volume if path.is_dir() else read_volume(path)
 
 
 def scan_name(path: Path | str) -> str:
@@ -87,8 +87,18 @@ def sha256_of_scan(path: Path | str) -> str:
 
 
 def find_modality(path: Path | str, scan: Volume) -> Modality:
-    """Return the kind of a scan: what its DICOM header says, else by its darkest voxel, which is air in a CT."""
-    stated = dicom_modality(path) if Path(path).is_dir() else None
-    if stated is not None:
-        return stated
-    return "ct" if scan.array.min() < AIR_BELOW_HU else "mr"
+    """Return the kind of a scan: what its DICOM header says, else by its darkest voxel, which is air in a CT.
+
+    Raises
+    ------
+    InputFileError
+        if a DICOM header says that the scan is neither CT nor MR.
+    """
+    if not Path(path).is_dir():
+        return "ct" if scan.array.min() < AIR_BELOW_HU else "mr"
+    word = dicom_modality_word(path)
+    if word not in MODALITIES:
+        raise InputFileError(
+            path, f"is of modality {word or 'unknown'}, expected CT or MR; --modality takes it as one of them"
+        )
+    return MODALITIES[word]

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from tests.integration.tiny_workflow import OVERLAY, planned_jobs, write_overlay, write_scan
+from tests.integration.tiny_workflow import OVERLAY, planned_jobs, snakemake, write_overlay, write_scan
 
 pytestmark = pytest.mark.slow
 
