@@ -9,6 +9,9 @@ from anatomical_embedding.settings.base import Settings
 Modality = Literal["ct", "mr"]
 """Kind of scan; it decides the body mask and the intensity mapping."""
 
+Geometry = Literal["sform", "qform"]
+"""Which form of a NIfTI header places a volume whose two forms differ."""
+
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 Percentile = Annotated[float, Field(ge=0, le=100)]
 
