@@ -16,7 +16,7 @@ import SimpleITK
 from numpy.typing import ArrayLike
 
 from anatomical_embedding.errors import InputFileError, UserError
-from anatomical_embedding.files import canonical_json, sha256_of_text
+from anatomical_embedding.files import canonical_json, require_writable_folder, sha256_of_text
 from anatomical_embedding.matching.answers import Answers, answer_points
 from anatomical_embedding.matching.embedding_store import (
     EmbeddedVolume,
@@ -24,7 +24,12 @@ from anatomical_embedding.matching.embedding_store import (
     open_store,
     write_store,
 )
-from anatomical_embedding.matching.export_embeddings import STORE_SUFFIX, StoreEmbedder, is_stored
+from anatomical_embedding.matching.export_embeddings import (
+    STORE_SUFFIX,
+    StoreEmbedder,
+    holds_no_other_volume,
+    is_stored,
+)
 from anatomical_embedding.matching.grid_points import match_grid
 from anatomical_embedding.matching.nearest import similarity_map
 from anatomical_embedding.matching.prepared_target import PreparedTarget, prepare_target
@@ -32,6 +37,7 @@ from anatomical_embedding.matching.propagation import CarriedLabels
 from anatomical_embedding.matching.propagation import propagate_labels as carry_by_points
 from anatomical_embedding.model_card import ModelCard, read_model_card
 from anatomical_embedding.progress import track
+from anatomical_embedding.registration.deeds_program import require_program
 from anatomical_embedding.registration.deformation import deform
 from anatomical_embedding.registration.displacement_field import DisplacementField
 from anatomical_embedding.registration.guided_start import GuidedStart, find_start
@@ -45,11 +51,12 @@ from anatomical_embedding.settings.network import NetworkSettings
 from anatomical_embedding.settings.registration import MatchGridSettings
 from anatomical_embedding.settings.volumes import Modality, PrepareVolumeSettings
 from anatomical_embedding.volumes.labels import read_label_numbers
-from anatomical_embedding.volumes.nifti import read_volume, write_volume
+from anatomical_embedding.volumes.nifti import read_header, read_volume, write_volume
 from anatomical_embedding.volumes.prepare import PreparedVolume, prepare_volume
 from anatomical_embedding.volumes.scan import (
     distinct_names,
     find_modality,
+    folder_name,
     read_scan,
     scan_name,
     sha256_of_scan,
@@ -149,6 +156,27 @@ def embed_scan(model: Model, scan: Path | str, *, modality: Modality | None) -> 
     return _embed_prepared(model, scan, _prepared(model, scan, modality), modality=modality)
 
 
+def require_readable(model: Model, scans: Iterable[Path | str], *, modality: Modality | None) -> None:
+    """Refuse scans and stores that show by their headers that they cannot be used, before the first is embedded.
+
+    What shows in the voxels alone, and all about DICOM series, is told when the scan is embedded.
+
+    Raises
+    ------
+    UserError
+        naming the first scan that is no NIfTI file, or of a kind that the model does not know, or the first store that
+        is none of this model.
+    """
+    for scan in map(Path, scans):
+        if scan.suffix == STORE_SUFFIX:
+            open_store(scan, checkpoint_sha256=model.card.checkpoint_sha256)
+            continue
+        if modality is not None:
+            _checked_modality(model, scan, modality)
+        if not scan.is_dir():
+            read_header(scan)
+
+
 def _prepared(model: Model, scan: Path, modality: Modality) -> PreparedVolume:
     """Return a raw scan prepared as in the training."""
     return prepare_volume(
@@ -164,19 +192,43 @@ def _embed_prepared(
     model: Model, scan: Path, prepared: PreparedVolume, *, modality: Modality
 ) -> EmbeddedScan:
     """Return the embedding of a prepared scan."""
-    embedded = model.embedder.embed(
-        prepared.image,
-        modality=modality,
-        volume_id=scan_name(scan),
-        origin=_origin(model, scan, modality=modality),
-    )
+    try:
+        embedded = model.embedder.embed(
+            prepared.image,
+            modality=modality,
+            volume_id=scan_name(scan),
+            origin=_origin(model, scan, modality=modality),
+        )
+    except InputFileError:
+        raise
+    except UserError as error:  # of a volume without a name
+        raise InputFileError(scan, str(error)) from error
     return EmbeddedScan(embedded, prepared.body_mask, model.card.usage.matching)
+
+
+@dataclass(frozen=True)
+class StoredScan:
+    """A scan whose embedding is on disk.
+
+    Attributes
+    ----------
+    scan : its file or folder.
+    store : where its embedding lies.
+    remarks : what a user should know of it, a sentence each.
+    """
+
+    scan: Path
+    store: Path
+    remarks: tuple[str, ...]
 
 
 def embed_scans(
     model: Model, scans: Iterable[Path | str], *, folder: Path | str, modality: Modality | None
-) -> list[Path]:
-    """Embed scans, write one store for each, and return their paths; what is stored already is left alone.
+) -> list[StoredScan]:
+    """Embed scans and write one store for each; what is stored already is left alone.
+
+    A store is called after its scan. Where a store of this name holds another scan, the name of the scan's folder
+    comes before it; a store of another scan is never written over.
 
     Raises
     ------
@@ -184,13 +236,35 @@ def embed_scans(
         as `embed_scan`, and if two scans have one name.
     """
     paths = [Path(scan) for scan in scans]
-    stores = [Path(folder) / f"{name}{STORE_SUFFIX}" for name in distinct_names(paths)]
-    pairs = list(zip(paths, stores, strict=True))
-    for path, store in track(pairs, description="embedding scans", total=len(pairs)):
+    named = list(zip(paths, distinct_names(paths), strict=True))
+    require_writable_folder(folder)
+    require_readable(model, paths, modality=modality)
+    stored: list[StoredScan] = []
+    for path, name in track(named, description="embedding scans", total=len(named)):
         kind = _checked_modality(model, path, modality)
-        if not is_stored(store, _origin(model, path, modality=kind)):
-            save_embedding(embed_scan(model, path, modality=kind), store)
-    return stores
+        origin = _origin(model, path, modality=kind)
+        taken = {other.store for other in stored}
+        place = _place_of_store(path, name, Path(folder), taken=taken, volume_sha256=origin.volume_sha256)
+        if not is_stored(place.store, origin):
+            save_embedding(embed_scan(model, path, modality=kind), place.store)
+        stored.append(place)
+    return stored
+
+
+def _place_of_store(
+    scan: Path, name: str, folder: Path, *, taken: set[Path], volume_sha256: str
+) -> StoredScan:
+    """Return where the store of a scan goes: under the first name under which no other scan lies."""
+    parent = folder_name(scan)
+    stores = [folder / f"{name}{STORE_SUFFIX}", folder / f"{parent}_{name}{STORE_SUFFIX}"]
+    for place, store in enumerate(stores):
+        if store not in taken and holds_no_other_volume(store, volume_sha256=volume_sha256):
+            remark = f"{stores[0]} holds another scan, or {scan} as it was before; it is stored as {store}"
+            return StoredScan(scan, store, (remark,) if place else ())
+    raise UserError(
+        f"{scan}: {' and '.join(map(str, stores))} hold other scans, or this one as it was before; remove those that "
+        "are not needed any more, or give another folder"
+    )
 
 
 def save_embedding(scan: EmbeddedScan, store: Path | str) -> None:
@@ -277,7 +351,7 @@ def map_similarity(model: Model, template: EmbeddedScan, target: EmbeddedScan, p
 def propagate_labels(
     model: Model,
     template: EmbeddedScan,
-    labels: Path | str,
+    labels: Path | str | Volume,
     target: EmbeddedScan,
     *,
     grid: Volume | None = None,
@@ -287,14 +361,14 @@ def propagate_labels(
     Parameters
     ----------
     template, target : scans embedded by this model.
-    labels : NIfTI of whole numbers on any grid in the world of the template; 0 is no label.
+    labels : whole numbers on any grid in the world of the template, as a NIfTI file or read already; 0 is no label.
     grid : the labels are wanted on its voxels, such as `read_scan(path)` of the target; None for those that were
         embedded.
 
     Raises
     ------
     UserError
-        if the labels hold no whole numbers from 0 to 65535 or show nothing in the template, or a scan was embedded by
+        if the labels hold no whole numbers from 0 to 65535 or lie outside the template, or a scan was embedded by
         another model.
     """
     _require_scans_of(model, template, target)
@@ -303,7 +377,7 @@ def propagate_labels(
     return carry_by_points(
         template.searchable,
         target.searchable,
-        read_label_numbers(labels),
+        labels if isinstance(labels, Volume) else read_label_numbers(labels),
         template_body=template.body_mask,
         grid=grid,
         matching=target.matching,
@@ -366,11 +440,15 @@ def register_scans(
     Raises
     ------
     UserError
-        as `embed_scan`, and if the scans share no place or the program refuses them.
+        as `embed_scan`, and if the scans share no place, the program does not run or refuses them, or the folder cannot
+        be written; what shows before the scans are embedded is told then.
     """
     settings = model.card.usage.scan_registration
     prepared, embedded = [], []
     paths = (Path(fixed), Path(moving))
+    require_program(Path(program))
+    require_writable_folder(folder)
+    require_readable(model, paths, modality=modality)
     for path in track(paths, description="embedding scans", total=len(paths)):
         kind = _checked_modality(model, path, modality)
         prepared.append(_prepared(model, path, kind))

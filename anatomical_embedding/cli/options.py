@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,40 @@ class PointType(click.ParamType):
         if len(numbers) != NUM_COORDINATES or not all(map(math.isfinite, numbers)):
             self.fail(f"expected three numbers in mm such as -12.5,40,310, got {value!r}", param, ctx)
         return numbers[0], numbers[1], numbers[2]
+
+
+def require_outputs(*paths: Path | None, endings: tuple[str, ...] = ()) -> None:
+    """Refuse files that cannot be written, before work is done for them; None is no file.
+
+    Parameters
+    ----------
+    endings : one of which the names must have; none asks for no ending.
+
+    Raises
+    ------
+    UserError
+        naming the first that cannot be written, or has another ending.
+    """
+    from anatomical_embedding.errors import InputFileError
+    from anatomical_embedding.files import require_writable_file
+
+    for path in paths:
+        if path is None:
+            continue
+        if endings and not path.name.endswith(endings):
+            raise InputFileError(path, f"expected a name that ends in {' or '.join(endings)}")
+        require_writable_file(path)
+
+
+def say_remarks(remarks: Iterable[str]) -> list[str]:
+    """Say on standard error what was left out or mended, a `note:` each, and return the list for `--json`.
+
+    A remark that comes twice, as that of a scan which two steps look at, is said once.
+    """
+    distinct = list(dict.fromkeys(" ".join(remark.split()) for remark in remarks))
+    for remark in distinct:
+        click.echo(f"note: {remark}", err=True)
+    return distinct
 
 
 def print_json(content: Any) -> None:

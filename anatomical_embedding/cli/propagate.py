@@ -14,6 +14,8 @@ from anatomical_embedding.cli.options import (
     json_option,
     modality_option,
     print_json,
+    require_outputs,
+    say_remarks,
 )
 
 
@@ -49,26 +51,34 @@ def propagate(
     label gets a decision: found, doubtful (few points come back) or failed (then it is left out). The mask lies on
     the grid of the scan, or on the prepared grid where a store was given.
     """
-    from anatomical_embedding.api import load_model, open_or_embed, propagate_labels
-    from anatomical_embedding.errors import InputFileError
+    from anatomical_embedding.api import load_model, open_or_embed, propagate_labels, require_readable
     from anatomical_embedding.matching.export_embeddings import STORE_SUFFIX
-    from anatomical_embedding.progress import track
+    from anatomical_embedding.matching.propagation import require_labels_in
+    from anatomical_embedding.progress import log
+    from anatomical_embedding.volumes.labels import read_label_numbers
     from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES, write_volume
     from anatomical_embedding.volumes.scan import read_scan
 
-    if not output.name.endswith(NIFTI_SUFFIXES):
-        raise InputFileError(output, "expected a name that ends in .nii.gz or .nii")
+    require_outputs(output, endings=NIFTI_SUFFIXES)
+    mask = read_label_numbers(labels)
     model = load_model(checkpoint)
-    paths = (template, target)
-    source, goal = (
-        open_or_embed(model, path, modality=modality)
-        for path in track(paths, description="embedding scans", total=len(paths))
-    )
+    require_readable(model, (template, target), modality=modality)
+    log("embedding the first scan")
+    source = open_or_embed(model, template, modality=modality)
+    require_labels_in(source.embedded, mask)
+    log("embedding the second scan")
+    goal = open_or_embed(model, target, modality=modality)
     grid = None if target.suffix == STORE_SUFFIX else read_scan(target)
-    found = propagate_labels(model, source, labels, goal, grid=grid)
+    found = propagate_labels(model, source, mask, goal, grid=grid)
     write_volume(found.volume, output)
+    remarks = say_remarks(
+        f"label {label.label} is left out, {label.reason}"
+        for label in found.labels
+        if label.decision == "failed"
+    )
     if as_json:
-        print_json({"output": str(output), "labels": [asdict(label) for label in found.labels]})
+        rows = [asdict(label) for label in found.labels]
+        print_json({"output": str(output), "labels": rows, "remarks": remarks})
         return
     for label in found.labels:
         volumes = f"{label.from_ml:.1f} ml to {label.to_ml:.1f} ml"

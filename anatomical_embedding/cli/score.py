@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from anatomical_embedding.cli.options import ExistingFile, OutputPath, json_option
+from anatomical_embedding.cli.options import ExistingFile, OutputPath, json_option, require_outputs
 
 
 @click.command()
@@ -34,6 +34,7 @@ def score(
 
     from workflow_scripts import score_tracking
 
+    require_outputs(output)
     arguments = ["--annotations", annotations, "--predictions", predictions, "--output", output]
     for name, path in (("--compare", compare), ("--volumes", volumes)):
         arguments += [] if path is None else [name, path]

@@ -14,6 +14,7 @@ from anatomical_embedding.cli.options import (
     json_option,
     modality_option,
     print_json,
+    require_outputs,
 )
 
 FEWEST_SCANS = 2
@@ -42,13 +43,19 @@ def view(
 
     The page is served to this machine only, until Ctrl-C.
     """
-    from anatomical_embedding.api import load_model
+    from anatomical_embedding.api import load_model, require_readable
     from anatomical_embedding.viewer.open_session import open_session
-    from anatomical_embedding.viewer.server import ViewServer
+    from anatomical_embedding.viewer.server import ViewServer, require_free_port
+    from anatomical_embedding.viewer.session import read_pins
 
     if len(scans) < FEWEST_SCANS:
         raise click.UsageError("expected two or more scans")
-    session = open_session(load_model(checkpoint), scans, modality=modality, pins_path=pins)
+    require_outputs(pins)
+    read_pins(pins, num_scans=len(scans))
+    require_free_port(port)
+    model = load_model(checkpoint)
+    require_readable(model, scans, modality=modality)
+    session = open_session(model, scans, modality=modality, pins_path=pins)
     with ViewServer(session, port=port) as server:
         if as_json:
             print_json({"address": server.address})

@@ -9,6 +9,7 @@ import gzip
 import json
 import re
 import secrets
+import socket
 import tempfile
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -45,6 +46,27 @@ SECURITY_HEADERS = {
 JSON_TYPE, NIFTI_TYPE = "application/json", "application/octet-stream"
 
 
+def require_free_port(port: int) -> None:
+    """Refuse a port that another program listens on, before work is done for the page.
+
+    Raises
+    ------
+    UserError
+        if the port is taken.
+    """
+    try:
+        with socket.create_server((LOOPBACK, port), reuse_port=False):
+            pass
+    except OSError as error:
+        raise _taken(port, error) from error
+
+
+def _taken(port: int, error: OSError) -> UserError:
+    return UserError(
+        f"--port {port}: cannot listen there ({error.strerror}); another program has it, take another or 0"
+    )
+
+
 class ViewServer(ThreadingHTTPServer):
     """A server of one session.
 
@@ -68,9 +90,7 @@ class ViewServer(ThreadingHTTPServer):
         try:
             super().__init__((LOOPBACK, port), _Handler)
         except OSError as error:
-            raise UserError(
-                f"--port {port}: cannot listen there ({error.strerror}); another program has it, take another or 0"
-            ) from error
+            raise _taken(port, error) from error
 
     @property
     def address(self) -> str:

@@ -60,7 +60,7 @@ class Session:
         self._model = model
         self._pins_path = pins_path
         self._lock = threading.Lock()
-        self._pins: list[dict[str, Any]] = _read_pins(pins_path, num_scans=len(scans))
+        self._pins: list[dict[str, Any]] = read_pins(pins_path, num_scans=len(scans))
 
     def overview(self) -> dict[str, Any]:
         """Return what the page shows of scans and model."""
@@ -192,7 +192,14 @@ def _checked_entry(entry: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _read_pins(path: Path | None, *, num_scans: int) -> list[dict[str, Any]]:
+def read_pins(path: Path | None, *, num_scans: int) -> list[dict[str, Any]]:
+    """Return the pinned points of a file; none where there is no file yet.
+
+    Raises
+    ------
+    InputFileError
+        if it holds other things, or points of another number of scans.
+    """
     if path is None or not path.exists():
         return []
     try:

@@ -1,6 +1,7 @@
 """A raw scan as a user has it: a NIfTI file or a folder of DICOM slices."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,16 +30,23 @@ def read_scan(path: Path | str) -> Volume:
 
 
 def scan_name(path: Path | str) -> str:
-    """Return what a scan is called: its file or folder without the ending.
+    """Return what a scan is called: its file or folder without the ending; the folder's own name for `.` and `..`.
 
     Examples
     --------
-    >>> scan_name("scans/first.visit.nii.gz"), scan_name("scans/series_3/")
-    ('first.visit', 'series_3')
+    >>> scan_name("scans/first.visit.nii.gz"), scan_name("scans/series_3/"), scan_name("X.NII.GZ")
+    ('first.visit', 'series_3', 'X')
     """
     name = Path(path).name
-    ending = next((suffix for suffix in NIFTI_SUFFIXES if name.endswith(suffix)), "")
-    return name.removesuffix(ending)
+    if name in ("", ".."):
+        name = Path(path).resolve().name or "scan"
+    ending = next((suffix for suffix in NIFTI_SUFFIXES if name.lower().endswith(suffix)), "")
+    return name[: len(name) - len(ending)]
+
+
+def folder_name(path: Path | str) -> str:
+    """Return what the folder is called that holds a scan."""
+    return Path(path).resolve().parent.name
 
 
 def distinct_names(paths: Sequence[Path | str]) -> list[str]:
@@ -55,8 +63,9 @@ def distinct_names(paths: Sequence[Path | str]) -> list[str]:
     ['a_ct', 'b_ct', 'mr']
     """
     plain = [scan_name(path) for path in paths]
+    counts = Counter(name.casefold() for name in plain)
     names = [
-        f"{Path(path).resolve().parent.name}_{name}" if plain.count(name) > 1 else name
+        f"{folder_name(path)}_{name}" if counts[name.casefold()] > 1 else name
         for path, name in zip(paths, plain, strict=True)
     ]
     clash = first_clash(names)
