@@ -139,7 +139,8 @@ def merge_masks(
     """
     labels = np.zeros(grid.shape, dtype=label_type(len(organs)), order="F")
     is_overlapping = np.zeros(grid.shape, dtype=bool, order="F")
-    empty_organs, skipped, remarks = [], {}, []
+    empty_organs, skipped = [], {}
+    remarks: list[str] = []
     for label, organ in enumerate(organs, start=1):
         if organ not in label_paths:
             continue

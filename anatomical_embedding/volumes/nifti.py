@@ -4,10 +4,11 @@ Where a volume lies is judged in `nifti_geometry`. A file that cannot be used is
 what a reader has to mend or to choose comes back as remarks (`read_nifti`), so that nothing is corrected in silence.
 """
 
+import gzip
+import tempfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import nibabel
 import numpy as np
@@ -207,6 +208,15 @@ def write_volume(volume: Volume, path: Path | str) -> None:
         nibabel.save(image, temporary)
 
 
+def nifti_bytes(volume: Volume, *, compress: bool) -> bytes:
+    """Return the content of the file that `write_volume` writes, quickly packed where asked for."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "volume.nii"
+        write_volume(volume, path)
+        content = path.read_bytes()
+    return gzip.compress(content, compresslevel=1) if compress else content
+
+
 def storable_type(array: NDArray) -> np.dtype:
     """Return the type that an array is written in: its own where all programs read it, else one that holds its values.
 
@@ -296,7 +306,7 @@ def _first_byte(header: Nifti1Header, *, num_bytes: int, path: Path) -> tuple[in
     return found, [f"its voxels begin at byte {found}, behind its header, which says {stated:g}"]
 
 
-def _start_and_length(stream: BinaryIO, *, header_end: int) -> tuple[bytes, int]:
+def _start_and_length(stream: ImageOpener, *, header_end: int) -> tuple[bytes, int]:
     """Return the first bytes of a file and the number of all, unpacked."""
     start = stream.read(header_end)
     length = len(start)
@@ -380,9 +390,8 @@ def _apply_scaling(stored: NDArray, *, slope: float, intercept: float) -> NDArra
         return native.astype(np.float32)
     # Wide numbers may be large where their scaled values are not, so they are scaled in double precision.
     wide = np.float32 if native.dtype.itemsize <= SMALL_TYPE_BYTES else np.float64
-    scaled = native.astype(wide)
-    scaled *= wide(slope)
-    scaled += wide(intercept)
+    scaled: NDArray = np.multiply(native, slope, dtype=wide)
+    np.add(scaled, intercept, out=scaled)
     return scaled.astype(np.float32, copy=False)
 
 
@@ -394,10 +403,10 @@ def _shift_integers(stored: NDArray, intercept: int) -> NDArray | None:
     if fits and stored.dtype.itemsize <= SMALL_TYPE_BYTES:
         # Wraps in uint16, which is the right sum modulo 2**16 and so the right int16.
         return (stored.astype(np.uint16) + np.uint16(intercept % 2**16)).astype(np.int16)
-    limits = np.iinfo(np.int64)
+    largest = np.iinfo(np.int64).max
     if (
         max(abs(lowest - intercept), abs(highest - intercept), abs(intercept), abs(lowest), abs(highest))
-        > limits.max
+        > largest
     ):
         return None
     return stored.astype(np.int64) + intercept

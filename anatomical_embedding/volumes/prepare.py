@@ -115,7 +115,7 @@ def prepare_scan(
     # Headers hold single precision: the volume in hand and the one read from its file shall lie in the same place.
     affine = image.affine.astype(np.float32).astype(np.float64)
     image = Volume(_storable(image.array, modality=settings.modality), affine)
-    description = {
+    description: dict[str, Any] = {
         "modality": settings.modality,
         "raw": _describe_grid(raw) | {"sha256": sha256_of_scan(scan.path)},
         "prepared": _describe_grid(image) | {"crop_start_vox": [side.start for side in box]},

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from numpy.typing import NDArray
 
 from anatomical_embedding.errors import InputFileError, UserError
@@ -43,6 +44,11 @@ class RawScan:
     volume: Volume
     modality: Modality
     remarks: tuple[str, ...]
+
+    @property
+    def grid(self) -> Volume:
+        """The grid of the scan, a volume of zeros that takes no memory."""
+        return Volume(np.broadcast_to(np.zeros((), np.uint8), self.volume.shape), self.volume.affine)
 
     @property
     def notes(self) -> tuple[str, ...]:

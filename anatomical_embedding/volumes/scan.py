@@ -1,4 +1,4 @@
-"""A raw scan as a user has it: a NIfTI file or a folder of DICOM slices."""
+"""What a raw scan is called and which one it is: a NIfTI file or a folder of DICOM slices."""
 
 import hashlib
 from collections import Counter
@@ -8,25 +8,7 @@ from pathlib import Path
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.files import sha256_of_file
 from anatomical_embedding.identifiers import first_clash
-from anatomical_embedding.settings.volumes import Modality
-from anatomical_embedding.volumes.dicom import dicom_modality, read_dicom_series
-from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES, read_volume
-from anatomical_embedding.volumes.volume import Volume
-
-AIR_BELOW_HU = -200
-"""Every CT in HU holds air, far below this; an MR holds nothing below zero, or little."""
-
-
-def read_scan(path: Path | str) -> Volume:
-    """Return the volume in a NIfTI file, or in a folder that holds one DICOM series.
-
-    Raises
-    ------
-    InputFileError
-        for everything that `read_volume` and `read_dicom_series` refuse.
-    """
-    path = Path(path)
-    return read_dicom_series(path) if path.is_dir() else read_volume(path)
+from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES
 
 
 def scan_name(path: Path | str) -> str:
@@ -84,11 +66,3 @@ def sha256_of_scan(path: Path | str) -> str:
         if entry.is_file():
             digest.update(f"{entry.name} {sha256_of_file(entry)}\n".encode())
     return digest.hexdigest()
-
-
-def find_modality(path: Path | str, scan: Volume) -> Modality:
-    """Return the kind of a scan: what its DICOM header says, else by its darkest voxel, which is air in a CT."""
-    stated = dicom_modality(path) if Path(path).is_dir() else None
-    if stated is not None:
-        return stated
-    return "ct" if scan.array.min() < AIR_BELOW_HU else "mr"

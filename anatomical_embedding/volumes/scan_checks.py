@@ -260,8 +260,8 @@ def add_offset(array: NDArray, offset_hu: float) -> NDArray:
     """
     if array.dtype.kind == "f" or not float(offset_hu).is_integer():
         return (array + np.float64(offset_hu)).astype(np.float32)
-    moved = array.astype(np.int64 if array.dtype.itemsize > np.dtype(np.int16).itemsize else np.int32)
-    moved += int(offset_hu)
+    wide = np.int64 if array.dtype.itemsize > np.dtype(np.int16).itemsize else np.int32
+    moved: NDArray = np.add(array, int(offset_hu), dtype=wide)
     limits = np.iinfo(np.int16)
     fits = limits.min <= moved.min() and moved.max() <= limits.max
     return moved.astype(np.int16) if fits else moved
