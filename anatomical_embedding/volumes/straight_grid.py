@@ -43,7 +43,7 @@ def straight_grid(volume: Volume) -> VolumeHeader:
 
 
 def straightened(volume: Volume) -> Volume:
-    """Return a volume on its `straight_grid`: itself, or interpolated where its axes are skewed, its lowest value around.
+    """Return a volume on its `straight_grid`, interpolated where its axes are skewed, with its lowest value around.
 
     Notes
     -----
