@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.settings.volumes import Geometry, Modality
-from anatomical_embedding.volumes.dicom import dicom_modality, read_dicom_series
-from anatomical_embedding.volumes.nifti import NiftiVolume, read_nifti
+from anatomical_embedding.volumes.dicom import MODALITIES, read_dicom_series
+from anatomical_embedding.volumes.nifti import read_nifti
 from anatomical_embedding.volumes.scan_checks import (
     Kind,
     Offset,
@@ -86,10 +86,10 @@ def read_raw_scan(path: Path | str, options: ReadingOptions) -> RawScan:
         is not in HU and no certain rule makes it so; if the options do not fit the scan.
     """
     path = Path(path)
-    stored, stated = _read(path, geometry=options.geometry)
+    stored = _read(path, geometry=options.geometry)
     array = stored.volume.array
     try:
-        kind = _kind_of(array, stated=stated, options=options)
+        kind = _kind_of(array, stated=stored.modality_word, options=options)
         offset = _offset_of(array, kind=kind, options=options)
     except UserError as error:
         raise InputFileError(path, str(error)) from error
@@ -99,22 +99,34 @@ def read_raw_scan(path: Path | str, options: ReadingOptions) -> RawScan:
     return RawScan(path, Volume(array, stored.volume.affine), kind.modality, remarks)
 
 
-def _read(path: Path, *, geometry: Geometry | None) -> tuple[NiftiVolume, Modality | None]:
-    """Return what is stored, and the kind of scan that a DICOM header states."""
-    if not path.is_dir():
-        return read_nifti(path, geometry=geometry), None
-    return NiftiVolume(read_dicom_series(path), ()), dicom_modality(path)
+@dataclass(frozen=True)
+class _Stored:
+    """What a file or a folder holds, before its values are looked at; `modality_word` is empty where nothing is said."""
+
+    volume: Volume
+    modality_word: str
+    remarks: tuple[str, ...]
 
 
-def _kind_of(array: NDArray, *, stated: Modality | None, options: ReadingOptions) -> Kind:
-    """Return what a scan is: as told, else as its header states, else by its values."""
+def _read(path: Path, *, geometry: Geometry | None) -> _Stored:
+    if path.is_dir():
+        series = read_dicom_series(path)
+        return _Stored(series.volume, series.modality_word, series.remarks)
+    found = read_nifti(path, geometry=geometry)
+    return _Stored(found.volume, "", found.remarks)
+
+
+def _kind_of(array: NDArray, *, stated: str, options: ReadingOptions) -> Kind:
+    """Return what a scan is: as told, else as its header words it, else by its values."""
     told = options.modality
     if told is None and options.hu_offset is not None:
         told = "ct"  # no other scan has HU
     if told is None:
-        return Kind(stated, "") if stated else find_kind(array)
-    if stated and told != stated:
-        return Kind(told, f"its header says {stated.upper()}, taken as {told.upper()}, as told")
+        if stated and stated not in MODALITIES:
+            raise UserError(f"is of modality {stated}, expected CT or MR; --modality takes it as one of them")
+        return Kind(MODALITIES[stated], "") if stated else find_kind(array)
+    if stated and told != MODALITIES.get(stated):
+        return Kind(told, f"its header says {stated}, taken as {told.upper()}, as told")
     return Kind(told, remark_on_told_mr(array) if told == "mr" else "")
 
 
