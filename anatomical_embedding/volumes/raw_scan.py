@@ -101,7 +101,7 @@ def read_raw_scan(path: Path | str, options: ReadingOptions) -> RawScan:
 
 @dataclass(frozen=True)
 class _Stored:
-    """What a file or a folder holds, before its values are looked at; `modality_word` is empty where nothing is said."""
+    """What a file or a folder holds, before its values are looked at; no modality word where nothing is said."""
 
     volume: Volume
     modality_word: str

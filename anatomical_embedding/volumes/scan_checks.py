@@ -30,7 +30,9 @@ SMALLEST_TISSUE_SHARE, LARGEST_DENSE_SHARE = 0.3, 0.4
 KNOWN_OFFSETS_HU = (-1024.0, -32768.0)
 """What has to be added to a CT whose rescale was lost: its scanner stored HU + 1024, or a program HU + 32768."""
 SURE_AIR_SHARE, SURE_TISSUE_SHARE, LARGEST_SURE_DENSE_SHARE = 0.02, 0.6, 0.2
-SURE_FAT_SHARE, SURE_SOFT_SHARE = 0.03, 0.15
+SURE_FAT_SHARE, SURE_SOFT_SHARE, SURE_BRIGHT_SHARE = 0.08, 0.15, 0.003
+"""Those CTs have 0.14, 0.33 and 0.015 at least; bright is bone or contrast medium, which an inverted picture lacks."""
+SMALLEST_FAT_SHARE_INSIDE = 0.03
 LARGEST_LUNG_RATIO = 0.3
 """Lung and partial volumes against what is denser: 0.13 and less in those CTs, 0.44 and more in MRs moved there."""
 
@@ -51,7 +53,7 @@ class Shares:
     Attributes
     ----------
     air : of all voxels.
-    tissue, fat, soft, dense : of the voxels above -200 HU.
+    tissue, fat, soft, bright, dense : of the voxels above -200 HU.
     lung : voxels between air and fat, relative to those above -200 HU.
     """
 
@@ -59,6 +61,7 @@ class Shares:
     tissue: float
     fat: float
     soft: float
+    bright: float
     dense: float
     lung: float
 
@@ -73,9 +76,8 @@ class Shares:
         """Whether nothing else looks so: air, fat and soft tissue are where they belong, and little lies between."""
         return (
             self.air >= SURE_AIR_SHARE
-            and self.tissue >= SURE_TISSUE_SHARE
+            and self.are_of_the_inside
             and self.fat >= SURE_FAT_SHARE
-            and self.soft >= SURE_SOFT_SHARE
             and self.dense <= LARGEST_SURE_DENSE_SHARE
             and self.lung <= LARGEST_LUNG_RATIO
         )
@@ -84,7 +86,10 @@ class Shares:
     def are_of_the_inside(self) -> bool:
         """Whether this may be a part of a CT in HU that lies within the body."""
         return (
-            self.tissue >= SURE_TISSUE_SHARE and self.fat >= SURE_FAT_SHARE and self.soft >= SURE_SOFT_SHARE
+            self.tissue >= SURE_TISSUE_SHARE
+            and self.fat >= SMALLEST_FAT_SHARE_INSIDE
+            and self.soft >= SURE_SOFT_SHARE
+            and self.bright >= SURE_BRIGHT_SHARE
         )
 
 
@@ -97,7 +102,7 @@ def sample_values(array: NDArray) -> NDArray[np.float32]:
 def shares_of(values: NDArray[np.floating]) -> Shares:
     """Return how values are spread if they are HU; of none at all every share is zero."""
     if not values.size:
-        return Shares(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        return Shares(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     denser = values[values >= TISSUE_HU[0]]
     num_denser = max(denser.size, 1)
     return Shares(
@@ -105,6 +110,7 @@ def shares_of(values: NDArray[np.floating]) -> Shares:
         tissue=_num_between(denser, TISSUE_HU) / num_denser,
         fat=_num_between(denser, FAT_HU) / num_denser,
         soft=_num_between(denser, SOFT_HU) / num_denser,
+        bright=float((denser >= TISSUE_HU[1]).sum()) / num_denser,
         dense=float((denser > DENSE_HU).sum()) / num_denser,
         lung=_num_between(values, LUNG_HU) / num_denser,
     )

@@ -137,7 +137,7 @@ def test_what_cannot_be_mapped_is_refused(tmp_path):
         map_volume(tmp_path / "c.nii")
 
 
-def _set_header(path, **fields):
+def with_header(path, **fields):
     """Change header fields in the bytes of a file, past nibabel's own repairs."""
     content = bytearray(path.read_bytes())
     header = nibabel.Nifti1Header(bytes(content[:348]), check=False)
@@ -201,23 +201,23 @@ def _uncompressed(change):
 
 
 def _zero_spacing(path):
-    _set_header(path, pixdim=[1, 2, 0, 2, 1, 1, 1, 1])
+    with_header(path, pixdim=[1, 2, 0, 2, 1, 1, 1, 1])
 
 
 def _nan_spacing(path):
-    _set_header(path, pixdim=[1, 2, 2, np.nan, 1, 1, 1, 1])
+    with_header(path, pixdim=[1, 2, 2, np.nan, 1, 1, 1, 1])
 
 
 def _singular(path):
-    _set_header(path, srow_y=[-2, 0, 0, 0])
+    with_header(path, srow_y=[-2, 0, 0, 0])
 
 
 def _infinite_affine(path):
-    _set_header(path, srow_z=[0, 0, np.inf, 0])
+    with_header(path, srow_z=[0, 0, np.inf, 0])
 
 
 def _no_place(path):
-    _set_header(path, sform_code=0, qform_code=0)
+    with_header(path, sform_code=0, qform_code=0)
 
 
 def _colours(path):
