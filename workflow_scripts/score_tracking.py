@@ -8,7 +8,6 @@ lines. Intervals and tests are clustered by patient.
 
 import argparse
 import sys
-from pathlib import Path
 
 from anatomical_embedding.evaluation.lesion_referee import NUM_DRAWS, SEED, score_files
 from anatomical_embedding.evaluation.lesion_tables import write_pairs

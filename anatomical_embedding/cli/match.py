@@ -13,8 +13,8 @@ from anatomical_embedding.cli.options import (
     checkpoint_option,
     coordinates_option,
     json_option,
-    modality_option,
     print_json,
+    reading_options,
     require_outputs,
     say_remarks,
 )
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="The most similar place, or its neighbours deciding together (slower).",
 )
-@modality_option
+@reading_options
 @click.option("--output", type=OutputPath, help="Also write the answers: .csv, or .mrk.json for 3D Slicer.")
 @click.option(
     "--similarity-map",
@@ -69,7 +69,7 @@ def match(
     points_path: Path | None,
     coordinates: "Coordinates",
     method: "MatchMethod",
-    modality: Any,
+    reading: dict[str, Any],
     output: Path | None,
     map_path: Path | None,
     as_json: bool,
@@ -99,21 +99,22 @@ def match(
     if output is not None:
         require_one_target(output, map(str, targets))
     model = load_model(checkpoint)
-    require_readable(model, (template, *targets), modality=modality)
-    source = open_or_embed(model, template, modality=modality)
+    require_readable(model, (template, *targets), **reading, with_voxels=True)
+    source = open_or_embed(model, template, **reading)
     _require_some_inside(source, asked)
-    rows = []
+    rows, remarks = [], [*asked.remarks, *source.remarks]
     for path in track(targets, description="matching", total=len(targets)):
-        target = source if path == template else open_or_embed(model, path, modality=modality)
+        target = source if path == template else open_or_embed(model, path, **reading)
         answers = match_points(model, source, target, asked.points_mm, method=method)
+        remarks += target.remarks
         rows += answer_rows(asked, answers, target=str(path), coordinates=coordinates)
         if map_path is not None:
             _write_map(model, source, target, asked, map_path)
     if output is not None:
         write_answers(rows, output, coordinates=coordinates)
-    remarks = say_remarks(asked.remarks)
+    said = say_remarks(remarks)
     if as_json:
-        print_json({"coordinates": coordinates.upper(), "answers": rows, "remarks": remarks})
+        print_json({"coordinates": coordinates.upper(), "answers": rows, "remarks": said})
     else:
         click.echo(answers_csv(rows), nl=False)
 

@@ -1,5 +1,6 @@
 """What several verbs share: options, parsing and printing."""
 
+import functools
 import json
 import math
 from collections.abc import Callable, Iterable
@@ -18,10 +19,20 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 checkpoint_option: Decorator = click.option(
     "--checkpoint", type=ExistingFile, required=True, help="The model: model.safetensors of a run."
 )
-modality_option: Decorator = click.option(
+_modality_option: Decorator = click.option(
     "--modality",
     type=click.Choice(["ct", "mr"]),
     help="Kind of the scans; default: read from the DICOM header, else judged by the intensities.",
+)
+_geometry_option: Decorator = click.option(
+    "--geometry",
+    type=click.Choice(["sform", "qform"]),
+    help="Form that places NIfTI files whose header states two places; default: they are refused.",
+)
+_hu_offset_option: Decorator = click.option(
+    "--hu-offset",
+    type=float,
+    help="Number that makes HU of the values of the CTs, such as -1024; default: judged by the values.",
 )
 json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 coordinates_option: Decorator = click.option(
@@ -31,6 +42,24 @@ coordinates_option: Decorator = click.option(
     show_default=True,
     help="Coordinates read and written: RAS (NIfTI) or LPS (DICOM, ITK); a markups file states its own.",
 )
+
+
+def reading_options(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say of scans what they do not say themselves; the verb gets them as one, `reading`.
+
+    `reading` holds the keywords `modality`, `geometry` and `hu_offset` of the library's functions.
+    """
+
+    @functools.wraps(verb)
+    def with_reading(
+        *arguments: Any, modality: str | None, geometry: str | None, hu_offset: float | None, **others: Any
+    ) -> Any:
+        if hu_offset is not None and not math.isfinite(hu_offset):
+            raise click.UsageError(f"--hu-offset: expected a number such as -1024, got {hu_offset}")
+        reading = {"modality": modality, "geometry": geometry, "hu_offset": hu_offset}
+        return verb(*arguments, reading=reading, **others)
+
+    return _modality_option(_geometry_option(_hu_offset_option(with_reading)))
 
 
 class PointType(click.ParamType):

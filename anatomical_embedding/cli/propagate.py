@@ -12,8 +12,8 @@ from anatomical_embedding.cli.options import (
     OutputPath,
     checkpoint_option,
     json_option,
-    modality_option,
     print_json,
+    reading_options,
     require_outputs,
     say_remarks,
 )
@@ -34,7 +34,7 @@ from anatomical_embedding.cli.options import (
 @click.option(
     "--output", type=OutputPath, required=True, help="Mask to write (.nii.gz), on the grid of the target."
 )
-@modality_option
+@reading_options
 @json_option
 def propagate(
     checkpoint: Path,
@@ -42,7 +42,7 @@ def propagate(
     template: Path,
     target: Path,
     output: Path,
-    modality: Any,
+    reading: dict[str, Any],
     as_json: bool,
 ) -> None:
     """Carry an organ or lesion mask to another scan.
@@ -55,34 +55,33 @@ def propagate(
         load_model,
         open_or_embed,
         propagate_labels,
-        read_labels_of,
+        require_labels_of,
         require_readable,
     )
     from anatomical_embedding.errors import InputFileError
-    from anatomical_embedding.matching.export_embeddings import STORE_SUFFIX
     from anatomical_embedding.progress import log
-    from anatomical_embedding.volumes.labels import read_label_numbers
+    from anatomical_embedding.volumes.labels import read_label_file
     from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES, write_volume
-    from anatomical_embedding.volumes.scan import read_scan
 
     require_outputs(output, endings=NIFTI_SUFFIXES)
-    if not read_label_numbers(labels).array.any():
+    mask = read_label_file(labels, geometry=reading["geometry"])
+    if not mask.volume.array.any():
         raise InputFileError(labels, "the label map is empty: every voxel is 0")
     model = load_model(checkpoint)
-    require_readable(model, (template, target), modality=modality)
+    require_readable(model, (template, target), **reading, with_voxels=True)
     log("embedding the first scan")
-    source = open_or_embed(model, template, modality=modality)
-    mask = read_labels_of(source, labels)
+    source = open_or_embed(model, template, **reading)
+    require_labels_of(source, mask.volume, path=labels)
     log("embedding the second scan")
-    goal = open_or_embed(model, target, modality=modality)
-    grid = None if target.suffix == STORE_SUFFIX else read_scan(target)
-    found = propagate_labels(model, source, mask, goal, grid=grid)
+    goal = open_or_embed(model, target, **reading)
+    found = propagate_labels(model, source, mask.volume, goal, grid=goal.scan_grid)
     write_volume(found.volume, output)
-    remarks = say_remarks(
+    left_out = [
         f"label {label.label} is left out, {label.reason}"
         for label in found.labels
         if label.decision == "failed"
-    )
+    ]
+    remarks = say_remarks([*mask.remarks, *source.remarks, *goal.remarks, *left_out])
     if as_json:
         rows = [asdict(label) for label in found.labels]
         print_json({"output": str(output), "labels": rows, "remarks": remarks})

@@ -14,8 +14,8 @@ from anatomical_embedding.cli.options import (
     checkpoint_option,
     coordinates_option,
     json_option,
-    modality_option,
     print_json,
+    reading_options,
     say_remarks,
 )
 
@@ -53,7 +53,7 @@ HALF_VOXEL = 0.5
     help="Scan that the points belong to; they are carried to the other one.",
 )
 @coordinates_option
-@modality_option
+@reading_options
 @json_option
 def register(
     fixed: Path,
@@ -64,7 +64,7 @@ def register(
     points_path: Path | None,
     side: str,
     coordinates: "Coordinates",
-    modality: Any,
+    reading: dict[str, Any],
     as_json: bool,
 ) -> None:
     """Register MOVING onto FIXED: a start that matches of the embeddings agree on, then deeds.
@@ -76,25 +76,26 @@ def register(
     from anatomical_embedding.evaluation.points_file import read_points
     from anatomical_embedding.files import require_writable_folder
     from anatomical_embedding.registration.deeds_program import require_program
-    from anatomical_embedding.volumes.scan import read_scan
+    from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
 
     program = program or _deeds_on_path()
     require_writable_folder(folder)
     require_program(program)
     asked = None if points_path is None else read_points(points_path, coordinates=coordinates)
     model = load_model(checkpoint)
-    require_readable(model, (fixed, moving), modality=modality)
+    require_readable(model, (fixed, moving), **reading)
     remarks: list[str] = []
     if asked is not None:
         their_scan = fixed if side == "fixed" else moving
-        remarks += [*asked.remarks, *_those_outside(asked, read_scan(their_scan), their_scan)]
+        grid = read_raw_scan(their_scan, ReadingOptions(**reading)).grid
+        remarks += [*asked.remarks, *_those_outside(asked, grid, their_scan)]
     found = register_scans(
         model,
         fixed,
         moving,
         program=program,
         folder=folder,
-        modality=modality,
+        **reading,
         threads=len(os.sched_getaffinity(0)),
     )
     if found.start.status == "failed":
@@ -103,7 +104,7 @@ def register(
         )
     carried = None if asked is None else _carried(found, asked, side=side)
     _write_results(found, carried, folder, coordinates=coordinates)
-    said = say_remarks(remarks)
+    said = say_remarks([*found.remarks, *remarks])
     if as_json:
         start = {"status": found.start.status, "reason": found.start.reason}
         print_json({**start, "folder": str(folder), "remarks": said})

@@ -12,9 +12,10 @@ from anatomical_embedding.cli.options import (
     OutputPath,
     checkpoint_option,
     json_option,
-    modality_option,
     print_json,
+    reading_options,
     require_outputs,
+    say_remarks,
 )
 
 FEWEST_SCANS = 2
@@ -23,7 +24,7 @@ FEWEST_SCANS = 2
 @click.command()
 @click.argument("scans", type=ExistingPath, nargs=-1, required=True)
 @checkpoint_option
-@modality_option
+@reading_options
 @click.option("--pins", type=OutputPath, help="File (.json) that keeps pinned points between sessions.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on; 0 takes any free one."
@@ -33,7 +34,7 @@ FEWEST_SCANS = 2
 def view(
     scans: tuple[Path, ...],
     checkpoint: Path,
-    modality: Any,
+    reading: dict[str, Any],
     pins: Path | None,
     port: int,
     opens: bool,
@@ -54,11 +55,12 @@ def view(
     read_pins(pins, num_scans=len(scans))
     require_free_port(port)
     model = load_model(checkpoint)
-    require_readable(model, scans, modality=modality)
-    session = open_session(model, scans, modality=modality, pins_path=pins)
+    require_readable(model, scans, **reading, with_voxels=True)
+    session = open_session(model, scans, **reading, pins_path=pins)
+    remarks = say_remarks(remark for scan in session.scans for remark in scan.embedded.remarks)
     with ViewServer(session, port=port) as server:
         if as_json:
-            print_json({"address": server.address})
+            print_json({"address": server.address, "remarks": remarks})
         else:
             click.echo(f"{server.address}\nCtrl-C ends it.")
         if opens:

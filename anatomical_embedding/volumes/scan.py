@@ -1,32 +1,14 @@
-"""A raw scan as a user has it: a NIfTI file or a folder of DICOM slices."""
+"""What a raw scan is called and which one it is: a NIfTI file or a folder of DICOM slices."""
 
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from anatomical_embedding.errors import InputFileError, UserError
+from anatomical_embedding.errors import UserError
 from anatomical_embedding.files import sha256_of_file
 from anatomical_embedding.identifiers import first_clash
-from anatomical_embedding.settings.volumes import Modality
-from anatomical_embedding.volumes.dicom import MODALITIES, dicom_modality_word, read_dicom_series
-from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES, read_volume
-from anatomical_embedding.volumes.volume import Volume
-
-AIR_BELOW_HU = -200
-"""Every CT in HU holds air, far below this; an MR holds nothing below zero, or little."""
-
-
-def read_scan(path: Path | str) -> Volume:
-    """Return the volume in a NIfTI file, or in a folder that holds one DICOM series.
-
-    Raises
-    ------
-    InputFileError
-        for everything that `read_volume` and `read_dicom_series` refuse.
-    """
-    path = Path(path)
-    return read_dicom_series(path).volume if path.is_dir() else read_volume(path)
+from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES
 
 
 def scan_name(path: Path | str) -> str:
@@ -84,21 +66,3 @@ def sha256_of_scan(path: Path | str) -> str:
         if entry.is_file():
             digest.update(f"{entry.name} {sha256_of_file(entry)}\n".encode())
     return digest.hexdigest()
-
-
-def find_modality(path: Path | str, scan: Volume) -> Modality:
-    """Return the kind of a scan: what its DICOM header says, else by its darkest voxel, which is air in a CT.
-
-    Raises
-    ------
-    InputFileError
-        if a DICOM header says that the scan is neither CT nor MR.
-    """
-    if not Path(path).is_dir():
-        return "ct" if scan.array.min() < AIR_BELOW_HU else "mr"
-    word = dicom_modality_word(path)
-    if word not in MODALITIES:
-        raise InputFileError(
-            path, f"is of modality {word or 'unknown'}, expected CT or MR; --modality takes it as one of them"
-        )
-    return MODALITIES[word]

@@ -348,7 +348,7 @@ def wrong_inputs(folder):
         ),
         "other modality": (
             ["embed", folder / "mr.nii.gz", "--checkpoint", model, "--output", folder / "x"],
-            "is a scan of modality mr, judging by its header or its darkest voxel",
+            "is a scan of modality mr, judging by its header or its values",
         ),
         "other model": (
             [
