@@ -11,6 +11,7 @@ import click
 from anatomical_embedding.cli.describe import describe
 from anatomical_embedding.cli.embed import embed
 from anatomical_embedding.cli.match import match
+from anatomical_embedding.cli.new import new
 from anatomical_embedding.cli.propagate import propagate
 from anatomical_embedding.cli.register import register
 from anatomical_embedding.cli.score import score
@@ -32,7 +33,7 @@ def commands() -> None:
     """
 
 
-for command in (embed, match, propagate, register, view, score, describe, settings):
+for command in (embed, match, propagate, register, view, score, describe, new, settings):
     commands.add_command(command)
 
 

@@ -13,6 +13,7 @@ stand in `recipes/`, readable files that come with the package:
 """
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,8 @@ def _completed_dataset(dataset: Section) -> Section:
     if not isinstance(kind, str) or kind not in known_recipes("entries"):
         return dataset
     recipe = _recipe(f"entries/{kind}")
-    if "mr" not in (dataset.get("modalities") or recipe["modalities"]):
+    modalities = dataset.get("modalities", recipe["modalities"])
+    if isinstance(modalities, list) and "mr" not in modalities:
         recipe.pop("mr", None)
     return _merged(recipe, dataset)
 
@@ -158,6 +160,11 @@ def _chosen_recipe(name: Any, *, folder: str, where: str) -> Section:
 
 
 def _recipe(name: str) -> Section:
+    return dict(_unshared(_read_recipe(name)))
+
+
+@cache
+def _read_recipe(name: str) -> Section:
     return dict(yaml.safe_load((RECIPES / f"{name}.yaml").read_text(encoding="utf-8")))
 
 

@@ -158,6 +158,17 @@ def test_files_that_are_named_together_add_up_and_the_later_one_is_right(demo, t
     assert both["make_phantom"] == 20
 
 
+def test_what_the_verb_new_writes_plans(tmp_path):
+    for number in range(NUM_SCANS):
+        for scan in (0, 1):
+            touch(tmp_path / "pairs" / f"p{number}_000{scan}.nii.gz")
+    command = [sys.executable, "-m", "anatomical_embedding.cli.main", "new", str(tmp_path / "pairs")]
+    subprocess.run([*command, "--output", str(tmp_path / "run.yaml")], cwd=REPOSITORY, check=True)
+    jobs = plan(tmp_path, "--configfile", "run.yaml")
+    assert (jobs["train_intra"], jobs["train_inter"]) == (1, 1)
+    assert jobs["resample_volume"] == 2 * NUM_SCANS
+
+
 def test_a_folder_of_mrs_alone_trains(tmp_path):
     set_up(tmp_path)
     for number in range(3):

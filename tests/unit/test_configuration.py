@@ -164,6 +164,7 @@ def test_settings_written_out_say_the_same():
     whole = completed_run_file(content)
     assert read_pipeline_settings(yaml.safe_load(yaml.safe_dump(whole))) == read_pipeline_settings(content)
     assert "recipe" not in yaml.safe_dump(whole)
+    assert completed_run_file(whole) == whole
 
 
 @pytest.mark.parametrize(
@@ -190,6 +191,11 @@ def test_settings_written_out_say_the_same():
         (("models", "sam"), "sam_small", "models.sam: "),
         (("models",), ["sam"], "models: "),
         (("scan_registration",), 3, "scan_registration: "),
+        (("datasets", "phantom_ct", "modalities"), 3, "phantom_ct.modalities: "),
+        (("datasets", "phantom_ct", "kind"), ["phantom"], "datasets.phantom_ct"),
+        (("registrations", "round_1", "deeds"), "small", "round_1.deeds: "),
+        (("models", "sam", "training", "optimizer"), "sgd", "sam.training.optimizer: "),
+        (("models", "sam", "training"), None, "models.sam.training: "),
     ],
 )
 def test_faults_of_run_files_are_named(keys, value, message):
