@@ -170,6 +170,7 @@ rule move_volume:
             **SETTINGS.datasets[wildcards.dataset].known_move.model_dump(mode="json")
         ),
         geometry=geometry_argument,
+        state=state_of_inputs,
         code=code_of("move_volume"),
     shell:
         "python -m workflow_scripts.move_volume --settings {params.settings:q} {params.geometry} --image {input:q}"
@@ -198,6 +199,7 @@ rule resample_volume:
         runtime=10,
     params:
         settings=prepare_section,
+        state=state_of_inputs,
         labels=[],
         code=code_of("resample_volume"),
     shell:
@@ -227,6 +229,7 @@ use rule resample_volume as resample_labelled_volume with:
         dataset=one_of(LABELLED),
     params:
         settings=prepare_section,
+        state=state_of_inputs,
         labels=label_arguments,
         code=code_of("resample_volume"),
 

@@ -51,19 +51,26 @@ def propagate(
     label gets a decision: found, doubtful (few points come back) or failed (then it is left out). The mask lies on
     the grid of the scan, or on the prepared grid where a store was given.
     """
-    from anatomical_embedding.api import load_model, open_or_embed, propagate_labels, require_readable
-    from anatomical_embedding.matching.propagation import require_labels_in
+    from anatomical_embedding.api import (
+        load_model,
+        open_or_embed,
+        propagate_labels,
+        read_labels_of,
+        require_readable,
+    )
+    from anatomical_embedding.errors import InputFileError
     from anatomical_embedding.progress import log
     from anatomical_embedding.volumes.labels import read_label_file
     from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES, write_volume
 
     require_outputs(output, endings=NIFTI_SUFFIXES)
-    mask = read_label_file(labels, geometry=reading["geometry"])
+    if not read_label_file(labels, geometry=reading["geometry"]).volume.array.any():
+        raise InputFileError(labels, "the label map is empty: every voxel is 0")
     model = load_model(checkpoint)
     require_readable(model, (template, target), **reading, with_voxels=True)
     log("embedding the first scan")
     source = open_or_embed(model, template, **reading)
-    require_labels_in(source.embedded, mask.volume)
+    mask = read_labels_of(source, labels, geometry=reading["geometry"])
     log("embedding the second scan")
     goal = open_or_embed(model, target, **reading)
     found = propagate_labels(model, source, mask.volume, goal, grid=goal.scan_grid)

@@ -31,7 +31,7 @@ HALF_VOXEL = 0.5
 NODES_AT_ONCE = 4000
 """Local maps fitted together; bounds memory to about 100 MB."""
 MOST_OUTSIDE_IN_A_LABEL_OF_THE_SCAN = 0.5
-"""Share of a label outside the scan beyond which it is no label of this scan: its place in the world is another."""
+"""Share of a label outside the scan, or its body, beyond which it is hardly one of this scan: its place is another."""
 MOST_OUTSIDE_UNSAID = 0.05
 """Share outside that margins of a mask reach; a label with more of it is doubtful."""
 
@@ -125,6 +125,9 @@ def propagate_labels(
             from_ml=len(mask_mm) * _voxel_ml(labels),
             to_ml=float(np.count_nonzero(carried == label) * _voxel_ml(grid)),
             outside_share=outside_shares[label],
+            air_share=0.0
+            if template_body is None
+            else float(np.mean(labels_at(template_body, mask_mm) == 0)),
             num_asked=int(is_near.sum()),
             num_anchors=int((is_near & anchors.is_kept).sum()),
             settings=settings,
@@ -317,6 +320,7 @@ def _judge(
     from_ml: float,
     to_ml: float,
     outside_share: float,
+    air_share: float,
     num_asked: int,
     num_anchors: int,
     settings: PropagationSettings,
@@ -334,6 +338,8 @@ def _judge(
         decision, reason = "doubtful", f"{num_anchors} of {num_asked} points around it come back"
     elif outside_share > MOST_OUTSIDE_UNSAID:
         decision, reason = "doubtful", outside
+    elif air_share > MOST_OUTSIDE_IN_A_LABEL_OF_THE_SCAN:
+        decision, reason = "doubtful", f"{_percent(air_share)} of it lies outside the body"
     return CarriedLabel(
         label,
         from_ml,

@@ -110,6 +110,7 @@ class ReportInputs:
     trackings : followed lesions.
     manifests : of the jobs, sorted.
     match_page : address of the page of matches beside the report; None where there is none.
+    shared_scans : a sentence on each scan that one data set trains on and another holds out.
     """
 
     evaluations: list[Evaluation]
@@ -121,6 +122,7 @@ class ReportInputs:
     trackings: list[TrackedAnswers]
     manifests: list[Manifest]
     match_page: str | None = None
+    shared_scans: Sequence[str] = ()
 
 
 def read_evaluations(

@@ -180,3 +180,28 @@ def test_one_phantom_added(edited):
     jobs = planned_jobs(edited.folder)
     assert jobs["make_phantom"] == 1
     assert jobs["resample_labelled_volume"] == 1
+
+
+def test_a_volume_replaced_by_an_older_one(edited):
+    """As a scan that is copied back from an archive is: its date is before that of everything made from it."""
+    path = edited.folder / "scans" / "scan_1.nii.gz"
+    edited.scan("scan_1.nii.gz", seed=11)
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+    assert planned_jobs(edited.folder) == {"resample_volume": 1, "index_dataset": 1, **TRAINING}
+
+
+def test_a_link_turned_to_another_file(finished, tmp_path):
+    """The new file is older than all results, of the same size and date as the one before."""
+    scan = finished / "scans" / "scan_2.nii.gz"
+    first, second = tmp_path / "first.nii.gz", tmp_path / "second.nii.gz"
+    shutil.move(scan, first)
+    shutil.copy2(first, second)
+    scan.symlink_to(first)
+    try:
+        turned_once = planned_jobs(finished)
+        scan.unlink()
+        scan.symlink_to(second)
+        assert planned_jobs(finished) == turned_once == {"resample_volume": 1, "index_dataset": 1, **TRAINING}
+    finally:
+        scan.unlink()
+        shutil.move(first, scan)

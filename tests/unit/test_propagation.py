@@ -12,7 +12,7 @@ from anatomical_embedding.matching.propagation import propagate_labels
 from anatomical_embedding.settings.matching import MatchingSettings
 from anatomical_embedding.settings.usage import PropagationSettings
 from anatomical_embedding.volumes.affine import transform_points
-from anatomical_embedding.volumes.labels import read_label_numbers
+from anatomical_embedding.volumes.labels import read_label_file
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.volume import Volume
 from tests.packaged_model import usage_sections
@@ -153,7 +153,7 @@ def test_a_mask_holds_whole_numbers(tmp_path, value):
     with pytest.raises(
         InputFileError, match=rf"mask\.nii\.gz: has the value {value:g}, expected whole numbers"
     ):
-        read_label_numbers(tmp_path / "mask.nii.gz")
+        read_label_file(tmp_path / "mask.nii.gz")
 
 
 # A map that is not of this scan
@@ -198,6 +198,24 @@ def test_a_label_mostly_outside_fails_and_the_others_are_carried():
     assert by_label[3].reason == f"{100 * expected:.0f} % of it lies outside the scan that it belongs to"
     assert by_label[300].decision == "found" and by_label[300].outside_share == 0.0
     assert set(np.unique(found.volume.array)) == {0, 300}
+
+
+def test_a_label_in_the_air_is_doubtful():
+    body = np.ones(SHAPE, np.uint8)
+    body[: int(CENTRES_MM[3][0] / 2) + 4] = 0  # 8 mm beyond the middle of the ball of 12 mm radius
+    expected = float((body[balls().array == 3] == 0).mean())
+    assert 0.5 < expected < 1.0
+    found = propagate_labels(
+        unchanged("template"),
+        unchanged("target"),
+        moved_balls((0.0, 0.0, 0.0), labels=[3]),
+        template_body=Volume(body, GRID),
+        grid=balls(),
+        matching=MATCHING,
+        settings=SETTINGS,
+    )
+    (row,) = found.labels
+    assert (row.decision, row.reason) == ("doubtful", f"{100 * expected:.0f} % of it lies outside the body")
 
 
 @pytest.mark.parametrize(("shift_mm", "share"), [((-34.0, 0, 0), None), ((5000.0, 0, 0), "all")])
