@@ -10,10 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydicom.uid import UID
-
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.volumes.dicom_header import DicomFile, read_header
+from anatomical_embedding.volumes.dicom_header import DicomFile, name_of_uid, read_header
 
 STORAGE = "1.2.840.10008.5.1.4.1.1"
 SLICE_CLASSES = {f"{STORAGE}.{number}" for number in ("2", "4", "128")}
@@ -104,7 +102,7 @@ def _no_slice(path: Path, file: DicomFile | None) -> str:
             return "a folder"
         return "an empty file" if _is_empty(path) else "no DICOM file"
     sop_class = file.text("SOPClassUID")
-    kind, frames, colours = UID(sop_class).name, file.text("NumberOfFrames"), file.text(COLOURS)
+    kind, frames, colours = name_of_uid(sop_class), file.text("NumberOfFrames"), file.text(COLOURS)
     is_multi_frame = frames not in {"", "0", "1"} or "Enhanced" in kind
     is_coloured = colours not in GREY or file.text("SamplesPerPixel") not in {"", "1"}
     has_no_pixels = "Rows" not in file.tags

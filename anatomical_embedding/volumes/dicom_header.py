@@ -1,19 +1,22 @@
 """The header of one DICOM file: the tags that a volume needs, as they are written in the file."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
-from pydicom.config import disable_value_validation
+from pydicom.config import IGNORE, disable_value_validation
 from pydicom.dataset import Dataset
-from pydicom.uid import ImplicitVRLittleEndian
+from pydicom.uid import UID, ImplicitVRLittleEndian
 
 from anatomical_embedding.errors import InputFileError
 
+LARGEST_NUMBER = 1e20
+"""Beyond this no length in mm, count or factor makes sense, and arithmetic with it would overflow."""
 PREAMBLE_BYTES = 128
 MAGIC = b"DICM"
 STARTS_WITHOUT_PREAMBLE = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
@@ -47,7 +50,8 @@ class DicomFile:
 
     def text(self, keyword: str) -> str:
         r"""Return the values of a tag on one line with `\` between them, empty where it is absent."""
-        return " ".join("\\".join(self.tags.get(keyword, ())).split())
+        written = " ".join("\\".join(self.tags.get(keyword, ())).split())
+        return "".join(letter if letter.isprintable() else "?" for letter in written)
 
     def numbers(self, keyword: str, count: int) -> NDArray[np.float64]:
         """Return the (count,) values of a tag.
@@ -55,13 +59,13 @@ class DicomFile:
         Raises
         ------
         InputFileError
-            if the tag is absent, holds another number of values, or one that is no finite number.
+            if the tag is absent, holds another number of values, or one that is no number within bounds.
         """
         try:
             values = np.array([float(value) for value in self.tags.get(keyword, ())])
         except ValueError:
             values = np.full(count, np.nan)
-        if len(values) != count or not np.isfinite(values).all():
+        if len(values) != count or not (np.abs(values) < LARGEST_NUMBER).all():
             wanted = "one number" if count == 1 else f"{count} numbers"
             given = self.text(keyword) or "nothing"
             raise InputFileError(
@@ -84,6 +88,25 @@ class DicomFile:
         return "ImagePositionPatient" in self.tags and "ImageOrientationPatient" in self.tags
 
 
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Keep pydicom quiet about values that break the standard; what needs a value checks it."""
+    with warnings.catch_warnings(), disable_value_validation():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def name_of_uid(uid: str) -> str:
+    """Return the name of a class or transfer syntax in the standard; the UID itself where it has none.
+
+    Examples
+    --------
+    >>> name_of_uid("1.2.840.10008.5.1.4.1.1.2")
+    'CT Image Storage'
+    """
+    return UID(uid, validation_mode=IGNORE).name
+
+
 def read_header(path: Path) -> DicomFile | None:
     """Return a DICOM file with its header, without tags where that is broken; None for what is no DICOM file.
 
@@ -102,8 +125,7 @@ def read_header(path: Path) -> DicomFile | None:
     if start[PREAMBLE_BYTES:] != MAGIC and not start.startswith(STARTS_WITHOUT_PREAMBLE):
         return None
     try:
-        with warnings.catch_warnings(), disable_value_validation():
-            warnings.simplefilter("ignore")
+        with without_warnings():
             return DicomFile(path, _written_tags(_read_tags(path, HEADER_TAGS, stop_before_pixels=True)))
     except Exception:  # a parser of any bytes whatever may fail in any way
         return DicomFile(path, {})
@@ -118,8 +140,7 @@ def read_pixel_data(path: Path) -> Dataset:
         if the file holds none, or ends within them.
     """
     try:
-        with warnings.catch_warnings(), disable_value_validation():
-            warnings.simplefilter("ignore")
+        with without_warnings():
             dataset = _read_tags(path, ("PixelData",), stop_before_pixels=False)
             is_present = bool(dataset.get("PixelData"))
     except Exception as error:  # see read_header

@@ -25,7 +25,12 @@ from pydicom.uid import (
 )
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.volumes.dicom_header import DicomFile, read_pixel_data
+from anatomical_embedding.volumes.dicom_header import (
+    DicomFile,
+    name_of_uid,
+    read_pixel_data,
+    without_warnings,
+)
 
 UNPACKED = {
     *(ImplicitVRLittleEndian, ExplicitVRLittleEndian),
@@ -46,7 +51,7 @@ def read_stored(file: DicomFile) -> NDArray:
     shape = (int(file.number("Rows")), int(file.number("Columns")))
     layout = _layout(file)
     dataset = read_pixel_data(file.path)
-    syntax = UID(file.text("TransferSyntaxUID"))
+    syntax = file.text("TransferSyntaxUID")
     if syntax not in UNPACKED:
         return _unpack(file, dataset.PixelData, shape=shape)
     if syntax == ExplicitVRBigEndian and layout.bits_allocated == BITS_ALLOCATED[0]:
@@ -102,12 +107,32 @@ def _unpack(file: DicomFile, packed: bytes, *, shape: tuple[int, int]) -> NDArra
     ITK (GDCM) unpacks more than other libraries, but applies the rescale itself, not for every kind of object, and
     turns MONOCHROME1 round. So it is given the pixels alone, in a file that has nothing to apply.
     """
-    syntax = UID(file.text("TransferSyntaxUID"))
+    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
+    with tempfile.TemporaryDirectory() as folder, _silent_c_libraries(), without_warnings():
+        path = Path(folder) / "slice.dcm"
+        try:
+            _pixels_alone(file, packed, shape=shape).save_as(path, enforce_file_format=True)
+            pixels = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path), imageIO="GDCMImageIO"))
+        except (RuntimeError, ValueError) as error:
+            name = name_of_uid(file.text("TransferSyntaxUID"))
+            raise InputFileError(
+                file.path,
+                f"is packed as {name}, or damaged, and cannot be unpacked; convert the series first",
+            ) from error
+    if pixels.shape != (1, *shape):
+        raise InputFileError(
+            file.path, f"unpacks to {pixels.shape[1:]} pixels, expected {shape}; export it again"
+        )
+    return pixels[0]
+
+
+def _pixels_alone(file: DicomFile, packed: bytes, *, shape: tuple[int, int]) -> Dataset:
+    """Return an object of packed pixels and what is needed to unpack them."""
     alone = Dataset()
     alone.file_meta = FileMetaDataset()
     alone.file_meta.MediaStorageSOPClassUID = alone.SOPClassUID = SecondaryCaptureImageStorage
     alone.file_meta.MediaStorageSOPInstanceUID = alone.SOPInstanceUID = UID("1.2.3")
-    alone.file_meta.TransferSyntaxUID = syntax
+    alone.file_meta.TransferSyntaxUID = UID(file.text("TransferSyntaxUID"))
     alone.PhotometricInterpretation, alone.SamplesPerPixel = "MONOCHROME2", 1
     alone.Rows, alone.Columns = shape
     for name in ("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"):
@@ -115,22 +140,7 @@ def _unpack(file: DicomFile, packed: bytes, *, shape: tuple[int, int]) -> NDArra
     alone.PixelData = packed
     alone["PixelData"].VR = "OB"
     alone["PixelData"].is_undefined_length = True
-    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
-    with tempfile.TemporaryDirectory() as folder, _silent_c_libraries():
-        path = Path(folder) / "slice.dcm"
-        try:
-            alone.save_as(path, enforce_file_format=True)
-            pixels = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path), imageIO="GDCMImageIO"))
-        except (RuntimeError, ValueError, OSError) as error:
-            raise InputFileError(
-                file.path,
-                f"is packed as {syntax.name}, or damaged, and cannot be unpacked; convert the series first",
-            ) from error
-    if pixels.shape != (1, *shape):
-        raise InputFileError(
-            file.path, f"unpacks to {pixels.shape[1:]} pixels, expected {shape}; export it again"
-        )
-    return pixels[0]
+    return alone
 
 
 @contextmanager

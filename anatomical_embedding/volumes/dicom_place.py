@@ -19,6 +19,7 @@ LARGEST_OFF_PLACE_MM = 0.05
 LARGEST_OFF_PLACE_SHARE = 0.05
 """The same as a share of the slice distance, for thin slices."""
 SAID_OFF_PLACE_MM = 0.01
+SMALLEST_NUM_PIXELS = 2
 LARGEST_TILT_DEGREES = 0.1
 LARGEST_DIRECTION_DIFFERENCE = 1e-4
 LARGEST_COSINE_ERROR = 1e-3
@@ -34,6 +35,7 @@ def require_equal_slices(files: Sequence[DicomFile]) -> None:
         naming a slice that differs from most others.
     """
     for file in files:
+        _require_size(file)
         _require_directions(file)
     for keyword, count, tolerance, fault in (
         ("Rows", 1, 0.0, "has another number of rows than"),
@@ -50,6 +52,12 @@ def require_equal_slices(files: Sequence[DicomFile]) -> None:
                 files[odd[0]].path,
                 f"{fault} the other slices ({files[odd[0]].text(keyword)}), expected slices of one kind",
             )
+
+
+def _require_size(file: DicomFile) -> None:
+    rows, columns = int(file.number("Rows")), int(file.number("Columns"))
+    if min(rows, columns) < SMALLEST_NUM_PIXELS:
+        raise InputFileError(file.path, f"has {rows} rows and {columns} columns, expected 2 or more of both")
 
 
 def _require_directions(file: DicomFile) -> None:

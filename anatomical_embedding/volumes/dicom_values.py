@@ -17,7 +17,6 @@ from anatomical_embedding.volumes.dicom_header import DicomFile
 from anatomical_embedding.volumes.dicom_pixels import read_stored
 
 WHOLE_TYPES = (np.int16, np.uint16, np.int32, np.int64)
-LARGEST_RESCALE = 1e20
 LARGEST_INT32_SOURCE_BYTES = 2
 LARGEST_INT32_INTERCEPT = 2**30
 
@@ -48,7 +47,7 @@ def read_rescale(file: DicomFile) -> Rescale:
     Raises
     ------
     InputFileError
-        if the file gives slope or intercept alone, a slope of zero or beyond all bounds, or a table instead.
+        if the file gives slope or intercept alone, a slope of zero, or a table instead.
     """
     given = [keyword in file.tags for keyword in ("RescaleSlope", "RescaleIntercept")]
     if not any(given):
@@ -58,11 +57,8 @@ def read_rescale(file: DicomFile) -> Rescale:
             )
         return Rescale(1.0, 0.0, is_given=False)
     slope, intercept = file.number("RescaleSlope"), file.number("RescaleIntercept")
-    if slope == 0 or max(abs(slope), abs(intercept)) > LARGEST_RESCALE:
-        raise InputFileError(
-            file.path,
-            f"has the rescale slope {slope} and intercept {intercept}, so its values are lost; export it again",
-        )
+    if slope == 0:
+        raise InputFileError(file.path, "has a rescale slope of 0, so its values are lost; export it again")
     return Rescale(slope, intercept, is_given=True)
 
 
