@@ -51,7 +51,7 @@ from anatomical_embedding.settings.network import NetworkSettings
 from anatomical_embedding.settings.registration import MatchGridSettings
 from anatomical_embedding.settings.volumes import Geometry, Modality, PrepareVolumeSettings
 from anatomical_embedding.versions import __version__
-from anatomical_embedding.volumes.labels import read_label_file
+from anatomical_embedding.volumes.labels import LabelFile, read_label_file
 from anatomical_embedding.volumes.nifti import read_header, read_volume, write_volume
 from anatomical_embedding.volumes.prepare import PreparedVolume, prepare_scan
 from anatomical_embedding.volumes.raw_scan import RawScan, ReadingOptions, read_raw_scan
@@ -80,7 +80,9 @@ __all__ = [
     "open_embedding",
     "open_or_embed",
     "propagate_labels",
+    "read_labels_of",
     "register_scans",
+    "require_readable",
     "save_embedding",
 ]
 
@@ -438,25 +440,28 @@ def map_similarity(model: Model, template: EmbeddedScan, target: EmbeddedScan, p
     return similarity_map(template.embedded, target.searchable, point_mm, settings=target.matching)
 
 
-def read_labels_of(template: EmbeddedScan, labels: Path | str) -> Volume:
-    """Return the label map in a file, which must show something in the scan.
+def read_labels_of(
+    template: EmbeddedScan, labels: Path | str, *, geometry: Geometry | None = None
+) -> LabelFile:
+    """Return the label map in a file, which must show something in the scan, and what was mended in it.
+
+    Parameters
+    ----------
+    template : scan that it belongs to.
+    labels : NIfTI file.
+    geometry : form that places a file whose header states two places; None refuses it.
 
     Raises
     ------
     InputFileError
         if the labels hold no whole numbers from 0 to 65535, are all zero, or lie mostly outside the scan.
     """
-    numbers = read_label_file(labels).volume
-    require_labels_of(template, numbers, path=labels)
-    return numbers
-
-
-def require_labels_of(template: EmbeddedScan, labels: Volume, *, path: Path | str) -> None:
-    """Refuse labels that show nothing in a scan with an `InputFileError` that names their file."""
+    numbers = read_label_file(labels, geometry=geometry)
     try:
-        require_labels_in(template.embedded, labels)
+        require_labels_in(template.embedded, numbers.volume)
     except UserError as error:
-        raise InputFileError(path, str(error)) from error
+        raise InputFileError(labels, str(error)) from error
+    return numbers
 
 
 def propagate_labels(
@@ -472,7 +477,8 @@ def propagate_labels(
     Parameters
     ----------
     template, target : scans embedded by this model.
-    labels : whole numbers on any grid in the world of the template, as a NIfTI file or read already; 0 is no label.
+    labels : whole numbers on any grid in the world of the template, as a NIfTI file or from `read_labels_of`; 0 is no
+        label.
     grid : the labels are wanted on its voxels, such as `target.scan_grid`; None for those that were embedded.
 
     Raises
@@ -487,7 +493,7 @@ def propagate_labels(
     return carry_by_points(
         template.searchable,
         target.searchable,
-        labels if isinstance(labels, Volume) else read_labels_of(template, labels),
+        labels if isinstance(labels, Volume) else read_labels_of(template, labels).volume,
         template_body=template.body_mask,
         grid=grid,
         matching=target.matching,

@@ -169,8 +169,8 @@ rule move_volume:
         settings=lambda wildcards: section_json(
             **SETTINGS.datasets[wildcards.dataset].known_move.model_dump(mode="json")
         ),
-        state=state_of_inputs,
         geometry=geometry_argument,
+        state=state_of_inputs,
         code=code_of("move_volume"),
     shell:
         "python -m workflow_scripts.move_volume --settings {params.settings:q} {params.geometry} --image {input:q}"

@@ -55,7 +55,7 @@ def propagate(
         load_model,
         open_or_embed,
         propagate_labels,
-        require_labels_of,
+        read_labels_of,
         require_readable,
     )
     from anatomical_embedding.errors import InputFileError
@@ -64,14 +64,13 @@ def propagate(
     from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES, write_volume
 
     require_outputs(output, endings=NIFTI_SUFFIXES)
-    mask = read_label_file(labels, geometry=reading["geometry"])
-    if not mask.volume.array.any():
+    if not read_label_file(labels, geometry=reading["geometry"]).volume.array.any():
         raise InputFileError(labels, "the label map is empty: every voxel is 0")
     model = load_model(checkpoint)
     require_readable(model, (template, target), **reading, with_voxels=True)
     log("embedding the first scan")
     source = open_or_embed(model, template, **reading)
-    require_labels_of(source, mask.volume, path=labels)
+    mask = read_labels_of(source, labels, geometry=reading["geometry"])
     log("embedding the second scan")
     goal = open_or_embed(model, target, **reading)
     found = propagate_labels(model, source, mask.volume, goal, grid=goal.scan_grid)

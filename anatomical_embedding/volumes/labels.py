@@ -217,17 +217,6 @@ def read_label_map(
     )
 
 
-def read_label_numbers(path: Path | str) -> Volume:
-    """Return the label map in a file: whole numbers on any grid.
-
-    Raises
-    ------
-    InputFileError
-        as `read_label_file`.
-    """
-    return read_label_file(path).volume
-
-
 def labels_at(labels: Volume, points_mm: ArrayLike) -> NDArray[np.int64]:
     """Return (N,) the label of the voxel nearest to each of (N, 3) finite points, mm RAS+; 0 outside the map."""
     voxels = np.rint(labels.voxel_from_world(points_mm)).astype(np.int64)

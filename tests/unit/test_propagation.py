@@ -12,7 +12,7 @@ from anatomical_embedding.matching.propagation import propagate_labels
 from anatomical_embedding.settings.matching import MatchingSettings
 from anatomical_embedding.settings.usage import PropagationSettings
 from anatomical_embedding.volumes.affine import transform_points
-from anatomical_embedding.volumes.labels import read_label_numbers
+from anatomical_embedding.volumes.labels import read_label_file
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.volume import Volume
 from tests.packaged_model import usage_sections
@@ -153,7 +153,7 @@ def test_a_mask_holds_whole_numbers(tmp_path, value):
     with pytest.raises(
         InputFileError, match=rf"mask\.nii\.gz: has the value {value:g}, expected whole numbers"
     ):
-        read_label_numbers(tmp_path / "mask.nii.gz")
+        read_label_file(tmp_path / "mask.nii.gz")
 
 
 # A map that is not of this scan

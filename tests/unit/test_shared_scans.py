@@ -76,7 +76,9 @@ def index_of(tmp_path, sha256_of_scans, *, num_test=1):
     (tmp_path / "raw" / "notes.txt").touch()
     (tmp_path / "raw" / "series").mkdir()
     split = {"num_test": num_test, "num_validation": 0, "seed": 1}
-    settings = {"dataset": {"kind": "folder", "modality": "ct", "root": str(tmp_path / "raw"), "split": split}}
+    settings = {
+        "dataset": {"kind": "folder", "modality": "ct", "root": str(tmp_path / "raw"), "split": split}
+    }
     output = tmp_path / "volumes" / "d.csv"
     index_dataset.main(
         [
