@@ -13,7 +13,7 @@ from anatomical_embedding.settings.organs import TABLES, organs_of_table
 from anatomical_embedding.settings.pipeline import read_pipeline_settings
 from anatomical_embedding.settings.volumes import Modality
 from anatomical_embedding.volumes.nifti import write_volume
-from anatomical_embedding.volumes.scan import find_modality, read_scan
+from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
 
 Kind = Literal["folder", "case_folders", "ct_mr_pairs"]
 
@@ -98,11 +98,11 @@ def copy_as_nifti(series: Path, folder: Path) -> tuple[Path, Modality]:
     InputFileError
         if the series cannot be read, or is of no modality that is known.
     """
-    scan = read_scan(series)
+    scan = read_raw_scan(series, ReadingOptions())
     path = folder / f"{name_of_folder(series)}.nii.gz"
     folder.mkdir(parents=True, exist_ok=True)
-    write_volume(scan, path)
-    return path, find_modality(series, scan)
+    write_volume(scan.volume, path)
+    return path, scan.modality
 
 
 def run_file_text(folder: ScanFolder, *, name: str) -> str:
@@ -165,7 +165,9 @@ def _flat_folder(root: Path, scans: Sequence[Path]) -> ScanFolder:
 def _modality_of(root: Path, scans: Sequence[Path]) -> Modality:
     """Return the modality of the first, middle and last scan, which must be one."""
     places = sorted({round(index * (len(scans) - 1) / (NUM_LOOKED_AT - 1)) for index in range(NUM_LOOKED_AT)})
-    found = {scans[place]: find_modality(scans[place], read_scan(scans[place])) for place in places}
+    found = {
+        scans[place]: read_raw_scan(scans[place], ReadingOptions()).modality for place in places
+    }
     if len(set(found.values())) > 1:
         named = ", ".join(f"{path.name} is {modality}" for path, modality in found.items())
         raise InputFileError(root, f"holds CTs and MRs ({named}), expected one modality; give each a folder")

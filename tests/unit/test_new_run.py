@@ -19,9 +19,10 @@ AIR, WATER = -1000, 0
 
 def write_ct(path, *, low=AIR):
     path.parent.mkdir(parents=True, exist_ok=True)
-    array = np.full((6, 5, 4), low, np.int16)
-    array[2:4] = WATER + 40
-    write_volume(Volume(array, LPS_AFFINE), path)
+    generator = np.random.default_rng(0)
+    array = low + generator.integers(0, 20, (12, 10, 8))
+    array[3:9] = generator.normal(WATER + 40, 20, array[3:9].shape)
+    write_volume(Volume(array.astype(np.int16), LPS_AFFINE), path)
 
 
 def write_mr(path):
