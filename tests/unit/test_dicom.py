@@ -133,6 +133,21 @@ def test_bits_beside_the_stored_ones_change_nothing(tmp_path):
     np.testing.assert_array_equal(array, grey_ramp().transpose(2, 1, 0) - 1024)
 
 
+def test_every_slice_is_stored_in_its_own_way(tmp_path):
+    """The first slice is unsigned, the second 12 bits wide, the others are signed; all hold -500 to 500 HU."""
+    values = grey_ramp() - 500
+    layouts = {0: Layout(), 1: Layout(bits_stored=12)}
+
+    def store(dataset, k):
+        layout = layouts.get(k, Layout(is_signed=True))
+        dataset.RescaleIntercept = 0 if layout.is_signed else -1024
+        layout.set(dataset, values[k] - int(dataset.RescaleIntercept))
+
+    array = read_dicom_series(Stack(edit=store).write(tmp_path)).volume.array
+    assert array.dtype == np.int16
+    np.testing.assert_array_equal(array, values.transpose(2, 1, 0))
+
+
 def test_padding_is_kept_as_it_is_stored(tmp_path):
     stored = grey_ramp()
     stored[:, 0] = -2000
@@ -299,7 +314,24 @@ def test_a_scan_of_another_modality_is_refused_unless_told(tmp_path, word):
         find_modality(folder, read_scan(folder))
 
 
+def test_a_slice_of_another_modality_is_refused(tmp_path):
+    stack = Stack(edit=lambda dataset, k: setattr(dataset, "Modality", "MR" if k == 4 else "CT"))
+    assert "IM0004.dcm: is of modality MR, IM0000.dcm of CT" in str(refusal(stack.write(tmp_path)))
+
+
+@pytest.mark.parametrize("sop_class", [SECONDARY_CAPTURE_CLASS, UID("1.2.3.4.5")])
+def test_an_image_of_any_class_that_says_its_place_is_a_slice(tmp_path, sop_class):
+    series = read_dicom_series(Stack(sop_class=sop_class).write(tmp_path))
+    assert series.volume.shape == (8, 7, 6) and series.remarks == ()
+
+
 # Places
+
+
+def test_another_frame_of_reference_is_said(tmp_path):
+    stack = Stack(edit=lambda dataset, k: setattr(dataset, "FrameOfReferenceUID", f"1.2.{k // 5}"))
+    (remark,) = read_dicom_series(stack.write(tmp_path)).remarks
+    assert remark.startswith("IM0005.dcm: another frame of reference than IM0000.dcm")
 
 
 @pytest.mark.parametrize("tilt_deg", [0.05, -0.09])
