@@ -34,6 +34,7 @@ from tests.dicom_slices import (
     plain_object,
     save,
 )
+from tests.packaged_model import kept_locale
 from tests.reference.dicom_by_tags import place_by_tags, value_by_tags
 from tests.unit.samples import real_data
 
@@ -254,7 +255,8 @@ def test_compressed_slices_are_rescaled_once(tmp_path, capfd, compressor, syntax
         writer.SetFileName(str(tmp_path / "packed.dcm"))
         writer.UseCompressionOn()
         writer.SetCompressor(compressor)
-        writer.Execute(image)
+        with kept_locale():
+            writer.Execute(image)
         packed = pydicom.dcmread(tmp_path / "packed.dcm")
         assert packed.file_meta.TransferSyntaxUID in {syntax, "1.2.840.10008.1.2.4.70"}
         dataset = stack.dataset(k)
