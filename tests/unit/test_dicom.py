@@ -15,6 +15,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, JPEG2000Lossless, JPEGLossless
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.volumes.body_mask import body_mask
 from anatomical_embedding.volumes.dicom import dicom_modality_word, read_dicom_series
 from anatomical_embedding.volumes.scan import find_modality, read_scan
 from tests.dicom_slices import (
@@ -36,7 +37,7 @@ from tests.dicom_slices import (
 )
 from tests.packaged_model import kept_locale
 from tests.reference.dicom_by_tags import place_by_tags, value_by_tags
-from tests.unit.samples import real_data
+from tests.unit.samples import body_array, prepare_settings, real_data
 
 DICOMDIR_CLASS = UID("1.2.840.10008.1.3.10")
 
@@ -157,6 +158,27 @@ def test_padding_is_kept_as_it_is_stored(tmp_path):
     array = read_dicom_series(stack.write(tmp_path)).volume.array
     assert set(np.unique(array[:, 0])) == {-2000}
     np.testing.assert_array_equal(array[:, 1:], grey_ramp().transpose(2, 1, 0)[:, 1:])
+
+
+def test_padding_below_air_leaves_the_body_mask_as_it_is(tmp_path):
+    """The corners hold -2000, as outside the round field of a scanner, which is -3024 HU with the usual intercept."""
+    hu = body_array().transpose(2, 1, 0).astype(int)
+    rows, columns = np.ogrid[: hu.shape[1], : hu.shape[2]]
+    outside = np.hypot(rows - 13.5, columns - 14.5) > 15.5
+    stored = np.where(outside, -2000, hu + 1024)
+    layout = Layout(is_signed=True)
+    settings = prepare_settings().volumes.body_mask
+    masks = [
+        body_mask(
+            read_dicom_series(Stack(stored=numbers, layout=layout).write(tmp_path / name)).volume,
+            modality="ct",
+            settings=settings,
+        )
+        for name, numbers in (("plain", hu + 1024), ("padded", stored))
+    ]
+    assert outside.sum() > 100 and not (masks[0] & outside.T[..., np.newaxis]).any()
+    np.testing.assert_array_equal(*masks)
+    assert masks[0].sum() > 0.9 * (hu > -900).sum()
 
 
 @pytest.mark.parametrize("empty", [False, True])
