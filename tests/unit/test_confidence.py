@@ -94,7 +94,7 @@ def test_too_few_wrong_answers_are_refused():
 
 def test_a_foreign_file_is_refused(tmp_path):
     (tmp_path / "a.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(InputFileError, match="no confidence file"):
+    with pytest.raises(InputFileError, match="not a confidence file"):
         read_confidence(tmp_path / "a.json")
 
 

@@ -298,7 +298,7 @@ def refused_at_once(folder, tmp_path):
             ["register", first, unreadable, *model, *deeds, "--output", tmp_path / "out"],
             "text.nii.gz: ",
         ),
-        "view, pins": ([*view, "--pins", tmp_path / "pins.json"], "is no list of pinned points"),
+        "view, pins": ([*view, "--pins", tmp_path / "pins.json"], "is not a list of pinned points"),
         "view, place of pins": ([*view, "--pins", nowhere / "pins.json"], "Not a directory"),
         "view, scan": (["view", first, unreadable, *model, "--no-open"], "text.nii.gz: "),
         "score, output": (
