@@ -5,8 +5,10 @@ import pytest
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.volumes.nifti import write_volume
+from anatomical_embedding.volumes.nifti_geometry import largest_skew
 from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
 from anatomical_embedding.volumes.scan_checks import add_offset, find_kind, find_offset, without_padding
+from anatomical_embedding.volumes.straight_grid import straight_grid
 from anatomical_embedding.volumes.volume import Volume
 from tests.ct_like import SHAPE, ct_like, mr_like
 from tests.packaged_model import write_dicom_series
@@ -178,6 +180,18 @@ def test_a_dicom_header_goes_before_the_values(tmp_path):
         read_raw_scan(series["PT"], ReadingOptions())
     told = read_raw_scan(series["PT"], ReadingOptions("mr"))
     assert told.remarks == ("its header says PT, taken as MR, as told",)
+
+
+def test_a_series_tilted_by_a_little_gets_a_straight_grid_for_registrations(tmp_path):
+    step_mm = 2.0 * np.tan(np.radians(0.05))
+    tilt = {number: (0.0, number * step_mm, 0.0) for number in range(SHAPE[2])}
+    series = write_dicom_series(Volume(HU, LPS_AFFINE), tmp_path / "tilted", moved_slices_mm=tilt)
+    scan = read_raw_scan(series, ReadingOptions())
+    assert largest_skew(scan.volume.affine) == pytest.approx(np.sin(np.radians(0.05)), rel=1e-3)
+    last = np.array(SHAPE) - 1
+    expected = LPS_AFFINE[:3, :3] @ last - [0.0, last[2] * step_mm, 0.0]  # towards posterior
+    np.testing.assert_allclose(scan.volume.world_from_voxel([last])[0], expected, atol=0.01)
+    assert largest_skew(straight_grid(scan.volume).affine) < 1e-12
 
 
 def test_offsets_keep_whole_numbers_whole():

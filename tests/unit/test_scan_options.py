@@ -233,6 +233,16 @@ class ReportInputsOf:
         self.manifests = manifests
 
 
+def test_a_scan_smaller_than_a_cell_is_named(folder, capsys):
+    """0.5 mm voxels, so that two of them are less than one at the working spacing, and a cell has two of those."""
+    array = body_scan(offset_vox=(2, 2, 2), affine=AFFINE).array[:, :, :2]
+    write_volume(Volume(array, np.diag([-0.5, -0.5, 0.5, 1.0])), folder / "thin.nii")
+    refusal = refusal_of(capsys, verbs(folder, folder / "thin.nii")["embed"])
+    assert (
+        f"{folder / 'thin.nii'}: a volume of (1, 5, 6) voxels (z, y, x) is smaller than one cell" in refusal
+    )
+
+
 def test_a_data_set_says_what_its_scans_leave_open():
     schema = PipelineSettings.model_json_schema()["$defs"]
     for kind in (
