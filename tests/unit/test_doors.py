@@ -352,6 +352,16 @@ def test_the_library_refuses_before_the_work_as_well(folder, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_a_scan_that_the_network_refuses_is_named(folder, capsys, monkeypatch, tmp_path):
+    def refuse(*_, **__):
+        raise UserError("a volume of (2, 3, 3) voxels (z, y, x) is smaller than one cell of (2, 4, 4)")
+
+    monkeypatch.setattr(StoreEmbedder, "embed", refuse)
+    scan = folder / "first.nii.gz"
+    said = refusal_of(capsys, ["embed", scan, *model_of(folder), "--output", tmp_path])
+    assert f"error: {scan}: a volume of (2, 3, 3) voxels" in said
+
+
 # What register leaves
 
 
