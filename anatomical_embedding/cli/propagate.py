@@ -65,7 +65,7 @@ def propagate(
     from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES, write_volume
     from anatomical_embedding.volumes.scan import read_scan
 
-    require_outputs(output, endings=NIFTI_SUFFIXES)
+    require_outputs(output, endings=NIFTI_SUFFIXES, inputs=(labels, template, target))
     if not read_label_numbers(labels).array.any():
         raise InputFileError(labels, "the label map is empty: every voxel is 0")
     model = load_model(checkpoint)

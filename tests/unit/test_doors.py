@@ -212,6 +212,7 @@ def refused_at_once(folder, tmp_path):
     (tmp_path / "file").write_text("a file", encoding="utf-8")
     (tmp_path / "text.nii.gz").write_text("no image", encoding="utf-8")
     (tmp_path / "bad.csv").write_text("x_mm,y_mm,z_mm\n1,2,three\n", encoding="utf-8")
+    (tmp_path / "good.csv").write_text("x_mm,y_mm,z_mm\n12,9,30\n", encoding="utf-8")
     (tmp_path / "far.csv").write_text("x_mm,y_mm,z_mm\n9000,2,3\n", encoding="utf-8")
     (tmp_path / "pins.json").write_text('{"pins": 3}', encoding="utf-8")
     (tmp_path / "script").write_text("#!/bin/sh\necho another program\n", encoding="utf-8")
@@ -250,6 +251,18 @@ def refused_at_once(folder, tmp_path):
         "match, map ending": (
             [*match, *point, "--similarity-map", tmp_path / "m.mha"],
             "ends in .nii.gz or .nii",
+        ),
+        "match, over points": (
+            [*match, "--points", tmp_path / "good.csv", "--output", tmp_path / "good.csv"],
+            "is read and would be written over",
+        ),
+        "match, over a scan": (
+            [*match, *point, "--similarity-map", second],
+            "is read and would be written over",
+        ),
+        "propagate, over labels": (
+            [*carry, *good_labels, "--output", tmp_path / "labels.nii.gz"],
+            "is read and would be written over",
         ),
         "match, points": ([*match, "--points", tmp_path / "bad.csv"], "line 2: expected three numbers in mm"),
         "match, last scan": ([*match, "--to", unreadable, *point], "text.nii.gz: "),
@@ -309,6 +322,7 @@ def refused_at_once(folder, tmp_path):
 
 
 REFUSED = (
+    "match, over points; match, over a scan; propagate, over labels; "
     "match, output; match, ending; match, folder; match, mixed; match, map; match, map ending; match, points; "
     "match, last scan; match, modality; embed, output; embed, last scan; propagate, output; propagate, empty; "
     "propagate, lost; propagate, scan; register, output; register, other program; register, crash; "
