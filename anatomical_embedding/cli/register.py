@@ -149,7 +149,7 @@ def _those_outside(asked: "NamedPoints", scan: "Volume", path: Path) -> list[str
     from anatomical_embedding.errors import UserError
 
     voxels = scan.voxel_from_world(asked.points_mm)
-    is_inside = ((voxels >= -HALF_VOXEL) & (voxels <= np.array(scan.shape) - HALF_VOXEL)).all(axis=1)
+    is_inside = np.all((voxels >= -HALF_VOXEL) & (voxels <= np.array(scan.shape) - HALF_VOXEL), axis=1)
     if not is_inside.any():
         raise UserError(
             f"no point lies inside {path}; check that the points belong to this scan (--points-of) and whether "
