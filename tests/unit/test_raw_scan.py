@@ -92,18 +92,18 @@ def test_a_ct_that_is_not_in_hu_is_refused_and_a_user_may_know_better(tmp_path, 
     ):
         read(tmp_path, NOT_HU[name], modality="ct")
     told = read(tmp_path, NOT_HU[name], modality="ct", hu_offset=0.0)
-    assert told.remarks == ("its values were taken as HU, as told",)
+    assert told.remarks == ("its values were taken as HU, as told, though they do not look so",)
     assert np.allclose(told.volume.array, NOT_HU[name])
 
 
 def test_an_offset_that_is_told_makes_hu(tmp_path):
     scan = read(tmp_path, HU + np.int16(1000), modality="ct", hu_offset=-1000.0)
     assert np.array_equal(scan.volume.array, HU)
-    assert scan.remarks == ("-1000 was added to its values, as told",)
+    assert scan.remarks == ("-1000 was added to make HU of its values, as told",)
     assert read(tmp_path, HU + np.int16(1000), hu_offset=-1000.0).modality == "ct"
     with pytest.raises(InputFileError, match="is in HU as it stands, so -1024 would spoil it"):
         read(tmp_path, HU, hu_offset=-1024.0)
-    with pytest.raises(InputFileError, match="is told to be an MR, which has no HU"):
+    with pytest.raises(InputFileError, match="is an MR by its header or as told, which has no HU"):
         read(tmp_path, mr_like(), modality="mr", hu_offset=0.0)
 
 
@@ -178,6 +178,8 @@ def test_a_dicom_header_goes_before_the_values(tmp_path):
     assert read_raw_scan(series["MR"], ReadingOptions()).modality == "mr"
     with pytest.raises(InputFileError, match="PT: is of modality PT, expected CT or MR; --modality takes it"):
         read_raw_scan(series["PT"], ReadingOptions())
+    with pytest.raises(InputFileError, match="MR: is an MR by its header or as told, which has no HU"):
+        read_raw_scan(series["MR"], ReadingOptions(hu_offset=-1024.0))
     told = read_raw_scan(series["PT"], ReadingOptions("mr"))
     assert told.remarks == ("its header says PT, taken as MR, as told",)
 
