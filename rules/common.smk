@@ -93,9 +93,12 @@ def _raw_volumes(dataset):
     return {volume.volume_id: volume for volume in volumes}
 
 
-def state_of_inputs(wildcards, input):
-    """Return what changes when a file of the user is replaced, also by one with an older date: sizes, dates and links."""
-    return input_state(path for path in input if not Path(path).is_relative_to(RESULTS))
+def state_of(paths):
+    """Return what changes when a file of the user is replaced, also by one with an older date: sizes, dates and links.
+
+    It must stand in functions of the wildcards alone: Snakemake does not compare parameters that are made from inputs.
+    """
+    return input_state(path for path in paths if not Path(path).is_relative_to(RESULTS))
 
 
 # data set name -> volume id -> RawVolume

@@ -44,6 +44,18 @@ def raw_labels(wildcards):
     return RAW_VOLUMES[wildcards.dataset][wildcards.volume].all_label_paths
 
 
+def raw_state(wildcards):
+    """Return what changes when the image or a mask of a volume is replaced."""
+    return state_of([raw_image(wildcards), *raw_labels(wildcards)])
+
+
+def unmoved_image(wildcards):
+    """Return the MR of a pair as its owner stores it."""
+    return (
+        Path(SETTINGS.datasets[wildcards.dataset].root) / f"{wildcards.volume}.nii.gz"
+    )
+
+
 def label_arguments(wildcards, output):
     """Return the organ masks of a volume as ORGAN=PATH, or its label map, and where the prepared map goes."""
     raw = RAW_VOLUMES[wildcards.dataset][wildcards.volume]
@@ -148,8 +160,7 @@ use rule make_phantom as make_tracking_phantom with:
 rule move_volume:
     """Move the MR of a pair by a map drawn from a seed, so that what a registration should find is known."""
     input:
-        lambda wildcards: Path(SETTINGS.datasets[wildcards.dataset].root)
-        / f"{wildcards.volume}.nii.gz",
+        unmoved_image,
     output:
         image=RESULTS / "moved" / "{dataset}" / "{volume}.nii.gz",
         move=RESULTS / "moved" / "{dataset}" / "{volume}.json",
@@ -170,7 +181,7 @@ rule move_volume:
             **SETTINGS.datasets[wildcards.dataset].known_move.model_dump(mode="json")
         ),
         geometry=geometry_argument,
-        state=state_of_inputs,
+        state=lambda wildcards: state_of([unmoved_image(wildcards)]),
         code=code_of("move_volume"),
     shell:
         "python -m workflow_scripts.move_volume --settings {params.settings:q} {params.geometry} --image {input:q}"
@@ -199,7 +210,7 @@ rule resample_volume:
         runtime=10,
     params:
         settings=prepare_section,
-        state=state_of_inputs,
+        state=raw_state,
         labels=[],
         code=code_of("resample_volume"),
     shell:
@@ -229,7 +240,7 @@ use rule resample_volume as resample_labelled_volume with:
         dataset=one_of(LABELLED),
     params:
         settings=prepare_section,
-        state=state_of_inputs,
+        state=raw_state,
         labels=label_arguments,
         code=code_of("resample_volume"),
 

@@ -94,8 +94,8 @@ def match(
     asked = _asked_points(single, points_path, coordinates=coordinates)
     if map_path is not None and (len(asked.names) > 1 or len(targets) > 1):
         raise click.UsageError("--similarity-map shows one point in one scan; ask for one")
-    require_outputs(output, endings=ANSWER_ENDINGS)
-    require_outputs(map_path, endings=NIFTI_SUFFIXES)
+    require_outputs(output, endings=ANSWER_ENDINGS, inputs=[points_path] if points_path else [])
+    require_outputs(map_path, endings=NIFTI_SUFFIXES, inputs=(template, *targets))
     if output is not None:
         require_one_target(output, map(str, targets))
     model = load_model(checkpoint)

@@ -82,12 +82,13 @@ class PointType(click.ParamType):
         return numbers[0], numbers[1], numbers[2]
 
 
-def require_outputs(*paths: Path | None, endings: tuple[str, ...] = ()) -> None:
+def require_outputs(*paths: Path | None, endings: tuple[str, ...] = (), inputs: Iterable[Path] = ()) -> None:
     """Refuse files that cannot be written, before work is done for them; None is no file.
 
     Parameters
     ----------
     endings : one of which the names must have; none asks for no ending.
+    inputs : files that must not be written over.
 
     Raises
     ------
@@ -102,6 +103,8 @@ def require_outputs(*paths: Path | None, endings: tuple[str, ...] = ()) -> None:
             continue
         if endings and not path.name.endswith(endings):
             raise InputFileError(path, f"expected a name that ends in {' or '.join(endings)}")
+        if path.exists() and any(path.samefile(source) for source in inputs):
+            raise InputFileError(path, "is read and would be written over; give another name")
         require_writable_file(path)
 
 

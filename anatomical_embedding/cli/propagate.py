@@ -63,7 +63,7 @@ def propagate(
     from anatomical_embedding.volumes.labels import read_label_file
     from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES, write_volume
 
-    require_outputs(output, endings=NIFTI_SUFFIXES)
+    require_outputs(output, endings=NIFTI_SUFFIXES, inputs=(labels, template, target))
     if not read_label_file(labels, geometry=reading["geometry"]).volume.array.any():
         raise InputFileError(labels, "the label map is empty: every voxel is 0")
     model = load_model(checkpoint)

@@ -149,10 +149,8 @@ def _those_outside(asked: "NamedPoints", scan: "Volume", path: Path) -> list[str
     from anatomical_embedding.errors import UserError
 
     voxels = scan.voxel_from_world(asked.points_mm)
-    is_inside = np.all(
-        (voxels >= -HALF_VOXEL) & (voxels <= np.array(scan.shape) - HALF_VOXEL), axis=1
-    ).tolist()
-    if not any(is_inside):
+    is_inside = np.all((voxels >= -HALF_VOXEL) & (voxels <= np.array(scan.shape) - HALF_VOXEL), axis=1)
+    if not is_inside.any():
         raise UserError(
             f"no point lies inside {path}; check that the points belong to this scan (--points-of) and whether "
             "they are LPS (--coordinates lps)"

@@ -81,17 +81,6 @@ def read_dicom_series(folder: Path | str) -> DicomSeries:
     return DicomSeries(Volume(array, affine), MODALITIES.get(word), word, has_rescale, tuple(remarks))
 
 
-def dicom_modality_word(folder: Path | str) -> str:
-    """Return the modality of the one series in a folder as its header words it, without reading pixels.
-
-    Raises
-    ------
-    InputFileError
-        if the folder holds no series or several.
-    """
-    return find_series_files(folder).slices[0].text("Modality")
-
-
 def _look_at_frames(files: Sequence[DicomFile], remarks: list[str]) -> None:
     """Say where slices of one series name different worlds; a scanner does not, a careless anonymiser does."""
     first = files[0]

@@ -119,7 +119,7 @@ def _read(path: Path, *, geometry: Geometry | None) -> _Stored:
 def _kind_of(array: NDArray, *, stated: str, options: ReadingOptions) -> Kind:
     """Return what a scan is: as told, else as its header words it, else by its values."""
     told = options.modality
-    if told is None and options.hu_offset is not None:
+    if told is None and not stated and options.hu_offset is not None:
         told = "ct"  # no other scan has HU
     if told is None:
         if stated and stated not in MODALITIES:
@@ -135,5 +135,5 @@ def _offset_of(array: NDArray, *, kind: Kind, options: ReadingOptions) -> Offset
     if options.hu_offset is None:
         return find_offset(array) if kind.modality == "ct" else Offset(0.0, "")
     if kind.modality == "mr":
-        raise UserError("is told to be an MR, which has no HU; leave out --hu-offset or --modality mr")
+        raise UserError("is an MR by its header or as told, which has no HU; leave out --hu-offset")
     return told_offset(array, offset_hu=options.hu_offset)

@@ -231,14 +231,16 @@ def told_offset(array: NDArray, *, offset_hu: float) -> Offset:
     UserError
         if the values are HU without it.
     """
+    measured = without_padding(sample_values(array))
+    doubt = "" if shares_of(measured + offset_hu).are_of_a_ct else ", though they do not look so"
     if offset_hu == 0.0:
-        return Offset(0.0, "its values were taken as HU, as told")
-    if shares_of(without_padding(sample_values(array))).are_of_a_ct:
+        return Offset(0.0, f"its values were taken as HU, as told{doubt}")
+    if shares_of(measured).are_of_a_ct:
         raise UserError(
             f"is in HU as it stands, so {offset_hu:g} would spoil it; leave out --hu-offset, or embed the scan that "
             "needs it by itself"
         )
-    return Offset(offset_hu, f"{offset_hu:g} was added to its values, as told")
+    return Offset(offset_hu, f"{offset_hu:g} was added to make HU of its values, as told{doubt}")
 
 
 def remark_on_told_mr(array: NDArray) -> str:

@@ -14,12 +14,14 @@ from scipy.ndimage import map_coordinates
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.evaluation.registration_overlap import read_pair_overlap
 from anatomical_embedding.registration.deeds_program import apply_to_labels, carry_points
+from anatomical_embedding.registration.deformation import deform
 from anatomical_embedding.registration.displacement_field import read_field
 from anatomical_embedding.volumes.affine import spacing_from_affine, transform_points
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
+from anatomical_embedding.volumes.nifti_geometry import largest_skew
 from anatomical_embedding.volumes.volume import Volume
 from tests.integration.tiny_workflow import OVERLAY, planned_jobs, set_up, snakemake, write_overlay
-from tests.registration_pairs import AFFINE, ORGANS, KnownPair, deeds_content, known_pair
+from tests.registration_pairs import AFFINE, ORGANS, KnownPair, deeds_content, deeds_settings, known_pair
 from workflow_scripts import register_deeds
 
 SPACING_MM = 2.5
@@ -94,6 +96,32 @@ def test_field_is_the_known_map(registered, pair):
     )
     inner = (slice(5, -5),) * 3
     assert np.abs(by_field - deformed)[inner].max() < 0.5
+
+
+@pytest.mark.parametrize("degrees", [0.05, 2.0])
+def test_a_skewed_fixed_scan_is_registered_on_a_straight_grid_in_its_own_world(
+    pair, binary, tmp_path, degrees
+):
+    """Both scans are skewed alike, so the known map is skewed with them."""
+    skew = np.eye(4)
+    skew[1, 2] = np.tan(np.radians(degrees))
+    fixed, moving = (Volume(side.array, skew @ side.affine) for side in (pair.fixed, pair.moving))
+    found = deform(
+        binary,
+        fixed,
+        moving,
+        matrix=None,
+        moving_labels=None,
+        settings=deeds_settings(),
+        output_stem=tmp_path / "pair",
+        threads=1,
+    )
+    assert largest_skew(found.field.affine) < 1e-6
+    organs = np.argwhere(pair.fixed_labels.array > 0)
+    shifts = pair.displacement_vox[:, *organs.T].T
+    placed = found.field.moving_points(fixed.world_from_voxel(organs))
+    errors_mm = np.linalg.norm(placed - moving.world_from_voxel(organs + shifts), axis=1)
+    assert errors_mm.mean() < 0.6 * SPACING_MM
 
 
 @pytest.mark.parametrize("spacing_mm", [1.5, 4.0])

@@ -16,8 +16,8 @@ from pydicom.uid import UID, ExplicitVRBigEndian, JPEG2000Lossless, JPEGLossless
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.volumes.body_mask import body_mask
-from anatomical_embedding.volumes.dicom import dicom_modality_word, read_dicom_series
-from anatomical_embedding.volumes.scan import find_modality, read_scan
+from anatomical_embedding.volumes.dicom import read_dicom_series
+from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
 from tests.dicom_slices import (
     CT_CLASS,
     DOSE_CLASS,
@@ -328,14 +328,15 @@ def test_bytes_in_foreign_order_are_refused(tmp_path):
 def test_the_modality_is_told_as_it_is_written(tmp_path, word, sop_class, modality):
     folder = Stack(modality=word, sop_class=sop_class).write(tmp_path)
     series = read_dicom_series(folder)
-    assert (series.modality_word, series.modality, dicom_modality_word(folder)) == (word, modality, word)
+    assert (series.modality_word, series.modality) == (word, modality)
 
 
-@pytest.mark.parametrize("word", ["PT", "NM", ""])
+@pytest.mark.parametrize("word", ["PT", "NM"])
 def test_a_scan_of_another_modality_is_refused_unless_told(tmp_path, word):
     folder = Stack(modality=word, sop_class=PET_CLASS).write(tmp_path)
-    with pytest.raises(InputFileError, match=f"is of modality {word or 'unknown'}, expected CT or MR"):
-        find_modality(folder, read_scan(folder))
+    with pytest.raises(InputFileError, match=f"is of modality {word}, expected CT or MR"):
+        read_raw_scan(folder, ReadingOptions())
+    assert read_raw_scan(folder, ReadingOptions("mr")).modality == "mr"
 
 
 def test_a_slice_of_another_modality_is_refused(tmp_path):

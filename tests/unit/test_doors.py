@@ -212,6 +212,7 @@ def refused_at_once(folder, tmp_path):
     (tmp_path / "file").write_text("a file", encoding="utf-8")
     (tmp_path / "text.nii.gz").write_text("no image", encoding="utf-8")
     (tmp_path / "bad.csv").write_text("x_mm,y_mm,z_mm\n1,2,three\n", encoding="utf-8")
+    (tmp_path / "good.csv").write_text("x_mm,y_mm,z_mm\n12,9,30\n", encoding="utf-8")
     (tmp_path / "far.csv").write_text("x_mm,y_mm,z_mm\n9000,2,3\n", encoding="utf-8")
     (tmp_path / "pins.json").write_text('{"pins": 3}', encoding="utf-8")
     (tmp_path / "script").write_text("#!/bin/sh\necho another program\n", encoding="utf-8")
@@ -250,6 +251,18 @@ def refused_at_once(folder, tmp_path):
         "match, map ending": (
             [*match, *point, "--similarity-map", tmp_path / "m.mha"],
             "ends in .nii.gz or .nii",
+        ),
+        "match, over points": (
+            [*match, "--points", tmp_path / "good.csv", "--output", tmp_path / "good.csv"],
+            "is read and would be written over",
+        ),
+        "match, over a scan": (
+            [*match, *point, "--similarity-map", second],
+            "is read and would be written over",
+        ),
+        "propagate, over labels": (
+            [*carry, *good_labels, "--output", tmp_path / "labels.nii.gz"],
+            "is read and would be written over",
         ),
         "match, points": ([*match, "--points", tmp_path / "bad.csv"], "line 2: expected three numbers in mm"),
         "match, last scan": ([*match, "--to", unreadable, *point], "text.nii.gz: "),
@@ -309,6 +322,7 @@ def refused_at_once(folder, tmp_path):
 
 
 REFUSED = (
+    "match, over points; match, over a scan; propagate, over labels; "
     "match, output; match, ending; match, folder; match, mixed; match, map; match, map ending; match, points; "
     "match, last scan; match, modality; embed, output; embed, last scan; propagate, output; propagate, empty; "
     "propagate, lost; propagate, scan; register, output; register, other program; register, crash; "
@@ -350,6 +364,16 @@ def test_the_library_refuses_before_the_work_as_well(folder, tmp_path):
     with pytest.raises(OutputFileError, match="expected a folder"):
         api.embed_scans(model, [first], folder=tmp_path / "file", modality=None)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_scan_that_the_network_refuses_is_named(folder, capsys, monkeypatch, tmp_path):
+    def refuse(*_, **__):
+        raise UserError("a volume of (2, 3, 3) voxels (z, y, x) is smaller than one cell of (2, 4, 4)")
+
+    monkeypatch.setattr(StoreEmbedder, "embed", refuse)
+    scan = folder / "first.nii.gz"
+    said = refusal_of(capsys, ["embed", scan, *model_of(folder), "--output", tmp_path])
+    assert f"error: {scan}: a volume of (2, 3, 3) voxels" in said
 
 
 # What register leaves

@@ -1,8 +1,11 @@
 """Registrations as ITK transforms: stock SimpleITK applies them as we do, points go both ways."""
 
+import nibabel
 import numpy as np
+import pytest
 import SimpleITK
 
+from anatomical_embedding.registration.displacement_field import DisplacementField
 from anatomical_embedding.registration.itk_transform import (
     FADE_MM,
     faded,
@@ -13,7 +16,7 @@ from anatomical_embedding.registration.itk_transform import (
     write_transform,
 )
 from anatomical_embedding.volumes.affine import spacing_from_affine, transform_points
-from anatomical_embedding.volumes.nifti import write_volume
+from anatomical_embedding.volumes.nifti import VolumeHeader, write_volume
 from anatomical_embedding.volumes.volume import Volume
 from tests.unit.samples import oblique_affine
 from tests.unit.test_displacement_field import AFFINE, MATRIX, points_inside, smooth_field
@@ -50,6 +53,36 @@ def test_a_field_fades_out_beyond_its_grid():
     np.testing.assert_array_equal(grown.displacements_mm[inner], smooth_field().displacements_mm)
     assert (grown.displacements_mm[0] == 0).all()
     assert (grown.displacements_mm[:, :, -1] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("data_type", "low", "high", "written"),
+    [
+        (np.int8, -100, 100, np.int16),
+        (np.int32, -1024, 3000, np.int16),
+        (np.uint32, 0, 60000, np.uint16),
+        (np.int32, -100000, 2**24, np.float32),
+        (np.uint32, 0, 2**32 - 1, np.float64),
+        (np.int64, -(2**40), 2**40, np.float64),
+        (np.uint64, 0, 2**50, np.float64),
+        (np.uint64, 0, 3000, np.int16),
+    ],
+)
+def test_a_moving_scan_of_any_integers_is_warped_and_written_with_its_values(
+    tmp_path, data_type, low, high, written
+):
+    """By no map at all onto its own grid, so that every value has to come back."""
+    array = np.linspace(low, high, 6 * 5 * 4).astype(np.float64).astype(data_type).reshape(6, 5, 4)
+    moving = Volume(array, AFFINE)
+    zero = DisplacementField(np.zeros((6, 5, 4, 3), np.float32), AFFINE)
+    warped = resample_by_itk(forward_transform(np.eye(4), zero), moving, VolumeHeader((6, 5, 4), AFFINE))
+    write_volume(warped, tmp_path / "warped.nii.gz")
+    image = nibabel.load(tmp_path / "warped.nii.gz")
+    assert image.get_data_dtype() == written
+    # ITK finds a voxel's place within 1e-14 of a voxel, which is a unit in values of 2**40.
+    np.testing.assert_allclose(
+        np.asarray(image.dataobj, dtype=float), array.astype(float), rtol=1e-12, atol=0.5
+    )
 
 
 def test_the_warped_scan_is_simpleitks(tmp_path):

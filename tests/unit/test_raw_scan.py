@@ -5,8 +5,10 @@ import pytest
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.volumes.nifti import write_volume
+from anatomical_embedding.volumes.nifti_geometry import largest_skew
 from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
 from anatomical_embedding.volumes.scan_checks import add_offset, find_kind, find_offset, without_padding
+from anatomical_embedding.volumes.straight_grid import straight_grid
 from anatomical_embedding.volumes.volume import Volume
 from tests.ct_like import SHAPE, ct_like, mr_like
 from tests.packaged_model import write_dicom_series
@@ -90,18 +92,18 @@ def test_a_ct_that_is_not_in_hu_is_refused_and_a_user_may_know_better(tmp_path, 
     ):
         read(tmp_path, NOT_HU[name], modality="ct")
     told = read(tmp_path, NOT_HU[name], modality="ct", hu_offset=0.0)
-    assert told.remarks == ("its values were taken as HU, as told",)
+    assert told.remarks == ("its values were taken as HU, as told, though they do not look so",)
     assert np.allclose(told.volume.array, NOT_HU[name])
 
 
 def test_an_offset_that_is_told_makes_hu(tmp_path):
     scan = read(tmp_path, HU + np.int16(1000), modality="ct", hu_offset=-1000.0)
     assert np.array_equal(scan.volume.array, HU)
-    assert scan.remarks == ("-1000 was added to its values, as told",)
+    assert scan.remarks == ("-1000 was added to make HU of its values, as told",)
     assert read(tmp_path, HU + np.int16(1000), hu_offset=-1000.0).modality == "ct"
     with pytest.raises(InputFileError, match="is in HU as it stands, so -1024 would spoil it"):
         read(tmp_path, HU, hu_offset=-1024.0)
-    with pytest.raises(InputFileError, match="is told to be an MR, which has no HU"):
+    with pytest.raises(InputFileError, match="is an MR by its header or as told, which has no HU"):
         read(tmp_path, mr_like(), modality="mr", hu_offset=0.0)
 
 
@@ -176,8 +178,22 @@ def test_a_dicom_header_goes_before_the_values(tmp_path):
     assert read_raw_scan(series["MR"], ReadingOptions()).modality == "mr"
     with pytest.raises(InputFileError, match="PT: is of modality PT, expected CT or MR; --modality takes it"):
         read_raw_scan(series["PT"], ReadingOptions())
+    with pytest.raises(InputFileError, match="MR: is an MR by its header or as told, which has no HU"):
+        read_raw_scan(series["MR"], ReadingOptions(hu_offset=-1024.0))
     told = read_raw_scan(series["PT"], ReadingOptions("mr"))
     assert told.remarks == ("its header says PT, taken as MR, as told",)
+
+
+def test_a_series_tilted_by_a_little_gets_a_straight_grid_for_registrations(tmp_path):
+    step_mm = 2.0 * np.tan(np.radians(0.05))
+    tilt = {number: (0.0, number * step_mm, 0.0) for number in range(SHAPE[2])}
+    series = write_dicom_series(Volume(HU, LPS_AFFINE), tmp_path / "tilted", moved_slices_mm=tilt)
+    scan = read_raw_scan(series, ReadingOptions())
+    assert largest_skew(scan.volume.affine) == pytest.approx(np.sin(np.radians(0.05)), rel=1e-3)
+    last = np.array(SHAPE) - 1
+    expected = LPS_AFFINE[:3, :3] @ last - [0.0, last[2] * step_mm, 0.0]  # towards posterior
+    np.testing.assert_allclose(scan.volume.world_from_voxel([last])[0], expected, atol=0.01)
+    assert largest_skew(straight_grid(scan.volume).affine) < 1e-12
 
 
 def test_offsets_keep_whole_numbers_whole():

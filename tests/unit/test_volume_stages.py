@@ -21,7 +21,9 @@ def raw_folder(tmp_path):
     root = tmp_path / "raw"
     for case in CASES:
         (root / case / "segmentations").mkdir(parents=True)
-        save_nifti(root / case / "ct.nii.gz", body_array())
+        array = body_array()
+        array[array > 500] += int(case[1:])  # no two cases are one scan
+        save_nifti(root / case / "ct.nii.gz", array)
         save_nifti(root / case / "segmentations/block.nii.gz", (body_array() > 500).astype(np.uint8))
     return root
 

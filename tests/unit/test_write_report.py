@@ -290,3 +290,25 @@ def test_a_browser_shows_the_match_of_the_point_that_is_clicked(run, tmp_path):
         [False, True],
         [True, False],
     ]
+
+
+def test_a_scan_that_is_learned_and_tested_is_warned_of_at_the_head_and_in_the_log(run, tmp_path, capsys):
+    """The data set of the run is named twice, once with the splits of its volumes turned round."""
+    folder, arguments = run
+    table = pd.read_csv(folder / "index.csv", dtype=str)
+    learned = table.assign(split="train").head(1)
+    learned.to_csv(folder / "learned.csv", index=False)
+    held_out = table.assign(split="test").head(1)
+    held_out.to_csv(folder / "held_out.csv", index=False)
+    (volume_id,) = held_out["volume_id"]
+    datasets = [f"{name}={folder / name}.csv" for name in ("learned", "held_out")]
+    outputs = ["--output", tmp_path / "report.html", "--summary", tmp_path / "summary.json"]
+    others = [f"--{name}={tmp_path / name}" for name in ("match-page", "results-table")]
+    write_report.main([*arguments, "--datasets", *datasets, *map(str, outputs), *others])
+    sentence = (
+        f"{volume_id} of held_out (test) is the same scan as {volume_id} of learned, which is trained on"
+    )
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert f"<strong>Warning: {sentence}" in text
+    assert text.index("Warning: ") < text.index("queries between")
+    assert f"warning: {sentence}" in capsys.readouterr().err
