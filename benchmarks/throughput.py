@@ -196,7 +196,7 @@ def _start_of_peak(device: torch.device) -> None:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
     else:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # Linux then counts the peak anew
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # Linux then starts a new peak
 
 
 def _peak_mb(device: torch.device) -> float:

@@ -8,12 +8,11 @@ lines. Intervals and tests are clustered by patient.
 
 import argparse
 import sys
-from pathlib import Path
 
 from anatomical_embedding.evaluation.lesion_referee import NUM_DRAWS, SEED, score_files
 from anatomical_embedding.evaluation.lesion_tables import write_pairs
 from anatomical_embedding.files import write_json
-from workflow_scripts.command_line import existing_file, run_stage
+from workflow_scripts.command_line import existing_file, output_file, run_stage
 
 
 def main(arguments: list[str]) -> None:
@@ -44,9 +43,9 @@ def _parser() -> argparse.ArgumentParser:
         "--annotations", type=existing_file, required=True, help="annotation file, such as test.json"
     )
     parser.add_argument("--predictions", type=existing_file, required=True, help="JSON or CSV")
-    parser.add_argument("--output", type=Path, required=True, help="JSON file of scores to write")
+    parser.add_argument("--output", type=output_file, required=True, help="JSON file of scores to write")
     parser.add_argument("--compare", type=existing_file, help="second file of predictions for a paired test")
-    parser.add_argument("--pairs-output", type=Path, help="CSV file to write, one row a pair")
+    parser.add_argument("--pairs-output", type=output_file, help="CSV file to write, one row a pair")
     parser.add_argument(
         "--volumes",
         type=existing_file,

@@ -38,7 +38,7 @@ for command in (embed, match, propagate, register, view, score, describe, new, s
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0, or 2 with one line on standard error for what a user can mend."""
+    """Run the command line and exit: 0, or 2 with one line on standard error for errors that a user can fix."""
     try:
         commands.main(args=arguments, prog_name="anatomical-embedding", standalone_mode=False)
     except click.exceptions.Exit as stop:

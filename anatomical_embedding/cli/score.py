@@ -4,7 +4,13 @@ from pathlib import Path
 
 import click
 
-from anatomical_embedding.cli.options import ExistingFile, OutputPath, json_option, print_json
+from anatomical_embedding.cli.options import (
+    ExistingFile,
+    OutputPath,
+    json_option,
+    print_json,
+    require_outputs,
+)
 
 
 @click.command()
@@ -32,6 +38,7 @@ def score(
     from anatomical_embedding.evaluation.lesion_referee import NUM_DRAWS, SEED, score_files
     from anatomical_embedding.files import write_json
 
+    require_outputs(output)
     scored = score_files(
         annotations,
         predictions,

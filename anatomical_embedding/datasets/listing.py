@@ -127,11 +127,7 @@ def _list_ct_mr_pairs(settings: CtMrPairsSettings, *, made_folder: Path) -> list
 
 
 def _list_flat_folder(root: Path, *, patient_pattern: str, modality: Modality) -> list[RawVolume]:
-    paths = [
-        Path(entry.path)
-        for entry in _scan(root)
-        if entry.name.endswith(NIFTI_SUFFIXES) and not entry.name.startswith(RESOURCE_FORK_PREFIX)
-    ]
+    paths = [Path(entry.path) for entry in _scan(root) if _is_volume(entry.name)]
     by_id = _by_checked_id(
         root, [(_without_suffix(path.name), path) for path in paths], expected=".nii.gz files"
     )
@@ -139,6 +135,26 @@ def _list_flat_folder(root: Path, *, patient_pattern: str, modality: Modality) -
         RawVolume(volume_id, _patient_of(volume_id, pattern=patient_pattern, root=root), modality, path, {})
         for volume_id, path in by_id
     ]
+
+
+def left_out(settings: DatasetSettings) -> list[str]:
+    """Return a sentence on what else lies in a folder of volumes, and is no volume by its name."""
+    if not isinstance(settings, FolderSettings | CtMrPairsSettings):
+        return []
+    others = [
+        entry.name
+        for entry in _scan(settings.root)
+        if not _is_volume(entry.name) and not entry.name.startswith(".")
+    ]
+    if not others:
+        return []
+    return [
+        f"{settings.root}: left out {quote_some(others)}, only {' and '.join(NIFTI_SUFFIXES)} files are volumes"
+    ]
+
+
+def _is_volume(name: str) -> bool:
+    return name.lower().endswith(NIFTI_SUFFIXES) and not name.startswith(RESOURCE_FORK_PREFIX)
 
 
 def _list_cases(settings: CaseFoldersSettings) -> list[RawVolume]:
@@ -213,7 +229,8 @@ def _patient_of(volume_id: str, *, pattern: str, root: Path) -> str:
 
 
 def _without_suffix(name: str) -> str:
-    return name.removesuffix(".gz").removesuffix(".nii")
+    ending = next((suffix for suffix in NIFTI_SUFFIXES if name.lower().endswith(suffix)), "")
+    return name[: len(name) - len(ending)]
 
 
 def _case_image(folder: Path, *, name: str) -> Path:
@@ -237,7 +254,14 @@ def _case_labels(folder: Path, *, organs: Sequence[str]) -> dict[str, Path]:
         return {}
     labels = folder / CASE_LABELS
     try:
-        names = set(os.listdir(labels))  # noqa: PTH208 - one call a case, names alone
+        names = sorted(filter(_is_volume, os.listdir(labels)))  # noqa: PTH208 - one call a case, names alone
     except FileNotFoundError:
         return {}
-    return {organ: labels / f"{organ}.nii.gz" for organ in organs if f"{organ}.nii.gz" in names}
+    by_organ: dict[str, str] = {}
+    for name in names:
+        organ = _without_suffix(name)
+        if organ in organs and by_organ.setdefault(organ, name) != name:
+            raise InputFileError(
+                labels, f"holds the mask of {organ!r} twice, {by_organ[organ]!r} and {name!r}; remove one"
+            )
+    return {organ: labels / by_organ[organ] for organ in organs if organ in by_organ}

@@ -19,13 +19,22 @@ from anatomical_embedding.settings.input_path import InputPath, PathInCase
 from anatomical_embedding.settings.organs import Organs
 from anatomical_embedding.settings.phantom import PhantomSettings, PhantomTrackingSettings
 from anatomical_embedding.settings.split import SplitSettings
-from anatomical_embedding.settings.volumes import Modality
+from anatomical_embedding.settings.volumes import Geometry, Modality
 
 LandmarkKind = Literal["centroid", "top", "bottom", "left", "right", "front", "back"]
 """A point of an organ: its centroid, or that of its outermost slice towards a side of the patient."""
 
 
-class FlatFolderSettings(Settings):
+class StoredScansSettings(Settings):
+    """What the owner of stored scans says about them where they do not say it themselves."""
+
+    geometry: Geometry | None = None
+    """Form that places NIfTI files whose header states two places, `sform` or `qform`; null refuses them."""
+    hu_offset: float | None = None
+    """Number that makes HU of the values of every CT, such as -1024, or 0 where they are HU; null: the values tell."""
+
+
+class FlatFolderSettings(StoredScansSettings):
     """A folder that holds one NIfTI file a volume and nothing about organs."""
 
     root: InputPath
@@ -67,7 +76,7 @@ class FolderSettings(FlatFolderSettings):
         return pattern
 
 
-class DeepLesionTrackingSettings(Settings):
+class DeepLesionTrackingSettings(StoredScansSettings):
     """CTs of DeepLesion with the public annotations of Deep Lesion Tracking, which pair lesions of two times."""
 
     kind: Literal["deeplesion_tracking"]
@@ -110,7 +119,7 @@ class CtMrPairsSettings(FlatFolderSettings):
     """Moves the MRs before anything else, to measure registrations by; null takes them as they are."""
 
 
-class CaseFoldersSettings(Settings):
+class CaseFoldersSettings(StoredScansSettings):
     """A folder a patient, with one scan and masks of organs: the layout of TotalSegmentator."""
 
     kind: Literal["case_folders"]

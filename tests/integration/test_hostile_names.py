@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from itertools import pairwise
 
 import pytest
@@ -12,6 +10,7 @@ from snakemake.utils import update_config
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from tests.integration.noted_commands import environment, noted_commands
+from tests.integration.snakemake_run import run_snakemake
 from tests.lesion_examples import annotation_row
 from tests.registration_pairs import deeds_content
 
@@ -101,18 +100,11 @@ def _touch(path):
 
 
 def run(folder, *arguments):
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        str(REPOSITORY / "Snakefile"),
-        "--cores",
-        "2",
-    ]
-    command += ["--configfile", "overlay.yaml", *arguments]
-    return subprocess.run(
-        command, cwd=folder, check=False, capture_output=True, encoding="utf-8", env=environment(folder)
+    snakefile = str(REPOSITORY / "Snakefile")
+    return run_snakemake(
+        folder,
+        *("--snakefile", snakefile, "--cores", "2", "--configfile", "overlay.yaml", *arguments),
+        environment=environment(folder),
     )
 
 

@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from scipy.ndimage import gaussian_filter
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.volume import Volume
+from tests.integration.snakemake_run import run_snakemake
 from tests.integration.tiny_training import NETWORK, TRAINING
 
 SOURCES = ("Snakefile", "config.yaml", "pyproject.toml")
@@ -56,15 +56,13 @@ OVERLAY = {
 }
 
 
-def set_up(folder: Path) -> None:
+def set_up(folder: Path, *, num_scans: int = 3) -> None:
     """Copy the sources into a folder, with scans and a run file beside them."""
     for name in SOURCES:
         shutil.copy2(REPOSITORY / name, folder / name)
     for name in SOURCE_FOLDERS:
-        shutil.copytree(
-            REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "build")
-        )
-    for number in range(3):
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("build"))
+    for number in range(num_scans):
         write_scan(folder / "scans" / f"scan_{number}.nii.gz", seed=number)
     write_overlay(folder, OVERLAY)
 
@@ -87,8 +85,7 @@ def write_scan(path: Path, *, seed: int) -> None:
 
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     """Run Snakemake in the folder with the run file and return what it said."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "overlay.yaml", *arguments]
-    return subprocess.run(command, cwd=folder, check=False, capture_output=True, encoding="utf-8")
+    return run_snakemake(folder, "--cores", "2", "--configfile", "overlay.yaml", *arguments)
 
 
 def planned_jobs(folder: Path, *arguments: str) -> dict[str, int]:

@@ -201,3 +201,20 @@ def test_pairs_of_a_split_run_both_ways(tmp_path):
     splits = {"a": "test", "b": "train", "c": "test", "d": "validation"}
     pairs = find_pairs(volumes, splits=splits, settings=SplitPairsSettings(splits=("test", "validation")))
     assert pairs == [("a", "c"), ("a", "d"), ("c", "a"), ("c", "d"), ("d", "a"), ("d", "c")]
+
+
+def test_endings_in_capitals_are_endings(tmp_path):
+    _touch(tmp_path, "a/X.NII.GZ", "a/Y.Nii", "b/s1/ct.nii.gz", "b/s1/segmentations/liver.NII.GZ")
+    _touch(tmp_path, "b/s1/segmentations/aorta.nii")
+    volumes = volumes_of(_settings("folder", tmp_path / "a"))
+    assert {raw.volume_id: raw.image_path.name for raw in volumes} == {"X": "X.NII.GZ", "Y": "Y.Nii"}
+    (case,) = volumes_of(_settings("case_folders", tmp_path / "b", organs=["aorta", "liver"]))
+    assert {organ: path.name for organ, path in case.label_paths.items()} == {
+        "aorta": "aorta.nii",
+        "liver": "liver.NII.GZ",
+    }
+    _touch(tmp_path, "b/s1/segmentations/liver.nii")
+    with pytest.raises(
+        InputFileError, match=r"holds the mask of 'liver' twice, 'liver\.NII\.GZ' and 'liver\.nii'"
+    ):
+        volumes_of(_settings("case_folders", tmp_path / "b", organs=["aorta", "liver"]))

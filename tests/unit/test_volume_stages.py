@@ -134,7 +134,7 @@ def test_a_bad_volume_leaves_no_output(raw_folder, tmp_path):
     [
         (None, r"s1\.json: cannot be read as a description"),
         ("{", r"s1\.json: cannot be read as a description"),
-        ("{}", r"s1\.json: is no description of a prepared volume"),
+        ("{}", r"s1\.json: is not a description of a prepared volume"),
         ('{"modality": "mr"}', r"s1\.json: describes mr, expected ct"),
     ],
 )
