@@ -13,7 +13,7 @@ from anatomical_embedding.settings.organs import TABLES, organs_of_table
 from anatomical_embedding.settings.pipeline import read_pipeline_settings
 from anatomical_embedding.settings.volumes import Modality
 from anatomical_embedding.volumes.nifti import write_volume
-from anatomical_embedding.volumes.scan import find_modality, read_scan
+from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
 
 Kind = Literal["folder", "case_folders", "ct_mr_pairs"]
 
@@ -52,8 +52,13 @@ class ScanFolder:
     patient_pattern: str | None = None
 
 
-def look_at_folder(root: Path) -> ScanFolder:
+def look_at_folder(root: Path, *, modality: Modality | None) -> ScanFolder:
     """Return what a folder of scans is.
+
+    Parameters
+    ----------
+    root : the folder.
+    modality : of its scans, where the user tells it; None looks at some of them.
 
     Raises
     ------
@@ -61,15 +66,15 @@ def look_at_folder(root: Path) -> ScanFolder:
         naming the folder, if it holds no scans in a layout that is known, DICOM files, or CTs and MRs without order.
     """
     entries = sorted(root.iterdir())
-    for modality, image in CASE_IMAGES.items():
+    for named_by, image in CASE_IMAGES.items():
         cases = [entry for entry in entries if (entry / image).is_file()]
         if cases:
             masks = [path for case in cases for path in (case / CASE_LABELS).glob("*.nii.gz")]
             organs = tuple(sorted({path.name.removesuffix(".nii.gz") for path in masks}))
-            return ScanFolder(root, "case_folders", modality, len(cases), organs)
+            return ScanFolder(root, "case_folders", named_by, len(cases), organs)
     scans = [entry for entry in entries if entry.is_file() and entry.name.endswith(NIFTI_SUFFIXES)]
     if scans:
-        return _flat_folder(root, scans)
+        return _flat_folder(root, scans, told=modality)
     if folders_of_dicom(root):
         raise InputFileError(
             root, "holds folders of DICOM files; name a folder for their NIfTI copies with --nifti"
@@ -98,11 +103,11 @@ def copy_as_nifti(series: Path, folder: Path) -> tuple[Path, Modality]:
     InputFileError
         if the series cannot be read, or is of no modality that is known.
     """
-    scan = read_scan(series)
+    scan = read_raw_scan(series, ReadingOptions())
     path = folder / f"{name_of_folder(series)}.nii.gz"
     folder.mkdir(parents=True, exist_ok=True)
-    write_volume(scan, path)
-    return path, find_modality(series, scan)
+    write_volume(scan.volume, path)
+    return path, scan.modality
 
 
 def run_file_text(folder: ScanFolder, *, name: str) -> str:
@@ -147,7 +152,7 @@ def check_run(content: dict, *, name: str) -> None:
     list_raw_volumes(dataset, made_folder=Path("results"))
 
 
-def _flat_folder(root: Path, scans: Sequence[Path]) -> ScanFolder:
+def _flat_folder(root: Path, scans: Sequence[Path], *, told: Modality | None) -> ScanFolder:
     pairs = [PAIR_NAME.fullmatch(scan.name) for scan in scans]
     numbers: dict[str, set[str]] = {}
     for found in pairs:
@@ -155,7 +160,7 @@ def _flat_folder(root: Path, scans: Sequence[Path]) -> ScanFolder:
             numbers.setdefault(found[1], set()).add(found[2])
     if all(pairs) and all("0000" in known and len(known) > 1 for known in numbers.values()):
         return ScanFolder(root, "ct_mr_pairs", None, len(numbers))
-    modality = _modality_of(root, scans)
+    modality = told or _modality_of(root, scans)
     if all(DEEPLESION_NAME.fullmatch(scan.name) for scan in scans):
         patients = {scan.name.partition("_")[0] for scan in scans}
         return ScanFolder(root, "folder", modality, len(patients), patient_pattern=DEEPLESION_PATIENT)
@@ -165,7 +170,7 @@ def _flat_folder(root: Path, scans: Sequence[Path]) -> ScanFolder:
 def _modality_of(root: Path, scans: Sequence[Path]) -> Modality:
     """Return the modality of the first, middle and last scan, which must be one."""
     places = sorted({round(index * (len(scans) - 1) / (NUM_LOOKED_AT - 1)) for index in range(NUM_LOOKED_AT)})
-    found = {scans[place]: find_modality(scans[place], read_scan(scans[place])) for place in places}
+    found = {scans[place]: read_raw_scan(scans[place], ReadingOptions()).modality for place in places}
     if len(set(found.values())) > 1:
         named = ", ".join(f"{path.name} is {modality}" for path, modality in found.items())
         raise InputFileError(root, f"holds CTs and MRs ({named}), expected one modality; give each a folder")
