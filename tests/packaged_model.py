@@ -131,13 +131,13 @@ def write_dicom_series(
         writer = SimpleITK.ImageFileWriter()
         writer.KeepOriginalImageUIDOn()
         writer.SetFileName(str(folder / f"slice_{instance:03d}.dcm"))
-        with _kept_locale():
+        with kept_locale():
             writer.Execute(image)
     return folder
 
 
 @contextmanager
-def _kept_locale() -> Iterator[None]:
+def kept_locale() -> Iterator[None]:
     """Undo what ITK's DICOM writer does to the whole process: it leaves the locale "C", in which text is ASCII."""
     before = locale.setlocale(locale.LC_ALL)
     try:

@@ -64,6 +64,7 @@ def read_dicom_series(folder: Path | str) -> DicomSeries:
     found = find_series_files(folder)
     remarks = list(found.remarks)
     require_equal_slices(found.slices)
+    _look_at_frames(found.slices, remarks)
     files, positions = sorted_along_normal(found.slices)
     files, positions = _without_copies(files, positions, remarks)
     if len(files) < SMALLEST_NUM_SLICES:
@@ -89,6 +90,17 @@ def dicom_modality_word(folder: Path | str) -> str:
         if the folder holds no series or several.
     """
     return find_series_files(folder).slices[0].text("Modality")
+
+
+def _look_at_frames(files: Sequence[DicomFile], remarks: list[str]) -> None:
+    """Say where slices of one series name different worlds; a scanner does not, a careless anonymiser does."""
+    first = files[0]
+    others = [file for file in files if file.text("FrameOfReferenceUID") != first.text("FrameOfReferenceUID")]
+    if others:
+        remarks.append(
+            f"{names_of(file.path for file in others)}: another frame of reference than {first.path.name}; "
+            "positions are taken as of one."
+        )
 
 
 def _without_copies(

@@ -27,7 +27,7 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 
 
 def require_equal_slices(files: Sequence[DicomFile]) -> None:
-    """Check that all slices have one size, pixel spacing and direction.
+    """Check that all slices have one modality, size, pixel spacing and direction.
 
     Raises
     ------
@@ -35,6 +35,12 @@ def require_equal_slices(files: Sequence[DicomFile]) -> None:
         naming a slice that differs from most others.
     """
     for file in files:
+        if file.text("Modality") != files[0].text("Modality"):
+            raise InputFileError(
+                file.path,
+                f"is of modality {file.text('Modality')}, {files[0].path.name} of {files[0].text('Modality')}; "
+                "expected slices of one kind",
+            )
         _require_size(file)
         _require_directions(file)
     for keyword, count, tolerance, fault in (

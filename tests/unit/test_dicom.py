@@ -15,6 +15,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, JPEG2000Lossless, JPEGLossless
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.volumes.body_mask import body_mask
 from anatomical_embedding.volumes.dicom import dicom_modality_word, read_dicom_series
 from anatomical_embedding.volumes.scan import find_modality, read_scan
 from tests.dicom_slices import (
@@ -34,8 +35,9 @@ from tests.dicom_slices import (
     plain_object,
     save,
 )
+from tests.packaged_model import kept_locale
 from tests.reference.dicom_by_tags import place_by_tags, value_by_tags
-from tests.unit.samples import real_data
+from tests.unit.samples import body_array, prepare_settings, real_data
 
 DICOMDIR_CLASS = UID("1.2.840.10008.1.3.10")
 
@@ -133,6 +135,21 @@ def test_bits_beside_the_stored_ones_change_nothing(tmp_path):
     np.testing.assert_array_equal(array, grey_ramp().transpose(2, 1, 0) - 1024)
 
 
+def test_every_slice_is_stored_in_its_own_way(tmp_path):
+    """The first slice is unsigned, the second 12 bits wide, the others are signed; all hold -500 to 500 HU."""
+    values = grey_ramp() - 500
+    layouts = {0: Layout(), 1: Layout(bits_stored=12)}
+
+    def store(dataset, k):
+        layout = layouts.get(k, Layout(is_signed=True))
+        dataset.RescaleIntercept = 0 if layout.is_signed else -1024
+        layout.set(dataset, values[k] - int(dataset.RescaleIntercept))
+
+    array = read_dicom_series(Stack(edit=store).write(tmp_path)).volume.array
+    assert array.dtype == np.int16
+    np.testing.assert_array_equal(array, values.transpose(2, 1, 0))
+
+
 def test_padding_is_kept_as_it_is_stored(tmp_path):
     stored = grey_ramp()
     stored[:, 0] = -2000
@@ -141,6 +158,27 @@ def test_padding_is_kept_as_it_is_stored(tmp_path):
     array = read_dicom_series(stack.write(tmp_path)).volume.array
     assert set(np.unique(array[:, 0])) == {-2000}
     np.testing.assert_array_equal(array[:, 1:], grey_ramp().transpose(2, 1, 0)[:, 1:])
+
+
+def test_padding_below_air_leaves_the_body_mask_as_it_is(tmp_path):
+    """The corners hold -2000, as outside the round field of a scanner, which is -3024 HU with the usual intercept."""
+    hu = body_array().transpose(2, 1, 0).astype(int)
+    rows, columns = np.ogrid[: hu.shape[1], : hu.shape[2]]
+    outside = np.hypot(rows - 13.5, columns - 14.5) > 15.5
+    stored = np.where(outside, -2000, hu + 1024)
+    layout = Layout(is_signed=True)
+    settings = prepare_settings().volumes.body_mask
+    masks = [
+        body_mask(
+            read_dicom_series(Stack(stored=numbers, layout=layout).write(tmp_path / name)).volume,
+            modality="ct",
+            settings=settings,
+        )
+        for name, numbers in (("plain", hu + 1024), ("padded", stored))
+    ]
+    assert outside.sum() > 100 and not (masks[0] & outside.T[..., np.newaxis]).any()
+    np.testing.assert_array_equal(*masks)
+    assert masks[0].sum() > 0.9 * (hu > -900).sum()
 
 
 @pytest.mark.parametrize("empty", [False, True])
@@ -239,7 +277,8 @@ def test_compressed_slices_are_rescaled_once(tmp_path, capfd, compressor, syntax
         writer.SetFileName(str(tmp_path / "packed.dcm"))
         writer.UseCompressionOn()
         writer.SetCompressor(compressor)
-        writer.Execute(image)
+        with kept_locale():
+            writer.Execute(image)
         packed = pydicom.dcmread(tmp_path / "packed.dcm")
         assert packed.file_meta.TransferSyntaxUID in {syntax, "1.2.840.10008.1.2.4.70"}
         dataset = stack.dataset(k)
@@ -299,7 +338,24 @@ def test_a_scan_of_another_modality_is_refused_unless_told(tmp_path, word):
         find_modality(folder, read_scan(folder))
 
 
+def test_a_slice_of_another_modality_is_refused(tmp_path):
+    stack = Stack(edit=lambda dataset, k: setattr(dataset, "Modality", "MR" if k == 4 else "CT"))
+    assert "IM0004.dcm: is of modality MR, IM0000.dcm of CT" in str(refusal(stack.write(tmp_path)))
+
+
+@pytest.mark.parametrize("sop_class", [SECONDARY_CAPTURE_CLASS, UID("1.2.3.4.5")])
+def test_an_image_of_any_class_that_says_its_place_is_a_slice(tmp_path, sop_class):
+    series = read_dicom_series(Stack(sop_class=sop_class).write(tmp_path))
+    assert series.volume.shape == (8, 7, 6) and series.remarks == ()
+
+
 # Places
+
+
+def test_another_frame_of_reference_is_said(tmp_path):
+    stack = Stack(edit=lambda dataset, k: setattr(dataset, "FrameOfReferenceUID", f"1.2.{k // 5}"))
+    (remark,) = read_dicom_series(stack.write(tmp_path)).remarks
+    assert remark.startswith("IM0005.dcm: another frame of reference than IM0000.dcm")
 
 
 @pytest.mark.parametrize("tilt_deg", [0.05, -0.09])
