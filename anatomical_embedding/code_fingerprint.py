@@ -170,12 +170,16 @@ class _WithoutWords(ast.NodeTransformer):
 
 
 def _called_in(line: ast.Call) -> ast.stmt | None:
-    """Return the calls and assignments among the arguments of a log line, which may do more than tell; or None."""
+    """Return the calls and assignments among the arguments of a log line, which may do more than tell; or None.
+
+    A call of a text's own method, such as `"{} volumes".format(count)`, tells and no more.
+    """
     acting = [
         node
         for argument in line.args
         for node in ast.walk(argument)
         if isinstance(node, ast.Call | ast.NamedExpr | ast.Await | ast.Yield | ast.YieldFrom)
+        and not (isinstance(node, ast.Call) and _is_method_of_text(node.func))
     ]
     return (
         ast.Expr(ast.Tuple([_WithoutWords(ast.Module([], [])).visit(node) for node in acting]))
@@ -201,6 +205,10 @@ def _is_words(node: ast.expr) -> bool:
 
 def _is_text(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _is_method_of_text(function: ast.expr) -> bool:
+    return isinstance(function, ast.Attribute) and _is_text(function.value)
 
 
 def _name_of(function: ast.expr) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from anatomical_embedding.cli.options import OutputPath
+from anatomical_embedding.settings.volumes import Modality
 
 
 @click.command()
@@ -13,14 +14,17 @@ from anatomical_embedding.cli.options import OutputPath
 @click.option(
     "--nifti", type=OutputPath, help="Folder for NIfTI copies, where the folder holds DICOM series."
 )
-def new(folder: Path, output: Path | None, nifti: Path | None) -> None:
+@click.option(
+    "--modality",
+    type=click.Choice(["ct", "mr"]),
+    help="What all scans are; left out, it is read from some of them.",
+)
+def new(folder: Path, output: Path | None, nifti: Path | None, modality: Modality | None) -> None:
     """Look at a FOLDER of scans and write a run file that trains on them.
 
     It tells apart .nii.gz files of one modality, pairs PATIENT_0000 (CT) and PATIENT_0001 (MR), and a folder a patient
     with ct.nii.gz or mri.nii.gz and masks of organs. Folders of DICOM series are copied as NIfTI files first.
     """
-    import dataclasses
-
     import yaml
 
     from anatomical_embedding.datasets.new_run import (
@@ -41,16 +45,15 @@ def new(folder: Path, output: Path | None, nifti: Path | None) -> None:
     if output.exists():
         raise OutputFileError(output, "is there already; name another file with --output")
     if nifti is None:
-        found = look_at_folder(folder)
+        found = look_at_folder(folder, modality=modality)
     else:
         series = folders_of_dicom(folder)
         if not series:
             raise click.UsageError(f"{folder} holds no folders of DICOM files; leave --nifti out")
         copies = track(series, description="copying series", total=len(series))
         modalities = {copy_as_nifti(each, nifti.resolve())[1] for each in copies}
-        found = look_at_folder(nifti.resolve())
-        if len(modalities) == 1:
-            found = dataclasses.replace(found, modality=modalities.pop())
+        stated = modalities.pop() if len(modalities) == 1 else None
+        found = look_at_folder(nifti.resolve(), modality=modality or stated)
     text = run_file_text(found, name=name)
     check_run(yaml.safe_load(text), name=name)
     with written_atomically(output) as temporary:

@@ -52,8 +52,13 @@ class ScanFolder:
     patient_pattern: str | None = None
 
 
-def look_at_folder(root: Path) -> ScanFolder:
+def look_at_folder(root: Path, *, modality: Modality | None) -> ScanFolder:
     """Return what a folder of scans is.
+
+    Parameters
+    ----------
+    root : the folder.
+    modality : of its scans, where the user tells it; None looks at some of them.
 
     Raises
     ------
@@ -61,15 +66,15 @@ def look_at_folder(root: Path) -> ScanFolder:
         naming the folder, if it holds no scans in a layout that is known, DICOM files, or CTs and MRs without order.
     """
     entries = sorted(root.iterdir())
-    for modality, image in CASE_IMAGES.items():
+    for named_by, image in CASE_IMAGES.items():
         cases = [entry for entry in entries if (entry / image).is_file()]
         if cases:
             masks = [path for case in cases for path in (case / CASE_LABELS).glob("*.nii.gz")]
             organs = tuple(sorted({path.name.removesuffix(".nii.gz") for path in masks}))
-            return ScanFolder(root, "case_folders", modality, len(cases), organs)
+            return ScanFolder(root, "case_folders", named_by, len(cases), organs)
     scans = [entry for entry in entries if entry.is_file() and entry.name.endswith(NIFTI_SUFFIXES)]
     if scans:
-        return _flat_folder(root, scans)
+        return _flat_folder(root, scans, told=modality)
     if folders_of_dicom(root):
         raise InputFileError(
             root, "holds folders of DICOM files; name a folder for their NIfTI copies with --nifti"
@@ -147,7 +152,7 @@ def check_run(content: dict, *, name: str) -> None:
     list_raw_volumes(dataset, made_folder=Path("results"))
 
 
-def _flat_folder(root: Path, scans: Sequence[Path]) -> ScanFolder:
+def _flat_folder(root: Path, scans: Sequence[Path], *, told: Modality | None) -> ScanFolder:
     pairs = [PAIR_NAME.fullmatch(scan.name) for scan in scans]
     numbers: dict[str, set[str]] = {}
     for found in pairs:
@@ -155,7 +160,7 @@ def _flat_folder(root: Path, scans: Sequence[Path]) -> ScanFolder:
             numbers.setdefault(found[1], set()).add(found[2])
     if all(pairs) and all("0000" in known and len(known) > 1 for known in numbers.values()):
         return ScanFolder(root, "ct_mr_pairs", None, len(numbers))
-    modality = _modality_of(root, scans)
+    modality = told or _modality_of(root, scans)
     if all(DEEPLESION_NAME.fullmatch(scan.name) for scan in scans):
         patients = {scan.name.partition("_")[0] for scan in scans}
         return ScanFolder(root, "folder", modality, len(patients), patient_pattern=DEEPLESION_PATIENT)
@@ -165,9 +170,7 @@ def _flat_folder(root: Path, scans: Sequence[Path]) -> ScanFolder:
 def _modality_of(root: Path, scans: Sequence[Path]) -> Modality:
     """Return the modality of the first, middle and last scan, which must be one."""
     places = sorted({round(index * (len(scans) - 1) / (NUM_LOOKED_AT - 1)) for index in range(NUM_LOOKED_AT)})
-    found = {
-        scans[place]: read_raw_scan(scans[place], ReadingOptions()).modality for place in places
-    }
+    found = {scans[place]: read_raw_scan(scans[place], ReadingOptions()).modality for place in places}
     if len(set(found.values())) > 1:
         named = ", ".join(f"{path.name} is {modality}" for path, modality in found.items())
         raise InputFileError(root, f"holds CTs and MRs ({named}), expected one modality; give each a folder")

@@ -144,6 +144,10 @@ def test_seeded_changes_of_what_a_training_computes_all_count(stage, seed):
             f"from {PROGRESS} import log\nlog(f'volumes: {{n}} of {{m}}')",
         ),
         (
+            f"from {PROGRESS} import log\nlog('{{}} of {{}}'.format(n, len(m)))",
+            f"from {PROGRESS} import log\nlog('all {{}} of {{}}'.format(n, len(m)))",
+        ),
+        (
             f"from {PROGRESS} import track\nfor a in track(b, description='x'): f(a)",
             f"from {PROGRESS} import track\nfor a in track(b, description='y'): f(a)",
         ),

@@ -14,19 +14,25 @@ from anatomical_embedding.volumes.volume import Volume
 from tests.packaged_model import write_dicom_series
 from tests.unit.samples import LPS_AFFINE
 
-AIR, WATER = -1000, 0
+
+def body(*, air, fat, muscle, noise):
+    """Return voxels of air round fat round muscle, with noise."""
+    depth = np.minimum.reduce(np.indices((16, 16, 12)) % np.array([16, 16, 12])[:, None, None, None])
+    values = np.choose(np.clip(depth // 2, 0, 2), [air, fat, muscle])
+    return (values + np.random.default_rng(0).normal(0, noise, values.shape)).astype(np.int16)
 
 
-def write_ct(path, *, low=AIR):
+def write(path, array):
     path.parent.mkdir(parents=True, exist_ok=True)
-    generator = np.random.default_rng(0)
-    array = low + generator.integers(0, 20, (12, 10, 8))
-    array[3:9] = generator.normal(WATER + 40, 20, array[3:9].shape)
-    write_volume(Volume(array.astype(np.int16), LPS_AFFINE), path)
+    write_volume(Volume(array, LPS_AFFINE), path)
+
+
+def write_ct(path):
+    write(path, body(air=-1000, fat=-100, muscle=50, noise=15))
 
 
 def write_mr(path):
-    write_ct(path, low=0)
+    write(path, np.abs(body(air=5, fat=400, muscle=200, noise=10)))
 
 
 def touch(path):
@@ -43,10 +49,10 @@ def written(folder, *arguments):
     return read_pipeline_settings(yaml.safe_load(text)), text
 
 
-@pytest.mark.parametrize(("write", "modality"), [(write_ct, "ct"), (write_mr, "mr")])
-def test_scans_of_one_modality(tmp_path, write, modality):
+@pytest.mark.parametrize(("write_scan", "modality"), [(write_ct, "ct"), (write_mr, "mr")])
+def test_scans_of_one_modality(tmp_path, write_scan, modality):
     for number in range(20):
-        write(tmp_path / "my scans" / f"s{number:02d}.nii.gz")
+        write_scan(tmp_path / "my scans" / f"s{number:02d}.nii.gz")
     settings, text = written(tmp_path / "my scans")
     dataset = settings.datasets["my_scans"]
     assert (dataset.kind, dataset.modality) == ("folder", modality)
@@ -61,7 +67,14 @@ def test_scans_of_two_modalities_are_an_error(tmp_path):
         write_ct(tmp_path / "scans" / f"a{number}.nii.gz")
     write_mr(tmp_path / "scans" / "z.nii.gz")
     with pytest.raises(InputFileError, match=r"holds CTs and MRs \(a0\.nii\.gz is ct, .* z\.nii\.gz is mr\)"):
-        look_at_folder(tmp_path / "scans")
+        look_at_folder(tmp_path / "scans", modality=None)
+
+
+def test_what_the_user_tells_is_taken(tmp_path):
+    for number in range(4):
+        write_mr(tmp_path / "scans" / f"s{number}.nii.gz")
+    settings, _ = written(tmp_path / "scans", "--modality", "ct")
+    assert settings.datasets["scans"].modality == "ct"
 
 
 def test_names_of_deeplesion_tell_the_patients(tmp_path):
@@ -70,7 +83,7 @@ def test_names_of_deeplesion_tell_the_patients(tmp_path):
             write_ct(tmp_path / "lesions" / f"{patient:06d}_{study:02d}_01_001-010.nii.gz")
     settings, _ = written(tmp_path / "lesions")
     assert settings.datasets["lesions"].patient_pattern == "^([0-9]+)_"
-    assert look_at_folder(tmp_path / "lesions").num_patients == 5
+    assert look_at_folder(tmp_path / "lesions", modality=None).num_patients == 5
 
 
 @pytest.mark.parametrize(("image", "modality"), [("ct.nii.gz", "ct"), ("mri.nii.gz", "mr")])
@@ -101,17 +114,17 @@ def test_pairs_of_ct_and_mr_train_across_modalities(tmp_path):
 def test_what_is_no_folder_of_scans_says_what_is_expected(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputFileError, match="holds no scans; expected"):
-        look_at_folder(tmp_path / "empty")
+        look_at_folder(tmp_path / "empty", modality=None)
     touch(tmp_path / "deep" / "a" / "b.nii.gz")
     with pytest.raises(InputFileError, match="name the folder right above the scans"):
-        look_at_folder(tmp_path / "deep")
+        look_at_folder(tmp_path / "deep", modality=None)
 
 
 def test_too_few_patients_and_impossible_roots_are_errors(tmp_path):
     for number in range(3):
         write_ct(tmp_path / "few" / f"s{number}.nii.gz")
     with pytest.raises(InputFileError, match="has scans of 3 patients, expected 4 or more"):
-        run_file_text(look_at_folder(tmp_path / "few"), name="few")
+        run_file_text(look_at_folder(tmp_path / "few", modality=None), name="few")
     for number in range(4):
         write_ct(tmp_path / "a{b}" / f"s{number}.nii.gz")
     with pytest.raises(SettingsError, match=r"a_b\.root: .*without \{ \}"):
@@ -130,13 +143,12 @@ def test_a_file_that_is_there_is_left_alone(tmp_path):
 
 def test_series_of_dicom_are_copied(tmp_path):
     scans = tmp_path / "study"
-    array = np.full((16, 14, 6), AIR, np.int16)
-    array[4:12, 4:10] = WATER
+    array = body(air=-1000, fat=-100, muscle=50, noise=15)
     scan = Volume(array, np.diag([-2.0, -2.0, 3.0, 1.0]))
     for number in range(4):
         write_dicom_series(scan, scans / f"series {number}")
     with pytest.raises(InputFileError, match=r"holds folders of DICOM files; name a folder .* with --nifti"):
-        look_at_folder(scans)
+        look_at_folder(scans, modality=None)
     settings, _ = written(scans, "--nifti", str(tmp_path / "copies"))
     dataset = settings.datasets["study"]
     assert (dataset.kind, dataset.modality, dataset.root) == ("folder", "ct", tmp_path / "copies")
