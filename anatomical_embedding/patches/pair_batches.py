@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -217,7 +218,7 @@ def make_pair(
     patches = [
         augment_intensity(
             own.patch(view),
-            own.body_patch(view),
+            partial(own.body_patch, view),
             settings=settings.augmentation,
             intensity=own.intensity,
             generator=generator,

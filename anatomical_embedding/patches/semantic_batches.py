@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -136,7 +137,7 @@ class SemanticBatches(Dataset):
         )
         patch = augment_intensity(
             labelled.volume.patch(view),
-            labelled.volume.body_patch(view),
+            partial(labelled.volume.body_patch, view),
             settings=self._settings.augmentation,
             intensity=labelled.volume.intensity,
             generator=generator,

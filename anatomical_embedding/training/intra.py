@@ -1,14 +1,21 @@
 """SAM's training: two views of one volume, fine and coarse contrastive loss."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any
+from math import prod
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from anatomical_embedding.losses.contrastive import coarse_contrastive_loss, fine_contrastive_loss
+from anatomical_embedding.losses.contrastive import (
+    coarse_contrastive_loss,
+    fine_contrastive_loss,
+    fine_contrastive_loss_of_drawn_cells,
+)
+from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
 from anatomical_embedding.patches.pair_batches import (
     HeadGeometry,
     HeadPairs,
@@ -21,6 +28,8 @@ from anatomical_embedding.processes import ALONE, Processes
 from anatomical_embedding.settings.training import TrainingSettings
 
 HIT_DISTANCE_MM = 10.0
+FEW_CELLS = 0.25
+"""Share of the cells up to which the vectors of single cells are cheaper than the map of all."""
 MAX_DRAWS = 100
 """Draws of a validation pair after which volumes and patch size cannot fit together."""
 
@@ -45,29 +54,34 @@ class IntraLosses:
     ) -> dict[str, torch.Tensor]:
         """Return the losses `loss_fine` and `loss_coarse` of one batch."""
         patches = batch.patches.to(self._device, memory_format=torch.channels_last_3d)
-        embeddings = network(patches, with_semantic_map=False)
-        with torch.autocast(self._device.type, enabled=False):
-            fine, coarse = embeddings.fine.float(), embeddings.coarse.float()
-            return {
-                "loss_fine": fine_contrastive_loss(
-                    fine,
-                    coarse.detach(),
-                    _to_device(batch.fine, self._device),
-                    settings=self._settings.fine_loss,
-                    generator=generator,
-                    places=batch.places,
-                    num_places=batch.num_places,
-                ),
-                "loss_coarse": coarse_contrastive_loss(
-                    coarse,
-                    _to_device(batch.coarse, self._device),
-                    settings=self._settings.coarse_loss,
-                    generator=generator,
-                    places=batch.places,
-                    num_places=batch.num_places,
-                    processes=self._partners,
-                ),
-            }
+        place = {"generator": generator, "places": batch.places, "num_places": batch.num_places}
+        fine_pairs, coarse_pairs = (_to_device(heads, self._device) for heads in (batch.fine, batch.coarse))
+        if self._looks_at_few_cells(batch.fine):
+            fine_at, coarse = cast(EmbeddingNetwork, network).fine_at_cells_and_coarse(patches)
+            with self._without_autocast():
+                fine_loss = fine_contrastive_loss_of_drawn_cells(
+                    fine_at, coarse.detach(), fine_pairs, settings=self._settings.fine_loss, **place
+                )
+        else:
+            fine, coarse, _ = network(patches, with_semantic_map=False)
+            with self._without_autocast():
+                fine_loss = fine_contrastive_loss(
+                    fine, coarse.detach(), fine_pairs, settings=self._settings.fine_loss, **place
+                )
+        with self._without_autocast():
+            coarse_loss = coarse_contrastive_loss(
+                coarse, coarse_pairs, settings=self._settings.coarse_loss, processes=self._partners, **place
+            )
+        return {"loss_fine": fine_loss, "loss_coarse": coarse_loss}
+
+    def _looks_at_few_cells(self, pairs: Sequence[HeadPairs]) -> bool:
+        """Say whether the fine loss reads so few cells that making their vectors alone is the cheaper way."""
+        candidates = self._settings.fine_loss.num_negative_candidates
+        return candidates is not None and candidates <= FEW_CELLS * 2 * prod(pairs[0].size)
+
+    def _without_autocast(self) -> AbstractContextManager:
+        """Return the context of the losses, which are computed in single precision."""
+        return torch.autocast(self._device.type, enabled=False)
 
 
 class IntraValidation:

@@ -277,8 +277,11 @@ def _make_optimizer(network: torch.nn.Module, settings: TrainingSettings) -> tor
             lr=choice.learning_rate,
             momentum=choice.momentum,
             weight_decay=choice.weight_decay,
+            fused=True,
         )
-    return torch.optim.AdamW(network.parameters(), lr=choice.learning_rate, weight_decay=choice.weight_decay)
+    return torch.optim.AdamW(
+        network.parameters(), lr=choice.learning_rate, weight_decay=choice.weight_decay, fused=True
+    )
 
 
 def _generator_of_step(seed: int, batch: int) -> torch.Generator:
