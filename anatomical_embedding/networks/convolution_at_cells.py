@@ -48,7 +48,7 @@ class _ConvolutionAtCells(torch.autograd.Function):
         out_channels, channels, kernel = context.weight_shape[:3]
         gradient = gradients[0]
         exact = torch.promote_types(gradient.dtype, torch.float32)
-        to_weight = (surroundings.T @ gradient).view(kernel, kernel, kernel, channels, out_channels)
+        to_weight = (gradient.T @ surroundings).view(out_channels, kernel, kernel, kernel, channels)
         to_bias = gradient.sum(dim=0, dtype=exact)
         along_x = torch.arange(kernel, device=first.device)
         rows = (first[..., None] + along_x).flatten()
@@ -56,7 +56,7 @@ class _ConvolutionAtCells(torch.autograd.Function):
         to_padded.view(-1, channels).index_add_(0, rows, (gradient @ matrix.T).view(-1, channels).to(exact))
         inside = slice(kernel // 2, -(kernel // 2) or None)
         to_features = to_padded[:, inside, inside, inside].permute(0, 4, 1, 2, 3).to(gradient.dtype)
-        return to_features, to_weight.permute(4, 3, 0, 1, 2).to(exact), to_bias, None
+        return to_features, to_weight.permute(0, 4, 1, 2, 3).to(exact), to_bias, None
 
 
 def _first_rows(cells: Tensor, shape: torch.Size, *, kernel: int) -> Tensor:
