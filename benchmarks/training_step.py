@@ -71,7 +71,10 @@ def main() -> None:
         _measure(json.loads(options.measure), cache=options.cache)
         return
     _make_bodies(options.cache)
-    print(f"{'model':14s}{'baseline':>10s}{'this':>8s} CPU s{'ratio':>7s}{'baseline':>10s}{'this':>8s} MB", end="")
+    print(
+        f"{'model':14s}{'baseline':>10s}{'this':>8s} CPU s{'ratio':>7s}{'baseline':>10s}{'this':>8s} MB",
+        end="",
+    )
     print(f"{'curves differ by':>18s}{'last bits alone':>17s}")
     is_missed = False
     for model in options.models:
@@ -105,7 +108,7 @@ def _make_bodies(cache: Path) -> None:
         return
     snakefile = str(THIS_CHECKOUT / "Snakefile")
     command = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--directory", str(cache)]
-    subprocess.run([*command, "--cores", "1", "--quiet", "all", *targets], check=True)  # noqa: S603
+    subprocess.run([*command, "--cores", "1", "--quiet", "all", *targets], check=True)
 
 
 def _compare(model: str, options: argparse.Namespace) -> bool:
@@ -119,8 +122,14 @@ def _compare(model: str, options: argparse.Namespace) -> bool:
     old, new = runs.values()
     cpu = [statistics.median(run.cpu_seconds for run in measured) for measured in (old, new)]
     peak = [max(run.peak_mb for run in measured) for measured in (old, new)]
-    ratio = statistics.median(before.cpu_seconds / after.cpu_seconds for before, after in zip(old, new, strict=True))
-    print(f"{model:14s}{cpu[0]:10.3f}{cpu[1]:8.3f}      {ratio:7.2f}{peak[0]:10.0f}{peak[1]:8.0f}   ", end="", flush=True)
+    ratio = statistics.median(
+        before.cpu_seconds / after.cpu_seconds for before, after in zip(old, new, strict=True)
+    )
+    print(
+        f"{model:14s}{cpu[0]:10.3f}{cpu[1]:8.3f}      {ratio:7.2f}{peak[0]:10.0f}{peak[1]:8.0f}   ",
+        end="",
+        flush=True,
+    )
     bar = PUBLISHED_BAR if model == "published" else DEMO_BAR
     is_missed = ratio < bar or peak[1] > peak[0]
     if options.curve_steps:
@@ -145,7 +154,7 @@ def _run_with(checkout: Path, task: dict[str, Any], *, cache: Path) -> Measured:
     environment = os.environ | KEPT_MEMORY
     environment |= {"PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     command = [sys.executable, __file__, "--cache", str(cache), "--measure", json.dumps(task)]
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         command, cwd=checkout, env=environment, check=True, stdout=subprocess.PIPE, encoding="utf-8"
     )
     return Measured(**json.loads(done.stdout.splitlines()[-1]))
@@ -205,7 +214,7 @@ def _training(
     network = EmbeddingNetwork(model.network)
     with torch.no_grad():
         for weights in network.parameters():
-            weights *= 1.0 + task["nudge"] * torch.randn_like(weights)
+            weights.mul_(1.0 + task["nudge"] * torch.randn_like(weights))
     return Training(
         network,
         batches,
@@ -219,7 +228,9 @@ def _training(
     )
 
 
-def _batches_and_losses(model: Any, training: Any, settings: PipelineSettings, *, volumes: Path) -> tuple[Any, Any]:
+def _batches_and_losses(
+    model: Any, training: Any, settings: PipelineSettings, *, volumes: Path
+) -> tuple[Any, Any]:
     """Return what a model's training is fed with and what it minimises."""
     intensity = settings.intensity
     indices = {name: volumes / f"{name}.csv" for name in training.mix}

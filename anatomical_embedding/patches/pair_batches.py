@@ -1,7 +1,7 @@
 """Batches of view pairs for training: patches, the geometry of their cells, and which cells belong together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -114,6 +114,10 @@ class PairBatch:
     def share(self) -> float:
         """Share of the whole batch."""
         return len(self.places) / self.num_places
+
+    def pin_memory(self) -> "PairBatch":
+        """Return the batch with patches in memory from which a GPU copies while the program goes on."""
+        return replace(self, patches=self.patches.pin_memory())
 
 
 class PairBatches(Dataset):

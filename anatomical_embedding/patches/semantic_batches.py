@@ -67,6 +67,11 @@ class SemanticBatch:
     crops: list[LabelledCrop]
     share: float
 
+    def pin_memory(self) -> "SemanticBatch":
+        """Return the batch in memory from which a GPU copies while the program goes on."""
+        crops = [LabelledCrop(crop.patch.pin_memory(), crop.labels.pin_memory()) for crop in self.crops]
+        return SemanticBatch(crops, self.share)
+
 
 class SemanticBatches(Dataset):
     """Item number `step` is labelled volumes or a batch of views, whichever the step is given; the other is not read.

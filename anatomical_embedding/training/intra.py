@@ -15,7 +15,7 @@ from anatomical_embedding.losses.contrastive import (
     fine_contrastive_loss,
     fine_contrastive_loss_of_drawn_cells,
 )
-from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
+from anatomical_embedding.networks.embedding_network import EmbeddingNetwork, Embeddings
 from anatomical_embedding.patches.pair_batches import (
     HeadGeometry,
     HeadPairs,
@@ -53,26 +53,51 @@ class IntraLosses:
         self, network: torch.nn.Module, batch: PairBatch, generator: torch.Generator
     ) -> dict[str, torch.Tensor]:
         """Return the losses `loss_fine` and `loss_coarse` of one batch."""
-        patches = batch.patches.to(self._device, memory_format=torch.channels_last_3d)
-        place = {"generator": generator, "places": batch.places, "num_places": batch.num_places}
-        fine_pairs, coarse_pairs = (_to_device(heads, self._device) for heads in (batch.fine, batch.coarse))
-        if self._looks_at_few_cells(batch.fine):
-            fine_at, coarse = cast(EmbeddingNetwork, network).fine_at_cells_and_coarse(patches)
-            with self._without_autocast():
-                fine_loss = fine_contrastive_loss_of_drawn_cells(
-                    fine_at, coarse.detach(), fine_pairs, settings=self._settings.fine_loss, **place
-                )
-        else:
-            fine, coarse, _ = network(patches, with_semantic_map=False)
-            with self._without_autocast():
-                fine_loss = fine_contrastive_loss(
-                    fine, coarse.detach(), fine_pairs, settings=self._settings.fine_loss, **place
-                )
+        patches = _on_device(batch.patches, self._device)
+        if not self._looks_at_few_cells(batch.fine):
+            return self.of_maps(network(patches, with_semantic_map=False), batch, generator)
+        fine_at, coarse = cast(EmbeddingNetwork, network).fine_at_cells_and_coarse(patches)
         with self._without_autocast():
-            coarse_loss = coarse_contrastive_loss(
-                coarse, coarse_pairs, settings=self._settings.coarse_loss, processes=self._partners, **place
+            loss_fine = fine_contrastive_loss_of_drawn_cells(
+                fine_at,
+                coarse.detach(),
+                _to_device(batch.fine, self._device),
+                settings=self._settings.fine_loss,
+                generator=generator,
+                places=batch.places,
+                num_places=batch.num_places,
             )
-        return {"loss_fine": fine_loss, "loss_coarse": coarse_loss}
+            return {"loss_fine": loss_fine, "loss_coarse": self._coarse_loss(coarse, batch, generator)}
+
+    def of_maps(
+        self, embeddings: Embeddings, batch: PairBatch, generator: torch.Generator
+    ) -> dict[str, torch.Tensor]:
+        """Return the losses of one batch whose maps have been made."""
+        with self._without_autocast():
+            fine, coarse = embeddings.fine.float(), embeddings.coarse.float()
+            loss_fine = fine_contrastive_loss(
+                fine,
+                coarse.detach(),
+                _to_device(batch.fine, self._device),
+                settings=self._settings.fine_loss,
+                generator=generator,
+                places=batch.places,
+                num_places=batch.num_places,
+            )
+            return {"loss_fine": loss_fine, "loss_coarse": self._coarse_loss(coarse, batch, generator)}
+
+    def _coarse_loss(
+        self, coarse: torch.Tensor, batch: PairBatch, generator: torch.Generator
+    ) -> torch.Tensor:
+        return coarse_contrastive_loss(
+            coarse,
+            _to_device(batch.coarse, self._device),
+            settings=self._settings.coarse_loss,
+            generator=generator,
+            places=batch.places,
+            num_places=batch.num_places,
+            processes=self._partners,
+        )
 
     def _looks_at_few_cells(self, pairs: Sequence[HeadPairs]) -> bool:
         """Say whether the fine loss reads so few cells that making their vectors alone is the cheaper way."""
@@ -119,8 +144,9 @@ class IntraValidation:
         losses, errors_mm = [], []
         for number, pair in enumerate(self._pairs):
             generator = torch.Generator().manual_seed(number)
-            losses.append(sum(self._losses(network, pair, generator).values()).item())  # type: ignore[union-attr]
-            embeddings = network(pair.patches.to(self._device), with_semantic_map=False)
+            embeddings = network(_on_device(pair.patches, self._device), with_semantic_map=False)
+            named = self._losses.of_maps(embeddings, pair, generator)
+            losses.append(torch.stack(list(named.values())).sum().item())
             errors_mm.append(
                 match_errors_mm(
                     embeddings.fine.float().cpu(),
@@ -178,14 +204,19 @@ def _draw_overlapping_pair(volumes: Sequence[TrainingVolume], *, number: int, **
     raise RuntimeError(f"no two overlapping views in {MAX_DRAWS} draws")
 
 
+def _on_device(patches: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return patches on a device, in the layout of its convolutions; a copy from pinned memory is not waited for."""
+    return patches.to(device, non_blocking=True, memory_format=torch.channels_last_3d)
+
+
 def _to_device(heads: Sequence[HeadPairs], device: torch.device) -> list[HeadPairs]:
     """Return the pairs with their tensors on a device."""
     return [
         replace(
             head,
-            query=head.query.to(device),
-            partner=head.partner.to(device),
-            cells_mm=head.cells_mm.to(device),
+            query=head.query.to(device, non_blocking=True),
+            partner=head.partner.to(device, non_blocking=True),
+            cells_mm=head.cells_mm.to(device, non_blocking=True),
         )
         for head in heads
     ]
