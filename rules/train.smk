@@ -121,6 +121,8 @@ rule train_intra:
     conda:
         TORCH_ENVIRONMENT
     threads: workflow.cores
+    # The longest chains of a run go through trainings, so nothing that can wait is started before them.
+    priority: 10
     resources:
         mem_mb=8000,
         runtime=2880,

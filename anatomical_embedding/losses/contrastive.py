@@ -166,7 +166,7 @@ def _fine_loss_of_pair(
     query, partner, keys = vectors
     if settings.num_negatives >= len(keys):
         is_ignored = _is_near(pair, slice(None), drawn.candidates, distance_mm=settings.ignore_distance_mm)
-        loss = _CrossEntropyAgainstKeys.apply(query, partner, keys, is_ignored, settings.temperature)
+        loss = _CrossEntropyAgainstKeys.apply(query / settings.temperature, partner, keys, is_ignored)
         return pair.weight * loss
     size = pair.size[::-1]
     upsampled = _upsampled_cells_of_pair(coarse, number, size=size)  # (2N, C')
@@ -223,15 +223,13 @@ def coarse_contrastive_loss(
             continue
         pair, keys = pair_at[place], cells[place]
         is_ignored = _is_near(pair, slice(None), None, distance_mm=settings.ignore_distance_mm)  # (K, 2N')
-        hardest = None
+        is_excluded, everything = is_ignored, keys
         if settings.num_negatives < num_cells:
             score = (keys[pair.query] @ keys.T).detach().masked_fill_(is_ignored, -torch.inf)
             hardest = hardest_columns(score, pool=min(settings.hard_negative_pool, num_cells))
             columns = _draw_subset(hardest.shape[1], settings.num_negatives, generator, keys.device)
-            hardest = hardest if columns is None else hardest[:, columns]
-        is_excluded, everything = is_ignored, keys
-        if hardest is not None:
-            is_excluded = is_ignored | torch.ones_like(is_ignored).scatter_(1, hardest, False)
+            chosen = hardest if columns is None else hardest[:, columns]
+            is_excluded = is_ignored | torch.ones_like(is_ignored).scatter_(1, chosen, False)
         others = [other for at, other in cells.items() if at != place]
         if others and settings.num_other_negatives:
             strangers = torch.cat(others)
@@ -239,7 +237,7 @@ def coarse_contrastive_loss(
             everything = torch.cat([keys, strangers if drawn is None else strangers[drawn]])
             is_excluded = F.pad(is_excluded, (0, len(everything) - num_cells))
         loss = _CrossEntropyAgainstKeys.apply(
-            keys[pair.query], keys[pair.partner], everything, is_excluded, settings.temperature
+            keys[pair.query] / settings.temperature, keys[pair.partner], everything, is_excluded
         )
         losses.append(pair.weight * loss)
     return torch.stack(losses).mean()
@@ -268,6 +266,8 @@ def cross_entropy_against(
 class _CrossEntropyAgainstKeys(torch.autograd.Function):
     """Mean of -log softmax of a query's partner among itself and the keys that are not excluded.
 
+    Inputs are (K, C) queries divided by the temperature, their (K, C) partners, (M, C) keys and (K, M) bools.
+
     The same as `cross_entropy_against` of all similarities, but the (K, M) table is written once and read by two
     products on the way back, instead of a dozen tables of its size.
     """
@@ -275,20 +275,17 @@ class _CrossEntropyAgainstKeys(torch.autograd.Function):
     @staticmethod
     def forward(
         context: Any,
-        queries: torch.Tensor,
+        scaled: torch.Tensor,
         partners: torch.Tensor,
         keys: torch.Tensor,
         is_excluded: torch.Tensor,
-        temperature: float,
     ) -> torch.Tensor:
-        scaled = queries / temperature
         positive = (scaled * partners).sum(dim=1)  # (K,)
         weights = (scaled @ keys.T).masked_fill_(is_excluded, -torch.inf)  # (K, M)
         largest = torch.maximum(weights.amax(dim=1), positive)
         weights.sub_(largest[:, None]).exp_()
         positive_weight = torch.exp(positive - largest)
         total = weights.sum(dim=1) + positive_weight
-        context.temperature = temperature
         context.save_for_backward(scaled, partners, keys, weights, positive_weight, total)
         return (total.log() + largest - positive).mean()
 
@@ -300,7 +297,7 @@ class _CrossEntropyAgainstKeys(torch.autograd.Function):
         of_partner = (share * (positive_weight / total - 1.0))[:, None]
         to_queries = (weights @ keys) * of_keys + of_partner * partners
         to_keys = weights.T @ (scaled * of_keys)
-        return to_queries / context.temperature, of_partner * scaled, to_keys, None, None
+        return to_queries, of_partner * scaled, to_keys, None
 
 
 @torch.no_grad()
