@@ -118,6 +118,8 @@ rule train_intra:
         RESULTS / "benchmarks" / "train_intra" / "{model}.tsv"
     wildcard_constraints:
         model=one_of(models_of("sam")),
+    # The longest chains of a run go through trainings, so nothing that can wait is started before them.
+    priority: 10
     conda:
         TORCH_ENVIRONMENT
     threads: workflow.cores

@@ -5,8 +5,10 @@ Source: Yan et al., "SAM: Self-supervised Learning of Pixel-wise Anatomical Embe
 negatives remain. Partners come from the geometry of the views (`patches.positives`), not from a search.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import prod
+from typing import Any, cast
 
 import torch
 from torch.nn import functional as F
@@ -18,6 +20,55 @@ from anatomical_embedding.settings.training import CoarseLossSettings, FineLossS
 
 QUERIES_AT_ONCE = 64
 """Queries whose similarity to all cells is looked at together."""
+
+
+@dataclass(frozen=True)
+class FineDraws:
+    """What is drawn at random for the fine loss of one view pair.
+
+    Attributes
+    ----------
+    candidates : (M,) cells of both views among which negatives are looked for; None for all of them.
+    columns : (n,) ranks, in no order, that are drawn from the pool of the hardest; None for the whole pool.
+    """
+
+    candidates: torch.Tensor | None
+    columns: torch.Tensor | None
+
+
+def draw_fine_negatives(
+    num_cells: int,
+    *,
+    settings: FineLossSettings,
+    generator: torch.Generator,
+    places: range,
+    num_places: int,
+    device: torch.device,
+) -> list[FineDraws]:
+    """Return the draws of the view pairs at some places of a batch.
+
+    The draws of the other places are made and left, so that each pair gets the same draws whoever computes it.
+
+    Parameters
+    ----------
+    num_cells : of both views of a pair.
+    settings : counts.
+    generator : on the CPU.
+    places : of the pairs that are computed here.
+    num_places : pairs of the whole batch.
+    device : where the draws are needed.
+    """
+    draws = []
+    for place in range(num_places):
+        candidates = _draw_subset(num_cells, settings.num_negative_candidates, generator, device)
+        num_keys = num_cells if candidates is None else len(candidates)
+        columns = None
+        if settings.num_negatives < num_keys:
+            pool = min(settings.hard_negative_pool, num_keys)
+            columns = _draw_subset(pool, settings.num_negatives, generator, device)
+        if place in places:
+            draws.append(FineDraws(candidates, columns))
+    return draws
 
 
 def fine_contrastive_loss(
@@ -42,35 +93,88 @@ def fine_contrastive_loss(
     pairs : B entries.
     settings : distances, counts and temperature.
     generator : draws candidates and negatives, on the CPU.
-    places, num_places : where in a larger batch the pairs stand, when other processes compute the others. The
-        draws of the others are made and left, so that each pair gets the same draws whoever computes it.
+    places, num_places : where in a larger batch the pairs stand, when other processes compute the others.
     """
-    pair_at = dict(zip(places or range(len(pairs)), range(len(pairs)), strict=True))
-    num_cells = 2 * fine[0, 0].numel()
+    draws = draw_fine_negatives(
+        2 * fine[0, 0].numel(),
+        settings=settings,
+        generator=generator,
+        places=places or range(len(pairs)),
+        num_places=num_places or len(pairs),
+        device=fine.device,
+    )
     losses = []
-    for place in range(num_places or len(pairs)):
-        candidates = _draw_subset(num_cells, settings.num_negative_candidates, generator, fine.device)
-        if place not in pair_at:
-            num_keys = num_cells if candidates is None else len(candidates)
-            _skip_hard_negatives(num_keys, settings=settings, generator=generator)
-            continue
-        number, pair = pair_at[place], pairs[pair_at[place]]
+    for number, (pair, drawn) in enumerate(zip(pairs, draws, strict=True)):
         cells = _cells_of_pair(fine, number)  # (2N, C)
-        keys = cells if candidates is None else cells[candidates]  # (M, C)
-        if settings.num_negatives >= len(keys):
-            is_ignored = _is_near(pair, slice(None), candidates, distance_mm=settings.ignore_distance_mm)
-            negatives = (cells[pair.query] @ keys.T).masked_fill(is_ignored, -torch.inf)
-        else:
-            upsampled = _upsampled_cells_of_pair(coarse, number, size=fine.shape[2:])  # (2N, C')
-            chosen, is_missing = _hard_negatives(
-                cells, upsampled, pair, candidates, settings=settings, generator=generator
-            )
-            similarity = torch.einsum("kc,knc->kn", cells[pair.query], F.embedding(chosen, keys))
-            negatives = similarity.masked_fill(is_missing, -torch.inf)
-        positive = (cells[pair.query] * cells[pair.partner]).sum(dim=1)
-        loss = cross_entropy_against(positive, negatives, temperature=settings.temperature)
-        losses.append(pair.weight * loss)
+        keys = cells if drawn.candidates is None else cells[drawn.candidates]  # (M, C)
+        vectors = (cells[pair.query], cells[pair.partner], keys)
+        losses.append(_fine_loss_of_pair(vectors, coarse, number, pair, drawn, settings=settings))
     return torch.stack(losses).mean()
+
+
+def fine_contrastive_loss_of_drawn_cells(
+    fine_at: Callable[[torch.Tensor], torch.Tensor],
+    coarse: torch.Tensor,
+    pairs: Sequence[HeadPairs],
+    *,
+    settings: FineLossSettings,
+    generator: torch.Generator,
+    places: range | None = None,
+    num_places: int | None = None,
+) -> torch.Tensor:
+    """Return what `fine_contrastive_loss` returns, from the vectors of those cells alone that it looks at.
+
+    Parameters
+    ----------
+    fine_at : gives the (N, C) unit vectors of (N,) cells, which count through the views of all pairs in turn.
+    coarse, pairs, settings, generator, places, num_places : as there; `num_negative_candidates` is a number.
+    """
+    num_cells = 2 * prod(pairs[0].size)
+    draws = draw_fine_negatives(
+        num_cells,
+        settings=settings,
+        generator=generator,
+        places=places or range(len(pairs)),
+        num_places=num_places or len(pairs),
+        device=coarse.device,
+    )
+    wanted = [
+        part + number * num_cells
+        for number, (pair, drawn) in enumerate(zip(pairs, draws, strict=True))
+        for part in (pair.query, pair.partner, cast(torch.Tensor, drawn.candidates))
+    ]
+    vectors = fine_at(torch.cat(wanted)).split([len(part) for part in wanted])
+    losses = []
+    for number, (pair, drawn) in enumerate(zip(pairs, draws, strict=True)):
+        query, partner, keys = vectors[3 * number : 3 * number + 3]
+        losses.append(
+            _fine_loss_of_pair((query, partner, keys), coarse, number, pair, drawn, settings=settings)
+        )
+    return torch.stack(losses).mean()
+
+
+def _fine_loss_of_pair(
+    vectors: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    coarse: torch.Tensor,
+    number: int,
+    pair: HeadPairs,
+    drawn: FineDraws,
+    *,
+    settings: FineLossSettings,
+) -> torch.Tensor:
+    """Return the weighted loss of one pair from the vectors of its queries, partners and possible negatives."""
+    query, partner, keys = vectors
+    if settings.num_negatives >= len(keys):
+        is_ignored = _is_near(pair, slice(None), drawn.candidates, distance_mm=settings.ignore_distance_mm)
+        loss = _CrossEntropyAgainstKeys.apply(query / settings.temperature, partner, keys, is_ignored)
+        return pair.weight * loss
+    size = pair.size[::-1]
+    upsampled = _upsampled_cells_of_pair(coarse, number, size=size)  # (2N, C')
+    chosen, is_missing = _hard_negatives(query, keys, upsampled, pair, drawn, settings=settings)
+    similarity = torch.einsum("kc,knc->kn", query, F.embedding(chosen, keys))
+    negatives = similarity.masked_fill(is_missing, -torch.inf)
+    positive = (query * partner).sum(dim=1)
+    return pair.weight * cross_entropy_against(positive, negatives, temperature=settings.temperature)
 
 
 def coarse_contrastive_loss(
@@ -109,28 +213,32 @@ def coarse_contrastive_loss(
     losses = []
     for place in range(num_places):
         if place not in pair_at:
-            _skip_hard_negatives(num_cells, settings=settings, generator=generator)
+            if settings.num_negatives < num_cells:
+                pool = min(settings.hard_negative_pool, num_cells)
+                _draw_subset(pool, settings.num_negatives, generator, own.device)
             if len(cells) > 1 and settings.num_other_negatives:
                 _draw_subset(
                     (len(cells) - 1) * num_cells, settings.num_other_negatives, generator, own.device
                 )
             continue
         pair, keys = pair_at[place], cells[place]
-        similarity = keys[pair.query] @ keys.T  # (K, 2N')
-        is_ignored = _is_near(pair, slice(None), None, distance_mm=settings.ignore_distance_mm)
-        negatives = similarity.masked_fill(is_ignored, -torch.inf)
-        if settings.num_negatives < len(keys):
-            hardest = hardest_columns(negatives.detach(), pool=min(settings.hard_negative_pool, len(keys)))
+        is_ignored = _is_near(pair, slice(None), None, distance_mm=settings.ignore_distance_mm)  # (K, 2N')
+        is_excluded, everything = is_ignored, keys
+        if settings.num_negatives < num_cells:
+            score = (keys[pair.query] @ keys.T).detach().masked_fill_(is_ignored, -torch.inf)
+            hardest = hardest_columns(score, pool=min(settings.hard_negative_pool, num_cells))
             columns = _draw_subset(hardest.shape[1], settings.num_negatives, generator, keys.device)
-            negatives = negatives.gather(1, hardest if columns is None else hardest[:, columns])
+            chosen = hardest if columns is None else hardest[:, columns]
+            is_excluded = is_ignored | torch.ones_like(is_ignored).scatter_(1, chosen, False)
         others = [other for at, other in cells.items() if at != place]
         if others and settings.num_other_negatives:
             strangers = torch.cat(others)
             drawn = _draw_subset(len(strangers), settings.num_other_negatives, generator, keys.device)
-            strangers = strangers if drawn is None else strangers[drawn]
-            negatives = torch.cat([negatives, keys[pair.query] @ strangers.T], dim=1)
-        positive = (keys[pair.query] * keys[pair.partner]).sum(dim=1)
-        loss = cross_entropy_against(positive, negatives, temperature=settings.temperature)
+            everything = torch.cat([keys, strangers if drawn is None else strangers[drawn]])
+            is_excluded = F.pad(is_excluded, (0, len(everything) - num_cells))
+        loss = _CrossEntropyAgainstKeys.apply(
+            keys[pair.query] / settings.temperature, keys[pair.partner], everything, is_excluded
+        )
         losses.append(pair.weight * loss)
     return torch.stack(losses).mean()
 
@@ -155,46 +263,80 @@ def cross_entropy_against(
     return (torch.logsumexp(logits, dim=1) - logits[:, 0]).mean()
 
 
+class _CrossEntropyAgainstKeys(torch.autograd.Function):
+    """Mean of -log softmax of a query's partner among itself and the keys that are not excluded.
+
+    Inputs are (K, C) queries divided by the temperature, their (K, C) partners, (M, C) keys and (K, M) bools.
+
+    The same as `cross_entropy_against` of all similarities, but the (K, M) table is written once and read by two
+    products on the way back, instead of a dozen tables of its size.
+    """
+
+    @staticmethod
+    def forward(
+        context: Any,
+        scaled: torch.Tensor,
+        partners: torch.Tensor,
+        keys: torch.Tensor,
+        is_excluded: torch.Tensor,
+    ) -> torch.Tensor:
+        positive = (scaled * partners).sum(dim=1)  # (K,)
+        weights = (scaled @ keys.T).masked_fill_(is_excluded, -torch.inf)  # (K, M)
+        largest = torch.maximum(weights.amax(dim=1), positive)
+        weights.sub_(largest[:, None]).exp_()
+        positive_weight = torch.exp(positive - largest)
+        total = weights.sum(dim=1) + positive_weight
+        context.save_for_backward(scaled, partners, keys, weights, positive_weight, total)
+        return (total.log() + largest - positive).mean()
+
+    @staticmethod
+    def backward(context: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        scaled, partners, keys, weights, positive_weight, total = context.saved_tensors
+        share = gradients[0] / len(scaled)
+        of_keys = (share / total)[:, None]
+        of_partner = (share * (positive_weight / total - 1.0))[:, None]
+        to_queries = (weights @ keys) * of_keys + of_partner * partners
+        to_keys = weights.T @ (scaled * of_keys)
+        return to_queries, of_partner * scaled, to_keys, None
+
+
 @torch.no_grad()
 def _hard_negatives(
-    cells: torch.Tensor,
+    vectors: torch.Tensor,
+    keys: torch.Tensor,
     upsampled: torch.Tensor,
     pair: HeadPairs,
-    candidates: torch.Tensor | None,
+    drawn: FineDraws,
     *,
     settings: FineLossSettings,
-    generator: torch.Generator,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (K, n) numbers of candidates, drawn from the hardest of each query, and (K, n) which are not negatives.
 
     One draw serves all queries. Queries pass in blocks, so that the scores of a block stay in the processor's cache.
+
+    Parameters
+    ----------
+    vectors : (K, C) of the queries.
+    keys : (M, C) of the candidates.
+    upsampled : (2N, C') coarse vectors of all cells.
+    pair, drawn, settings : of the pair.
     """
-    keys, mining_keys = (rows if candidates is None else rows[candidates] for rows in (cells, upsampled))
+    mining_keys = upsampled if drawn.candidates is None else upsampled[drawn.candidates]
     pool = min(settings.hard_negative_pool, len(keys))
-    places = _draw_subset(pool, settings.num_negatives, generator, cells.device)
     chosen, is_missing = [], []
     for block in range(0, len(pair.query), QUERIES_AT_ONCE):
         part = slice(block, block + QUERIES_AT_ONCE)
         query = pair.query[part]
         # Few queries against many cells: this order of the product is twice as fast as its transpose.
         score = torch.addmm(
-            keys @ cells[query].T, mining_keys, upsampled[query].T
+            keys @ vectors[part].T, mining_keys, upsampled[query].T
         ).T.contiguous()  # (block, M)
-        score[_is_near(pair, part, candidates, distance_mm=settings.ignore_distance_mm)] = -torch.inf
+        score[_is_near(pair, part, drawn.candidates, distance_mm=settings.ignore_distance_mm)] = -torch.inf
         columns = hardest_columns(score, pool=pool)
-        columns = columns if places is None else columns[:, places]
+        columns = columns if drawn.columns is None else columns[:, drawn.columns]
         chosen.append(columns)
         is_missing.append(score.gather(1, columns) == -torch.inf)
     return torch.cat(chosen), torch.cat(is_missing)
-
-
-def _skip_hard_negatives(
-    num_columns: int, *, settings: FineLossSettings | CoarseLossSettings, generator: torch.Generator
-) -> None:
-    """Make the draw of hard negatives of a pair that another process computes."""
-    if settings.num_negatives < num_columns:
-        pool = min(settings.hard_negative_pool, num_columns)
-        _draw_subset(pool, settings.num_negatives, generator, generator.device)
 
 
 def _cells_of_pair(maps: torch.Tensor, number: int) -> torch.Tensor:
@@ -226,19 +368,28 @@ def _is_near(
 ) -> torch.Tensor:
     """Return (K, M) whether a candidate (None: every cell) is near to some of the queries, or is their partner."""
     query, partner = pair.query[queries], pair.partner[queries]
-    if candidates is None:
-        candidates = torch.arange(2 * prod(pair.size), device=query.device)
-    is_near = torch.cdist(_cell_positions(pair, query), _cell_positions(pair, candidates)) < distance_mm
-    return is_near | (candidates[None] == partner[:, None]) | (candidates[None] == query[:, None])
+    num_cells = 2 * prod(pair.size)
+    cells = torch.arange(num_cells, device=query.device) if candidates is None else candidates
+    own, other = _cell_positions(pair, query), _cell_positions(pair, cells)
+    # |a - b|^2 as one product of (K, 5) and (5, M).
+    left = torch.cat([-2.0 * own, own.square().sum(dim=1, keepdim=True), torch.ones_like(own[:, :1])], dim=1)
+    right = torch.cat([other, torch.ones_like(other[:, :1]), other.square().sum(dim=1, keepdim=True)], dim=1)
+    # One column more stands for the queries and partners that are no candidates.
+    is_near = query.new_empty(len(query), len(cells) + 1, dtype=torch.bool)
+    torch.lt(left @ right.T, distance_mm**2, out=is_near[:, :-1])
+    column_of = query.new_full((num_cells,), len(cells)).index_copy_(
+        0, cells, torch.arange(len(cells), device=query.device)
+    )
+    is_near.scatter_(1, column_of[torch.stack([query, partner], dim=1)], True)
+    return is_near[:, :-1]
 
 
 def _cell_positions(pair: HeadPairs, flat: torch.Tensor) -> torch.Tensor:
     """Return (N, 3) mm of cells counted through view 1 and then view 2."""
     size_x, size_y, size_z = pair.size
-    view = flat // (size_x * size_y * size_z)
     within = flat % (size_x * size_y * size_z)
     cells = torch.stack(
         [within % size_x, within // size_x % size_y, within // (size_x * size_y)], dim=1
     ).float()
-    matrices = pair.cells_mm[view]  # (N, 4, 4)
-    return torch.einsum("nij,nj->ni", matrices[:, :3, :3], cells) + matrices[:, :3, 3]
+    first, second = (cells @ matrix[:3, :3].T + matrix[:3, 3] for matrix in pair.cells_mm)
+    return torch.where((flat < size_x * size_y * size_z)[:, None], first, second)

@@ -1,5 +1,6 @@
 """The embedding network: backbone, fine head, coarse head and, where wanted, semantic head."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -89,6 +90,24 @@ class EmbeddingNetwork(nn.Module):
         return Embeddings(
             unit_length(fine), unit_length(coarse), None if semantic is None else unit_length(semantic)
         )
+
+    def fine_at_cells_and_coarse(self, volume: Tensor) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+        """Return what `forward` returns of the fine and the coarse head, the fine map not as a whole.
+
+        Parameters
+        ----------
+        volume : as in `forward`.
+
+        Returns
+        -------
+        fine_at : gives the (N, embedding_channels) float32 unit vectors of (N,) cells, which count through the maps
+            of the batch, each in (z, y, x) order.
+        coarse : (B, coarse_channels, ...) float32 map of unit vectors.
+        """
+        levels = self.backbone(volume)
+        merged = self.neck.merged_levels(levels[:PYRAMID_LEVELS])
+        coarse = unit_length(self.read_out_head(levels[PYRAMID_LEVELS:]))
+        return lambda cells: unit_length(self.neck.at_cells(merged, cells)), coarse
 
     def semantic_map(self, volume: Tensor) -> Tensor:
         """Return the semantic map of a volume as `forward` does, without the other heads.

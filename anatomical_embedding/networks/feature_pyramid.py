@@ -12,6 +12,8 @@ from typing import cast
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from anatomical_embedding.networks.convolution_at_cells import convolution_at_cells
+
 
 class Convolution(nn.Module):
     """A convolution with bias and "same" padding."""
@@ -57,10 +59,24 @@ class FeaturePyramid(nn.Module):
         """The convolution that turns the sum of all levels into the map."""
         return cast(Convolution, self.fpn_convs[0]).conv
 
+    def merged_levels(self, levels: Sequence[Tensor]) -> Tensor:
+        """Return the sum of all levels at the size of the finest, which the last convolution reads."""
+        return self.merged_finest_level(levels[0], self.merged_coarser_levels(levels[1:]))
+
+    def at_cells(self, merged: Tensor, cells: Tensor) -> Tensor:
+        """Return (N, out_channels) vectors of the map at some cells, not normalised, without making the map.
+
+        Parameters
+        ----------
+        merged : what `merged_levels` gives.
+        cells : (N,) positions that count through the maps of the batch, each in (z, y, x) order.
+        """
+        last = self.last_convolution
+        return convolution_at_cells(merged, last.weight, cast(Tensor, last.bias), cells)
+
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
         """Return the (B, out_channels, z, y, x) map, not normalised."""
-        merged = self.merged_finest_level(levels[0], self.merged_coarser_levels(levels[1:]))
-        return self.last_convolution(merged)
+        return self.last_convolution(self.merged_levels(levels))
 
 
 def _plus_repeated(features: Tensor, coarser: Tensor | None) -> Tensor:

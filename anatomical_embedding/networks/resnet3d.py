@@ -5,6 +5,8 @@ embeddings in radiological images") and SAM++ (Bai et al., 2023), section 2.1 of
 Modules are named as in the published checkpoints, so that weights map one to one.
 """
 
+from math import prod
+
 from torch import Tensor, nn
 
 from anatomical_embedding.networks.self_similarity import SelfSimilarity
@@ -81,7 +83,8 @@ class ResNet3d(nn.Module):
             stride_zyx=settings.stem_stride_zyx,
         )
         self.relu = nn.ReLU(inplace=True)
-        self.pool = nn.MaxPool3d(settings.pool_zyx)
+        # A pooling of single voxels would copy its input there and back.
+        self.pool = nn.Identity() if prod(settings.pool_zyx) == 1 else nn.MaxPool3d(settings.pool_zyx)
         widths = (settings.stem_channels, *settings.stage_channels)
         self.layer1, self.layer2, self.layer3, self.layer4 = (
             _stage(

@@ -1,5 +1,7 @@
 """Changes of intensity of one view, on the network's intensity scale."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from monai.transforms import GaussianSmooth
@@ -15,7 +17,7 @@ SMALLEST_BLUR_VOX = 0.1
 
 def augment_intensity(
     patch: torch.Tensor,
-    is_body: torch.Tensor,
+    body: Callable[[], torch.Tensor],
     *,
     settings: AugmentationSettings,
     intensity: IntensitySettings,
@@ -26,14 +28,14 @@ def augment_intensity(
     Parameters
     ----------
     patch : network intensities.
-    is_body : (Z, Y, X) bool; only a shift of the histogram looks at it.
+    body : gives the (Z, Y, X) bool patch that is true inside the body; only a shift of the histogram asks for it.
     settings : what is drawn.
     intensity : the network's input range.
     generator : source of all random numbers.
     """
     if settings.histogram_shift is not None:
         patch = shift_histogram(
-            patch, is_body, settings=settings.histogram_shift, intensity=intensity, generator=generator
+            patch, body, settings=settings.histogram_shift, intensity=intensity, generator=generator
         )
     patch = patch * generator.uniform(*settings.contrast_range) + generator.uniform(
         *settings.brightness_range

@@ -3,6 +3,8 @@
 Source: Cross-SAM (Yan et al., arXiv 2307.03535), the aggressive contrast augmentation of its first stage.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,7 +15,7 @@ from anatomical_embedding.settings.volumes import IntensitySettings
 
 def shift_histogram(
     patch: torch.Tensor,
-    is_body: torch.Tensor,
+    body: Callable[[], torch.Tensor],
     *,
     settings: HistogramShiftSettings,
     intensity: IntensitySettings,
@@ -24,12 +26,15 @@ def shift_histogram(
     Parameters
     ----------
     patch : network intensities.
-    is_body : (Z, Y, X) bool.
+    body : gives the (Z, Y, X) bool patch that is true inside the body; asked where the histogram is shifted.
     settings : probabilities and number of control points.
     intensity : the network's input range.
     generator : source of all random numbers.
     """
-    if generator.random() >= settings.probability or not is_body.any():
+    if generator.random() >= settings.probability:
+        return patch
+    is_body = body()
+    if not is_body.any():
         return patch
     inside = ((patch[is_body].numpy() - intensity.output_offset) / intensity.output_span).clip(0.0, 1.0)
     if generator.random() < settings.invert_probability:

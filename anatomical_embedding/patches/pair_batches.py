@@ -1,7 +1,8 @@
 """Batches of view pairs for training: patches, the geometry of their cells, and which cells belong together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -114,6 +115,10 @@ class PairBatch:
         """Share of the whole batch."""
         return len(self.places) / self.num_places
 
+    def pin_memory(self) -> "PairBatch":
+        """Return the batch with patches in memory from which a GPU copies while the program goes on."""
+        return replace(self, patches=self.patches.pin_memory())
+
 
 class PairBatches(Dataset):
     """Item number `step` is the batch of that step: order, views and noise follow from seed and step alone.
@@ -217,7 +222,7 @@ def make_pair(
     patches = [
         augment_intensity(
             own.patch(view),
-            own.body_patch(view),
+            partial(own.body_patch, view),
             settings=settings.augmentation,
             intensity=own.intensity,
             generator=generator,

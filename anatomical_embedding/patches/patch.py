@@ -33,11 +33,50 @@ def sample_patch(
     voxel_from_patch = invert_affine(volume.affine) @ view.affine
     low, high = _voxel_box(voxel_from_patch, view.size_vox, shape=np.array(volume.shape))
     box = volume.array[low[0] : high[0], low[1] : high[1], low[2] : high[2]].transpose(2, 1, 0)
-    source = torch.from_numpy(np.ascontiguousarray(normalise(box)))[None, None] - outside_value
-    theta = _sampling_matrix(voxel_from_patch, low=low, box_size=high - low, patch_size=view.size_vox)
-    grid = torch.nn.functional.affine_grid(theta, [1, 1, *view.size_vox[::-1]], align_corners=True)
-    patch = torch.nn.functional.grid_sample(source, grid, padding_mode="zeros", align_corners=True)
-    return patch[0, 0] + outside_value
+    source = torch.from_numpy(np.ascontiguousarray(normalise(box))) - outside_value
+    positions = _axis_positions(voxel_from_patch, low=low, patch_size=view.size_vox)
+    return _interpolate(source, positions).add_(outside_value)
+
+
+def _axis_positions(
+    voxel_from_patch: NDArray[np.float64], *, low: NDArray[np.int64], patch_size: tuple[int, int, int]
+) -> list[torch.Tensor]:
+    """Return the (Z, Y, X) positions of the patch's voxels along the x, y and z of the box that begins at `low`."""
+    x, y, z = (np.arange(size) for size in patch_size)
+    positions = []
+    for row, first in zip(voxel_from_patch[:3], low, strict=True):
+        along_z = torch.from_numpy(row[2] * z + (row[3] - first)).float()
+        along_y, along_x = torch.from_numpy(row[1] * y).float(), torch.from_numpy(row[0] * x).float()
+        positions.append(along_z[:, None, None] + along_y[:, None] + along_x)
+    return positions
+
+
+def _interpolate(source: torch.Tensor, positions: list[torch.Tensor]) -> torch.Tensor:
+    """Return a (Z, Y, X) source at positions along x, y and z, trilinear, with zeros beyond its border.
+
+    PyTorch's sampler of volumes goes point by point; eight gathers and seven interpolations of whole patches take
+    less than half its time.
+    """
+    padded = torch.nn.functional.pad(source, (1, 2) * 3)
+    steps = (1, padded.shape[2], padded.shape[2] * padded.shape[1])
+    corner = torch.zeros_like(positions[0], dtype=torch.int32)
+    shares = []
+    for position, step, size in zip(positions, steps, source.shape[::-1], strict=True):
+        inside = position.clamp(-1.0, float(size))  # the rest is as far outside as counts
+        before = inside.floor()
+        shares.append((inside - before).flatten())
+        corner.add_(before.int().add_(1), alpha=step)
+    index, values = corner.flatten(), padded.flatten()
+    share_x, share_y, share_z = shares
+
+    def along_x(offset: int) -> torch.Tensor:
+        left, right = (values[offset + step :].index_select(0, index) for step in (0, 1))
+        return torch.lerp(left, right, share_x)
+
+    def along_y(offset: int) -> torch.Tensor:
+        return torch.lerp(along_x(offset), along_x(offset + steps[1]), share_y)
+
+    return torch.lerp(along_y(0), along_y(steps[2]), share_z).view(positions[0].shape)
 
 
 def _voxel_box(
@@ -52,27 +91,3 @@ def _voxel_box(
     low = np.clip(np.floor(voxels.min(axis=0)).astype(np.int64) - 1, 0, np.maximum(shape - 2, 0))
     high = np.clip(np.ceil(voxels.max(axis=0)).astype(np.int64) + 2, low + np.minimum(shape, 2), shape)
     return low, high
-
-
-def _sampling_matrix(
-    voxel_from_patch: NDArray[np.float64],
-    *,
-    low: NDArray[np.int64],
-    box_size: NDArray[np.int64],
-    patch_size: tuple[int, int, int],
-) -> torch.Tensor:
-    """Return the (1, 3, 4) matrix between the [-1, 1] cubes of patch and box that PyTorch's sampler takes."""
-    patch_from_cube = _voxels_from_cube(np.array(patch_size))
-    cube_from_box = invert_affine(_voxels_from_cube(box_size))
-    shift = np.eye(4)
-    shift[:3, 3] = -low
-    matrix = cube_from_box @ shift @ voxel_from_patch @ patch_from_cube
-    return torch.from_numpy(matrix[None, :3]).float()
-
-
-def _voxels_from_cube(size: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Return the (4, 4) map of [-1, 1] to the voxel centres 0 .. size - 1 along each axis."""
-    half = (np.asarray(size, dtype=np.float64) - 1.0) / 2.0
-    matrix = np.diag([*np.maximum(half, 1e-6), 1.0])
-    matrix[:3, 3] = half
-    return matrix

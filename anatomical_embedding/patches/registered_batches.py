@@ -59,6 +59,10 @@ class RegisteredBatch:
         """Share of the whole batch's registered pairs."""
         return self.inter.share
 
+    def pin_memory(self) -> "RegisteredBatch":
+        """Return the batch with patches in memory from which a GPU copies while the program goes on."""
+        return RegisteredBatch(self.intra and self.intra.pin_memory(), self.inter.pin_memory())
+
 
 class RegisteredBatches(Dataset):
     """Item number `step` is the batch of that step, from seed and step alone.

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -65,6 +66,11 @@ class SemanticBatch:
 
     crops: list[LabelledCrop]
     share: float
+
+    def pin_memory(self) -> "SemanticBatch":
+        """Return the batch in memory from which a GPU copies while the program goes on."""
+        crops = [LabelledCrop(crop.patch.pin_memory(), crop.labels.pin_memory()) for crop in self.crops]
+        return SemanticBatch(crops, self.share)
 
 
 class SemanticBatches(Dataset):
@@ -136,7 +142,7 @@ class SemanticBatches(Dataset):
         )
         patch = augment_intensity(
             labelled.volume.patch(view),
-            labelled.volume.body_patch(view),
+            partial(labelled.volume.body_patch, view),
             settings=self._settings.augmentation,
             intensity=labelled.volume.intensity,
             generator=generator,

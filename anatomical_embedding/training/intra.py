@@ -1,14 +1,21 @@
 """SAM's training: two views of one volume, fine and coarse contrastive loss."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any
+from math import prod
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from anatomical_embedding.losses.contrastive import coarse_contrastive_loss, fine_contrastive_loss
+from anatomical_embedding.losses.contrastive import (
+    coarse_contrastive_loss,
+    fine_contrastive_loss,
+    fine_contrastive_loss_of_drawn_cells,
+)
+from anatomical_embedding.networks.embedding_network import EmbeddingNetwork, Embeddings
 from anatomical_embedding.patches.pair_batches import (
     HeadGeometry,
     HeadPairs,
@@ -21,6 +28,8 @@ from anatomical_embedding.processes import ALONE, Processes
 from anatomical_embedding.settings.training import TrainingSettings
 
 HIT_DISTANCE_MM = 10.0
+FEW_CELLS = 0.25
+"""Share of the cells up to which the vectors of single cells are cheaper than the map of all."""
 MAX_DRAWS = 100
 """Draws of a validation pair after which volumes and patch size cannot fit together."""
 
@@ -44,30 +53,60 @@ class IntraLosses:
         self, network: torch.nn.Module, batch: PairBatch, generator: torch.Generator
     ) -> dict[str, torch.Tensor]:
         """Return the losses `loss_fine` and `loss_coarse` of one batch."""
-        patches = batch.patches.to(self._device, memory_format=torch.channels_last_3d)
-        embeddings = network(patches, with_semantic_map=False)
-        with torch.autocast(self._device.type, enabled=False):
+        patches = _on_device(batch.patches, self._device)
+        if not self._looks_at_few_cells(batch.fine):
+            return self.of_maps(network(patches, with_semantic_map=False), batch, generator)
+        fine_at, coarse = cast(EmbeddingNetwork, network).fine_at_cells_and_coarse(patches)
+        with self._without_autocast():
+            loss_fine = fine_contrastive_loss_of_drawn_cells(
+                fine_at,
+                coarse.detach(),
+                _to_device(batch.fine, self._device),
+                settings=self._settings.fine_loss,
+                generator=generator,
+                places=batch.places,
+                num_places=batch.num_places,
+            )
+            return {"loss_fine": loss_fine, "loss_coarse": self._coarse_loss(coarse, batch, generator)}
+
+    def of_maps(
+        self, embeddings: Embeddings, batch: PairBatch, generator: torch.Generator
+    ) -> dict[str, torch.Tensor]:
+        """Return the losses of one batch whose maps have been made."""
+        with self._without_autocast():
             fine, coarse = embeddings.fine.float(), embeddings.coarse.float()
-            return {
-                "loss_fine": fine_contrastive_loss(
-                    fine,
-                    coarse.detach(),
-                    _to_device(batch.fine, self._device),
-                    settings=self._settings.fine_loss,
-                    generator=generator,
-                    places=batch.places,
-                    num_places=batch.num_places,
-                ),
-                "loss_coarse": coarse_contrastive_loss(
-                    coarse,
-                    _to_device(batch.coarse, self._device),
-                    settings=self._settings.coarse_loss,
-                    generator=generator,
-                    places=batch.places,
-                    num_places=batch.num_places,
-                    processes=self._partners,
-                ),
-            }
+            loss_fine = fine_contrastive_loss(
+                fine,
+                coarse.detach(),
+                _to_device(batch.fine, self._device),
+                settings=self._settings.fine_loss,
+                generator=generator,
+                places=batch.places,
+                num_places=batch.num_places,
+            )
+            return {"loss_fine": loss_fine, "loss_coarse": self._coarse_loss(coarse, batch, generator)}
+
+    def _coarse_loss(
+        self, coarse: torch.Tensor, batch: PairBatch, generator: torch.Generator
+    ) -> torch.Tensor:
+        return coarse_contrastive_loss(
+            coarse,
+            _to_device(batch.coarse, self._device),
+            settings=self._settings.coarse_loss,
+            generator=generator,
+            places=batch.places,
+            num_places=batch.num_places,
+            processes=self._partners,
+        )
+
+    def _looks_at_few_cells(self, pairs: Sequence[HeadPairs]) -> bool:
+        """Say whether the fine loss reads so few cells that making their vectors alone is the cheaper way."""
+        candidates = self._settings.fine_loss.num_negative_candidates
+        return candidates is not None and candidates <= FEW_CELLS * 2 * prod(pairs[0].size)
+
+    def _without_autocast(self) -> AbstractContextManager:
+        """Return the context of the losses, which are computed in single precision."""
+        return torch.autocast(self._device.type, enabled=False)
 
 
 class IntraValidation:
@@ -105,8 +144,9 @@ class IntraValidation:
         losses, errors_mm = [], []
         for number, pair in enumerate(self._pairs):
             generator = torch.Generator().manual_seed(number)
-            losses.append(sum(self._losses(network, pair, generator).values()).item())  # type: ignore[union-attr]
-            embeddings = network(pair.patches.to(self._device), with_semantic_map=False)
+            embeddings = network(_on_device(pair.patches, self._device), with_semantic_map=False)
+            named = self._losses.of_maps(embeddings, pair, generator)
+            losses.append(torch.stack(list(named.values())).sum().item())
             errors_mm.append(
                 match_errors_mm(
                     embeddings.fine.float().cpu(),
@@ -164,14 +204,19 @@ def _draw_overlapping_pair(volumes: Sequence[TrainingVolume], *, number: int, **
     raise RuntimeError(f"no two overlapping views in {MAX_DRAWS} draws")
 
 
+def _on_device(patches: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return patches on a device, in the layout of its convolutions; a copy from pinned memory is not waited for."""
+    return patches.to(device, non_blocking=True, memory_format=torch.channels_last_3d)
+
+
 def _to_device(heads: Sequence[HeadPairs], device: torch.device) -> list[HeadPairs]:
     """Return the pairs with their tensors on a device."""
     return [
         replace(
             head,
-            query=head.query.to(device),
-            partner=head.partner.to(device),
-            cells_mm=head.cells_mm.to(device),
+            query=head.query.to(device, non_blocking=True),
+            partner=head.partner.to(device, non_blocking=True),
+            cells_mm=head.cells_mm.to(device, non_blocking=True),
         )
         for head in heads
     ]

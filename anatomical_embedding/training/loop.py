@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from anatomical_embedding.errors import SettingsError, UserError
 from anatomical_embedding.files import written_atomically
+from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
 from anatomical_embedding.networks.full_float32 import full_float32
 from anatomical_embedding.networks.synchronised_batch_norm import synchronise_batch_norm
 from anatomical_embedding.processes import ALONE, Processes, gpu_of_this_process
@@ -64,7 +65,7 @@ class Training:
 
     def __init__(
         self,
-        network: torch.nn.Module,
+        network: EmbeddingNetwork,
         batches: Dataset,
         *,
         compute_losses: ComputeLosses,
@@ -80,7 +81,9 @@ class Training:
             raise SettingsError("precision: fp16 needs a GPU; use bf16 or fp32 on a CPU")
         if processes.total > 1 and settings.processes.synchronised_batch_norm:
             synchronise_batch_norm(network, processes=processes)
-        self.network = network.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.network = network.to(device)
+        if device.type == "cuda":  # a processor's convolutions bring weights into a layout of their own
+            self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.progress = TrainingProgress()
         self._batches = batches
         self._compute_losses = compute_losses
@@ -125,6 +128,7 @@ class Training:
                 batch_size=None,
                 sampler=range(first_batch, self._settings.num_steps * accumulation),
                 num_workers=self._num_workers,
+                pin_memory=self._device.type == "cuda",
             )
         )
         clock = time.monotonic()
@@ -163,7 +167,7 @@ class Training:
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
         self._optimizer.zero_grad(set_to_none=True)
-        totals: dict[str, float] = {}
+        sums: Losses = {}
         for number, batch in enumerate(batches):
             generator = _generator_of_step(self._settings.seed, step * len(batches) + number)
             with self._autocast():
@@ -171,16 +175,17 @@ class Training:
             share = 1.0 if self._processes.total == 1 else batch.share
             total = torch.stack(list(losses.values())).sum() * share / len(batches)
             self._scaler.scale(total).backward()
+            # Read once the step is done: reading makes a GPU finish what it was given.
             for name, loss in losses.items():
-                totals[name] = totals.get(name, 0.0) + loss.item() * share / len(batches)
+                sums[name] = sums.get(name, 0.0) + loss.detach() * share / len(batches)
         self._processes.sum_gradients(self.network.parameters())
-        totals = self._summed(totals)
         self._scaler.unscale_(self._optimizer)
         if self._settings.max_gradient_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self._settings.max_gradient_norm)
         self._scaler.step(self._optimizer)
         self._scaler.update()
         self.progress.step += 1
+        totals = self._summed(sums)
         total_loss = sum(totals.values())
         if not math.isfinite(total_loss):
             raise UserError(
@@ -189,12 +194,10 @@ class Training:
             )
         return {"step": self.progress.step, "loss": total_loss, **totals, "learning_rate": learning_rate}
 
-    def _summed(self, totals: dict[str, float]) -> dict[str, float]:
+    def _summed(self, losses: Losses) -> dict[str, float]:
         """Return the losses of the whole batch, from those of the processes' parts."""
-        if self._processes.total == 1:
-            return totals
-        values = torch.tensor(list(totals.values()), device=self._device)
-        return dict(zip(totals, self._processes.sum(values).tolist(), strict=True))
+        values = self._processes.sum(torch.stack(list(losses.values())))
+        return dict(zip(losses, values.tolist(), strict=True))
 
     def _run_validation(self) -> None:
         """Measure on the held-out volumes, log it and keep the best weights."""
@@ -277,8 +280,11 @@ def _make_optimizer(network: torch.nn.Module, settings: TrainingSettings) -> tor
             lr=choice.learning_rate,
             momentum=choice.momentum,
             weight_decay=choice.weight_decay,
+            fused=True,
         )
-    return torch.optim.AdamW(network.parameters(), lr=choice.learning_rate, weight_decay=choice.weight_decay)
+    return torch.optim.AdamW(
+        network.parameters(), lr=choice.learning_rate, weight_decay=choice.weight_decay, fused=True
+    )
 
 
 def _generator_of_step(seed: int, batch: int) -> torch.Generator:

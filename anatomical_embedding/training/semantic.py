@@ -60,9 +60,9 @@ class SemanticLosses:
         semantic_map = cast(EmbeddingNetwork, network).semantic_map
         vectors = []
         for crop in batch.crops:
-            patch = crop.patch.to(self._device, memory_format=torch.channels_last_3d)
+            patch = crop.patch.to(self._device, non_blocking=True, memory_format=torch.channels_last_3d)
             vectors.append(semantic_map(patch)[0].flatten(1).T)
-        labels = torch.cat([crop.labels for crop in batch.crops]).to(self._device)
+        labels = torch.cat([crop.labels.to(self._device, non_blocking=True) for crop in batch.crops])
         with torch.autocast(self._device.type, enabled=False):
             loss = prototype_loss(
                 torch.cat(vectors),

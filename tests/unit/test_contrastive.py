@@ -9,10 +9,11 @@ from anatomical_embedding.losses.contrastive import (
     coarse_contrastive_loss,
     cross_entropy_against,
     fine_contrastive_loss,
+    fine_contrastive_loss_of_drawn_cells,
 )
 from anatomical_embedding.patches.pair_batches import HeadPairs
 from anatomical_embedding.settings.training import CoarseLossSettings, FineLossSettings
-from tests.reference.contrastive_loop import contrastive_loss_of_pair
+from tests.reference.contrastive_loop import cell_vector, contrastive_loss_of_pair, position_mm
 
 FINE_SIZE = (5, 4, 3)
 COARSE_SIZE = (3, 2, 2)
@@ -194,3 +195,89 @@ def test_cross_entropy_by_hand():
     assert cross_entropy_against(positive, negatives, temperature=0.5).item() == pytest.approx(
         np.log(1 + np.exp(-2.0)), abs=1e-6
     )
+
+
+@pytest.mark.parametrize("ignore_distance_mm", [0.0, 9.0])
+def test_fine_loss_among_drawn_candidates_equals_loop(ignore_distance_mm):
+    """With all candidates as negatives each query is told from those that are far, and are not it nor its partner."""
+    fine = unit_maps(21, pairs=1, channels=6, size=FINE_SIZE)
+    pair = head_pairs(21, size=FINE_SIZE, spacing_mm=4.0, num_pairs=9)
+    settings = fine_settings(
+        num_negative_candidates=70,
+        num_negatives=70,
+        hard_negative_pool=70,
+        ignore_distance_mm=ignore_distance_mm,
+    )
+    coarse = unit_maps(22, pairs=1, channels=4, size=COARSE_SIZE)
+    loss = fine_contrastive_loss(
+        fine, coarse, [pair], settings=settings, generator=torch.Generator().manual_seed(3)
+    )
+    drawn = torch.randperm(120, generator=torch.Generator().manual_seed(3))[:70].tolist()
+    assert set(drawn) & set(pair.query.tolist())  # some queries are candidates
+    assert set(drawn) & set(pair.partner.tolist())
+
+    def similarity(one, other):
+        maps = fine.numpy()
+        return cell_vector(maps, one, size=FINE_SIZE) @ cell_vector(maps, other, size=FINE_SIZE)
+
+    def distance(one, other):
+        places = [position_mm(cell, size=FINE_SIZE, cells_mm=pair.cells_mm) for cell in (one, other)]
+        return np.linalg.norm(places[0] - places[1])
+
+    losses = []
+    for query, partner in zip(pair.query.tolist(), pair.partner.tolist(), strict=True):
+        negatives = [
+            similarity(query, cell)
+            for cell in drawn
+            if distance(query, cell) >= ignore_distance_mm and cell not in (query, partner)
+        ]
+        logits = np.array([similarity(query, partner), *negatives]) / 0.5
+        losses.append(np.log(np.exp(logits).sum()) - logits[0])
+    assert loss.item() == pytest.approx(np.mean(losses), abs=1e-5)
+
+
+@pytest.mark.parametrize("num_negatives", [70, 12], ids=["all candidates", "mined"])
+@pytest.mark.parametrize("places", [range(0, 3), range(1, 3, 2)], ids=["whole batch", "one of two processes"])
+def test_vectors_of_drawn_cells_give_the_loss_and_gradient_of_whole_maps(num_negatives, places):
+    settings = fine_settings(num_negative_candidates=70, num_negatives=num_negatives, hard_negative_pool=70)
+    count = len(places)
+    fine = unit_maps(31, pairs=count, channels=6, size=FINE_SIZE).requires_grad_()
+    coarse = unit_maps(32, pairs=count, channels=4, size=COARSE_SIZE)
+    pairs = [head_pairs(number, size=FINE_SIZE, spacing_mm=4.0, num_pairs=7) for number in range(count)]
+    asked = []
+
+    def fine_at(cells):
+        asked.append(cells)
+        return fine.permute(0, 2, 3, 4, 1).flatten(0, 3)[cells]
+
+    results = []
+    for loss_of, source in (
+        (fine_contrastive_loss, fine),
+        (fine_contrastive_loss_of_drawn_cells, fine_at),
+    ):
+        loss = loss_of(
+            source,
+            coarse,
+            pairs,
+            settings=settings,
+            generator=torch.Generator().manual_seed(4),
+            places=places,
+            num_places=3,
+        )
+        results.append((loss, *torch.autograd.grad(loss, fine)))
+    torch.testing.assert_close(results[0], results[1])
+    assert [len(cells) for cells in asked] == [count * (70 + 7 + 7)]
+
+
+def test_gradients_to_all_inputs_equal_finite_differences():
+    """Queries, partners, own keys and keys of other pairs, in double precision."""
+    coarse = unit_maps(41, pairs=2, channels=3, size=(2, 2, 1)).double().requires_grad_()
+    pairs = [head_pairs(number, size=(2, 2, 1), spacing_mm=20.0, num_pairs=3) for number in range(2)]
+    settings = coarse_settings(num_negatives=5, hard_negative_pool=5)
+
+    def loss_of(maps):
+        return coarse_contrastive_loss(
+            maps, pairs, settings=settings, generator=torch.Generator().manual_seed(0)
+        )
+
+    assert torch.autograd.gradcheck(loss_of, coarse, eps=1e-6, atol=1e-6)

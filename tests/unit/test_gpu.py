@@ -132,11 +132,12 @@ def training_volume(number):
     return TrainingVolume(image, Volume(np.ones(image.shape, np.uint8), image.affine), window, intensity)
 
 
-def training(device, folder, *, precision="fp32", is_semantic=False, stop_at=None):
+def training(device, folder, *, precision="fp32", is_semantic=False, stop_at=None, num_candidates=None):
     """Return a training on volumes of noise; `stop_at` ends it in the middle of that step."""
     torch.manual_seed(0)
     network = EmbeddingNetwork(NetworkSettings.model_validate(NETWORK | {"has_semantic_head": is_semantic}))
-    settings = SETTINGS.model_copy(update={"precision": precision})
+    fine_loss = SETTINGS.fine_loss.model_copy(update={"num_negative_candidates": num_candidates})
+    settings = SETTINGS.model_copy(update={"precision": precision, "fine_loss": fine_loss})
     fine, coarse = head_geometries(network.settings, settings)
     volumes = [training_volume(number) for number in range(2)]
     batches = PairBatches({"blobs": volumes}, settings=settings, fine=fine, coarse=coarse)
@@ -196,6 +197,20 @@ def test_a_training_on_the_gpu_has_the_losses_of_the_cpu(tmp_path, precision, to
     assert losses_of(runs[1]) == pytest.approx(losses_of(runs[0]), rel=tolerance)
     errors = [run.progress.validation_rows[-1] for run in runs]
     assert errors[1]["loss"] == pytest.approx(errors[0]["loss"], rel=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("precision", "tolerance"), [("fp32", FP32_LOSS), ("bf16", SHORT_LOSS), ("fp16", SHORT_LOSS)]
+)
+def test_vectors_of_drawn_cells_on_the_gpu_have_the_losses_of_the_cpu(tmp_path, precision, tolerance):
+    """500 of 2304 cells: few enough that the fine map is not made."""
+    runs = [
+        training("cpu", tmp_path / "cpu", num_candidates=500),
+        training(GPU, tmp_path / "gpu", precision=precision, num_candidates=500),
+    ]
+    for run in runs:
+        run.run()
+    assert losses_of(runs[1]) == pytest.approx(losses_of(runs[0]), rel=tolerance)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])

@@ -33,7 +33,11 @@ def example(seed=0):
 
 def shifted(patch, is_body, *, seed, **changes):
     return shift_histogram(
-        patch, is_body, settings=settings(**changes), intensity=RANGE, generator=np.random.default_rng(seed)
+        patch,
+        lambda: is_body,
+        settings=settings(**changes),
+        intensity=RANGE,
+        generator=np.random.default_rng(seed),
     )
 
 
@@ -70,6 +74,22 @@ def test_nothing_happens_without_body_or_chance():
     patch, is_body = example()
     assert torch.equal(shifted(patch, torch.zeros_like(is_body), seed=0), patch)
     assert torch.equal(shifted(patch, is_body, seed=0, probability=0.0), patch)
+
+
+def test_the_body_is_asked_for_only_where_it_is_needed():
+    patch, is_body = example()
+    asked = []
+
+    def body():
+        asked.append(1)
+        return is_body
+
+    for probability, times in ((0.0, 0), (1.0, 1)):
+        generator = np.random.default_rng(0)
+        shift_histogram(
+            patch, body, settings=settings(probability=probability), intensity=RANGE, generator=generator
+        )
+        assert len(asked) == times
 
 
 def test_the_patch_that_was_given_stays():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import map_coordinates
+from scipy.spatial.transform import Rotation
 
 from anatomical_embedding.patches.augmentation import augment_intensity
 from anatomical_embedding.patches.patch import sample_patch
@@ -236,7 +237,7 @@ def test_a_blurred_patch_is_a_plain_tensor():
     patch[4, 4, 4] = 1.0
     blurred = augment_intensity(
         patch,
-        patch > 0,
+        lambda: patch > 0,
         settings=settings,
         intensity=IntensitySettings.model_validate(INTENSITY),
         generator=np.random.default_rng(0),
@@ -244,3 +245,21 @@ def test_a_blurred_patch_is_a_plain_tensor():
     assert type(blurred) is torch.Tensor
     assert 0.0 < blurred[4, 4, 4] < 0.2
     assert blurred.sum().item() == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_patch_equals_scipy_trilinear_interpolation_also_beyond_the_border(seed):
+    generator = np.random.default_rng(seed)
+    volume = Volume(generator.normal(size=(14, 11, 9)).astype(np.float32), np.diag([-4.0, 4.0, 5.0, 1.0]))
+    affine = np.eye(4)
+    affine[:3, :3] = Rotation.from_euler("xyz", generator.uniform(-40, 40, 3), degrees=True).as_matrix() * 4.5
+    affine[:3, 3] = generator.uniform([-50, -15, -10], [-20, 5, 10])
+    view = View((13, 12, 10), affine)
+    patch = sample_patch(volume, view, normalise=as_float, outside_value=-3.0)
+    places = np.stack(np.meshgrid(*[np.arange(size) for size in view.size_vox], indexing="ij"), axis=-1)
+    world = places @ affine[:3, :3].T + affine[:3, 3]
+    voxels = volume.voxel_from_world(world.reshape(-1, 3)).T
+    expected = map_coordinates(volume.array, voxels, order=1, mode="grid-constant", cval=-3.0)
+    expected = expected.reshape(view.size_vox).transpose(2, 1, 0)
+    assert 0.05 < np.mean(expected == -3.0) < 0.99
+    np.testing.assert_allclose(patch.numpy(), expected, atol=1e-4)
