@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Print quality, CPU seconds and memory of deeds, and of greedy where it is installed, on a pair.
+"""Print quality, CPU seconds and memory of one or more builds of deeds, and of greedy where it is installed, on a pair.
 
 A pair is a volume and the same volume seen through an affine map plus smooth random displacements,
 each with its own noise. The volume is a phantom of smooth tissue classes, or a real CT
@@ -9,7 +9,8 @@ hand: ``fixed.nii.gz``, ``moving.nii.gz``, their label maps ``fixed_seg.nii.gz``
 ``moving_seg.nii.gz``, the voxels to score in ``mask.npy`` and, if known, the moving voxel of every
 fixed one in ``T.npy``.
 
-Runs are interleaved. CPU seconds at one thread are the figure to compare; wall seconds show what
+Runs are interleaved: ``--program NEW OLD`` shows what a change brings, as the median over the rounds of
+each step's CPU seconds by those of the last program. CPU seconds at one thread are the figure to compare; wall seconds show what
 more ``--threads`` bring. With ``--runs FILE`` the measurements of several calls are kept in one file
 and the table is that of all of them. Needs numpy, nibabel and scipy; greedy is the PyPI package
 ``picsl-greedy``.
@@ -42,9 +43,10 @@ Greedy3D().execute(sys.argv[1])
 
 @dataclass
 class Run:
-    """What one run took: CPU seconds of the linear step; CPU and wall seconds and MiB of the deformable one."""
+    """What one run took: CPU seconds and MiB of the linear step; CPU and wall seconds and MiB of the deformable one."""
 
     linear: float
+    linear_memory: float
     deform: float
     wall: float
     memory: float
@@ -241,24 +243,25 @@ class Deeds:
     """Our program: its commands linear, register and field."""
 
     def __init__(self, program: Path, options: argparse.Namespace, threads: int) -> None:
-        self.name, self.program, self.options = f"deeds {threads}T", str(program.resolve()), options
+        self.name, self.program, self.options = f"{program} {threads}T", str(program.resolve()), options
         self.threads = threads
+        self.stem = self.name.replace("/", "_").replace(" ", "_")
 
     def run(self, folder: Path, pair: Pair, environment: dict[str, str]) -> Run:
         """Return what the linear and the deformable step took."""
-        images = ["--fixed", str(pair.fixed), "--moving", str(pair.moving), "-O", str(folder / "deeds")]
+        images = ["--fixed", str(pair.fixed), "--moving", str(pair.moving), "-O", str(folder / self.stem)]
         common = [*images, "--threads", str(self.threads), "--quiet"]
         linear = measured([self.program, "linear", *common], environment)
         levels = ["-G", self.options.grid, "-L", self.options.radius, "-Q", self.options.quantization]
-        matrix = ["-A", str(folder / "deeds_matrix.txt"), "-a", str(self.options.alpha)]
+        matrix = ["-A", str(folder / f"{self.stem}_matrix.txt"), "-a", str(self.options.alpha)]
         deform = measured([self.program, "register", *common, *matrix, *levels], environment)
-        return Run(linear[0], *deform)
+        return Run(linear[0], linear[2], *deform)
 
     def mapping(self, folder: Path, pair: Pair) -> np.ndarray:
         """Return the estimated mapping in voxels."""
-        path = folder / "deeds_field.nii.gz"
+        path = folder / f"{self.stem}_field.nii.gz"
         subprocess.run(
-            [self.program, "field", "-O", str(folder / "deeds"), "--displacements", str(path), "--quiet"],
+            [self.program, "field", "-O", str(folder / self.stem), "--displacements", str(path), "--quiet"],
             check=True,
         )
         return mapping_of_field(path, self.options.spacing)
@@ -278,7 +281,7 @@ class Greedy:
         deformable = f"{images} -it {folder / 'greedy.mat'} -o {folder / 'greedy_warp.nii.gz'}"
         start = [sys.executable, "-c", GREEDY_PROGRAM]
         linear = measured([*start, affine], environment)
-        return Run(linear[0], *measured([*start, deformable], environment))
+        return Run(linear[0], linear[2], *measured([*start, deformable], environment))
 
     def mapping(self, folder: Path, pair: Pair) -> np.ndarray:
         """Return the estimated mapping in voxels: the affine matrix (RAS mm) after the warp (LPS mm)."""
@@ -293,7 +296,7 @@ def parsed_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--program", type=Path, required=True, help="the deeds program")
+    parser.add_argument("--program", type=Path, nargs="+", required=True, help="builds of the deeds program")
     parser.add_argument("--source", type=Path, help="a CT instead of the phantom")
     parser.add_argument("--pair", type=Path, nargs=2, help="two CTs instead of a known mapping")
     parser.add_argument("--folder", type=Path, help="a pair that is at hand")
@@ -333,30 +336,33 @@ def recorded_runs(options: argparse.Namespace) -> dict[str, list[Run]]:
 
 
 def print_table(pair: Pair, runs: dict[str, list[Run]], quality: dict[str, str]) -> None:
-    """Print medians over the runs; ratios are to the last program's deformable step in the same round."""
+    """Print medians over the runs; ratios are to the last program's same step in the same round."""
     rounds = len(next(iter(runs.values())))
     load = os.getloadavg()[0]
     print(
         f"size {'x'.join(map(str, pair.mask.shape))}, medians of {rounds}, CPU seconds, load average {load:.1f}"
     )
-    heads = ("linear", "ratio", "deform", "ratio", "wall", "MiB", "Dice", "TRE", "p95", "fold %", "sd logJ")
-    widths = (8, 8, 8, 8, 8, 6, 8, 8, 8, 9, 8)
-    print(" " * 10 + "".join(head.rjust(width) for head, width in zip(heads, widths, strict=True)))
-    print(f"{'before':56}{score(pair, np.indices(pair.mask.shape, dtype=np.float64))}")
-    last = np.array([run.deform for run in list(runs.values())[-1]])
+    heads = ("linear", "ratio", "MiB", "deform", "ratio", "wall", "MiB", "Dice", "TRE", "p95", "fold %", "sd logJ")
+    widths = (8, 8, 6, 8, 8, 8, 6, 8, 8, 8, 9, 8)
+    margin = max(map(len, runs))
+    print(" " * margin + "".join(head.rjust(width) for head, width in zip(heads, widths, strict=True)))
+    print(f"{'before':{margin + 52}}{score(pair, np.indices(pair.mask.shape, dtype=np.float64))}")
+    last = np.array([(run.linear, run.deform) for run in list(runs.values())[-1]])
     for name, runs_of_program in runs.items():
         figures = np.array([list(asdict(run).values()) for run in runs_of_program])
-        linear, deform, wall, memory = np.median(figures, axis=0)
-        linear_ratio, ratio = np.median(figures[:, :2] / last[:, None], axis=0)
-        times = f"{linear:8.2f}{linear_ratio:8.3f}{deform:8.2f}{ratio:8.3f}{wall:8.2f}{memory:6.0f}"
-        print(f"{name:10}{times}{quality[name]}", flush=True)
+        linear, linear_memory, deform, wall, memory = np.median(figures, axis=0)
+        linear_ratio, ratio = np.median(figures[:, [0, 2]] / last, axis=0)
+        times = f"{linear:8.2f}{linear_ratio:8.3f}{linear_memory:6.0f}{deform:8.2f}{ratio:8.3f}{wall:8.2f}{memory:6.0f}"
+        print(f"{name:{margin}}{times}{quality[name]}", flush=True)
 
 
 def main() -> None:
     """Make the pair, run the programs in turn and print the table."""
     options = parsed_options()
     environment = dict(os.environ, OMP_NUM_THREADS="1")
-    programs: list[Deeds | Greedy] = [Deeds(options.program, options, count) for count in options.threads]
+    programs: list[Deeds | Greedy] = [
+        Deeds(program, options, count) for program in options.program for count in options.threads
+    ]
     if importlib.util.find_spec("picsl_greedy") and not options.without_greedy:
         programs.append(Greedy(options))
     runs = recorded_runs(options)

@@ -148,7 +148,7 @@ Grid3<float> deformed_image(const Image& moving, const Registration& registratio
     // Registered as stored: the mapping is in voxels of the images themselves.
     ThreadPool pool(threads);
     Grid3<float> out;
-    warp_image(moving.voxels, registration.affine, &*registration.field, {true, 0.0f}, pool, out);
+    warp_image(moving.voxels, registration.affine, &*registration.field, {true, 0.0f}, whole_region(moving.voxels.size), pool, out);
     return out;
 }
 

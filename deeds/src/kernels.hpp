@@ -25,10 +25,11 @@ struct HammingBlock {
     const std::int64_t* offset_k;  ///< start of slice: by (sample + displacement) voxel along k
     const std::int64_t* offset_j;  ///< start of row inside a slice: by voxel along j
     const std::int64_t* offset_i;  ///< start of the eight words inside a row: [sample along i][label along i]
+    const std::int64_t* row_k;     ///< voxels along k from the patch's first one, of each sampled row
+    const std::int64_t* row_j;     ///< the same along j
+    int rows;                      ///< sampled rows of a patch
     int spacing;
-    int sample_step;  ///< 1 or 2 voxels between samples along j and k
-    int samples;      ///< sampled rows along j, and along k
-    int length;       ///< displacements along one axis
+    int length;  ///< displacements along one axis
     int quantization;
     std::uint16_t* sums;  ///< out: [label][kLanes]
 };
@@ -79,7 +80,7 @@ struct Kernels {
 
     void (*warp_row)(const WarpRow& row);
 
-    /// out = weight * (scale * data + received); received may be null. Data is read up to `padded` past its end.
+    /// out = weight * (scale * data + received); one of data and received may be null. Data is read up to `padded` past its end.
     void (*belief)(const std::uint16_t* data, float scale, const float* received, float weight, LabelShape shape,
                    float* out);
     /// Exact min-plus with sum over axes of (parent label - label + delta)^2, in place; scratch as large as belief.

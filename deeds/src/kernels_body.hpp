@@ -30,12 +30,6 @@ inline void store_steps(std::uint16_t* p, Vector v) {
     __builtin_memcpy(p, &steps, sizeof steps);
 }
 inline Vector smaller(Vector a, Vector b) { return a < b ? a : b; }
-inline bool any_at_most(Vector v, float bound) {
-    const Integers hit = v <= bound;
-    std::int32_t any = 0;
-    for (int lane = 0; lane < kVectorFloats; ++lane) any |= hit[lane];
-    return any != 0;
-}
 inline Vector broadcast(float value) { return Vector{} + value; }
 inline float smaller(float a, float b) { return a < b ? a : b; }
 
@@ -191,17 +185,13 @@ void hamming_sums_of_length(const HammingBlock& block) {
             typename Words::Sum sum[kLength];
             for (int i = 0; i < kLength; ++i) sum[i] = Words::zero();
             const std::uint64_t* fixed = block.fixed;
-            for (int sk = 0; sk < block.samples; ++sk) {
-                const std::uint64_t* slice =
-                    block.moving + block.offset_k[sk * block.sample_step + k * block.quantization];
-                for (int sj = 0; sj < block.samples; ++sj, fixed += block.fixed_row_stride) {
-                    const std::uint64_t* row =
-                        slice + block.offset_j[sj * block.sample_step + j * block.quantization];
-                    const std::int64_t* offset = block.offset_i;
-                    for (int s = 0; s < block.spacing; ++s, offset += kLength) {
-                        const typename Words::Word word = Words::load(fixed + s * block.fixed_phase_stride);
-                        for (int i = 0; i < kLength; ++i) Words::add(sum[i], word, row + offset[i]);
-                    }
+            for (int r = 0; r < block.rows; ++r, fixed += block.fixed_row_stride) {
+                const std::uint64_t* row = block.moving + block.offset_k[block.row_k[r] + k * block.quantization] +
+                                           block.offset_j[block.row_j[r] + j * block.quantization];
+                const std::int64_t* offset = block.offset_i;
+                for (int s = 0; s < block.spacing; ++s, offset += kLength) {
+                    const typename Words::Word word = Words::load(fixed + s * block.fixed_phase_stride);
+                    for (int i = 0; i < kLength; ++i) Words::add(sum[i], word, row + offset[i]);
                 }
             }
             for (int i = 0; i < kLength; ++i, sums += kLanes) Words::store(sums, sum[i]);
@@ -219,16 +209,12 @@ void hamming_sums_of_any_length(const HammingBlock& block) {
             for (int i = 0; i < length; ++i, sums += kLanes) {
                 typename Words::Sum sum = Words::zero();
                 const std::uint64_t* fixed = block.fixed;
-                for (int sk = 0; sk < block.samples; ++sk) {
-                    const std::uint64_t* slice =
-                        block.moving + block.offset_k[sk * block.sample_step + k * block.quantization];
-                    for (int sj = 0; sj < block.samples; ++sj, fixed += block.fixed_row_stride) {
-                        const std::uint64_t* row =
-                            slice + block.offset_j[sj * block.sample_step + j * block.quantization];
-                        for (int s = 0; s < block.spacing; ++s) {
-                            Words::add(sum, Words::load(fixed + s * block.fixed_phase_stride),
-                                       row + block.offset_i[s * length + i]);
-                        }
+                for (int r = 0; r < block.rows; ++r, fixed += block.fixed_row_stride) {
+                    const std::uint64_t* row = block.moving + block.offset_k[block.row_k[r] + k * block.quantization] +
+                                               block.offset_j[block.row_j[r] + j * block.quantization];
+                    for (int s = 0; s < block.spacing; ++s) {
+                        Words::add(sum, Words::load(fixed + s * block.fixed_phase_stride),
+                                   row + block.offset_i[s * length + i]);
                     }
                 }
                 Words::store(sums, sum);
@@ -263,6 +249,10 @@ void transpose_sums(const std::uint16_t* __restrict sums, std::int64_t labels, i
 // ---------------------------------------------------------------------------------------------- messages
 
 void belief(const std::uint16_t* data, float scale, const float* received, float weight, LabelShape shape, float* out) {
+    if (data == nullptr) {
+        for (std::int64_t x = 0; x < shape.floats(); x += kVectorFloats) store(out + x, load(received + x) * weight);
+        return;
+    }
     for (int row = 0; row < shape.rows(); ++row, data += shape.length, out += shape.padded) {
         for (int x = 0; x < shape.padded; x += kVectorFloats) {
             Vector value = load_steps(data + x) * scale;
@@ -413,27 +403,43 @@ float store_belief(const float* values, LabelShape shape, std::uint16_t* out) {
 std::int64_t best_label(const std::uint16_t* stored, float step, const float* cost_i, const float* cost_j,
                         const float* cost_k, LabelShape shape) {
     const int length = shape.length;
-    const auto value = [&](int row, int x) {
-        const float offset = cost_j[row % length] + cost_k[row / length];
-        return (load_steps(stored + row * length + x) * step + load(cost_i + x)) + offset;
+    const auto least_of = [length](const float* cost) {
+        int least = 0;
+        for (int l = 1; l < length; ++l) least = cost[l] < cost[least] ? l : least;
+        return least;
     };
-    // Least value of all by lanes, then the first label that has it.
-    Vector lanes = broadcast(3.0e38f);
-    for (int row = 0; row < shape.rows(); ++row) {
-        for (int x = 0; x < shape.padded; x += kVectorFloats) lanes = smaller(value(row, x), lanes);
-    }
-    float least = lanes[0];
-    for (int lane = 1; lane < kVectorFloats; ++lane) least = smaller(lanes[lane], least);
-    for (int row = 0; row < shape.rows(); ++row) {
+    const float least_i = cost_i[least_of(cost_i)];
+    float least = 3.0e38f;
+    std::int64_t best = 0;
+    const auto look_at_row = [&](int k, int j) {
+        const float offset = cost_j[j] + cost_k[k];
+        if (least_i + offset > least) return;
+        const int row = k * length + j;
+        const auto value = [&](int x) {
+            return (load_steps(stored + row * length + x) * step + load(cost_i + x)) + offset;
+        };
+        Vector lanes = value(0);
+        for (int x = kVectorFloats; x < shape.padded; x += kVectorFloats) lanes = smaller(value(x), lanes);
+        float here = lanes[0];
+        for (int lane = 1; lane < kVectorFloats; ++lane) here = smaller(lanes[lane], here);
+        const std::int64_t first = static_cast<std::int64_t>(row) * length;
+        if (here > least || (here == least && first > best)) return;
+        least = here;
         for (int x = 0; x < shape.padded; x += kVectorFloats) {
-            const Vector v = value(row, x);
-            if (!any_at_most(v, least)) continue;
+            const Vector v = value(x);
             for (int lane = 0; lane < kVectorFloats; ++lane) {
-                if (v[lane] <= least) return static_cast<std::int64_t>(row) * length + x + lane;
+                if (v[lane] > least) continue;
+                best = first + x + lane;
+                return;
             }
         }
+    };
+    // Stored values are not below zero, so what the nearest row has ends the search of most others before it begins.
+    look_at_row(least_of(cost_k), least_of(cost_j));
+    for (int k = 0; k < length; ++k) {
+        for (int j = 0; j < length; ++j) look_at_row(k, j);
     }
-    return 0;
+    return best;
 }
 
 template <class Words>

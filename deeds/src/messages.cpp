@@ -14,6 +14,7 @@ namespace {
 
 /// Cost of the padding beside the labels of a row.
 constexpr float kNeverChosen = 1e30f;
+constexpr std::int32_t kNoSlot = -1;
 
 /// Part [first, end) of the tree's order that is one whole subtree.
 struct Subtree {
@@ -23,14 +24,19 @@ struct Subtree {
 class MinSum {
   public:
     MinSum(const Tree& tree, const SearchLevel& level, float scale, const std::array<std::vector<float>, 3>& base,
-           std::vector<std::uint16_t>& sums)
+           const ControlPoints& points, std::vector<std::uint16_t>& sums)
         : tree_(tree),
           shape_(label_shape(level.length())),
           scale_(scale),
           base_(base),
+          compared_(points.count),
           sums_(sums),
+          slot_(slots_of(tree, points)),
           step_(tree.order.size(), 0.0f),
-          label_(tree.order.size(), 0) {}
+          label_(tree.order.size(), 0) {
+        const std::int32_t last = *std::max_element(slot_.begin(), slot_.end());
+        sums_.resize((static_cast<std::size_t>(last) + 1) * static_cast<std::size_t>(shape_.labels()) + kSumsSlack);
+    }
 
     std::vector<std::int32_t> run(ThreadPool& pool) {
         const std::vector<Subtree> tasks = split(pool.threads());
@@ -56,6 +62,28 @@ class MinSum {
     }
 
   private:
+    /// Places of the beliefs: those of compared points as in their costs; then those of other nodes that stand between a
+    /// compared one and the root; kNoSlot below them, where no message comes from.
+    static std::vector<std::int32_t> slots_of(const Tree& tree, const ControlPoints& points) {
+        const Size3 size = points.region.size;
+        std::vector<std::int32_t> slots(tree.order.size(), kNoSlot);
+        for (std::int64_t c = 0; c < size.z; ++c) {
+            for (std::int64_t b = 0; b < size.y; ++b) {
+                const Span row = points.region.row(b, c);
+                for (std::int64_t a = row.first; a < row.end; ++a) {
+                    slots[static_cast<std::size_t>((c * size.y + b) * size.x + a)] =
+                        static_cast<std::int32_t>(points.slot(a, b, c));
+                }
+            }
+        }
+        std::int32_t next = static_cast<std::int32_t>(points.count);
+        for (const std::int32_t node : tree.order) {
+            const std::int32_t parent = tree.parent[index(node)];
+            if (slots[index(node)] != kNoSlot && parent >= 0 && slots[index(parent)] == kNoSlot) slots[index(parent)] = next++;
+        }
+        return slots;
+    }
+
     /// The largest subtrees below a share of the tree; none when there is nobody to share with.
     std::vector<Subtree> split(int threads) const {
         std::vector<Subtree> tasks;
@@ -99,11 +127,13 @@ class MinSum {
         for (std::size_t at = first; at < end; ++at) {
             if (next_known < known.size() && known[next_known].first == at) {
                 at = known[next_known].end - 1;
-                pass_on(tree_.parent[index(tree_.order[at])], known_messages[next_known]);
+                const std::int32_t top = tree_.order[at];
+                if (slot_[index(top)] != kNoSlot) pass_on(tree_.parent[index(top)], known_messages[next_known]);
                 ++next_known;
                 continue;
             }
             const std::int32_t node = tree_.order[at];
+            if (slot_[index(node)] == kNoSlot) continue;
             const auto found = received.find(node);
             send(node, found == received.end() ? nullptr : found->second.data(), message.data(), scratch.data());
             if (found != received.end()) {
@@ -117,7 +147,8 @@ class MinSum {
 
     void send(std::int32_t node, const float* received, float* message, float* scratch) {
         std::uint16_t* stored = sums_.data() + stored_offset(node);
-        kernels().belief(stored, scale_, received, tree_.weight[index(node)], shape_, message);
+        const bool compared = slot_[index(node)] < compared_;
+        kernels().belief(compared ? stored : nullptr, scale_, received, tree_.weight[index(node)], shape_, message);
         step_[index(node)] = kernels().store_belief(message, shape_, stored);
         const std::int32_t parent = tree_.parent[index(node)];
         if (parent < 0) return;
@@ -130,6 +161,10 @@ class MinSum {
         const std::int32_t parent = tree_.parent[index(node)];
         float cost[3][2 * kMaximumRadius + 1 + kVectorFloats] = {};
         std::fill(cost[0] + shape_.length, cost[0] + shape_.padded, kNeverChosen);
+        if (parent < 0 && slot_[index(node)] == kNoSlot) {  // nothing is compared at all
+            label_[index(node)] = static_cast<std::int32_t>(shape_.labels() / 2);
+            return;
+        }
         if (parent >= 0) {
             std::int32_t rest = label_[index(parent)];
             for (std::size_t axis = 0; axis < 3; ++axis) {
@@ -141,15 +176,25 @@ class MinSum {
                 }
             }
         }
-        label_[index(node)] = static_cast<std::int32_t>(kernels().best_label(
-            sums_.data() + stored_offset(node), step_[index(node)], cost[0], cost[1], cost[2], shape_));
+        label_[index(node)] = slot_[index(node)] == kNoSlot ? nearest_label(cost[0], cost[1], cost[2])
+                                                            : static_cast<std::int32_t>(kernels().best_label(
+                                                                  sums_.data() + stored_offset(node), step_[index(node)],
+                                                                  cost[0], cost[1], cost[2], shape_));
+    }
+
+    /// The label of a node that costs nothing itself.
+    std::int32_t nearest_label(const float* cost_i, const float* cost_j, const float* cost_k) const {
+        const auto least = [this](const float* cost) {
+            return static_cast<std::int32_t>(std::min_element(cost, cost + shape_.length) - cost);
+        };
+        return (least(cost_k) * shape_.length + least(cost_j)) * shape_.length + least(cost_i);
     }
 
     float base_difference(std::size_t axis, std::int32_t node, std::int32_t parent) const {
         return base_[axis][index(parent)] - base_[axis][index(node)];
     }
     std::size_t stored_offset(std::int32_t node) const {
-        return index(node) * static_cast<std::size_t>(shape_.labels());
+        return index(slot_[index(node)]) * static_cast<std::size_t>(shape_.labels());
     }
     static std::size_t index(std::int32_t node) { return static_cast<std::size_t>(node); }
 
@@ -157,7 +202,9 @@ class MinSum {
     LabelShape shape_;
     float scale_;
     const std::array<std::vector<float>, 3>& base_;
+    std::int64_t compared_;  ///< slots below this one hold costs
     std::vector<std::uint16_t>& sums_;
+    std::vector<std::int32_t> slot_;
     std::vector<float> step_;  ///< value of one step of each node's stored belief
     std::vector<std::int32_t> label_;
 };
@@ -165,9 +212,9 @@ class MinSum {
 }  // namespace
 
 std::vector<std::int32_t> best_labels(const Tree& tree, const SearchLevel& level, float scale,
-                                      const std::array<std::vector<float>, 3>& base, ThreadPool& pool,
-                                      std::vector<std::uint16_t>& sums) {
-    return MinSum(tree, level, scale, base, sums).run(pool);
+                                      const std::array<std::vector<float>, 3>& base, const ControlPoints& points,
+                                      ThreadPool& pool, std::vector<std::uint16_t>& sums) {
+    return MinSum(tree, level, scale, base, points, sums).run(pool);
 }
 
 }  // namespace deeds

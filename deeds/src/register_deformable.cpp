@@ -10,6 +10,7 @@
 #include "descriptor.hpp"
 #include "errors.hpp"
 #include "messages.hpp"
+#include "region.hpp"
 #include "registration.hpp"
 #include "settings_check.hpp"
 #include "tree.hpp"
@@ -22,8 +23,6 @@ constexpr std::int64_t kLeastControlPoints = 3;
 constexpr double kLeastAlpha = 1e-4, kLargestAlpha = 1e4;  // the costs stay well inside single precision
 constexpr Outside kReplicate = {true, 0.0f};
 
-using Words = Grid3<std::uint64_t>;
-
 class Deformable {
   public:
     Deformable(const Grid3<float>& fixed, const Grid3<float>& moving, const AffineVox& affine,
@@ -33,7 +32,9 @@ class Deformable {
     }
 
     DeformableResult run() {
-        warp_image(moving_, affine_, nullptr, kReplicate, pool_, aligned_);
+        warp_image(moving_, affine_, nullptr, kReplicate, whole_region(fixed_.size), pool_, aligned_);
+        // Both directions look where either body is.
+        const Region body = united(body_region(fixed_), body_region(aligned_));
         ControlField forward = zero_field(fixed_.size, levels_.front().spacing), backward = forward;
         int step = 0;
         for (std::size_t l = 0; l < levels_.size(); ++l) {
@@ -43,17 +44,23 @@ class Deformable {
             backward = resampled(backward, level.spacing);
             if (descriptor_step(level.quantization) != step) {
                 step = descriptor_step(level.quantization);
-                compute_descriptor(fixed_, step, pool_, fixed_words_);
-                compute_descriptor(aligned_, step, pool_, aligned_words_);
+                compute_descriptor(fixed_, step, body, pool_, fixed_words_);
+                compute_descriptor(aligned_, step, body, pool_, aligned_words_);
             }
             const auto [fixed_tree, aligned_tree] = spanning_trees(fixed_, aligned_, level.spacing, pool_);
+            const ControlPoints points(control_region(body, level.spacing));
+            const Region warped = grown(body, descriptor_reach(step));
+            const auto describe_warped = [&]() -> const Words& {
+                compute_descriptor(warped_, step, body, pool_, warped_words_);
+                return warped_words_;
+            };
             // At the first level both fields are zero, so the warped images are the ones at hand.
             report(l, 0.1, "forward search");
-            if (l > 0) warp_image(moving_, affine_, &forward, kReplicate, pool_, warped_);
-            search(fixed_tree, fixed_words_, l > 0 ? describe_warped(step) : aligned_words_, level, forward);
+            if (l > 0) warp_image(moving_, affine_, &forward, kReplicate, warped, pool_, warped_);
+            search(fixed_tree, fixed_words_, l > 0 ? describe_warped() : aligned_words_, level, points, forward);
             report(l, 0.5, "backward search");
-            if (l > 0) warp_image(fixed_, AffineVox{}, &backward, kReplicate, pool_, warped_);
-            search(aligned_tree, aligned_words_, l > 0 ? describe_warped(step) : fixed_words_, level, backward);
+            if (l > 0) warp_image(fixed_, AffineVox{}, &backward, kReplicate, warped, pool_, warped_);
+            search(aligned_tree, aligned_words_, l > 0 ? describe_warped() : fixed_words_, level, points, backward);
             report(l, 0.9, "symmetric update");
             make_consistent(forward, backward, pool_);
         }
@@ -63,22 +70,17 @@ class Deformable {
     }
 
   private:
-    const Words& describe_warped(int step) {
-        compute_descriptor(warped_, step, pool_, warped_words_);
-        return warped_words_;
-    }
-
     /// Adds the labels of least cost to the field.
     void search(const Tree& tree, const Words& words, const Words& compared, const SearchLevel& level,
-                ControlField& field) {
-        compute_data_cost(words, compared, level, pool_, cost_);
+                const ControlPoints& points, ControlField& field) {
+        compute_data_cost(words, compared, level, points, pool_, cost_);
         const float quantization = static_cast<float>(level.quantization);
         std::array<std::vector<float>, 3> base = {field.di, field.dj, field.dk};
         for (auto& axis : base) {
             for (float& value : axis) value /= quantization;
         }
         const std::vector<std::int32_t> labels =
-            best_labels(tree, level, level.scale(settings_.alpha), base, pool_, cost_.sums);
+            best_labels(tree, level, level.scale(settings_.alpha), base, points, pool_, cost_.sums);
         const std::int32_t length = level.length();
         const auto displacement = [&](std::int32_t label) {
             return static_cast<float>((label - level.radius) * level.quantization);

@@ -8,6 +8,7 @@
 #include "affine_fit.hpp"
 #include "data_cost.hpp"
 #include "descriptor.hpp"
+#include "region.hpp"
 #include "registration.hpp"
 #include "settings_check.hpp"
 #include "warp.hpp"
@@ -19,8 +20,6 @@ constexpr std::int64_t kLeastControlPoints = 6;
 constexpr std::int64_t kBorderCells = 2;      ///< control points this near to the border are left out
 constexpr double kExactMatch = 0.1;            ///< a least cost below this share of its neighbours' has no remainder
 constexpr float kForegroundThreshold = 5.0f;  ///< least mean of a patch above the background
-
-using Words = Grid3<std::uint64_t>;
 
 /// The displacement of least cost at one control point.
 struct BlockMatch {
@@ -40,21 +39,28 @@ class Linear {
         AffineVox map;
         int step = 0;
         const Outside outside = {false, settings_.background};
+        const Region fixed_body = body_region(fixed_), moving_body = body_region(moving_);
         for (std::size_t l = 0; l < levels_.size(); ++l) {
             const SearchLevel& level = levels_[l];
             report(l, 0.0);
             if (descriptor_step(level.quantization) != step) {
                 step = descriptor_step(level.quantization);
-                compute_descriptor(fixed_, step, pool_, fixed_words_);
-                compute_descriptor(moving_, step, pool_, moving_words_);
+                compute_descriptor(fixed_, step, fixed_body, pool_, fixed_words_);
+                compute_descriptor(moving_, step, moving_body, pool_, moving_words_);
             }
             const AffineVox back = inverse(map);
             // The first map is the identity, which leaves both images as they are.
-            if (l > 0) warp_image(moving_, map, nullptr, outside, pool_, warped_);
-            const auto forward = match(fixed_, fixed_words_, l > 0 ? describe_warped(step) : moving_words_, level);
+            const auto described = [&](const Grid3<float>& image, const AffineVox& through, const Region& compared_body) -> const Words& {
+                const Region searched = grown(compared_body, std::int64_t{1} * level.radius * level.quantization);
+                warp_image(image, through, nullptr, outside, grown(searched, descriptor_reach(step)), pool_, warped_);
+                compute_descriptor(warped_, step, searched, pool_, warped_words_);
+                return warped_words_;
+            };
+            const auto forward =
+                match(fixed_, fixed_words_, l > 0 ? described(moving_, map, fixed_body) : moving_words_, level);
             report(l, 0.5);
-            if (l > 0) warp_image(fixed_, back, nullptr, outside, pool_, warped_);
-            const auto backward = match(moving_, moving_words_, l > 0 ? describe_warped(step) : fixed_words_, level);
+            const auto backward =
+                match(moving_, moving_words_, l > 0 ? described(fixed_, back, moving_body) : fixed_words_, level);
 
             std::vector<PointMatch> matches;
             for (const BlockMatch& m : forward) matches.push_back({m.centre, mapped(map, m)});
@@ -66,11 +72,6 @@ class Linear {
     }
 
   private:
-    const Words& describe_warped(int step) {
-        compute_descriptor(warped_, step, pool_, warped_words_);
-        return warped_words_;
-    }
-
     AffineVox fit(std::vector<PointMatch> matches) const {
         if (!settings_.rigid) return fit_trimmed(matches, false);
         AffineVox to_mm, to_voxels;
@@ -97,17 +98,18 @@ class Linear {
     /// The displacement of least cost at every valid control point; the trimmed fit leaves out what disagrees.
     std::vector<BlockMatch> match(const Grid3<float>& image, const Words& words, const Words& compared,
                                   const SearchLevel& level) {
-        compute_data_cost(words, compared, level, pool_, cost_);
-        smooth_costs(level);
-        const Size3 control = control_size(image.size, level.spacing);
+        const ControlPoints points(control_region(words.region, level.spacing));
+        compute_data_cost(words, compared, level, points, pool_, cost_);
+        smooth_costs(level, points);
+        const Size3 control = points.region.size;
         const std::size_t labels = static_cast<std::size_t>(level.labels());
         std::vector<BlockMatch> matches;
         for (std::int64_t c = kBorderCells; c < control.z - kBorderCells; ++c) {
             for (std::int64_t b = kBorderCells; b < control.y - kBorderCells; ++b) {
-                for (std::int64_t a = kBorderCells; a < control.x - kBorderCells; ++a) {
+                const Span row = points.region.row(b, c);
+                for (std::int64_t a = std::max(kBorderCells, row.first); a < std::min(control.x - kBorderCells, row.end); ++a) {
                     if (patch_mean(image, a, b, c, level.spacing) < settings_.background + kForegroundThreshold) continue;
-                    const std::size_t point = static_cast<std::size_t>((c * control.y + b) * control.x + a);
-                    const float* costs = smooth_.data() + point * labels;
+                    const float* costs = smooth_.data() + static_cast<std::size_t>(points.slot(a, b, c)) * labels;
                     const std::int64_t best = std::min_element(costs, costs + labels) - costs;
                     matches.push_back(block_match({a, b, c}, best, costs, level));
                 }
@@ -153,21 +155,29 @@ class Linear {
         return static_cast<float>(sum / spacing / spacing / spacing);
     }
 
-    /// Adds half of both neighbours along i, j and k, in place and so recursively, to every label's costs.
-    void smooth_costs(const SearchLevel& level) {
-        const Size3 control = control_size(fixed_.size, level.spacing);
+    /// Adds half of both neighbours along i, j and k, in place and so recursively, to every label's costs; a point that
+    /// lacks a neighbour stays as it is.
+    void smooth_costs(const SearchLevel& level, const ControlPoints& points) {
+        const Size3 control = points.region.size;
         const std::int64_t labels = level.labels();
-        smooth_.assign(cost_.sums.begin(), cost_.sums.begin() + control.count() * labels);
+        smooth_.assign(cost_.sums.begin(), cost_.sums.begin() + points.count * labels);
         const std::int64_t count[3] = {control.x, control.y, control.z};
-        const std::int64_t step[3] = {1, control.x, control.x * control.y};
         for (int axis = 0; axis < 3; ++axis) {
             const int other = axis == 0 ? 1 : 0, last = axis == 2 ? 1 : 2;
             pool_.run(count[other] * count[last], [&](std::int64_t line) {
-                const std::int64_t start = line % count[other] * step[other] + line / count[other] * step[last];
+                std::int64_t at[3] = {};
+                at[other] = line % count[other];
+                at[last] = line / count[other];
+                const auto costs_at = [&](std::int64_t n) -> float* {
+                    at[axis] = n;
+                    if (!points.contains(at[0], at[1], at[2])) return nullptr;
+                    return smooth_.data() + points.slot(at[0], at[1], at[2]) * labels;
+                };
                 for (std::int64_t n = 1; n + 1 < count[axis]; ++n) {
-                    float* here = smooth_.data() + (start + n * step[axis]) * labels;
-                    const float* before = here - step[axis] * labels;
-                    const float* after = here + step[axis] * labels;
+                    const float* before = costs_at(n - 1);
+                    float* here = costs_at(n);
+                    const float* after = costs_at(n + 1);
+                    if (before == nullptr || here == nullptr || after == nullptr) continue;
                     for (std::int64_t x = 0; x < labels; ++x) here[x] += 0.5f * (before[x] + after[x]);
                 }
             });

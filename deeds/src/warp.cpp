@@ -17,8 +17,14 @@ class RowInterpolator {
     RowInterpolator(Size3 control, Size3 target)
         : control_(control), x_(axis(control.x, target.x)), y_(axis(control.y, target.y)), z_(axis(control.z, target.z)) {}
 
-    /// out: target.x values of row (y, z); scratch: control.x values.
+    /// out: all target.x values of row (y, z); scratch: control.x values.
     void row(const std::vector<float>& values, std::int64_t y, std::int64_t z, float* scratch, float* out) const {
+        part_of_row(values, {0, static_cast<std::int64_t>(x_.size())}, y, z, scratch, out);
+    }
+
+    /// The values of the span alone.
+    void part_of_row(const std::vector<float>& values, Span span, std::int64_t y, std::int64_t z, float* scratch,
+                     float* out) const {
         const Position py = y_[static_cast<std::size_t>(y)], pz = z_[static_cast<std::size_t>(z)];
         const float* a = values.data() + (pz.low * control_.y + py.low) * control_.x;
         const float* b = values.data() + (pz.low * control_.y + py.high) * control_.x;
@@ -29,9 +35,10 @@ class RowInterpolator {
             const float far = c[x] + py.share * (d[x] - c[x]);
             scratch[x] = near + pz.share * (far - near);
         }
-        for (std::size_t x = 0; x < x_.size(); ++x) {
-            const float low = scratch[x_[x].low];
-            out[x] = low + x_[x].share * (scratch[x_[x].high] - low);
+        for (std::int64_t n = 0; n < span.count(); ++n) {
+            const Position& at = x_[static_cast<std::size_t>(span.first + n)];
+            const float low = scratch[at.low];
+            out[n] = low + at.share * (scratch[at.high] - low);
         }
     }
 
@@ -60,7 +67,7 @@ class RowInterpolator {
 }  // namespace
 
 void warp_image(const Grid3<float>& source, const AffineVox& affine, const ControlField* field, Outside outside,
-                ThreadPool& pool, Grid3<float>& out) {
+                const Region& region, ThreadPool& pool, Grid3<float>& out) {
     const Size3 size = source.size;
     out.size = size;
     out.values.resize(static_cast<std::size_t>(size.count()));
@@ -70,20 +77,22 @@ void warp_image(const Grid3<float>& source, const AffineVox& affine, const Contr
         std::vector<float> coordinates[3], displacement(row_size), scratch(row_size);
         for (auto& axis : coordinates) axis.resize(row_size);
         for (std::int64_t y = 0; y < size.y; ++y) {
+            const Span span = region.row(y, z);
+            if (span.empty()) continue;
             for (std::size_t axis = 0; axis < 3; ++axis) {
                 const auto& m = affine.m[axis];
                 const float start = static_cast<float>(m[1] * static_cast<double>(y) + m[2] * static_cast<double>(z) + m[3]);
                 const float slope = static_cast<float>(m[0]);
                 float* to = coordinates[axis].data();
-                for (std::size_t x = 0; x < row_size; ++x) to[x] = start + slope * static_cast<float>(x);
+                for (std::int64_t n = 0; n < span.count(); ++n) to[n] = start + slope * static_cast<float>(span.first + n);
                 if (field == nullptr) continue;
                 const auto& values = axis == 0 ? field->di : axis == 1 ? field->dj : field->dk;
-                interpolator.row(values, y, z, scratch.data(), displacement.data());
-                for (std::size_t x = 0; x < row_size; ++x) to[x] += displacement[x];
+                interpolator.part_of_row(values, span, y, z, scratch.data(), displacement.data());
+                for (std::int64_t n = 0; n < span.count(); ++n) to[n] += displacement[static_cast<std::size_t>(n)];
             }
-            kernels().warp_row({source.values.data(), size.x, size.y, size.z, coordinates[0].data(),
-                                coordinates[1].data(), coordinates[2].data(), out.values.data() + out.index(0, y, z),
-                                size.x, outside.replicate, outside.background});
+            kernels().warp_row({source.values.data(), size.x, size.y, size.z, coordinates[0].data(), coordinates[1].data(),
+                                coordinates[2].data(), out.values.data() + out.index(span.first, y, z), span.count(),
+                                outside.replicate, outside.background});
         }
     });
 }

@@ -4,6 +4,7 @@
 // Thread safety: slices are shared out to the pool; each writes only its own voxels.
 #pragma once
 
+#include "region.hpp"
 #include "thread_pool.hpp"
 #include "transform.hpp"
 #include "volume3.hpp"
@@ -16,9 +17,9 @@ struct Outside {
     float background;  ///< this value, when not replicating
 };
 
-/// out(p) = source(affine p + field(p)); `field` may be null; the grid is that of `source`.
+/// out(p) = source(affine p + field(p)) for the voxels p of the region; `field` may be null; the grid is that of `source`.
 void warp_image(const Grid3<float>& source, const AffineVox& affine, const ControlField* field, Outside outside,
-                ThreadPool& pool, Grid3<float>& out);
+                const Region& region, ThreadPool& pool, Grid3<float>& out);
 
 /// Field of zero displacements.
 ControlField zero_field(Size3 image, int spacing);
