@@ -3,8 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= all
+WORKERS ?= logical
+# One worker a core; conftest.py says which tests share a worker and which begin first.
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help demo test test-slurm check lint format schema page environment clean
+.PHONY: help demo test test-demo test-slurm check quick lint format schema page environment clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -13,14 +16,20 @@ demo: environment ## run the pipeline on the built-in phantoms and name the repo
 	$(BIN)/snakemake --cores $(CORES) --workflow-profile profiles/demo
 	@echo "Open results/report.html"
 
+test-demo: demo ## hold the demo as delivered to the gates that the tests hold a smaller one to
+	ANATOMICAL_EMBEDDING_DEMO=$(CURDIR) $(BIN)/python -m pytest tests/integration/test_demo.py
+
 test: environment ## run all tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-slurm: environment ## start a single-machine SLURM (root, Debian), run the cluster profile on it, stop it
 	$(BIN)/python -m pytest tests/slurm
 
-check: lint ## linters, type checks and the quick tests, under 90 seconds
-	$(BIN)/python -m pytest -q -m "not slow"
+check: environment ## linters, type checks and the quick tests, under a minute
+	$(MAKE) --jobs 2 --output-sync=target lint quick
+
+quick: environment
+	$(PYTEST) -q -m "not slow"
 
 lint: environment ## linters and type checks
 	$(BIN)/ruff check .
@@ -44,7 +53,7 @@ $(VENV)/.installed: pyproject.toml envs/constraints.txt
 schema: environment ## write config.schema.json from the settings
 	$(BIN)/python -m workflow_scripts.write_schema
 
-page: ## bundle the viewer's library anew (needs npm)
+page: ## bundle the viewer's library again (needs npm)
 	anatomical_embedding/viewer/bundle_niivue.sh
 
 clean: ## remove results and caches, keep the environment

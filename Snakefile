@@ -1,7 +1,7 @@
 """Train dense anatomical embeddings, find points in other scans with them, and score it all.
 
 snakemake --cores all                                            the built-in demo
-snakemake --cores all --configfile configs/headneck_ct.yaml      the same on other data
+snakemake --cores all --configfile configs/headneck_ct.yaml      another run, on other data
 """
 
 from snakemake.utils import min_version
@@ -9,7 +9,10 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
-configfile: f"{workflow.basedir}/config.yaml"
+# A run file stands alone: the demo's is read only where the command line names none.
+if not workflow.overwrite_configfiles:
+
+    configfile: f"{workflow.basedir}/config.yaml"
 
 
 include: "rules/common.smk"

@@ -1,16 +1,15 @@
 """Answers to points as rows: for CSV, JSON and markups of 3D Slicer."""
 
-import csv
-import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.points_file import Coordinates, NamedPoints, as_ras
+from anatomical_embedding.evaluation.csv_table import csv_text
+from anatomical_embedding.evaluation.named_points import Coordinates, NamedPoints, as_ras
 from anatomical_embedding.evaluation.slicer_markups import write_markups
 from anatomical_embedding.files import written_atomically
 from anatomical_embedding.matching.answers import Answers
@@ -19,6 +18,10 @@ ANSWER_COLUMNS = (
     "name", "target", "query_x_mm", "query_y_mm", "query_z_mm", "x_mm", "y_mm", "z_mm",
     "similarity", "cycle_error_mm", "confidence", "decision", "reason",
 )  # fmt: skip
+
+
+ANSWER_ENDINGS = (".csv", ".mrk.json")
+"""Of the names of files that answers are written to."""
 
 
 def answer_rows(
@@ -51,11 +54,7 @@ def answer_rows(
 
 def answers_csv(rows: Sequence[dict[str, Any]]) -> str:
     """Return rows of answers as the text of a CSV file; missing numbers are empty."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, ANSWER_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
+    return csv_text(ANSWER_COLUMNS, [[row[column] for column in ANSWER_COLUMNS] for row in rows])
 
 
 def write_answers(rows: Sequence[dict[str, Any]], path: Path | str, *, coordinates: Coordinates) -> None:
@@ -68,18 +67,27 @@ def write_answers(rows: Sequence[dict[str, Any]], path: Path | str, *, coordinat
     """
     path = Path(path)
     if path.name.endswith(".mrk.json"):
-        if len({row["target"] for row in rows}) > 1:
-            raise InputFileError(
-                path, "would mix the points of several scans; write .csv, or ask for one target"
-            )
+        require_one_target(path, (row["target"] for row in rows))
         kept = [row for row in rows if row["x_mm"] is not None]
         points_mm = np.reshape([[row["x_mm"], row["y_mm"], row["z_mm"]] for row in kept], (-1, 3))
         write_markups(as_ras(points_mm, coordinates=coordinates), [row["name"] for row in kept], path)
-    elif path.suffix == ".csv":
+    elif path.name.endswith(".csv"):
         with written_atomically(path) as temporary:
-            temporary.write_text(answers_csv(rows), encoding="utf-8")
+            temporary.write_bytes(answers_csv(rows).encode("utf-8"))
     else:
         raise InputFileError(path, "expected a name that ends in .csv or .mrk.json")
+
+
+def require_one_target(path: Path, targets: Iterable[str]) -> None:
+    """Refuse to write the points of several scans as one list of markups, which would mix them.
+
+    Raises
+    ------
+    InputFileError
+        naming the file.
+    """
+    if path.name.endswith(".mrk.json") and len(set(targets)) > 1:
+        raise InputFileError(path, "would mix the points of several scans; write .csv, or ask for one target")
 
 
 def _number(value: float) -> float | None:

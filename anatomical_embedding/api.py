@@ -6,17 +6,17 @@ model is the file `model.safetensors` of a run, which holds all settings that it
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import SimpleITK
 from numpy.typing import ArrayLike
 
 from anatomical_embedding.errors import InputFileError, UserError
-from anatomical_embedding.files import canonical_json, sha256_of_text
+from anatomical_embedding.files import canonical_json, require_writable_folder, sha256_of_text
 from anatomical_embedding.matching.answers import Answers, answer_points
 from anatomical_embedding.matching.embedding_store import (
     EmbeddedVolume,
@@ -24,14 +24,20 @@ from anatomical_embedding.matching.embedding_store import (
     open_store,
     write_store,
 )
-from anatomical_embedding.matching.export_embeddings import STORE_SUFFIX, StoreEmbedder, is_stored
+from anatomical_embedding.matching.export_embeddings import (
+    STORE_SUFFIX,
+    StoreEmbedder,
+    holds_no_other_volume,
+    is_stored,
+)
 from anatomical_embedding.matching.grid_points import match_grid
 from anatomical_embedding.matching.nearest import similarity_map
 from anatomical_embedding.matching.prepared_target import PreparedTarget, prepare_target
-from anatomical_embedding.matching.propagation import CarriedLabels
+from anatomical_embedding.matching.propagation import CarriedLabels, require_labels_in
 from anatomical_embedding.matching.propagation import propagate_labels as carry_by_points
 from anatomical_embedding.model_card import ModelCard, read_model_card
 from anatomical_embedding.progress import track
+from anatomical_embedding.registration.deeds_program import require_program
 from anatomical_embedding.registration.deformation import deform
 from anatomical_embedding.registration.displacement_field import DisplacementField
 from anatomical_embedding.registration.guided_start import GuidedStart, find_start
@@ -43,18 +49,42 @@ from anatomical_embedding.registration.itk_transform import (
 from anatomical_embedding.settings.matching import MatchingSettings
 from anatomical_embedding.settings.network import NetworkSettings
 from anatomical_embedding.settings.registration import MatchGridSettings
-from anatomical_embedding.settings.volumes import Modality, PrepareVolumeSettings
-from anatomical_embedding.volumes.labels import read_label_numbers
-from anatomical_embedding.volumes.nifti import read_volume, write_volume
-from anatomical_embedding.volumes.prepare import PreparedVolume, prepare_volume
+from anatomical_embedding.settings.volumes import Geometry, Modality, PrepareVolumeSettings
+from anatomical_embedding.versions import __version__
+from anatomical_embedding.volumes.labels import LabelFile, read_label_file
+from anatomical_embedding.volumes.nifti import read_header, read_volume, write_volume
+from anatomical_embedding.volumes.prepare import PreparedVolume, prepare_scan
+from anatomical_embedding.volumes.raw_scan import RawScan, ReadingOptions, read_raw_scan
 from anatomical_embedding.volumes.scan import (
     distinct_names,
-    find_modality,
-    read_scan,
+    folder_name,
     scan_name,
     sha256_of_scan,
 )
+from anatomical_embedding.volumes.straight_grid import straight_grid
 from anatomical_embedding.volumes.volume import Volume
+
+__all__ = [
+    "EmbeddedScan",
+    "MatchMethod",
+    "Model",
+    "ScanRegistration",
+    "__version__",
+    "covered_mm",
+    "describe_model",
+    "embed_scan",
+    "embed_scans",
+    "load_model",
+    "map_similarity",
+    "match_points",
+    "open_embedding",
+    "open_or_embed",
+    "propagate_labels",
+    "read_labels_of",
+    "register_scans",
+    "require_readable",
+    "save_embedding",
+]
 
 MatchMethod = Literal["nearest", "stable_points"]
 BODY_MASK_SUFFIX = ".body_mask.nii.gz"
@@ -90,11 +120,17 @@ class EmbeddedScan:
     embedded : its vectors, with their place in the world of the scan.
     body_mask : 1 in the body, on the grid that was embedded; None where a store came without.
     matching : settings that it is searched with, the same for two scans that are matched.
+    modality : kind of scan; None for a store, which does not say it.
+    scan_grid : the raw scan's own grid, zeros that take no memory; None for a store.
+    remarks : what was mended or chosen when the scan was read, a sentence each that begins with its path.
     """
 
     embedded: EmbeddedVolume
     body_mask: Volume | None
     matching: MatchingSettings
+    modality: Modality | None = None
+    scan_grid: Volume | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -113,7 +149,7 @@ def describe_model(checkpoint: Path | str) -> ModelCard:
     Raises
     ------
     InputFileError
-        if the file is no checkpoint or holds no model card.
+        if the file is not a checkpoint or holds no model card.
     """
     return read_model_card(checkpoint)[0]
 
@@ -124,59 +160,156 @@ def load_model(checkpoint: Path | str) -> Model:
     Raises
     ------
     InputFileError
-        if the file is no checkpoint or holds no model card.
+        if the file is not a checkpoint or holds no model card.
     """
     card, network = read_model_card(checkpoint)
     return Model(Path(checkpoint), card, network)
 
 
-def embed_scan(model: Model, scan: Path | str, *, modality: Modality | None) -> EmbeddedScan:
+def embed_scan(
+    model: Model,
+    scan: Path | str,
+    *,
+    modality: Modality | None,
+    geometry: Geometry | None = None,
+    hu_offset: float | None = None,
+) -> EmbeddedScan:
     """Return a raw scan prepared as in the training, and embedded.
 
     Parameters
     ----------
     model : from `load_model`.
-    scan : NIfTI file, or folder of one DICOM series; a CT in HU.
-    modality : kind of scan; None to take it from the DICOM header or from the intensities.
+    scan : NIfTI file, or folder of one DICOM series; docs/scans.md says what is accepted, mended and refused.
+    modality : kind of scan; None to take it from the DICOM header or from the values.
+    geometry : form that places a NIfTI file whose header states two places; None refuses such a file.
+    hu_offset : number that makes HU of the values of a CT; None to look at the values.
 
     Raises
     ------
     UserError
         if the scan cannot be read, has no body in it, or is of a kind that the model does not know.
     """
-    scan = Path(scan)
-    modality = _checked_modality(model, scan, modality)
-    return _embed_prepared(model, scan, _prepared(model, scan, modality), modality=modality)
+    options = ReadingOptions(modality, geometry, hu_offset)
+    return _embed_raw(model, _read_known(model, Path(scan), options), options)[1]
 
 
-def _prepared(model: Model, scan: Path, modality: Modality) -> PreparedVolume:
-    """Return a raw scan prepared as in the training."""
-    return prepare_volume(
+def require_readable(
+    model: Model,
+    scans: Iterable[Path | str],
+    *,
+    modality: Modality | None,
+    geometry: Geometry | None = None,
+    hu_offset: float | None = None,
+    with_voxels: bool = False,
+) -> None:
+    """Refuse scans and stores that cannot be used, before the first is embedded.
+
+    Parameters
+    ----------
+    model : from `load_model`.
+    scans : raw scans and stores.
+    modality, geometry, hu_offset : as in `embed_scan`.
+    with_voxels : read the scans whole, some seconds each; else what shows in the voxels alone, and all about DICOM
+        series, is told when the scan is embedded.
+
+    Raises
+    ------
+    UserError
+        naming the first scan that cannot be read, or of a kind that the model does not know, or the first store that
+        is none of this model.
+    """
+    options = ReadingOptions(modality, geometry, hu_offset)
+    for scan in map(Path, scans):
+        if scan.suffix == STORE_SUFFIX:
+            open_store(scan, checkpoint_sha256=model.card.checkpoint_sha256)
+        elif with_voxels:
+            _read_known(model, scan, options)
+        else:
+            if modality is not None:
+                _require_known(model, scan, modality, told=True)
+            if not scan.is_dir():
+                read_header(scan, geometry=geometry)
+
+
+def _read_known(model: Model, scan: Path, options: ReadingOptions) -> RawScan:
+    """Return a raw scan of a kind that the model knows."""
+    raw = read_raw_scan(scan, options)
+    _require_known(model, scan, raw.modality, told=options.modality is not None)
+    return raw
+
+
+def _require_known(model: Model, scan: Path, modality: Modality, *, told: bool) -> None:
+    """Refuse a kind of scan that the model has not seen."""
+    if modality in model.card.modalities:
+        return
+    how = "" if told else ", judging by its header or its values; give --modality if that is wrong"
+    raise InputFileError(
         scan,
+        f"is a scan of modality {modality}{how}; the model {model.card.name} knows "
+        f"{', '.join(model.card.modalities)} only",
+    )
+
+
+def _embed_raw(model: Model, raw: RawScan, options: ReadingOptions) -> tuple[PreparedVolume, EmbeddedScan]:
+    """Return a raw scan prepared as in the training, and its embedding."""
+    prepared = prepare_scan(
+        raw,
         label_paths={},
         settings=PrepareVolumeSettings(
-            volumes=model.card.usage.volumes, modality=modality, organs=(), bad_labels="refuse"
+            volumes=model.card.usage.volumes, modality=raw.modality, organs=(), bad_labels="refuse"
         ),
     )
-
-
-def _embed_prepared(
-    model: Model, scan: Path, prepared: PreparedVolume, *, modality: Modality
-) -> EmbeddedScan:
-    """Return the embedding of a prepared scan."""
-    embedded = model.embedder.embed(
-        prepared.image,
-        modality=modality,
-        volume_id=scan_name(scan),
-        origin=_origin(model, scan, modality=modality),
+    try:
+        embedded = model.embedder.embed(
+            prepared.image,
+            modality=raw.modality,
+            volume_id=scan_name(raw.path),
+            origin=_origin(model, raw.path, modality=raw.modality, options=options),
+        )
+    except InputFileError:
+        raise
+    except UserError as error:  # of a volume without a name
+        raise InputFileError(raw.path, str(error)) from error
+    scan = EmbeddedScan(
+        embedded,
+        prepared.body_mask,
+        model.card.usage.matching,
+        modality=raw.modality,
+        scan_grid=raw.grid,
+        remarks=prepared.remarks,
     )
-    return EmbeddedScan(embedded, prepared.body_mask, model.card.usage.matching)
+    return prepared, scan
+
+
+@dataclass(frozen=True)
+class StoredScan:
+    """A scan whose embedding is on disk.
+
+    Attributes
+    ----------
+    scan : its file or folder.
+    store : where its embedding lies.
+    remarks : what a user should know of it, a sentence each.
+    """
+
+    scan: Path
+    store: Path
+    remarks: tuple[str, ...]
 
 
 def embed_scans(
-    model: Model, scans: Iterable[Path | str], *, folder: Path | str, modality: Modality | None
-) -> list[Path]:
-    """Embed scans, write one store for each, and return their paths; what is stored already is left alone.
+    model: Model,
+    scans: Iterable[Path | str],
+    *,
+    folder: Path | str,
+    modality: Modality | None,
+    geometry: Geometry | None = None,
+    hu_offset: float | None = None,
+) -> list[StoredScan]:
+    """Embed scans and write one store for each; what is stored already is left alone.
+
+    A store is called after its scan. Where a store of this name holds another scan, the name of the scan's folder
+    comes before it; a store of another scan is never written over.
 
     Raises
     ------
@@ -184,13 +317,39 @@ def embed_scans(
         as `embed_scan`, and if two scans have one name.
     """
     paths = [Path(scan) for scan in scans]
-    stores = [Path(folder) / f"{name}{STORE_SUFFIX}" for name in distinct_names(paths)]
-    pairs = list(zip(paths, stores, strict=True))
-    for path, store in track(pairs, description="embedding scans", total=len(pairs)):
-        kind = _checked_modality(model, path, modality)
-        if not is_stored(store, _origin(model, path, modality=kind)):
-            save_embedding(embed_scan(model, path, modality=kind), store)
-    return stores
+    named = list(zip(paths, distinct_names(paths), strict=True))
+    require_writable_folder(folder)
+    require_readable(model, paths, modality=modality, geometry=geometry)
+    options = ReadingOptions(modality, geometry, hu_offset)
+    stored: list[StoredScan] = []
+    for path, name in track(named, description="embedding scans", total=len(named)):
+        raw = None if modality else _read_known(model, path, options)
+        origin = _origin(model, path, modality=raw.modality if raw else modality, options=options)
+        taken = {other.store for other in stored}
+        place = _place_of_store(path, name, Path(folder), taken=taken, volume_sha256=origin.volume_sha256)
+        remarks = raw.notes if raw else ()
+        if not is_stored(place.store, origin):
+            _, scan = _embed_raw(model, raw or _read_known(model, path, options), options)
+            save_embedding(scan, place.store)
+            remarks = scan.remarks
+        stored.append(replace(place, remarks=(*remarks, *place.remarks)))
+    return stored
+
+
+def _place_of_store(
+    scan: Path, name: str, folder: Path, *, taken: set[Path], volume_sha256: str
+) -> StoredScan:
+    """Return where the store of a scan goes: under the first name under which no other scan lies."""
+    parent = folder_name(scan)
+    stores = [folder / f"{name}{STORE_SUFFIX}", folder / f"{parent}_{name}{STORE_SUFFIX}"]
+    for place, store in enumerate(stores):
+        if store not in taken and holds_no_other_volume(store, volume_sha256=volume_sha256):
+            remark = f"{stores[0]} holds another scan, or {scan} as it was before; it is stored as {store}"
+            return StoredScan(scan, store, (remark,) if place else ())
+    raise UserError(
+        f"{scan}: {' and '.join(map(str, stores))} hold other scans, or this one as it was before; remove those that "
+        "are not needed any more, or give another folder"
+    )
 
 
 def save_embedding(scan: EmbeddedScan, store: Path | str) -> None:
@@ -214,7 +373,14 @@ def open_embedding(model: Model, store: Path | str) -> EmbeddedScan:
     return EmbeddedScan(embedded, mask, model.card.usage.matching)
 
 
-def open_or_embed(model: Model, path: Path | str, *, modality: Modality | None) -> EmbeddedScan:
+def open_or_embed(
+    model: Model,
+    path: Path | str,
+    *,
+    modality: Modality | None,
+    geometry: Geometry | None = None,
+    hu_offset: float | None = None,
+) -> EmbeddedScan:
     """Return the scan in a store, or embed a raw scan; a store is told by its ending `.safetensors`.
 
     Raises
@@ -224,7 +390,7 @@ def open_or_embed(model: Model, path: Path | str, *, modality: Modality | None) 
     """
     if Path(path).suffix == STORE_SUFFIX:
         return open_embedding(model, path)
-    return embed_scan(model, path, modality=modality)
+    return embed_scan(model, path, modality=modality, geometry=geometry, hu_offset=hu_offset)
 
 
 def match_points(
@@ -274,10 +440,34 @@ def map_similarity(model: Model, template: EmbeddedScan, target: EmbeddedScan, p
     return similarity_map(template.embedded, target.searchable, point_mm, settings=target.matching)
 
 
+def read_labels_of(
+    template: EmbeddedScan, labels: Path | str, *, geometry: Geometry | None = None
+) -> LabelFile:
+    """Return the label map in a file, which must show something in the scan, and what was mended in it.
+
+    Parameters
+    ----------
+    template : scan that it belongs to.
+    labels : NIfTI file.
+    geometry : form that places a file whose header states two places; None refuses it.
+
+    Raises
+    ------
+    InputFileError
+        if the labels hold no whole numbers from 0 to 65535, are all zero, or lie mostly outside the scan.
+    """
+    numbers = read_label_file(labels, geometry=geometry)
+    try:
+        require_labels_in(template.embedded, numbers.volume)
+    except UserError as error:
+        raise InputFileError(labels, str(error)) from error
+    return numbers
+
+
 def propagate_labels(
     model: Model,
     template: EmbeddedScan,
-    labels: Path | str,
+    labels: Path | str | Volume,
     target: EmbeddedScan,
     *,
     grid: Volume | None = None,
@@ -287,14 +477,14 @@ def propagate_labels(
     Parameters
     ----------
     template, target : scans embedded by this model.
-    labels : NIfTI of whole numbers on any grid in the world of the template; 0 is no label.
-    grid : the labels are wanted on its voxels, such as `read_scan(path)` of the target; None for those that were
-        embedded.
+    labels : whole numbers on any grid in the world of the template, as a NIfTI file or from `read_labels_of`; 0 is no
+        label.
+    grid : the labels are wanted on its voxels, such as `target.scan_grid`; None for those that were embedded.
 
     Raises
     ------
     UserError
-        if the labels hold no whole numbers from 0 to 65535 or show nothing in the template, or a scan was embedded by
+        if the labels hold no whole numbers from 0 to 65535 or lie outside the template, or a scan was embedded by
         another model.
     """
     _require_scans_of(model, template, target)
@@ -303,7 +493,7 @@ def propagate_labels(
     return carry_by_points(
         template.searchable,
         target.searchable,
-        read_label_numbers(labels),
+        labels if isinstance(labels, Volume) else read_labels_of(template, labels).volume,
         template_body=template.body_mask,
         grid=grid,
         matching=target.matching,
@@ -320,12 +510,14 @@ class ScanRegistration:
     start : the map that matches agree on, or why there is none; then the bodies were centred on one another.
     field : deformation in the fixed world, before the start.
     fixed, moving : the raw scans.
+    remarks : what was mended or chosen when they were read, a sentence each that begins with the path.
     """
 
     start: GuidedStart
     field: DisplacementField
     fixed: Volume
     moving: Volume
+    remarks: tuple[str, ...] = ()
 
     @cached_property
     def forward(self) -> SimpleITK.Transform:
@@ -338,8 +530,12 @@ class ScanRegistration:
         return inverse_transform(self.start.matrix, self.field)
 
     def warped(self) -> Volume:
-        """Return the moving scan on the grid of the fixed one, interpolated once."""
-        return resample_by_itk(self.forward, self.moving, self.fixed)
+        """Return the moving scan on the grid of the fixed one, interpolated once.
+
+        Where the axes of the fixed scan are skewed the grid is one with right angles that covers it: ITK programs would
+        refuse the file.
+        """
+        return resample_by_itk(self.forward, self.moving, straight_grid(self.fixed))
 
 
 def register_scans(
@@ -351,6 +547,8 @@ def register_scans(
     folder: Path | str,
     modality: Modality | None,
     threads: int,
+    geometry: Geometry | None = None,
+    hu_offset: float | None = None,
 ) -> ScanRegistration:
     """Return two raw scans registered: a start by matched embeddings, then deeds where both show the body.
 
@@ -360,25 +558,32 @@ def register_scans(
     fixed, moving : NIfTI files, or folders of one DICOM series.
     program : the built program deeds.
     folder : for the program's files, which stay there.
-    modality : kind of both scans; None to tell it of each by itself.
+    modality : kind of both scans; None to find it for each scan.
     threads : for the program.
+    geometry, hu_offset : as in `embed_scan`, of both scans.
 
     Raises
     ------
     UserError
-        as `embed_scan`, and if the scans share no place or the program refuses them.
+        as `embed_scan`, and if the scans share no place, the program does not run or refuses them, or the folder cannot
+        be written; what shows before the scans are embedded is told then.
     """
     settings = model.card.usage.scan_registration
-    prepared, embedded = [], []
-    paths = (Path(fixed), Path(moving))
-    for path in track(paths, description="embedding scans", total=len(paths)):
-        kind = _checked_modality(model, path, modality)
-        prepared.append(_prepared(model, path, kind))
-        embedded.append(_embed_prepared(model, path, prepared[-1], modality=kind).embedded)
+    require_program(Path(program))
+    require_writable_folder(folder)
+    options = ReadingOptions(modality, geometry, hu_offset)
+    raw = [_read_known(model, Path(path), options) for path in (fixed, moving)]
+    prepared, embedded = zip(
+        *(
+            _embed_raw(model, scan, options)
+            for scan in track(raw, description="embedding scans", total=len(raw))
+        ),
+        strict=True,
+    )
     fixed_body, moving_body = (volume.body_mask for volume in prepared)
     found = match_grid(
-        embedded[0],
-        embedded[1],
+        embedded[0].embedded,
+        embedded[1].embedded,
         fixed_body=fixed_body,
         moving_body=moving_body,
         settings=MatchGridSettings(grid=settings.grid, matching=model.card.usage.matching),
@@ -394,7 +599,8 @@ def register_scans(
         output_stem=Path(folder) / "deeds",
         threads=threads,
     )
-    return ScanRegistration(start, deformation.field, read_scan(fixed), read_scan(moving))
+    remarks = (*embedded[0].remarks, *embedded[1].remarks)
+    return ScanRegistration(start, deformation.field, raw[0].volume, raw[1].volume, remarks)
 
 
 def covered_mm(scan: EmbeddedScan) -> tuple[np.ndarray, np.ndarray]:
@@ -416,27 +622,10 @@ def _require_scans_of(model: Model, *scans: EmbeddedScan) -> None:
             )
 
 
-def _checked_modality(model: Model, scan: Path, modality: Modality | None) -> Modality:
-    """Return the kind of a scan that the model knows."""
-    found = modality or find_modality(scan, read_scan(scan))
-    if found not in model.card.modalities:
-        how = (
-            ""
-            if modality
-            else ", judging by its header or its darkest voxel; give --modality if that is wrong"
-        )
-        raise InputFileError(
-            scan,
-            f"is a scan of modality {found}{how}; the model {model.card.name} knows "
-            f"{', '.join(model.card.modalities)} only",
-        )
-    return found
-
-
-def _origin(model: Model, scan: Path, *, modality: Modality) -> Provenance:
+def _origin(model: Model, scan: Path, *, modality: Modality | None, options: ReadingOptions) -> Provenance:
     """Return what the store of a raw scan is made from."""
     usage = model.card.usage
-    settings = {
+    settings: dict[str, Any] = {
         "modality": modality,
         "volumes": usage.volumes.model_dump(mode="json"),
         "intensity": usage.intensity.model_dump(mode="json"),
@@ -444,6 +633,8 @@ def _origin(model: Model, scan: Path, *, modality: Modality) -> Provenance:
         "with_semantic_map": usage.embedding.with_semantic_map,
         "store": usage.store.model_dump(mode="json"),
     }
+    told = {"geometry": options.geometry, "hu_offset": options.hu_offset}
+    settings |= {name: value for name, value in told.items() if value is not None}
     return Provenance(
         checkpoint_sha256=model.card.checkpoint_sha256,
         volume_sha256=sha256_of_scan(scan),

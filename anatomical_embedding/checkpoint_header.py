@@ -41,7 +41,7 @@ def read_checkpoint_header(path: Path | str) -> dict[str, Any]:
     if text is None:
         raise InputFileError(
             path,
-            f"is no checkpoint of this project: the header key {HEADER_KEY} is missing; train or import one",
+            f"is not a checkpoint of this project: the header key {HEADER_KEY} is missing; train or import one",
         )
     header = json.loads(text)
     if header.get("format") != FORMAT:
@@ -62,7 +62,7 @@ def model_sha256(path: Path | str) -> str:
     Raises
     ------
     InputFileError
-        if the file is no checkpoint.
+        if the file is not a checkpoint.
     """
     card = read_checkpoint_header(path).get("metadata", {}).get(CARD_KEY)
     return card["checkpoint_sha256"] if card is not None else sha256_of_file(path)

@@ -1,7 +1,8 @@
-"""Fingerprint of the code that a stage can reach: changes when its behaviour can, and only then.
+"""Fingerprint of the code that a stage can reach: changes when its results can, and only then.
 
 A rule carries this text among its params, so that Snakemake reruns a stage when a module that it imports, directly
-or through others, has changed. Comments, docstrings, layout and the place of the checkout do not count.
+or through others, has changed. Comments, docstrings, layout and the place of the checkout do not count; nor do the
+words of an error, of a line in the log and of `--help`, nor the modules of `PLUMBING`.
 """
 
 import ast
@@ -11,6 +12,25 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FIRST_PARTY = ("anatomical_embedding", "workflow_scripts")
+PROGRESS = "anatomical_embedding.progress"
+PLUMBING = frozenset(
+    {
+        PROGRESS,
+        "anatomical_embedding.code_fingerprint",
+        "anatomical_embedding.errors",
+        "anatomical_embedding.files",
+        "anatomical_embedding.provenance",
+        "anatomical_embedding.settings.validation_message",
+        "anatomical_embedding.versions",
+        "workflow_scripts.command_line",
+    }
+)
+"""Modules that carry results and compute none: they report, write files whole, note what ran, read a command line.
+
+Neither they nor what only they import count. A test holds that none of them handles arrays."""
+
+HELP_WORDS = frozenset({"help", "metavar"})
+"""What `add_argument` is told for people alone."""
 
 
 @cache
@@ -23,7 +43,7 @@ def code_of(stage: str) -> str:
         if there is no such stage.
     """
     digest = hashlib.sha256()
-    for module in sorted(reachable_modules(f"workflow_scripts.{stage}")):
+    for module in sorted(modules_that_count(f"workflow_scripts.{stage}")):
         digest.update(f"{module}\n{_syntax_of(_module_path(module))}\n".encode())
     return digest.hexdigest()[:16]
 
@@ -40,11 +60,35 @@ def code_of_program(folder: str) -> str:
 
 def reachable_modules(module: str) -> set[str]:
     """Return the names of a module and of the first-party modules that it imports, directly or through others."""
+    return _reached(module, left_out=frozenset())
+
+
+def modules_that_count(module: str) -> set[str]:
+    """Return those of the reachable modules that results can depend on: all but `PLUMBING` and what that imports."""
+    return _reached(module, left_out=PLUMBING)
+
+
+def syntax_that_counts(source: str) -> str:
+    """Return the syntax tree of a Python source as text, without positions and what only people read.
+
+    Examples
+    --------
+    >>> first = syntax_that_counts("if not scans: raise ValueError('no scans')  # of this patient")
+    >>> first == syntax_that_counts("if not scans: raise ValueError('expected a scan')")
+    True
+    >>> first == syntax_that_counts("if scans: raise ValueError('no scans')")
+    False
+    """
+    tree = ast.parse(source)
+    return ast.dump(_WithoutWords(tree).visit(tree))
+
+
+def _reached(module: str, *, left_out: frozenset[str]) -> set[str]:
     found: set[str] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name not in found:
+        if name not in found and name not in left_out:
             found.add(name)
             waiting.extend(_imports_of(_module_path(name)))
     return found
@@ -56,15 +100,10 @@ def _module_path(module: str) -> Path:
 
 
 @cache
-def _tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=path.name)
-
-
-@cache
 def _imports_of(path: Path) -> tuple[str, ...]:
     """Return the first-party modules named in import statements anywhere in a file."""
     names = []
-    for node in ast.walk(_tree_of(path)):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=path.name)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -75,18 +114,97 @@ def _imports_of(path: Path) -> tuple[str, ...]:
 
 @cache
 def _syntax_of(path: Path) -> str:
-    """Return the syntax tree of a file as text, without docstrings and positions."""
-    tree = ast.parse(path.read_text(encoding="utf-8"), filename=path.name)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            node.body = [entry for entry in node.body if not _is_bare_text(entry)]
-    return ast.dump(tree)
+    return syntax_that_counts(path.read_text(encoding="utf-8"))
 
 
-def _is_bare_text(node: ast.stmt) -> bool:
-    """Return whether a statement is a text and nothing else: a docstring or the description of a field."""
+class _WithoutWords(ast.NodeTransformer):
+    """Takes out of a tree what only people read: docstrings and the words of errors, log lines and `--help`.
+
+    Parameters
+    ----------
+    tree : the whole file; its imports tell which functions show progress.
+    """
+
+    def __init__(self, tree: ast.Module):
+        self._shows_progress = {
+            alias.asname or alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and node.module == PROGRESS
+            for alias in node.names
+        }
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.stmt | None:
+        """Drop the import of progress, so that a first log line in a file does not count."""
+        return None if node.module == PROGRESS else node
+
+    def visit_Expr(self, node: ast.Expr) -> ast.stmt | None:
+        """Drop a bare text, which is a docstring or the description of a field; keep of a log line what it calls."""
+        if _is_text(node.value):
+            return None
+        if isinstance(node.value, ast.Call) and self._is_progress(node.value.func):
+            return _called_in(node.value)
+        self.generic_visit(node)
+        return node
+
+    def visit_Raise(self, node: ast.Raise) -> ast.stmt:
+        """Empty the words of what is raised."""
+        self.generic_visit(node)
+        if isinstance(node.exc, ast.Call):
+            _silence(node.exc)
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        """Empty the words of an error, of `--help`, and of what a bar of progress is called."""
+        self.generic_visit(node)
+        name = _name_of(node.func)
+        if name.endswith("Error"):
+            _silence(node)
+        elif name == "add_argument":
+            node.keywords = [keyword for keyword in node.keywords if keyword.arg not in HELP_WORDS]
+        elif self._is_progress(node.func):
+            node.keywords = [keyword for keyword in node.keywords if keyword.arg != "description"]
+        return node
+
+    def _is_progress(self, function: ast.expr) -> bool:
+        return isinstance(function, ast.Name) and function.id in self._shows_progress
+
+
+def _called_in(line: ast.Call) -> ast.stmt | None:
+    """Return the calls and assignments among the arguments of a log line, which may do more than tell; or None."""
+    acting = [
+        node
+        for argument in line.args
+        for node in ast.walk(argument)
+        if isinstance(node, ast.Call | ast.NamedExpr | ast.Await | ast.Yield | ast.YieldFrom)
+    ]
     return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
+        ast.Expr(ast.Tuple([_WithoutWords(ast.Module([], [])).visit(node) for node in acting]))
+        if acting
+        else None
     )
+
+
+def _silence(call: ast.Call) -> None:
+    """Empty the texts among the arguments of a call."""
+    call.args = [ast.Constant("") if _is_words(argument) else argument for argument in call.args]
+    for keyword in call.keywords:
+        if _is_words(keyword.value):
+            keyword.value = ast.Constant("")
+
+
+def _is_words(node: ast.expr) -> bool:
+    """Return whether an expression is a text, one with values in it, or several of them joined by `+`."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return _is_words(node.left) or _is_words(node.right)
+    return isinstance(node, ast.JoinedStr) or _is_text(node)
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _name_of(function: ast.expr) -> str:
+    """Return the last name of what is called, "" where it has none."""
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else ""

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,13 +25,13 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 def written_atomically(path: Path | str) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` when the block ends without an error.
 
-    The temporary name keeps the suffixes (`.nii.gz`), so that writers which choose their format by name work.
-    A block that raises leaves neither file.
+    The temporary name keeps the suffixes (`.nii.gz`), so that writers which choose their format by name work. The file
+    is readable as the user's umask says, whatever its writer would have done. A block that raises leaves neither file.
 
     Raises
     ------
     OutputFileError
-        if there is no room for the file.
+        if there is no room for the file, or it cannot be made there.
 
     Examples
     --------
@@ -42,16 +43,20 @@ def written_atomically(path: Path | str) -> Iterator[Path]:
     ['a.txt']
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}{PARTIAL}{path.name}")
+    temporary = _partial_path(path)
+    try:
+        _require_no_folder(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mode = _mode_of_new_file(temporary)
+    except OSError as error:
+        raise _not_writable(path, error) from error
     try:
         yield temporary
+        temporary.chmod(mode)  # safetensors makes files that nobody else can read
         temporary.replace(path)
     except Exception as error:
         if _error_number(error) in NO_ROOM:
-            raise OutputFileError(
-                path, f"there is no room to write it ({error}); free space, or write elsewhere, and run again"
-            ) from error
+            raise _not_writable(path, error) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -63,6 +68,11 @@ def folder_written_atomically(path: Path | str) -> Iterator[Path]:
 
     A block that raises leaves what stood there.
 
+    Raises
+    ------
+    OutputFileError
+        if the folder cannot be made there.
+
     Examples
     --------
     >>> import tempfile
@@ -73,8 +83,11 @@ def folder_written_atomically(path: Path | str) -> Iterator[Path]:
     ['a.txt']
     """
     path = Path(path)
-    temporary = path.with_name(f".{os.getpid()}{PARTIAL}{path.name}")
-    temporary.mkdir(parents=True)
+    temporary = _partial_path(path)
+    try:
+        temporary.mkdir(parents=True)
+    except OSError as error:
+        raise _not_writable(path, error) from error
     try:
         yield temporary
         if path.exists():
@@ -82,6 +95,76 @@ def folder_written_atomically(path: Path | str) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def require_writable_file(path: Path | str) -> None:
+    """Refuse the name of a file that cannot be written, before work is done for it; nothing is left behind.
+
+    Raises
+    ------
+    OutputFileError
+        saying why: it is a folder, the disk is full or read-only, a part of the path is no folder, or may not be
+        written to.
+    """
+    path = Path(path)
+    try:
+        _require_no_folder(path)
+        _try_to_make(path)
+    except OSError as error:
+        raise _not_writable(path, error) from error
+
+
+def require_writable_folder(path: Path | str) -> None:
+    """Refuse a folder that files cannot be written into, before work is done for them; nothing is left behind.
+
+    Raises
+    ------
+    OutputFileError
+        as `require_writable_file`, and if it is a file.
+    """
+    path = Path(path)
+    try:
+        if path.exists() and not path.is_dir():
+            raise OutputFileError(path, "is a file, expected a folder to write into")
+        _try_to_make(path / "file")
+    except OSError as error:
+        raise _not_writable(path, error) from error
+
+
+def _require_no_folder(path: Path) -> None:
+    if path.is_dir():
+        raise OutputFileError(path, "is a folder, expected the name of a file to write")
+
+
+def _try_to_make(path: Path) -> None:
+    """Make what of a path is not there yet as files in its nearest folder, and remove them again."""
+    path = path.absolute()
+    folder = next(parent for parent in path.parents if parent.exists())
+    for name in path.relative_to(folder).parts:
+        _mode_of_new_file(_partial_path(folder / name))
+
+
+def _partial_path(path: Path) -> Path:
+    return path.with_name(f".{os.getpid()}{PARTIAL}{path.name}")
+
+
+def _mode_of_new_file(path: Path) -> int:
+    """Return the permissions that a new file gets there, by making one: umask and rules of the folder count."""
+    path.touch()
+    mode = stat.S_IMODE(path.stat().st_mode)
+    path.unlink()
+    return mode
+
+
+def _not_writable(path: Path, error: Exception) -> OutputFileError:
+    if _error_number(error) in NO_ROOM:
+        return OutputFileError(
+            path, f"there is no room to write it ({error}); free space, or write elsewhere, and run again"
+        )
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    if isinstance(error, FileExistsError):  # a folder that was to be made is a file
+        reason = os.strerror(errno.ENOTDIR)
+    return OutputFileError(path, f"cannot be written ({reason}); write elsewhere")
 
 
 def _error_number(error: Exception) -> int | None:

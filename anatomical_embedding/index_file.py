@@ -114,7 +114,7 @@ def read_index(path: Path | str) -> list[IndexRow]:
         raise InputFileError(
             path,
             f"line 1: expected the columns {','.join(COLUMNS)}; missing {missing or 'none'}, "
-            f"unknown {unknown or 'none'}; write the index anew",
+            f"unknown {unknown or 'none'}; write the index again",
         )
     folder = path.parent.resolve()
     rows = [

@@ -96,7 +96,7 @@ def read_model_card(path: Path | str) -> tuple[ModelCard, NetworkSettings]:
     Raises
     ------
     InputFileError
-        if the file is no checkpoint, or holds weights only.
+        if the file is not a checkpoint, or holds weights only.
     """
     header = read_checkpoint_header(path)
     card = header.get("metadata", {}).get(CARD_KEY)

@@ -9,14 +9,15 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from anatomical_embedding.code_fingerprint import code_of
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.files import is_partial, sha256_of_file, write_json
+from anatomical_embedding.progress import log
 from anatomical_embedding.versions import library_versions
 
 FOLDER_VARIABLE = "ANATOMICAL_EMBEDDING_PROVENANCE"
@@ -39,6 +40,7 @@ class Manifest:
     seconds, cpu_seconds : wall clock and processor time.
     peak_memory_mb : of the largest of its processes.
     inputs, outputs : path relative to the results, or as it was given -> checksum, or size for large files.
+    remarks : what was mended or chosen in what it read, a sentence each that begins with the file.
     """
 
     stage: str
@@ -51,6 +53,18 @@ class Manifest:
     peak_memory_mb: float
     inputs: dict[str, str]
     outputs: dict[str, str]
+    remarks: list[str] = field(default_factory=list)
+
+
+_remarks: list[str] = []
+"""Of the one stage that this process runs."""
+
+
+def note_remarks(remarks: Iterable[str]) -> None:
+    """Write remarks to the log, and keep them for the manifest of the stage that runs."""
+    for remark in remarks:
+        log(f"note: {remark}")
+        _remarks.append(remark)
 
 
 class Watch:
@@ -88,6 +102,7 @@ class Watch:
             peak_memory_mb=round(_peak_memory_mb(), 1),
             inputs=dict(sorted(inputs.items())),
             outputs=dict(sorted(outputs.items())),
+            remarks=list(dict.fromkeys(_remarks)),
         )
         named_after = min(manifest.outputs, default=stage).removeprefix("/")
         write_json(Path(folder) / stage / f"{named_after}.json", asdict(manifest))
@@ -99,7 +114,7 @@ def read_manifests(folder: Path) -> dict[str, Manifest]:
     Raises
     ------
     InputFileError
-        naming a file that is no manifest.
+        naming a file that is not a manifest.
     """
     manifests = {}
     for path in sorted(folder.rglob("*.json")):
@@ -108,7 +123,7 @@ def read_manifests(folder: Path) -> dict[str, Manifest]:
         try:
             manifest = Manifest(**json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
-            raise InputFileError(path, f"is no manifest of a job ({error}); remove it") from error
+            raise InputFileError(path, f"is not a manifest of a job ({error}); remove it") from error
         manifests[path.relative_to(folder).as_posix().removesuffix(".json")] = manifest
     return manifests
 
@@ -131,6 +146,8 @@ def differences(first: Manifest, second: Manifest) -> Iterator[str]:
             if old_files.get(name) != new_files.get(name):
                 state = "differs" if name in old_files and name in new_files else "is in one run only"
                 yield f"{kind.removesuffix('s')} {name} {state}"
+    for remark in sorted(set(first.remarks) ^ set(second.remarks)):
+        yield f"remark in one run only: {remark}"
 
 
 def _different_values(first: Any, second: Any, *, key: str = "") -> Iterator[tuple[str, Any, Any]]:

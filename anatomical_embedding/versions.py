@@ -5,16 +5,32 @@ import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+PROJECT = "anatomical-embedding"
+PROJECT_FILE = Path(__file__).parent.parent / "pyproject.toml"
+"""Lies beside the package in a checkout alone; an installed package has metadata instead."""
 LIBRARIES = ("torch", "monai", "numpy", "scipy", "pandas", "nibabel", "SimpleITK", "safetensors", "snakemake")
+
+
+def project_version() -> str:
+    """Return the version of this project: of the checkout that the code is read from, else of what is installed."""
+    if PROJECT_FILE.is_file():
+        project = tomllib.loads(PROJECT_FILE.read_text(encoding="utf-8")).get("project", {})
+        if project.get("name") == PROJECT:
+            return str(project["version"])
+    return _installed_version(PROJECT)
 
 
 def library_versions() -> dict[str, str]:
     """Return the versions of this project, the interpreter and the libraries that decide results."""
-    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))
-    versions = {"anatomical-embedding": project["project"]["version"], "python": platform.python_version()}
-    for library in LIBRARIES:
-        try:
-            versions[library] = version(library)
-        except PackageNotFoundError:
-            versions[library] = "not installed"
-    return versions
+    versions = {PROJECT: project_version(), "python": platform.python_version()}
+    return versions | {library: _installed_version(library) for library in LIBRARIES}
+
+
+def _installed_version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+__version__ = project_version()

@@ -21,14 +21,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import yaml
 from scipy.ndimage import gaussian_filter
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.model_card import read_model_card
 from anatomical_embedding.networks.checkpoint import save_checkpoint
 from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
-from anatomical_embedding.settings.network import NetworkSettings
+from anatomical_embedding.settings.pipeline import read_pipeline_settings
+from anatomical_embedding.settings.run_file import read_run_files
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.volume import Volume
 from tests.packaged_model import usage_sections
@@ -72,8 +72,7 @@ def main() -> int:
 
 def write_demo_model(folder: Path) -> Path:
     """Package the network of the demo's model `sam` with random weights."""
-    config = yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8"))
-    settings = NetworkSettings.model_validate_json(json.dumps(config["models"]["sam"]["network"]))
+    settings = read_pipeline_settings(read_run_files([REPOSITORY / "config.yaml"])).models["sam"].network
     save_checkpoint(folder / "trained.safetensors", EmbeddingNetwork(settings).eval(), metadata={})
     output = folder / "model.safetensors"
     package_model.main(

@@ -41,19 +41,19 @@ def planning_seconds(num_volumes: int) -> float:
 
 
 def set_up_scans(folder: Path, *, num_volumes: int) -> None:
-    """Write empty scans into a folder, and the overlay of the lymph-node CTs that names them."""
+    """Write empty scans into a folder, and the run file of the lymph-node CTs that names them."""
     (folder / "scans").mkdir()
     for number in range(num_volumes):
         (folder / "scans" / f"scan_{number:05d}.nii.gz").touch()
-    overlay = yaml.safe_load((REPOSITORY / "configs" / "nih_sam.yaml").read_text(encoding="utf-8"))
-    overlay["datasets"]["nih_lymph_node"]["root"] = "scans"
-    (folder / "overlay.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
+    run = yaml.safe_load((REPOSITORY / "configs" / "nih_sam.yaml").read_text(encoding="utf-8"))
+    run["datasets"]["nih_lymph_node"]["root"] = "scans"
+    (folder / "run.yaml").write_text(yaml.safe_dump(run), encoding="utf-8")
 
 
 def plan(folder: Path, *arguments: str) -> tuple[float, str]:
     """Return the CPU seconds of a dry run in a folder, and what it said."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
-    command += ["--directory", str(folder), "--configfile", "overlay.yaml", "--cores", "2", "--dry-run"]
+    command += ["--directory", str(folder), "--configfile", "run.yaml", "--cores", "2", "--dry-run"]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [*command, *arguments], cwd=folder, check=False, capture_output=True, encoding="utf-8"

@@ -23,7 +23,6 @@ from anatomical_embedding import api
 from anatomical_embedding.index_file import read_index
 from anatomical_embedding.volumes.labels import labels_at
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
-from anatomical_embedding.volumes.scan import read_scan
 from anatomical_embedding.volumes.volume import Volume
 
 LARGE_VOX = 1000
@@ -67,7 +66,7 @@ def measure_organs(model: api.Model, options: argparse.Namespace) -> bool:
             scans[template],
             folder / template / "labels.nii.gz",
             scans[target],
-            grid=read_scan(folder / target / "ct.nii.gz"),
+            grid=scans[target].scan_grid,
         )
         seconds.append(time.process_time() - started)
         moved = centred(labels, scans[template], scans[target], grid=truth)
@@ -95,7 +94,7 @@ def measure_lesions(model: api.Model, results: Path) -> bool:
             case = path.name.removesuffix(".lesions.csv")
             names = [f"{case}_{number:02d}_01" for number in (1, 2)]
             scans = [api.embed_scan(model, folder / f"{name}.nii.gz", modality="ct") for name in names]
-            raw = [read_scan(folder / f"{name}.nii.gz") for name in names]
+            raw = [read_volume(folder / f"{name}.nii.gz") for name in names]
             for lesion in first.index[first["is_inside"]].intersection(second.index[second["is_inside"]]):
                 write_volume(ball(raw[0], first.loc[lesion]), mask_path)
                 found = api.propagate_labels(model, scans[0], mask_path, scans[1], grid=raw[1])

@@ -3,7 +3,7 @@
     python -m benchmarks.throughput [--device auto|cpu|cuda] [--config configs/nih_sam.yaml] [--precision bf16]
                                     [--steps 20] [--volumes 3] [--size 160 160 128] [--workers 0]
 
-Network, patches and losses are those of the model `sam` of the configuration (`config.yaml`, changed by `--config`), so
+Network, patches and losses are those of the model `sam` of the configuration (`--config`, or `config.yaml`), so
 the figures are those of a run. Volumes are synthetic and lie prepared on disk. The first steps and the first volume
 are left out, because they measure how a device warms up. Peak memory is that of the GPU's tensors, or the resident
 memory of the process on a CPU. There is no bar: figures of different machines cannot be compared.
@@ -17,8 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
-from snakemake.utils import update_config
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.files import sha256_of_file
@@ -30,6 +28,7 @@ from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
 from anatomical_embedding.patches.pair_batches import PairBatches
 from anatomical_embedding.settings.export import ExportSettings
 from anatomical_embedding.settings.pipeline import PipelineSettings, read_pipeline_settings
+from anatomical_embedding.settings.run_file import read_run_files
 from anatomical_embedding.settings.training import TrainingSettings
 from anatomical_embedding.training.intra import IntraLosses
 from anatomical_embedding.training.loop import Training, choose_device
@@ -58,7 +57,7 @@ class Task:
 def main() -> None:
     """Measure and print the table."""
     options = _parse_options()
-    settings = _settings(options.config)
+    settings = read_pipeline_settings(read_run_files([options.config]))
     device = choose_device(options.device)
     with tempfile.TemporaryDirectory() as name:
         rows = [_write_volume(Path(name), number, size=options.size) for number in range(options.volumes + 1)]
@@ -90,7 +89,12 @@ def _parse_options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--config", type=Path, help="overlay of config.yaml whose model `sam` is measured")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=REPOSITORY / "config.yaml",
+        help="run file whose model `sam` is measured",
+    )
     parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), help="of the training")
     parser.add_argument("--steps", type=int, default=20, help="that are timed")
     parser.add_argument("--volumes", type=int, default=3, help="that are timed")
@@ -100,14 +104,6 @@ def _parse_options() -> argparse.Namespace:
     if options.steps < 2 or options.volumes < 1:
         parser.error("expected at least 2 steps and 1 volume to time")
     return options
-
-
-def _settings(overlay: Path | None) -> PipelineSettings:
-    """Return the settings of a run with an overlay."""
-    configuration = yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8"))
-    if overlay is not None:
-        update_config(configuration, yaml.safe_load(overlay.read_text(encoding="utf-8")))
-    return read_pipeline_settings(configuration)
 
 
 def _training_settings(settings: PipelineSettings, options: argparse.Namespace) -> TrainingSettings:
@@ -200,7 +196,7 @@ def _start_of_peak(device: torch.device) -> None:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
     else:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # Linux then counts the peak anew
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # Linux then starts a new peak
 
 
 def _peak_mb(device: torch.device) -> float:

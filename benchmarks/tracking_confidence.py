@@ -11,12 +11,11 @@ import argparse
 import sys
 from pathlib import Path
 
-import yaml
-
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.report.json_file import read_json
 from anatomical_embedding.settings.phantom import tracked_patient_id, tracked_volume_id
 from anatomical_embedding.settings.pipeline import PipelineSettings, read_pipeline_settings, section_json
+from anatomical_embedding.settings.run_file import read_run_files
 from workflow_scripts import (
     annotate_phantoms,
     assess_matches,
@@ -73,7 +72,7 @@ def main() -> None:
 
 def settings_with_seed(seed: int) -> PipelineSettings:
     """Return the delivered settings with more bodies of another seed."""
-    configuration = yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8"))
+    configuration = read_run_files([REPOSITORY / "config.yaml"])
     configuration["datasets"][DATASET] |= {
         "seed": seed,
         "num_subjects": NUM_FIT + NUM_SCORED,

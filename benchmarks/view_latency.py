@@ -27,6 +27,7 @@ from anatomical_embedding.viewer.open_session import quick_to_search
 from anatomical_embedding.viewer.server import ViewServer
 from anatomical_embedding.viewer.session import Session, ShownScan
 from anatomical_embedding.volumes.affine import transform_points
+from anatomical_embedding.volumes.raw_scan import ReadingOptions
 from tests.packaged_model import write_model
 from tests.reference.synthetic_embeddings import synthetic_volume
 
@@ -88,7 +89,9 @@ def make_session(folder: Path, size: tuple[int, int, int], *, num_channels: int)
         write_store(folder / f"{number}.safetensors", embedded)
         stored = open_store(folder / f"{number}.safetensors")
         scans.append(api.EmbeddedScan(stored, None, model.card.usage.matching))
-    shown = [ShownScan(folder / "not_shown.nii", "ct", scan) for scan in quick_to_search(scans)]
+    shown = [
+        ShownScan(folder / "not_shown.nii", "ct", scan, ReadingOptions()) for scan in quick_to_search(scans)
+    ]
     return Session(model, shown, pins_path=None)
 
 

@@ -17,6 +17,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 
 from anatomical_embedding.code_fingerprint import code_of, code_of_program
 from anatomical_embedding.errors import UserError
+from anatomical_embedding.datasets.input_state import input_state
 from anatomical_embedding.datasets.listing import (
     list_raw_volumes,
     phantom_landmarks_path,
@@ -90,6 +91,11 @@ def _raw_volumes(dataset):
     except UserError as error:
         raise WorkflowError(f"datasets.{dataset}: {error}") from None
     return {volume.volume_id: volume for volume in volumes}
+
+
+def state_of_inputs(wildcards, input):
+    """Return what changes when a file of the user is replaced, also by one with an older date: sizes, dates and links."""
+    return input_state(path for path in input if not Path(path).is_relative_to(RESULTS))
 
 
 # data set name -> volume id -> RawVolume

@@ -114,6 +114,7 @@ rule locate_landmarks:
     params:
         settings=dataset_section,
         made_folder=lambda wildcards: made_folder(wildcards.dataset),
+        state=state_of_inputs,
         code=code_of("locate_landmarks"),
     shell:
         "python -m workflow_scripts.locate_landmarks --settings {params.settings:q}"

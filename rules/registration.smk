@@ -129,7 +129,7 @@ def registration_files():
 
 
 rule match_grid:
-    """Match a lattice of points between two volumes by their embeddings, forth and back.
+    """Match a lattice of points between two volumes by their embeddings, there and back.
 
     The list of embeddings grows with the data set: it is followed by the checkpoint and the two volumes instead.
     """

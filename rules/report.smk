@@ -53,6 +53,7 @@ rule write_report:
             RESULTS / "volumes" / f"{SETTINGS.trackings[name].dataset}.csv"
             for name, _ in ANSWERS
         ],
+        datasets=[RESULTS / "volumes" / f"{name}.csv" for name in DATASETS],
     output:
         report=RESULTS / "report.html",
         match_page=RESULTS / "matches.html",
@@ -80,6 +81,9 @@ rule write_report:
             RESULTS / "trackings" / name / SETTINGS.trackings[name].split / answer
             for name, answer in ANSWERS
         ],
+        datasets=lambda wildcards, input: [
+            f"{Path(path).stem}={path}" for path in input.datasets
+        ],
         code=code_of("write_report"),
     shell:
         "python -m workflow_scripts.write_report --settings {params.settings:q} --scores {input.scores}"
@@ -88,4 +92,4 @@ rule write_report:
         " --match-page {output.match_page}"
         " --registrations {params.registrations} --registration-indices {input.registration_indices}"
         " --trackings {params.trackings} --tracking-indices {input.tracking_indices}"
-        " --summary {output.summary} --results-table {output.table} 2> {log}"
+        " --datasets {params.datasets} --summary {output.summary} --results-table {output.table} 2> {log}"

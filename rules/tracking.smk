@@ -163,6 +163,7 @@ rule make_tracking_queries:
         runtime=10,
     params:
         out_of_view=option_with("out_of_view"),
+        state=state_of_inputs,
         code=code_of("make_tracking_queries"),
     shell:
         "python -m workflow_scripts.make_tracking_queries --annotations {input.annotations:q} {params.out_of_view:q}"
@@ -404,6 +405,7 @@ rule score_tracking:
         draws=resampling_arguments,
         compare=option_with("compare"),
         set_aside=option_with("set_aside"),
+        state=state_of_inputs,
         code=code_of("score_tracking"),
     shell:
         "python -m workflow_scripts.score_tracking --annotations {input.annotations:q}"

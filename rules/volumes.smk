@@ -12,19 +12,26 @@ UNLABELLED = [name for name in DATASETS if name not in LABELLED]
 def prepare_section(wildcards):
     """Return what the preparation of a volume may see."""
     raw = RAW_VOLUMES[wildcards.dataset][wildcards.volume]
+    dataset = SETTINGS.datasets[wildcards.dataset]
     return section_json(
         volumes=SETTINGS.volumes,
         modality=raw.modality,
-        organs=SETTINGS.datasets[wildcards.dataset].organs,
-        bad_labels=getattr(
-            SETTINGS.datasets[wildcards.dataset], "bad_labels", "refuse"
-        ),
+        organs=dataset.organs,
+        bad_labels=getattr(dataset, "bad_labels", "refuse"),
+        geometry=getattr(dataset, "geometry", None),
+        hu_offset=getattr(dataset, "hu_offset", None),
     )
 
 
 def dataset_section(wildcards):
     """Return what the stages of a whole data set may see."""
     return section_json(dataset=SETTINGS.datasets[wildcards.dataset])
+
+
+def geometry_argument(wildcards):
+    """Return the argument that says which form places the scans of a data set, where its owner says so."""
+    geometry = SETTINGS.datasets[wildcards.dataset].geometry
+    return [f"--geometry={geometry}"] if geometry else []
 
 
 def raw_image(wildcards):
@@ -162,9 +169,11 @@ rule move_volume:
         settings=lambda wildcards: section_json(
             **SETTINGS.datasets[wildcards.dataset].known_move.model_dump(mode="json")
         ),
+        geometry=geometry_argument,
+        state=state_of_inputs,
         code=code_of("move_volume"),
     shell:
-        "python -m workflow_scripts.move_volume --settings {params.settings:q} --image {input:q}"
+        "python -m workflow_scripts.move_volume --settings {params.settings:q} {params.geometry} --image {input:q}"
         " --name {wildcards.volume} --output-image {output.image} --output-move {output.move} 2> {log}"
 
 
@@ -190,6 +199,7 @@ rule resample_volume:
         runtime=10,
     params:
         settings=prepare_section,
+        state=state_of_inputs,
         labels=[],
         code=code_of("resample_volume"),
     shell:
@@ -219,6 +229,7 @@ use rule resample_volume as resample_labelled_volume with:
         dataset=one_of(LABELLED),
     params:
         settings=prepare_section,
+        state=state_of_inputs,
         labels=label_arguments,
         code=code_of("resample_volume"),
 

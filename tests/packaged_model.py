@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK
-import yaml
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.networks.checkpoint import save_checkpoint
+from anatomical_embedding.settings.run_file import completed_run_file, read_run_files
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.volume import Volume
 from tests.reference.small_networks import isotropic_settings, network_with_statistics
@@ -31,8 +31,8 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 
 def usage_sections() -> dict:
     """Return the delivered settings that using a model needs."""
-    config = yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8"))
-    return {name: config[name] for name in USAGE_SECTIONS}
+    run = completed_run_file(read_run_files([REPOSITORY / "config.yaml"]))
+    return {name: run[name] for name in USAGE_SECTIONS}
 
 
 def write_model(folder: Path, *, seed: int = 0, has_semantic_head: bool = False, name: str = "tiny") -> Path:
@@ -131,13 +131,13 @@ def write_dicom_series(
         writer = SimpleITK.ImageFileWriter()
         writer.KeepOriginalImageUIDOn()
         writer.SetFileName(str(folder / f"slice_{instance:03d}.dcm"))
-        with _kept_locale():
+        with kept_locale():
             writer.Execute(image)
     return folder
 
 
 @contextmanager
-def _kept_locale() -> Iterator[None]:
+def kept_locale() -> Iterator[None]:
     """Undo what ITK's DICOM writer does to the whole process: it leaves the locale "C", in which text is ASCII."""
     before = locale.setlocale(locale.LC_ALL)
     try:

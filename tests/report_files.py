@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 from scipy.ndimage import gaussian_filter
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
@@ -16,6 +15,7 @@ from anatomical_embedding.evaluation.landmark_tables import (
     write_table,
 )
 from anatomical_embedding.settings.pipeline import read_pipeline_settings
+from anatomical_embedding.settings.run_file import read_run_files
 from anatomical_embedding.volumes.volume import Volume
 from tests.prepared_volumes import lps_affine, write_prepared, write_prepared_index
 from workflow_scripts import score_landmarks
@@ -64,7 +64,7 @@ def write_run(folder: Path) -> list[str]:
 
 def settings_of_a_run() -> str:
     """Return the delivered settings as JSON, with a title that would break an unescaped page."""
-    configuration = yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8"))
+    configuration = read_run_files([REPOSITORY / "config.yaml"])
     return read_pipeline_settings(configuration | {"title": f"Report {NASTY}"}).model_dump_json()
 
 

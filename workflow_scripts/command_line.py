@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import pydantic
 
-from anatomical_embedding.errors import SettingsError, UserError
+from anatomical_embedding.errors import OutputFileError, SettingsError, UserError
+from anatomical_embedding.files import require_writable_file
 from anatomical_embedding.provenance import Watch
 from anatomical_embedding.settings.validation_message import describe_validation_error
 
@@ -67,6 +68,16 @@ def existing_file(text: str) -> Path:
     path = Path(text)
     if not path.is_file():
         raise argparse.ArgumentTypeError(f"{path}: no such file")
+    return path
+
+
+def output_file(text: str) -> Path:
+    """Turn a command-line argument into the path of a file that can be written (an argparse type)."""
+    path = Path(text)
+    try:
+        require_writable_file(path)
+    except OutputFileError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
     return path
 
 

@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     for run in options.runs:
         if not (run / "provenance").is_dir():
-            raise UserError(f"{run}: holds no folder provenance; expected the results of a run")
+            raise UserError(f"{run}: has no folder named provenance; expected the results of a run")
     first, second = (read_manifests(run / "provenance") for run in options.runs)
     is_different = False
     for name in sorted(first.keys() | second.keys()):

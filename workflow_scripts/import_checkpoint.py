@@ -4,12 +4,11 @@ python -m workflow_scripts.import_checkpoint --input uae_s.pth --output model.sa
 """
 
 import argparse
-from pathlib import Path
 
 from anatomical_embedding.files import sha256_of_file
 from anatomical_embedding.networks.checkpoint import save_checkpoint
 from anatomical_embedding.networks.published import PUBLISHED_PREPROCESSING, load_published
-from workflow_scripts.command_line import existing_file, run_stage
+from workflow_scripts.command_line import existing_file, output_file, run_stage
 
 
 def main(arguments: list[str]) -> None:
@@ -18,7 +17,9 @@ def main(arguments: list[str]) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--input", required=True, type=existing_file, help="published checkpoint (.pth)")
-    parser.add_argument("--output", required=True, type=Path, help="checkpoint to write (.safetensors)")
+    parser.add_argument(
+        "--output", required=True, type=output_file, help="checkpoint to write (.safetensors)"
+    )
     options = parser.parse_args(arguments)
     metadata = {
         "provenance": {

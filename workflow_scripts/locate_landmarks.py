@@ -16,10 +16,11 @@ from anatomical_embedding.landmark_file import (
     write_landmarks,
 )
 from anatomical_embedding.progress import track
+from anatomical_embedding.provenance import note_remarks
 from anatomical_embedding.settings.dataset import CtMrPairsSettings, DatasetSectionSettings
 from anatomical_embedding.settings.phantom import PhantomSettings
 from anatomical_embedding.volumes.affine import transform_points
-from anatomical_embedding.volumes.nifti import read_volume
+from anatomical_embedding.volumes.labels import read_label_file
 from workflow_scripts.command_line import parse_settings, run_stage, stage_parser
 
 
@@ -51,7 +52,12 @@ def main(arguments: list[str]) -> None:
             found = [point for point in scans if point.volume_id == raw.volume_id]
             accounted = [LandmarkStatus(raw.volume_id, point.landmark, "found", "") for point in found]
         else:
-            found, accounted = locate_landmarks(raw, landmarks=dataset.landmarks, organs=dataset.organs)
+            found, accounted = locate_landmarks(
+                raw,
+                landmarks=dataset.landmarks,
+                organs=dataset.organs,
+                geometry=getattr(dataset, "geometry", None),
+            )
         landmarks += found
         statuses += accounted
     write_landmarks(landmarks, options.output_landmarks)
@@ -71,7 +77,9 @@ def moved_landmarks(
         for other in raw_volumes
         if other.patient_id == raw.patient_id and other.modality == "ct"
     )
-    points = box_points(read_volume(dataset.known_move.regions / f"{ct_id}.nii.gz", require_contrast=False))
+    regions = read_label_file(dataset.known_move.regions / f"{ct_id}.nii.gz", geometry=dataset.geometry)
+    note_remarks(regions.remarks)
+    points = box_points(regions.volume)
     if raw.modality == "mr":
         points = transform_points(read_move(made_folder / f"{raw.volume_id}.json"), points)
     return [

@@ -1,4 +1,4 @@
-"""Match a lattice of points between a fixed and a moving volume by their embeddings, forth and back."""
+"""Match a lattice of points between a fixed and a moving volume by their embeddings, there and back."""
 
 from pathlib import Path
 

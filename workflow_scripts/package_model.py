@@ -19,7 +19,14 @@ from anatomical_embedding.model_card import AnswerConfidence, ModelCard, Trainin
 from anatomical_embedding.networks.checkpoint import load_checkpoint, save_checkpoint
 from anatomical_embedding.progress import log
 from anatomical_embedding.settings.usage import UsageSettings
-from workflow_scripts.command_line import existing_file, named_file, parse_settings, run_stage, stage_parser
+from workflow_scripts.command_line import (
+    existing_file,
+    named_file,
+    output_file,
+    parse_settings,
+    run_stage,
+    stage_parser,
+)
 
 CYCLE_COLUMN = "cycle_error_mm"
 SCORES = ("protocol", "dataset", "method", "num_queries", "num_failed", "median_mm", "mean_mm", "hit_10mm")
@@ -47,7 +54,7 @@ def main(arguments: list[str]) -> None:
         "--modality", choices=("ct", "mr"), nargs="*", default=[], help="if there is no index"
     )
     parser.add_argument("--limit", action="append", default=[], help="a sentence for the card")
-    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--output", type=output_file, required=True)
     options = parser.parse_args(arguments)
     usage = parse_settings(UsageSettings, options.settings)
 

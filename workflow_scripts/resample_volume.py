@@ -6,6 +6,7 @@ from pathlib import Path
 
 from anatomical_embedding.errors import SettingsError
 from anatomical_embedding.files import sha256_of_file, write_json
+from anatomical_embedding.provenance import note_remarks
 from anatomical_embedding.settings.volumes import PrepareVolumeSettings
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.prepare import prepare_volume
@@ -45,6 +46,7 @@ def main(arguments: list[str]) -> None:
     prepared = prepare_volume(
         options.image, label_paths=label_paths, label_map_path=options.label_map, settings=settings
     )
+    note_remarks(prepared.remarks)
     write_volume(prepared.image, options.output_image)
     write_volume(prepared.body_mask, options.output_body_mask)
     if prepared.labels is not None:

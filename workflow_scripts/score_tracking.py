@@ -8,66 +8,30 @@ lines. Intervals and tests are clustered by patient.
 
 import argparse
 import sys
-from pathlib import Path
 
-import numpy as np
-
-from anatomical_embedding.datasets.lesion_annotations import LesionPairs, read_annotations, rows_of_file
-from anatomical_embedding.evaluation.lesion_predictions import LesionPredictions, read_predictions
-from anatomical_embedding.evaluation.lesion_scores import compare_protocols, score_protocols
-from anatomical_embedding.evaluation.lesion_tables import comparison_lines, published_lines, write_pairs
-from anatomical_embedding.files import sha256_of_file, write_json
-from workflow_scripts.command_line import existing_file, run_stage
+from anatomical_embedding.evaluation.lesion_referee import NUM_DRAWS, SEED, score_files
+from anatomical_embedding.evaluation.lesion_tables import write_pairs
+from anatomical_embedding.files import write_json
+from workflow_scripts.command_line import existing_file, output_file, run_stage
 
 
 def main(arguments: list[str]) -> None:
     """Score a file of predictions, and compare it with another."""
     options = _parser().parse_args(arguments)
-    annotations = read_annotations(options.annotations)
-    set_aside = [name for name, _ in rows_of_file(options.set_aside)[0]] if options.set_aside else []
-
-    def read(path: Path) -> LesionPredictions:
-        return read_predictions(
-            path,
-            annotations,
-            count_missing_as_failed=options.count_missing_as_failed,
-            frames_path=options.volumes,
-            set_aside=set_aside,
-        )
-
-    predictions = read(options.predictions)
-    pairs, points_vox = predictions.truth, predictions.points_vox
-    protocols = score_protocols(pairs, points_vox, num_resamples=options.num_draws, seed=options.seed)
-    scores = {
-        "annotations": {"name": options.annotations.name, "sha256": sha256_of_file(options.annotations)},
-        "predictions": {"name": options.predictions.name, "sha256": sha256_of_file(options.predictions)},
-        "largest_rounding_undone_vox": _largest_change(annotations, pairs),
-        "num_draws": options.num_draws,
-        "seed": options.seed,
-        "protocols": protocols,
-    }
-    lines = [*published_lines(protocols)]
-    if options.compare is not None:
-        other = read(options.compare)
-        comparison = compare_protocols(
-            pairs, points_vox, other.points_vox, num_draws=options.num_draws, seed=options.seed
-        )
-        scores["comparison"] = {
-            "name": options.compare.name,
-            "sha256": sha256_of_file(options.compare),
-            "protocols": comparison,
-        }
-        lines += [f"against {options.compare.name}, both by the truth used above:"]
-        lines += comparison_lines(comparison)
+    scored = score_files(
+        options.annotations,
+        options.predictions,
+        compare_path=options.compare,
+        frames_path=options.volumes,
+        set_aside_path=options.set_aside,
+        count_missing_as_failed=options.count_missing_as_failed,
+        num_draws=options.num_draws,
+        seed=options.seed,
+    )
     if options.pairs_output is not None:
-        write_pairs(predictions, options.pairs_output)
-    write_json(options.output, scores)
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
-
-
-def _largest_change(annotations: LesionPairs, truth: LesionPairs) -> float:
-    """Return how far, in voxels, a centre carried by the predictions is from the rounded one of the annotations."""
-    return float(np.abs(truth.target_center_vox - annotations.target_center_vox).max())
+        write_pairs(scored.predictions, options.pairs_output)
+    write_json(options.output, scored.scores)
+    sys.stdout.write("".join(f"{line}\n" for line in scored.lines))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,9 +43,9 @@ def _parser() -> argparse.ArgumentParser:
         "--annotations", type=existing_file, required=True, help="annotation file, such as test.json"
     )
     parser.add_argument("--predictions", type=existing_file, required=True, help="JSON or CSV")
-    parser.add_argument("--output", type=Path, required=True, help="JSON file of scores to write")
+    parser.add_argument("--output", type=output_file, required=True, help="JSON file of scores to write")
     parser.add_argument("--compare", type=existing_file, help="second file of predictions for a paired test")
-    parser.add_argument("--pairs-output", type=Path, help="CSV file to write, one row a pair")
+    parser.add_argument("--pairs-output", type=output_file, help="CSV file to write, one row a pair")
     parser.add_argument(
         "--volumes",
         type=existing_file,
@@ -100,10 +64,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--num-draws",
         type=_positive_integer,
-        default=2000,
+        default=NUM_DRAWS,
         help="bootstrap samples, and permutations of the paired test (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=1, help="of bootstrap and test (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=SEED, help="of bootstrap and test (default: %(default)s)")
     return parser
 
 

@@ -61,7 +61,7 @@ def command_of(stage: str, arguments: list[str], *, gpus: int, nodes: int, threa
     Raises
     ------
     SettingsError
-        if the GPUs can't be divided equally, or there are several nodes and this is no job of SLURM.
+        if the GPUs can't be divided equally, or there are several nodes and this is not a SLURM job.
 
     Examples
     --------
@@ -88,7 +88,7 @@ def _start_on_nodes(*, gpus: int, nodes: int, threads: int) -> list[str]:
     job = os.environ.get("SLURM_JOB_ID")
     if job is None:
         raise SettingsError(
-            f"the resource nodes is {nodes}, but this is no job of SLURM; set gpu alone on one machine"
+            f"the resource nodes is {nodes}, but this is not a SLURM job; set gpu alone on one machine"
         )
     # Snakemake takes SLURM_JOB_NODELIST out of the environment of its jobs.
     named = _output_of("squeue", "--noheader", f"--jobs={job}", "--format=%N")

@@ -11,7 +11,9 @@ from anatomical_embedding.matching.embedding_store import open_store
 from anatomical_embedding.matching.label_transfer import organ_prototypes, transfer_labels
 from anatomical_embedding.matching.store_manifest import read_store_manifest
 from anatomical_embedding.progress import log, track
-from anatomical_embedding.volumes.nifti import read_volume, write_volume
+from anatomical_embedding.provenance import note_remarks
+from anatomical_embedding.volumes.labels import read_label_file
+from anatomical_embedding.volumes.nifti import write_volume
 from workflow_scripts.command_line import existing_file, run_stage
 
 
@@ -35,7 +37,9 @@ def main(arguments: list[str]) -> None:
     if unknown:
         raise UserError(f"{options.stores}: lists no store of {unknown[0]!r}; export its embedding first")
     template = open_store(stores[options.template])
-    prototypes = organ_prototypes(template, read_volume(options.labels, require_contrast=False))
+    labels = read_label_file(options.labels)
+    note_remarks(labels.remarks)
+    prototypes = organ_prototypes(template, labels.volume)
     log(
         f"{len(prototypes.labels)} organs, mean overlap in the template {prototypes.template_dice.mean():.2f}"
     )

@@ -8,9 +8,12 @@ the files of an answer) with their indices.
 import argparse
 from pathlib import Path
 
+from anatomical_embedding.datasets.shared_scans import learned_and_held_out
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.evaluation.landmark_tables import write_table
 from anatomical_embedding.files import write_json, written_atomically
+from anatomical_embedding.index_file import read_index
+from anatomical_embedding.progress import log
 from anatomical_embedding.provenance import read_manifests
 from anatomical_embedding.report.inputs import (
     ReportInputs,
@@ -25,7 +28,7 @@ from anatomical_embedding.report.results_table import results_table
 from anatomical_embedding.report.tracking_inputs import read_tracked_answers, summary_rows
 from anatomical_embedding.settings.pipeline import PipelineSettings
 from anatomical_embedding.versions import library_versions
-from workflow_scripts.command_line import existing_file, parse_settings, run_stage, stage_parser
+from workflow_scripts.command_line import existing_file, named_file, parse_settings, run_stage, stage_parser
 
 PARALLEL_LISTS = ("scores", "errors", "matches", "queries", "index")
 REGISTRATION_LISTS = ("registrations", "registration_indices")
@@ -56,7 +59,10 @@ def main(arguments: list[str]) -> None:
         ),
         manifests=list(read_manifests(options.provenance).values()) if options.provenance else [],
         match_page=options.match_page.name if options.match_page else None,
+        shared_scans=learned_and_held_out({name: read_index(path) for name, path in options.datasets}),
     )
+    for sentence in inputs.shared_scans:
+        log(f"warning: {sentence}")
     pages = {options.output: render_page(inputs, title=settings.title)}
     if options.match_page is not None:
         pages[options.match_page] = render_match_page(
@@ -85,6 +91,14 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--registration-indices", type=existing_file, nargs="*", default=[], metavar="PATH")
     parser.add_argument("--trackings", type=Path, nargs="*", default=[], metavar="PREFIX")
     parser.add_argument("--tracking-indices", type=existing_file, nargs="*", default=[], metavar="PATH")
+    parser.add_argument(
+        "--datasets",
+        type=named_file,
+        nargs="*",
+        default=[],
+        metavar="DATASET=PATH",
+        help="indices of all data sets, to find scans that are both learned and tested",
+    )
     parser.add_argument("--training-logs", type=existing_file, nargs="*", default=[], metavar="PATH")
     parser.add_argument(
         "--benchmarks",

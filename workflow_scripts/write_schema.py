@@ -1,4 +1,4 @@
-"""Write the JSON schema of the configuration, by which editors complete and check it: `make schema`."""
+"""Write the JSON schema of run files, by which editors complete and check them: `make schema`."""
 
 import json
 import sys
@@ -6,14 +6,14 @@ from pathlib import Path
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.files import written_atomically
-from anatomical_embedding.settings.pipeline import PipelineSettings
+from anatomical_embedding.settings.run_file_schema import run_file_schema
 
 SCHEMA_PATH = REPOSITORY / "config.schema.json"
 
 
 def schema_text() -> str:
     """Return the schema as it stands in the repository."""
-    return json.dumps(PipelineSettings.model_json_schema(), indent=1, sort_keys=True) + "\n"
+    return json.dumps(run_file_schema(), indent=1, sort_keys=True) + "\n"
 
 
 def main(path: Path) -> None:

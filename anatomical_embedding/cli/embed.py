@@ -10,8 +10,9 @@ from anatomical_embedding.cli.options import (
     OutputPath,
     checkpoint_option,
     json_option,
-    modality_option,
     print_json,
+    reading_options,
+    say_remarks,
 )
 
 
@@ -19,19 +20,28 @@ from anatomical_embedding.cli.options import (
 @click.argument("scans", type=ExistingPath, nargs=-1, required=True)
 @checkpoint_option
 @click.option("--output", "folder", type=OutputPath, required=True, help="Folder of the stores, one a scan.")
-@modality_option
+@reading_options
 @json_option
-def embed(scans: tuple[Path, ...], checkpoint: Path, folder: Path, modality: Any, as_json: bool) -> None:
+def embed(
+    scans: tuple[Path, ...], checkpoint: Path, folder: Path, reading: dict[str, Any], as_json: bool
+) -> None:
     """Embed scans, so that they can be asked and searched at once.
 
-    Stores of unchanged scans are left alone.
+    A store is called after its scan. Stores of unchanged scans are left alone, and those of other scans are never
+    written over.
     """
     from anatomical_embedding.api import embed_scans, load_model
+    from anatomical_embedding.files import require_writable_folder
 
-    stores = embed_scans(load_model(checkpoint), scans, folder=folder, modality=modality)
+    require_writable_folder(folder)
+    stored = embed_scans(load_model(checkpoint), scans, folder=folder, **reading)
+    say_remarks(remark for entry in stored for remark in entry.remarks)
     if as_json:
         print_json(
-            [{"scan": str(scan), "store": str(store)} for scan, store in zip(scans, stores, strict=True)]
+            [
+                {"scan": str(entry.scan), "store": str(entry.store), "remarks": list(entry.remarks)}
+                for entry in stored
+            ]
         )
     else:
-        click.echo("\n".join(map(str, stores)))
+        click.echo("\n".join(str(entry.store) for entry in stored))

@@ -11,9 +11,11 @@ import click
 from anatomical_embedding.cli.describe import describe
 from anatomical_embedding.cli.embed import embed
 from anatomical_embedding.cli.match import match
+from anatomical_embedding.cli.new import new
 from anatomical_embedding.cli.propagate import propagate
 from anatomical_embedding.cli.register import register
 from anatomical_embedding.cli.score import score
+from anatomical_embedding.cli.settings import settings
 from anatomical_embedding.cli.view import view
 from anatomical_embedding.errors import UserError
 
@@ -31,12 +33,12 @@ def commands() -> None:
     """
 
 
-for command in (embed, match, propagate, register, view, score, describe):
+for command in (embed, match, propagate, register, view, score, describe, new, settings):
     commands.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0, or 2 with one line on standard error for what a user can mend."""
+    """Run the command line and exit: 0, or 2 with one line on standard error for errors that a user can fix."""
     try:
         commands.main(args=arguments, prog_name="anatomical-embedding", standalone_mode=False)
     except click.exceptions.Exit as stop:

@@ -13,13 +13,15 @@ from anatomical_embedding.cli.options import (
     checkpoint_option,
     coordinates_option,
     json_option,
-    modality_option,
     print_json,
+    reading_options,
+    require_outputs,
+    say_remarks,
 )
 
 if TYPE_CHECKING:
     from anatomical_embedding.api import EmbeddedScan, MatchMethod
-    from anatomical_embedding.evaluation.points_file import Coordinates, NamedPoints
+    from anatomical_embedding.evaluation.named_points import Coordinates, NamedPoints
 
 
 @click.command()
@@ -37,7 +39,10 @@ if TYPE_CHECKING:
 )
 @click.option("--point", "single", type=PointType(), multiple=True, help="A point in mm; repeatable.")
 @click.option(
-    "--points", "points_path", type=ExistingFile, help="Points: .csv (x_mm,y_mm,z_mm,name) or .mrk.json."
+    "--points",
+    "points_path",
+    type=ExistingFile,
+    help="Points: .csv (x_mm,y_mm,z_mm,name), or .mrk.json and .fcsv of 3D Slicer.",
 )
 @coordinates_option
 @click.option(
@@ -47,7 +52,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="The most similar place, or its neighbours deciding together (slower).",
 )
-@modality_option
+@reading_options
 @click.option("--output", type=OutputPath, help="Also write the answers: .csv, or .mrk.json for 3D Slicer.")
 @click.option(
     "--similarity-map",
@@ -64,7 +69,7 @@ def match(
     points_path: Path | None,
     coordinates: "Coordinates",
     method: "MatchMethod",
-    modality: Any,
+    reading: dict[str, Any],
     output: Path | None,
     map_path: Path | None,
     as_json: bool,
@@ -75,27 +80,41 @@ def match(
     likely it lies within 10 mm, as far as the model was measured) and a decision: found, doubtful (the way back ends
     elsewhere, or the point lies outside the body) or failed.
     """
-    from anatomical_embedding.answers_file import answer_rows, answers_csv, write_answers
-    from anatomical_embedding.api import load_model, match_points, open_or_embed
+    from anatomical_embedding.answers_file import (
+        ANSWER_ENDINGS,
+        answer_rows,
+        answers_csv,
+        require_one_target,
+        write_answers,
+    )
+    from anatomical_embedding.api import load_model, match_points, open_or_embed, require_readable
     from anatomical_embedding.progress import track
+    from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES
 
     asked = _asked_points(single, points_path, coordinates=coordinates)
     if map_path is not None and (len(asked.names) > 1 or len(targets) > 1):
         raise click.UsageError("--similarity-map shows one point in one scan; ask for one")
+    require_outputs(output, endings=ANSWER_ENDINGS)
+    require_outputs(map_path, endings=NIFTI_SUFFIXES)
+    if output is not None:
+        require_one_target(output, map(str, targets))
     model = load_model(checkpoint)
-    source = open_or_embed(model, template, modality=modality)
+    require_readable(model, (template, *targets), **reading, with_voxels=True)
+    source = open_or_embed(model, template, **reading)
     _require_some_inside(source, asked)
-    rows = []
+    rows, remarks = [], [*asked.remarks, *source.remarks]
     for path in track(targets, description="matching", total=len(targets)):
-        target = source if path == template else open_or_embed(model, path, modality=modality)
+        target = source if path == template else open_or_embed(model, path, **reading)
         answers = match_points(model, source, target, asked.points_mm, method=method)
+        remarks += target.remarks
         rows += answer_rows(asked, answers, target=str(path), coordinates=coordinates)
         if map_path is not None:
             _write_map(model, source, target, asked, map_path)
     if output is not None:
         write_answers(rows, output, coordinates=coordinates)
+    said = say_remarks(remarks)
     if as_json:
-        print_json({"coordinates": coordinates.upper(), "answers": rows})
+        print_json({"coordinates": coordinates.upper(), "answers": rows, "remarks": said})
     else:
         click.echo(answers_csv(rows), nl=False)
 
@@ -106,7 +125,8 @@ def _asked_points(
     """Return the points of the command line: those of --point, or those of a file."""
     import numpy as np
 
-    from anatomical_embedding.evaluation.points_file import NamedPoints, as_ras, read_points
+    from anatomical_embedding.evaluation.named_points import NamedPoints, as_ras
+    from anatomical_embedding.evaluation.points_file import read_points
 
     if bool(single) == (path is not None):
         raise click.UsageError("expected either --point or --points")
@@ -136,9 +156,6 @@ def _write_map(
 ) -> None:
     """Write the similarity map as a NIfTI file."""
     from anatomical_embedding.api import map_similarity
-    from anatomical_embedding.errors import InputFileError
-    from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES, write_volume
+    from anatomical_embedding.volumes.nifti import write_volume
 
-    if not path.name.endswith(NIFTI_SUFFIXES):
-        raise InputFileError(path, "expected a name that ends in .nii.gz or .nii")
     write_volume(map_similarity(model, source, target, asked.points_mm[0]), path)

@@ -1,8 +1,9 @@
 """What several verbs share: options, parsing and printing."""
 
+import functools
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,20 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 checkpoint_option: Decorator = click.option(
     "--checkpoint", type=ExistingFile, required=True, help="The model: model.safetensors of a run."
 )
-modality_option: Decorator = click.option(
+_modality_option: Decorator = click.option(
     "--modality",
     type=click.Choice(["ct", "mr"]),
-    help="Kind of the scans; by itself it is read from the DICOM header, or told by the darkest voxel.",
+    help="Kind of the scans; default: read from the DICOM header, else judged by the intensities.",
+)
+_geometry_option: Decorator = click.option(
+    "--geometry",
+    type=click.Choice(["sform", "qform"]),
+    help="Form that places NIfTI files whose header states two places; default: they are refused.",
+)
+_hu_offset_option: Decorator = click.option(
+    "--hu-offset",
+    type=float,
+    help="Number that makes HU of the values of the CTs, such as -1024; default: judged by the values.",
 )
 json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 coordinates_option: Decorator = click.option(
@@ -29,8 +40,26 @@ coordinates_option: Decorator = click.option(
     type=click.Choice(["ras", "lps"]),
     default="ras",
     show_default=True,
-    help="Of numbers that go in and come out: NIfTI's RAS or DICOM's and ITK's LPS; a markups file says its own.",
+    help="Coordinates read and written: RAS (NIfTI) or LPS (DICOM, ITK); a markups file states its own.",
 )
+
+
+def reading_options(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say of scans what they do not say themselves; the verb gets them as one, `reading`.
+
+    `reading` holds the keywords `modality`, `geometry` and `hu_offset` of the library's functions.
+    """
+
+    @functools.wraps(verb)
+    def with_reading(
+        *arguments: Any, modality: str | None, geometry: str | None, hu_offset: float | None, **others: Any
+    ) -> Any:
+        if hu_offset is not None and not math.isfinite(hu_offset):
+            raise click.UsageError(f"--hu-offset: expected a number such as -1024, got {hu_offset}")
+        reading = {"modality": modality, "geometry": geometry, "hu_offset": hu_offset}
+        return verb(*arguments, reading=reading, **others)
+
+    return _modality_option(_geometry_option(_hu_offset_option(with_reading)))
 
 
 class PointType(click.ParamType):
@@ -51,6 +80,40 @@ class PointType(click.ParamType):
         if len(numbers) != NUM_COORDINATES or not all(map(math.isfinite, numbers)):
             self.fail(f"expected three numbers in mm such as -12.5,40,310, got {value!r}", param, ctx)
         return numbers[0], numbers[1], numbers[2]
+
+
+def require_outputs(*paths: Path | None, endings: tuple[str, ...] = ()) -> None:
+    """Refuse files that cannot be written, before work is done for them; None is no file.
+
+    Parameters
+    ----------
+    endings : one of which the names must have; none asks for no ending.
+
+    Raises
+    ------
+    UserError
+        naming the first that cannot be written, or has another ending.
+    """
+    from anatomical_embedding.errors import InputFileError
+    from anatomical_embedding.files import require_writable_file
+
+    for path in paths:
+        if path is None:
+            continue
+        if endings and not path.name.endswith(endings):
+            raise InputFileError(path, f"expected a name that ends in {' or '.join(endings)}")
+        require_writable_file(path)
+
+
+def say_remarks(remarks: Iterable[str]) -> list[str]:
+    """Say on standard error what was left out or mended, a `note:` each, and return the list for `--json`.
+
+    A remark that comes twice, as that of a scan which two steps look at, is said once.
+    """
+    distinct = list(dict.fromkeys(" ".join(remark.split()) for remark in remarks))
+    for remark in distinct:
+        click.echo(f"note: {remark}", err=True)
+    return distinct
 
 
 def print_json(content: Any) -> None:

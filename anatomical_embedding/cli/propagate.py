@@ -12,8 +12,10 @@ from anatomical_embedding.cli.options import (
     OutputPath,
     checkpoint_option,
     json_option,
-    modality_option,
     print_json,
+    reading_options,
+    require_outputs,
+    say_remarks,
 )
 
 
@@ -32,7 +34,7 @@ from anatomical_embedding.cli.options import (
 @click.option(
     "--output", type=OutputPath, required=True, help="Mask to write (.nii.gz), on the grid of the target."
 )
-@modality_option
+@reading_options
 @json_option
 def propagate(
     checkpoint: Path,
@@ -40,7 +42,7 @@ def propagate(
     template: Path,
     target: Path,
     output: Path,
-    modality: Any,
+    reading: dict[str, Any],
     as_json: bool,
 ) -> None:
     """Carry an organ or lesion mask to another scan.
@@ -49,26 +51,39 @@ def propagate(
     label gets a decision: found, doubtful (few points come back) or failed (then it is left out). The mask lies on
     the grid of the scan, or on the prepared grid where a store was given.
     """
-    from anatomical_embedding.api import load_model, open_or_embed, propagate_labels
-    from anatomical_embedding.errors import InputFileError
-    from anatomical_embedding.matching.export_embeddings import STORE_SUFFIX
-    from anatomical_embedding.progress import track
-    from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES, write_volume
-    from anatomical_embedding.volumes.scan import read_scan
-
-    if not output.name.endswith(NIFTI_SUFFIXES):
-        raise InputFileError(output, "expected a name that ends in .nii.gz or .nii")
-    model = load_model(checkpoint)
-    paths = (template, target)
-    source, goal = (
-        open_or_embed(model, path, modality=modality)
-        for path in track(paths, description="embedding scans", total=len(paths))
+    from anatomical_embedding.api import (
+        load_model,
+        open_or_embed,
+        propagate_labels,
+        read_labels_of,
+        require_readable,
     )
-    grid = None if target.suffix == STORE_SUFFIX else read_scan(target)
-    found = propagate_labels(model, source, labels, goal, grid=grid)
+    from anatomical_embedding.errors import InputFileError
+    from anatomical_embedding.progress import log
+    from anatomical_embedding.volumes.labels import read_label_file
+    from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES, write_volume
+
+    require_outputs(output, endings=NIFTI_SUFFIXES)
+    if not read_label_file(labels, geometry=reading["geometry"]).volume.array.any():
+        raise InputFileError(labels, "the label map is empty: every voxel is 0")
+    model = load_model(checkpoint)
+    require_readable(model, (template, target), **reading, with_voxels=True)
+    log("embedding the first scan")
+    source = open_or_embed(model, template, **reading)
+    mask = read_labels_of(source, labels, geometry=reading["geometry"])
+    log("embedding the second scan")
+    goal = open_or_embed(model, target, **reading)
+    found = propagate_labels(model, source, mask.volume, goal, grid=goal.scan_grid)
     write_volume(found.volume, output)
+    left_out = [
+        f"label {label.label} is left out, {label.reason}"
+        for label in found.labels
+        if label.decision == "failed"
+    ]
+    remarks = say_remarks([*mask.remarks, *source.remarks, *goal.remarks, *left_out])
     if as_json:
-        print_json({"output": str(output), "labels": [asdict(label) for label in found.labels]})
+        rows = [asdict(label) for label in found.labels]
+        print_json({"output": str(output), "labels": rows, "remarks": remarks})
         return
     for label in found.labels:
         volumes = f"{label.from_ml:.1f} ml to {label.to_ml:.1f} ml"

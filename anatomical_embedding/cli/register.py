@@ -14,13 +14,17 @@ from anatomical_embedding.cli.options import (
     checkpoint_option,
     coordinates_option,
     json_option,
-    modality_option,
     print_json,
+    reading_options,
+    say_remarks,
 )
 
 if TYPE_CHECKING:
     from anatomical_embedding.api import ScanRegistration
-    from anatomical_embedding.evaluation.points_file import Coordinates
+    from anatomical_embedding.evaluation.named_points import Coordinates, NamedPoints
+    from anatomical_embedding.volumes.volume import Volume
+
+HALF_VOXEL = 0.5
 
 
 @click.command()
@@ -32,13 +36,13 @@ if TYPE_CHECKING:
     "--deeds",
     "program",
     type=ExistingFile,
-    help="The built program; by itself `deeds` is looked for on the path.",
+    help="The built program; default: `deeds` on the search path.",
 )
 @click.option(
     "--points",
     "points_path",
     type=ExistingFile,
-    help="Points to carry: .csv (x_mm,y_mm,z_mm,name) or .mrk.json.",
+    help="Points to carry: .csv (x_mm,y_mm,z_mm,name), or .mrk.json and .fcsv of 3D Slicer.",
 )
 @click.option(
     "--points-of",
@@ -49,7 +53,7 @@ if TYPE_CHECKING:
     help="Scan that the points belong to; they are carried to the other one.",
 )
 @coordinates_option
-@modality_option
+@reading_options
 @json_option
 def register(
     fixed: Path,
@@ -60,44 +64,71 @@ def register(
     points_path: Path | None,
     side: str,
     coordinates: "Coordinates",
-    modality: Any,
+    reading: dict[str, Any],
     as_json: bool,
 ) -> None:
     """Register MOVING onto FIXED: a start that matches of the embeddings agree on, then deeds.
 
-    Writes warped.nii.gz, forward.h5 and inverse.h5 (ITK transforms of points, fixed to moving and back; forward.h5
-    resamples the moving scan), displacement_field.nii.gz, start.json, and points.csv where points were given.
+    Writes start.json, forward.h5 and inverse.h5 (ITK transforms of points, fixed to moving and back; forward.h5
+    resamples the moving scan), points.csv where points were given, displacement_field.nii.gz and, last, warped.nii.gz.
     """
-    from anatomical_embedding.api import load_model, register_scans
+    from anatomical_embedding.api import load_model, register_scans, require_readable
+    from anatomical_embedding.evaluation.points_file import read_points
+    from anatomical_embedding.files import require_writable_folder
+    from anatomical_embedding.registration.deeds_program import require_program
+    from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
+
+    program = program or _deeds_on_path()
+    require_writable_folder(folder)
+    require_program(program)
+    asked = None if points_path is None else read_points(points_path, coordinates=coordinates)
+    model = load_model(checkpoint)
+    require_readable(model, (fixed, moving), **reading)
+    remarks: list[str] = []
+    if asked is not None:
+        their_scan = fixed if side == "fixed" else moving
+        grid = read_raw_scan(their_scan, ReadingOptions(**reading)).grid
+        remarks += [*asked.remarks, *_those_outside(asked, grid, their_scan)]
+    found = register_scans(
+        model,
+        fixed,
+        moving,
+        program=program,
+        folder=folder,
+        **reading,
+        threads=len(os.sched_getaffinity(0)),
+    )
+    if found.start.status == "failed":
+        click.echo(
+            f"warning: no start was found ({found.start.reason}); the bodies were centred instead", err=True
+        )
+    carried = None if asked is None else _carried(found, asked, side=side)
+    _write_results(found, carried, folder, coordinates=coordinates)
+    said = say_remarks([*found.remarks, *remarks])
+    if as_json:
+        start = {"status": found.start.status, "reason": found.start.reason}
+        print_json({**start, "folder": str(folder), "remarks": said})
+    else:
+        click.echo(str(folder))
+
+
+def _write_results(
+    found: "ScanRegistration", carried: "NamedPoints | None", folder: Path, *, coordinates: "Coordinates"
+) -> None:
+    """Write what was found: first what is small and took longest, last the image, which is large."""
+    from anatomical_embedding.evaluation.points_file import write_point_table
     from anatomical_embedding.registration.displacement_field import write_field
     from anatomical_embedding.registration.guided_start import write_start
     from anatomical_embedding.registration.itk_transform import write_transform
     from anatomical_embedding.volumes.nifti import write_volume
 
-    found = register_scans(
-        load_model(checkpoint),
-        fixed,
-        moving,
-        program=program or _deeds_on_path(),
-        folder=folder,
-        modality=modality,
-        threads=len(os.sched_getaffinity(0)),
-    )
-    write_volume(found.warped(), folder / "warped.nii.gz")
+    write_start(found.start, folder / "start.json")
     write_transform(found.forward, folder / "forward.h5")
     write_transform(found.inverse, folder / "inverse.h5")
+    if carried is not None:
+        write_point_table(carried.points_mm, carried.names, folder / "points.csv", coordinates=coordinates)
     write_field(found.field.before(found.start.matrix), folder / "displacement_field.nii.gz")
-    write_start(found.start, folder / "start.json")
-    if points_path is not None:
-        _carry_points(found, points_path, folder / "points.csv", side=side, coordinates=coordinates)
-    if found.start.status == "failed":
-        click.echo(
-            f"warning: no start was found ({found.start.reason}); the bodies were centred instead", err=True
-        )
-    if as_json:
-        print_json({"status": found.start.status, "reason": found.start.reason, "folder": str(folder)})
-    else:
-        click.echo(str(folder))
+    write_volume(found.warped(), folder / "warped.nii.gz")
 
 
 def _deeds_on_path() -> Path:
@@ -111,21 +142,32 @@ def _deeds_on_path() -> Path:
     return Path(found)
 
 
-def _carry_points(
-    found: "ScanRegistration", path: Path, output: Path, *, side: str, coordinates: "Coordinates"
-) -> None:
-    """Write where points of one scan lie in the other."""
-    from anatomical_embedding.evaluation.points_file import as_ras, read_points
-    from anatomical_embedding.files import written_atomically
+def _those_outside(asked: "NamedPoints", scan: "Volume", path: Path) -> list[str]:
+    """Return a remark on each point outside its scan, and refuse a list of which none lies inside."""
+    import numpy as np
+
+    from anatomical_embedding.errors import UserError
+
+    voxels = scan.voxel_from_world(asked.points_mm)
+    is_inside = np.all(
+        (voxels >= -HALF_VOXEL) & (voxels <= np.array(scan.shape) - HALF_VOXEL), axis=1
+    ).tolist()
+    if not any(is_inside):
+        raise UserError(
+            f"no point lies inside {path}; check that the points belong to this scan (--points-of) and whether "
+            "they are LPS (--coordinates lps)"
+        )
+    return [
+        f"the point {name!r} lies outside {path}; it is carried as the nearest places are"
+        for name, inside in zip(asked.names, is_inside, strict=True)
+        if not inside
+    ]
+
+
+def _carried(found: "ScanRegistration", asked: "NamedPoints", *, side: str) -> "NamedPoints":
+    """Return where points of one scan lie in the other."""
+    from anatomical_embedding.evaluation.named_points import NamedPoints
     from anatomical_embedding.registration.itk_transform import transform_by_itk
 
-    asked = read_points(path, coordinates=coordinates)
     transform = found.forward if side == "fixed" else found.inverse
-    carried = as_ras(transform_by_itk(transform, asked.points_mm), coordinates=coordinates)
-    lines = ["x_mm,y_mm,z_mm,name"]
-    lines += [
-        ",".join([*(f"{value:.4f}" for value in point), name])
-        for point, name in zip(carried, asked.names, strict=True)
-    ]
-    with written_atomically(output) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return NamedPoints(transform_by_itk(transform, asked.points_mm), asked.names)

@@ -4,7 +4,13 @@ from pathlib import Path
 
 import click
 
-from anatomical_embedding.cli.options import ExistingFile, OutputPath, json_option
+from anatomical_embedding.cli.options import (
+    ExistingFile,
+    OutputPath,
+    json_option,
+    print_json,
+    require_outputs,
+)
 
 
 @click.command()
@@ -29,16 +35,22 @@ def score(
     as_json: bool,
 ) -> None:
     """Score tracked lesions under every published definition; the referee of the workflow."""
-    import contextlib
-    import io
+    from anatomical_embedding.evaluation.lesion_referee import NUM_DRAWS, SEED, score_files
+    from anatomical_embedding.files import write_json
 
-    from workflow_scripts import score_tracking
-
-    arguments = ["--annotations", annotations, "--predictions", predictions, "--output", output]
-    for name, path in (("--compare", compare), ("--volumes", volumes)):
-        arguments += [] if path is None else [name, path]
-    flags = ["--count-missing-as-failed"] if count_missing_as_failed else []
-    lines = io.StringIO()
-    with contextlib.redirect_stdout(lines):
-        score_tracking.main([*map(str, arguments), *flags])
-    click.echo(output.read_text(encoding="utf-8") if as_json else lines.getvalue(), nl=False)
+    require_outputs(output)
+    scored = score_files(
+        annotations,
+        predictions,
+        compare_path=compare,
+        frames_path=volumes,
+        set_aside_path=None,
+        count_missing_as_failed=count_missing_as_failed,
+        num_draws=NUM_DRAWS,
+        seed=SEED,
+    )
+    write_json(output, scored.scores)
+    if as_json:
+        print_json(scored.scores)
+    else:
+        click.echo("\n".join(scored.lines))

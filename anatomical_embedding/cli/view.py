@@ -12,8 +12,10 @@ from anatomical_embedding.cli.options import (
     OutputPath,
     checkpoint_option,
     json_option,
-    modality_option,
     print_json,
+    reading_options,
+    require_outputs,
+    say_remarks,
 )
 
 FEWEST_SCANS = 2
@@ -22,17 +24,17 @@ FEWEST_SCANS = 2
 @click.command()
 @click.argument("scans", type=ExistingPath, nargs=-1, required=True)
 @checkpoint_option
-@modality_option
+@reading_options
 @click.option("--pins", type=OutputPath, help="File (.json) that keeps pinned points between sessions.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, help="To listen on; any that is free by itself."
+    "--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on; 0 takes any free one."
 )
 @click.option("--open/--no-open", "opens", default=True, help="Open the page in the browser.")
 @json_option
 def view(
     scans: tuple[Path, ...],
     checkpoint: Path,
-    modality: Any,
+    reading: dict[str, Any],
     pins: Path | None,
     port: int,
     opens: bool,
@@ -42,16 +44,23 @@ def view(
 
     The page is served to this machine only, until Ctrl-C.
     """
-    from anatomical_embedding.api import load_model
+    from anatomical_embedding.api import load_model, require_readable
     from anatomical_embedding.viewer.open_session import open_session
-    from anatomical_embedding.viewer.server import ViewServer
+    from anatomical_embedding.viewer.server import ViewServer, require_free_port
+    from anatomical_embedding.viewer.session import read_pins
 
     if len(scans) < FEWEST_SCANS:
         raise click.UsageError("expected two or more scans")
-    session = open_session(load_model(checkpoint), scans, modality=modality, pins_path=pins)
+    require_outputs(pins)
+    read_pins(pins, num_scans=len(scans))
+    require_free_port(port)
+    model = load_model(checkpoint)
+    require_readable(model, scans, **reading, with_voxels=True)
+    session = open_session(model, scans, **reading, pins_path=pins)
+    remarks = say_remarks(remark for scan in session.scans for remark in scan.embedded.remarks)
     with ViewServer(session, port=port) as server:
         if as_json:
-            print_json({"address": server.address})
+            print_json({"address": server.address, "remarks": remarks})
         else:
             click.echo(f"{server.address}\nCtrl-C ends it.")
         if opens:

@@ -1,5 +1,6 @@
 """Data set kind `deeplesion_tracking`: the volumes that lesion annotations name, and the split that they give."""
 
+import re
 from pathlib import Path
 
 from anatomical_embedding.datasets.lesion_annotations import patient_of_file, read_annotations
@@ -15,10 +16,10 @@ def volume_of_file(name: str) -> str:
 
     Examples
     --------
-    >>> volume_of_file("000016_02_01_223-283.nii.gz")
-    '000016_02_01_223-283'
+    >>> volume_of_file("000016_02_01_223-283.nii.gz"), volume_of_file("B.NII")
+    ('000016_02_01_223-283', 'B')
     """
-    return name.removesuffix(".gz").removesuffix(".nii")
+    return re.sub(r"\.nii(\.gz)?$", "", name, flags=re.IGNORECASE)
 
 
 def list_annotated_volumes(settings: DeepLesionTrackingSettings) -> list[RawVolume]:
@@ -67,6 +68,6 @@ def annotated_splits(settings: DeepLesionTrackingSettings) -> dict[str, Split]:
 
 def _files_of(path: Path) -> set[str]:
     if not path.is_file():
-        raise InputFileError(path, "is no file; set the data set's annotations")
+        raise InputFileError(path, "does not exist; set the data set's annotations")
     pairs = read_annotations(path)
     return {*pairs.source_files, *pairs.target_files}

@@ -12,12 +12,11 @@ from anatomical_embedding.datasets.raw_volume import RawVolume
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.identifiers import first_clash, is_identifier, quote_some
 from anatomical_embedding.settings.dataset import (
+    CaseFoldersSettings,
     CtMrPairsSettings,
     DatasetSettings,
-    DeepLesionSettings,
     DeepLesionTrackingSettings,
-    NihLymphNodeSettings,
-    TotalSegmentatorSettings,
+    FolderSettings,
 )
 from anatomical_embedding.settings.phantom import (
     PhantomSettings,
@@ -31,7 +30,7 @@ from anatomical_embedding.settings.volumes import Modality
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 RESOURCE_FORK_PREFIX = "._"  # files that macOS puts beside the real ones
-CASE_IMAGE = "ct.nii.gz"
+CASE_IMAGES: dict[Modality, str] = {"ct": "ct.nii.gz", "mr": "mri.nii.gz"}
 PHANTOM_LANDMARKS = "landmarks.csv"
 PHANTOM_LABEL_MAPS: dict[Modality, str] = {"ct": "labels.nii.gz", "mr": "mr_labels.nii.gz"}
 CASE_LABELS = "segmentations"
@@ -60,11 +59,13 @@ def list_raw_volumes(settings: DatasetSettings, *, made_folder: Path) -> list[Ra
     One system call a file; 10,000 volumes take under a second.
     """
     match settings:
-        case NihLymphNodeSettings() | DeepLesionSettings():
-            return _list_flat_folder(settings.root, patient_pattern=settings.patient_pattern)
+        case FolderSettings():
+            return _list_flat_folder(
+                settings.root, patient_pattern=settings.patient_pattern, modality=settings.modality
+            )
         case DeepLesionTrackingSettings():
             return list_annotated_volumes(settings)
-        case TotalSegmentatorSettings():
+        case CaseFoldersSettings():
             return _list_cases(settings)
         case CtMrPairsSettings():
             return _list_ct_mr_pairs(settings, made_folder=made_folder)
@@ -106,7 +107,7 @@ def _list_tracked_phantoms(settings: PhantomTrackingSettings, *, folder: Path) -
 def _list_ct_mr_pairs(settings: CtMrPairsSettings, *, made_folder: Path) -> list[RawVolume]:
     """Return the volumes of `<patient>_<four digits>.nii.gz`; 0000 is the CT, all others are MRs."""
     volumes = []
-    for raw in _list_flat_folder(settings.root, patient_pattern=PAIR_PATTERN):
+    for raw in _list_flat_folder(settings.root, patient_pattern=PAIR_PATTERN, modality="ct"):
         if raw.volume_id.endswith(PAIR_CT):
             volumes.append(raw)
             continue
@@ -125,32 +126,58 @@ def _list_ct_mr_pairs(settings: CtMrPairsSettings, *, made_folder: Path) -> list
     return volumes
 
 
-def _list_flat_folder(root: Path, *, patient_pattern: str) -> list[RawVolume]:
-    paths = [
-        Path(entry.path)
-        for entry in _scan(root)
-        if entry.name.endswith(NIFTI_SUFFIXES) and not entry.name.startswith(RESOURCE_FORK_PREFIX)
-    ]
+def _list_flat_folder(root: Path, *, patient_pattern: str, modality: Modality) -> list[RawVolume]:
+    paths = [Path(entry.path) for entry in _scan(root) if _is_volume(entry.name)]
     by_id = _by_checked_id(
         root, [(_without_suffix(path.name), path) for path in paths], expected=".nii.gz files"
     )
     return [
-        RawVolume(volume_id, _patient_of(volume_id, pattern=patient_pattern, root=root), "ct", path, {})
+        RawVolume(volume_id, _patient_of(volume_id, pattern=patient_pattern, root=root), modality, path, {})
         for volume_id, path in by_id
     ]
 
 
-def _list_cases(settings: TotalSegmentatorSettings) -> list[RawVolume]:
-    root, organs = settings.root, settings.organs
+def left_out(settings: DatasetSettings) -> list[str]:
+    """Return a sentence on what else lies in a folder of volumes, and is no volume by its name."""
+    if not isinstance(settings, FolderSettings | CtMrPairsSettings):
+        return []
+    others = [
+        entry.name
+        for entry in _scan(settings.root)
+        if not _is_volume(entry.name) and not entry.name.startswith(".")
+    ]
+    if not others:
+        return []
+    return [
+        f"{settings.root}: left out {quote_some(others)}, only {' and '.join(NIFTI_SUFFIXES)} files are volumes"
+    ]
+
+
+def _is_volume(name: str) -> bool:
+    return name.lower().endswith(NIFTI_SUFFIXES) and not name.startswith(RESOURCE_FORK_PREFIX)
+
+
+def _list_cases(settings: CaseFoldersSettings) -> list[RawVolume]:
+    root, organs, modality = settings.root, settings.organs, settings.modality
+    image_name = CASE_IMAGES[modality]
     folders = [(entry.name, Path(entry.path)) for entry in _scan(root) if entry.is_dir()]
-    by_id = _by_checked_id(root, folders, expected=f"case folders with {CASE_IMAGE}")
+    by_id = _by_checked_id(root, folders, expected=f"case folders with {image_name}")
     if organs and settings.label_map is not None:
         return [
-            RawVolume(case, case, "ct", _case_image(folder), {}, _case_map(folder, name=settings.label_map))
+            RawVolume(
+                case,
+                case,
+                modality,
+                _case_image(folder, name=image_name),
+                {},
+                _case_map(folder, name=settings.label_map),
+            )
             for case, folder in by_id
         ]
     volumes = [
-        RawVolume(case, case, "ct", _case_image(folder), _case_labels(folder, organs=organs))
+        RawVolume(
+            case, case, modality, _case_image(folder, name=image_name), _case_labels(folder, organs=organs)
+        )
         for case, folder in by_id
     ]
     nowhere = sorted(set(organs).difference(*(volume.label_paths for volume in volumes)))
@@ -202,15 +229,14 @@ def _patient_of(volume_id: str, *, pattern: str, root: Path) -> str:
 
 
 def _without_suffix(name: str) -> str:
-    return name.removesuffix(".gz").removesuffix(".nii")
+    ending = next((suffix for suffix in NIFTI_SUFFIXES if name.lower().endswith(suffix)), "")
+    return name[: len(name) - len(ending)]
 
 
-def _case_image(folder: Path) -> Path:
-    path = folder / CASE_IMAGE
+def _case_image(folder: Path, *, name: str) -> Path:
+    path = folder / name
     if not path.exists():
-        raise InputFileError(
-            folder, f"has no {CASE_IMAGE}; every folder beside it is a case, move others away"
-        )
+        raise InputFileError(folder, f"has no {name}; every folder beside it is a case, move others away")
     return path
 
 
@@ -228,7 +254,14 @@ def _case_labels(folder: Path, *, organs: Sequence[str]) -> dict[str, Path]:
         return {}
     labels = folder / CASE_LABELS
     try:
-        names = set(os.listdir(labels))  # noqa: PTH208 - one call a case, names alone
+        names = sorted(filter(_is_volume, os.listdir(labels)))  # noqa: PTH208 - one call a case, names alone
     except FileNotFoundError:
         return {}
-    return {organ: labels / f"{organ}.nii.gz" for organ in organs if f"{organ}.nii.gz" in names}
+    by_organ: dict[str, str] = {}
+    for name in names:
+        organ = _without_suffix(name)
+        if organ in organs and by_organ.setdefault(organ, name) != name:
+            raise InputFileError(
+                labels, f"holds the mask of {organ!r} twice, {by_organ[organ]!r} and {name!r}; remove one"
+            )
+    return {organ: labels / by_organ[organ] for organ in organs if organ in by_organ}

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from anatomical_embedding.datasets.raw_volume import RawVolume
 from anatomical_embedding.landmark_file import Landmark, LandmarkStatus
 from anatomical_embedding.settings.dataset import LandmarkKind
+from anatomical_embedding.settings.volumes import Geometry
 from anatomical_embedding.volumes.affine import transform_points
-from anatomical_embedding.volumes.labels import read_mask
-from anatomical_embedding.volumes.nifti import read_header, read_volume
+from anatomical_embedding.volumes.labels import read_label_file, read_mask
+from anatomical_embedding.volumes.nifti import read_header
 from anatomical_embedding.volumes.volume import Volume
 
 SIDES: Mapping[LandmarkKind, tuple[int, int]] = {
@@ -25,7 +26,11 @@ SIDES: Mapping[LandmarkKind, tuple[int, int]] = {
 
 
 def locate_landmarks(
-    raw: RawVolume, *, landmarks: Mapping[str, Sequence[LandmarkKind]], organs: Sequence[str]
+    raw: RawVolume,
+    *,
+    landmarks: Mapping[str, Sequence[LandmarkKind]],
+    organs: Sequence[str],
+    geometry: Geometry | None = None,
 ) -> tuple[list[Landmark], list[LandmarkStatus]]:
     """Return a volume's landmarks that its masks show, and what became of every one that was wanted.
 
@@ -34,6 +39,7 @@ def locate_landmarks(
     raw : volume with its mask files, which are read at their stored resolution.
     landmarks : wanted points of each organ; they are named `<organ>_<kind>`.
     organs : all organs of the data set in the order of their labels, for volumes with one label map.
+    geometry : form that places files whose header states two places.
 
     Raises
     ------
@@ -41,14 +47,14 @@ def locate_landmarks(
         if a mask is unsound, not binary or on another grid than its image.
     """
     found, statuses = [], []
-    grid = read_header(raw.image_path)
-    label_map = read_volume(raw.label_map_path, require_contrast=False) if raw.label_map_path else None
+    grid = read_header(raw.image_path, geometry=geometry)
+    label_map = read_label_file(raw.label_map_path, geometry=geometry).volume if raw.label_map_path else None
     for organ, kinds in landmarks.items():
         mask: Volume | None = None
         if label_map is not None:
             mask = Volume(label_map.array == organs.index(organ) + 1, label_map.affine)
         elif organ in raw.label_paths:
-            mask = read_mask(raw.label_paths[organ], grid=grid)
+            mask = read_mask(raw.label_paths[organ], grid=grid, geometry=geometry)
         reason = ""
         if mask is None or not mask.array.any():
             reason = "no mask file" if mask is None else "the mask is empty"

@@ -38,7 +38,7 @@ def _row(raw: RawVolume, *, split: Split, path: Path) -> IndexRow:
     try:
         if description["modality"] != raw.modality:
             raise InputFileError(
-                path, f"describes {description['modality']}, expected {raw.modality}; prepare it anew"
+                path, f"describes {description['modality']}, expected {raw.modality}; prepare it again"
             )
         files, grid = description["files"], description["prepared"]
         return IndexRow(
@@ -55,7 +55,7 @@ def _row(raw: RawVolume, *, split: Split, path: Path) -> IndexRow:
         )
     except (KeyError, TypeError) as error:
         raise InputFileError(
-            path, f"is no description of a prepared volume ({error}); prepare it anew"
+            path, f"is not a description of a prepared volume ({error}); prepare it again"
         ) from error
 
 

@@ -27,7 +27,7 @@ def fit_answer_confidence(answers: pd.DataFrame, *, evaluations: Sequence[str]) 
 
     Parameters
     ----------
-    answers : similarity, cycle_error_mm, error_mm and target_id; rows without a number say nothing.
+    answers : similarity, cycle_error_mm, error_mm and target_id; rows without a number are left out.
     evaluations : names of where they come from.
     """
     known = answers[np.isfinite(answers[["similarity", "cycle_error_mm", "error_mm"]]).all(axis=1)]

@@ -72,7 +72,7 @@ def same_coordinate(points_mm: Points, template: BodyBox, target: BodyBox) -> Po
 
 
 def body_affine(points_mm: Points, template: BodyBox, target: BodyBox) -> Points:
-    """Return the points at the same relative position in the body box, each axis scaled by itself.
+    """Return the points at the same relative position in the body box, each axis scaled on its own.
 
     Parameters
     ----------

@@ -176,7 +176,7 @@ def read_confidence(path: Path | str) -> Confidence:
             **content,
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputFileError(path, f"is no confidence file ({error!r}); fit it anew") from error
+        raise InputFileError(path, f"is not a confidence file ({error!r}); fit it again") from error
 
 
 def _read_model(content: dict[str, Any]) -> LogisticModel:

@@ -1,7 +1,10 @@
-"""CSV tables read strictly: one header, every row as long as it."""
+"""CSV tables: read strictly, one header and every row as long as it; written so that any text in a cell survives."""
 
 import csv
+import io
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from anatomical_embedding.errors import InputFileError
 
@@ -29,3 +32,22 @@ def read_csv_table(path: Path | str) -> tuple[list[str], list[tuple[int, dict[st
         if len(cells) != len(header):
             raise InputFileError(path, f"line {line}: has {len(cells)} cells, expected {len(header)}")
     return header, [(line, dict(zip(header, cells, strict=True))) for line, cells in rows]
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    r"""Return a table as text, lines ending in `\n`, cells quoted where they need it; None is an empty cell.
+
+    Examples
+    --------
+    >>> csv_text(["name", "x_mm"], [["lesion 1, left", 2.5], ["b", None]])
+    'name,x_mm\n"lesion 1, left",2.5\nb,\n'
+    """
+    table = [list(header), *map(list, rows)]
+    # Older versions of the csv module leave a lone carriage return unquoted, and read it as the end of a line.
+    has_return = any(isinstance(cell, str) and "\r" in cell for row in table for cell in row)
+    stream = io.StringIO(newline="")
+    writer = csv.writer(
+        stream, lineterminator="\n", quoting=csv.QUOTE_ALL if has_return else csv.QUOTE_MINIMAL
+    )
+    writer.writerows(table)
+    return stream.getvalue()

@@ -20,5 +20,5 @@ def read_judged(path: Path | str) -> pd.DataFrame:
     judged = pd.read_csv(path, dtype={"query_id": str, "template_id": str, "target_id": str})
     missing = [name for name in JUDGED_COLUMNS if name not in judged]
     if missing:
-        raise InputFileError(path, f"has no column {missing[0]!r}; judge the matches anew")
+        raise InputFileError(path, f"has no column {missing[0]!r}; judge the matches again")
     return judged

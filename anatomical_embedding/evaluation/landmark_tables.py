@@ -143,7 +143,7 @@ def _numbers(path: Path | str, table: pd.DataFrame, name: str) -> pd.Series:
     wrong = numbers.isna() & ~table[name].str.lower().isin(["", "nan"])
     if wrong.any():
         raise InputFileError(
-            path, f"row {_line_number(wrong)}, column {name}: {table[name][wrong].iloc[0]!r} is no number"
+            path, f"row {_line_number(wrong)}, column {name}: {table[name][wrong].iloc[0]!r} is not a number"
         )
     return numbers
 

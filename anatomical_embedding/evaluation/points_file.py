@@ -1,83 +1,63 @@
-"""Lists of named points as a user keeps them: CSV, or markups of 3D Slicer."""
+"""Lists of named points as a user keeps them: the one door for tables, and for points of 3D Slicer.
 
-import csv
-from dataclasses import dataclass
+Every command that takes points reads them here. A point that its file lists but that was never placed is left out and
+named in the remarks; everything else that cannot be read as three finite numbers is refused.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.evaluation.csv_table import csv_text
+from anatomical_embedding.evaluation.named_points import Coordinates, NamedPoints, as_ras
+from anatomical_embedding.evaluation.point_table import NAME_COLUMN, POINT_COLUMNS, read_point_table
+from anatomical_embedding.evaluation.slicer_fcsv import read_fcsv
 from anatomical_embedding.evaluation.slicer_markups import read_markups
-from anatomical_embedding.volumes.affine import Points, lps_from_ras
+from anatomical_embedding.files import written_atomically
 
-Coordinates = Literal["ras", "lps"]
-POINT_COLUMNS = ("x_mm", "y_mm", "z_mm")
-NAME_COLUMN = "name"
-FIRST_ROW = 2  # the header is line 1
-
-
-@dataclass(frozen=True)
-class NamedPoints:
-    """Points with their names.
-
-    Attributes
-    ----------
-    points_mm : (N, 3) world mm RAS+.
-    names : N labels.
-    """
-
-    points_mm: Points
-    names: tuple[str, ...]
+POINT_FILES = ".csv (x_mm,y_mm,z_mm,name), .mrk.json or .fcsv"
+"""What can be read, in the words of help and messages."""
 
 
 def read_points(path: Path | str, *, coordinates: Coordinates) -> NamedPoints:
-    """Return the points of a `.csv` file with the columns x_mm, y_mm, z_mm (name if there is one), or of `.mrk.json`.
+    """Return the points of a table (`.csv`, `.tsv`), or of 3D Slicer's `.mrk.json` or `.fcsv`.
 
     Parameters
     ----------
-    coordinates : of the numbers in a CSV file; a markups file says its own.
+    coordinates : of the numbers in a table; the files of 3D Slicer say their own.
 
     Raises
     ------
     InputFileError
-        naming the line at fault, or if the file holds no point or is of another kind.
+        naming the line or the point at fault, or if the file holds no point or is of another kind.
     """
     path = Path(path)
-    if path.name.endswith(".mrk.json"):
-        points_mm, names = read_markups(path)
-    elif path.suffix == ".csv":
-        points_mm, names = _read_csv(path)
-        points_mm = as_ras(points_mm, coordinates=coordinates)
-    else:
-        raise InputFileError(path, "expected a list of points, a file that ends in .csv or .mrk.json")
-    if not len(points_mm):
-        raise InputFileError(path, "holds no point, expected one or more")
-    return NamedPoints(points_mm, tuple(name or str(n) for n, name in enumerate(names, start=1)))
-
-
-def as_ras(points_mm: Points, *, coordinates: Coordinates) -> Points:
-    """Return points in RAS+; the map is its own inverse, so it also turns RAS+ into `coordinates`."""
-    return lps_from_ras(points_mm) if coordinates == "lps" else np.asarray(points_mm, dtype=np.float64)
-
-
-def _read_csv(path: Path) -> tuple[Points, list[str]]:
+    name = path.name.lower()
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            missing = [column for column in POINT_COLUMNS if column not in (reader.fieldnames or ())]
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputFileError(path, f"cannot be read as a list of points ({error})") from error
-    if missing:
-        raise InputFileError(
-            path, f"has no column {missing[0]}, expected {', '.join(POINT_COLUMNS)} and maybe name"
-        )
-    points, names = [], []
-    for line, row in enumerate(rows, start=FIRST_ROW):
-        try:
-            points.append([float(row[column]) for column in POINT_COLUMNS])
-        except (TypeError, ValueError) as error:
-            raise InputFileError(path, f"line {line}: expected three numbers in mm ({error})") from error
-        names.append(row.get(NAME_COLUMN) or "")
-    return np.reshape(np.array(points, dtype=np.float64), (-1, 3)), names
+        if name.endswith(".json"):
+            found = read_markups(path)
+        elif name.endswith(".fcsv"):
+            found = read_fcsv(path)
+        elif name.endswith((".csv", ".tsv")):
+            table = read_point_table(path)
+            found = NamedPoints(as_ras(table.points_mm, coordinates=coordinates), table.names, table.remarks)
+        else:
+            raise InputFileError(path, f"expected a list of points: {POINT_FILES}")
+    except OSError as error:
+        raise InputFileError(path, f"cannot be read as a list of points ({error.strerror})") from error
+    if not len(found.points_mm):
+        raise InputFileError(path, "holds no point, expected one or more")
+    return found
+
+
+def write_point_table(
+    points_mm: ArrayLike, names: Sequence[str], path: Path | str, *, coordinates: Coordinates
+) -> None:
+    """Write (N, 3) points, RAS+ mm, as the table that `read_points` reads; names may hold anything."""
+    shown = as_ras(np.reshape(np.asarray(points_mm, dtype=np.float64), (-1, 3)), coordinates=coordinates)
+    rows = [[*(f"{value:.6f}" for value in point), name] for point, name in zip(shown, names, strict=True)]
+    with written_atomically(path) as temporary:
+        temporary.write_bytes(csv_text([*POINT_COLUMNS, NAME_COLUMN], rows).encode("utf-8"))

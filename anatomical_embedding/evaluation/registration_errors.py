@@ -115,5 +115,5 @@ def read_registration_errors(path: Path) -> RegistrationErrors:
         return RegistrationErrors(**content, points=points, jacobian_range=(low, high))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputFileError(
-            path, f"holds no errors of a registered pair ({error}); score it anew"
+            path, f"holds no errors of a registered pair ({error}); score it again"
         ) from error

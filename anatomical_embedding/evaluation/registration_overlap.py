@@ -117,7 +117,7 @@ def read_pair_overlap(path: Path) -> PairOverlap:
         return PairOverlap(**content, organs=organs)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputFileError(
-            path, f"is not the overlap of a registered pair ({error}); write it anew"
+            path, f"is not the overlap of a registered pair ({error}); write it again"
         ) from error
 
 

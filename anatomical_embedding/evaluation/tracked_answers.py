@@ -26,11 +26,11 @@ def join_evidence(matches: pd.DataFrame, evidence_path: Path | str) -> pd.DataFr
     evidence = pd.read_csv(evidence_path, dtype={"query_id": str})
     missing = [name for name in ("query_id", *EVIDENCE) if name not in evidence]
     if missing:
-        raise InputFileError(evidence_path, f"has no column {missing[0]!r}; assess the matches anew")
+        raise InputFileError(evidence_path, f"has no column {missing[0]!r}; assess the matches again")
     joined = matches.merge(evidence, on="query_id", how="left", validate="one_to_one", indicator=True)
     if not (joined["_merge"] == "both").all():
         query_id = joined.loc[joined["_merge"] != "both", "query_id"].iloc[0]
-        raise InputFileError(evidence_path, f"has no row of the query {query_id!r}; assess the matches anew")
+        raise InputFileError(evidence_path, f"has no row of the query {query_id!r}; assess the matches again")
     return joined.drop(columns="_merge")
 
 

@@ -165,7 +165,7 @@ def _hard_negatives(
     settings: FineLossSettings,
     generator: torch.Generator,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return (K, n) numbers of candidates, drawn from the hardest of each query, and (K, n) which are no negatives.
+    """Return (K, n) numbers of candidates, drawn from the hardest of each query, and (K, n) which are not negatives.
 
     One draw serves all queries. Queries pass in blocks, so that the scores of a block stay in the processor's cache.
     """

@@ -148,6 +148,16 @@ def is_stored(path: Path, origin: Provenance) -> bool:
         return False
 
 
+def holds_no_other_volume(path: Path, *, volume_sha256: str) -> bool:
+    """Say whether a store may be written there: nothing lies there yet, or a store of this very volume."""
+    if not path.exists():
+        return True
+    try:
+        return read_provenance(path).volume_sha256 == volume_sha256
+    except InputFileError:  # a file of another kind, such as a model
+        return False
+
+
 class StoreEmbedder:
     """A loaded model that turns prepared volumes into embeddings ready to be stored or searched.
 

@@ -1,4 +1,4 @@
-"""A lattice of points in one volume, matched forth and back with another: what a registration starts from."""
+"""A lattice of points in one volume, matched to another and back: what a registration starts from."""
 
 import numpy as np
 

@@ -15,19 +15,25 @@ from scipy.spatial import cKDTree
 
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.matching.answers import Decision
+from anatomical_embedding.matching.embedding_store import EmbeddedVolume
 from anatomical_embedding.matching.grid_points import lattice_in_body
 from anatomical_embedding.matching.local_affine import SMALLEST_SCALE_MM, fit_local_affines
 from anatomical_embedding.matching.nearest import cycle_errors_mm, match_points
 from anatomical_embedding.matching.prepared_target import PreparedTarget
 from anatomical_embedding.settings.matching import MatchingSettings
 from anatomical_embedding.settings.usage import PropagationSettings
-from anatomical_embedding.volumes.affine import Points
+from anatomical_embedding.volumes.affine import Points, invert_affine, transform_points
 from anatomical_embedding.volumes.labels import label_type, labels_at
 from anatomical_embedding.volumes.volume import Volume
 
 MM3_PER_ML = 1000.0
+HALF_VOXEL = 0.5
 NODES_AT_ONCE = 4000
 """Local maps fitted together; bounds memory to about 100 MB."""
+MOST_OUTSIDE_IN_A_LABEL_OF_THE_SCAN = 0.5
+"""Share of a label outside the scan, or its body, beyond which it is hardly one of this scan: its place is another."""
+MOST_OUTSIDE_UNSAID = 0.05
+"""Share outside that margins of a mask reach; a label with more of it is doubtful."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class CarriedLabel:
     ----------
     label : its number.
     from_ml, to_ml : volume in the template and in the target.
+    outside_share : part of it that lies outside the template, 0 to 1.
     num_asked, num_anchors : points in and around it that were matched, and that came back.
     decision, reason : found; doubtful or failed, and why.
     """
@@ -45,6 +52,7 @@ class CarriedLabel:
     label: int
     from_ml: float
     to_ml: float
+    outside_share: float
     num_asked: int
     num_anchors: int
     decision: Decision
@@ -91,18 +99,18 @@ def propagate_labels(
     Raises
     ------
     UserError
-        if the labels are all zero or lie outside the template, or the embeddings come from different models.
+        as `require_labels_in`, and if the embeddings come from different models.
 
     Notes
     -----
     The cost is that of two searches for each point, at most `max_num_anchors`, and about 0.2 ms for each node of a
     lattice of the points' spacing in the target.
     """
-    regions = _regions(labels)
+    regions, outside_shares = require_labels_in(template.embedded, labels)
     asked_mm, distances_mm = _points_around(template, labels, regions, template_body, settings)
     if not len(asked_mm):
         raise UserError(
-            f"the labels show nothing in the volume {template.embedded.volume_id!r}; "
+            f"the labels show nothing in the body of {template.embedded.volume_id!r}; "
             "give the label map of this very scan"
         )
     anchors = _match_forth_and_back(template, target, asked_mm, matching=matching, settings=settings)
@@ -116,6 +124,10 @@ def propagate_labels(
             label,
             from_ml=len(mask_mm) * _voxel_ml(labels),
             to_ml=float(np.count_nonzero(carried == label) * _voxel_ml(grid)),
+            outside_share=outside_shares[label],
+            air_share=0.0
+            if template_body is None
+            else float(np.mean(labels_at(template_body, mask_mm) == 0)),
             num_asked=int(is_near.sum()),
             num_anchors=int((is_near & anchors.is_kept).sum()),
             settings=settings,
@@ -124,6 +136,38 @@ def propagate_labels(
             carried[carried == label] = 0
         rows.append(row)
     return CarriedLabels(Volume(carried, grid.affine), tuple(rows))
+
+
+def require_labels_in(template: EmbeddedVolume, labels: Volume) -> tuple[dict[int, Points], dict[int, float]]:
+    """Return by label the (N, 3) world points of its voxels, and the share of them that lies outside the template.
+
+    Raises
+    ------
+    UserError
+        if the labels are all zero, or most of every one of them lies outside the template: then it is the map of
+        another scan, or has lost its place in the world.
+    """
+    regions = _regions(labels)
+    shares = {label: 1.0 - float(_is_within(template, points).mean()) for label, points in regions.items()}
+    least = min(shares.values())
+    if least > MOST_OUTSIDE_IN_A_LABEL_OF_THE_SCAN:
+        at_least = "" if len(shares) == 1 or least == 1 else " or more"
+        of_what = f"label {min(shares)}" if len(shares) == 1 else f"each of its {len(shares)} labels"
+        raise UserError(
+            f"the label map is not of the scan {template.volume_id!r}: {_percent(least)}{at_least} of {of_what} lies "
+            "outside it; give the map of this very scan, with its origin and orientation"
+        )
+    return regions, shares
+
+
+def _is_within(template: EmbeddedVolume, points_mm: Points) -> NDArray[np.bool_]:
+    """Say of (N, 3) points whether they lie in a voxel of the template."""
+    voxels = transform_points(invert_affine(template.affine), points_mm)
+    return np.all((voxels >= -HALF_VOXEL) & (voxels <= np.array(template.shape) - HALF_VOXEL), axis=1)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share < 1 else "all"
 
 
 def _voxel_ml(volume: Volume) -> float:
@@ -275,18 +319,34 @@ def _judge(
     *,
     from_ml: float,
     to_ml: float,
+    outside_share: float,
+    air_share: float,
     num_asked: int,
     num_anchors: int,
     settings: PropagationSettings,
 ) -> CarriedLabel:
     decision: Decision = "found"
     reason = ""
-    if num_anchors < settings.min_anchors:
+    outside = f"{_percent(outside_share)} of it lies outside the scan that it belongs to"
+    if outside_share > MOST_OUTSIDE_IN_A_LABEL_OF_THE_SCAN:
+        decision, reason = "failed", outside
+    elif num_anchors < settings.min_anchors:
         decision, reason = "failed", f"{num_anchors} of {num_asked} points around it come back"
     elif to_ml == 0:
         decision, reason = "failed", "its place lies outside the target, or between its voxels"
     elif num_anchors < settings.min_return_share * num_asked:
         decision, reason = "doubtful", f"{num_anchors} of {num_asked} points around it come back"
+    elif outside_share > MOST_OUTSIDE_UNSAID:
+        decision, reason = "doubtful", outside
+    elif air_share > MOST_OUTSIDE_IN_A_LABEL_OF_THE_SCAN:
+        decision, reason = "doubtful", f"{_percent(air_share)} of it lies outside the body"
     return CarriedLabel(
-        label, from_ml, 0.0 if decision == "failed" else to_ml, num_asked, num_anchors, decision, reason
+        label,
+        from_ml,
+        0.0 if decision == "failed" else to_ml,
+        outside_share,
+        num_asked,
+        num_anchors,
+        decision,
+        reason,
     )

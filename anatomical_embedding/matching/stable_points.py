@@ -1,7 +1,7 @@
 """Stable points: the neighbours of a query decide together where it lies (fixed-point, or structural, inference).
 
 Cells round the query (anchors) go to their most similar cells in the target, from there back to the template, and
-forth and back once more. Where that settles, a cell of the template and one of the target have each other as
+there and back once more. Where that settles, a cell of the template and one of the target have each other as
 partners. A robust affine map through these pairs, evaluated at the query, is the answer; so one wrong match is
 outvoted. Source: Bai et al., "UAE: Universal Anatomical Embedding on Multi-modality Medical Images"
 (arXiv 2311.15111).
@@ -206,7 +206,7 @@ def _windows(volume: PreparedTarget, places: Tensor, settings: StablePointSettin
 def _anchor_pairs(
     own: _Windows, other: _Windows, query_cells: Tensor, settings: StablePointSettings
 ) -> _AnchorPairs:
-    """Go forth and back twice from the cells round each query."""
+    """Match there and back twice from the cells round each query."""
     step = settings.anchor_step_cells * torch.arange(
         -settings.anchor_radius_steps, settings.anchor_radius_steps + 1, device=own.volume.device
     )

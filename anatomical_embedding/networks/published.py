@@ -88,6 +88,6 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
         if not isinstance(tensor, Tensor):
             raise InputFileError(
                 path,
-                f"has no state_dict, and its entry {name!r} is no tensor; expected a published checkpoint",
+                f"has no state_dict, and its entry {name!r} is not a tensor; expected a published checkpoint",
             )
     return dict(weights)

@@ -24,7 +24,7 @@ class Correspondences:
     ----------
     fixed_mm, moving_mm : (N, 3) world RAS+.
     similarity : (N,) mean cosine of the heads in [-1, 1].
-    return_distance_mm : (N,) distance to the point that was asked, after matching forth and back.
+    return_distance_mm : (N,) distance to the point that was asked, after matching there and back.
     is_kept : (N,) whether similar and consistent enough.
     """
 
@@ -66,5 +66,5 @@ def read_correspondences(path: Path) -> Correspondences:
     except ValueError as error:
         raise InputFileError(path, f"holds something else than numbers ({error})") from error
     if not np.isfinite(numbers).all():
-        raise InputFileError(path, "holds numbers that are not finite; match the grid anew")
+        raise InputFileError(path, "holds numbers that are not finite; match the grid again")
     return Correspondences(numbers[:, :3], numbers[:, 3:6], numbers[:, 6], numbers[:, 7], numbers[:, 8] > 0)

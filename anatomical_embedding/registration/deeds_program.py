@@ -16,6 +16,10 @@ from anatomical_embedding.settings.registration import DeedsSettings
 
 STATUS_WRONG_INPUT = 2
 
+PROGRAM_NAME = "deeds"
+BUILD_HINT = "build it with cmake, see deeds/README.md"
+SECONDS_FOR_A_VERSION = 30.0
+
 Direction = Literal["fixed-to-moving", "moving-to-fixed"]
 
 
@@ -52,6 +56,22 @@ class RegistrationFiles:
 
     def _named(self, ending: str) -> Path:
         return self.stem.with_name(self.stem.name + ending)
+
+
+def require_program(program: Path) -> None:
+    """Refuse a program that does not run or is another one, before work is done for it: ask for its version.
+
+    Raises
+    ------
+    InputFileError
+        saying why it does not run.
+    """
+    done = _ended(program, ["--version"], timeout=SECONDS_FOR_A_VERSION)
+    if done.returncode != 0 or not done.stdout.startswith(f"{PROGRAM_NAME} "):
+        says = " ".join((done.stderr or done.stdout).split()) or f"status {done.returncode}"
+        raise InputFileError(
+            program, f"does not say the version of deeds when it is asked ({says}); {BUILD_HINT}"
+        )
 
 
 def register(
@@ -171,19 +191,31 @@ def _list(values: Sequence[int]) -> str:
 
 def _run(program: Path, arguments: Sequence[str | Path | float]) -> None:
     """Run the program and pass what it says on to the log."""
-    if not program.is_file():
-        raise InputFileError(program, "no such program; build it with cmake, see deeds/README.md")
-    # The program is one that the caller built; arguments are no shell text.
-    done = subprocess.run(  # noqa: S603
-        [str(program.resolve()), *map(str, arguments)],
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
+    done = _ended(program, arguments, timeout=None)
     for line in done.stdout.splitlines():
         log(f"deeds: {line}")
     if done.returncode == STATUS_WRONG_INPUT:
         raise UserError(done.stderr.strip())
     if done.returncode != 0:
         raise RuntimeError(f"deeds {arguments[0]} ended with status {done.returncode}: {done.stderr.strip()}")
+
+
+def _ended(
+    program: Path, arguments: Sequence[str | Path | float], *, timeout: float | None
+) -> subprocess.CompletedProcess[str]:
+    """Run the program to its end and return what it said."""
+    if not program.is_file():
+        raise InputFileError(program, f"no such program; {BUILD_HINT}")
+    try:
+        # The program is one that the caller built; arguments are no shell text.
+        return subprocess.run(  # noqa: S603
+            [str(program.resolve()), *map(str, arguments)],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+            timeout=timeout,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it does not answer"
+        raise InputFileError(program, f"cannot be run ({reason}); {BUILD_HINT}") from error

@@ -17,6 +17,7 @@ from anatomical_embedding.settings.registration import DeedsSettings
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.prepare import Box, crop_volume
 from anatomical_embedding.volumes.resample import resample_to_spacing
+from anatomical_embedding.volumes.straight_grid import straightened
 from anatomical_embedding.volumes.volume import Volume
 
 
@@ -27,7 +28,7 @@ class Deformation:
     Attributes
     ----------
     field : on the registered part of the fixed volume, at the spacing that was set, within the fixed world: the start
-        comes after it.
+        comes after it. Its axes are at right angles; it covers a fixed volume whose axes are skewed.
     box : that part, in voxels of the fixed volume.
     """
 
@@ -74,7 +75,8 @@ def deform(
         fixed_part = crop_volume(fixed, box=box)
         if settings.spacing_mm is not None:
             fixed_part = resample_to_spacing(fixed_part, spacing_mm=[settings.spacing_mm] * 3, is_label=False)
-        write_volume(fixed_part, folder / "fixed.nii")
+        # The field comes back on the grid of the fixed volume, through ITK, which knows no shear.
+        write_volume(straightened(fixed_part), folder / "fixed.nii")
         write_volume(seen_from(_not_finer(moving, settings.spacing_mm), start), folder / "moving.nii")
         if moving_labels is not None:
             write_volume(seen_from(moving_labels, start), folder / "labels.nii")

@@ -132,7 +132,7 @@ def read_start(path: Path) -> GuidedStart:
         matrix = np.array(content.pop("matrix"), dtype=np.float64).reshape(4, 4)
         return GuidedStart(**content, matrix=matrix)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputFileError(path, f"is not the start of a registration ({error}); write it anew") from error
+        raise InputFileError(path, f"is not the start of a registration ({error}); write it again") from error
 
 
 def _too_few(number: int, *, settings: AffineFitSettings) -> str:

@@ -10,6 +10,7 @@ from anatomical_embedding.errors import OutputFileError
 from anatomical_embedding.files import written_atomically
 from anatomical_embedding.registration.displacement_field import DisplacementField, field_image
 from anatomical_embedding.volumes.affine import Points, invert_affine, lps_from_ras, spacing_from_affine
+from anatomical_embedding.volumes.nifti import SMALL_TYPE_BYTES, VolumeHeader
 from anatomical_embedding.volumes.volume import Volume
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -83,17 +84,21 @@ def transform_by_itk(transform: SimpleITK.Transform, points_mm: Points) -> Point
     return lps_from_ras(np.array(lps).reshape(-1, 3))
 
 
-def resample_by_itk(transform: SimpleITK.Transform, moving: Volume, fixed: Volume) -> Volume:
-    """Return the moving volume on the grid of the fixed one, linear; its lowest value where it does not reach."""
+def resample_by_itk(transform: SimpleITK.Transform, moving: Volume, fixed: VolumeHeader) -> Volume:
+    """Return the moving volume on the grid of the fixed one, linear; its lowest value where it does not reach.
+
+    Integers stay integers of their type; those of more than two bytes are interpolated in double precision.
+    """
+    is_whole = np.issubdtype(moving.array.dtype, np.integer)
+    wide = np.float64 if is_whole and moving.array.dtype.itemsize > SMALL_TYPE_BYTES else np.float32
     resampled = SimpleITK.Resample(
-        itk_image(Volume(moving.array.astype(np.float32), moving.affine)),
+        itk_image(Volume(moving.array.astype(wide), moving.affine)),
         itk_image(Volume(np.zeros(fixed.shape, np.uint8), fixed.affine)),
         transform,
         SimpleITK.sitkLinear,
         float(moving.array.min()),
     )
     array = SimpleITK.GetArrayFromImage(resampled).transpose(2, 1, 0)
-    is_whole = np.issubdtype(moving.array.dtype, np.integer)
     return Volume(np.rint(array).astype(moving.array.dtype) if is_whole else array, fixed.affine)
 
 

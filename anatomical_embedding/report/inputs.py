@@ -13,6 +13,7 @@ from anatomical_embedding.evaluation.landmark_tables import read_errors, read_ma
 from anatomical_embedding.index_file import IndexRow, read_index
 from anatomical_embedding.provenance import Manifest
 from anatomical_embedding.report.json_file import read_json
+from anatomical_embedding.report.names import answer_words
 from anatomical_embedding.report.registration_inputs import RegisteredPair
 from anatomical_embedding.report.tracking_inputs import TrackedAnswers
 from anatomical_embedding.settings.evaluation import BaselineMethod
@@ -46,7 +47,7 @@ class EvaluatedMethod:
     @property
     def name(self) -> str:
         """How the report calls the method."""
-        return self.score.method if self.score.model is None else f"{self.score.method} ({self.score.model})"
+        return answer_words(self.score.method, self.score.model)
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Evaluation:
     @property
     def title(self) -> str:
         """How the report calls the evaluation."""
-        return f"{self.dataset}, {self.protocol}"
+        return self.dataset if self.protocol == self.dataset else f"{self.dataset}, {self.protocol}"
 
     @property
     def best_trained(self) -> EvaluatedMethod | None:
@@ -110,6 +111,7 @@ class ReportInputs:
     trackings : followed lesions.
     manifests : of the jobs, sorted.
     match_page : address of the page of matches beside the report; None where there is none.
+    shared_scans : a sentence on each scan that one data set trains on and another holds out.
     """
 
     evaluations: list[Evaluation]
@@ -121,6 +123,7 @@ class ReportInputs:
     trackings: list[TrackedAnswers]
     manifests: list[Manifest]
     match_page: str | None = None
+    shared_scans: Sequence[str] = ()
 
 
 def read_evaluations(

@@ -8,6 +8,7 @@ import pandas as pd
 
 from anatomical_embedding.report.markup import Markup, element
 from anatomical_embedding.report.match_panel import show_match
+from anatomical_embedding.report.names import DECISIONS
 from anatomical_embedding.report.numbers import millimetres
 from anatomical_embedding.report.tables import Cell, number_cell, render_table
 from anatomical_embedding.report.tracking_inputs import TrackedAnswers
@@ -80,7 +81,7 @@ def lesion_panel(answers: TrackedAnswers, row: Mapping[Hashable, Any]) -> Markup
     """Return six slices of an answered lesion, under its name, error and decision."""
     notes = [error_text(row) + (" mm" if np.isfinite(row["error_mm"]) else "")]
     if row["decision"]:
-        notes.append(f"{row['decision']}, probability {row['probability_within_10mm']:.2f}")
+        notes.append(f"{DECISIONS[row['decision']]}, probability {row['probability_within_10mm']:.2f}")
     names = f"{row['template_id']} to {row['target_id']}"
     caption = f"Lesion {row['query_id']}, {names}: {'; '.join(notes)}"
     return element(
@@ -105,4 +106,4 @@ def _number(value: float, text: str) -> Cell:
 
 def _judged_cells(row: Mapping[Hashable, Any]) -> list[Cell]:
     probability = row["probability_within_10mm"]
-    return [_number(probability, f"{probability:.2f}"), Cell(row["decision"])]
+    return [_number(probability, f"{probability:.2f}"), Cell(DECISIONS.get(row["decision"], ""))]

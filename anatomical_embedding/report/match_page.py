@@ -1,7 +1,7 @@
 """A page to try matching without a model or a server: the points of one pair of volumes, each a click away.
 
 The pair is chosen by its rank, not by hand: the one whose median error is the median of all pairs. The pictures are
-those of the report, made before, so that the page opens offline.
+those of the report, computed in advance, so that the page opens offline.
 """
 
 import numpy as np
@@ -128,7 +128,8 @@ def _introduction(method: EvaluatedMethod, points: pd.DataFrame) -> Markup:
     return element(
         "p",
         f"A click on a point of the first volume shows where {method.name} finds it in the second one. These "
-        f"{len(points)} matches were made before, and the pair is the middling one of its evaluation: median error "
+        f"{len(points)} matches were computed in advance. The pair is the typical one of its evaluation, with the "
+        "median of all pairs' errors: "
         f"{millimetres(float(points['error_mm'].median()))} mm. For any point of your own scans: ",
         element("code", "anatomical-embedding view A B --checkpoint model.safetensors"),
         ".",

@@ -13,6 +13,7 @@ from anatomical_embedding.report.sections.learning_curves import learning_curves
 from anatomical_embedding.report.sections.overview import overview
 from anatomical_embedding.report.sections.provenance import provenance
 from anatomical_embedding.report.sections.registrations import registrations
+from anatomical_embedding.report.sections.scan_remarks import scan_remarks
 from anatomical_embedding.report.sections.score_table import score_table
 from anatomical_embedding.report.sections.stage_times import stage_times
 from anatomical_embedding.report.sections.tracking import tracking
@@ -32,6 +33,7 @@ SECTIONS: tuple[Section, ...] = (
     failures,
     registrations,
     tracking,
+    scan_remarks,
     stage_times,
     provenance,
 )

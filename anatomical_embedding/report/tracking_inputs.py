@@ -14,6 +14,7 @@ from anatomical_embedding.evaluation.landmark_tables import read_matches
 from anatomical_embedding.evaluation.tracking_queries import read_tracking_queries
 from anatomical_embedding.index_file import IndexRow, read_index
 from anatomical_embedding.report.json_file import read_json
+from anatomical_embedding.report.names import answer_words
 from anatomical_embedding.settings.tracking import TrackingSettings
 
 START = "affine_start"
@@ -56,7 +57,7 @@ class TrackedAnswers:
     @property
     def name(self) -> str:
         """How the report calls the method."""
-        return f"{self.method} ({self.model})"
+        return answer_words(self.method, self.model)
 
 
 def read_tracked_answers(

@@ -1,9 +1,17 @@
 """Settings of data sets: where raw volumes lie, what belongs to them, how patients are split."""
 
 import re
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    field_validator,
+    model_validator,
+)
 
 from anatomical_embedding.identifiers import Identifier, first_clash
 from anatomical_embedding.settings.base import Settings
@@ -11,12 +19,22 @@ from anatomical_embedding.settings.input_path import InputPath, PathInCase
 from anatomical_embedding.settings.organs import Organs
 from anatomical_embedding.settings.phantom import PhantomSettings, PhantomTrackingSettings
 from anatomical_embedding.settings.split import SplitSettings
+from anatomical_embedding.settings.volumes import Geometry, Modality
 
 LandmarkKind = Literal["centroid", "top", "bottom", "left", "right", "front", "back"]
 """A point of an organ: its centroid, or that of its outermost slice towards a side of the patient."""
 
 
-class FlatFolderSettings(Settings):
+class StoredScansSettings(Settings):
+    """What the owner of stored scans says about them where they do not say it themselves."""
+
+    geometry: Geometry | None = None
+    """Form that places NIfTI files whose header states two places, `sform` or `qform`; null refuses them."""
+    hu_offset: float | None = None
+    """Number that makes HU of the values of every CT, such as -1024, or 0 where they are HU; null: the values tell."""
+
+
+class FlatFolderSettings(StoredScansSettings):
     """A folder that holds one NIfTI file a volume and nothing about organs."""
 
     root: InputPath
@@ -35,21 +53,16 @@ class FlatFolderSettings(Settings):
         return {}
 
 
-class NihLymphNodeSettings(FlatFolderSettings):
-    """CTs of the NIH Lymph Nodes set, such as `ABD_LYMPH_001.nii.gz`; every file is a patient."""
+class FolderSettings(FlatFolderSettings):
+    """Scans of one modality, one NIfTI file each, such as `ABD_LYMPH_001.nii.gz`."""
 
-    kind: Literal["nih_lymph_node"]
+    kind: Literal["folder"]
     """Data set kind."""
-    patient_pattern: ClassVar[str] = "(.*)"
-
-
-class DeepLesionSettings(FlatFolderSettings):
-    """CTs of DeepLesion, such as `000001_02_01_008-023.nii.gz`; a patient may have several."""
-
-    kind: Literal["deeplesion"]
-    """Data set kind."""
-    patient_pattern: str
-    """Regular expression whose only group, searched in the volume's id, is the patient's id: `^([0-9]+)_`."""
+    modality: Modality
+    """What all scans are."""
+    patient_pattern: str = "(.*)"
+    """Regular expression whose only group, searched in the volume's id, is the patient's id; by default every file is
+    a patient. `^([0-9]+)_` for DeepLesion, whose `000001_02_01_008-023.nii.gz` begins with the patient."""
 
     @field_validator("patient_pattern")
     @classmethod
@@ -63,7 +76,7 @@ class DeepLesionSettings(FlatFolderSettings):
         return pattern
 
 
-class DeepLesionTrackingSettings(Settings):
+class DeepLesionTrackingSettings(StoredScansSettings):
     """CTs of DeepLesion with the public annotations of Deep Lesion Tracking, which pair lesions of two times."""
 
     kind: Literal["deeplesion_tracking"]
@@ -106,11 +119,13 @@ class CtMrPairsSettings(FlatFolderSettings):
     """Moves the MRs before anything else, to measure registrations by; null takes them as they are."""
 
 
-class TotalSegmentatorSettings(Settings):
-    """Case folders with `ct.nii.gz` and `segmentations/<organ>.nii.gz`; every case is a patient."""
+class CaseFoldersSettings(StoredScansSettings):
+    """A folder a patient, with one scan and masks of organs: the layout of TotalSegmentator."""
 
-    kind: Literal["totalsegmentator"]
+    kind: Literal["case_folders"]
     """Data set kind."""
+    modality: Modality
+    """What all scans are: `ct.nii.gz` or, as TotalSegmentator names its MRs, `mri.nii.gz` in every case folder."""
     root: InputPath
     """The folder of the case folders."""
     split: SplitSettings
@@ -122,13 +137,13 @@ class TotalSegmentatorSettings(Settings):
     """Name of a file in every case folder that holds all organs in one map, by their label ids; null for one mask an
     organ in `segmentations`."""
     bad_labels: Literal["refuse", "skip"] = "refuse"
-    """What becomes of a mask that is not binary or on another grid than its CT, and of label ids that `organs` does not
-    know: an error, or left out and named in the description of the volume."""
+    """What becomes of a mask that is not binary or on another grid than its scan, and of label ids that `organs` does
+    not know: an error, or left out and named in the description of the volume."""
     landmarks: dict[Identifier, tuple[LandmarkKind, ...]] = Field(default_factory=dict)
     """Landmarks of each organ, named `<organ>_<kind>`, such as `mandible_bottom`."""
 
     @model_validator(mode="after")
-    def _names_fit(self) -> "TotalSegmentatorSettings":
+    def _names_fit(self) -> "CaseFoldersSettings":
         clash = first_clash(self.organs)
         if clash:
             raise ValueError(f"organs must differ, got {clash[0]!r} and {clash[1]!r}")
@@ -141,15 +156,32 @@ class TotalSegmentatorSettings(Settings):
         return self
 
 
+RENAMED_KINDS = {
+    "nih_lymph_node": "kind: folder and modality: ct",
+    "deeplesion": "kind: folder and modality: ct",
+    "totalsegmentator": "kind: case_folders and modality: ct",
+}
+"""What a kind was called before -> what to write."""
+
+
+def _refuse_renamed(content: Any) -> Any:
+    kind = content.get("kind") if isinstance(content, Mapping) else None
+    if isinstance(kind, str) and kind in RENAMED_KINDS:
+        raise ValueError(f"the kind {kind!r} has a new name; write {RENAMED_KINDS[kind]}")
+    return content
+
+
 DatasetSettings = Annotated[
-    NihLymphNodeSettings
-    | DeepLesionSettings
-    | DeepLesionTrackingSettings
-    | TotalSegmentatorSettings
-    | CtMrPairsSettings
-    | PhantomSettings
-    | PhantomTrackingSettings,
-    Field(discriminator="kind"),
+    Annotated[
+        FolderSettings
+        | CaseFoldersSettings
+        | CtMrPairsSettings
+        | DeepLesionTrackingSettings
+        | PhantomSettings
+        | PhantomTrackingSettings,
+        Field(discriminator="kind"),
+    ],
+    BeforeValidator(_refuse_renamed),
 ]
 """Settings of one data set; `kind` says which."""
 

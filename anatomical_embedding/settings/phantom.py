@@ -27,7 +27,7 @@ class BodySettings(Settings):
     scale_fraction: float = Field(ge=0, le=0.3)
     """Largest change of the size of the whole body; 0.16 gives sizes of 0.84 to 1.16."""
     axis_scale_fraction: float = Field(ge=0, le=0.2)
-    """Largest further change of each of width, depth and height by itself."""
+    """Largest further change of each of width, depth and height on its own."""
     organ_shift_mm: float = Field(ge=0, le=20)
     """Largest shift of an organ along each axis."""
     organ_size_fraction: float = Field(ge=0, le=0.3)

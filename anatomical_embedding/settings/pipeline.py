@@ -17,6 +17,7 @@ from anatomical_embedding.settings.matching import MatchingSettings, StablePoint
 from anatomical_embedding.settings.model import CrossSamModelSettings, ModelSettings, SamppModelSettings
 from anatomical_embedding.settings.phantom import PhantomTrackingSettings
 from anatomical_embedding.settings.registration import RegistrationSettings
+from anatomical_embedding.settings.run_file import completed_run_file
 from anatomical_embedding.settings.tracking import TrackingSettings
 from anatomical_embedding.settings.usage import AnswerSettings, PropagationSettings, ScanRegistrationSettings
 from anatomical_embedding.settings.validation_message import describe_validation_error
@@ -27,7 +28,7 @@ FEWEST_ORGANS = 2
 
 
 class PipelineSettings(Settings):
-    """The configuration of a run."""
+    """The configuration of a run, with every value that its run file leaves to recipes."""
 
     title: str
     """Heading of the report."""
@@ -163,30 +164,23 @@ class PipelineSettings(Settings):
 
 
 def read_pipeline_settings(configuration: Mapping[str, Any]) -> PipelineSettings:
-    """Return the checked settings of a configuration as Snakemake gives it.
+    """Return the checked settings of a run file; recipes fill in what it leaves out.
 
-    An entry that an overlay sets to null is removed first, the rule of JSON merge patches (RFC 7396), so that an
-    overlay can take the demo's data sets and models away. A null that the settings know as a value stays.
+    Parameters
+    ----------
+    configuration : the run file, or several that Snakemake has merged.
 
     Raises
     ------
     SettingsError
         naming every key at fault.
     """
-    named_sections = ("datasets", "models", "evaluations", "registrations", "trackings")
-    kept = {
-        section: _without_nulls(content) if section in named_sections else content
-        for section, content in configuration.items()
-    }
-    for model in (kept.get("models") or {}).values():
-        training = model.get("training") if isinstance(model, Mapping) else None
-        if isinstance(training, dict) and isinstance(training.get("mix"), Mapping):
-            training["mix"] = _without_nulls(training["mix"])
+    content = completed_run_file(configuration)
     try:
         # Snakemake hands over YAML's lists; JSON mode takes them for tuples.
-        return PipelineSettings.model_validate_json(canonical_json(kept))
+        return PipelineSettings.model_validate_json(canonical_json(content))
     except pydantic.ValidationError as error:
-        raise SettingsError(f"configuration: {describe_validation_error(error, content=kept)}") from error
+        raise SettingsError(f"configuration: {describe_validation_error(error, content=content)}") from error
 
 
 def section_json(**parts: Settings | Mapping | str | int | None) -> str:
@@ -197,12 +191,6 @@ def section_json(**parts: Settings | Mapping | str | int | None) -> str:
             for name, part in parts.items()
         }
     )
-
-
-def _without_nulls(section: Any) -> Any:
-    if not isinstance(section, Mapping):
-        return section
-    return {name: content for name, content in section.items() if content is not None}
 
 
 def _require(name: str, known: Mapping[str, Any], *, where: str, section: str) -> None:

@@ -75,7 +75,7 @@ class FineLossSettings(Settings):
     positive_distance_mm: PositiveFloat
     """A cell and its partner may lie at most this far apart. Published: 2 (DeepLesion: 5)."""
     ignore_distance_mm: NonNegativeFloat
-    """Cells nearer to the query than this are no negatives. Published: 20 (DeepLesion: 3)."""
+    """Cells nearer to the query than this are not negatives. Published: 20 (DeepLesion: 3)."""
     num_candidates: PositiveInt
     """Cells of a view tried as positives. Published: 2000."""
     num_positives: PositiveInt

@@ -27,7 +27,7 @@ class PropagationSettings(Settings):
     max_num_anchors: int = Field(ge=100)
     """Where there would be more points they are spread wider; bounds the time for large labels."""
     max_cycle_error_mm: float = Field(gt=0)
-    """Points whose way back ends farther than this from them say nothing."""
+    """Points whose way back ends farther than this from them are left out."""
     num_neighbours: int = Field(ge=8)
     """Points that decide on one place together."""
     reach_mm: float = Field(gt=0)

@@ -9,6 +9,9 @@ from anatomical_embedding.settings.base import Settings
 Modality = Literal["ct", "mr"]
 """Kind of scan; it decides the body mask and the intensity mapping."""
 
+Geometry = Literal["sform", "qform"]
+"""Which form of a NIfTI header places a volume whose two forms differ."""
+
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 Percentile = Annotated[float, Field(ge=0, le=100)]
 
@@ -27,7 +30,7 @@ class MaskCleaningSettings(Settings):
     smallest_part_share: Annotated[float, Field(ge=0, le=1)]
     """Connected parts of the volume's mask with fewer voxels than this share of the largest are dropped."""
     largest_hole_mm2: NonNegativeFloat
-    """Holes of a slice's mask with a smaller area are filled; air that reaches the border is no hole."""
+    """Holes of a slice's mask with a smaller area are filled; air that reaches the border is not a hole."""
 
 
 class CtBodyMaskSettings(MaskCleaningSettings):
@@ -90,6 +93,10 @@ class PrepareVolumeSettings(Settings):
     """Organs of the data set in the order of their label ids, which begin at 1."""
     bad_labels: Literal["refuse", "skip"]
     """What becomes of masks and label ids that do not fit: an error, or left out and named in the description."""
+    geometry: Geometry | None = None
+    """Form that places files whose NIfTI header states two places; null refuses them."""
+    hu_offset: float | None = None
+    """Number that makes HU of the values of a CT; null looks at the values."""
 
 
 class IntensitySettings(Settings):

@@ -104,7 +104,7 @@ class Training:
         Raises
         ------
         UserError
-            if the loss is no number any more, or another training takes the resume state over.
+            if the loss stops being a number, or another training takes the resume state over.
         """
         if self._processes.is_first:
             self._owner = StateOwner(self._state_folder)

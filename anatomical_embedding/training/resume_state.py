@@ -84,7 +84,7 @@ def load_state(
 ) -> tuple[TrainingProgress, dict[str, torch.Tensor] | None]:
     """Bring network, optimiser and scaler to the newest readable state of the same training.
 
-    A state of other settings, data or code (another fingerprint) is left aside, and the training begins anew.
+    A state of other settings, data or code (another fingerprint) is left aside, and the training starts again.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def load_state(
             continue
         header, tensors = loaded
         if header["fingerprint"] != fingerprint:
-            log(f"{folder / name}: belongs to other settings, data or code; beginning anew")
+            log(f"{folder / name}: belongs to other settings, data or code; starting again")
             continue
         network.load_state_dict(_with_prefix(tensors, "network."))
         optimizer.load_state_dict(_optimizer_state(optimizer, _with_prefix(tensors, "optimizer.")))
@@ -109,7 +109,7 @@ def load_state(
 
 
 def remove_state(folder: Path) -> None:
-    """Remove the states of a finished training, so that a rerun begins anew."""
+    """Remove the states of a finished training, so that a rerun starts again."""
     for name in (CURRENT_NAME, PREVIOUS_NAME):
         (folder / name).unlink(missing_ok=True)
 

@@ -1,11 +1,10 @@
 """Pinned points as files: CSV of all scans, or markups of one for 3D Slicer."""
 
-import csv
-import io
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from anatomical_embedding.evaluation.csv_table import csv_text
 from anatomical_embedding.evaluation.slicer_markups import write_markups
 
 CSV_COLUMNS = ("name", "scan", "x_mm", "y_mm", "z_mm", "decision", "similarity", "corrected")
@@ -13,16 +12,19 @@ CSV_COLUMNS = ("name", "scan", "x_mm", "y_mm", "z_mm", "decision", "similarity",
 
 def pins_csv(pins: list[dict[str, Any]], scans: list[str]) -> bytes:
     """Return one row a pinned point and scan, in world mm RAS+."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
-    for pin in pins:
-        for scan, entry in zip(scans, pin["points"], strict=True):
-            point = entry["point"] or ("", "", "")
-            writer.writerow(
-                (pin["name"], scan, *point, entry["decision"], entry["similarity"], entry["corrected"])
-            )
-    return stream.getvalue().encode("utf-8")
+    rows = [
+        (
+            pin["name"],
+            scan,
+            *(entry["point"] or ("", "", "")),
+            entry["decision"],
+            entry["similarity"],
+            entry["corrected"],
+        )
+        for pin in pins
+        for scan, entry in zip(scans, pin["points"], strict=True)
+    ]
+    return csv_text(CSV_COLUMNS, rows).encode("utf-8")
 
 
 def pins_markups(pins: list[dict[str, Any]], *, scan: int) -> bytes:

@@ -5,24 +5,20 @@ address) and know the token, which only the printed address holds. Paths are com
 become file names.
 """
 
-import gzip
 import json
 import re
 import secrets
-import tempfile
+import socket
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from anatomical_embedding.errors import InputFileError, UserError
+from anatomical_embedding.errors import UserError
 from anatomical_embedding.viewer.exports import pins_csv, pins_markups
 from anatomical_embedding.viewer.session import Session
-from anatomical_embedding.volumes.nifti import write_volume
-from anatomical_embedding.volumes.scan import read_scan
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.nifti import nifti_bytes
 
 LOOPBACK = "127.0.0.1"
 MOST_REQUEST_BYTES = 2**22
@@ -43,6 +39,27 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 JSON_TYPE, NIFTI_TYPE = "application/json", "application/octet-stream"
+
+
+def require_free_port(port: int) -> None:
+    """Refuse a port that another program listens on, before work is done for the page.
+
+    Raises
+    ------
+    UserError
+        if the port is taken.
+    """
+    try:
+        with socket.create_server((LOOPBACK, port), reuse_port=False):
+            pass
+    except OSError as error:
+        raise _taken(port, error) from error
+
+
+def _taken(port: int, error: OSError) -> UserError:
+    return UserError(
+        f"--port {port}: cannot listen there ({error.strerror}); another program has it, take another or 0"
+    )
 
 
 class ViewServer(ThreadingHTTPServer):
@@ -68,9 +85,7 @@ class ViewServer(ThreadingHTTPServer):
         try:
             super().__init__((LOOPBACK, port), _Handler)
         except OSError as error:
-            raise UserError(
-                f"--port {port}: cannot listen there ({error.strerror}); another program has it, take another or 0"
-            ) from error
+            raise _taken(port, error) from error
 
     @property
     def address(self) -> str:
@@ -126,9 +141,9 @@ class _Handler(BaseHTTPRequestHandler):
             names = [scan.embedded.name for scan in session.scans]
             self._send(pins_csv(session.pins, names), content_type="text/csv; charset=utf-8")
         elif path == "similarity":
-            self._send(_nifti(session.similarity(self._query()), compress=True), content_type=NIFTI_TYPE)
+            self._send(nifti_bytes(session.similarity(self._query()), compress=True), content_type=NIFTI_TYPE)
         elif (number := self._scan_number(r"scans/(\d+)", path)) is not None:
-            self._send(_shown(session.scans[number].path), content_type=NIFTI_TYPE)
+            self._send(session.scans[number].content(), content_type=NIFTI_TYPE)
         elif (number := self._scan_number(r"pins-(\d+)\.mrk\.json", path)) is not None:
             self._send(pins_markups(session.pins, scan=number), content_type=JSON_TYPE)
         else:
@@ -199,21 +214,3 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
-
-
-def _shown(path: Path) -> bytes:
-    """Return a scan as NIfTI: the file itself, or the volume of a DICOM series."""
-    if path.is_dir():
-        return _nifti(read_scan(path), compress=False)
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputFileError(path, f"cannot be read any more ({error.strerror})") from error
-
-
-def _nifti(volume: Volume, *, compress: bool) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "volume.nii"
-        write_volume(volume, path)
-        content = path.read_bytes()
-    return gzip.compress(content, compresslevel=1) if compress else content

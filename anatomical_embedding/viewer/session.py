@@ -16,6 +16,8 @@ from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.files import write_json
 from anatomical_embedding.model_card import card_lines
 from anatomical_embedding.volumes.affine import transform_points
+from anatomical_embedding.volumes.nifti import nifti_bytes
+from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
 from anatomical_embedding.volumes.volume import Volume
 
 NUM_ALTERNATIVES = 3
@@ -30,14 +32,45 @@ class ShownScan:
 
     Attributes
     ----------
-    path : the raw scan, shown as it is.
+    path : the raw scan.
     modality : kind of scan; it decides the window presets.
     embedded : the same scan, ready to be searched.
+    reading : what its user says about it.
     """
 
     path: Path
     modality: str
     embedded: EmbeddedScan
+    reading: ReadingOptions
+
+    @property
+    def is_shown_as_stored(self) -> bool:
+        """Whether the page gets the file itself: a NIfTI file of which nothing had to be mended or chosen."""
+        return not self.path.is_dir() and not self.embedded.remarks
+
+    @property
+    def file_name(self) -> str:
+        """What the page is told that it gets."""
+        return (
+            "scan.nii.gz"
+            if self.is_shown_as_stored and self.path.name.lower().endswith(".gz")
+            else "scan.nii"
+        )
+
+    def content(self) -> bytes:
+        """Return the scan as a NIfTI file, in the place and with the values that answers belong to.
+
+        Raises
+        ------
+        InputFileError
+            if it cannot be read any more.
+        """
+        if not self.is_shown_as_stored:
+            return nifti_bytes(read_raw_scan(self.path, self.reading).volume, compress=False)
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise InputFileError(self.path, f"cannot be read any more ({error.strerror})") from error
 
 
 class Session:
@@ -60,7 +93,7 @@ class Session:
         self._model = model
         self._pins_path = pins_path
         self._lock = threading.Lock()
-        self._pins: list[dict[str, Any]] = _read_pins(pins_path, num_scans=len(scans))
+        self._pins: list[dict[str, Any]] = read_pins(pins_path, num_scans=len(scans))
 
     def overview(self) -> dict[str, Any]:
         """Return what the page shows of scans and model."""
@@ -71,7 +104,7 @@ class Session:
                     "name": scan.embedded.name,
                     "modality": scan.modality,
                     "url": f"scans/{number}",
-                    "file_name": "scan.nii.gz" if scan.path.name.endswith(".gz") else "scan.nii",
+                    "file_name": scan.file_name,
                     "centre_mm": _centre_mm(scan.embedded),
                     "step_mm": list(self._model.card.usage.volumes.spacing_mm),
                 }
@@ -192,10 +225,17 @@ def _checked_entry(entry: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _read_pins(path: Path | None, *, num_scans: int) -> list[dict[str, Any]]:
+def read_pins(path: Path | None, *, num_scans: int) -> list[dict[str, Any]]:
+    """Return the pinned points of a file; none where there is no file yet.
+
+    Raises
+    ------
+    InputFileError
+        if it holds other things, or points of another number of scans.
+    """
     if path is None or not path.exists():
         return []
     try:
         return _checked_pins(json.loads(path.read_text(encoding="utf-8"))["pins"], num_scans=num_scans)
     except (OSError, ValueError, KeyError, TypeError, UserError) as error:
-        raise InputFileError(path, f"is no list of pinned points of these scans ({error})") from error
+        raise InputFileError(path, f"is not a list of pinned points of these scans ({error})") from error

@@ -1,9 +1,8 @@
 """Folders of DICOM slices: one series becomes one volume, or is refused with the reason.
 
-The place of a volume follows the positions and directions of its slices (DICOM PS3.3 C.7.6.2), not the order or the
-names of the files. A volume has one affine, so its slices must be parallel, equally far apart, and stacked along their
-normal: a series with a gap, a repeated slice or a tilted gantry is no volume without resampling, which would have to
-guess.
+The place of a volume follows the positions and directions of its slices, not the order or the names of the files
+(`dicom_place`); each slice has its own rescale (`dicom_values`); what else lies in the folder is left out and said, or
+refused where a slice may be lost with it (`dicom_files`).
 """
 
 from collections.abc import Sequence
@@ -11,165 +10,164 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import SimpleITK
 from numpy.typing import NDArray
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.settings.volumes import Modality
+from anatomical_embedding.volumes.dicom_files import SMALLEST_NUM_SLICES, find_series_files, names_of
+from anatomical_embedding.volumes.dicom_header import DIFFERENCES, DicomFile
+from anatomical_embedding.volumes.dicom_pixels import read_stored
+from anatomical_embedding.volumes.dicom_place import (
+    affine_of_slices,
+    require_equal_slices,
+    sorted_along_normal,
+)
+from anatomical_embedding.volumes.dicom_values import read_rescale, read_values
 from anatomical_embedding.volumes.volume import Volume
 
-POSITION, ORIENTATION, PIXEL_SPACING, MODALITY = "0020|0032", "0020|0037", "0028|0030", "0008|0060"
-LARGEST_GAP_DIFFERENCE = 0.01
-"""Share of the slice distance that gaps may differ by: positions are often rounded to 0.01 mm."""
-LARGEST_TILT_DEGREES = 0.1
-LARGEST_DIRECTION_DIFFERENCE = 1e-4
-SMALLEST_NUM_SLICES = 2
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
+SAME_PLACE_MM = 1e-3
 MODALITIES: dict[str, Modality] = {"CT": "ct", "MR": "mr"}
+HOUNSFIELD_UNITS = {"", "HU"}
 
 
 @dataclass(frozen=True)
-class _Slice:
-    """Where one slice lies, in LPS mm."""
+class DicomSeries:
+    """The volume of a series and what its files say of it.
 
-    path: Path
-    position: NDArray[np.float64]  # (3,) centre of the first pixel
-    along_row: NDArray[np.float64]  # (3,) direction in which the column number rises
-    along_column: NDArray[np.float64]  # (3,)
-    spacing_mm: NDArray[np.float64]  # (2,) between columns, between rows
+    Attributes
+    ----------
+    volume : values after each slice's own rescale, and their place in the world.
+    modality : `ct` or `mr`, None for another word.
+    modality_word : as it is written, such as `PT` for PET; empty where nothing is.
+    has_rescale : whether slope and intercept are given; without them it is unknown what the values of a CT are.
+    remarks : what was left out, mended or is uncommon, one sentence each with the name of the file.
+    """
 
-    @property
-    def normal(self) -> NDArray[np.float64]:
-        return np.cross(self.along_row, self.along_column)
+    volume: Volume
+    modality: Modality | None
+    modality_word: str
+    has_rescale: bool
+    remarks: tuple[str, ...]
 
 
-def read_dicom_series(folder: Path | str) -> Volume:
-    """Return the volume of the one DICOM series in a folder, with its rescale slope and intercept applied.
+def read_dicom_series(folder: Path | str) -> DicomSeries:
+    """Return the one DICOM series in a folder, each slice with its own rescale applied.
 
     Raises
     ------
     InputFileError
-        if the folder holds no series or several, if a slice cannot be read, has no position or another size, or if the
-        slices are not parallel, not equally far apart, or shifted against each other (tilted gantry).
+        if the folder holds no series or several; if a file that may be a slice cannot be read; or if the slices are not
+        of one size, not parallel, not equally far apart, two of them lie at one place, or they are shifted against each
+        other (tilted gantry). The message names the file.
     """
     folder = Path(folder)
-    slices = _sorted_slices(folder)
-    step = _slice_step(folder, slices)
-    try:
-        image = SimpleITK.ReadImage([str(entry.path) for entry in slices])
-    except RuntimeError as error:
-        raise InputFileError(folder, f"cannot be read as one DICOM volume: {_reason(error)}") from error
-    if image.GetNumberOfComponentsPerPixel() != 1:
-        raise InputFileError(folder, "holds colour pictures, expected one number a pixel")
-    array = SimpleITK.GetArrayFromImage(image).T  # (column number, row number, slice)
+    found = find_series_files(folder)
+    remarks = list(found.remarks)
+    require_equal_slices(found.slices)
+    _look_at_frames(found.slices, remarks)
+    files, positions = sorted_along_normal(found.slices)
+    files, positions = _without_copies(files, positions, remarks)
+    if len(files) < SMALLEST_NUM_SLICES:
+        raise InputFileError(
+            files[0].path, "is the only slice of its folder, apart from copies; expected 2 or more"
+        )
+    affine = affine_of_slices(folder, files, positions, remarks=remarks)
+    has_rescale = _has_rescale(files)
+    word = files[0].text("Modality")
+    _look_at_units(files, word, has_rescale=has_rescale, remarks=remarks)
+    array = read_values(files)
     if array.min() == array.max():
         raise InputFileError(folder, f"every voxel has the value {array.flat[0]}, expected an image")
-    first = slices[0]
-    affine = np.eye(4)
-    columns = (first.along_row * first.spacing_mm[0], first.along_column * first.spacing_mm[1], step)
-    affine[:3, :3] = LPS_TO_RAS @ np.stack(columns, axis=1)
-    affine[:3, 3] = LPS_TO_RAS @ first.position
-    return Volume(array if array.dtype.kind == "f" else _as_int16(array), affine)
+    return DicomSeries(Volume(array, affine), MODALITIES.get(word), word, has_rescale, tuple(remarks))
 
 
-def dicom_modality(folder: Path | str) -> Modality | None:
-    """Return `ct` or `mr` as the series in a folder says, None for another word.
+def dicom_modality_word(folder: Path | str) -> str:
+    """Return the modality of the one series in a folder as its header words it, without reading pixels.
 
     Raises
     ------
     InputFileError
         if the folder holds no series or several.
     """
-    path = _series_files(Path(folder))[0]
-    return MODALITIES.get(_read_tags(path).get(MODALITY, "").strip())
+    return find_series_files(folder).slices[0].text("Modality")
 
 
-def _series_files(folder: Path) -> list[Path]:
-    """Return the files of the one series in a folder."""
-    series = SimpleITK.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
-    if not series:
-        raise InputFileError(
-            folder, "holds no DICOM series that can be read; name a NIfTI file or such a folder"
+def _look_at_frames(files: Sequence[DicomFile], remarks: list[str]) -> None:
+    """Say where slices of one series name different worlds; a scanner does not, a careless anonymiser does."""
+    first = files[0]
+    others = [file for file in files if file.text("FrameOfReferenceUID") != first.text("FrameOfReferenceUID")]
+    if others:
+        remarks.append(
+            f"{names_of(file.path for file in others)}: another frame of reference than {first.path.name}; "
+            "positions are taken as of one."
         )
-    if len(series) > 1:
+
+
+def _without_copies(
+    files: Sequence[DicomFile], positions: NDArray[np.float64], remarks: list[str]
+) -> tuple[list[DicomFile], NDArray[np.float64]]:
+    """Leave out a slice that is there twice with the same values; refuse two images of one place that differ."""
+    is_first = np.r_[True, np.linalg.norm(np.diff(positions, axis=0), axis=1) > SAME_PLACE_MM]
+    kept = [int(number) for number in np.flatnonzero(is_first)]
+    first_of_place = [kept[place] for place in np.cumsum(is_first) - 1]
+    copies = {}
+    for number, first in enumerate(first_of_place):
+        if number == first:
+            continue
+        if not _same_values(files[first], files[number]):
+            raise _two_at_one_place(files[first], files[number], num_images=len(files), num_places=len(kept))
+        copies[files[number].path] = files[first].path
+    if copies:
+        remarks.append(f"Left out {names_of(copies)}: the same as {names_of(copies.values())}.")
+    return [files[number] for number in kept], positions[kept]
+
+
+def _same_values(first: DicomFile, other: DicomFile) -> bool:
+    return read_rescale(first) == read_rescale(other) and np.array_equal(
+        read_stored(first), read_stored(other)
+    )
+
+
+def _two_at_one_place(
+    first: DicomFile, other: DicomFile, *, num_images: int, num_places: int
+) -> InputFileError:
+    told = [keyword for keyword in DIFFERENCES if first.text(keyword) != other.text(keyword)]
+    tag = f" ({told[0]} {first.text(told[0])} and {other.text(told[0])})" if told else ""
+    return InputFileError(
+        other.path,
+        f"lies at the same place as {first.path.name}, with other values{tag}: {num_images} images at {num_places} "
+        "places, as a series of several phases or echoes has; put the slices of one of them in a folder of its own",
+    )
+
+
+def _has_rescale(files: Sequence[DicomFile]) -> bool:
+    """Return whether slices give a rescale; a mixture is refused, because nobody knows what the others are."""
+    given = [read_rescale(file).is_given for file in files]
+    if any(given) and not all(given):
+        without = files[given.index(False)]
         raise InputFileError(
-            folder,
-            f"holds {len(series)} DICOM series, expected one; put the slices of one series in a folder",
+            without.path, "gives no rescale slope and intercept, the other slices do; export the series again"
         )
-    return [Path(name) for name in SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0])]
+    return all(given)
 
 
-def _sorted_slices(folder: Path) -> list[_Slice]:
-    """Return the slices along their common normal."""
-    paths = _series_files(folder)
-    if len(paths) < SMALLEST_NUM_SLICES:
-        raise InputFileError(folder, f"holds {len(paths)} slice, expected {SMALLEST_NUM_SLICES} or more")
-    slices = [_read_slice(path) for path in paths]
-    first = slices[0]
-    for other in slices:
-        turned = [other.along_row - first.along_row, other.along_column - first.along_column]
-        if np.abs(turned).max() > LARGEST_DIRECTION_DIFFERENCE:
-            raise InputFileError(other.path, f"is turned against {first.path.name}, expected parallel slices")
-        if not np.allclose(other.spacing_mm, first.spacing_mm, rtol=LARGEST_DIRECTION_DIFFERENCE):
-            raise InputFileError(other.path, f"has another pixel spacing than {first.path.name}")
-    return sorted(slices, key=lambda entry: float(entry.position @ first.normal))
-
-
-def _read_slice(path: Path) -> _Slice:
-    tags = _read_tags(path)
-    try:
-        position, orientation, spacing = (
-            np.array([float(number) for number in tags[tag].split("\\")])
-            for tag in (POSITION, ORIENTATION, PIXEL_SPACING)
-        )
-        row, column = orientation.reshape(2, 3)
-    except (KeyError, ValueError) as error:
+def _look_at_units(files: Sequence[DicomFile], word: str, *, has_rescale: bool, remarks: list[str]) -> None:
+    """Say what is uncommon about the values, and refuse those whose sense is unknown."""
+    inverted = [file for file in files if file.text("PhotometricInterpretation") == "MONOCHROME1"]
+    if inverted and not (word == "CT" and has_rescale):
         raise InputFileError(
-            path, "does not say where its slice lies (position, orientation, pixel spacing); export it again"
-        ) from error
-    return _Slice(path, position, row, column, spacing[::-1])
-
-
-def _read_tags(path: Path) -> dict[str, str]:
-    reader = SimpleITK.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise InputFileError(path, f"cannot be read as DICOM: {_reason(error)}") from error
-    return {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
-
-
-def _slice_step(folder: Path, slices: Sequence[_Slice]) -> NDArray[np.float64]:
-    """Return the (3,) way in LPS mm from a slice to the next, checked to be the same everywhere."""
-    positions = np.stack([entry.position for entry in slices])
-    normal = slices[0].normal / np.linalg.norm(slices[0].normal)
-    gaps_mm = np.diff(positions @ normal)
-    usual_mm = float(np.median(gaps_mm))
-    odd = np.flatnonzero(np.abs(gaps_mm - usual_mm) > LARGEST_GAP_DIFFERENCE * abs(usual_mm))
-    if odd.size or usual_mm <= 0:
-        worst = int(odd[0]) if odd.size else 0
-        raise InputFileError(
-            folder,
-            f"has unequal slice gaps: {gaps_mm[worst]:.3f} mm between {slices[worst].path.name} and "
-            f"{slices[worst + 1].path.name}, {usual_mm:.3f} mm elsewhere; a slice is missing or there twice",
+            inverted[0].path,
+            "shows its lowest values white (MONOCHROME1), so it is unknown whether the values are inverted; export it "
+            "as MONOCHROME2",
         )
-    step = (positions[-1] - positions[0]) / (len(slices) - 1)
-    tilt = np.degrees(np.arccos(np.clip(step @ normal / np.linalg.norm(step), -1.0, 1.0)))
-    if tilt > LARGEST_TILT_DEGREES:
-        raise InputFileError(
-            folder,
-            f"was taken with a gantry tilt of {tilt:.1f} degrees, so its slices are shifted against each other; "
-            "straighten it first (dcm2niix does)",
+    if inverted:
+        remarks.append(
+            f"{names_of(file.path for file in inverted)}: lowest values are shown white (MONOCHROME1), which changes "
+            "no HU; values are taken as stored."
         )
-    return step
-
-
-def _as_int16(array: NDArray) -> NDArray:
-    limits = np.iinfo(np.int16)
-    fits = limits.min <= array.min() and array.max() <= limits.max
-    return array.astype(np.int16) if fits else array
-
-
-def _reason(error: Exception) -> str:
-    return str(error).strip().splitlines()[-1].strip()
+    other_units = [file for file in files if file.text("RescaleType") not in HOUNSFIELD_UNITS]
+    if word == "CT" and other_units:
+        remarks.append(
+            f"{names_of(file.path for file in other_units)}: values are said to be of type "
+            f"{other_units[0].text('RescaleType')}, expected HU."
+        )

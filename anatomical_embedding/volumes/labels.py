@@ -9,14 +9,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.settings.volumes import Geometry
 from anatomical_embedding.volumes.affine import spacing_from_affine
 from anatomical_embedding.volumes.grid import largest_distance_mm
-from anatomical_embedding.volumes.nifti import VolumeHeader, read_volume
+from anatomical_embedding.volumes.nifti import VolumeHeader, read_nifti
 from anatomical_embedding.volumes.volume import Volume
 
 BadLabels = Literal["refuse", "skip"]
 """What becomes of labels that do not fit: an error, or left out and named."""
 LARGEST_LABEL = np.iinfo(np.uint16).max
+LARGEST_FRACTION = 1e-3
+"""Labels that a program scaled or interpolated come back this far off whole numbers; more is no label map."""
 SAME_GRID_FRACTION = 0.01  # of a voxel: headers of one grid written by two programs differ by rounding only
 
 
@@ -31,6 +34,7 @@ class MergedLabels:
     missing_organs : organs without a file, in the order of the labels.
     empty_organs : organs whose mask has no voxel.
     skipped : what did not fit and was left out: organ, or `label <id>`, to the reason.
+    remarks : what was mended, a sentence each that begins with the file.
     """
 
     volume: Volume
@@ -38,35 +42,80 @@ class MergedLabels:
     missing_organs: tuple[str, ...]
     empty_organs: tuple[str, ...]
     skipped: Mapping[str, str]
+    remarks: tuple[str, ...]
 
 
-def read_mask(path: Path | str, *, grid: VolumeHeader | None) -> Volume:
+@dataclass(frozen=True)
+class LabelFile:
+    """The whole numbers in a file.
+
+    Attributes
+    ----------
+    volume : label of every voxel, in the smallest unsigned type that holds them.
+    remarks : what was mended, a sentence each that begins with the file.
+    """
+
+    volume: Volume
+    remarks: tuple[str, ...]
+
+
+def read_label_file(path: Path | str, *, geometry: Geometry | None = None) -> LabelFile:
+    """Return the label map in a file: whole numbers on any grid; numbers that are nearly whole are rounded.
+
+    Parameters
+    ----------
+    path : NIfTI file.
+    geometry : form that places a file whose header states two places.
+
+    Raises
+    ------
+    InputFileError
+        if the file is no sound NIfTI (`read_nifti`), or holds fractions, negative numbers or numbers above 65535.
+    """
+    stored = read_nifti(path, geometry=geometry, require_contrast=False)
+    remarks = [f"{path}: {remark}" for remark in stored.remarks]
+    array, fraction = _whole_numbers(stored.volume.array, path=path)
+    if fraction:
+        remarks.append(f"{path}: its labels are up to {fraction:.2g} off whole numbers and were rounded")
+    return LabelFile(Volume(array, stored.volume.affine), tuple(remarks))
+
+
+def read_mask(path: Path | str, *, grid: VolumeHeader | None, geometry: Geometry | None = None) -> Volume:
     """Return the binary mask in a file as a boolean volume.
 
     Parameters
     ----------
     path : NIfTI file of zeros and ones.
     grid : grid that the mask must have; None accepts any.
+    geometry : form that places a file whose header states two places.
 
     Raises
     ------
     InputFileError
-        if the file is no sound NIfTI (`read_volume`), lies on another grid or has other values.
+        as `read_label_file`, and if the file lies on another grid or has other values.
     """
-    volume = read_volume(path, require_contrast=False)
+    return _read_mask(path, grid=grid, geometry=geometry).volume
+
+
+def _read_mask(path: Path | str, *, grid: VolumeHeader | None, geometry: Geometry | None) -> LabelFile:
+    found = read_label_file(path, geometry=geometry)
     if grid is not None:
-        _require_same_grid(volume, grid=grid, path=path)
-    mask = volume.array.astype(bool)
-    if not np.array_equal(mask, volume.array):
-        others = np.setdiff1d(np.unique(volume.array), (0, 1))
+        _require_same_grid(found.volume, grid=grid, path=path)
+    if found.volume.array.max() > 1:
+        others = np.setdiff1d(np.unique(found.volume.array), (0, 1))
         raise InputFileError(
-            path, f"has the value {others[0]:g}, expected a mask of zeros and ones; give one file per organ"
+            path, f"has the value {others[0]}, expected a mask of zeros and ones; give one file per organ"
         )
-    return Volume(mask, volume.affine)
+    return LabelFile(Volume(found.volume.array.astype(bool), found.volume.affine), found.remarks)
 
 
 def merge_masks(
-    label_paths: Mapping[str, Path], *, organs: Sequence[str], grid: VolumeHeader, bad_labels: BadLabels
+    label_paths: Mapping[str, Path],
+    *,
+    organs: Sequence[str],
+    grid: VolumeHeader,
+    bad_labels: BadLabels,
+    geometry: Geometry | None = None,
 ) -> MergedLabels:
     """Return one label map of the organs' masks.
 
@@ -81,6 +130,7 @@ def merge_masks(
     organs : all organs of the data set, in the order of their labels.
     grid : grid of the image.
     bad_labels : whether a mask that does not fit is an error, or left out as if it were not there.
+    geometry : form that places a file whose header states two places.
 
     Raises
     ------
@@ -90,16 +140,19 @@ def merge_masks(
     labels = np.zeros(grid.shape, dtype=label_type(len(organs)), order="F")
     is_overlapping = np.zeros(grid.shape, dtype=bool, order="F")
     empty_organs, skipped = [], {}
+    remarks: list[str] = []
     for label, organ in enumerate(organs, start=1):
         if organ not in label_paths:
             continue
         try:
-            mask = read_mask(label_paths[organ], grid=grid).array
+            found = _read_mask(label_paths[organ], grid=grid, geometry=geometry)
         except InputFileError as error:
             if bad_labels == "refuse":
                 raise
             skipped[organ] = error.problem
             continue
+        remarks += found.remarks
+        mask = found.volume.array
         is_overlapping |= mask & (labels > 0)
         labels[mask] = label
         if not mask.any():
@@ -110,11 +163,17 @@ def merge_masks(
         missing_organs=tuple(organ for organ in organs if organ not in label_paths),
         empty_organs=tuple(empty_organs),
         skipped=skipped,
+        remarks=tuple(remarks),
     )
 
 
 def read_label_map(
-    path: Path | str, *, organs: Sequence[str], grid: VolumeHeader, bad_labels: BadLabels
+    path: Path | str,
+    *,
+    organs: Sequence[str],
+    grid: VolumeHeader,
+    bad_labels: BadLabels,
+    geometry: Geometry | None = None,
 ) -> MergedLabels:
     """Return the label map in a file, whose ids are the places of the organs counted from 1.
 
@@ -126,6 +185,7 @@ def read_label_map(
     organs : all organs of the data set, in the order of their labels.
     grid : grid of the image.
     bad_labels : whether an id beyond the organs is an error, or becomes background.
+    geometry : form that places a file whose header states two places.
 
     Raises
     ------
@@ -133,12 +193,10 @@ def read_label_map(
         if the file is unsound, on another grid, holds fractions or negative values, or an unknown id that is not to be
         left out.
     """
-    volume = read_volume(path, require_contrast=False)
+    numbers = read_label_file(path, geometry=geometry)
+    volume = numbers.volume
     _require_same_grid(volume, grid=grid, path=path)
     found = np.unique(volume.array)
-    if found[0] < 0 or not np.array_equal(found, np.rint(found)):
-        wrong = found[(found < 0) | (found != np.rint(found))][0]
-        raise InputFileError(path, f"has the value {wrong:g}, expected whole numbers from 0, one an organ")
     unknown = [int(label) for label in found if label > len(organs)]
     if unknown and bad_labels == "refuse":
         raise InputFileError(
@@ -155,25 +213,8 @@ def read_label_map(
         missing_organs=(),
         empty_organs=tuple(organ for label, organ in enumerate(organs, start=1) if label not in present),
         skipped={f"label {label}": "is beyond the organs" for label in unknown},
+        remarks=numbers.remarks,
     )
-
-
-def read_label_numbers(path: Path | str) -> Volume:
-    """Return the label map in a file: whole numbers on any grid.
-
-    Raises
-    ------
-    InputFileError
-        if the file is no sound NIfTI (`read_volume`), or holds fractions, negative numbers or numbers above 65535.
-    """
-    volume = read_volume(path, require_contrast=False)
-    is_wrong = (volume.array < 0) | (volume.array > LARGEST_LABEL) | (volume.array != np.rint(volume.array))
-    if is_wrong.any():
-        wrong = volume.array[is_wrong][0]
-        raise InputFileError(
-            path, f"has the value {wrong:g}, expected whole numbers from 0 to {LARGEST_LABEL}, one a label"
-        )
-    return Volume(volume.array.astype(label_type(int(volume.array.max()))), volume.affine)
 
 
 def labels_at(labels: Volume, points_mm: ArrayLike) -> NDArray[np.int64]:
@@ -183,6 +224,22 @@ def labels_at(labels: Volume, points_mm: ArrayLike) -> NDArray[np.int64]:
     found = np.zeros(len(voxels), dtype=np.int64)
     found[is_inside] = labels.array[tuple(voxels[is_inside].T)]
     return found
+
+
+def _whole_numbers(array: NDArray, *, path: Path | str) -> tuple[NDArray, float]:
+    """Return labels in the smallest type that holds them, and how far they were off whole numbers at most."""
+    whole = np.rint(array) if array.dtype.kind == "f" else array
+    fraction = float(np.abs(array - whole).max()) if array.dtype.kind == "f" else 0.0
+    is_wrong = (whole < 0) | (whole > LARGEST_LABEL)
+    if fraction > LARGEST_FRACTION:
+        is_wrong |= np.abs(array - whole) > LARGEST_FRACTION
+    if is_wrong.any():
+        wrong = str(array[is_wrong][0]).removesuffix(".0")
+        raise InputFileError(
+            path,
+            f"has the value {wrong}, expected whole numbers from 0 to {LARGEST_LABEL}, one a label",
+        )
+    return whole.astype(label_type(int(whole.max()))), fraction
 
 
 def label_type(num_labels: int) -> type[np.uint8] | type[np.uint16]:

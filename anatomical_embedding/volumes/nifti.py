@@ -1,37 +1,43 @@
 """NIfTI files in and out: the only place that reads or writes voxels on disk.
 
-The place of a volume in the world follows the NIfTI standard: the sform where its code is set, else the qform
-where its code is set; a file with neither has no known orientation and is refused. A file that cannot be used
-is refused with an error that names it; see `read_volume`.
+Where a volume lies is judged in `nifti_geometry`. A file that cannot be used is refused with an error that names it;
+what a reader has to mend or to choose comes back as remarks (`read_nifti`), so that nothing is corrected in silence.
 """
 
+import gzip
+import tempfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import nibabel
 import numpy as np
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
+from nibabel.nifti1 import Nifti1Header
+from nibabel.nifti2 import Nifti2Header
 from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.files import written_atomically
-from anatomical_embedding.volumes.affine import spacing_from_affine
+from anatomical_embedding.settings.volumes import Geometry
 from anatomical_embedding.volumes.grid import largest_distance_mm
+from anatomical_embedding.volumes.nifti_geometry import SAME_PLACE_MM, place_of
 from anatomical_embedding.volumes.volume import Volume
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
-WRITABLE_TYPES = (np.uint8, np.int16, np.uint16, np.float32)
+WRITABLE_INTEGERS = (np.uint8, np.int16, np.uint16)
 
 PLAIN_NUMBERS = "iuf"  # numpy's kinds of integers and floats; colours and complex numbers are others
 SCANNER_CODE = 1  # "scanner anatomical" of the NIfTI standard
-LARGEST_INT16_SOURCE_BYTES = 2  # int16 and uint16 hold stored HU; wider integers keep their type
-SMALLEST_DETERMINANT_RATIO = 1e-3  # |det| / product of column lengths: 1 when orthogonal, 0 when singular
-LARGEST_QFORM_ERROR_MM = 0.05  # at the volume's corners
+SMALL_TYPE_BYTES = 2  # int16 and uint16 hold stored HU; wider integers keep their type
+EXACT_IN_FLOAT32 = 2**24
+MOST_COMPRESSED = 1032
+"""Bytes that deflate packs into one at most: a header that claims more is not followed by its voxels."""
+COPY_BYTES = 2**20
+MOST_AXES = 7
 
 READ_ERRORS = (OSError, EOFError, ValueError, OverflowError, zlib.error, ImageFileError, HeaderDataError)
 
@@ -50,21 +56,67 @@ class VolumeHeader:
     affine: NDArray[np.float64]
 
 
-def read_header(path: Path | str) -> VolumeHeader:
+@dataclass(frozen=True)
+class NiftiVolume:
+    """What a NIfTI file holds, and what its reader had to mend or to choose.
+
+    Attributes
+    ----------
+    volume : voxels and place.
+    remarks : a sentence each; empty for a file that says all as it should.
+    """
+
+    volume: Volume
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _OpenFile:
+    """A file with a sound header, its voxels not read yet."""
+
+    path: Path
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64]
+    data_type: np.dtype
+    first_byte: int
+    slope: float
+    intercept: float
+    remarks: tuple[str, ...]
+
+
+def read_header(path: Path | str, *, geometry: Geometry | None = None) -> VolumeHeader:
     """Return shape and affine of a NIfTI file, without its voxels.
 
     Raises
     ------
     InputFileError
-        for everything that `read_volume` refuses and that shows in the header.
+        for everything that `read_nifti` refuses and that shows in the header.
     """
-    image = _open_image(Path(path))
-    size_x, size_y, size_z = image.shape[:3]
-    return VolumeHeader(shape=(size_x, size_y, size_z), affine=image.affine)
+    found = _open_file(Path(path), geometry=geometry)
+    return VolumeHeader(found.shape, found.affine)
 
 
 def read_volume(path: Path | str, *, require_finite: bool = True, require_contrast: bool = True) -> Volume:
-    """Return the volume in a NIfTI file, with its stored scaling applied.
+    """Return the volume in a NIfTI file that this project wrote; files from outside need `read_nifti` with its remarks.
+
+    Raises
+    ------
+    InputFileError
+        as `read_nifti`.
+    """
+    return read_nifti(
+        path, geometry=None, require_finite=require_finite, require_contrast=require_contrast
+    ).volume
+
+
+def read_nifti(
+    path: Path | str,
+    *,
+    geometry: Geometry | None,
+    require_finite: bool = True,
+    require_contrast: bool = True,
+) -> NiftiVolume:
+    """Return the volume in a NIfTI file, with its stored scaling applied, in millimetres.
 
     Integers stay integers where slope and intercept are whole (a CT stored as uint16 with intercept -1024
     becomes int16); everything else becomes float32.
@@ -72,33 +124,31 @@ def read_volume(path: Path | str, *, require_finite: bool = True, require_contra
     Parameters
     ----------
     path : a `.nii` or `.nii.gz` file.
+    geometry : form that places a volume whose header states two places; None refuses such a file.
     require_finite : refuse voxels that are NaN or infinite.
     require_contrast : refuse a volume of one constant value; label masks may be constant.
 
     Raises
     ------
     InputFileError
-        if the file is missing, cut short or not a NIfTI; if it has not three axes of two or more voxels (a
-        fourth axis of length one is dropped); if its spacing is not positive and finite, its affine is
-        singular, not finite or not set; or if its voxels are not finite, constant or not plain numbers.
+        if the file is missing, cut short or not a NIfTI; if it has not three axes of two or more voxels (further axes
+        of length one are dropped); if its place is not sound (`nifti_geometry.place_of`); or if its voxels are not
+        finite, constant or not plain numbers.
     """
     path = Path(path)
-    image = _open_image(path)
+    found = _open_file(path, geometry=geometry)
     try:
-        stored = np.asanyarray(_stored_array(image).get_unscaled())
-    except READ_ERRORS as error:
+        stored = np.asanyarray(_stored_array(found))
+    except (*READ_ERRORS, MemoryError) as error:
         raise _unreadable(path, error) from error
-    if stored.dtype.kind not in PLAIN_NUMBERS:
-        raise InputFileError(path, f"has voxels of type {stored.dtype}, expected one plain number a voxel")
-    slope, intercept = _scaling(image)
-    array = _apply_scaling(stored.reshape(stored.shape[:3], order="F"), slope=slope, intercept=intercept)
+    array = _apply_scaling(stored, slope=found.slope, intercept=found.intercept)
     if require_finite:
         _require_finite(array, path=path)
     if require_contrast and array.min() == array.max():
         raise InputFileError(
             path, f"every voxel has the value {array.flat[0]}, expected an image; check how it was exported"
         )
-    return Volume(array, image.affine)
+    return NiftiVolume(Volume(array, found.affine), found.remarks)
 
 
 def map_volume(path: Path | str) -> Volume:
@@ -115,26 +165,22 @@ def map_volume(path: Path | str) -> Volume:
     path = Path(path)
     if path.suffix == ".gz":
         raise InputFileError(path, "is compressed, expected an uncompressed .nii; only those can be mapped")
-    image = _open_image(path)
-    data_type = image.header.get_data_dtype()
-    if _scaling(image) != (1.0, 0.0) or not data_type.isnative:
+    found = _open_file(path, geometry=None)
+    if (found.slope, found.intercept) != (1.0, 0.0) or not found.data_type.isnative:
         raise InputFileError(path, "is scaled or in foreign byte order, so it cannot be mapped; rewrite it")
     try:
         array: NDArray = np.memmap(
-            path,
-            dtype=data_type,
-            mode="r",
-            offset=_stored_array(image).offset,
-            shape=image.shape[:3],
-            order="F",
+            path, dtype=found.data_type, mode="r", offset=found.first_byte, shape=found.shape, order="F"
         )
     except READ_ERRORS as error:
         raise _unreadable(path, error) from error
-    return Volume(array, image.affine)
+    return Volume(array, found.affine)
 
 
 def write_volume(volume: Volume, path: Path | str) -> None:
     """Write a volume atomically as `.nii` or `.nii.gz`, by name; equal volumes give equal bytes.
+
+    Voxels are written in a type that holds them and that other programs read (`storable_type`).
 
     sform and qform both hold the affine, with code 1 (scanner). Where the qform cannot hold it, its code is
     0, so that no program trusts it: it has no shear, and its float32 quaternion is coarse for directions that
@@ -143,53 +189,176 @@ def write_volume(volume: Volume, path: Path | str) -> None:
     Raises
     ------
     ValueError
-        if the name ends differently, or the array is not uint8, int16, uint16 or float32 with three axes.
+        if the name ends differently, or the array has not three axes of plain numbers.
     """
     path = Path(path)
     if not path.name.endswith(NIFTI_SUFFIXES):
         raise ValueError(f"{path}: expected a name that ends in .nii or .nii.gz")
-    if volume.array.dtype not in WRITABLE_TYPES or volume.array.ndim != len("XYZ"):
+    if volume.array.dtype.kind not in f"b{PLAIN_NUMBERS}" or volume.array.ndim != len("XYZ"):
         raise ValueError(f"{path}: cannot write {volume.array.ndim} axes of {volume.array.dtype}")
-    image = nibabel.Nifti1Image(volume.array, volume.affine, dtype=volume.array.dtype)
+    array = volume.array.astype(storable_type(volume.array), copy=False)
+    image = nibabel.Nifti1Image(array, volume.affine, dtype=array.dtype)
     image.header.set_xyzt_units("mm")
     image.header.set_sform(volume.affine, code=SCANNER_CODE)
     image.header.set_qform(volume.affine, code=SCANNER_CODE)
     qform_error_mm = largest_distance_mm(image.header.get_qform(), volume.affine, shape=volume.shape)
-    if qform_error_mm > LARGEST_QFORM_ERROR_MM:
+    if qform_error_mm > SAME_PLACE_MM:
         image.header["qform_code"] = 0
     with written_atomically(path) as temporary:
         nibabel.save(image, temporary)
 
 
-def _open_image(path: Path) -> nibabel.Nifti1Image:
-    """Return a NIfTI image with a sound header, its voxels not read yet."""
+def nifti_bytes(volume: Volume, *, compress: bool) -> bytes:
+    """Return the content of the file that `write_volume` writes, quickly packed where asked for."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "volume.nii"
+        write_volume(volume, path)
+        content = path.read_bytes()
+    return gzip.compress(content, compresslevel=1) if compress else content
+
+
+def storable_type(array: NDArray) -> np.dtype:
+    """Return the type that an array is written in: its own where all programs read it, else one that holds its values.
+
+    int32 and wider integers and int8 are left out by some viewers and readers; their values are written as int16 or
+    uint16 where they fit, else as floats that hold them exactly, up to 2**53.
+
+    Examples
+    --------
+    >>> storable_type(np.array([-5, 3000])), storable_type(np.array([0, 70000]))
+    (dtype('int16'), dtype('float32'))
+    """
+    own = array.dtype
+    if own.kind == "b":
+        return np.dtype(np.uint8)
+    if own.kind == "f":
+        return np.dtype(np.float64 if own.itemsize > np.dtype(np.float32).itemsize else np.float32)
+    if own in WRITABLE_INTEGERS or not array.size:
+        return own.newbyteorder("=")
+    lowest, highest = int(array.min()), int(array.max())
+    for small in (np.int16, np.uint16):
+        if np.iinfo(small).min <= lowest and highest <= np.iinfo(small).max:
+            return np.dtype(small)
+    return np.dtype(np.float32 if max(-lowest, highest) <= EXACT_IN_FLOAT32 else np.float64)
+
+
+def _open_file(path: Path, *, geometry: Geometry | None) -> _OpenFile:
+    """Return a file whose header is sound: one volume of plain numbers, a place, and voxels that are there."""
     if path.is_dir():
         raise InputFileError(path, "is a folder, expected a NIfTI file; put the file there")
     if not path.is_file():
         raise InputFileError(path, "no such file; check the path")
     try:
-        image = nibabel.load(path, mmap=False)
-        if not isinstance(image, nibabel.Nifti1Image):
-            raise InputFileError(
-                path, f"is a {type(image).__name__}, expected a NIfTI file; convert it first"
-            )
-        # nibabel repairs broken headers silently, so the spacing is checked as it stands in the file.
         with ImageOpener(str(path)) as stream:
-            stored_header = type(image.header).from_fileobj(stream, check=False)
+            header = _stored_header(stream.read(Nifti2Header.sizeof_hdr), path=path)
+        slope, intercept = header.get_slope_inter()
     except READ_ERRORS as error:
         raise _unreadable(path, error) from error
-    _check_shape(image.shape, path=path)
-    _check_stored_spacing(stored_header["pixdim"][1:4], path=path)
-    _check_place(image, path=path)
-    return image
+    shape = _checked_shape(header, path=path)
+    data_type = _checked_type(header, path=path)
+    place = place_of(header, shape=shape, geometry=geometry, path=path)
+    num_bytes = int(np.prod(shape, dtype=np.int64)) * data_type.itemsize
+    first_byte, offset_remarks = _first_byte(header, num_bytes=num_bytes, path=path)
+    _require_enough_bytes(path, first_byte + num_bytes)
+    remarks = (*offset_remarks, *place.remarks, *_scaling_remark(header, is_scaled=slope is not None))
+    slope, intercept = (1.0, 0.0) if slope is None else (float(slope), float(intercept))
+    return _OpenFile(path, shape, place.affine, data_type, first_byte, slope, intercept, remarks)
 
 
-def _unreadable(path: Path, error: Exception) -> InputFileError:
+def _stored_header(content: bytes, *, path: Path) -> Nifti1Header:
+    """Return the header as it is stored: nibabel would repair it in silence."""
+    for kind in (Nifti1Header, Nifti2Header):
+        if kind.may_contain_header(content):
+            # nibabel would tell the byte order by the number of axes, which may be the fault.
+            is_little = int.from_bytes(content[:4], "little") == kind.sizeof_hdr
+            header = kind(content[: kind.sizeof_hdr], "<" if is_little else ">", check=False)
+            if not bytes(header["magic"]).startswith(b"n+"):
+                raise InputFileError(
+                    path, "is one half of a .hdr/.img pair, expected a single .nii; convert it"
+                )
+            return header
+    raise InputFileError(
+        path, "cannot be read as NIfTI, it is cut short or of another kind; convert it first"
+    )
+
+
+def _first_byte(header: Nifti1Header, *, num_bytes: int, path: Path) -> tuple[int, list[str]]:
+    """Return where the voxels begin: an offset that lies within the header means its end."""
+    stated = float(header["vox_offset"])
+    header_end = header.single_vox_offset
+    if np.isfinite(stated) and stated >= header_end and stated.is_integer():
+        return int(stated), []
+    if not np.isfinite(stated) or stated < 0 or stated > header_end:
+        raise InputFileError(
+            path, f"says that its voxels begin at byte {stated:g}, which is no place; export it again"
+        )
+    with ImageOpener(str(path)) as stream:
+        content_start, length = _start_and_length(stream, header_end=header_end)
+    # Some writers leave out the four bytes that say whether extensions follow.
+    is_bare = length == header.sizeof_hdr + num_bytes
+    if not is_bare and content_start[header.sizeof_hdr : header.sizeof_hdr + 1] not in {b"", b"\0"}:
+        raise InputFileError(
+            path,
+            f"says that its voxels begin at byte {stated:g}, within its header, and has extensions behind it, so "
+            "their beginning is unknown; export it again",
+        )
+    found = header.sizeof_hdr if is_bare else header_end
+    return found, [f"its voxels begin at byte {found}, behind its header, which says {stated:g}"]
+
+
+def _start_and_length(stream: ImageOpener, *, header_end: int) -> tuple[bytes, int]:
+    """Return the first bytes of a file and the number of all, unpacked."""
+    start = stream.read(header_end)
+    length = len(start)
+    while block := stream.read(COPY_BYTES):
+        length += len(block)
+    return start, length
+
+
+def _require_enough_bytes(path: Path, num_bytes: int) -> None:
+    """Refuse a file that cannot hold its voxels, before memory for them is asked for."""
+    size = path.stat().st_size
+    held = size * MOST_COMPRESSED if path.suffix.lower() == ".gz" else size
+    if held < num_bytes:
+        raise InputFileError(
+            path,
+            f"cannot be read as NIfTI, it is cut short: its header asks for {num_bytes} bytes, the file has {size}",
+        )
+
+
+def _scaling_remark(header: Nifti1Header, *, is_scaled: bool) -> list[str]:
+    intercept = float(header["scl_inter"])
+    if is_scaled or intercept == 0.0 or not np.isfinite(intercept):
+        return []
+    return [
+        f"its intercept {intercept:g} stands beside a slope of {float(header['scl_slope']):g}, "
+        "which means no scaling; the values were taken as stored"
+    ]
+
+
+def _unreadable(path: Path, error: BaseException) -> InputFileError:
     reason = " ".join(str(error).split()) or type(error).__name__
     return InputFileError(path, f"cannot be read as NIfTI, it is cut short or of another kind ({reason})")
 
 
-def _check_shape(shape: tuple[int, ...], *, path: Path) -> None:
+def _checked_type(header: Nifti1Header, *, path: Path) -> np.dtype:
+    code = int(header["datatype"])
+    try:
+        data_type = header.get_data_dtype()
+    except (KeyError, HeaderDataError) as error:
+        raise InputFileError(
+            path, f"has voxels of an unknown type (code {code}), expected one plain number a voxel"
+        ) from error
+    if data_type.kind not in PLAIN_NUMBERS:
+        raise InputFileError(path, f"has voxels of type {data_type}, expected one plain number a voxel")
+    return data_type
+
+
+def _checked_shape(header: Nifti1Header, *, path: Path) -> tuple[int, int, int]:
+    num_axes = int(header["dim"][0])
+    if not 1 <= num_axes <= MOST_AXES:
+        raise InputFileError(path, f"has {num_axes} axes by its header, expected 3; export it again")
+    shape = tuple(int(length) for length in header["dim"][1 : num_axes + 1])
     spatial, others = shape[:3], shape[3:]
     if any(length != 1 for length in others):
         raise InputFileError(
@@ -199,62 +368,47 @@ def _check_shape(shape: tuple[int, ...], *, path: Path) -> None:
         raise InputFileError(
             path, f"has shape {shape}, expected 3 axes of 2 or more voxels; a single slice is no volume"
         )
+    size_x, size_y, size_z = spatial
+    return size_x, size_y, size_z
 
 
-def _check_stored_spacing(spacing_mm: NDArray, *, path: Path) -> None:
-    if not np.all(np.isfinite(spacing_mm) & (spacing_mm > 0)):
-        raise InputFileError(
-            path, f"has spacing {spacing_mm.tolist()} mm, expected positive numbers; export it again"
-        )
-
-
-def _check_place(image: nibabel.Nifti1Image, *, path: Path) -> None:
-    if image.header["sform_code"] <= 0 and image.header["qform_code"] <= 0:
-        raise InputFileError(
-            path,
-            "sets neither sform nor qform, so left and right are unknown; export it with its orientation",
-        )
-    affine = image.affine
-    if not np.isfinite(affine).all():
-        raise InputFileError(path, "has an affine that is not finite; export it again")
-    spacing_mm = spacing_from_affine(affine)
-    if abs(np.linalg.det(affine[:3, :3])) <= SMALLEST_DETERMINANT_RATIO * spacing_mm.prod():
-        raise InputFileError(
-            path,
-            f"has a singular affine {affine[:3, :3].tolist()}, so its axes span no volume; export it again",
-        )
-
-
-def _stored_array(image: nibabel.Nifti1Image) -> ArrayProxy:
-    return cast(ArrayProxy, image.dataobj)
-
-
-def _scaling(image: nibabel.Nifti1Image) -> tuple[float, float]:
-    """Return slope and intercept of the stored values; (1, 0) where the header leaves them out."""
-    stored = _stored_array(image)
-    return float(stored.slope), float(stored.inter)
+def _stored_array(found: _OpenFile) -> ArrayProxy:
+    """Return the voxels as they are stored, read when they are used."""
+    return ArrayProxy(
+        str(found.path), (found.shape, found.data_type, found.first_byte), mmap=False, order="F"
+    )
 
 
 def _apply_scaling(stored: NDArray, *, slope: float, intercept: float) -> NDArray:
     """Return `slope * stored + intercept`, as integers where that loses nothing, else as float32."""
-    if stored.dtype.kind in "iu" and slope == 1.0 and intercept.is_integer():
-        native = stored.astype(stored.dtype.newbyteorder("="), copy=False)
-        return native if intercept == 0.0 else _shift_integers(native, int(intercept))
-    scaled = stored.astype(np.float32)
-    if (slope, intercept) != (1.0, 0.0):
-        scaled *= np.float32(slope)
-        scaled += np.float32(intercept)
-    return scaled
+    native = stored.astype(stored.dtype.newbyteorder("="), copy=False)
+    if native.dtype.kind in "iu" and slope == 1.0 and intercept.is_integer():
+        shifted = native if intercept == 0.0 else _shift_integers(native, int(intercept))
+        if shifted is not None:
+            return shifted
+    if (slope, intercept) == (1.0, 0.0):
+        return native.astype(np.float32)
+    # Wide numbers may be large where their scaled values are not, so they are scaled in double precision.
+    wide = np.float32 if native.dtype.itemsize <= SMALL_TYPE_BYTES else np.float64
+    scaled: NDArray = np.multiply(native, slope, dtype=wide)
+    np.add(scaled, intercept, out=scaled)
+    return scaled.astype(np.float32, copy=False)
 
 
-def _shift_integers(stored: NDArray, intercept: int) -> NDArray:
-    """Return the sum in int16 where every value fits, else in int64."""
+def _shift_integers(stored: NDArray, intercept: int) -> NDArray | None:
+    """Return the sum in int16 where every value fits, else in int64; None beyond that."""
     lowest, highest = int(stored.min()) + intercept, int(stored.max()) + intercept
     limits = np.iinfo(np.int16)
     fits = limits.min <= lowest and highest <= limits.max
-    if fits and stored.dtype.itemsize <= LARGEST_INT16_SOURCE_BYTES:
+    if fits and stored.dtype.itemsize <= SMALL_TYPE_BYTES:
         # Wraps in uint16, which is the right sum modulo 2**16 and so the right int16.
         return (stored.astype(np.uint16) + np.uint16(intercept % 2**16)).astype(np.int16)
+    largest = np.iinfo(np.int64).max
+    if (
+        max(abs(lowest - intercept), abs(highest - intercept), abs(intercept), abs(lowest), abs(highest))
+        > largest
+    ):
+        return None
     return stored.astype(np.int64) + intercept
 
 

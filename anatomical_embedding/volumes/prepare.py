@@ -16,12 +16,16 @@ from anatomical_embedding.volumes.body_mask import body_box, body_mask
 from anatomical_embedding.volumes.labels import MergedLabels, merge_masks, read_label_map
 from anatomical_embedding.volumes.nifti import VolumeHeader
 from anatomical_embedding.volumes.orientation import to_lps
+from anatomical_embedding.volumes.raw_scan import RawScan, ReadingOptions, read_raw_scan
 from anatomical_embedding.volumes.resample import resample_to_spacing
-from anatomical_embedding.volumes.scan import read_scan, sha256_of_scan
+from anatomical_embedding.volumes.scan import sha256_of_scan
+from anatomical_embedding.volumes.scan_checks import remark_on_body
 from anatomical_embedding.volumes.volume import Volume
 
 Box = tuple[slice, slice, slice]
 SPACING_NOISE = 1e-5
+MOST_VOXELS = 2**31
+"""Of a volume on the working grid: a person at 1 mm has half of them."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,14 @@ class PreparedVolume:
     body_mask : uint8, 1 in the body, same grid.
     labels : organ of every voxel, same grid; None where the data set has no organs.
     description : what went in and what came out, ready for JSON.
+    remarks : what was mended or chosen, a sentence each that begins with the file.
     """
 
     image: Volume
     body_mask: Volume
     labels: Volume | None
     description: dict[str, Any]
+    remarks: tuple[str, ...]
 
 
 def prepare_volume(
@@ -49,11 +55,36 @@ def prepare_volume(
     label_map_path: Path | None = None,
     settings: PrepareVolumeSettings,
 ) -> PreparedVolume:
+    """Return the raw scan in a file or folder prepared; see `read_raw_scan` and `prepare_scan`.
+
+    Raises
+    ------
+    InputFileError
+        naming the file that is unsound, that does not fit its image, or that has no body in it.
+    """
+    options = ReadingOptions(
+        modality=settings.modality, geometry=settings.geometry, hu_offset=_hu_offset(settings)
+    )
+    return prepare_scan(
+        read_raw_scan(image_path, options),
+        label_paths=label_paths,
+        label_map_path=label_map_path,
+        settings=settings,
+    )
+
+
+def prepare_scan(
+    scan: RawScan,
+    *,
+    label_paths: Mapping[str, Path],
+    label_map_path: Path | None = None,
+    settings: PrepareVolumeSettings,
+) -> PreparedVolume:
     """Return a raw scan in LPS order, resampled and cropped, with its body mask and merged labels.
 
     Parameters
     ----------
-    image_path : NIfTI file of the scan, or a folder with its DICOM series; a CT in HU.
+    scan : of the modality of the settings.
     label_paths : mask file of each organ that has one.
     label_map_path : file that holds all organs in one map, instead of masks.
     settings : grid, crop, body mask, modality and the order of the organs.
@@ -61,8 +92,8 @@ def prepare_volume(
     Raises
     ------
     InputFileError
-        naming the file that is unsound (`read_scan`), that does not fit its image (`merge_masks`), or that
-        has no body in it.
+        naming the scan, if it has no body in it or is too large for the working grid, or the label file that does not
+        fit its image (`merge_masks`).
 
     Notes
     -----
@@ -70,12 +101,13 @@ def prepare_volume(
     trailing empty plane that its rounding up of sizes makes; here no voxel lies outside the scan, so there is
     none.
     """
-    raw = read_scan(image_path)
+    raw = scan.volume
+    _require_memory(raw, path=scan.path, settings=settings)
     resampled = _resample(raw, is_label=False, settings=settings)
     try:
         mask = body_mask(resampled, modality=settings.modality, settings=settings.volumes.body_mask)
     except UserError as error:
-        raise InputFileError(image_path, str(error)) from error
+        raise InputFileError(scan.path, str(error)) from error
     # Spacings come out of affines, 4.0000001 mm and such; a margin of just four voxels must not become five.
     margin_vox = np.ceil(settings.volumes.crop_margin_mm / resampled.spacing_mm - SPACING_NOISE).astype(int)
     box = body_box(mask, margin_vox=margin_vox)
@@ -83,21 +115,16 @@ def prepare_volume(
     # Headers hold single precision: the volume in hand and the one read from its file shall lie in the same place.
     affine = image.affine.astype(np.float32).astype(np.float64)
     image = Volume(_storable(image.array, modality=settings.modality), affine)
-    description = {
+    description: dict[str, Any] = {
         "modality": settings.modality,
-        "raw": _describe_grid(raw) | {"sha256": sha256_of_scan(image_path)},
+        "raw": _describe_grid(raw) | {"sha256": sha256_of_scan(scan.path)},
         "prepared": _describe_grid(image) | {"crop_start_vox": [side.start for side in box]},
         "body_fraction": float(mask[box].mean()),
     }
+    remarks = [*scan.notes, *scan.named(filter(None, [remark_on_body(float(mask.mean()))]))]
     labels = None
     if settings.organs:
-        grid = VolumeHeader(shape=raw.shape, affine=raw.affine)
-        organs, bad_labels = settings.organs, settings.bad_labels
-        merged = (
-            merge_masks(label_paths, organs=organs, grid=grid, bad_labels=bad_labels)
-            if label_map_path is None
-            else read_label_map(label_map_path, organs=organs, grid=grid, bad_labels=bad_labels)
-        )
+        merged = _merged_labels(raw, label_paths, label_map_path, settings=settings)
         labels = crop_volume(_resample(merged.volume, is_label=True, settings=settings), box=box)
         labels = Volume(labels.array, affine)
         description["labels"] = _describe_labels(
@@ -106,8 +133,41 @@ def prepare_volume(
             label_paths=label_paths if label_map_path is None else {"label_map": label_map_path},
             organs=settings.organs,
         )
+        remarks += merged.remarks
+    description["remarks"] = remarks
     body = Volume(mask[box].astype(np.uint8), affine)
-    return PreparedVolume(image=image, body_mask=body, labels=labels, description=description)
+    return PreparedVolume(image, body, labels, description, tuple(remarks))
+
+
+def _hu_offset(settings: PrepareVolumeSettings) -> float | None:
+    """Return the offset of a data set's CTs; its MRs have none."""
+    return settings.hu_offset if settings.modality == "ct" else None
+
+
+def _require_memory(raw: Volume, *, path: Path, settings: PrepareVolumeSettings) -> None:
+    """Refuse a scan that no machine holds at the working spacing, before memory for it is asked for."""
+    extent_mm = raw.spacing_mm * raw.shape
+    num_voxels = extent_mm.prod() / np.prod(settings.volumes.spacing_mm)
+    if num_voxels > MOST_VOXELS:
+        extent = " x ".join(f"{length:.4g}" for length in extent_mm)
+        raise InputFileError(
+            path, f"is {extent} mm large, {num_voxels:.2g} voxels at the working spacing; check its spacing"
+        )
+
+
+def _merged_labels(
+    raw: Volume,
+    label_paths: Mapping[str, Path],
+    label_map_path: Path | None,
+    *,
+    settings: PrepareVolumeSettings,
+) -> MergedLabels:
+    """Return the organs of a scan in one map on its grid."""
+    grid = VolumeHeader(shape=raw.shape, affine=raw.affine)
+    organs, bad_labels, geometry = settings.organs, settings.bad_labels, settings.geometry
+    if label_map_path is None:
+        return merge_masks(label_paths, organs=organs, grid=grid, bad_labels=bad_labels, geometry=geometry)
+    return read_label_map(label_map_path, organs=organs, grid=grid, bad_labels=bad_labels, geometry=geometry)
 
 
 def crop_volume(volume: Volume, *, box: Box) -> Volume:

@@ -1,44 +1,34 @@
-"""A raw scan as a user has it: a NIfTI file or a folder of DICOM slices."""
+"""What a raw scan is called and which one it is: a NIfTI file or a folder of DICOM slices."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.files import sha256_of_file
 from anatomical_embedding.identifiers import first_clash
-from anatomical_embedding.settings.volumes import Modality
-from anatomical_embedding.volumes.dicom import dicom_modality, read_dicom_series
-from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES, read_volume
-from anatomical_embedding.volumes.volume import Volume
-
-AIR_BELOW_HU = -200
-"""Every CT in HU holds air, far below this; an MR holds nothing below zero, or little."""
-
-
-def read_scan(path: Path | str) -> Volume:
-    """Return the volume in a NIfTI file, or in a folder that holds one DICOM series.
-
-    Raises
-    ------
-    InputFileError
-        for everything that `read_volume` and `read_dicom_series` refuse.
-    """
-    path = Path(path)
-    return read_dicom_series(path) if path.is_dir() else read_volume(path)
+from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES
 
 
 def scan_name(path: Path | str) -> str:
-    """Return what a scan is called: its file or folder without the ending.
+    """Return what a scan is called: its file or folder without the ending; the folder's own name for `.` and `..`.
 
     Examples
     --------
-    >>> scan_name("scans/first.visit.nii.gz"), scan_name("scans/series_3/")
-    ('first.visit', 'series_3')
+    >>> scan_name("scans/first.visit.nii.gz"), scan_name("scans/series_3/"), scan_name("X.NII.GZ")
+    ('first.visit', 'series_3', 'X')
     """
     name = Path(path).name
-    ending = next((suffix for suffix in NIFTI_SUFFIXES if name.endswith(suffix)), "")
-    return name.removesuffix(ending)
+    if name in ("", ".."):
+        name = Path(path).resolve().name or "scan"
+    ending = next((suffix for suffix in NIFTI_SUFFIXES if name.lower().endswith(suffix)), "")
+    return name[: len(name) - len(ending)]
+
+
+def folder_name(path: Path | str) -> str:
+    """Return what the folder is called that holds a scan."""
+    return Path(path).resolve().parent.name
 
 
 def distinct_names(paths: Sequence[Path | str]) -> list[str]:
@@ -55,8 +45,9 @@ def distinct_names(paths: Sequence[Path | str]) -> list[str]:
     ['a_ct', 'b_ct', 'mr']
     """
     plain = [scan_name(path) for path in paths]
+    counts = Counter(name.casefold() for name in plain)
     names = [
-        f"{Path(path).resolve().parent.name}_{name}" if plain.count(name) > 1 else name
+        f"{folder_name(path)}_{name}" if counts[name.casefold()] > 1 else name
         for path, name in zip(paths, plain, strict=True)
     ]
     clash = first_clash(names)
@@ -75,11 +66,3 @@ def sha256_of_scan(path: Path | str) -> str:
         if entry.is_file():
             digest.update(f"{entry.name} {sha256_of_file(entry)}\n".encode())
     return digest.hexdigest()
-
-
-def find_modality(path: Path | str, scan: Volume) -> Modality:
-    """Return the kind of a scan: what its DICOM header says, else by its darkest voxel, which is air in a CT."""
-    stated = dicom_modality(path) if Path(path).is_dir() else None
-    if stated is not None:
-        return stated
-    return "ct" if scan.array.min() < AIR_BELOW_HU else "mr"

@@ -1,35 +1,46 @@
-"""How the demo is run by tests: the sources copied into a folder, the command of `make demo`."""
+"""How tests run the demo: the sources copied into a folder, the command of `make demo`, fewer bodies and steps."""
 
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from tests.integration.tiny_workflow import SOURCE_FOLDERS, SOURCES
 
+OVERLAY_NAME = "fewer_bodies_and_steps.yaml"
+OVERLAY = {
+    "datasets": {
+        "phantom_ct": {"num_subjects": 14, "split": {"num_test": 4, "num_validation": 1}},
+        "phantom_pairs": {"num_subjects": 9, "split": {"num_test": 4, "num_validation": 1}},
+    },
+    "models": {
+        "sam": {"training": {"num_steps": 200}},
+        "sampp": {"training": {"num_steps": 100, "validation": {"interval_steps": 100}}},
+        "cross_sam_m0": {"training": {"num_steps": 150, "validation": {"interval_steps": 150}}},
+        "cross_sam_m1": {"training": {"num_steps": 100}},
+    },
+    "evaluations": {"phantom_ct": {"pairs": {"num_pairs": 12}}},
+}
+"""All methods, and enough for every gate: four test bodies give more than 500 queries, four pairs are registered."""
+
 
 def set_up_demo(folder: Path) -> None:
-    """Copy the sources into a folder."""
+    """Copy the sources into a folder, with the overlay beside them."""
     for name in SOURCES:
         shutil.copy2(REPOSITORY / name, folder / name)
     for name in (*SOURCE_FOLDERS, "profiles"):
-        shutil.copytree(
-            REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "build")
-        )
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("build"))
+    (folder / OVERLAY_NAME).write_text(yaml.safe_dump(OVERLAY), encoding="utf-8")
 
 
 def run_demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """Run the demo and return what it said."""
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--cores",
-        "all",
-        "--workflow-profile",
-        "profiles/demo",
-    ]
+    """Run the demo, in a folder without the overlay as delivered, and return what it said."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "all", "--workflow-profile", "profiles/demo"]
+    if (folder / OVERLAY_NAME).exists():
+        command += ["--configfile", OVERLAY_NAME]
     return subprocess.run(
         [*command, *arguments], cwd=folder, check=False, capture_output=True, encoding="utf-8"
     )

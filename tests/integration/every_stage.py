@@ -5,7 +5,7 @@ from tests.registration_pairs import COARSE_DEEDS
 
 COARSE = {"field_of_view": {"size_vox": [40, 32, 40], "spacing_mm": [9, 9, 9]}}
 SHORT = TRAINING | {
-    "mix": {"phantom_ct": None, "phantom_pairs": 1},
+    "mix": {"phantom_pairs": 1},
     "num_steps": 3,
     "state_interval_steps": 1,
     "validation": {"interval_steps": 1, "num_pairs": 1, "num_points": 5},
@@ -20,24 +20,32 @@ FIT = {
 }
 OVERLAY = {
     "title": "Every stage",
+    "results": "results",
     "datasets": {
         "phantom_pairs": {
+            "kind": "phantom",
             "num_subjects": 3,
+            "seed": 7,
+            "modalities": ["ct", "mr"],
             "ct": COARSE,
             "mr": COARSE,
-            "split": {"num_test": 1, "num_validation": 1},
+            "split": {"num_test": 1, "num_validation": 1, "seed": 1},
         },
         "phantom_tracking": {
+            "kind": "phantom_tracking",
             "num_subjects": 1,
+            "seed": 6,
             "ct": COARSE,
             "follow_up": {"slice_spacings_mm": [9]},
-            "split": {"num_test": 1, "num_validation": 0},
+            "split": {"num_test": 1, "num_validation": 0, "seed": 1},
         },
     },
     "volumes": {"spacing_mm": [9, 9, 9]},
     "models": {
-        "sam": {"network": NETWORK, "training": SHORT},
+        "sam": {"recipe": "sam_small", "network": NETWORK, "training": SHORT},
         "sampp": {
+            "recipe": "sampp_small",
+            "initial_model": "sam",
             "network": NETWORK | {"has_semantic_head": True},
             "training": SHORT,
             "semantic": {
@@ -47,17 +55,18 @@ OVERLAY = {
                 "crop_size_vox": [24, 24, 24],
             },
         },
-        "cross_sam_m0": None,
         "cross_sam_m1": {
+            "recipe": "cross_sam_small",
             "initial_model": "sam",
             "network": NETWORK | {"self_similarity": None},
             "training": SHORT,
-            "registered": {"num_slots": 1},
+            "registered": {"registration": "round_1", "num_slots": 1},
         },
     },
     "evaluations": {
-        "phantom_ct": None,
         "phantom_ct_to_mr": {
+            "dataset": "phantom_pairs",
+            "pairs": {"template_modality": "ct", "target_modality": "mr"},
             "models": ["sampp"],
             "methods": ["nearest"],
             "bootstrap": {"num_resamples": 100},
@@ -66,13 +75,23 @@ OVERLAY = {
     },
     "registrations": {
         "round_1": {
+            "dataset": "phantom_pairs",
+            "pairs": {"fixed_modality": "ct", "moving_modality": "mr", "splits": ["train"]},
             "guide": {
+                "recipe": "small",
                 "model": "sam",
                 "grid": {"spacing_mm": [36, 36, 36], "min_similarity": -1, "max_return_distance_mm": None},
                 "fit": FIT,
             },
-            "deeds": COARSE_DEEDS,
+            "deeds": COARSE_DEEDS | {"recipe": "small"},
         }
     },
-    "trackings": {"phantom_tracking": {"bootstrap": {"num_resamples": 100}, "confidence": None}},
+    "trackings": {
+        "phantom_tracking": {
+            "dataset": "phantom_tracking",
+            "models": ["sam"],
+            "bootstrap": {"num_resamples": 100},
+            "confidence": None,
+        }
+    },
 }

@@ -20,32 +20,16 @@ def scan(folder, number):
     return folder / "scans" / f"scan_{number}.nii.gz"
 
 
-def prepare(folder):
-    """Set up a run whose model learns from five scans."""
-    set_up(folder)
-    for number in FAULTS:
-        write_scan(scan(folder, number), seed=number)
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bad_volume")
-    prepare(folder)
+    set_up(folder, num_scans=5)
     cut_off, empty, is_folder = (scan(folder, number) for number in FAULTS)
     cut_off.write_bytes(cut_off.read_bytes()[:2000])
     empty.write_bytes(b"")
     is_folder.unlink()
     is_folder.mkdir()
     return folder, snakemake(folder, "--keep-going", "--show-failed-logs", "--", SCORES)
-
-
-@pytest.fixture(scope="module")
-def calm(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("calm")
-    prepare(folder)
-    done = snakemake(folder, "--", SCORES)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
 
 
 @pytest.mark.parametrize("number", FAULTS)
@@ -70,7 +54,7 @@ def test_the_other_volumes_are_finished_and_nothing_is_left_of_the_bad_ones(run)
     assert (folder / EVALUATION / "queries.csv").exists()
 
 
-def test_mended_files_are_all_that_is_made_again_and_the_end_is_the_same(run, calm):
+def test_mended_files_are_all_that_is_made_again_and_the_end_is_the_same(run, tiny_run):
     folder, _ = run
     scan(folder, 4).rmdir()
     for number in FAULTS:
@@ -85,7 +69,7 @@ def test_mended_files_are_all_that_is_made_again_and_the_end_is_the_same(run, ca
     }
     done = snakemake(folder, "--", SCORES)
     assert done.returncode == 0, done.stdout + done.stderr
-    names = [path.relative_to(calm) for path in (calm / STORES).iterdir()]
+    names = [path.relative_to(tiny_run) for path in (tiny_run / STORES).iterdir()]
     assert names
     for name in (SCORES, INDEX, "results/models/sam/trained.safetensors", f"{STORES}.csv", *names):
-        assert sha256_of_file(folder / name) == sha256_of_file(calm / name), name
+        assert sha256_of_file(folder / name) == sha256_of_file(tiny_run / name), name

@@ -47,17 +47,19 @@ ROUND = {
         "grid": {"spacing_mm": [32, 32, 32], "min_similarity": -1, "max_return_distance_mm": None},
         "fit": FIT,
     },
-    "deeds": COARSE_DEEDS,
+    "deeds": COARSE_DEEDS | {"recipe": "small"},
 }
 MODEL = {
+    "recipe": "cross_sam_small",
     "network": NETWORK | {"self_similarity": None},
-    "training": TRAINING | {"mix": {"phantom_pairs": None, "pairs": 1}, "num_steps": 2},
+    "training": TRAINING | {"mix": {"pairs": 1}, "num_steps": 2},
     "initial_model": "sam",
     "registered": {"registration": "round_1", "num_slots": 1, "intra_weight": 1},
 }
 SAM = {
+    "recipe": "sam_small",
     "network": NETWORK,
-    "training": TRAINING | {"mix": {"phantom_ct": None, "folder_ct": 1}, "num_steps": 2},
+    "training": TRAINING | {"mix": {"folder_ct": 1}, "num_steps": 2},
 }
 CHAIN = OVERLAY | {
     "datasets": OVERLAY["datasets"]
@@ -68,7 +70,7 @@ CHAIN = OVERLAY | {
             "split": {"num_test": 0, "num_validation": 1, "seed": 1},
         }
     },
-    "evaluations": {"phantom_ct": None, "phantom_ct_to_mr": None},
+    "evaluations": {},
     "registrations": {"round_1": ROUND},
     "models": OVERLAY["models"] | {"sam": SAM, "cross_sam_m1": MODEL},
 }
@@ -112,7 +114,7 @@ def finished(tmp_path_factory):
 
 @pytest.fixture
 def changed(finished):
-    """Give a function that changes one value of the overlay, and undo it afterwards."""
+    """Give a function that changes one value of the run file, and undo it afterwards."""
 
     def change(*keys, value):
         overlay = copy.deepcopy(CHAIN)

@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,6 +16,7 @@ import pytest
 from anatomical_embedding.files import sha256_of_file, sha256_of_text
 from anatomical_embedding.provenance import read_manifests
 from tests.integration.every_stage import OVERLAY
+from tests.integration.snakemake_run import SnakemakeRun
 from tests.integration.tiny_workflow import planned_jobs, set_up, snakemake, write_overlay
 
 pytestmark = pytest.mark.slow
@@ -49,9 +48,8 @@ def prepare(folder, **changes):
 
 def start(folder, *arguments):
     """Start a run in a process group of its own."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "overlay.yaml", *arguments]
-    with (folder / "said.txt").open("ab") as said:
-        return subprocess.Popen(command, cwd=folder, stdout=said, stderr=said, start_new_session=True)
+    words = ("--cores", "2", "--configfile", "overlay.yaml", *arguments)
+    return SnakemakeRun(folder, words, streams=[folder / "said.txt"] * 2, own_session=True)
 
 
 def results_in(folder):
@@ -89,11 +87,6 @@ def benchmark_of(log):
     return results / "benchmarks" / log.relative_to(results / "logs").with_suffix(".tsv")
 
 
-def has_ended(run):
-    """Say whether a run has ended, and leave its exit status to be taken: until then its number is not given anew."""
-    return os.waitid(os.P_PID, run.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
 def kill_after(folder, *, num_starts, pause_seconds):
     """Start a run, kill it with its jobs after a number of starts, and return the rules that were interrupted.
 
@@ -102,7 +95,7 @@ def kill_after(folder, *, num_starts, pause_seconds):
     before = times_of_logs(folder)
     began = time.time()
     run = start(folder, "--rerun-incomplete")
-    while not has_ended(run) and len(changed_logs(folder, before)) < num_starts:
+    while not run.has_ended() and len(changed_logs(folder, before)) < num_starts:
         time.sleep(0.01)
     time.sleep(pause_seconds)
     os.killpg(run.pid, signal.SIGKILL)
@@ -117,6 +110,15 @@ def kill_after(folder, *, num_starts, pause_seconds):
         for log in logs
         if not benchmark_of(log).exists() or benchmark_of(log).stat().st_mtime < began
     }
+
+
+def unlock(folder, *, by_command):
+    """Take away the locks of a killed run, as a user does, or in no time what that comes to."""
+    if by_command:
+        done = snakemake(folder, "--unlock")
+        assert done.returncode == 0, done.stdout + done.stderr
+    else:
+        shutil.rmtree(folder / ".snakemake" / "locks")
 
 
 def wait_for_end_of_session(session):
@@ -157,8 +159,7 @@ def test_a_run_that_is_killed_twenty_times_ends_with_the_bytes_of_a_calm_one(cal
             continue
         kills_left -= 1
         interrupted |= rules
-        done = snakemake(tmp_path, "--unlock")
-        assert done.returncode == 0, done.stdout + done.stderr
+        unlock(tmp_path, by_command=kills_left % 5 == 0)
     done = snakemake(tmp_path, "--rerun-incomplete")
     assert done.returncode == 0, done.stdout + done.stderr
     assert results_in(tmp_path / "results") == expected
@@ -175,12 +176,12 @@ def test_a_second_run_in_the_same_folder_is_refused_and_the_first_ends_unharmed(
     target = str("results" / PREPARED)
     first = start(tmp_path, "--", target)
     while not times_of_logs(tmp_path):
-        assert first.poll() is None
+        assert not first.has_ended()
         time.sleep(0.01)
     os.killpg(first.pid, signal.SIGSTOP)  # however long the second takes to start, the first is at work
     # As the profiles ask; without it Snakemake refuses as well, but for the files that the first run has not finished.
     second = snakemake(tmp_path, "--rerun-incomplete", "--", target)
-    assert first.poll() is None
+    assert not first.has_ended()
     os.killpg(first.pid, signal.SIGCONT)
     assert second.returncode == 1
     assert "cannot be locked" in second.stdout + second.stderr

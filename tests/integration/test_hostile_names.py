@@ -2,15 +2,15 @@
 
 import json
 import re
-import subprocess
-import sys
 from itertools import pairwise
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from tests.integration.noted_commands import environment, noted_commands
+from tests.integration.snakemake_run import run_snakemake
 from tests.lesion_examples import annotation_row
 from tests.registration_pairs import deeds_content
 
@@ -20,7 +20,7 @@ ORGANS = ["liver", "spleen"]
 
 
 def overlay(folder):
-    """Return a configuration in which every path and free text is hostile, and write the files that it names."""
+    """Return a run file in which every path and free text is hostile, and write the files that it names."""
     scans, cases, maps, lesions = (folder / f"{HOSTILE} {number}" for number in range(4))
     for number in range(3):
         _touch(scans / f"scan_{number}.nii.gz")
@@ -47,13 +47,13 @@ def overlay(folder):
     demo = yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8"))
     evaluation = demo["evaluations"]["phantom_ct"] | {"methods": ["nearest"]}
     tracking = demo["trackings"]["phantom_tracking"] | {"dataset": "lesions"}
-    return {
+    changes = {
         "title": HOSTILE,
         "datasets": {
             "phantom_ct": {"num_subjects": 3, "split": SPLIT},
             "phantom_tracking": {"num_subjects": 3, "split": SPLIT},
             "phantom_pairs": {"num_subjects": 3, "split": SPLIT},
-            "scans": {"kind": "nih_lymph_node", "root": str(scans), "split": SPLIT},
+            "scans": {"kind": "folder", "modality": "ct", "root": str(scans), "split": SPLIT},
             "cases": _cases(cases),
             "maps": _cases(maps) | {"label_map": f"{HOSTILE}.nii.gz"},
             "pairs": {"kind": "ct_mr_pairs", "root": str(pairs), "known_move": moves, "split": SPLIT},
@@ -78,12 +78,15 @@ def overlay(folder):
         },
         "trackings": {"lesions": tracking},
     }
+    update_config(demo, changes)
+    return demo
 
 
 def _cases(root):
     landmarks = {"liver": ["centroid"]}
     return {
-        "kind": "totalsegmentator",
+        "kind": "case_folders",
+        "modality": "ct",
         "root": str(root),
         "split": SPLIT,
         "organs": ORGANS,
@@ -97,18 +100,11 @@ def _touch(path):
 
 
 def run(folder, *arguments):
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        str(REPOSITORY / "Snakefile"),
-        "--cores",
-        "2",
-    ]
-    command += ["--configfile", "overlay.yaml", *arguments]
-    return subprocess.run(
-        command, cwd=folder, check=False, capture_output=True, encoding="utf-8", env=environment(folder)
+    snakefile = str(REPOSITORY / "Snakefile")
+    return run_snakemake(
+        folder,
+        *("--snakefile", snakefile, "--cores", "2", "--configfile", "overlay.yaml", *arguments),
+        environment=environment(folder),
     )
 
 

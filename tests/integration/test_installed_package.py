@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 
 import pytest
@@ -49,12 +50,21 @@ def installed(tmp_path_factory):
     return folder / "installed"
 
 
-def test_every_file_of_the_packages_is_in_it(installed):
-    for package in ("anatomical_embedding", "workflow_scripts"):
-        for path in (REPOSITORY / package).rglob("*"):
-            relative = path.relative_to(REPOSITORY)
-            if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".sh":
-                assert (installed / relative).exists(), relative
+def test_every_file_of_the_package_is_in_it_and_no_stage_of_the_workflow(installed):
+    for path in (REPOSITORY / "anatomical_embedding").rglob("*"):
+        relative = path.relative_to(REPOSITORY)
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".sh":
+            assert (installed / relative).exists(), relative
+    assert {path.name.split("-")[0] for path in installed.iterdir()} == {"anatomical_embedding"}
+
+
+def test_its_version_is_that_of_its_metadata(installed, tmp_path):
+    code = (
+        "from anatomical_embedding import api, versions; print(api.__version__, versions.library_versions())"
+    )
+    said = run(["-c", code], folder=tmp_path, PYTHONPATH=str(installed))
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert said.startswith(f"{project['version']} {{'anatomical-embedding': '{project['version']}'")
 
 
 def test_the_command_matches_and_finds_its_page(installed, tmp_path):

@@ -178,10 +178,16 @@ def test_rule_registers_the_pair(pair, binary, tmp_path):
         (tmp_path / "cases" / case / "segmentations").mkdir(parents=True)
         for name in ("ct", *[f"segmentations/{organ}" for organ in ORGANS]):
             (tmp_path / "cases" / case / f"{name}.nii.gz").touch()
-    cases = {"kind": "totalsegmentator", "root": "cases", "organs": list(ORGANS), "landmarks": {}}
+    cases = {
+        "kind": "case_folders",
+        "modality": "ct",
+        "root": "cases",
+        "organs": list(ORGANS),
+        "landmarks": {},
+    }
     cases["split"] = {"num_test": 2, "num_validation": 0, "seed": 1}
     named = {"dataset": "cases", "pairs": [["case_1", "case_2"]], "deeds": deeds_content()}
-    pairs = OVERLAY["registrations"] | {"test": named}
+    pairs = {"test": named}
     datasets = OVERLAY["datasets"] | {"cases": cases}
     write_overlay(tmp_path, OVERLAY | {"datasets": datasets, "registrations": pairs})
     write_inputs(

@@ -6,14 +6,7 @@ import shutil
 
 import pytest
 
-from tests.integration.tiny_workflow import (
-    OVERLAY,
-    planned_jobs,
-    set_up,
-    snakemake,
-    write_overlay,
-    write_scan,
-)
+from tests.integration.tiny_workflow import OVERLAY, planned_jobs, snakemake, write_overlay, write_scan
 
 pytestmark = pytest.mark.slow
 
@@ -28,18 +21,8 @@ AFTER_TRAINING = {
 TRAINING = {"train_intra": 1, **AFTER_TRAINING}
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    set_up(folder)
-    done = snakemake(folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    yield folder
-    assert planned_jobs(folder) == {}, "a test did not undo what it changed"
-
-
 @pytest.fixture
-def edited(finished):
+def edited(tiny_run):
     """Give functions that change the run, and undo every change afterwards."""
     undo = []
 
@@ -51,11 +34,11 @@ def edited(finished):
         )
 
     class Edits:
-        folder = finished
+        folder = tiny_run
 
         @staticmethod
         def replace(name, old, new):
-            path = finished / name
+            path = tiny_run / name
             text = path.read_text(encoding="utf-8")
             assert old in text, f"{name} has no {old!r}"
             keep(path)
@@ -68,12 +51,12 @@ def edited(finished):
             for key in keys[:-1]:
                 section = section.setdefault(key, {})
             section[keys[-1]] = value
-            keep(finished / "overlay.yaml")
-            write_overlay(finished, overlay)
+            keep(tiny_run / "overlay.yaml")
+            write_overlay(tiny_run, overlay)
 
         @staticmethod
         def scan(name, seed):
-            path = finished / "scans" / name
+            path = tiny_run / "scans" / name
             if path.exists():
                 keep(path)
             else:
@@ -85,17 +68,17 @@ def edited(finished):
         step()
 
 
-def test_nothing(finished):
-    assert planned_jobs(finished) == {}
+def test_nothing(tiny_run):
+    assert planned_jobs(tiny_run) == {}
 
 
-def test_more_gpus_and_nodes(finished):
+def test_more_gpus_and_nodes(tiny_run):
     more = [
         f"{rule}:{resource}=2"
         for rule in ("train_intra", "export_embeddings")
         for resource in ("gpu", "nodes")
     ]
-    assert planned_jobs(finished, "--set-resources", *more) == {}
+    assert planned_jobs(tiny_run, "--set-resources", *more) == {}
 
 
 def test_comment_and_docstring(edited):
@@ -108,16 +91,49 @@ def test_comment_and_docstring(edited):
     assert planned_jobs(edited.folder) == {}
 
 
-def test_touched_sources(finished):
-    for path in finished.rglob("*.py"):
+def test_reworded_error(edited):
+    edited.replace("anatomical_embedding/volumes/nifti.py", "cannot be read as NIfTI", "is no NIfTI file")
+    edited.replace("anatomical_embedding/training/loop.py", "the loss became {total_loss}", "no finite loss")
+    assert planned_jobs(edited.folder) == {}
+
+
+def test_changed_log_line(edited):
+    edited.replace("anatomical_embedding/training/loop.py", 'f"step {row', 'f"optimiser step {row')
+    edited.replace("anatomical_embedding/matching/export_embeddings.py", "stored already", "in the store")
+    assert planned_jobs(edited.folder) == {}
+
+
+def test_patch_release(edited):
+    edited.replace("pyproject.toml", 'version = "', 'version = "99.')
+    edited.replace("anatomical_embedding/files.py", "import json\n", "import glob\nimport json\n")
+    assert planned_jobs(edited.folder) == {}
+
+
+def test_touched_sources(tiny_run):
+    for path in tiny_run.rglob("*.py"):
         path.touch()
-    (finished / "Snakefile").touch()
-    assert planned_jobs(finished) == {}
+    (tiny_run / "Snakefile").touch()
+    assert planned_jobs(tiny_run) == {}
 
 
-def test_moved_elsewhere(finished, tmp_path):
-    shutil.copytree(finished, tmp_path / "elsewhere")
+def test_moved_elsewhere(tiny_run, tmp_path):
+    shutil.copytree(tiny_run, tmp_path / "elsewhere")
     assert planned_jobs(tmp_path / "elsewhere") == {}
+
+
+def test_trained_weights_can_be_kept(tiny_run, tmp_path):
+    folder = tmp_path / "upgraded"
+    shutil.copytree(tiny_run, folder)
+    losses = folder / "anatomical_embedding" / "losses" / "contrastive.py"
+    changed = losses.read_text(encoding="utf-8").replace("/ temperature", "/ (1.0 * temperature)", 1)
+    losses.write_text(changed, encoding="utf-8")
+    assert planned_jobs(folder)["train_intra"] == 1
+    weights = folder / "results" / "models" / "sam" / "trained.safetensors"
+    before = weights.read_bytes()
+    done = snakemake(folder, "--touch", "results/models/sam/trained.safetensors")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert weights.read_bytes() == before
+    assert "train_intra" not in planned_jobs(folder)
 
 
 def test_loss_module(edited):
@@ -171,7 +187,7 @@ def test_one_input_volume_replaced(edited):
 
 
 def test_one_volume_added(edited):
-    edited.scan("scan_3.nii.gz", seed=3)
+    edited.scan("scan_5.nii.gz", seed=5)
     assert planned_jobs(edited.folder) == {"resample_volume": 1, "index_dataset": 1, **TRAINING}
 
 
@@ -180,3 +196,28 @@ def test_one_phantom_added(edited):
     jobs = planned_jobs(edited.folder)
     assert jobs["make_phantom"] == 1
     assert jobs["resample_labelled_volume"] == 1
+
+
+def test_a_volume_replaced_by_an_older_one(edited):
+    """As a scan that is copied back from an archive is: its date is before that of everything made from it."""
+    path = edited.folder / "scans" / "scan_1.nii.gz"
+    edited.scan("scan_1.nii.gz", seed=11)
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+    assert planned_jobs(edited.folder) == {"resample_volume": 1, "index_dataset": 1, **TRAINING}
+
+
+def test_a_link_turned_to_another_file(finished, tmp_path):
+    """The new file is older than all results, of the same size and date as the one before."""
+    scan = finished / "scans" / "scan_2.nii.gz"
+    first, second = tmp_path / "first.nii.gz", tmp_path / "second.nii.gz"
+    shutil.move(scan, first)
+    shutil.copy2(first, second)
+    scan.symlink_to(first)
+    try:
+        turned_once = planned_jobs(finished)
+        scan.unlink()
+        scan.symlink_to(second)
+        assert planned_jobs(finished) == turned_once == {"resample_volume": 1, "index_dataset": 1, **TRAINING}
+    finally:
+        scan.unlink()
+        shutil.move(first, scan)

@@ -102,7 +102,7 @@ def test_a_state_of_other_settings_is_not_used(index, tmp_path):
     process.kill()
     process.wait()
     result = run_to_the_end(training_command(index, tmp_path, training=TRAINING | {"num_steps": 5}))
-    assert "beginning anew" in result.stderr
+    assert "starting again" in result.stderr
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from scipy.ndimage import gaussian_filter
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.volume import Volume
+from tests.integration.snakemake_run import run_snakemake
 from tests.integration.tiny_training import NETWORK, TRAINING
 
 SOURCES = ("Snakefile", "config.yaml", "pyproject.toml")
@@ -20,52 +20,55 @@ SOURCE_FOLDERS = ("rules", "workflow_scripts", "anatomical_embedding", "envs", "
 
 OVERLAY = {
     "title": "A tiny run",
+    "results": "results",
     "datasets": {
         "phantom_ct": {
+            "kind": "phantom",
             "num_subjects": 5,
+            "seed": 1,
             "ct": {"field_of_view": {"size_vox": [48, 36, 48], "spacing_mm": [8, 8, 8]}},
-            "split": {"num_test": 3, "num_validation": 1},
+            "split": {"num_test": 3, "num_validation": 1, "seed": 1},
         },
         "folder_ct": {
-            "kind": "nih_lymph_node",
+            "kind": "folder",
+            "modality": "ct",
             "root": "scans",
             "split": {"num_test": 0, "num_validation": 1, "seed": 2},
         },
     },
-    "trackings": {"phantom_tracking": None},
     "volumes": {"spacing_mm": [8, 8, 8]},
-    "registrations": {"round_1": None},
     "models": {
-        "sampp": None,
-        "cross_sam_m0": None,
-        "cross_sam_m1": None,
         "sam": {
+            "recipe": "sam_small",
             "network": NETWORK,
             "training": TRAINING | {"mix": {"phantom_ct": 1, "folder_ct": 1}, "num_steps": 4},
         },
     },
     "evaluations": {
-        "phantom_ct_to_mr": None,
-        "phantom_ct": {"models": ["sam"], "pairs": {"num_pairs": 2}, "bootstrap": {"num_resamples": 100}},
+        "phantom_ct": {
+            "dataset": "phantom_ct",
+            "models": ["sam"],
+            "methods": ["nearest", "stable_points"],
+            "pairs": {"num_pairs": 2},
+            "bootstrap": {"num_resamples": 100},
+        },
     },
 }
 
 
-def set_up(folder: Path) -> None:
-    """Copy the sources into a folder, with scans and an overlay beside them."""
+def set_up(folder: Path, *, num_scans: int = 3) -> None:
+    """Copy the sources into a folder, with scans and a run file beside them."""
     for name in SOURCES:
         shutil.copy2(REPOSITORY / name, folder / name)
     for name in SOURCE_FOLDERS:
-        shutil.copytree(
-            REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "build")
-        )
-    for number in range(3):
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("build"))
+    for number in range(num_scans):
         write_scan(folder / "scans" / f"scan_{number}.nii.gz", seed=number)
     write_overlay(folder, OVERLAY)
 
 
 def write_overlay(folder: Path, overlay: dict) -> None:
-    """Write the overlay of the run."""
+    """Write the run file."""
     (folder / "overlay.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
 
 
@@ -81,9 +84,8 @@ def write_scan(path: Path, *, seed: int) -> None:
 
 
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """Run Snakemake in the folder with the overlay and return what it said."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "overlay.yaml", *arguments]
-    return subprocess.run(command, cwd=folder, check=False, capture_output=True, encoding="utf-8")
+    """Run Snakemake in the folder with the run file and return what it said."""
+    return run_snakemake(folder, "--cores", "2", "--configfile", "overlay.yaml", *arguments)
 
 
 def planned_jobs(folder: Path, *arguments: str) -> dict[str, int]:

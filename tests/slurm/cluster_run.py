@@ -36,7 +36,7 @@ class Job:
 
 
 def set_up_cluster(folder: Path, overlay: dict) -> None:
-    """Copy the sources and profiles into a folder, with scans and an overlay beside them."""
+    """Copy the sources and profiles into a folder, with scans and a run file beside them."""
     set_up(folder)
     shutil.copytree(REPOSITORY / "profiles", folder / "profiles")
     write_overlay(folder, overlay)

@@ -16,7 +16,7 @@ def finished(slurm, tmp_path_factory):
     folder = tmp_path_factory.mktemp("cluster")
     phantoms = OVERLAY["datasets"]["phantom_ct"] | {
         "num_subjects": 4,
-        "split": {"num_test": 2, "num_validation": 1},
+        "split": {"num_test": 2, "num_validation": 1, "seed": 1},
     }
     evaluation = OVERLAY["evaluations"]["phantom_ct"] | {"baselines": []}
     set_up_cluster(

@@ -28,8 +28,6 @@ DISTURBED = ("first", "second", "third", "fourth")
 LONGEST_WAIT_SECONDS = 240.0
 SAM = OVERLAY["models"]["sam"]
 MODEL = SAM | {
-    "method": "sam",
-    "initial_weights": None,
     "training": SAM["training"] | {"mix": {"folder_ct": 2}, "num_steps": 60},
 }
 
@@ -42,14 +40,8 @@ def initial(model):
 def disturbed(slurm, tmp_path_factory):
     """Train one model in peace and four through the cluster, hit each of the four once, and return what hit which."""
     folder = tmp_path_factory.mktemp("faults")
-    set_up_cluster(
-        folder,
-        OVERLAY
-        | {
-            "models": {name: None for name in OVERLAY["models"]} | dict.fromkeys((CALM, *DISTURBED), MODEL),
-            "evaluations": {"phantom_ct_to_mr": None, "phantom_ct": None},
-        },
-    )
+    models = dict.fromkeys((CALM, *DISTURBED), MODEL)
+    set_up_cluster(folder, OVERLAY | {"models": models, "evaluations": {}})
     run_here(folder, *ONE_THREAD, "--", trained(CALM), *map(initial, DISTURBED))
     workflow = start(folder, *ONE_THREAD, "--", *map(trained, DISTURBED))
     try:

@@ -12,8 +12,6 @@ from tests.slurm.cluster_run import ONE_THREAD, jobs_of, run, run_here, set_stag
 NUM_SCANS = 6
 SAM = OVERLAY["models"]["sam"]
 MODEL = SAM | {
-    "method": "sam",
-    "initial_weights": None,
     "training": SAM["training"] | {"mix": {"folder_ct": 4}, "num_steps": 10},
 }
 MODELS = ("two", "two_here", "four", "four_here")
@@ -23,9 +21,7 @@ MODELS = ("two", "two_here", "four", "four_here")
 def prepared(slurm, tmp_path_factory):
     """Prepare the volumes and train with two and with four processes on this machine."""
     folder = tmp_path_factory.mktemp("processes")
-    models = {name: None for name in OVERLAY["models"]} | dict.fromkeys(MODELS, MODEL)
-    evaluations = {"phantom_ct_to_mr": None, "phantom_ct": None}
-    set_up_cluster(folder, OVERLAY | {"models": models, "evaluations": evaluations})
+    set_up_cluster(folder, OVERLAY | {"models": dict.fromkeys(MODELS, MODEL), "evaluations": {}})
     for number in range(NUM_SCANS):
         write_scan(folder / "scans" / f"scan_{number}.nii.gz", seed=number)
     first_weights = [f"results/models/{model}/untrained.safetensors" for model in MODELS]

@@ -51,7 +51,9 @@ def affines(*, largest_angle_deg: float) -> strategies.SearchStrategy:
 
 def save_nifti(path: Path, array: NDArray, affine: NDArray | None = None) -> Path:
     """Write a file with nibabel alone, without the checks of the code under test."""
-    nibabel.save(nibabel.Nifti1Image(array, LPS_AFFINE if affine is None else affine), path)
+    nibabel.save(
+        nibabel.Nifti1Image(array, LPS_AFFINE if affine is None else affine, dtype=array.dtype), path
+    )
     return path
 
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from hypothesis import given, strategies
 from scipy import ndimage
 
 from anatomical_embedding.errors import UserError
+from anatomical_embedding.settings.run_file import completed_run_file, read_run_files
 from anatomical_embedding.settings.volumes import BodyMaskSettings, MaskCleaningSettings
 from anatomical_embedding.volumes.body_mask import body_box, body_mask, clean_mask
 from anatomical_embedding.volumes.nifti import read_volume
@@ -169,7 +169,7 @@ def test_the_mask_of_the_working_grid_agrees_with_the_mask_of_the_stored_grid(na
 def test_organs_of_real_patients_lie_in_their_body_masks():
     """Thin necks and shoulders cut by the field of view must not be lost; air inside of organs may be."""
     rules = BodyMaskSettings.model_validate(
-        yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8"))["volumes"]["body_mask"]
+        completed_run_file(read_run_files([REPOSITORY / "config.yaml"]))["volumes"]["body_mask"]
     )
     shares = []
     for folder in sorted(real_data("headneck_ct").glob("pt_*")):

@@ -88,7 +88,7 @@ def test_files_of_other_kinds_are_refused(tmp_path):
     with pytest.raises(InputFileError, match="import_checkpoint"):
         load_checkpoint(path)
     save_file({"a": torch.zeros(1)}, path)
-    with pytest.raises(InputFileError, match="is no checkpoint of this project"):
+    with pytest.raises(InputFileError, match="is not a checkpoint of this project"):
         load_checkpoint(path)
 
 

@@ -1,12 +1,25 @@
 """A stage's fingerprint changes with the code that it reaches, and with nothing else."""
 
+import ast
 import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from anatomical_embedding.code_fingerprint import REPOSITORY, reachable_modules
+from anatomical_embedding.code_fingerprint import (
+    PLUMBING,
+    PROGRESS,
+    REPOSITORY,
+    modules_that_count,
+    reachable_modules,
+    syntax_that_counts,
+)
+
+TRAININGS = {"train_intra": 1, "train_semantic": 2, "train_inter": 3}
+NUM_SEEDED_CHANGES = 200
+HARMLESS_IN_PLUMBING = {"pydantic", "rich"}
 
 
 @pytest.fixture
@@ -51,3 +64,142 @@ def test_reachable_modules_follow_imports_of_imports():
     assert "anatomical_embedding.patches.views" in reached
     assert "anatomical_embedding.volumes.affine" in reached
     assert not any("evaluation" in name for name in reached)
+
+
+def source_of(module):
+    return (REPOSITORY / (module.replace(".", "/") + ".py")).read_text(encoding="utf-8")
+
+
+def words_of_people(tree):
+    """Return the nodes below a raise, a log line, an error and a `help`; a rewording may change them."""
+    spoken = set()
+    for node in ast.walk(tree):
+        is_spoken = isinstance(node, ast.Raise) or (
+            isinstance(node, ast.Call)
+            and ast.unparse(node.func).split(".")[-1] in {"log", "track", "add_argument", "InputFileError"}
+        )
+        if is_spoken:
+            spoken |= {id(inner) for inner in ast.walk(node)}
+    return spoken
+
+
+def changed(node, generator):
+    """Change one node so that another number, comparison, function or order comes out; say whether it could."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+        node.value = not node.value if isinstance(node.value, bool) else node.value + 1
+    elif isinstance(node, ast.BinOp):
+        node.op = ast.Sub() if isinstance(node.op, ast.Add) else ast.Add()
+    elif isinstance(node, ast.Compare):
+        node.ops[0] = ast.Lt() if isinstance(node.ops[0], ast.GtE) else ast.GtE()
+    elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+        node.id += "_other"
+    elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+        node.attr += "_other"
+    elif isinstance(node, ast.keyword) and node.arg:
+        node.arg += "_other"
+    elif isinstance(node, ast.If):
+        node.test = ast.UnaryOp(ast.Not(), node.test)
+    elif isinstance(node, ast.Call) and len(node.args) > 1:
+        node.args = [*node.args[1:], node.args[0]]
+    elif isinstance(node, ast.FunctionDef) and len(node.body) > 2:  # the first may be a docstring
+        del node.body[generator.integers(1, len(node.body))]
+    else:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("stage", "seed"), TRAININGS.items())
+def test_seeded_changes_of_what_a_training_computes_all_count(stage, seed):
+    generator = np.random.default_rng(seed)
+    modules = sorted(modules_that_count(f"workflow_scripts.{stage}"))
+    sources = {module: ast.unparse(ast.parse(source_of(module))) for module in modules}
+    missed = []
+    num_changes = 0
+    while num_changes < NUM_SEEDED_CHANGES:
+        module = modules[generator.integers(len(modules))]
+        tree = ast.parse(sources[module])
+        nodes = list(ast.walk(tree))
+        node = nodes[generator.integers(len(nodes))]
+        if id(node) in words_of_people(tree) or not changed(node, generator):
+            continue
+        after = ast.unparse(tree)
+        if after == sources[module]:
+            continue
+        num_changes += 1
+        if syntax_that_counts(after) == syntax_that_counts(sources[module]):
+            missed.append(f"{module}: {ast.unparse(node)}")
+    assert not missed
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("raise ValueError('no scan')", "raise ValueError(f'no scan in {folder}')"),
+        ("raise ValueError('no ' + name)", "raise ValueError(f'not one {name}')"),
+        ("raise fail(column, 'a number')", "raise fail(column, 'a positive number')"),
+        ("error = InputFileError(path, 'cut off')", "error = InputFileError(path, 'too short')"),
+        (f"from {PROGRESS} import log\nlog('one')", ""),
+        (
+            f"from {PROGRESS} import log\nlog(f'{{n}} volumes')",
+            f"from {PROGRESS} import log\nlog(f'volumes: {{n}} of {{m}}')",
+        ),
+        (
+            f"from {PROGRESS} import track\nfor a in track(b, description='x'): f(a)",
+            f"from {PROGRESS} import track\nfor a in track(b, description='y'): f(a)",
+        ),
+        ("parser.add_argument('--a', help='one')", "parser.add_argument('--a', help='two', metavar='A')"),
+        ("class A:\n    b: int\n    'one'", "class A:\n    b: int\n    'two'"),
+    ],
+)
+def test_words_for_people_do_not_count(before, after):
+    assert syntax_that_counts(before) == syntax_that_counts(after)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("raise ValueError('no scan')", "raise KeyError('no scan')"),
+        ("raise Found(3)", "raise Found(4)"),
+        ("if a: raise ValueError('x')", "if not a: raise ValueError('x')"),
+        ("from math import log\nlog(2.0)", "from math import log\nlog(3.0)"),
+        (
+            f"from {PROGRESS} import log\nlog('one')",
+            f"from {PROGRESS} import log\nlog(f'{{generator.normal()}}')",
+        ),
+        ("parser.add_argument('--a', type=int)", "parser.add_argument('--a', type=float)"),
+        ("head = 'fine'", "head = 'coarse'"),
+        ("weights['fine']", "weights['coarse']"),
+    ],
+)
+def test_what_acts_counts(before, after):
+    assert syntax_that_counts(before) != syntax_that_counts(after)
+
+
+def test_plumbing_handles_no_arrays_and_needs_nothing_that_does():
+    for module in PLUMBING:
+        for node in ast.walk(ast.parse(source_of(module))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for name in names:
+                is_harmless = name.split(".")[0] in sys.stdlib_module_names | HARMLESS_IN_PLUMBING
+                assert is_harmless or name in PLUMBING, f"{module} imports {name}"
+
+
+def test_an_edit_of_plumbing_does_not_count(checkout):
+    before = fingerprint(REPOSITORY, "train_intra")
+    edit(checkout, "anatomical_embedding/files.py", "import json\n", "import glob\nimport json\n")
+    assert fingerprint(checkout, "train_intra") == before
+    edit(
+        checkout,
+        "anatomical_embedding/volumes/volume.py",
+        "import numpy as np\n",
+        "import numpy as np\nimport glob\n",
+    )
+    assert fingerprint(checkout, "train_intra") != before
+
+
+def test_what_counts_for_a_training_is_what_it_computes_with():
+    counted = modules_that_count("workflow_scripts.train_intra")
+    assert counted < reachable_modules("workflow_scripts.train_intra")
+    assert not counted & PLUMBING
+    assert {"anatomical_embedding.training.loop", "anatomical_embedding.volumes.nifti"} <= counted

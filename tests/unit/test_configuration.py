@@ -1,4 +1,4 @@
-"""The configuration: the delivered files are sound, overlays merge, and what is wrong is named."""
+"""Run files: the delivered ones are sound and stand alone, recipes fill in the rest, and what is wrong is named."""
 
 import copy
 
@@ -9,19 +9,18 @@ from snakemake.utils import update_config
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.errors import SettingsError
 from anatomical_embedding.settings.pipeline import read_pipeline_settings, section_json
+from anatomical_embedding.settings.run_file import completed_run_file, known_recipes, read_run_files
+from tests.run_files import ADDED_TO, DELIVERED, LONGEST_RUN_FILE, lines_that_say_something, readme_example
 from workflow_scripts.write_schema import SCHEMA_PATH, schema_text
 
-CONFIGS = REPOSITORY / "configs"
-ADDING = CONFIGS / "phantom_moved_pairs.yaml"
-ADDING_TO_HEADNECK = CONFIGS / "headneck_registration.yaml"
-OVERLAYS = sorted(set(CONFIGS.glob("*.yaml")) - {ADDING, ADDING_TO_HEADNECK})
 SPLIT = {"num_test": 0, "num_validation": 0, "seed": 1}
-LABELLED = {"kind": "totalsegmentator", "root": "cases", "split": SPLIT, "organs": ["liver"]}
+LABELLED = {"kind": "case_folders", "modality": "ct", "root": "cases", "split": SPLIT, "organs": ["liver"]}
 
 
 @pytest.fixture
 def configuration():
-    return yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8"))
+    """Return the demo with every value written out."""
+    return completed_run_file(read_run_files([REPOSITORY / "config.yaml"]))
 
 
 def test_schema_is_in_step_with_the_settings():
@@ -33,43 +32,181 @@ def test_delivered_configuration_is_sound(configuration):
     assert settings.evaluations["phantom_ct"].models == ("sam", "sampp")
 
 
-@pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.stem)
-def test_overlays_are_sound_and_take_the_demo_away(configuration, path):
-    update_config(configuration, yaml.safe_load(path.read_text(encoding="utf-8")))
-    settings = read_pipeline_settings(configuration)
-    assert "phantom_ct" not in settings.datasets
-    assert all("phantom_ct" not in model.training.mix for model in settings.models.values())
+@pytest.mark.parametrize("path", DELIVERED, ids=lambda path: path.stem)
+def test_delivered_run_files_are_sound_and_short_and_take_nothing_away(path):
+    content = read_run_files([path])
+    settings = read_pipeline_settings(read_run_files([*ADDED_TO.get(path.name, []), path]))
+    assert settings.title == content.get("title", settings.title)
+    assert "null" not in yaml.safe_dump(content)
+    assert len(lines_that_say_something(path)) <= LONGEST_RUN_FILE
+
+
+@pytest.mark.parametrize("path", DELIVERED, ids=lambda path: path.stem)
+def test_a_run_file_is_what_it_names_and_nothing_more(path):
+    content = read_run_files([path])
+    settings = read_pipeline_settings(read_run_files([*ADDED_TO.get(path.name, []), path]))
+    added_to = [read_run_files([before]) for before in ADDED_TO.get(path.name, [])]
+    for section in ("datasets", "models", "evaluations", "registrations", "trackings"):
+        named = {name for each in (content, *added_to) for name in each.get(section, {})}
+        assert set(getattr(settings, section)) == named
+
+
+def test_the_example_of_the_readme_is_short_and_sound():
+    example = readme_example()
+    assert len(example.splitlines()) <= 12
+    settings = read_pipeline_settings(yaml.safe_load(example))
+    assert set(settings.models) == {"sam"}
+    assert settings.evaluations == {}
 
 
 def test_moved_pairs_add_to_the_demo(configuration):
-    before = read_pipeline_settings(copy.deepcopy(configuration))
-    update_config(configuration, yaml.safe_load(ADDING.read_text(encoding="utf-8")))
-    settings = read_pipeline_settings(configuration)
+    before = read_pipeline_settings(configuration)
+    added = REPOSITORY / "configs" / "phantom_moved_pairs.yaml"
+    settings = read_pipeline_settings(read_run_files([REPOSITORY / "config.yaml", added]))
     assert settings.models == before.models
     assert settings.results == before.results
     assert set(settings.registrations) == {"round_1", "moved_pairs"}
 
 
-def test_head_and_neck_registrations_add_to_the_data_set(configuration):
-    for path in (CONFIGS / "headneck_ct.yaml", ADDING_TO_HEADNECK):
-        update_config(configuration, yaml.safe_load(path.read_text(encoding="utf-8")))
-    registrations = read_pipeline_settings(configuration).registrations
+def test_files_are_combined_as_snakemake_does_it():
+    paths = [REPOSITORY / "configs" / name for name in ("headneck_ct.yaml", "headneck_registration.yaml")]
+    content = {}
+    for path in paths:
+        update_config(content, yaml.safe_load(path.read_text(encoding="utf-8")))
+    assert read_run_files(paths) == content
+    registrations = read_pipeline_settings(content).registrations
     assert registrations["embedding_start"].deeds.linear == registrations["linear_start"].deeds.linear
     assert registrations["embedding_start"].deeds.linear.kind == "affine"
     assert registrations["embedding_start"].pairs == registrations["linear_start"].pairs
 
 
-def test_published_recipe_has_the_published_numbers(configuration):
-    update_config(
-        configuration, yaml.safe_load((REPOSITORY / "configs" / "nih_sam.yaml").read_text(encoding="utf-8"))
-    )
-    model = read_pipeline_settings(configuration).models["sam"]
+def test_published_recipe_has_the_published_numbers():
+    model = read_pipeline_settings(read_run_files([REPOSITORY / "configs" / "nih_sam.yaml"])).models["sam"]
     assert model.network.fine_stride_zyx == (2, 2, 2)
     assert model.network.coarse_stride_zyx == (4, 16, 16)
     assert model.training.mix == {"nih_lymph_node": 6}
     assert model.training.fine_loss.hard_negative_pool == 2000
     assert model.training.coarse_loss.num_other_negatives == 1000
     assert model.training.optimizer.learning_rate == 0.02
+
+
+def run_of(**models):
+    """Return a run file of some models on one folder of scans."""
+    scans = {"kind": "folder", "modality": "ct", "root": "scans", "split": SPLIT}
+    return {"title": "A run", "results": "results", "datasets": {"scans": scans}, "models": models}
+
+
+def sam(recipe, **training):
+    return {"recipe": recipe, "training": {"mix": {"scans": 2}, **training}}
+
+
+def test_what_a_model_says_has_the_last_word_and_the_recipe_says_the_rest():
+    models = {
+        "long": sam("sam_small", num_steps=7, views={"max_rotation_degrees": 3}),
+        "plain": sam("sam_small"),
+    }
+    settings = read_pipeline_settings(run_of(**models)).models
+    assert settings["long"].training.num_steps == 7
+    assert settings["long"].training.views.max_rotation_degrees == 3
+    assert settings["long"].training.views.patch_size_vox == (56, 48, 56)
+    assert settings["plain"].training.num_steps == 400
+
+
+def test_models_that_share_an_anchor_are_each_completed():
+    shared = sam("sam_small")
+    settings = read_pipeline_settings(run_of(first=shared, second=shared)).models
+    assert settings["first"] == settings["second"]
+
+
+def test_another_optimizer_replaces_that_of_the_recipe():
+    published = {"name": "sgd", "learning_rate": 0.02, "momentum": 0.9, "weight_decay": 0.0001}
+    changed = {"name": "adamw", "learning_rate": 0.01, "weight_decay": 0}
+    run = run_of(a=sam("sam_nih_published", optimizer=changed), b=sam("sam_nih_published"))
+    models = read_pipeline_settings(run).models
+    assert models["a"].training.optimizer.model_dump() == changed
+    assert models["b"].training.optimizer.model_dump() == published
+    slower = run_of(a=sam("sam_nih_published", optimizer={"learning_rate": 0.01}))
+    assert read_pipeline_settings(slower).models["a"].training.optimizer.momentum == 0.9
+
+
+def test_volumes_are_prepared_as_the_recipes_of_the_models_want():
+    published = read_pipeline_settings(run_of(sam=sam("sam_nih_published")))
+    assert published.volumes.spacing_mm == (2, 2, 2)
+    assert published.intensity.ct_low_hu == -1024
+    wider = read_pipeline_settings(run_of(sam=sam("sam_small")) | {"volumes": {"spacing_mm": [3, 3, 3]}})
+    assert wider.volumes.spacing_mm == (3, 3, 3)
+    assert wider.intensity.ct_low_hu == -500
+    both = run_of(a=sam("sam_small"), b=sam("sam_nih_published"))
+    with pytest.raises(SettingsError, match=r"preparation: .* different ones \(a small, b published\)"):
+        read_pipeline_settings(both)
+    assert read_pipeline_settings(both | {"preparation": "small"}).volumes.spacing_mm == (4, 4, 4)
+
+
+@pytest.mark.parametrize("recipe", known_recipes("models"))
+def test_every_recipe_of_a_model_is_whole(recipe):
+    labelled = LABELLED | {"organs": ["liver", "spleen"]}
+    run = run_of(first=sam("sam_small"), model=sam(recipe)) | {"preparation": "published"}
+    run["datasets"] |= {"labelled": labelled}
+    model = run["models"]["model"]
+    if recipe.startswith("sampp"):
+        model["semantic"] = {"dataset": "labelled"}
+    if recipe in ("cross_sam_small", "cross_sam_published"):
+        model["registered"] = {"registration": "round"}
+        pairs = {"fixed_modality": "ct", "moving_modality": "mr", "splits": ["train"]}
+        guide = {"recipe": "published", "model": "first"}
+        entry = {"dataset": "scans", "pairs": pairs, "guide": guide, "deeds": {"recipe": "published"}}
+        run["registrations"] = {"round": entry}
+    assert read_pipeline_settings(run).models["model"].training.mix == {"scans": 2}
+
+
+def test_settings_written_out_say_the_same():
+    content = read_run_files([REPOSITORY / "config.yaml"])
+    whole = completed_run_file(content)
+    assert read_pipeline_settings(yaml.safe_load(yaml.safe_dump(whole))) == read_pipeline_settings(content)
+    assert "recipe" not in yaml.safe_dump(whole)
+    assert completed_run_file(whole) == whole
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "message"),
+    [
+        (
+            ("models", "sam", "recipe"),
+            "sam_smal",
+            "models.sam.recipe: expected one of cross_sam_first_published, ",
+        ),
+        (("models", "sam", "recipe"), ["sam_small"], "models.sam.recipe: expected one of "),
+        (("preparation",), "fine", "preparation: expected one of published, small, got 'fine'"),
+        (
+            ("registrations", "round_1", "deeds", "recipe"),
+            "sam_small",
+            "round_1.deeds.recipe: expected one of ",
+        ),
+        (
+            ("models", "sampp"),
+            None,
+            "models.sampp: is null; a run file holds just what it names, so leave it out",
+        ),
+        (("datasets", "phantom_ct"), None, "datasets.phantom_ct: is null"),
+        (("models", "sam"), "sam_small", "models.sam: "),
+        (("models",), ["sam"], "models: "),
+        (("scan_registration",), 3, "scan_registration: "),
+        (("datasets", "phantom_ct", "modalities"), 3, "phantom_ct.modalities: "),
+        (("datasets", "phantom_ct", "kind"), ["phantom"], "datasets.phantom_ct"),
+        (("registrations", "round_1", "deeds"), "small", "round_1.deeds: "),
+        (("models", "sam", "training", "optimizer"), "sgd", "sam.training.optimizer: "),
+        (("models", "sam", "training"), None, "models.sam.training: "),
+    ],
+)
+def test_faults_of_run_files_are_named(keys, value, message):
+    content = read_run_files([REPOSITORY / "config.yaml"])
+    section = content
+    for key in keys[:-1]:
+        section = section[key]
+    section[keys[-1]] = value
+    with pytest.raises(SettingsError) as caught:
+        read_pipeline_settings(content)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +224,7 @@ def test_published_recipe_has_the_published_numbers(configuration):
         *[
             (
                 ("datasets", "phantom_ct"),
-                {"kind": "nih_lymph_node", "root": root, "split": SPLIT},
+                {"kind": "folder", "modality": "ct", "root": root, "split": SPLIT},
                 "phantom_ct.root: ",
             )
             for root in ("a{b}c", "{volume}", "-rf", "a\0b")
@@ -117,7 +254,7 @@ def test_faults_are_named(configuration, keys, value, message):
 
 
 def test_missing_section_is_named(configuration):
-    del configuration["intensity"]
+    del configuration["intensity"]  # no recipe is left that would say it
     with pytest.raises(SettingsError, match="intensity: is missing"):
         read_pipeline_settings(configuration)
 

@@ -1,8 +1,18 @@
 """Files and folders that appear whole or not at all."""
 
+import os
+from pathlib import Path
+
 import pytest
 
-from anatomical_embedding.files import folder_written_atomically, is_partial, written_atomically
+from anatomical_embedding.errors import OutputFileError
+from anatomical_embedding.files import (
+    folder_written_atomically,
+    is_partial,
+    require_writable_file,
+    require_writable_folder,
+    written_atomically,
+)
 
 
 class BrokenError(Exception):
@@ -45,3 +55,65 @@ def test_a_file_is_partial_until_it_is_renamed(tmp_path):
         assert is_partial(temporary)
     assert not is_partial(tmp_path / "scores.json")
     assert not is_partial(tmp_path / ".hidden.json")
+
+
+# Places that cannot be written to
+
+
+def unwritable(tmp_path):
+    """Return places where no file can be made, root or not, and why."""
+    (tmp_path / "file").write_text("a file", encoding="utf-8")
+    return [
+        (tmp_path / "file" / "a.txt", "Not a directory"),
+        (tmp_path / "file" / "new" / "a.txt", "Not a directory"),
+        (tmp_path / ("x" * 300), "File name too long"),
+        (tmp_path / "new" / ("x" * 300) / "a.txt", "File name too long"),
+        (Path("/proc/self/fd/a.txt"), "cannot be written"),
+        (Path("/proc/self/new/a.txt"), "cannot be written"),
+    ]
+
+
+def test_what_cannot_be_written_is_told_before_and_leaves_nothing(tmp_path):
+    for path, reason in unwritable(tmp_path):
+        for require in (require_writable_file, require_writable_folder):
+            with pytest.raises(OutputFileError, match=reason) as caught:
+                require(path)
+            assert str(caught.value).startswith(str(path))
+        with pytest.raises(OutputFileError, match=reason), written_atomically(path):
+            pytest.fail("nothing should be written")
+    assert names_in(tmp_path) == ["file", "new"]  # made by the writing that failed
+    assert names_in(tmp_path / "new") == []
+
+
+def test_a_folder_is_no_file_and_a_file_no_folder(tmp_path):
+    (tmp_path / "file").touch()
+    for write in (require_writable_file, lambda path: written_atomically(path).__enter__()):
+        with pytest.raises(OutputFileError, match="is a folder, expected the name of a file"):
+            write(tmp_path)
+    with pytest.raises(OutputFileError, match="is a file, expected a folder"):
+        require_writable_folder(tmp_path / "file")
+    with (
+        pytest.raises(OutputFileError, match="Not a directory"),
+        folder_written_atomically(tmp_path / "file/a"),
+    ):
+        pytest.fail("nothing should be written")
+
+
+def test_a_place_that_can_be_written_stays_as_it_is(tmp_path):
+    (tmp_path / "a.txt").write_text("before", encoding="utf-8")
+    for path in (tmp_path / "a.txt", tmp_path / "b.txt", tmp_path / "new" / "deep" / "c.txt"):
+        require_writable_file(path)
+        require_writable_folder(path.parent)
+    assert names_in(tmp_path) == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "before"
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o007, 0o077], ids=oct)
+def test_files_are_readable_as_the_umask_says(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        with written_atomically(tmp_path / "a.txt") as temporary:
+            temporary.touch(mode=0o600)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o666 & ~umask

@@ -1,4 +1,4 @@
-"""A lattice matched forth and back between two embeddings whose anatomy is known."""
+"""A lattice matched to and fro between two embeddings whose anatomy is known."""
 
 import numpy as np
 import pytest

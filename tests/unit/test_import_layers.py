@@ -57,6 +57,13 @@ def test_a_module_imports_only_its_own_layer_and_those_below(module):
     assert not above
 
 
+def test_the_package_needs_no_stage_of_the_workflow():
+    for module in modules():
+        if module.startswith("anatomical_embedding."):
+            needed = {name for name in reachable_modules(module) if name.startswith("workflow_scripts.")}
+            assert not needed, module
+
+
 def test_evaluation_never_imports_networks():
     for module in modules():
         if ".evaluation." in module:

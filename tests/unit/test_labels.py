@@ -55,7 +55,10 @@ def test_more_than_255_organs_need_two_bytes(tmp_path):
     ("mask", "message"),
     [
         ({"value": 2}, "has the value 2, expected a mask of zeros and ones"),
-        ({"value": 0.5, "data_type": np.float32}, "has the value 0.5, expected a mask of zeros and ones"),
+        (
+            {"value": 0.5, "data_type": np.float32},
+            "has the value 0.5, expected whole numbers from 0 to 65535",
+        ),
         ({"shape": (4, 3, 3)}, r"has shape \(4, 3, 3\), expected \(4, 3, 2\) as its image"),
         ({"affine": np.diag([-2.0, -2.0, 2.2, 1.0])}, "lies up to 0.2 mm away from its image"),
     ],

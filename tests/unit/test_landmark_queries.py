@@ -110,7 +110,7 @@ def test_questions_do_not_hold_the_truth(tmp_path):
     [
         ("", "cannot be read as a CSV table"),
         ("query_id,method\n", "has no column 'x_mm'"),
-        ("{header}\nq,m,1,2,abc,0.5,found,\n", "row 2, column z_mm: 'abc' is no number"),
+        ("{header}\nq,m,1,2,abc,0.5,found,\n", "row 2, column z_mm: 'abc' is not a number"),
         ("{header}\nq,m,1,2,3,0.5,found,\nr,m,1,,3,0.5,found,\n", "row 3, column y_mm: expected a finite"),
         ("{header}\nq,m,1,2,3,0.5,lost,\n", "status 'lost', expected 'found' or 'failed'"),
         ("{header}\nq,m,1,2,3,0.5,found,\nr,n,1,2,3,0.5,found,\n", r"several methods \(m, n\)"),

@@ -21,7 +21,8 @@ def volumes_of(settings):
 
 
 def _settings(kind, root, **others):
-    content = {"kind": kind, "root": str(root), "split": SPLIT} | others
+    modality = {} if kind == "ct_mr_pairs" else {"modality": "ct"}
+    content = {"kind": kind, "root": str(root), "split": SPLIT} | modality | others
     return TypeAdapter(DatasetSettings).validate_python(content)
 
 
@@ -34,7 +35,7 @@ def _touch(folder, *names):
 
 def test_a_flat_folder_gives_its_files_sorted_by_id(tmp_path):
     _touch(tmp_path, "MED_LYMPH_002.nii.gz", "ABD_LYMPH_010.nii", "notes.csv", "._ABD_LYMPH_010.nii")
-    first, second = volumes_of(_settings("nih_lymph_node", tmp_path))
+    first, second = volumes_of(_settings("folder", tmp_path))
     assert (first.volume_id, first.patient_id, first.modality) == ("ABD_LYMPH_010", "ABD_LYMPH_010", "ct")
     assert second.image_path == tmp_path / "MED_LYMPH_002.nii.gz"
     assert first.label_paths == {}
@@ -44,12 +45,12 @@ def test_deeplesion_volumes_share_patients_by_the_pattern(tmp_path):
     _touch(
         tmp_path, "000001_01_01_103-115.nii.gz", "000001_02_01_008-023.nii.gz", "000002_01_01_001-010.nii.gz"
     )
-    volumes = volumes_of(_settings("deeplesion", tmp_path, patient_pattern="^([0-9]+)_"))
+    volumes = volumes_of(_settings("folder", tmp_path, patient_pattern="^([0-9]+)_"))
     assert [raw.patient_id for raw in volumes] == ["000001", "000001", "000002"]
     with pytest.raises(
         InputFileError, match=r"no patient in the volume id '000001_01_01_103-115' by patient_pattern"
     ):
-        volumes_of(_settings("deeplesion", tmp_path, patient_pattern="^P([0-9]+)_"))
+        volumes_of(_settings("folder", tmp_path, patient_pattern="^P([0-9]+)_"))
 
 
 def test_cases_give_the_masks_that_they_have(tmp_path):
@@ -57,25 +58,35 @@ def test_cases_give_the_masks_that_they_have(tmp_path):
         tmp_path, "s1/ct.nii.gz", "s1/segmentations/liver.nii.gz", "s1/segmentations/aorta.nii.gz", "meta.csv"
     )
     _touch(tmp_path, "s0/ct.nii.gz")
-    without, with_masks = volumes_of(_settings("totalsegmentator", tmp_path, organs=["aorta"]))
+    without, with_masks = volumes_of(_settings("case_folders", tmp_path, organs=["aorta"]))
     assert (without.volume_id, without.label_paths) == ("s0", {})
     assert with_masks.label_paths == {"aorta": tmp_path / "s1/segmentations/aorta.nii.gz"}
     assert with_masks.image_path == tmp_path / "s1/ct.nii.gz"
 
 
+def test_a_folder_of_mrs_gives_mrs(tmp_path):
+    _touch(tmp_path, "flat/a.nii.gz", "cases/s1/mri.nii.gz", "cases/s1/segmentations/liver.nii.gz")
+    (flat,) = volumes_of(_settings("folder", tmp_path / "flat", modality="mr"))
+    (case,) = volumes_of(_settings("case_folders", tmp_path / "cases", modality="mr", organs=["liver"]))
+    assert (flat.modality, case.modality) == ("mr", "mr")
+    assert case.image_path == tmp_path / "cases/s1/mri.nii.gz"
+    with pytest.raises(InputFileError, match=r"s1: has no ct\.nii\.gz"):
+        volumes_of(_settings("case_folders", tmp_path / "cases"))
+
+
 def test_an_organ_in_no_case_is_an_error(tmp_path):
     _touch(tmp_path, "s1/ct.nii.gz", "s1/segmentations/liver.nii.gz")
     with pytest.raises(InputFileError, match="no case has a mask of 'lever'; check the spelling"):
-        volumes_of(_settings("totalsegmentator", tmp_path, organs=["liver", "lever"]))
+        volumes_of(_settings("case_folders", tmp_path, organs=["liver", "lever"]))
 
 
 def test_a_case_without_an_image_is_an_error(tmp_path):
     _touch(tmp_path, "s1/ct.nii.gz", "s2/mr.nii.gz")
     with pytest.raises(InputFileError, match=r"s2: has no ct\.nii\.gz"):
-        volumes_of(_settings("totalsegmentator", tmp_path))
+        volumes_of(_settings("case_folders", tmp_path))
 
 
-@pytest.mark.parametrize("kind", ["nih_lymph_node", "totalsegmentator"])
+@pytest.mark.parametrize("kind", ["folder", "case_folders"])
 def test_a_missing_or_empty_root_is_an_error(tmp_path, kind):
     with pytest.raises(
         InputFileError, match=r"absent: is no folder that can be read .*; set the data set's root"
@@ -89,7 +100,7 @@ def test_a_missing_or_empty_root_is_an_error(tmp_path, kind):
 def test_ids_that_are_no_identifiers_are_an_error(tmp_path, name):
     _touch(tmp_path, "good.nii.gz", f"{name}.nii.gz")
     with pytest.raises(InputFileError, match="volume ids must be letters, digits") as caught:
-        volumes_of(_settings("nih_lymph_node", tmp_path))
+        volumes_of(_settings("folder", tmp_path))
     assert repr(name) in str(caught.value)
 
 
@@ -97,14 +108,14 @@ def test_ids_that_are_no_identifiers_are_an_error(tmp_path, name):
 def test_ids_that_clash_are_an_error(tmp_path, names):
     _touch(tmp_path, *names)
     with pytest.raises(InputFileError, match=r"holds the volume 'a|holds the volume 'A"):
-        volumes_of(_settings("nih_lymph_node", tmp_path))
+        volumes_of(_settings("folder", tmp_path))
 
 
 def test_ten_thousand_files_are_listed_in_seconds(tmp_path):
     for number in range(10_000):
         (tmp_path / f"{number:06d}_01_01_001-010.nii.gz").touch()
     started = time.process_time()
-    volumes = volumes_of(_settings("deeplesion", tmp_path, patient_pattern="^([0-9]+)_"))
+    volumes = volumes_of(_settings("folder", tmp_path, patient_pattern="^([0-9]+)_"))
     assert len(volumes) == 10_000
     assert time.process_time() - started < 3
 
@@ -112,7 +123,7 @@ def test_ten_thousand_files_are_listed_in_seconds(tmp_path):
 @pytest.mark.real_data
 def test_the_head_and_neck_set_has_34_cases_with_all_organs():
     organs = ["brainstem", "parotid_left", "parotid_right", "larynx", "mandible", "esophagus", "spinal_cord"]
-    volumes = volumes_of(_settings("totalsegmentator", real_data("headneck_ct"), organs=organs))
+    volumes = volumes_of(_settings("case_folders", real_data("headneck_ct"), organs=organs))
     assert len(volumes) == 34
     assert all(list(raw.label_paths) == organs for raw in volumes)
 
@@ -121,6 +132,16 @@ def test_the_head_and_neck_set_has_34_cases_with_all_organs():
     ("changes", "message"),
     [
         ({"kind": "nifti"}, "does not match any of the expected tags"),
+        (
+            {"kind": "nih_lymph_node"},
+            "the kind 'nih_lymph_node' has a new name; write kind: folder and modality: ct",
+        ),
+        ({"kind": "deeplesion"}, "the kind 'deeplesion' has a new name; write kind: folder and modality: ct"),
+        (
+            {"kind": "totalsegmentator"},
+            "'totalsegmentator' has a new name; write kind: case_folders and modality: ct",
+        ),
+        ({"modality": "pet"}, "Input should be 'ct' or 'mr'"),
         ({"organs": ["liver", "Liver"]}, "organs must differ, got 'liver' and 'Liver'"),
         ({"organs": ["liver", "liver"]}, "organs must differ"),
         ({"organs": ["../liver"]}, "should match pattern"),
@@ -130,14 +151,14 @@ def test_the_head_and_neck_set_has_34_cases_with_all_organs():
         ),
         ({"organs": ["liver"], "landmarks": {"liver": ["top", "top"]}}, "landmarks of 'liver' must differ"),
         ({"organs": ["liver"], "landmarks": {"liver": ["middle"]}}, "Input should be 'centroid', 'top'"),
-        ({"kind": "nih_lymph_node", "organs": ["liver"]}, "Extra inputs are not permitted"),
-        ({"kind": "deeplesion", "patient_pattern": "("}, "is not a regular expression"),
-        ({"kind": "deeplesion", "patient_pattern": "[0-9]+"}, r"must have one group \(...\), has 0"),
+        ({"kind": "folder", "organs": ["liver"]}, "Extra inputs are not permitted"),
+        ({"kind": "folder", "patient_pattern": "("}, "is not a regular expression"),
+        ({"kind": "folder", "patient_pattern": "[0-9]+"}, r"must have one group \(...\), has 0"),
         ({"split": {"num_test": -1, "num_validation": 0, "seed": 0}}, "greater than or equal to 0"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(changes, message):
-    content = {"kind": "totalsegmentator", "root": ".", "split": SPLIT} | changes
+    content = {"kind": "case_folders", "root": ".", "modality": "ct", "split": SPLIT} | changes
     with pytest.raises(ValidationError, match=message):
         TypeAdapter(DatasetSettings).validate_python(content)
 
@@ -176,7 +197,24 @@ def test_pairs_are_those_of_one_patient_in_the_wanted_splits(tmp_path):
 
 def test_pairs_of_a_split_run_both_ways(tmp_path):
     _touch(tmp_path, "a.nii.gz", "b.nii.gz", "c.nii.gz", "d.nii.gz")
-    volumes = volumes_of(_settings("nih_lymph_node", tmp_path))
+    volumes = volumes_of(_settings("folder", tmp_path))
     splits = {"a": "test", "b": "train", "c": "test", "d": "validation"}
     pairs = find_pairs(volumes, splits=splits, settings=SplitPairsSettings(splits=("test", "validation")))
     assert pairs == [("a", "c"), ("a", "d"), ("c", "a"), ("c", "d"), ("d", "a"), ("d", "c")]
+
+
+def test_endings_in_capitals_are_endings(tmp_path):
+    _touch(tmp_path, "a/X.NII.GZ", "a/Y.Nii", "b/s1/ct.nii.gz", "b/s1/segmentations/liver.NII.GZ")
+    _touch(tmp_path, "b/s1/segmentations/aorta.nii")
+    volumes = volumes_of(_settings("folder", tmp_path / "a"))
+    assert {raw.volume_id: raw.image_path.name for raw in volumes} == {"X": "X.NII.GZ", "Y": "Y.Nii"}
+    (case,) = volumes_of(_settings("case_folders", tmp_path / "b", organs=["aorta", "liver"]))
+    assert {organ: path.name for organ, path in case.label_paths.items()} == {
+        "aorta": "aorta.nii",
+        "liver": "liver.NII.GZ",
+    }
+    _touch(tmp_path, "b/s1/segmentations/liver.nii")
+    with pytest.raises(
+        InputFileError, match=r"holds the mask of 'liver' twice, 'liver\.NII\.GZ' and 'liver\.nii'"
+    ):
+        volumes_of(_settings("case_folders", tmp_path / "b", organs=["aorta", "liver"]))

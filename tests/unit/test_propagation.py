@@ -1,6 +1,7 @@
 """Masks carried by the points around them: to a body of known shape, judged, and refused where they are no masks."""
 
 import dataclasses
+from functools import cache
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from anatomical_embedding.matching.propagation import propagate_labels
 from anatomical_embedding.settings.matching import MatchingSettings
 from anatomical_embedding.settings.usage import PropagationSettings
 from anatomical_embedding.volumes.affine import transform_points
-from anatomical_embedding.volumes.labels import read_label_numbers
+from anatomical_embedding.volumes.labels import read_label_file
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.volume import Volume
 from tests.packaged_model import usage_sections
@@ -42,6 +43,12 @@ def searchable(name, anatomy_of=lambda points_mm: points_mm, *, affine=GRID, sha
         coarse_stride_vox=(8, 8, 8),
     )
     return prepare_target(embedded, settings=MATCHING)
+
+
+@cache
+def unchanged(name):
+    """Return the body as it is; made once, for tests that do not change it."""
+    return searchable(name)
 
 
 def balls(anatomy_of=lambda points_mm: points_mm, *, affine=GRID, shape=SHAPE):
@@ -128,7 +135,9 @@ def test_what_cannot_be_carried_is_refused():
         carry(template, target, Volume(np.zeros(SHAPE, np.uint8), GRID), grid=balls())
     far = GRID.copy()
     far[:3, 3] = 9000.0
-    with pytest.raises(UserError, match="show nothing in the volume 'template'"):
+    with pytest.raises(
+        UserError, match="not of the scan 'template': all of each of its 2 labels lies outside"
+    ):
         carry(template, target, Volume(balls().array, far), grid=balls())
     other = dataclasses.replace(target.embedded.provenance, checkpoint_sha256="d" * 64)
     strange = prepare_target(dataclasses.replace(target.embedded, provenance=other), settings=MATCHING)
@@ -144,4 +153,74 @@ def test_a_mask_holds_whole_numbers(tmp_path, value):
     with pytest.raises(
         InputFileError, match=rf"mask\.nii\.gz: has the value {value:g}, expected whole numbers"
     ):
-        read_label_numbers(tmp_path / "mask.nii.gz")
+        read_label_file(tmp_path / "mask.nii.gz")
+
+
+# A map that is not of this scan
+
+
+def moved_balls(shift_mm, *, labels=(3, 300)):
+    """Return the map of the balls whose origin was moved, with some of the labels alone."""
+    volume = balls()
+    affine = volume.affine.copy()
+    affine[:3, 3] += shift_mm
+    return Volume(np.where(np.isin(volume.array, labels), volume.array, 0).astype(np.uint16), affine)
+
+
+def share_outside(labels, label):
+    """Return which part of a label lies beyond the voxels of the template, by their places in the world."""
+    places = labels.affine[:3, 3] + 2.0 * np.argwhere(labels.array == label)  # 2 mm along the world's axes
+    lowest, highest = np.full(3, -1.0), 2.0 * np.array(SHAPE) - 1.0
+    return 1.0 - np.all((places >= lowest) & (places <= highest), axis=1).mean()
+
+
+@pytest.mark.parametrize(
+    ("shift_mm", "decision", "word"),
+    [((-16.0, 0, 0), "found", ""), ((-24.0, 0, 0), "doubtful", "outside the scan")],
+    ids=["within", "cut"],
+)
+def test_a_label_that_leaves_the_scan_is_doubtful(shift_mm, decision, word):
+    labels = moved_balls(shift_mm, labels=[3])
+    expected = share_outside(labels, 3)
+    assert (expected > 0) == (decision == "doubtful")
+    (row,) = carry(unchanged("template"), unchanged("target"), labels, grid=balls()).labels
+    assert row.outside_share == pytest.approx(expected)
+    assert (row.decision, word in row.reason) == (decision, True)
+
+
+def test_a_label_mostly_outside_fails_and_the_others_are_carried():
+    labels = moved_balls((-34.0, 0.0, 0.0))
+    expected = share_outside(labels, 3)
+    assert 0.5 < expected < 1.0 and share_outside(labels, 300) == 0.0
+    found = carry(unchanged("template"), unchanged("target"), labels, grid=balls())
+    by_label = {row.label: row for row in found.labels}
+    assert by_label[3].decision == "failed" and by_label[3].to_ml == 0.0
+    assert by_label[3].reason == f"{100 * expected:.0f} % of it lies outside the scan that it belongs to"
+    assert by_label[300].decision == "found" and by_label[300].outside_share == 0.0
+    assert set(np.unique(found.volume.array)) == {0, 300}
+
+
+def test_a_label_in_the_air_is_doubtful():
+    body = np.ones(SHAPE, np.uint8)
+    body[: int(CENTRES_MM[3][0] / 2) + 4] = 0  # 8 mm beyond the middle of the ball of 12 mm radius
+    expected = float((body[balls().array == 3] == 0).mean())
+    assert 0.5 < expected < 1.0
+    found = propagate_labels(
+        unchanged("template"),
+        unchanged("target"),
+        moved_balls((0.0, 0.0, 0.0), labels=[3]),
+        template_body=Volume(body, GRID),
+        grid=balls(),
+        matching=MATCHING,
+        settings=SETTINGS,
+    )
+    (row,) = found.labels
+    assert (row.decision, row.reason) == ("doubtful", f"{100 * expected:.0f} % of it lies outside the body")
+
+
+@pytest.mark.parametrize(("shift_mm", "share"), [((-34.0, 0, 0), None), ((5000.0, 0, 0), "all")])
+def test_a_map_of_another_place_is_refused(shift_mm, share):
+    labels = moved_balls(shift_mm, labels=[3])
+    said = share or f"{100 * share_outside(labels, 3):.0f} %"
+    with pytest.raises(UserError, match=f"not of the scan 'template': {said} of label 3 lies outside it"):
+        carry(unchanged("template"), unchanged("target"), labels, grid=balls())

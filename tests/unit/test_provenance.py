@@ -142,12 +142,12 @@ def test_two_runs_are_compared_by_a_command(tmp_path):
     assert other.stdout.splitlines() == [f"score/1: is in {first} only", "train_intra/0: code: aa -> bb"]
     wrong = compare(first, tmp_path)
     assert wrong.returncode == 2
-    assert "holds no folder provenance" in wrong.stderr
+    assert "has no folder named provenance" in wrong.stderr
 
 
 def test_other_files_are_no_manifests(tmp_path):
     (tmp_path / "x.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(InputFileError, match=r"x\.json: is no manifest of a job"):
+    with pytest.raises(InputFileError, match=r"x\.json: is not a manifest of a job"):
         read_manifests(tmp_path)
 
 

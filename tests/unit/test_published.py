@@ -126,7 +126,7 @@ class RunsCode:
     [
         ({"state_dict": {}}, "has no weights"),
         ([1, 2], "has no weights"),
-        ({"meta": 1}, "its entry 'meta' is no tensor"),
+        ({"meta": 1}, "its entry 'meta' is not a tensor"),
         (RunsCode(), "without running code from it"),
         (None, "without running code from it"),
     ],

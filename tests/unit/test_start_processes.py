@@ -66,7 +66,7 @@ def test_nodes_without_slurm_are_refused():
         env=environment,
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("error: the resource nodes is 2, but this is no job of SLURM")
+    assert done.stderr.startswith("error: the resource nodes is 2, but this is not a SLURM job")
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from anatomical_embedding.viewer.open_session import open_session, quick_to_sear
 from anatomical_embedding.viewer.server import ViewServer
 from anatomical_embedding.viewer.session import Session, ShownScan, highest_peaks
 from anatomical_embedding.volumes.affine import transform_points
+from anatomical_embedding.volumes.raw_scan import ReadingOptions
 from benchmarks.view_latency import click, make_session
 from tests.packaged_model import points_in, write_model, write_two_scans
 
@@ -172,7 +173,7 @@ def test_a_file_that_holds_no_pins_is_refused_and_stays(folder):
     path = folder / "pins.json"
     before = path.read_text(encoding="utf-8")
     path.write_text('{"pins": [{"number": 1}]}', encoding="utf-8")
-    with pytest.raises(InputFileError, match=r"pins\.json: is no list of pinned points"):
+    with pytest.raises(InputFileError, match=r"pins\.json: is not a list of pinned points"):
         session_of(folder)
     assert path.read_text(encoding="utf-8") == '{"pins": [{"number": 1}]}'
     path.write_text(before, encoding="utf-8")
@@ -180,7 +181,7 @@ def test_a_file_that_holds_no_pins_is_refused_and_stays(folder):
 
 def test_a_scan_that_went_away_is_named(folder, tmp_path):
     session = session_of(folder)
-    gone = ShownScan(tmp_path / "gone.nii.gz", "ct", session.scans[0].embedded)
+    gone = ShownScan(tmp_path / "gone.nii.gz", "ct", session.scans[0].embedded, ReadingOptions())
     model = api.load_model(folder / "tiny.safetensors")
     with ViewServer(Session(model, [gone, session.scans[1]], pins_path=None), port=0) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)

@@ -28,7 +28,13 @@ def raw_folder(tmp_path):
 
 def _dataset(root):
     split = {"num_test": 1, "num_validation": 1, "seed": 3}
-    content = {"kind": "totalsegmentator", "root": str(root), "split": split, "organs": ["block"]}
+    content = {
+        "kind": "case_folders",
+        "modality": "ct",
+        "root": str(root),
+        "split": split,
+        "organs": ["block"],
+    }
     return canonical_json({"dataset": content | {"landmarks": {"block": ["centroid", "top"]}}})
 
 
@@ -128,7 +134,7 @@ def test_a_bad_volume_leaves_no_output(raw_folder, tmp_path):
     [
         (None, r"s1\.json: cannot be read as a description"),
         ("{", r"s1\.json: cannot be read as a description"),
-        ("{}", r"s1\.json: is no description of a prepared volume"),
+        ("{}", r"s1\.json: is not a description of a prepared volume"),
         ('{"modality": "mr"}', r"s1\.json: describes mr, expected ct"),
     ],
 )

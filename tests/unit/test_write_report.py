@@ -126,7 +126,7 @@ def test_scores_stand_trained_first_then_baselines_by_median(run):
     assert [entry["method"] for entry in summary] == ["nearest", "ncc", "body_affine", "untrained"]
     assert summary[0] == json.loads((run[0] / "nearest/scores.json").read_text(encoding="utf-8"))
     text = (run[0] / "report.html").read_text(encoding="utf-8")
-    assert '<tr class="ours"><th scope="row"><span>nearest (sam)</span>' in text
+    assert '<tr class="ours"><th scope="row"><span>nearest, SAM</span>' in text
     assert f"<strong>{summary[0]['median_mm']:.1f}</strong>" in text
 
 
@@ -262,7 +262,7 @@ def test_a_browser_opens_the_page_without_complaint_and_sorts_a_table(run, tmp_p
     lines = [line for line in finished.stderr.splitlines() if "CONSOLE" in line]
     assert len(lines) == 1, lines  # what the test writes, and nothing else: no error, nothing refused
     up, down = json.loads(re.search(r"sorted (\[\[.*?\]\])", lines[0])[1])
-    assert up == ["nearest (sam)", "ncc", "body_affine", "untrained (sam)"]
+    assert up == ["nearest, SAM", "intensity correlation (NCC)", "body boxes aligned", "untrained, SAM"]
     assert down == up[::-1]
 
 

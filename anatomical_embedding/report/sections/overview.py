@@ -16,6 +16,7 @@ def overview(inputs: ReportInputs) -> Markup:
     return element(
         "section",
         element("h2", "What ran"),
+        *[element("p", element("strong", f"Warning: {sentence}.")) for sentence in inputs.shared_scans],
         *[element("p", _sentence(evaluation)) for evaluation in inputs.evaluations],
         *[
             element("p", registration_sentence(name, list(pairs)))

@@ -4,13 +4,14 @@ from typing import Any
 
 from anatomical_embedding.report.figures import Chart
 from anatomical_embedding.report.markup import Markup, element
+from anatomical_embedding.report.names import DECISIONS
 from anatomical_embedding.report.numbers import percent
 from anatomical_embedding.report.tables import Cell, number_cell, render_table
 from anatomical_embedding.report.tracking_inputs import TrackedAnswers
 
 MEANINGS = {
     "accept": "likely within 10 mm",
-    "review": "to be looked at",
+    "review": "to be checked by eye",
     "out_of_fov": "the lesion is likely outside the field of view; no place is given",
 }
 
@@ -69,7 +70,7 @@ def confidence_charts(answers: TrackedAnswers) -> list[Markup]:
 def _decision_table(scores: dict[str, Any], *, caption: str) -> Markup:
     rows = [
         [
-            Cell(name),
+            Cell(DECISIONS[name]),
             Cell(meaning),
             number_cell(scores["decisions"][name]["num"], scores["decisions"][name]["num"]),
             _correct_cell(scores["decisions"][name]["correct"]),

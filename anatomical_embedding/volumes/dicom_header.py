@@ -1,0 +1,179 @@
+"""The header of one DICOM file: the tags that a volume needs, as they are written in the file."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.config import IGNORE, disable_value_validation
+from pydicom.dataset import Dataset
+from pydicom.uid import UID, ImplicitVRLittleEndian
+
+from anatomical_embedding.errors import InputFileError
+
+LARGEST_NUMBER = 1e20
+"""Beyond this no length in mm, count or factor makes sense, and arithmetic with it would overflow."""
+PREAMBLE_BYTES = 128
+MAGIC = b"DICM"
+STARTS_WITHOUT_PREAMBLE = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
+"""A data set without the preamble begins with a tag of group 2 or 8."""
+DIFFERENCES = (
+    *("TemporalPositionIdentifier", "AcquisitionNumber", "EchoTime", "DiffusionBValue", "TriggerTime"),
+    *("ImageType", "AcquisitionTime", "ContentTime", "InstanceNumber"),
+)
+"""Tags that may tell apart two images of one place, the most telling first."""
+HEADER_TAGS = (
+    *("SOPClassUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "Modality"),
+    "FrameOfReferenceUID",
+    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "NumberOfFrames"),
+    *("SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit"),
+    *("PixelRepresentation", "RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence"),
+    *DIFFERENCES,
+)
+
+
+@dataclass(frozen=True)
+class DicomFile:
+    """One DICOM file and the tags of its header that a volume needs.
+
+    Attributes
+    ----------
+    path : the file.
+    tags : keyword -> values as they are written in the file; a tag that is empty is absent.
+    """
+
+    path: Path
+    tags: dict[str, tuple[str, ...]]
+
+    def text(self, keyword: str) -> str:
+        r"""Return the values of a tag on one line with `\` between them, empty where it is absent."""
+        written = " ".join("\\".join(self.tags.get(keyword, ())).split())
+        return "".join(letter if letter.isprintable() else "?" for letter in written)
+
+    def numbers(self, keyword: str, count: int) -> NDArray[np.float64]:
+        """Return the (count,) values of a tag.
+
+        Raises
+        ------
+        InputFileError
+            if the tag is absent, holds another number of values, or one that is no number within bounds.
+        """
+        try:
+            values = np.array([float(value) for value in self.tags.get(keyword, ())])
+        except ValueError:
+            values = np.full(count, np.nan)
+        if len(values) != count or not (np.abs(values) < LARGEST_NUMBER).all():
+            wanted = "one number" if count == 1 else f"{count} numbers"
+            given = self.text(keyword) or "nothing"
+            raise InputFileError(
+                self.path, f"has {given} for {keyword}, expected {wanted}; export the series again"
+            )
+        return values
+
+    def number(self, keyword: str) -> float:
+        """Return the one value of a tag; see `numbers`."""
+        return float(self.numbers(keyword, 1)[0])
+
+    @property
+    def is_localizer(self) -> bool:
+        """Whether the scanner calls the image a localizer (scout, topogram)."""
+        return "LOCALIZER" in (value.upper() for value in self.tags.get("ImageType", ()))
+
+    @property
+    def has_place(self) -> bool:
+        """Whether the file says where its image lies."""
+        return "ImagePositionPatient" in self.tags and "ImageOrientationPatient" in self.tags
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Keep pydicom quiet about values that break the standard; what needs a value checks it."""
+    with warnings.catch_warnings(), disable_value_validation():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def name_of_uid(uid: str) -> str:
+    """Return the name of a class or transfer syntax in the standard; the UID itself where it has none.
+
+    Examples
+    --------
+    >>> name_of_uid("1.2.840.10008.5.1.4.1.1.2")
+    'CT Image Storage'
+    """
+    return UID(uid, validation_mode=IGNORE).name
+
+
+def read_header(path: Path) -> DicomFile | None:
+    """Return a DICOM file with its header, without tags where that is broken; None for what is no DICOM file.
+
+    Raises
+    ------
+    InputFileError
+        if the file may not be read.
+    """
+    if not path.is_file():
+        return None
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(PREAMBLE_BYTES + len(MAGIC))
+    except OSError as error:
+        raise InputFileError(path, f"cannot be read: {error.strerror}; check its permissions") from error
+    if start[PREAMBLE_BYTES:] != MAGIC and not start.startswith(STARTS_WITHOUT_PREAMBLE):
+        return None
+    try:
+        with without_warnings():
+            return DicomFile(path, _written_tags(_read_tags(path, HEADER_TAGS, stop_before_pixels=True)))
+    except Exception:  # a parser of any bytes whatever may fail in any way
+        return DicomFile(path, {})
+
+
+def read_pixel_data(path: Path) -> Dataset:
+    """Return the pixel data of a DICOM file, as they are packed there.
+
+    Raises
+    ------
+    InputFileError
+        if the file holds none, or ends within them.
+    """
+    try:
+        with without_warnings():
+            dataset = _read_tags(path, ("PixelData",), stop_before_pixels=False)
+            is_present = bool(dataset.get("PixelData"))
+    except Exception as error:  # see read_header
+        raise InputFileError(
+            path, "is cut short, its pixels cannot be read; copy the series again"
+        ) from error
+    if not is_present:
+        raise InputFileError(path, "holds no pixels; copy the series again, or take out what is no slice")
+    return dataset
+
+
+def _read_tags(path: Path, tags: Sequence[str], *, stop_before_pixels: bool) -> Dataset:
+    return pydicom.dcmread(path, stop_before_pixels=stop_before_pixels, specific_tags=list(tags), force=True)
+
+
+def _written_tags(header: Dataset) -> dict[str, tuple[str, ...]]:
+    tags = {}
+    for keyword in HEADER_TAGS:
+        value = _value(header, keyword)
+        entries = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+        values = tuple("" if entry is None else str(entry).strip() for entry in entries)
+        if any(values):
+            tags[keyword] = values
+    meta = getattr(header, "file_meta", Dataset())
+    tags["TransferSyntaxUID"] = (str(meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)),)
+    if "SOPClassUID" not in tags and "MediaStorageSOPClassUID" in meta:
+        tags["SOPClassUID"] = (str(meta.MediaStorageSOPClassUID),)
+    return tags
+
+
+def _value(header: Dataset, keyword: str) -> object:
+    try:
+        return header.get(keyword)
+    except Exception:  # such as letters where a number belongs; what needs the tag says so
+        return "an unreadable value"

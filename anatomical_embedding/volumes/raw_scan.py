@@ -1,0 +1,139 @@
+"""A raw scan looked at once, when it is read: what it is, where it lies, and what had to be mended or chosen.
+
+The only door through which a user's scan comes in. Header and place are judged in `nifti_geometry` and `dicom`, values
+in `scan_checks`; everything that was not taken as it stands is a remark of the scan, and what is not certain is refused
+with the option that decides it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anatomical_embedding.errors import InputFileError, UserError
+from anatomical_embedding.settings.volumes import Geometry, Modality
+from anatomical_embedding.volumes.dicom import MODALITIES, read_dicom_series
+from anatomical_embedding.volumes.nifti import read_nifti
+from anatomical_embedding.volumes.scan_checks import (
+    Kind,
+    Offset,
+    add_offset,
+    find_kind,
+    find_offset,
+    remark_on_told_mr,
+    told_offset,
+)
+from anatomical_embedding.volumes.volume import Volume
+
+
+@dataclass(frozen=True)
+class RawScan:
+    """A scan as a user has it, sound and in known units.
+
+    Attributes
+    ----------
+    path : NIfTI file or folder of one DICOM series.
+    volume : mm; a CT in HU.
+    modality : kind of scan.
+    remarks : what was mended, chosen or told, a sentence each; empty for most scans.
+    """
+
+    path: Path
+    volume: Volume
+    modality: Modality
+    remarks: tuple[str, ...]
+
+    @property
+    def grid(self) -> Volume:
+        """The grid of the scan, a volume of zeros that takes no memory."""
+        return Volume(np.broadcast_to(np.zeros((), np.uint8), self.volume.shape), self.volume.affine)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The remarks with the name of the scan before each."""
+        return self.named(self.remarks)
+
+    def named(self, remarks: Iterable[str]) -> tuple[str, ...]:
+        """Return remarks with the name of the scan before each."""
+        return tuple(f"{self.path}: {remark}" for remark in remarks)
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """What a user says about scans that do not say it themselves.
+
+    Attributes
+    ----------
+    modality : kind of the scans; None takes what DICOM headers say and else looks at the values.
+    geometry : form of a NIfTI header that is taken where it states two places; None refuses such a file.
+    hu_offset : number that makes HU of the values of a CT; None looks at the values.
+    """
+
+    modality: Modality | None = None
+    geometry: Geometry | None = None
+    hu_offset: float | None = None
+
+
+def read_raw_scan(path: Path | str, options: ReadingOptions) -> RawScan:
+    """Return the scan in a NIfTI file, or in a folder that holds one DICOM series.
+
+    Raises
+    ------
+    InputFileError
+        for everything that `read_nifti` and `read_dicom_series` refuse; if the scan may be a CT or an MR; if a CT
+        is not in HU and no certain rule makes it so; if the options do not fit the scan.
+    """
+    path = Path(path)
+    stored = _read(path, geometry=options.geometry)
+    array = stored.volume.array
+    try:
+        kind = _kind_of(array, stated=stored.modality_word, options=options)
+        offset = _offset_of(array, kind=kind, options=options)
+    except UserError as error:
+        raise InputFileError(path, str(error)) from error
+    if offset.hu:
+        array = add_offset(array, offset.hu)
+    remarks = (*stored.remarks, *filter(None, (kind.remark, offset.remark)))
+    return RawScan(path, Volume(array, stored.volume.affine), kind.modality, remarks)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """What a file or a folder holds, before its values are looked at; no modality word where nothing is said."""
+
+    volume: Volume
+    modality_word: str
+    remarks: tuple[str, ...]
+
+
+def _read(path: Path, *, geometry: Geometry | None) -> _Stored:
+    if path.is_dir():
+        series = read_dicom_series(path)
+        return _Stored(series.volume, series.modality_word, series.remarks)
+    found = read_nifti(path, geometry=geometry)
+    return _Stored(found.volume, "", found.remarks)
+
+
+def _kind_of(array: NDArray, *, stated: str, options: ReadingOptions) -> Kind:
+    """Return what a scan is: as told, else as its header words it, else by its values."""
+    told = options.modality
+    if told is None and options.hu_offset is not None:
+        told = "ct"  # no other scan has HU
+    if told is None:
+        if stated and stated not in MODALITIES:
+            raise UserError(f"is of modality {stated}, expected CT or MR; --modality takes it as one of them")
+        return Kind(MODALITIES[stated], "") if stated else find_kind(array)
+    if stated and told != MODALITIES.get(stated):
+        return Kind(told, f"its header says {stated}, taken as {told.upper()}, as told")
+    return Kind(told, remark_on_told_mr(array) if told == "mr" else "")
+
+
+def _offset_of(array: NDArray, *, kind: Kind, options: ReadingOptions) -> Offset:
+    """Return what makes HU of the values of a CT."""
+    if options.hu_offset is None:
+        return find_offset(array) if kind.modality == "ct" else Offset(0.0, "")
+    if kind.modality == "mr":
+        raise UserError("is told to be an MR, which has no HU; leave out --hu-offset or --modality mr")
+    return told_offset(array, offset_hu=options.hu_offset)

@@ -1,0 +1,298 @@
+"""What kind of scan an array of voxels is, and whether a CT is in HU, by shares of its values.
+
+In a CT in HU air lies near -1000, fat near -100 and soft tissue near 40, whatever the scanner: in 49 real CTs (heads,
+chests, abdomens, limbs, crops) 20 to 95 % of the voxels are air, and of those above -200 HU 69 to 99 % lie below 200.
+An MR has no such scale. So a CT is told by shares of the whole, not by its darkest voxel, and an offset that was not
+taken off shows as the same picture in another place. Every rule looks at some 500,000 voxels of a regular lattice.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anatomical_embedding.errors import UserError
+from anatomical_embedding.settings.volumes import Modality
+
+MOST_SAMPLES = 500_000
+AIR_HU, LUNG_HU = (-1200.0, -700.0), (-700.0, -200.0)
+FAT_HU, SOFT_HU, TISSUE_HU = (-160.0, -40.0), (-20.0, 120.0), (-200.0, 200.0)
+DENSE_HU = 600.0
+"""Above it lies dense bone and metal alone."""
+
+SMALLEST_AIR_SHARE = 0.01
+"""Of all voxels; a scan with less holds no air round the body."""
+AIR_ALONE_SHARE = 0.99
+SMALLEST_TISSUE_SHARE, LARGEST_DENSE_SHARE = 0.3, 0.4
+"""Of what is not air; a CT of a plastic phantom has 0.45 and 0.22."""
+
+KNOWN_OFFSETS_HU = (-1024.0, -32768.0)
+"""What has to be added to a CT whose rescale was lost: its scanner stored HU + 1024, or a program HU + 32768."""
+SURE_AIR_SHARE, SURE_TISSUE_SHARE, LARGEST_SURE_DENSE_SHARE = 0.02, 0.6, 0.2
+SURE_FAT_SHARE, SURE_SOFT_SHARE, SURE_BRIGHT_SHARE = 0.08, 0.15, 0.003
+"""Those CTs have 0.14, 0.33 and 0.015 at least; bright is bone or contrast medium, which an inverted picture lacks."""
+SMALLEST_FAT_SHARE_INSIDE = 0.03
+LARGEST_LUNG_RATIO = 0.3
+"""Lung and partial volumes against what is denser: 0.13 and less in those CTs, 0.44 and more in MRs moved there."""
+
+SMALLEST_PADDING_SHARE, LARGEST_SHARE_ABOVE_PADDING, PADDING_GAP = 0.01, 0.001, 500.0
+"""A lowest value that many voxels have and nothing lies near is no measurement."""
+LARGEST_CUT_SHARE = 0.02
+"""Of voxels at the lowest value; more means that a window was cut out."""
+LARGEST_GREY_VALUE = 255.0
+SMALLEST_DARK_SHARE = 0.01
+"""Of voxels below -200; an MR has none or a few."""
+FULL_BODY_SHARE = 0.99
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How the values of a scan are spread if they are HU.
+
+    Attributes
+    ----------
+    air : of all voxels.
+    tissue, fat, soft, bright, dense : of the voxels above -200 HU.
+    lung : voxels between air and fat, relative to those above -200 HU.
+    """
+
+    air: float
+    tissue: float
+    fat: float
+    soft: float
+    bright: float
+    dense: float
+    lung: float
+
+    @property
+    def are_of_a_ct(self) -> bool:
+        """Whether this may be a CT in HU with air in it; one that shows nothing else is one without a body."""
+        is_tissue = self.tissue >= SMALLEST_TISSUE_SHARE and self.dense <= LARGEST_DENSE_SHARE
+        return self.air >= SMALLEST_AIR_SHARE and (is_tissue or self.air >= AIR_ALONE_SHARE)
+
+    @property
+    def are_surely_of_a_ct(self) -> bool:
+        """Whether nothing else looks so: air, fat and soft tissue are where they belong, and little lies between."""
+        return (
+            self.air >= SURE_AIR_SHARE
+            and self.are_of_the_inside
+            and self.fat >= SURE_FAT_SHARE
+            and self.dense <= LARGEST_SURE_DENSE_SHARE
+            and self.lung <= LARGEST_LUNG_RATIO
+        )
+
+    @property
+    def are_of_the_inside(self) -> bool:
+        """Whether this may be a part of a CT in HU that lies within the body."""
+        return (
+            self.tissue >= SURE_TISSUE_SHARE
+            and self.fat >= SMALLEST_FAT_SHARE_INSIDE
+            and self.soft >= SURE_SOFT_SHARE
+            and self.bright >= SURE_BRIGHT_SHARE
+        )
+
+
+def sample_values(array: NDArray) -> NDArray[np.float32]:
+    """Return (N,) values of a regular lattice of voxels, about half a million of them."""
+    step = max(1, round((array.size / MOST_SAMPLES) ** (1 / array.ndim)))
+    return array[(slice(None, None, step),) * array.ndim].astype(np.float32).ravel()
+
+
+def shares_of(values: NDArray[np.floating]) -> Shares:
+    """Return how values are spread if they are HU; of none at all every share is zero."""
+    if not values.size:
+        return Shares(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    denser = values[values >= TISSUE_HU[0]]
+    num_denser = max(denser.size, 1)
+    return Shares(
+        air=_num_between(values, AIR_HU) / values.size,
+        tissue=_num_between(denser, TISSUE_HU) / num_denser,
+        fat=_num_between(denser, FAT_HU) / num_denser,
+        soft=_num_between(denser, SOFT_HU) / num_denser,
+        bright=float((denser >= TISSUE_HU[1]).sum()) / num_denser,
+        dense=float((denser > DENSE_HU).sum()) / num_denser,
+        lung=_num_between(values, LUNG_HU) / num_denser,
+    )
+
+
+class Kind(NamedTuple):
+    """What a scan was found to be.
+
+    Attributes
+    ----------
+    modality : kind of scan.
+    remark : why, where it was a close case; empty otherwise.
+    """
+
+    modality: Modality
+    remark: str
+
+
+class Offset(NamedTuple):
+    """What makes HU of the values of a CT.
+
+    Attributes
+    ----------
+    hu : to be added.
+    remark : what was found or told; empty where the values are HU.
+    """
+
+    hu: float
+    remark: str
+
+
+def find_kind(array: NDArray) -> Kind:
+    """Return whether an array that nobody has named is a CT or an MR.
+
+    Raises
+    ------
+    UserError
+        if it may be either: the sentence goes on from the file's name.
+    """
+    values = sample_values(array)
+    measured = without_padding(values)
+    shares = shares_of(measured)
+    if shares.are_of_a_ct:
+        return Kind("ct", "")
+    dark_share = float((measured < TISSUE_HU[0]).mean())
+    missing = [offset for offset in KNOWN_OFFSETS_HU if shares_of(measured + offset).are_surely_of_a_ct]
+    if missing:
+        raise UserError(
+            f"looks like a CT whose values lie {-missing[0]:g} above HU, or like an MR; say which "
+            "(--modality ct takes that off, --modality mr leaves the values)"
+        )
+    if shares.are_of_the_inside or dark_share >= SMALLEST_DARK_SHARE:
+        raise UserError(
+            f"may be a CT or an MR: {_percent(shares.air)} of its voxels are like air in HU and {_percent(dark_share)} "
+            f"lie below {TISSUE_HU[0]:g}; say which (--modality ct or --modality mr)"
+        )
+    lowest, highest = float(array.min()), float(array.max())
+    if lowest < TISSUE_HU[0]:
+        return Kind(
+            "mr",
+            f"taken as MR though its lowest value is {lowest:g}: {_percent(dark_share)} of its voxels lie below "
+            f"{TISSUE_HU[0]:g} and {_percent(shares.air)} are like air in HU; --modality says otherwise",
+        )
+    if lowest >= 0.0 and highest <= LARGEST_GREY_VALUE and _is_whole(values):
+        return Kind(
+            "mr",
+            f"taken as MR; a CT that was turned into grey values (here {lowest:g} to {highest:g}) would look the same",
+        )
+    return Kind("mr", "")
+
+
+def find_offset(array: NDArray) -> Offset:
+    """Return what has to be added to the values of a CT to make them HU; nothing, for most.
+
+    An offset is taken where it is certain: one of the usual ones brings air, fat and soft tissue to their places at
+    once, and the values as they are show no air.
+
+    Raises
+    ------
+    UserError
+        if the values are not HU and no such offset makes them: the sentence goes on from the file's name.
+    """
+    values = sample_values(array)
+    measured = without_padding(values)
+    shares = shares_of(measured)
+    if shares.are_of_a_ct:
+        return Offset(0.0, "")
+    found = [offset for offset in KNOWN_OFFSETS_HU if shares_of(measured + offset).are_surely_of_a_ct]
+    if shares_of(values).are_of_a_ct:
+        if not found:
+            return Offset(0.0, "")  # air of one value all over
+        raise UserError(
+            f"has {_percent(1.0 - measured.size / values.size)} of its voxels at {values.min():g}, like air in HU, "
+            f"but the others lie {-found[0]:g} above HU; say what makes HU of them (--hu-offset {found[0]:g}, or 0)"
+        )
+    if found:
+        return Offset(
+            found[0],
+            f"its values lie {-found[0]:g} above HU (air, fat and soft tissue at once), so {-found[0]:g} was taken "
+            "off; --hu-offset says otherwise",
+        )
+    lowest, highest = float(array.min()), float(array.max())
+    if shares.are_of_the_inside and float((values == values.min()).mean()) <= LARGEST_CUT_SHARE:
+        return Offset(0.0, "it shows no air, so that it is in HU is told by its fat and soft tissue alone")
+    raise UserError(
+        f"is not in HU: its values run from {lowest:g} to {highest:g}, {_percent(shares.air)} of them are like air "
+        f"({AIR_HU[0]:g} to {AIR_HU[1]:g}) and {_percent(shares.tissue)} of the others like tissue "
+        f"({TISSUE_HU[0]:g} to {TISSUE_HU[1]:g}); export it with its rescale, or say what makes HU of it "
+        "(--hu-offset, 0 if it is in HU)"
+    )
+
+
+def told_offset(array: NDArray, *, offset_hu: float) -> Offset:
+    """Return an offset that a user gives.
+
+    Raises
+    ------
+    UserError
+        if the values are HU without it.
+    """
+    if offset_hu == 0.0:
+        return Offset(0.0, "its values were taken as HU, as told")
+    if shares_of(without_padding(sample_values(array))).are_of_a_ct:
+        raise UserError(
+            f"is in HU as it stands, so {offset_hu:g} would spoil it; leave out --hu-offset, or embed the scan that "
+            "needs it by itself"
+        )
+    return Offset(offset_hu, f"{offset_hu:g} was added to its values, as told")
+
+
+def remark_on_told_mr(array: NDArray) -> str:
+    """Return what to say of a scan that is called an MR but looks like a CT; empty where it does not."""
+    shares = shares_of(without_padding(sample_values(array)))
+    if not shares.are_surely_of_a_ct:
+        return ""
+    return f"looks like a CT in HU ({_percent(shares.air)} of its voxels are like air), taken as MR, as told"
+
+
+def remark_on_body(body_share: float) -> str:
+    """Return what to say of a scan whose body mask fills this share of it; empty where there is air round the body."""
+    if body_share < FULL_BODY_SHARE:
+        return ""
+    return f"its body mask fills {_percent(body_share)} of it: there is no air round the body, or it was not told apart"
+
+
+def add_offset(array: NDArray, offset_hu: float) -> NDArray:
+    """Return values with an offset added: integers by a whole offset stay integers, int16 where they fit.
+
+    Examples
+    --------
+    >>> add_offset(np.array([0, 65535], np.uint16), -32768.0)
+    array([-32768,  32767], dtype=int16)
+    """
+    if array.dtype.kind == "f" or not float(offset_hu).is_integer():
+        return (array + np.float64(offset_hu)).astype(np.float32)
+    wide = np.int64 if array.dtype.itemsize > np.dtype(np.int16).itemsize else np.int32
+    moved: NDArray = np.add(array, int(offset_hu), dtype=wide)
+    limits = np.iinfo(np.int16)
+    fits = limits.min <= moved.min() and moved.max() <= limits.max
+    return moved.astype(np.int16) if fits else moved
+
+
+def without_padding(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return values without those of the border that a program or a round field of view filled with one number.
+
+    Padding is the lowest value, where many voxels have it and hardly one comes near: what is measured, air as well, is
+    spread out, by noise and by voxels that hold two tissues.
+    """
+    lowest = values.min()
+    is_lowest = values == lowest
+    is_near = ~is_lowest & (values <= lowest + PADDING_GAP)
+    is_padding = is_lowest.mean() >= SMALLEST_PADDING_SHARE and is_near.mean() <= LARGEST_SHARE_ABOVE_PADDING
+    return values[~is_lowest] if is_padding else values
+
+
+def _num_between(values: NDArray[np.floating], limits: tuple[float, float]) -> float:
+    return float(((values >= limits[0]) & (values < limits[1])).sum())
+
+
+def _is_whole(values: NDArray[np.floating]) -> bool:
+    return bool((values == np.rint(values)).all())
+
+
+def _percent(share: float) -> str:
+    return f"{100.0 * share:.3g} %"

@@ -1,0 +1,144 @@
+"""A run file from a folder of scans: its kind and modality are told, and what cannot be told is an error."""
+
+import numpy as np
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from anatomical_embedding.cli.new import new
+from anatomical_embedding.datasets.new_run import look_at_folder, run_file_text
+from anatomical_embedding.errors import InputFileError, OutputFileError, SettingsError
+from anatomical_embedding.settings.pipeline import read_pipeline_settings
+from anatomical_embedding.volumes.nifti import read_volume, write_volume
+from anatomical_embedding.volumes.volume import Volume
+from tests.packaged_model import write_dicom_series
+from tests.unit.samples import LPS_AFFINE
+
+AIR, WATER = -1000, 0
+
+
+def write_ct(path, *, low=AIR):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(0)
+    array = low + generator.integers(0, 20, (12, 10, 8))
+    array[3:9] = generator.normal(WATER + 40, 20, array[3:9].shape)
+    write_volume(Volume(array.astype(np.int16), LPS_AFFINE), path)
+
+
+def write_mr(path):
+    write_ct(path, low=0)
+
+
+def touch(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+
+
+def written(folder, *arguments):
+    """Run the verb and return the settings and the text of the run file."""
+    output = folder.parent / "new.yaml"
+    done = CliRunner().invoke(new, [str(folder), "--output", str(output), *arguments], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    text = output.read_text(encoding="utf-8")
+    return read_pipeline_settings(yaml.safe_load(text)), text
+
+
+@pytest.mark.parametrize(("write", "modality"), [(write_ct, "ct"), (write_mr, "mr")])
+def test_scans_of_one_modality(tmp_path, write, modality):
+    for number in range(20):
+        write(tmp_path / "my scans" / f"s{number:02d}.nii.gz")
+    settings, text = written(tmp_path / "my scans")
+    dataset = settings.datasets["my_scans"]
+    assert (dataset.kind, dataset.modality) == ("folder", modality)
+    assert dataset.root == (tmp_path / "my scans").resolve()
+    assert (dataset.split.num_test, dataset.split.num_validation) == (0, 2)
+    assert settings.models["sam"].training.mix == {"my_scans": 2}
+    assert "modality: " + modality + " # by the voxels" in text
+
+
+def test_scans_of_two_modalities_are_an_error(tmp_path):
+    for number in range(4):
+        write_ct(tmp_path / "scans" / f"a{number}.nii.gz")
+    write_mr(tmp_path / "scans" / "z.nii.gz")
+    with pytest.raises(InputFileError, match=r"holds CTs and MRs \(a0\.nii\.gz is ct, .* z\.nii\.gz is mr\)"):
+        look_at_folder(tmp_path / "scans")
+
+
+def test_names_of_deeplesion_tell_the_patients(tmp_path):
+    for patient in range(1, 6):
+        for study in (1, 2):
+            write_ct(tmp_path / "lesions" / f"{patient:06d}_{study:02d}_01_001-010.nii.gz")
+    settings, _ = written(tmp_path / "lesions")
+    assert settings.datasets["lesions"].patient_pattern == "^([0-9]+)_"
+    assert look_at_folder(tmp_path / "lesions").num_patients == 5
+
+
+@pytest.mark.parametrize(("image", "modality"), [("ct.nii.gz", "ct"), ("mri.nii.gz", "mr")])
+def test_case_folders_are_scored_on_their_organs(tmp_path, image, modality):
+    for case in range(10):
+        touch(tmp_path / "cases" / f"c{case}" / image)
+        touch(tmp_path / "cases" / f"c{case}" / "segmentations" / "liver.nii.gz")
+    touch(tmp_path / "cases" / "c3" / "segmentations" / "aorta.nii.gz")
+    settings, _ = written(tmp_path / "cases")
+    dataset = settings.datasets["cases"]
+    assert (dataset.kind, dataset.modality) == ("case_folders", modality)
+    assert dataset.organs == ("aorta", "liver")
+    assert dataset.landmarks == {"aorta": ("centroid",), "liver": ("centroid",)}
+    assert (dataset.split.num_test, dataset.split.num_validation) == (2, 1)
+    assert settings.evaluations["cases"].models == ("sam",)
+
+
+def test_pairs_of_ct_and_mr_train_across_modalities(tmp_path):
+    for patient in range(6):
+        for scan in range(2):
+            touch(tmp_path / "pairs" / f"p{patient}_000{scan}.nii.gz")
+    settings, _ = written(tmp_path / "pairs")
+    assert settings.datasets["pairs"].kind == "ct_mr_pairs"
+    assert settings.models["second"].registered.registration == "pairs"
+    assert settings.registrations["pairs"].guide.model == "first"
+
+
+def test_what_is_no_folder_of_scans_says_what_is_expected(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputFileError, match="holds no scans; expected"):
+        look_at_folder(tmp_path / "empty")
+    touch(tmp_path / "deep" / "a" / "b.nii.gz")
+    with pytest.raises(InputFileError, match="name the folder right above the scans"):
+        look_at_folder(tmp_path / "deep")
+
+
+def test_too_few_patients_and_impossible_roots_are_errors(tmp_path):
+    for number in range(3):
+        write_ct(tmp_path / "few" / f"s{number}.nii.gz")
+    with pytest.raises(InputFileError, match="has scans of 3 patients, expected 4 or more"):
+        run_file_text(look_at_folder(tmp_path / "few"), name="few")
+    for number in range(4):
+        write_ct(tmp_path / "a{b}" / f"s{number}.nii.gz")
+    with pytest.raises(SettingsError, match=r"a_b\.root: .*without \{ \}"):
+        written(tmp_path / "a{b}")
+    assert not (tmp_path / "new.yaml").exists()
+
+
+def test_a_file_that_is_there_is_left_alone(tmp_path):
+    for number in range(4):
+        write_ct(tmp_path / "scans" / f"s{number}.nii.gz")
+    (tmp_path / "new.yaml").write_text("mine", encoding="utf-8")
+    with pytest.raises(OutputFileError, match="is there already; name another file with --output"):
+        written(tmp_path / "scans")
+    assert (tmp_path / "new.yaml").read_text(encoding="utf-8") == "mine"
+
+
+def test_series_of_dicom_are_copied(tmp_path):
+    scans = tmp_path / "study"
+    array = np.full((16, 14, 6), AIR, np.int16)
+    array[4:12, 4:10] = WATER
+    scan = Volume(array, np.diag([-2.0, -2.0, 3.0, 1.0]))
+    for number in range(4):
+        write_dicom_series(scan, scans / f"series {number}")
+    with pytest.raises(InputFileError, match=r"holds folders of DICOM files; name a folder .* with --nifti"):
+        look_at_folder(scans)
+    settings, _ = written(scans, "--nifti", str(tmp_path / "copies"))
+    dataset = settings.datasets["study"]
+    assert (dataset.kind, dataset.modality, dataset.root) == ("folder", "ct", tmp_path / "copies")
+    assert len(list(dataset.root.iterdir())) == 4
+    np.testing.assert_array_equal(read_volume(dataset.root / "series_0.nii.gz").array, array)

@@ -1,0 +1,181 @@
+"""Lists of points come in as spreadsheets and 3D Slicer write them, at the place that they mean."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.evaluation.points_file import read_points, write_point_table
+
+FCSV_HEAD = (
+    "# Markups fiducial file version = 5.4\n# CoordinateSystem = {system}\n"
+    "# columns = id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID\n"
+)
+
+
+def read(tmp_path, content, *, name="points.csv", coordinates="ras"):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+    return read_points(path, coordinates=coordinates)
+
+
+def refusal(tmp_path, content, **more):
+    with pytest.raises(InputFileError) as caught:
+        read(tmp_path, content, **more)
+    assert str(caught.value).startswith(str(tmp_path / more.get("name", "points.csv")))
+    return caught.value.problem
+
+
+# Tables
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "x_mm,y_mm,z_mm,name\n-280.5,-250,200,A\n1e1,.5,+3,B\n",
+        "x_mm;y_mm;z_mm;name\n-280,5;-250,0;200;A\n10;0,5;3;B\n",
+        "x_mm;y_mm;z_mm;name\n-280.5;-250.0;200;A\n10;0.5;3;B\n",
+        "x_mm\ty_mm\tz_mm\tname\n-280,5\t-250\t200\tA\n10\t0,5\t3\tB\n",
+        "\ufeffx_mm;y_mm;z_mm;name\r\n-280,5;-250;200;A\r\n10;0,5;3;B\r\n;;;\r\n",
+        "sep=;\r\nx_mm;y_mm;z_mm;name\r\n-280,5;-250;200;A\r\n10;0,5;3;B",
+        "name, scan, X_mm, Y_mm, Z_mm\nA, s, -280.5, -250, 200\n\nB, s, 10, 0.5, 3\n",
+        'x_mm,y_mm,z_mm,name\n"-280.5","-250","200","A"\n10,0.5,3,B\n',
+        "x_mm;y_mm;z_mm;name\n-280,5;-250;200;A\n10;0,5;3;B\n".encode("utf-16"),
+    ],
+    ids=[
+        "plain",
+        "semicolons",
+        "semicolons and points",
+        "tabs",
+        "mark and CRLF",
+        "sep",
+        "columns",
+        "quoted",
+        "utf-16",
+    ],
+)
+def test_what_spreadsheets_write_is_read(tmp_path, content):
+    found = read(tmp_path, content)
+    np.testing.assert_allclose(found.points_mm, [[-280.5, -250, 200], [10, 0.5, 3]], atol=1e-6)
+    assert (found.names, found.remarks) == (("A", "B"), ())
+
+
+def test_names_hold_anything(tmp_path):
+    found = read(
+        tmp_path, 'x_mm,y_mm,z_mm,name\n1,2,3,"lesion 1, left"\n4,5,6,"two\nlines; ""x"""\n7,8,9,\n1,1,1\n'
+    )
+    assert found.names == ("lesion 1, left", 'two\nlines; "x"', "3", "4")
+    np.testing.assert_allclose(found.points_mm[2], [7, 8, 9], atol=1e-6)
+
+
+def test_lps_numbers_become_ras(tmp_path):
+    found = read(tmp_path, "x_mm,y_mm,z_mm\n280,250,200\n", name="POINTS.CSV", coordinates="lps")
+    np.testing.assert_allclose(found.points_mm, [[-280, -250, 200]], atol=1e-6)
+
+
+def test_a_row_without_numbers_was_never_placed(tmp_path):
+    """So do our own answers write a point that was not found."""
+    found = read(tmp_path, "name,x_mm,y_mm,z_mm\nA,1,2,3\nB,,,\n")
+    assert found.names == ("A",)
+    path = tmp_path / "points.csv"
+    assert found.remarks == (f"{path}: the point 'B' is left out, line 3 gives it no position",)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "has no column x_mm"),
+        ("x_mm,y_mm\n1,2\n", "has no column z_mm"),
+        ("x_mm|y_mm|z_mm\n1|2|3\n", "with commas, semicolons, tabs between"),
+        ("x_mm,y_mm,z_mm\n", "holds no point"),
+        ("x_mm,x_mm,y_mm,z_mm\n1,1,2,3\n", "names a column twice"),
+        ("x_mm,y_mm,z_mm,name\n1,2,3,lesion 1, left\n", "line 2: has 5 cells, expected 4; put a name"),
+        ("x_mm,y_mm,z_mm\n1,2,\n", "line 2: expected three numbers in mm, got ''"),
+        ("x_mm,y_mm,z_mm\n1,2\n", "line 2: expected three numbers in mm, got ''"),
+        ("x_mm,y_mm,z_mm\n1,2,3\n\n1,nan,3\n", "line 4: expected three numbers in mm, got 'nan'"),
+        ("x_mm,y_mm,z_mm\n1,inf,3\n", "got 'inf'"),
+        ("x_mm,y_mm,z_mm\n1,1e999,3\n", "got '1e999'"),
+        ("x_mm,y_mm,z_mm\n1,1_0,3\n", "got '1_0'"),
+        ("x_mm;y_mm;z_mm\n1;1.234,5;3\n", "got '1.234,5'"),
+        ("x_mm;y_mm;z_mm\n1,5;2;3\n1;2.5;3\n", "line 3: '2.5' has the decimal mark '.', line 2 has ','"),
+        ('x_mm,y_mm,z_mm,name\n1,2,3,"A\n', "line 2: is no line of a table"),
+        (b"x_mm,y_mm,z_mm,name\n1,2,3,M\xfcller\n", "is no text in UTF-8"),
+        ("x_mm,y_mm,z_mm,name\n,,,A\n", "holds no point that was placed"),
+    ],
+)
+def test_malformed_tables_are_refused(tmp_path, content, message):
+    assert message in refusal(tmp_path, content)
+
+
+def test_files_of_other_kinds_are_refused(tmp_path):
+    assert "expected a list of points: .csv" in refusal(tmp_path, "x_mm", name="points.xlsx")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(InputFileError, match="cannot be read as a list of points"):
+        read_points(tmp_path / "folder.csv", coordinates="ras")
+
+
+@pytest.mark.parametrize("coordinates", ["ras", "lps"])
+def test_what_is_written_is_read_again(tmp_path, coordinates):
+    names = ("lesion 1, left", 'two\nlines and "quotes"', "return\rhere", "semi;colon", "M\u00fcller")
+    points = np.random.default_rng(3).uniform(-500, 500, (5, 3))
+    path = tmp_path / "points.csv"
+    write_point_table(points, names, path, coordinates=coordinates)
+    found = read_points(path, coordinates=coordinates)
+    np.testing.assert_allclose(found.points_mm, points, atol=1e-6)
+    assert found.names == names
+    with path.open(newline="", encoding="utf-8") as stream:
+        assert {len(row) for row in csv.reader(stream)} == {4}
+
+
+# 3D Slicer
+
+
+@pytest.mark.parametrize(
+    ("system", "expected"),
+    [
+        ("LPS", [-280, -250, 200]),
+        ("RAS", [280, 250, 200]),
+        ("0", [280, 250, 200]),
+        ("1", [-280, -250, 200]),
+        ("lps", [-280, -250, 200]),
+    ],
+)
+def test_fcsv_is_read_in_its_own_system(tmp_path, system, expected):
+    content = FCSV_HEAD.format(system=system) + '1,280,250,200,0,0,0,1,1,1,0,"A, ""left""",,,2,0\n'
+    for coordinates in ("ras", "lps"):  # of tables, it does not matter here
+        found = read(tmp_path, content, name="slicer.fcsv", coordinates=coordinates)
+        np.testing.assert_allclose(found.points_mm, [expected], atol=1e-6)
+        assert (found.names, found.remarks) == (('A, "left"',), ())
+
+
+def test_fcsv_of_old_and_new_versions(tmp_path):
+    old = (
+        "# Markups fiducial file version = 4.10\n# CoordinateSystem = 0\nid_0,1,2,3,0,0,0,1,1,1,0,A,,vol\n\n"
+    )
+    assert read(tmp_path, old, name="old.fcsv").names == ("A",)
+    other_columns = "# CoordinateSystem = RAS\n# columns = label,x,y,z,sel,vis\nA,1,2,3,1,1\n"
+    found = read(tmp_path, other_columns, name="three.fcsv")
+    np.testing.assert_allclose(found.points_mm, [[1, 2, 3]], atol=1e-6)
+    rows = "".join(f"{n},{n},2,3,0,0,0,1,1,1,0,P{n},,,{n},0\n" for n in range(4))
+    found = read(tmp_path, FCSV_HEAD.format(system="RAS") + rows, name="new.fcsv")
+    assert found.names == ("P2",)
+    assert [remark.rsplit(", its ")[1] for remark in found.remarks] == [
+        "position is undefined",
+        "position is preview",
+        "position is missing",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("1,1,2,3,0,0,0,1,1,1,0,A,,\n", "does not say its coordinate system"),
+        (FCSV_HEAD.format(system="IJK") + "1,1,2,3\n", "'IJK', expected LPS or RAS"),
+        (FCSV_HEAD.format(system="LPS") + "1,1,2\n", "line 4: expected x, y and z in mm"),
+        (FCSV_HEAD.format(system="LPS") + "1,1,2,nan,0\n", "line 4: expected x, y and z in mm"),
+        (FCSV_HEAD.format(system="LPS"), "holds no point"),
+    ],
+)
+def test_malformed_fcsv_is_refused(tmp_path, content, message):
+    assert message in refusal(tmp_path, content, name="slicer.fcsv")

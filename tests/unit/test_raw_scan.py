@@ -1,0 +1,235 @@
+"""What a scan is found to be when it is read: kind, HU or not, and what is said about it."""
+
+import numpy as np
+import pytest
+
+from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.volumes.nifti import write_volume
+from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
+from anatomical_embedding.volumes.scan_checks import add_offset, find_kind, find_offset, without_padding
+from anatomical_embedding.volumes.volume import Volume
+from tests.ct_like import SHAPE, ct_like, mr_like
+from tests.packaged_model import write_dicom_series
+from tests.unit.samples import LPS_AFFINE, real_data, save_nifti
+from tests.unit.test_nifti import with_header
+
+HU = ct_like()
+PADDED = np.hypot(*np.meshgrid(*(np.linspace(-1, 1, size) for size in SHAPE[:2]), indexing="ij")) > 0.95
+
+
+def padded(array, value):
+    """Return an array whose corners a round field of view leaves out."""
+    array = array.copy()
+    array[PADDED] = value
+    return array
+
+
+def read(tmp_path, array, **options):
+    return read_raw_scan(save_nifti(tmp_path / "scan.nii.gz", array), ReadingOptions(**options))
+
+
+@pytest.mark.parametrize(
+    "array",
+    [HU, HU.astype(np.int32), HU.astype(np.float32), np.maximum(HU, -1000), padded(HU, -3024)],
+    ids=["int16", "int32", "float32", "cut at -1000", "padded"],
+)
+@pytest.mark.parametrize("modality", [None, "ct"])
+def test_a_ct_in_hu_is_a_ct_and_nothing_is_said(tmp_path, array, modality):
+    scan = read(tmp_path, array, modality=modality)
+    assert (scan.modality, scan.remarks) == ("ct", ())
+    assert np.array_equal(scan.volume.array, array)
+
+
+@pytest.mark.parametrize(
+    ("stored", "above"),
+    [
+        (HU + np.int16(1024), 1024),
+        ((HU + np.int16(1024)).astype(np.uint16), 1024),
+        ((HU + np.int16(1024)).astype(np.int64), 1024),
+        (HU.astype(np.float32) + 1024, 1024),
+        (padded(HU + np.int16(1024), -2000), 1024),
+        ((HU.astype(np.int32) + 32768).astype(np.uint16), 32768),
+        (HU.astype(np.float32) + 32768, 32768),
+    ],
+    ids=["int16", "uint16", "int64", "float32", "padded", "32768", "32768 in float"],
+)
+def test_the_offset_of_a_lost_rescale_is_taken_off_and_said(tmp_path, stored, above):
+    scan = read(tmp_path, stored, modality="ct")
+    inside = ~np.broadcast_to(PADDED[..., None], SHAPE)
+    assert np.array_equal(scan.volume.array[inside], HU[inside])
+    (remark,) = scan.remarks
+    assert remark.startswith(f"its values lie {above} above HU")
+
+
+def test_a_slope_of_zero_scales_nothing_and_the_offset_is_found_by_the_values(tmp_path):
+    path = save_nifti(tmp_path / "scan.nii", (HU + np.int16(1024)).astype(np.int16))
+    with_header(path, scl_slope=0, scl_inter=-1024)
+    scan = read_raw_scan(path, ReadingOptions("ct"))
+    assert np.array_equal(scan.volume.array, HU)
+    assert "stands beside a slope of 0" in scan.remarks[0]
+    assert "1024 above HU" in scan.remarks[1]
+
+
+WINDOWED = np.clip((HU + 160) / 400 * 255, 0, 255).astype(np.uint8)
+NOT_HU = {
+    "8 bit": WINDOWED,
+    "0 to 1": (WINDOWED / 255).astype(np.float32),
+    "cut at -200": np.clip(HU, -200, 300).astype(np.int16),
+    "cut at 0": np.maximum(HU, 0),
+    "turned over": (-HU).astype(np.int16),
+    "a tenth": (HU / 10).astype(np.float32),
+    "other offset": HU + np.int16(500),
+    "MR": mr_like(),
+}
+
+
+@pytest.mark.parametrize("name", NOT_HU)
+def test_a_ct_that_is_not_in_hu_is_refused_and_a_user_may_know_better(tmp_path, name):
+    with pytest.raises(
+        InputFileError, match=r"scan\.nii\.gz: is not in HU: its values run from .*--hu-offset"
+    ):
+        read(tmp_path, NOT_HU[name], modality="ct")
+    told = read(tmp_path, NOT_HU[name], modality="ct", hu_offset=0.0)
+    assert told.remarks == ("its values were taken as HU, as told",)
+    assert np.allclose(told.volume.array, NOT_HU[name])
+
+
+def test_an_offset_that_is_told_makes_hu(tmp_path):
+    scan = read(tmp_path, HU + np.int16(1000), modality="ct", hu_offset=-1000.0)
+    assert np.array_equal(scan.volume.array, HU)
+    assert scan.remarks == ("-1000 was added to its values, as told",)
+    assert read(tmp_path, HU + np.int16(1000), hu_offset=-1000.0).modality == "ct"
+    with pytest.raises(InputFileError, match="is in HU as it stands, so -1024 would spoil it"):
+        read(tmp_path, HU, hu_offset=-1024.0)
+    with pytest.raises(InputFileError, match="is told to be an MR, which has no HU"):
+        read(tmp_path, mr_like(), modality="mr", hu_offset=0.0)
+
+
+def test_padding_like_air_does_not_pass_for_air(tmp_path):
+    """Of a CT in HU and of one whose rescale was lost: the same number stands round both."""
+    assert read(tmp_path, padded(HU, -1024), modality="ct").remarks == ()
+    small_body = np.pad(HU + np.int16(1024), ((24, 24), (0, 0), (0, 0)), mode="edge")
+    small_body[:8] = -1024
+    with pytest.raises(
+        InputFileError, match=r"of its voxels at -1024, like air in HU, but the others lie 1024"
+    ):
+        read(tmp_path, small_body, modality="ct")
+
+
+def test_a_part_of_the_body_is_told_by_fat_and_muscle(tmp_path):
+    inside = HU[12:24, 10:30]
+    assert inside.min() > -700
+    scan = read(tmp_path, inside, modality="ct")
+    assert scan.remarks == ("it shows no air, so that it is in HU is told by its fat and soft tissue alone",)
+    with pytest.raises(InputFileError, match="may be a CT or an MR"):
+        read(tmp_path, inside)
+
+
+def test_what_looks_like_a_ct_above_hu_is_not_guessed(tmp_path):
+    with pytest.raises(
+        InputFileError, match=r"looks like a CT whose values lie 1024 above HU.*--modality ct"
+    ):
+        read(tmp_path, HU + np.int16(1024))
+
+
+def _with_dark(array, *, share, value):
+    array = array.astype(np.int16)
+    array.ravel()[: int(share * array.size)] = value
+    return array
+
+
+@pytest.mark.parametrize(
+    ("array", "remark"),
+    [
+        (mr_like(), ""),
+        (mr_like() - np.int16(20), ""),
+        ((mr_like() / 1000).astype(np.float32), ""),
+        (_with_dark(mr_like(), share=0.0002, value=-256), "taken as MR though its lowest value is -256"),
+        (padded(mr_like(), -1024), "taken as MR though its lowest value is -1024"),
+        ((mr_like() // 8).astype(np.uint8), "a CT that was turned into grey values"),
+        (WINDOWED, "a CT that was turned into grey values"),
+    ],
+    ids=["MR", "with noise below zero", "0 to 1", "a few dark voxels", "padded", "8 bit", "CT of 8 bit"],
+)
+def test_an_mr_is_an_mr_and_close_cases_are_said(tmp_path, array, remark):
+    scan = read(tmp_path, array)
+    assert scan.modality == "mr"
+    assert [remark in said for said in scan.remarks] == ([True] if remark else [])
+
+
+def test_many_dark_voxels_that_are_no_air_are_not_guessed(tmp_path):
+    with pytest.raises(
+        InputFileError, match=r"may be a CT or an MR: 0 % .* like air in HU and .* % lie below -200"
+    ):
+        read(tmp_path, _with_dark(mr_like(), share=0.2, value=0) - 300 * (np.arange(SHAPE[2]) < 4))
+
+
+def test_a_ct_that_is_called_an_mr_is_said(tmp_path):
+    assert "looks like a CT in HU" in read(tmp_path, HU, modality="mr").remarks[0]
+    assert read(tmp_path, mr_like(), modality="mr").remarks == ()
+
+
+def test_a_dicom_header_goes_before_the_values(tmp_path):
+    volume = Volume(HU, LPS_AFFINE)
+    series = {word: write_dicom_series(volume, tmp_path / word, modality=word) for word in ("CT", "MR", "PT")}
+    assert read_raw_scan(series["CT"], ReadingOptions()).modality == "ct"
+    assert read_raw_scan(series["MR"], ReadingOptions()).modality == "mr"
+    with pytest.raises(InputFileError, match="PT: is of modality PT, expected CT or MR; --modality takes it"):
+        read_raw_scan(series["PT"], ReadingOptions())
+    told = read_raw_scan(series["PT"], ReadingOptions("mr"))
+    assert told.remarks == ("its header says PT, taken as MR, as told",)
+
+
+def test_offsets_keep_whole_numbers_whole():
+    assert add_offset(np.array([0, 3000], np.uint16), -1024.0).dtype == np.int16
+    wide = add_offset(np.array([0, 2**40], np.int64), -1024.0)
+    assert wide.tolist() == [-1024, 2**40 - 1024]
+    assert add_offset(np.array([0], np.int16), -0.5).tolist() == [-0.5]
+
+
+def test_padding_is_a_lone_value_that_many_voxels_have():
+    noise = np.random.default_rng(0).normal(-1000, 10, 5000)
+    assert without_padding(np.maximum(noise, -1000)).size == noise.size
+    assert without_padding(np.r_[noise, np.full(500, -3024)]).size == noise.size
+
+
+REAL_CTS = ("torso_ct", "totalsegmentator_labels/ct.nii.gz", "ct_mr_pairs/images", "headneck_ct")
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("place", REAL_CTS)
+def test_real_cts_are_in_hu_and_found_again_with_an_offset(place):
+    found = real_data(place)
+    pattern = {"headneck_ct": "*/ct.nii.gz", "ct_mr_pairs/images": "*_0000.nii.gz"}.get(place, "*.nii.gz")
+    paths = sorted(found.glob(pattern)) if found.is_dir() else [found]
+    assert paths
+    for path in paths:
+        scan = read_raw_scan(path, ReadingOptions())
+        assert (scan.modality, scan.remarks) == ("ct", ()), path
+        array = scan.volume.array.astype(np.int32)
+        assert [find_offset(array + above).hu for above in (0, 1024, 32768)] == [0, -1024, -32768], path
+
+
+@pytest.mark.real_data
+def test_real_mrs_are_mrs():
+    paths = [*real_data("mr").glob("*.nii.gz"), *real_data("ct_mr_pairs/images").glob("*_0001.nii.gz")]
+    assert len(paths) >= 10
+    for path in paths:
+        scan = read_raw_scan(path, ReadingOptions())
+        assert scan.modality == "mr", path
+        close = ["taken as MR though its lowest value is -269"] if path.name.startswith("abdomen") else []
+        assert [remark.split(":")[0] for remark in scan.remarks] == close, path
+        with pytest.raises(InputFileError, match="is not in HU"):
+            read_raw_scan(path, ReadingOptions("ct"))
+
+
+@pytest.mark.real_data
+def test_a_real_series_of_a_phantom_is_a_ct_in_hu():
+    scan = read_raw_scan(real_data("dicom/head_phantom_5mm"), ReadingOptions())
+    assert scan.modality == "ct"
+    assert not [remark for remark in scan.remarks if "HU" in remark]
+
+
+def test_a_written_ct_is_read_as_it_was(tmp_path):
+    write_volume(Volume(HU, LPS_AFFINE), tmp_path / "a.nii")
+    assert find_kind(read_raw_scan(tmp_path / "a.nii", ReadingOptions()).volume.array).modality == "ct"

@@ -1,0 +1,65 @@
+"""The schema that editors check run files with: a stock validator takes what is delivered, refuses what is misspelt."""
+
+import copy
+import json
+import re
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from anatomical_embedding.code_fingerprint import REPOSITORY
+from anatomical_embedding.settings.run_file import completed_run_file, read_run_files
+from tests.run_files import DELIVERED, readme_example
+
+SCHEMA_PATH = REPOSITORY / "config.schema.json"
+
+
+@pytest.fixture(scope="module")
+def validator():
+    schema = json.loads(SCHEMA_PATH.read_text(encoding="utf-8"))
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
+@pytest.mark.parametrize("path", DELIVERED, ids=lambda path: path.stem)
+def test_delivered_run_files_are_valid(validator, path):
+    assert list(validator.iter_errors(read_run_files([path]))) == []
+
+
+@pytest.mark.parametrize("path", DELIVERED, ids=lambda path: path.stem)
+def test_editors_find_the_schema_in_the_first_line(path):
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    named = re.fullmatch(r"# yaml-language-server: \$schema=(\S+)", first)
+    assert named is not None
+    assert (path.parent / named[1]).resolve() == SCHEMA_PATH
+
+
+def test_settings_written_out_and_the_example_of_the_readme_are_valid(validator):
+    whole = completed_run_file(read_run_files([REPOSITORY / "config.yaml"]))
+    assert list(validator.iter_errors(whole)) == []
+    assert list(validator.iter_errors(yaml.safe_load(readme_example()))) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("titel",), "A run"),
+        (("preparation",), "fine"),
+        (("datasets", "phantom_ct", "kind"), "fantom"),
+        (("datasets", "phantom_ct", "num_subject"), 3),
+        (("models", "sam", "recipe"), "sam_smal"),
+        (("models", "sam", "training", "num_step"), 3),
+        (("models", "sam", "training", "num_steps"), -1),
+        (("evaluations", "phantom_ct", "methods"), ["closest"]),
+        (("registrations", "round_1", "deeds", "recipe"), "sam_small"),
+        (("trackings", "phantom_tracking", "confidence", "num_folds"), 1),
+    ],
+)
+def test_what_is_misspelt_or_out_of_range_is_refused(validator, keys, value):
+    content = copy.deepcopy(read_run_files([REPOSITORY / "config.yaml"]))
+    section = content
+    for key in keys[:-1]:
+        section = section[key]
+    section[keys[-1]] = value
+    assert list(validator.iter_errors(content))
