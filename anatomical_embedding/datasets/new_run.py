@@ -165,9 +165,7 @@ def _flat_folder(root: Path, scans: Sequence[Path]) -> ScanFolder:
 def _modality_of(root: Path, scans: Sequence[Path]) -> Modality:
     """Return the modality of the first, middle and last scan, which must be one."""
     places = sorted({round(index * (len(scans) - 1) / (NUM_LOOKED_AT - 1)) for index in range(NUM_LOOKED_AT)})
-    found = {
-        scans[place]: read_raw_scan(scans[place], ReadingOptions()).modality for place in places
-    }
+    found = {scans[place]: read_raw_scan(scans[place], ReadingOptions()).modality for place in places}
     if len(set(found.values())) > 1:
         named = ", ".join(f"{path.name} is {modality}" for path, modality in found.items())
         raise InputFileError(root, f"holds CTs and MRs ({named}), expected one modality; give each a folder")

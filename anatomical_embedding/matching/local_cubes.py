@@ -41,7 +41,7 @@ def steps_mm(half_size_mm: float, *, step_mm: float) -> NDArray[np.float64]:
     array([-4., -2.,  0.,  2.,  4.])
     """
     count = round(half_size_mm / step_mm)
-    return np.arange(-count, count + 1) * step_mm
+    return np.arange(-count, count + 1, dtype=np.float64) * step_mm
 
 
 def cube_offsets_mm(steps: NDArray[np.float64]) -> NDArray[np.float64]:
