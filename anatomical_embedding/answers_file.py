@@ -16,7 +16,7 @@ from anatomical_embedding.matching.answers import Answers
 
 ANSWER_COLUMNS = (
     "name", "target", "query_x_mm", "query_y_mm", "query_z_mm", "x_mm", "y_mm", "z_mm",
-    "similarity", "cycle_error_mm", "confidence", "decision", "reason",
+    "similarity", "cycle_error_mm", "confidence", "decision", "reason", "refined", "refinement_shift_mm",
 )  # fmt: skip
 
 
@@ -44,6 +44,8 @@ def answer_rows(
                     _number(answers.confidence[row]),
                     answers.decision[row],
                     answers.reason[row],
+                    answers.refined[row],
+                    _number(answers.refinement_shift_mm[row]),
                 ),
                 strict=True,
             )

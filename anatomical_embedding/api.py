@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.files import canonical_json, require_writable_folder, sha256_of_text
-from anatomical_embedding.matching.answers import Answers, answer_points
+from anatomical_embedding.matching.answers import Answers, answer_points, refine_answers
 from anatomical_embedding.matching.embedding_store import (
     EmbeddedVolume,
     Provenance,
@@ -122,6 +122,7 @@ class EmbeddedScan:
     matching : settings that it is searched with, the same for two scans that are matched.
     modality : kind of scan; None for a store, which does not say it.
     scan_grid : the raw scan's own grid, zeros that take no memory; None for a store.
+    scan : the raw scan with its voxels, where they were asked for; they are what matches are refined by.
     remarks : what was mended or chosen when the scan was read, a sentence each that begins with its path.
     """
 
@@ -130,6 +131,7 @@ class EmbeddedScan:
     matching: MatchingSettings
     modality: Modality | None = None
     scan_grid: Volume | None = None
+    scan: Volume | None = None
     remarks: tuple[str, ...] = ()
 
     @property
@@ -173,6 +175,7 @@ def embed_scan(
     modality: Modality | None,
     geometry: Geometry | None = None,
     hu_offset: float | None = None,
+    keep_voxels: bool = False,
 ) -> EmbeddedScan:
     """Return a raw scan prepared as in the training, and embedded.
 
@@ -183,6 +186,7 @@ def embed_scan(
     modality : kind of scan; None to take it from the DICOM header or from the values.
     geometry : form that places a NIfTI file whose header states two places; None refuses such a file.
     hu_offset : number that makes HU of the values of a CT; None to look at the values.
+    keep_voxels : keep the scan in memory, so that matches can be refined by it.
 
     Raises
     ------
@@ -190,7 +194,9 @@ def embed_scan(
         if the scan cannot be read, has no body in it, or is of a kind that the model does not know.
     """
     options = ReadingOptions(modality, geometry, hu_offset)
-    return _embed_raw(model, _read_known(model, Path(scan), options), options)[1]
+    raw = _read_known(model, Path(scan), options)
+    embedded = _embed_raw(model, raw, options)[1]
+    return replace(embedded, scan=raw.volume) if keep_voxels else embedded
 
 
 def require_readable(
@@ -380,6 +386,7 @@ def open_or_embed(
     modality: Modality | None,
     geometry: Geometry | None = None,
     hu_offset: float | None = None,
+    keep_voxels: bool = False,
 ) -> EmbeddedScan:
     """Return the scan in a store, or embed a raw scan; a store is told by its ending `.safetensors`.
 
@@ -390,7 +397,9 @@ def open_or_embed(
     """
     if Path(path).suffix == STORE_SUFFIX:
         return open_embedding(model, path)
-    return embed_scan(model, path, modality=modality, geometry=geometry, hu_offset=hu_offset)
+    return embed_scan(
+        model, path, modality=modality, geometry=geometry, hu_offset=hu_offset, keep_voxels=keep_voxels
+    )
 
 
 def match_points(
@@ -400,6 +409,7 @@ def match_points(
     points_mm: ArrayLike,
     *,
     method: MatchMethod = "nearest",
+    refine: bool = False,
 ) -> Answers:
     """Return where points of one scan lie in another, and how far each answer can be relied on.
 
@@ -408,15 +418,17 @@ def match_points(
     template, target : scans embedded by this model; they may be the same.
     points_mm : (N, 3) mm RAS+ in the template's world.
     method : the most similar place, or `stable_points`, where the neighbours of a point decide together.
+    refine : move each match from its cell to the voxel, where the scans themselves tell the place; both have to be of
+        one modality and embedded with `keep_voxels`.
 
     Raises
     ------
     UserError
-        if a scan was embedded by another model.
+        if a scan was embedded by another model, or cannot refine matches.
     """
     _require_scans_of(model, template, target)
     usage = model.card.usage
-    return answer_points(
+    answers = answer_points(
         template.searchable,
         target.searchable,
         points_mm,
@@ -426,6 +438,29 @@ def match_points(
         confidence=model.card.confidence.get(method),
         settings=usage.answers,
     )
+    return _refined(model, template, target, points_mm, answers) if refine else answers
+
+
+def _refined(
+    model: Model, template: EmbeddedScan, target: EmbeddedScan, points_mm: ArrayLike, answers: Answers
+) -> Answers:
+    """Return answers moved to the voxel by the scans."""
+    settings = model.card.usage.answers.refinement
+    if settings is None:
+        raise UserError(
+            f"the model {model.path} was packed before matches were refined; pack it again, or do without"
+        )
+    if template.scan is None or target.scan is None:
+        cell_only = template if template.scan is None else target
+        raise UserError(
+            f"{cell_only.name} is a store, which answers in cells; name the scan itself to refine matches by it"
+        )
+    if template.modality != target.modality:
+        raise UserError(
+            f"{template.name} is a scan of modality {template.modality}, {target.name} of {target.modality}; matches "
+            "are refined between scans of one modality only"
+        )
+    return refine_answers(answers, template.scan, target.scan, points_mm, settings=settings)
 
 
 def map_similarity(model: Model, template: EmbeddedScan, target: EmbeddedScan, point_mm: ArrayLike) -> Volume:

@@ -60,6 +60,11 @@ if TYPE_CHECKING:
     type=OutputPath,
     help="Write how similar the whole target is to the point (.nii.gz).",
 )
+@click.option(
+    "--refine",
+    is_flag=True,
+    help="Move each match from its cell to the voxel, by comparing the scans themselves around it.",
+)
 @json_option
 def match(
     checkpoint: Path,
@@ -72,6 +77,7 @@ def match(
     reading: dict[str, Any],
     output: Path | None,
     map_path: Path | None,
+    refine: bool,
     as_json: bool,
 ) -> None:
     """Find points of one scan in others.
@@ -88,24 +94,30 @@ def match(
         write_answers,
     )
     from anatomical_embedding.api import load_model, match_points, open_or_embed, require_readable
+    from anatomical_embedding.matching.export_embeddings import STORE_SUFFIX
     from anatomical_embedding.progress import track
     from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES
 
     asked = _asked_points(single, points_path, coordinates=coordinates)
     if map_path is not None and (len(asked.names) > 1 or len(targets) > 1):
         raise click.UsageError("--similarity-map shows one point in one scan; ask for one")
+    stores = [path for path in (template, *targets) if path.suffix == STORE_SUFFIX]
+    if refine and stores:
+        raise click.UsageError(
+            f"--refine compares the scans themselves, and {stores[0]} is a store; name its scan"
+        )
     require_outputs(output, endings=ANSWER_ENDINGS, inputs=[points_path] if points_path else [])
     require_outputs(map_path, endings=NIFTI_SUFFIXES, inputs=(template, *targets))
     if output is not None:
         require_one_target(output, map(str, targets))
     model = load_model(checkpoint)
     require_readable(model, (template, *targets), **reading, with_voxels=True)
-    source = open_or_embed(model, template, **reading)
+    source = open_or_embed(model, template, **reading, keep_voxels=refine)
     _require_some_inside(source, asked)
     rows, remarks = [], [*asked.remarks, *source.remarks]
     for path in track(targets, description="matching", total=len(targets)):
-        target = source if path == template else open_or_embed(model, path, **reading)
-        answers = match_points(model, source, target, asked.points_mm, method=method)
+        target = source if path == template else open_or_embed(model, path, **reading, keep_voxels=refine)
+        answers = match_points(model, source, target, asked.points_mm, method=method, refine=refine)
         remarks += target.remarks
         rows += answer_rows(asked, answers, target=str(path), coordinates=coordinates)
         if map_path is not None:

@@ -1,6 +1,6 @@
 """Answers for people: a match with the way back, and whether it can be relied on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -9,14 +9,17 @@ from numpy.typing import ArrayLike, NDArray
 from anatomical_embedding.matching.nearest import Matches, cycle_errors_mm, match_points
 from anatomical_embedding.matching.prepared_target import PreparedTarget
 from anatomical_embedding.matching.stable_points import match_stable_points
+from anatomical_embedding.matching.voxel_refinement import refine_matches
 from anatomical_embedding.model_card import AnswerConfidence
 from anatomical_embedding.settings.matching import MatchingSettings, StablePointSettings
+from anatomical_embedding.settings.refinement import RefinementSettings
 from anatomical_embedding.settings.usage import AnswerSettings
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
 
 Decision = Literal["found", "doubtful", "failed"]
 OUTSIDE_BODY = "the point lies outside the body"
+REFINED = "yes"
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Answers:
         model does not know.
     decision : (N,) found, doubtful or failed.
     reason : (N,) why not found; empty where found.
+    refined : (N,) `yes`, or why the match was not moved to the voxel by the scans; empty where that was not asked.
+    refinement_shift_mm : (N,) by how far it was moved; 0 where not, NaN where failed.
     """
 
     points_mm: Points
@@ -40,6 +45,8 @@ class Answers:
     confidence: NDArray[np.float64]
     decision: tuple[Decision, ...]
     reason: tuple[str, ...]
+    refined: tuple[str, ...]
+    refinement_shift_mm: NDArray[np.float64]
 
 
 def answer_points(
@@ -93,6 +100,32 @@ def answer_points(
         likely,
         tuple(word for word, _ in judged),
         tuple(reason for _, reason in judged),
+        refined=("",) * len(points_mm),
+        refinement_shift_mm=np.where(found, 0.0, np.nan),
+    )
+
+
+def refine_answers(
+    answers: Answers,
+    template: Volume,
+    target: Volume,
+    query_points_mm: ArrayLike,
+    *,
+    settings: RefinementSettings,
+) -> Answers:
+    """Return answers whose points are moved to the voxel where the scans tell the place; see `refine_matches`.
+
+    Parameters
+    ----------
+    template, target : the scans themselves, of one modality.
+    query_points_mm : (N, 3) mm RAS+ in the template's world, those of the answers.
+    """
+    moved = refine_matches(template, target, query_points_mm, answers.points_mm, settings=settings)
+    return replace(
+        answers,
+        points_mm=moved.points_mm,
+        refined=tuple(reason or REFINED for reason in moved.reason),
+        refinement_shift_mm=np.where(np.isfinite(answers.similarity), moved.shift_mm, np.nan),
     )
 
 

@@ -6,6 +6,7 @@ from anatomical_embedding.settings.base import Settings
 from anatomical_embedding.settings.embedding import EmbeddingSettings
 from anatomical_embedding.settings.export import ExportSettings
 from anatomical_embedding.settings.matching import MatchingSettings, StablePointSettings, StoreSettings
+from anatomical_embedding.settings.refinement import RefinementSettings
 from anatomical_embedding.settings.registration import AffineFitSettings, DeedsSettings, GridMatchSettings
 from anatomical_embedding.settings.volumes import IntensitySettings, VolumeSettings
 
@@ -15,6 +16,8 @@ class AnswerSettings(Settings):
 
     max_cycle_error_mm: float = Field(gt=0)
     """A match is doubtful if its own match in the first volume lies farther than this from the point asked for."""
+    refinement: RefinementSettings | None = None
+    """How a match is moved to the voxel by the scans themselves, where that is asked for."""
 
 
 class PropagationSettings(Settings):

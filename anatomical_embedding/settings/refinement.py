@@ -1,0 +1,56 @@
+"""Settings of the refinement of a match by the scans themselves (anatomical_embedding/matching/voxel_refinement.py)."""
+
+from pydantic import Field
+
+from anatomical_embedding.settings.base import Settings
+
+
+class CorrelationSettings(Settings):
+    """The search over shifts (anatomical_embedding/matching/local_correlation.py)."""
+
+    half_size_mm: float = Field(gt=0.0)
+    """Half the edge of the cube around the query point."""
+    step_mm: float = Field(gt=0.0)
+    """Distance of samples, and of the shifts that are tried."""
+    deviation_mm: float = Field(gt=0.0)
+    """Standard deviation of the Gaussian that weighs samples by their distance from the point."""
+    blur_steps: float = Field(ge=0.0)
+    """Standard deviation of the blur before sampling, in steps."""
+    reach_mm: float = Field(gt=0.0)
+    """Largest shift of a match."""
+    return_reach_mm: float = Field(gt=0.0)
+    """Largest shift on the way back."""
+
+
+class DescentSettings(Settings):
+    """The steps to the voxel and below (anatomical_embedding/matching/local_descent.py)."""
+
+    half_size_mm: float = Field(gt=0.0)
+    """Radius of the ball around the query point."""
+    step_mm: float = Field(gt=0.0)
+    """Distance of samples."""
+    deviation_mm: float = Field(gt=0.0)
+    """Standard deviation of the Gaussian that weighs samples by their distance from the point."""
+    blur_steps: float = Field(ge=0.0)
+    """Standard deviation of the blur before sampling, in steps."""
+    reach_mm: float = Field(gt=0.0)
+    """Largest shift from the best shift of the correlation."""
+    num_steps: int = Field(ge=1)
+    """Gauss-Newton steps at most, each way."""
+    num_last_steps: int = Field(ge=0)
+    """Steps more from samples around the place found, so that equal scans agree exactly."""
+    stiffness: float = Field(ge=0.0)
+    """Resistance of the local affine map to leaving a mere shift."""
+
+
+class RefinementSettings(Settings):
+    """How a match is refined by the scans, and when the refined place is kept."""
+
+    correlation: CorrelationSettings
+    """The search over shifts."""
+    descent: DescentSettings
+    """The steps to the voxel and below."""
+    min_correlation: float = Field(ge=-1.0, le=1.0)
+    """With a lower correlation of the surroundings the match stands as it was."""
+    max_return_mm: float = Field(gt=0.0)
+    """Where the way back ends farther from the query than this, the match stands as it was."""

@@ -1,0 +1,201 @@
+"""Matches moved to the voxel: known shifts, turned headers, growth, and places that the scans cannot tell."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter, map_coordinates
+
+from anatomical_embedding.matching.local_correlation import correlate_shifted
+from anatomical_embedding.matching.local_cubes import sample_cubes, steps_mm
+from anatomical_embedding.matching.voxel_refinement import refine_matches
+from anatomical_embedding.settings.refinement import RefinementSettings
+from anatomical_embedding.volumes.volume import Volume
+
+SETTINGS = RefinementSettings(
+    correlation={
+        "half_size_mm": 18,
+        "step_mm": 2.5,
+        "deviation_mm": 9,
+        "blur_steps": 0.5,
+        "reach_mm": 15,
+        "return_reach_mm": 10,
+    },
+    descent={
+        "half_size_mm": 12.25,
+        "step_mm": 1.75,
+        "deviation_mm": 6,
+        "blur_steps": 0.5,
+        "reach_mm": 5.25,
+        "num_steps": 5,
+        "num_last_steps": 2,
+        "stiffness": 0.1,
+    },
+    min_correlation=0.4,
+    max_return_mm=2,
+)
+SPACING_MM = 2.0
+SIZE = 60
+
+
+def tissue(points_mm):
+    """Return the intensity of an endless tissue at (..., 3) places: waves of many directions, in HU."""
+    generator = np.random.default_rng(5)
+    total = np.zeros(points_mm.shape[:-1])
+    for _ in range(60):
+        direction = generator.standard_normal(3)
+        length_mm = generator.uniform(14, 60)
+        wave = points_mm @ (direction / np.linalg.norm(direction)) * (2 * np.pi / length_mm)
+        total += np.sin(wave + generator.uniform(0, 2 * np.pi)) * length_mm / 4
+    return total
+
+
+def scan(affine, shape=(SIZE, SIZE, SIZE), *, source_of=lambda points_mm: points_mm, gain=1.0, offset=0.0):
+    """Return the tissue on a grid; `source_of` says which place of the tissue lies at a place of the scan."""
+    grid = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
+    points_mm = grid @ affine[:3, :3].T + affine[:3, 3]
+    return Volume((gain * tissue(source_of(points_mm)) + offset).astype(np.float32), affine)
+
+
+def straight():
+    affine = np.diag([SPACING_MM] * 3 + [1.0])
+    affine[:3, 3] = -SPACING_MM * (SIZE - 1) / 2
+    return affine
+
+
+@pytest.fixture
+def queries():
+    return np.random.default_rng(1).uniform(-25, 25, (12, 3))
+
+
+def off(points_mm, *, by_mm=4.0):
+    """Return points a known length off, each in a direction of its own."""
+    directions = np.random.default_rng(2).standard_normal(points_mm.shape)
+    return points_mm + by_mm * directions / np.linalg.norm(directions, axis=1, keepdims=True)
+
+
+def test_known_shift_gain_and_offset(queries):
+    shift_mm = np.array([3.3, -2.1, 5.7])
+    template = scan(straight())
+    target = scan(straight(), source_of=lambda points: points - shift_mm, gain=1.7, offset=-300)
+    found = refine_matches(template, target, queries, off(queries + shift_mm), settings=SETTINGS)
+    assert found.is_refined.all()
+    np.testing.assert_allclose(found.points_mm, queries + shift_mm, atol=0.1)
+    np.testing.assert_allclose(found.shift_mm, 4.0, atol=0.1)
+
+
+def test_known_affine_map(queries):
+    matrix = np.array([[1.06, 0.05, 0.0], [-0.04, 0.95, 0.03], [0.02, 0.0, 1.05]])
+    template = scan(straight())
+    target = scan(straight(), source_of=lambda points: points @ np.linalg.inv(matrix).T)
+    found = refine_matches(template, target, queries, off(queries @ matrix.T), settings=SETTINGS)
+    errors = np.linalg.norm(found.points_mm - queries @ matrix.T, axis=1)
+    assert found.is_refined.mean() >= 0.9
+    assert np.median(errors[found.is_refined]) < 0.2
+    assert errors[found.is_refined].max() < 0.6
+
+
+def test_itself(queries):
+    template = scan(straight())
+    found = refine_matches(template, template, queries, off(queries), settings=SETTINGS)
+    assert found.is_refined.all()
+    assert np.linalg.norm(found.points_mm - queries, axis=1).max() < 0.1
+
+
+@pytest.mark.parametrize("spacing_mm", [(2, 2, 2), (1.2, 1.6, 2.5), (1.5, 1.5, 5.0)])
+def test_turned_and_flipped_header(queries, spacing_mm):
+    angle = np.radians(20)
+    turn = np.array(
+        [[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]]
+    ) @ np.diag([-1.0, 1.0, -1.0])
+    shape = tuple(int(130 / step) for step in spacing_mm)
+    affine = np.eye(4)
+    affine[:3, :3] = turn @ np.diag(spacing_mm)
+    affine[:3, 3] = -affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+    found = refine_matches(scan(straight()), scan(affine, shape), queries, off(queries), settings=SETTINGS)
+    errors = np.linalg.norm(found.points_mm - queries, axis=1)
+    assert found.is_refined.all()
+    assert np.median(errors) < 0.3
+    assert errors.max() < 1.0
+
+
+def test_a_lesion_that_grew_does_not_pull_the_place_away():
+    template, target = scan(straight()), scan(straight())
+    inside = np.linalg.norm(
+        np.stack(np.meshgrid(*[np.arange(SIZE)] * 3, indexing="ij"), axis=-1) * SPACING_MM
+        + straight()[:3, 3]
+        - np.array([5.0, 0.0, 0.0]),
+        axis=-1,
+    )
+    template.array[inside < 4.0] += 80.0
+    target.array[inside < 7.0] += 80.0
+    query = np.array([[5.0, 0.0, 0.0]])
+    found = refine_matches(template, target, query, off(query), settings=SETTINGS)
+    assert found.is_refined.all()
+    assert np.linalg.norm(found.points_mm - query) < 2.0  # half of what it was off
+
+
+def test_where_the_scans_tell_nothing_the_match_stands(queries):
+    flat = Volume(np.full((SIZE, SIZE, SIZE), 40.0, np.float32), straight())
+    noise = Volume(
+        np.random.default_rng(3).standard_normal((SIZE, SIZE, SIZE)).astype(np.float32), straight()
+    )
+    for target in (flat, noise):
+        start = off(queries)
+        found = refine_matches(scan(straight()), target, queries, start, settings=SETTINGS)
+        assert not found.is_refined.any()
+        np.testing.assert_array_equal(found.points_mm, start)
+        assert all(
+            "surroundings differ" in reason or "the way back through the scans ends" in reason
+            for reason in found.reason
+        )
+
+
+def test_no_match_stays_none_and_a_place_beyond_the_scan_stands(queries):
+    matches = off(queries)
+    matches[3] = np.nan
+    matches[4] = 500.0
+    found = refine_matches(scan(straight()), scan(straight()), queries, matches, settings=SETTINGS)
+    assert np.isnan(found.points_mm[3]).all()
+    assert found.reason[3] == "there is no match to refine"
+    np.testing.assert_array_equal(found.points_mm[4], 500.0)
+    assert found.reason[4]
+    assert found.is_refined.sum() == len(queries) - 2
+
+
+def test_an_empty_list():
+    found = refine_matches(
+        scan(straight()), scan(straight()), np.empty((0, 3)), np.empty((0, 3)), settings=SETTINGS
+    )
+    assert found.points_mm.shape == (0, 3)
+    assert found.reason == ()
+
+
+def test_correlation_equals_a_loop():
+    generator = np.random.default_rng(0)
+    known, weights = generator.standard_normal((2, 2, 3, 3, 3)).astype(np.float32)
+    weights = np.abs(weights)
+    searched = generator.standard_normal((2, 5, 5, 5)).astype(np.float32)
+    found = correlate_shifted(known, weights, searched)
+    for row, i, j, k in np.ndindex(found.shape):
+        part, w = (
+            searched[row, i : i + 3, j : j + 3, k : k + 3].astype(float),
+            weights[row] / weights[row].sum(),
+        )
+        a, b = known[row] - (w * known[row]).sum(), part - (w * part).sum()
+        expected = (w * a * b).sum() / np.sqrt((w * a * a).sum() * (w * b * b).sum())
+        assert found[row, i, j, k] == pytest.approx(expected, abs=2e-4)
+
+
+def test_samples_are_the_interpolated_voxels():
+    volume = Volume(
+        gaussian_filter(np.random.default_rng(4).standard_normal((20, 22, 24)), 1).astype(np.float32),
+        np.array(
+            [[0.0, 2.0, 0.0, -10.0], [-1.5, 0.0, 0.0, 5.0], [0.0, 0.0, 3.0, -20.0], [0.0, 0.0, 0.0, 1.0]]
+        ),
+    )
+    centre = volume.world_from_voxel([[9.3, 11.2, 12.6]])
+    cubes = sample_cubes(volume, centre, steps_mm(4, step_mm=2), blur_mm=0.0)
+    offsets = np.stack(np.meshgrid(*[np.arange(-4.0, 4.1, 2)] * 3, indexing="ij"), axis=-1)
+    places = volume.voxel_from_world((offsets + centre[0]).reshape(-1, 3))
+    expected = map_coordinates(volume.array, places.T, order=1).reshape(5, 5, 5)
+    np.testing.assert_allclose(cubes.values[0], expected, atol=1e-4)
+    assert cubes.is_inside.all()
