@@ -9,11 +9,11 @@ hand: ``fixed.nii.gz``, ``moving.nii.gz``, their label maps ``fixed_seg.nii.gz``
 ``moving_seg.nii.gz``, the voxels to score in ``mask.npy`` and, if known, the moving voxel of every
 fixed one in ``T.npy``.
 
-Runs are interleaved: ``--program NEW OLD`` shows what a change brings, as the median over the rounds of
-each step's CPU seconds by those of the last program. CPU seconds at one thread are the figure to
-compare; wall seconds show what more ``--threads`` bring. With ``--runs FILE`` the measurements of several calls are kept in one file
-and the table is that of all of them. Needs numpy, nibabel and scipy; greedy is the PyPI package
-``picsl-greedy``.
+Runs are interleaved: ``--program NEW OLD`` shows what a change brings, as the median over the
+rounds of each step's CPU seconds by those of the last program. CPU seconds at one thread are the
+figure to compare; wall seconds show what more ``--threads`` bring. With ``--runs FILE`` the
+measurements of several calls are kept in one file and the table is that of all of them. Needs
+numpy, nibabel and scipy; greedy is the PyPI package ``picsl-greedy``.
 """
 
 from __future__ import annotations
