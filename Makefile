@@ -26,7 +26,7 @@ test-slurm: environment ## start a single-machine SLURM (root, Debian), run the 
 	$(BIN)/python -m pytest tests/slurm
 
 check: environment ## linters, type checks and the quick tests, under a minute
-	$(MAKE) --jobs 2 --output-sync=target lint quick
+	$(MAKE) --jobs 2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) lint quick
 
 quick: environment
 	$(PYTEST) -q -m "not slow"

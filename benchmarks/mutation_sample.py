@@ -16,7 +16,8 @@ import shlex
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from functools import cache
 from pathlib import Path
 
 from cosmic_ray.commands import init
@@ -36,12 +37,13 @@ def main() -> int:
     """Print the share of mutants that were found, for each area and in all, and the others one by one."""
     arguments = parse_arguments()
     os.chdir(arguments.checkout)
+    sys.path.insert(0, str(Path.cwd()))
     if Path(".git").exists():
         sys.exit(f"{arguments.checkout} is a checkout of git; sources are changed, so give a copy")
     modules = [path for area in AREAS for path in sorted(Path(PACKAGE, area).glob("*.py"))]
-    mutants = random.Random(arguments.seed).sample(mutants_of(modules), arguments.num_mutants)  # noqa: S311
+    mutants = drawn(mutants_of(modules), arguments.num_mutants, random.Random(arguments.seed))  # noqa: S311
     found, tried = Counter(), Counter()
-    commands: dict[str, tuple[str, float]] = {}
+    commands: dict[str, tuple[str, float] | None] = {}
     began = time.monotonic()
     for mutant in sorted(mutants, key=lambda mutant: (mutant.module_path, mutant.start_pos)):
         if time.monotonic() - began > arguments.most_seconds:
@@ -50,11 +52,11 @@ def main() -> int:
         path = str(mutant.module_path)
         if path not in commands:
             commands[path] = test_command(Path(path), arguments.python)
-        result = mutate_and_test([mutant], *commands[path])
+        is_found = is_found_by(commands[path], mutant)
         area = Path(path).parent.name
         tried[area] += 1
-        found[area] += result.test_outcome is not TestOutcome.SURVIVED
-        if result.test_outcome is TestOutcome.SURVIVED:
+        found[area] += is_found
+        if not is_found:
             print(f"not found: {path}:{mutant.start_pos[0]} {mutant.operator_name}", flush=True)
     for area in AREAS:
         print(f"{area:<14}{found[area]:>5} of {tried[area]}")
@@ -90,10 +92,28 @@ def mutants_of(modules: list[Path]) -> list:
     )
 
 
-def test_command(module: Path, python: Path) -> tuple[str, float]:
-    """Return the command that runs the tests of a module, and for how many seconds it may run."""
+def drawn(mutants: list, number: int, generator: random.Random) -> list:
+    """Draw places of the sources, and one mutant of each: an operator of arithmetic has ten, a comparison five."""
+    places = defaultdict(list)
+    for mutant in mutants:
+        places[mutant.module_path, mutant.start_pos].append(mutant)
+    return [generator.choice(places[place]) for place in generator.sample(sorted(places), number)]
+
+
+def is_found_by(command: tuple[str, float] | None, mutant) -> bool:
+    """Say whether a command fails with a mutant, or does not end; without a command nothing finds it."""
+    if command is None:
+        return False
+    return mutate_and_test([mutant], *command).test_outcome is not TestOutcome.SURVIVED
+
+
+def test_command(module: Path, python: Path) -> tuple[str, float] | None:
+    """Return the command that runs the tests of a module and for how many seconds it may, or None without tests."""
+    tests = tests_of(module)
+    if not tests:
+        return None
     words = [python, "-m", "pytest", "-x", "-q", "-m", "not slow and not real_data"]
-    words += ["-p", "no:cacheprovider", "-p", "no:randomly", "--hypothesis-seed=0", *tests_of(module)]
+    words += ["-p", "no:cacheprovider", "-p", "no:randomly", "--hypothesis-seed=0", *tests]
     command = shlex.join(map(str, words))
     began = time.monotonic()
     done = subprocess.run(shlex.split(command), check=False, capture_output=True, encoding="utf-8")
@@ -103,15 +123,40 @@ def test_command(module: Path, python: Path) -> tuple[str, float]:
 
 
 def tests_of(module: Path) -> list[Path]:
-    """Return the files of unit tests that import a module, or its area where none does; the most specific first."""
-    texts = {path: path.read_text(encoding="utf-8") for path in sorted(Path("tests/unit").glob("test_*.py"))}
-    own, area = module.with_suffix("").parts, module.parent.name
-    imports = rf"{PACKAGE}\.{area}\.{own[-1]}\b|from {PACKAGE}\.{area} import .*\b{own[-1]}\b"
-    chosen = [path for path, text in texts.items() if re.search(imports, text)]
-    chosen = chosen or [path for path, text in texts.items() if f"{PACKAGE}.{area}" in text]
-    return sorted(chosen, key=lambda path: (own[-1] not in path.stem, texts[path].count(PACKAGE), path))[
-        :MOST_TEST_FILES
-    ]
+    """Return the files of unit tests that reach a module: those that name it, else through fewest others."""
+    name = ".".join(module.with_suffix("").parts)
+    reached = {path: _reached(path) for path in sorted(Path("tests/unit").glob("test_*.py"))}
+    chosen = [path for path, modules in reached.items() if name in modules]
+
+    def distance(path: Path) -> tuple:
+        return module.stem not in path.stem, name not in _named(path), len(reached[path]), path
+
+    return sorted(chosen, key=distance)[:MOST_TEST_FILES]
+
+
+@cache
+def _reached(test: Path) -> set[str]:
+    from anatomical_embedding.code_fingerprint import reachable_modules  # noqa: PLC0415 - that of the checkout
+
+    return {reached for name in _named(test) for reached in reachable_modules(name)}
+
+
+@cache
+def _named(test: Path) -> set[str]:
+    """Return the first-party modules that a test imports or starts."""
+    text = test.read_text(encoding="utf-8")
+    text = re.sub(
+        r"from (\S+) import (\([^)]*\)|.*)",
+        lambda found: " ".join(f"{found[1]}.{word}" for word in re.findall(r"\w+", found[2])),
+        text,
+    )
+    names = set()
+    for dotted in re.findall(rf"(?:{PACKAGE}|workflow_scripts)[.\w]*", text):
+        parts = dotted.split(".")
+        while parts and not Path(*parts).with_suffix(".py").is_file():
+            parts.pop()
+        names |= {".".join(parts)} if parts else set()
+    return names
 
 
 if __name__ == "__main__":

@@ -17,10 +17,10 @@ OVERLAY = {
         "phantom_pairs": {"num_subjects": 9, "split": {"num_test": 4, "num_validation": 1}},
     },
     "models": {
-        "sam": {"training": {"num_steps": 200}},
-        "sampp": {"training": {"num_steps": 100, "validation": {"interval_steps": 100}}},
-        "cross_sam_m0": {"training": {"num_steps": 150, "validation": {"interval_steps": 150}}},
-        "cross_sam_m1": {"training": {"num_steps": 100}},
+        "sam": {"training": {"num_steps": 250}},
+        "sampp": {"training": {"num_steps": 120, "validation": {"interval_steps": 120}}},
+        "cross_sam_m0": {"training": {"num_steps": 250}},
+        "cross_sam_m1": {"training": {"num_steps": 120}},
     },
     "evaluations": {"phantom_ct": {"pairs": {"num_pairs": 12}}},
 }

@@ -4,8 +4,6 @@ import copy
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from anatomical_embedding.networks.checkpoint import load_checkpoint
 from anatomical_embedding.registration.registered_volume import read_registered_pairs
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.volume import Volume
+from tests.integration.snakemake_run import SnakemakeRun
 from tests.integration.tiny_training import NETWORK, TRAINING
 from tests.integration.tiny_workflow import OVERLAY, planned_jobs, set_up, snakemake, write_overlay
 from tests.registration_pairs import COARSE_DEEDS
@@ -197,22 +196,14 @@ def test_a_killed_registration_leaves_nothing_that_looks_finished_and_runs_again
     outputs = ("displacement_field.nii.gz", "pair_displacements.dat", "pair_deformed.nii.gz")
     before = {name: sha256_of_file(pair / name) for name in outputs}
     target = str((pair / "displacement_field.nii.gz").relative_to(folder))
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", "overlay.yaml"]
-    run = subprocess.Popen(
-        [*command, "--forcerun", "register_deeds", "--", target],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    words = ("--cores", "1", "--configfile", "overlay.yaml", "--forcerun", "register_deeds", "--", target)
+    run = SnakemakeRun(folder, words, streams=[tmp_path / "said.txt"] * 2, own_session=True)
     _wait_for(pair / ".deeds")
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
     assert not all((pair / name).exists() for name in outputs)
-    for unlock in (["--unlock"], ["--rerun-incomplete", "--", target]):
-        done = subprocess.run(
-            [*command, *unlock], cwd=folder, check=False, capture_output=True, encoding="utf-8"
-        )
+    for arguments in (["--unlock"], ["--rerun-incomplete", "--", target]):
+        done = snakemake(folder, *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
     assert {name: sha256_of_file(pair / name) for name in outputs} == before
     assert not (pair / ".deeds").exists()

@@ -26,6 +26,7 @@ THREE_PAIRS = TRAINING | {
     "num_steps": NUM_STEPS,
     "optimizer": SGD,
     "keep": "last",
+    "state_interval_steps": 2,
     "fine_loss": TRAINING["fine_loss"] | ALL_NEGATIVES,
     "coarse_loss": TRAINING["coarse_loss"] | ALL_NEGATIVES,
 }
@@ -73,16 +74,22 @@ def largest_difference(first, second):
     )
 
 
+@pytest.fixture(scope="module")
+def two_processes(index, tmp_path_factory):
+    """Return the folder of a training by two processes, whose parts of three pairs are unequal, and its weights."""
+    folder = tmp_path_factory.mktemp("two")
+    return folder, train(index, folder, training=THREE_PAIRS, num_processes=2)
+
+
 @pytest.mark.slow
-def test_two_processes_equal_one(index, tmp_path):
-    """Three pairs, so that the processes have unequal parts."""
-    one = train(index, tmp_path / "one", training=THREE_PAIRS, num_processes=1)
-    two = train(index, tmp_path / "two", training=THREE_PAIRS, num_processes=2)
+def test_two_processes_equal_one(index, two_processes, tmp_path):
+    one = train(index, tmp_path, training=THREE_PAIRS, num_processes=1)
+    folder, two = two_processes
     first = load_file(index.parent / "untrained.safetensors")
     moved = {name: one[name] for name in one if name.endswith("weight")}
     assert largest_difference(moved, {name: first[name] for name in moved}) > 100 * TOLERANCE
     assert largest_difference(one, two) < TOLERANCE
-    losses = [read_losses(tmp_path / name / "training_log.csv") for name in ("one", "two")]
+    losses = [read_losses(path / "training_log.csv") for path in (tmp_path, folder)]
     assert losses[0] == pytest.approx(losses[1], abs=1e-4)
 
 
@@ -99,13 +106,12 @@ def test_without_sharing_the_weights_differ(index, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_process_ends_all_and_the_rerun_goes_on(index, tmp_path):
-    training = THREE_PAIRS | {"num_steps": 40}
-    calm = train(index, tmp_path / "calm", training=training, num_processes=2)
-    folder = tmp_path / "killed"
-    command = command_of_processes(training_command(index, folder, training=training), num_processes=2)
+def test_a_killed_process_ends_all_and_the_rerun_goes_on(index, two_processes, tmp_path):
+    _, calm = two_processes
+    command = training_command(index, tmp_path, training=THREE_PAIRS)
+    command = command_of_processes(command, num_processes=2)
     launcher = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.DEVNULL)
-    while not (folder / "state" / "state.safetensors").exists():
+    while not (tmp_path / "state" / "state.safetensors").exists():
         assert launcher.poll() is None
         time.sleep(0.02)
     ranks = [
@@ -116,8 +122,8 @@ def test_a_killed_process_ends_all_and_the_rerun_goes_on(index, tmp_path):
     os.kill(ranks[-1].pid, signal.SIGKILL)
     assert launcher.wait(timeout=60) != 0
     assert not any(rank.is_running() for rank in ranks)
-    assert not (folder / "trained.safetensors").exists()
-    rerun = train(index, folder, training=training, num_processes=2)
+    assert not (tmp_path / "trained.safetensors").exists()
+    rerun = train(index, tmp_path, training=THREE_PAIRS, num_processes=2)
     assert largest_difference(calm, rerun) == 0
 
 

@@ -31,7 +31,7 @@ DAEMON_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 PROGRAMS = ("munged", "mariadbd", "slurmdbd", "slurmctld", "slurmd", "sbatch")
 HOSTS_LINE = "127.0.0.1 n1 n2 # anatomical-embedding-slurm\n"
 HOSTS = Path("/etc/hosts")
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 NULL_DEVICE = (1, 3)
 """Device numbers of /dev/null, which stands for a GPU."""
 

@@ -180,6 +180,7 @@ def ball_labels(scan, *, centre_mm, radius_mm):
     return Volume(is_near.reshape(scan.shape).astype(np.uint8), scan.affine)
 
 
+@pytest.mark.slow
 def test_a_mask_is_carried_to_the_same_anatomy(folder, tmp_path, capsys):
     """The second scan is the first, cut elsewhere: by 2, 0 and 4 voxels, in a world of its own."""
     first, second = (read_volume(folder / f"{name}.nii.gz") for name in ("first", "second"))

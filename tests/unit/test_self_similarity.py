@@ -18,7 +18,7 @@ def random_volume(seed, shape=(6, 5, 7)):
     return torch.from_numpy(np.random.default_rng(seed).uniform(-50, 205, shape)).float()[None, None]
 
 
-@pytest.mark.parametrize("radius", [0, 1, 2])
+@pytest.mark.parametrize("radius", [0, 1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("distance", [1, 2])
 def test_descriptors_equal_slow_loops(distance, radius):
     volume = random_volume(distance + 10 * radius)
