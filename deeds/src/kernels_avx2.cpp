@@ -13,6 +13,7 @@ namespace {
 #include "kernels_body.hpp"
 
 struct Words {
+    static constexpr bool kManyRegisters = false;
     struct Word {
         __m256i low, high;
     };
@@ -30,8 +31,7 @@ struct Words {
         const __m256i odd = _mm256_shuffle_epi8(counts, _mm256_and_si256(_mm256_srli_epi16(x, 4), half));
         return _mm256_sad_epu8(_mm256_add_epi8(even, odd), _mm256_setzero_si256());
     }
-    static void add(Sum& sum, const Word& word, const std::uint64_t* p) {
-        const Word other = load(p);
+    static void add(Sum& sum, const Word& word, const Word& other) {
         sum.low = _mm256_add_epi64(sum.low, bits(_mm256_xor_si256(word.low, other.low)));
         sum.high = _mm256_add_epi64(sum.high, bits(_mm256_xor_si256(word.high, other.high)));
     }

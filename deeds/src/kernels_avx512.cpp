@@ -13,12 +13,13 @@ namespace {
 #include "kernels_body.hpp"
 
 struct Words {
+    static constexpr bool kManyRegisters = true;
     using Word = __m512i;
     using Sum = __m512i;
     static Sum zero() { return _mm512_setzero_si512(); }
     static Word load(const std::uint64_t* p) { return _mm512_loadu_si512(p); }
-    static void add(Sum& sum, Word word, const std::uint64_t* p) {
-        sum = _mm512_add_epi64(sum, _mm512_popcnt_epi64(_mm512_xor_si512(word, load(p))));
+    static void add(Sum& sum, Word word, Word other) {
+        sum = _mm512_add_epi64(sum, _mm512_popcnt_epi64(_mm512_xor_si512(word, other)));
     }
     static void store(std::uint16_t* out, Sum sum) {
         _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm512_cvtepi64_epi16(sum));

@@ -133,7 +133,7 @@ void warp_row(const WarpRow& row) {
     const float last_z = static_cast<float>(row.size_z - 1);
     const std::int64_t stride_y = row.size_x, stride_z = row.size_x * row.size_y;
     std::int64_t corner[kChunk], step_x[kChunk], step_y[kChunk], step_z[kChunk];
-    float fx[kChunk], fy[kChunk], fz[kChunk];
+    float fx[kChunk] = {}, fy[kChunk] = {}, fz[kChunk] = {}, corners[8][kChunk] = {}, value[kChunk];
     for (std::int64_t start = 0; start < row.count; start += kChunk) {
         const std::int64_t n = row.count - start < kChunk ? row.count - start : kChunk;
         const float* __restrict xs = row.x + start;
@@ -157,14 +157,26 @@ void warp_row(const WarpRow& row) {
             const float* p = image + corner[t];
             const float* q = p + step_z[t];
             const std::int64_t sx = step_x[t], sy = step_y[t];
-            const float a = p[0] + fx[t] * (p[sx] - p[0]);
-            const float b = p[sy] + fx[t] * (p[sy + sx] - p[sy]);
-            const float c = q[0] + fx[t] * (q[sx] - q[0]);
-            const float d = q[sy] + fx[t] * (q[sy + sx] - q[sy]);
+            corners[0][t] = p[0];
+            corners[1][t] = p[sx];
+            corners[2][t] = p[sy];
+            corners[3][t] = p[sy + sx];
+            corners[4][t] = q[0];
+            corners[5][t] = q[sx];
+            corners[6][t] = q[sy];
+            corners[7][t] = q[sy + sx];
+        }
+        // What is behind n is not kept; whole chunks are single vector loops.
+        for (std::int64_t t = 0; t < kChunk; ++t) {
+            const float a = corners[0][t] + fx[t] * (corners[1][t] - corners[0][t]);
+            const float b = corners[2][t] + fx[t] * (corners[3][t] - corners[2][t]);
+            const float c = corners[4][t] + fx[t] * (corners[5][t] - corners[4][t]);
+            const float d = corners[6][t] + fx[t] * (corners[7][t] - corners[6][t]);
             const float e = a + fy[t] * (b - a);
             const float f = c + fy[t] * (d - c);
-            out[t] = e + fz[t] * (f - e);
+            value[t] = e + fz[t] * (f - e);
         }
+        for (std::int64_t t = 0; t < n; ++t) out[t] = value[t];
         if (!row.replicate) {
             for (std::int64_t t = 0; t < n; ++t) {
                 const bool inside = xs[t] >= 0 && xs[t] <= last_x && ys[t] >= 0 && ys[t] <= last_y && zs[t] >= 0 &&
@@ -191,11 +203,60 @@ void hamming_sums_of_length(const HammingBlock& block) {
                 const std::int64_t* offset = block.offset_i;
                 for (int s = 0; s < block.spacing; ++s, offset += kLength) {
                     const typename Words::Word word = Words::load(fixed + s * block.fixed_phase_stride);
-                    for (int i = 0; i < kLength; ++i) Words::add(sum[i], word, row + offset[i]);
+                    for (int i = 0; i < kLength; ++i) Words::add(sum[i], word, Words::load(row + offset[i]));
                 }
             }
             for (int i = 0; i < kLength; ++i, sums += kLanes) Words::store(sums, sum[i]);
         }
+    }
+}
+
+/// The same for the usual levels: every moving word is loaded once and compared with each sample that meets it.
+template <int kLength, int kSpacing, int kQuantization, class Words>
+void hamming_sums_of_level(const HammingBlock& block) {
+    std::uint16_t* sums = block.sums;
+    for (int k = 0; k < kLength; ++k) {
+        for (int j = 0; j < kLength; ++j) {
+            typename Words::Sum sum[kLength];
+            for (int i = 0; i < kLength; ++i) sum[i] = Words::zero();
+            const std::uint64_t* fixed = block.fixed;
+            for (int r = 0; r < block.rows; ++r, fixed += block.fixed_row_stride) {
+                const std::uint64_t* row = block.moving + block.offset_k[block.row_k[r] + k * kQuantization] +
+                                           block.offset_j[block.row_j[r] + j * kQuantization];
+                typename Words::Word word[kSpacing];
+#pragma GCC unroll 16
+                for (int s = 0; s < kSpacing; ++s) word[s] = Words::load(fixed + s * block.fixed_phase_stride);
+#pragma GCC unroll 64
+                for (int i = 0; i < kSpacing + (kLength - 1) * kQuantization; ++i) {
+                    const typename Words::Word moving =
+                        Words::load(row + (i % kSpacing) * block.fixed_phase_stride + i / kSpacing);
+#pragma GCC unroll 16
+                    for (int s = 0; s < kSpacing; ++s) {
+                        const int steps = i - s;
+                        if (steps < 0 || steps % kQuantization != 0 || steps / kQuantization >= kLength) continue;
+                        Words::add(sum[steps / kQuantization], word[s], moving);
+                    }
+                }
+            }
+            for (int i = 0; i < kLength; ++i, sums += kLanes) Words::store(sums, sum[i]);
+        }
+    }
+}
+
+template <class Words>
+bool hamming_sums_of_usual_level(const HammingBlock& block) {
+    switch (block.length * 10000 + block.spacing * 100 + block.quantization) {
+        case 110502: hamming_sums_of_level<11, 5, 2, Words>(block); return true;
+        case 90402: hamming_sums_of_level<9, 4, 2, Words>(block); return true;
+        case 70301: hamming_sums_of_level<7, 3, 1, Words>(block); return true;
+        case 110704: hamming_sums_of_level<11, 7, 4, Words>(block); return true;
+        case 90603: hamming_sums_of_level<9, 6, 3, Words>(block); return true;
+        case 70502: hamming_sums_of_level<7, 5, 2, Words>(block); return true;
+        case 50401: hamming_sums_of_level<5, 4, 1, Words>(block); return true;
+        case 70803: hamming_sums_of_level<7, 8, 3, Words>(block); return true;
+        case 70602: hamming_sums_of_level<7, 6, 2, Words>(block); return true;
+        case 70401: hamming_sums_of_level<7, 4, 1, Words>(block); return true;
+        default: return false;
     }
 }
 
@@ -214,7 +275,7 @@ void hamming_sums_of_any_length(const HammingBlock& block) {
                                                block.offset_j[block.row_j[r] + j * block.quantization];
                     for (int s = 0; s < block.spacing; ++s) {
                         Words::add(sum, Words::load(fixed + s * block.fixed_phase_stride),
-                                   row + block.offset_i[s * length + i]);
+                                   Words::load(row + block.offset_i[s * length + i]));
                     }
                 }
                 Words::store(sums, sum);
@@ -225,6 +286,9 @@ void hamming_sums_of_any_length(const HammingBlock& block) {
 
 template <class Words>
 void hamming_sums(const HammingBlock& block) {
+    if constexpr (Words::kManyRegisters) {
+        if (hamming_sums_of_usual_level<Words>(block)) return;
+    }
     switch (block.length) {
         case 3: return hamming_sums_of_length<3, Words>(block);
         case 5: return hamming_sums_of_length<5, Words>(block);
@@ -323,8 +387,12 @@ void min_plus_of_length(float* values, float* scratch, LabelShape shape, const f
     const std::int64_t row = shape.padded, slab = row * length;
     min_plus_fast<kLength>(values, scratch, shape, cost[0]);
     min_plus_slow<kLength>(scratch, values, length, slab, row, row, length, cost[1]);
-    min_plus_slow<kLength>(values, scratch, 1, 0, slab, slab, length, cost[2]);
-    for (std::int64_t x = 0; x < shape.floats(); x += kVectorFloats) store(values + x, load(scratch + x));
+    if constexpr (kLength > 0) {  // which reads a whole line before it writes one
+        min_plus_slow<kLength>(values, values, 1, 0, slab, slab, length, cost[2]);
+    } else {
+        min_plus_slow<kLength>(values, scratch, 1, 0, slab, slab, length, cost[2]);
+        for (std::int64_t x = 0; x < shape.floats(); x += kVectorFloats) store(values + x, load(scratch + x));
+    }
 }
 
 void min_plus(float* values, float* scratch, LabelShape shape, const float delta[3]) {

@@ -11,6 +11,7 @@ namespace {
 #include "kernels_body.hpp"
 
 struct Words {
+    static constexpr bool kManyRegisters = false;
     struct Word {
         const std::uint64_t* at;
     };
@@ -19,9 +20,9 @@ struct Words {
     };
     static Sum zero() { return {}; }
     static Word load(const std::uint64_t* p) { return {p}; }
-    static void add(Sum& sum, Word word, const std::uint64_t* p) {
+    static void add(Sum& sum, Word word, Word other) {
         for (int c = 0; c < kLanes; ++c) {
-            std::uint64_t x = word.at[c] ^ p[c];
+            std::uint64_t x = word.at[c] ^ other.at[c];
             x = x - ((x >> 1) & 0x5555555555555555u);
             x = (x & 0x3333333333333333u) + ((x >> 2) & 0x3333333333333333u);
             x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0fu;

@@ -202,8 +202,10 @@ Geometry read_geometry(const std::string& path) {
 }
 
 void require_contrast(const Image& image) {
-    const auto [least, most] = std::minmax_element(image.voxels.values.begin(), image.voxels.values.end());
-    if (*least == *most) throw FileError(image.path, "is constant: every voxel is " + std::to_string(*least));
+    const std::vector<float>& values = image.voxels.values;
+    const float first = values.empty() ? 0.0f : values.front();
+    if (std::all_of(values.begin(), values.end(), [first](float value) { return value == first; }))
+        throw FileError(image.path, "is constant: every voxel is " + std::to_string(first));
 }
 
 }  // namespace deeds

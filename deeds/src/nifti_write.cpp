@@ -51,6 +51,7 @@ class ByteSink {
         const auto* next = static_cast<const unsigned char*>(data);
         while (bytes > 0) {
             const auto part = static_cast<unsigned>(std::min(bytes, static_cast<std::size_t>(chunk_bytes)));
+            if (ends_with(path_, ".gz")) gzsetparams(file_.get(), 1, strategy_for(next, part));
             if (gzwrite(file_.get(), next, part) != static_cast<int>(part)) fail();
             next += part;
             bytes -= part;
@@ -61,6 +62,15 @@ class ByteSink {
     }
 
   private:
+    /// A search for repeated bytes pays where neighbouring voxels are equal, as in air and label maps; in noise it finds
+    /// nothing and takes three times as long as the coding of single bytes.
+    static int strategy_for(const unsigned char* data, std::size_t bytes) {
+        constexpr std::size_t word = 4;
+        std::size_t equal = 0;
+        for (std::size_t at = word; at + word <= bytes; at += word) equal += std::memcmp(data + at, data + at - word, word) == 0;
+        return equal * word * 8 > bytes ? Z_DEFAULT_STRATEGY : Z_HUFFMAN_ONLY;
+    }
+
     [[noreturn]] void fail() const { throw FileError(path_, std::string("cannot be written: ") + std::strerror(errno)); }
     std::string path_;
     GzipHandle file_;

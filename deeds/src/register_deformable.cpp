@@ -35,6 +35,7 @@ class Deformable {
         warp_image(moving_, affine_, nullptr, kReplicate, whole_region(fixed_.size), pool_, aligned_);
         // Both directions look where either body is.
         const Region body = united(body_region(fixed_), body_region(aligned_));
+        const ImageOfTree fixed_image{fixed_, standard_deviation(fixed_)}, aligned_image{aligned_, standard_deviation(aligned_)};
         ControlField forward = zero_field(fixed_.size, levels_.front().spacing), backward = forward;
         int step = 0;
         for (std::size_t l = 0; l < levels_.size(); ++l) {
@@ -47,7 +48,7 @@ class Deformable {
                 compute_descriptor(fixed_, step, body, pool_, fixed_words_);
                 compute_descriptor(aligned_, step, body, pool_, aligned_words_);
             }
-            const auto [fixed_tree, aligned_tree] = spanning_trees(fixed_, aligned_, level.spacing, pool_);
+            const auto [fixed_tree, aligned_tree] = spanning_trees(fixed_image, aligned_image, level.spacing, pool_);
             const ControlPoints points(control_region(body, level.spacing));
             const Region warped = grown(body, descriptor_reach(step));
             const auto describe_warped = [&]() -> const Words& {

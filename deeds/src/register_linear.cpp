@@ -19,6 +19,7 @@ namespace {
 constexpr std::int64_t kLeastControlPoints = 6;
 constexpr std::int64_t kBorderCells = 2;      ///< control points this near to the border are left out
 constexpr double kExactMatch = 0.1;            ///< a least cost below this share of its neighbours' has no remainder
+constexpr std::int64_t kLookedBeyond = 4;      ///< voxels around the region in which the other image is looked at
 constexpr float kForegroundThreshold = 5.0f;  ///< least mean of a patch above the background
 
 /// The displacement of least cost at one control point.
@@ -26,6 +27,11 @@ struct BlockMatch {
     std::array<double, 3> centre;        ///< of the patch, voxels
     std::array<double, 3> displacement;  ///< voxels
 };
+
+bool is_identity(const AffineVox& map) {
+    const AffineVox identity;
+    return std::equal(&map.m[0][0], &map.m[0][0] + 12, &identity.m[0][0]);
+}
 
 class Linear {
   public:
@@ -37,34 +43,25 @@ class Linear {
 
     AffineVox run() {
         AffineVox map;
-        int step = 0;
-        const Outside outside = {false, settings_.background};
         const Region fixed_body = body_region(fixed_), moving_body = body_region(moving_);
         for (std::size_t l = 0; l < levels_.size(); ++l) {
             const SearchLevel& level = levels_[l];
-            report(l, 0.0);
-            if (descriptor_step(level.quantization) != step) {
-                step = descriptor_step(level.quantization);
-                compute_descriptor(fixed_, step, fixed_body, pool_, fixed_words_);
-                compute_descriptor(moving_, step, moving_body, pool_, moving_words_);
-            }
+            // The edge of a body is seen from outside as well, half as far as words reach.
+            const std::int64_t edge = descriptor_reach(descriptor_step(level.quantization)) / 2;
+            const Region fixed_seen = grown(fixed_body, edge), moving_seen = grown(moving_body, edge);
             const AffineVox back = inverse(map);
-            // The first map is the identity, which leaves both images as they are.
-            const auto described = [&](const Grid3<float>& image, const AffineVox& through, const Region& compared_body) -> const Words& {
-                const Region searched = grown(compared_body, std::int64_t{1} * level.radius * level.quantization);
-                warp_image(image, through, nullptr, outside, grown(searched, descriptor_reach(step)), pool_, warped_);
-                compute_descriptor(warped_, step, searched, pool_, warped_words_);
-                return warped_words_;
-            };
-            const auto forward =
-                match(fixed_, fixed_words_, l > 0 ? described(moving_, map, fixed_body) : moving_words_, level);
-            report(l, 0.5);
-            const auto backward =
-                match(moving_, moving_words_, l > 0 ? described(fixed_, back, moving_body) : fixed_words_, level);
-
+            report(l, 0.0);
             std::vector<PointMatch> matches;
-            for (const BlockMatch& m : forward) matches.push_back({m.centre, mapped(map, m)});
-            for (const BlockMatch& m : backward) matches.push_back({mapped(back, m), m.centre});
+            for (const BlockMatch& m : match(fixed_, fixed_seen, moving_, map, l == 0 ? moving_seen : fixed_seen, level)) {
+                matches.push_back({m.centre, mapped(map, m)});
+            }
+            // Matches of one direction lean to one side: the last map is fitted to both, the others only lead to it.
+            if (l + 1 == levels_.size()) {
+                report(l, 0.5);
+                for (const BlockMatch& m : match(moving_, moving_seen, fixed_, back, l == 0 ? fixed_seen : moving_seen, level)) {
+                    matches.push_back({mapped(back, m), m.centre});
+                }
+            }
             map = fit(std::move(matches));
         }
         if (settings_.progress) settings_.progress(1.0, "done");
@@ -95,11 +92,25 @@ class Linear {
         return out;
     }
 
-    /// The displacement of least cost at every valid control point; the trimmed fit leaves out what disagrees.
-    std::vector<BlockMatch> match(const Grid3<float>& image, const Words& words, const Words& compared,
-                                  const SearchLevel& level) {
-        const ControlPoints points(control_region(words.region, level.spacing));
-        compute_data_cost(words, compared, level, points, pool_, cost_);
+    /// Words of an image seen through a map, in a region of the other image's grid.
+    void describe(const Grid3<float>& image, const AffineVox& map, const Region& region, int step, Words& words) {
+        if (is_identity(map)) {
+            compute_descriptor(image, step, region, pool_, words);
+            return;
+        }
+        const Outside outside = {false, settings_.background};
+        warp_image(image, map, nullptr, outside, grown(region, descriptor_reach(step)), pool_, warped_);
+        compute_descriptor(warped_, step, region, pool_, words);
+    }
+
+    /// The displacement of least cost at every valid control point of the region; the trimmed fit leaves out what disagrees.
+    std::vector<BlockMatch> match(const Grid3<float>& image, const Region& region, const Grid3<float>& other,
+                                  const AffineVox& to_other, const Region& other_region, const SearchLevel& level) {
+        const int step = descriptor_step(level.quantization);
+        compute_descriptor(image, step, region, pool_, words_);
+        describe(other, to_other, grown(other_region, kLookedBeyond), step, compared_words_);
+        const ControlPoints points(control_region(region, level.spacing));
+        compute_data_cost(words_, compared_words_, level, points, pool_, cost_);
         smooth_costs(level, points);
         const Size3 control = points.region.size;
         const std::size_t labels = static_cast<std::size_t>(level.labels());
@@ -198,7 +209,7 @@ class Linear {
     DataCost cost_;
     std::vector<float> smooth_;  ///< [control point][label]
     Grid3<float> warped_;
-    Words fixed_words_, moving_words_, warped_words_;
+    Words words_, compared_words_;
 };
 
 }  // namespace

@@ -51,17 +51,6 @@ PatchDifferences patch_differences(const Grid3<float>& image, int spacing, Threa
     return differences;
 }
 
-double standard_deviation(const Grid3<float>& image) {
-    double mean = 0, square = 0;
-    for (const float value : image.values) mean += static_cast<double>(value);
-    mean /= static_cast<double>(image.values.size());
-    for (const float value : image.values) {
-        const double deviation = static_cast<double>(value) - mean;
-        square += deviation * deviation;
-    }
-    return std::sqrt(square / static_cast<double>(image.values.size()));
-}
-
 /// Non-negative floats order as their bits do, so (difference, edge) sorts as one integer.
 std::uint64_t edge_key(float difference, std::uint32_t edge) {
     std::uint32_t bits = 0;
@@ -147,10 +136,10 @@ std::vector<std::int32_t> post_order(const std::vector<std::int32_t>& reached, c
     return order;
 }
 
-Tree grown_tree(const Grid3<float>& image, const PatchDifferences& differences, int spacing) {
-    const double deviation = standard_deviation(image);
+Tree grown_tree(const ImageOfTree& image, const PatchDifferences& differences, int spacing) {
+    const double deviation = image.deviation;
     if (!(deviation > 0)) throw std::invalid_argument("an image is constant (standard deviation 0)");
-    const Size3 control = control_size(image.size, spacing);
+    const Size3 control = control_size(image.voxels.size, spacing);
     const std::size_t count = static_cast<std::size_t>(control.count());
     Tree tree;
     tree.parent.assign(count, -1);
@@ -172,14 +161,25 @@ Tree grown_tree(const Grid3<float>& image, const PatchDifferences& differences, 
 
 }  // namespace
 
-Tree spanning_tree(const Grid3<float>& image, int spacing, ThreadPool& pool) {
-    return grown_tree(image, patch_differences(image, spacing, pool), spacing);
+double standard_deviation(const Grid3<float>& image) {
+    double mean = 0, square = 0;
+    for (const float value : image.values) mean += static_cast<double>(value);
+    mean /= static_cast<double>(image.values.size());
+    for (const float value : image.values) {
+        const double deviation = static_cast<double>(value) - mean;
+        square += deviation * deviation;
+    }
+    return std::sqrt(square / static_cast<double>(image.values.size()));
 }
 
-std::array<Tree, 2> spanning_trees(const Grid3<float>& first, const Grid3<float>& second, int spacing, ThreadPool& pool) {
-    const std::array<const Grid3<float>*, 2> images = {&first, &second};
+Tree spanning_tree(const Grid3<float>& image, int spacing, ThreadPool& pool) {
+    return grown_tree({image, standard_deviation(image)}, patch_differences(image, spacing, pool), spacing);
+}
+
+std::array<Tree, 2> spanning_trees(const ImageOfTree& first, const ImageOfTree& second, int spacing, ThreadPool& pool) {
+    const std::array<const ImageOfTree*, 2> images = {&first, &second};
     std::array<PatchDifferences, 2> differences;
-    for (std::size_t n = 0; n < 2; ++n) differences[n] = patch_differences(*images[n], spacing, pool);
+    for (std::size_t n = 0; n < 2; ++n) differences[n] = patch_differences(images[n]->voxels, spacing, pool);
     std::array<Tree, 2> trees;
     pool.run(2, [&](std::int64_t n) {
         const std::size_t side = static_cast<std::size_t>(n);

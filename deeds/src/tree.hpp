@@ -25,7 +25,16 @@ struct Tree {
 /// keeps the largest weights and its root is the centre of the grid. Throws std::invalid_argument when the image is constant.
 Tree spanning_tree(const Grid3<float>& image, int spacing, ThreadPool& pool);
 
+/// Of all voxels.
+double standard_deviation(const Grid3<float>& image);
+
+/// An image and the standard deviation of its voxels, which is the same at every level.
+struct ImageOfTree {
+    const Grid3<float>& voxels;
+    double deviation;
+};
+
 /// The trees of two images of one size. Each grows on one thread, so two threads grow both at the same time.
-std::array<Tree, 2> spanning_trees(const Grid3<float>& first, const Grid3<float>& second, int spacing, ThreadPool& pool);
+std::array<Tree, 2> spanning_trees(const ImageOfTree& first, const ImageOfTree& second, int spacing, ThreadPool& pool);
 
 }  // namespace deeds
