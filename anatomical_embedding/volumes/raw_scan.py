@@ -95,7 +95,10 @@ def read_raw_scan(path: Path | str, options: ReadingOptions) -> RawScan:
         raise InputFileError(path, str(error)) from error
     if offset.hu:
         array = add_offset(array, offset.hu)
-    remarks = (*stored.remarks, *filter(None, (kind.remark, offset.remark)))
+    scale_remark = offset.remark
+    if kind.modality == "ct" and not stored.has_scale and not offset.remark:
+        scale_remark = "it gives no rescale; its values look like HU and were taken as they are"
+    remarks = (*stored.remarks, *filter(None, (kind.remark, scale_remark)))
     return RawScan(path, Volume(array, stored.volume.affine), kind.modality, remarks)
 
 
@@ -105,15 +108,16 @@ class _Stored:
 
     volume: Volume
     modality_word: str
+    has_scale: bool
     remarks: tuple[str, ...]
 
 
 def _read(path: Path, *, geometry: Geometry | None) -> _Stored:
     if path.is_dir():
         series = read_dicom_series(path)
-        return _Stored(series.volume, series.modality_word, series.remarks)
+        return _Stored(series.volume, series.modality_word, series.has_rescale, series.remarks)
     found = read_nifti(path, geometry=geometry)
-    return _Stored(found.volume, "", found.remarks)
+    return _Stored(found.volume, "", has_scale=True, remarks=found.remarks)
 
 
 def _kind_of(array: NDArray, *, stated: str, options: ReadingOptions) -> Kind:

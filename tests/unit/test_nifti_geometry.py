@@ -162,6 +162,20 @@ def test_voxels_right_behind_a_header_without_its_last_four_bytes_are_found(tmp_
     assert "begin at byte 348" in found.remarks[0]
 
 
+@pytest.mark.parametrize("order", "<>")
+def test_nifti_2_ends_elsewhere(tmp_path, order):
+    header = nibabel.Nifti2Header(endianness=order)
+    header.set_data_dtype(np.dtype(np.int16).newbyteorder(order))
+    nibabel.save(nibabel.Nifti2Image(COUNTING, SFORM, header), tmp_path / "a.nii")
+    content = bytearray((tmp_path / "a.nii").read_bytes())
+    struct.pack_into(f"{order}q", content, 168, 0)
+    (tmp_path / "a.nii").write_bytes(bytes(content))
+    found = read_nifti(tmp_path / "a.nii", geometry=None)
+    assert np.array_equal(found.volume.array, COUNTING)
+    assert np.allclose(found.volume.affine, SFORM)
+    assert found.remarks == ("its voxels begin at byte 544, behind its header, which says 0",)
+
+
 def test_extensions_hide_where_the_voxels_begin(tmp_path):
     path = write(tmp_path / "a.nii", edits=[(VOX_OFFSET, "<f", 0), (348, "B", 1)])
     with pytest.raises(InputFileError, match="has extensions behind it, so their beginning is unknown"):

@@ -14,6 +14,7 @@ from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.orientation import axis_codes
 from anatomical_embedding.volumes.prepare import crop_volume, prepare_volume
 from anatomical_embedding.volumes.volume import Volume
+from tests.ct_like import ct_like
 from tests.unit.samples import (
     body_array,
     oblique_affine,
@@ -40,6 +41,28 @@ def test_a_volume_on_the_working_grid_is_only_cropped(tmp_path):
     assert prepared.description["prepared"]["crop_start_vox"] == [4, 4, 0]
     assert prepared.description["prepared"]["shape"] == [22, 20, 12]
     assert prepared.description["body_fraction"] == pytest.approx((18 * 16 - 4) / (22 * 20))
+
+
+def test_a_scan_too_large_for_the_working_grid_takes_no_memory(tmp_path):
+    """4.8 m along every axis, in voxels of 1.2 m: 1.4e10 voxels of 2 mm."""
+    array = np.random.default_rng(0).choice(np.array([-1000, 40], np.int16), (4, 4, 4))
+    path = save_nifti(tmp_path / "ct.nii", array, np.diag([-1200.0, -1200.0, 1200.0, 1.0]))
+    tracemalloc.start()
+    with pytest.raises(
+        InputFileError, match=r"is 4800 x 4800 x 4800 mm large, 1\.4e\+10 voxels at the working"
+    ):
+        prepare_volume(path, label_paths={}, settings=prepare_settings())
+    assert tracemalloc.get_traced_memory()[1] < 5e6
+    tracemalloc.stop()
+
+
+def test_a_body_that_fills_the_scan_is_said(tmp_path):
+    path = save_nifti(tmp_path / "ct.nii", ct_like()[12:24, 10:30])
+    prepared = prepare_volume(path, label_paths={}, settings=prepare_settings())
+    no_air, full = prepared.remarks
+    assert no_air.startswith(f"{path}: it shows no air")
+    assert full.startswith(f"{path}: its body mask fills 100 % of it")
+    assert prepared.description["remarks"] == [no_air, full]
 
 
 def test_image_mask_and_labels_share_a_grid_and_labels_stay_on_their_tissue(tmp_path):

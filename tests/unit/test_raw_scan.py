@@ -11,6 +11,7 @@ from anatomical_embedding.volumes.scan_checks import add_offset, find_kind, find
 from anatomical_embedding.volumes.straight_grid import straight_grid
 from anatomical_embedding.volumes.volume import Volume
 from tests.ct_like import SHAPE, ct_like, mr_like
+from tests.dicom_slices import Layout, Stack
 from tests.packaged_model import write_dicom_series
 from tests.unit.samples import LPS_AFFINE, real_data, save_nifti
 from tests.unit.test_nifti import with_header
@@ -182,6 +183,25 @@ def test_a_dicom_header_goes_before_the_values(tmp_path):
         read_raw_scan(series["MR"], ReadingOptions(hu_offset=-1024.0))
     told = read_raw_scan(series["PT"], ReadingOptions("mr"))
     assert told.remarks == ("its header says PT, taken as MR, as told",)
+
+
+def test_a_ct_series_without_a_rescale_is_judged_by_its_values(tmp_path):
+    def series(name, array, *, is_signed):
+        stored = array.transpose(2, 1, 0).astype(np.int64)  # (slices, rows, columns)
+        nothing = {"slope": lambda k: None, "intercept": lambda k: None}
+        return Stack(stored=stored, layout=Layout(is_signed=is_signed), **nothing).write(tmp_path / name)
+
+    zero_based = read_raw_scan(series("zero_based", HU + 1024, is_signed=False), ReadingOptions())
+    in_hu = read_raw_scan(series("in_hu", HU, is_signed=True), ReadingOptions())
+    for scan, remark in (
+        (zero_based, "1024 above HU"),
+        (in_hu, "it gives no rescale; its values look like HU"),
+    ):
+        assert np.array_equal(scan.volume.array, HU)
+        assert [remark in said for said in scan.remarks] == [True]
+    grey = np.clip((HU.astype(int) + 160) // 2, 0, 255)
+    with pytest.raises(InputFileError, match="grey: is not in HU"):
+        read_raw_scan(series("grey", grey, is_signed=False), ReadingOptions())
 
 
 def test_a_series_tilted_by_a_little_gets_a_straight_grid_for_registrations(tmp_path):
