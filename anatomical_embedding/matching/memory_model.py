@@ -48,9 +48,10 @@ def first_level_bytes_per_row(settings: NetworkSettings, *, plane_voxels: int, b
     return (FLOAT32_BYTES + bytes_per_value) * stem + bytes_per_value * TENSORS_ALIVE_IN_A_BLOCK * stage
 
 
-def head_bytes_per_row(settings: NetworkSettings, *, plane_voxels: int, bytes_per_value: int) -> float:
-    """Return the bytes that the fine or the semantic head needs for one row of its map."""
-    cells = plane_voxels / math.prod(settings.fine_stride_zyx[1:])
+def head_bytes_per_row(settings: NetworkSettings, *, plane_cells: int, bytes_per_value: int) -> float:
+    """Return the bytes that the fine or the semantic head needs for one row of a block of its map."""
     return (
-        settings.embedding_channels * cells * (TENSORS_ALIVE_IN_A_BLOCK * bytes_per_value + NORMALISED_BYTES)
+        settings.embedding_channels
+        * plane_cells
+        * (TENSORS_ALIVE_IN_A_BLOCK * bytes_per_value + NORMALISED_BYTES)
     )

@@ -1,35 +1,39 @@
-"""Running the network over a volume some rows at a time, exactly.
+"""Running the network over a volume piece by piece, exactly.
 
-Rows are slices along z. The stem and the first stage work at or near full resolution, and the heads are as
-large as the embedding itself: computed in one piece their intermediate results dwarf everything else. Here
-each piece of their output is computed from just the input rows that it depends on, so the result is that of
-one piece, and memory is bounded by the number of rows. The deeper stages are small and run at once.
+The stem and the first stage work at or near full resolution, and the heads are as large as the embedding itself:
+computed at once their intermediate results dwarf everything else. Here each piece of their output is computed
+from just the input that it depends on, so the result is that of one pass, and memory is bounded by the size of a
+piece. The first stage goes by rows (slices along z); the heads go by blocks, so that the cells that nobody needs
+are left out. The deeper stages are small and run at once: their cells see so far that those outside the body
+decide on the ones inside.
 """
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from anatomical_embedding.matching.needed_cells import Cells
 from anatomical_embedding.networks.embedding_network import PYRAMID_LEVELS, EmbeddingNetwork
 from anatomical_embedding.networks.feature_pyramid import FeaturePyramid
 from anatomical_embedding.networks.receptive_field import HEAD_KERNEL, reach_along
 from anatomical_embedding.networks.resnet3d import Levels
-from anatomical_embedding.settings.network import NetworkSettings
+from anatomical_embedding.settings.network import NetworkSettings, ShapeZyx
 
 
-class MapRows(NamedTuple):
-    """Some rows of a map.
+class MapBlock(NamedTuple):
+    """A block of a map.
 
     Attributes
     ----------
-    rows : indices of the rows along z.
-    vectors : (1, C, len(rows), y, x), not normalised.
+    cells : its cells along z, y and x.
+    vectors : (1, C, z, y, x), not normalised.
     """
 
-    rows: range
+    cells: Cells
     vectors: Tensor
 
 
@@ -131,23 +135,81 @@ def convolved_rows(convolution: nn.Conv3d, features: Tensor, *, first_row: int, 
     )
 
 
-def head_in_rows(
-    head: FeaturePyramid, levels: Levels, *, settings: NetworkSettings, rows: range, thickness: int
-) -> Iterator[MapRows]:
-    """Give the wanted rows of a head on the first levels (fine or semantic), `thickness` rows at a time."""
+def head_in_blocks(
+    head: FeaturePyramid, levels: Levels, *, settings: NetworkSettings, blocks: Iterable[Cells]
+) -> Iterator[MapBlock]:
+    """Give the wanted blocks of a head on the first levels (fine or semantic), one after the other.
+
+    Parameters
+    ----------
+    head : of the network.
+    levels : of features, at least those that the head reads.
+    settings : of the network.
+    blocks : wanted cells along z, y and x; small ones stay in the processor's cache.
+    """
     merged = head.merged_coarser_levels(levels[1:PYRAMID_LEVELS])
     if merged is None:
         raise ValueError("a head on a single level has nothing to stream")
-    ratio = settings.level_strides_zyx[1][0] // settings.level_strides_zyx[0][0]
-    for piece in pieces(rows, thickness=thickness):
-        read = rows_read(
-            piece, stride=1, reach=HEAD_KERNEL // 2, num_rows=levels[0].shape[2], alignment=ratio
+    first, second, *_ = settings.level_strides_zyx
+    ratio_z, ratio_y, ratio_x = (coarse // fine for fine, coarse in zip(first, second, strict=True))
+    ratio = (ratio_z, ratio_y, ratio_x)
+    for block in blocks:
+        summed = _summed_levels(head, levels[0], merged, ratio=ratio, block=block)
+        convolution = head.last_convolution
+        yield MapBlock(block, F.conv3d(summed, convolution.weight, convolution.bias))
+
+
+def _summed_levels(
+    head: FeaturePyramid, finest: Tensor, merged: Tensor, *, ratio: ShapeZyx, block: Cells
+) -> Tensor:
+    """Return the sum of all levels for a block and the cells beside it, zero beyond the volume.
+
+    Parameters
+    ----------
+    head : of the network.
+    finest : (1, C, z, y, x) first level.
+    merged : sum of the coarser levels, whose cells are `ratio` times as large.
+    ratio : along z, y and x.
+    block : wanted cells.
+    """
+    margin = HEAD_KERNEL // 2
+    wanted = [range(cells.start - margin, cells.stop + margin) for cells in block]
+    inside = [
+        range(max(0, cells.start), min(size, cells.stop))
+        for cells, size in zip(wanted, finest.shape[2:], strict=True)
+    ]
+    here = head.merged_finest_level(_part(finest, inside), None)
+    _add_repeated(here, merged, ratio=ratio, cells=inside)
+    before = [part.start - whole.start for part, whole in zip(inside, wanted, strict=True)]
+    after = [whole.stop - part.stop for part, whole in zip(inside, wanted, strict=True)]
+    if not any(before) and not any(after):
+        return here
+    return F.pad(here, (before[2], after[2], before[1], after[1], before[0], after[0]))
+
+
+def _add_repeated(target: Tensor, coarser: Tensor, *, ratio: ShapeZyx, cells: Sequence[range]) -> None:
+    """Add coarser features to the given cells of the next finer level, each to all cells that lie in it.
+
+    This is the addition of features repeated to the size of the finer level (nearest neighbour), without the
+    repeated features ever being in memory.
+    """
+    for phase in itertools.product(*(range(step) for step in ratio)):
+        # Of the cells with this remainder: the first within the target, and the coarser cell that contains it.
+        first = [
+            -(-(part.start - offset) // step) * step + offset
+            for part, offset, step in zip(cells, phase, ratio, strict=True)
+        ]
+        place = tuple(
+            slice(start - part.start, None, step)
+            for start, part, step in zip(first, cells, ratio, strict=True)
         )
-        coarser = merged[:, :, read.start // ratio : -(-read.stop // ratio)]
-        summed = head.merged_finest_level(_rows_of(levels[0], read), coarser)
-        vectors = convolved_rows(head.last_convolution, summed, first_row=read.start, rows=piece)
-        yield MapRows(piece, vectors)
+        view = target[(slice(None), slice(None), *place)]
+        source = [
+            range(start // step, start // step + size)
+            for start, step, size in zip(first, ratio, view.shape[2:], strict=True)
+        ]
+        view += _part(coarser, source)
 
 
-def _rows_of(features: Tensor, rows: range) -> Tensor:
-    return features[:, :, rows.start : rows.stop]
+def _part(features: Tensor, cells: Sequence[range]) -> Tensor:
+    return features[(slice(None), slice(None), *(slice(part.start, part.stop) for part in cells))]

@@ -10,7 +10,8 @@ import torch
 from anatomical_embedding.errors import SettingsError, UserError
 from anatomical_embedding.matching.embed_volume import VolumeEmbedder, embed_array
 from anatomical_embedding.matching.memory_model import bytes_per_voxel
-from anatomical_embedding.matching.row_streaming import head_in_rows, levels_in_rows
+from anatomical_embedding.matching.needed_cells import blocks_of, everything, needed_cells
+from anatomical_embedding.matching.row_streaming import head_in_blocks, levels_in_rows
 from anatomical_embedding.networks.folding import folded_copy
 from anatomical_embedding.settings.embedding import EmbeddingSettings
 from anatomical_embedding.volumes.affine import affine_of_cells
@@ -83,18 +84,82 @@ def test_any_number_of_rows_at_a_time_gives_the_same(network, thickness):
         levels = levels_in_rows(folded, volume, dtype=torch.float32, thickness=thickness)
         for got, wanted in zip(levels, expected, strict=True):
             torch.testing.assert_close(got, wanted, atol=1e-3, rtol=1e-5)
-        rows = range(2, levels[0].shape[2] - 1)
-        pieces = list(
-            head_in_rows(network.neck, expected, settings=network.settings, rows=rows, thickness=thickness)
+
+
+@NETWORKS
+@pytest.mark.parametrize("size_zy", [(1, 1), (2, 3), (3, 2), (5, 7), (100, 100)])
+def test_any_blocks_of_a_head_give_the_same(network, size_zy):
+    volume = random_volume(23, 39, 34)[None, None]
+    with torch.no_grad():
+        levels = network.backbone(volume)
+        fine = network.neck(levels[:3])
+        z, y, x = fine.shape[2:]
+        part = range(2, z - 1), range(1, y), range(x - 1)
+        blocks = list(blocks_of(everything((z, y, x)), cells=part, size_zy=size_zy))
+        got = torch.full_like(fine, torch.nan)
+        for block in head_in_blocks(network.neck, levels, settings=network.settings, blocks=blocks):
+            place = tuple(slice(cells.start, cells.stop) for cells in block.cells)
+            assert got[(..., *place)].isnan().all()  # each cell once
+            got[(..., *place)] = block.vectors
+    wanted = torch.full_like(fine, torch.nan)
+    place = (..., *(slice(cells.start, cells.stop) for cells in part))
+    wanted[place] = fine[place]
+    torch.testing.assert_close(got, wanted, atol=1e-3, rtol=1e-5, equal_nan=True)
+
+
+def ball(shape):
+    """Return a mask of an ellipsoid off the centre of a volume."""
+    grid = np.indices(shape, dtype=float)
+    scaled = [(axis - 0.4 * size) / (0.35 * size) for axis, size in zip(grid, shape, strict=True)]
+    return sum(axis**2 for axis in scaled) < 1
+
+
+@NETWORKS
+@pytest.mark.parametrize("limit_mb", [1000, 4])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_region_gives_the_same_vectors_in_it_and_none_outside(network, limit_mb, precision):
+    volume = random_volume(61, 45, 50).numpy()
+    region = ball(volume.shape)
+    embedder = VolumeEmbedder(network, settings=settings(memory_limit_mb=limit_mb, precision=precision))
+    everywhere, within = embedder.embed(volume), embedder.embed(volume, region=region)
+    stride = network.settings.fine_stride_zyx
+    is_needed = np.zeros(everywhere.fine.shape[2:], dtype=bool)
+    for voxel in np.argwhere(region):
+        cell = tuple(voxel // stride)
+        if all(index < size for index, size in zip(cell, is_needed.shape, strict=True)):
+            is_needed[cell] = True
+    assert 0.1 < is_needed.mean() < 0.5
+    for name in ("fine", "semantic"):
+        whole, part = getattr(everywhere, name), getattr(within, name)
+        if whole is not None:
+            torch.testing.assert_close(
+                part[0][:, is_needed], whole[0][:, is_needed], atol=1e-5 if precision == "fp32" else 1e-2, rtol=0.0
+            )
+            assert not part[0][:, ~is_needed].any()
+    assert torch.equal(everywhere.coarse, within.coarse)
+
+
+def test_a_region_of_another_shape_is_refused():
+    with pytest.raises(ValueError, match=r"region has the shape \(20, 20, 21\), the volume \(20, 20, 20\)"):
+        VolumeEmbedder(ISOTROPIC, settings=settings()).embed(
+            np.zeros((20, 20, 20), np.float32), region=np.zeros((20, 20, 21), bool)
         )
-        fine = network.neck(expected[:3])
-    assert [row for piece in pieces for row in piece.rows] == list(rows)
-    torch.testing.assert_close(
-        torch.cat([piece.vectors for piece in pieces], dim=2),
-        fine[:, :, rows.start : rows.stop],
-        atol=1e-3,
-        rtol=1e-5,
-    )
+
+
+@pytest.mark.parametrize(
+    ("region", "stride", "shape", "expected"),
+    [
+        ([0, 0, 0, 1, 0], 2, 3, [False, True, False]),
+        ([0, 0, 0, 0, 1], 2, 3, [False, False, True]),  # the last cell reaches over the end
+        ([0, 0, 1, 0, 1], 2, 2, [False, True]),  # the last voxel has no cell
+    ],
+)
+def test_cells_that_touch_a_region_are_needed(region, stride, shape, expected):
+    along_x = np.array(region, bool)[None, None]
+    got = needed_cells(along_x, stride_zyx=(1, 1, stride), shape_zyx=(1, 1, shape))
+    assert got[0, 0].tolist() == expected
+    got = needed_cells(along_x.transpose(2, 0, 1), stride_zyx=(stride, 1, 1), shape_zyx=(shape, 1, 1))
+    assert got[:, 0, 0].tolist() == expected
 
 
 @NETWORKS
