@@ -1,17 +1,16 @@
 """Embedding of a CT of which only the body is wanted: cost against another checkout, and sameness inside the body.
 
-    python -m benchmarks.embed_body --against CHECKOUT [--repeats 5] [--size 256 192 192] [--openvino PYTHON]
+    python -m benchmarks.embed_body --against CHECKOUT [--repeats 5] [--size 256 192 192] [--keep FOLDER]
 
 The published network with seeded weights embeds a synthetic CT: a trunk with lungs, spine and texture, on a table, in
 noisy air. The other checkout embeds it in bf16 as a whole; this one in bf16 where the body is. Runs alternate, each in
 a process of its own with one thread; times are CPU seconds of the embedding alone, least and median of the repeats.
-The fp32 pass of the whole volume, once, is what both are compared with, inside the body. `--openvino` names an
-interpreter with openvino and nncf, which then embeds the same volume in bf16 and in int8 (`benchmarks.embed_openvino`). Exits
-with status 1 when a bar is missed.
+The fp32 pass of the whole volume, once, is what both are compared with, inside the body. `--keep FOLDER` leaves
+volume, network and maps for `benchmarks.embed_openvino`. Exits with status 1 when a bar is missed.
 """
 
 import argparse
-import inspect
+import contextlib
 import json
 import os
 import statistics
@@ -47,7 +46,9 @@ def trunk_ct(shape_zyx: tuple[int, int, int]) -> tuple[NDArray[np.float32], NDAr
     """Return a (Z, Y, X) synthetic CT of 2 mm in HU and its body mask."""
     generator = np.random.default_rng(0)
     z, y, x = (
-        (np.arange(size, dtype=np.float32) - (size - 1) / 2).reshape([-1 if axis == at else 1 for at in range(3)])
+        (np.arange(size, dtype=np.float32) - (size - 1) / 2).reshape(
+            [-1 if axis == at else 1 for at in range(3)]
+        )
         * VOXEL_MM
         for axis, size in enumerate(shape_zyx)
     )
@@ -73,7 +74,8 @@ def main() -> int:
     if options.variant:
         _run_variant(options.variant, Path(options.folder))
         return 0
-    with tempfile.TemporaryDirectory() as folder:
+    with contextlib.ExitStack() as stack:
+        folder = options.keep or stack.enter_context(tempfile.TemporaryDirectory())
         shape = tuple(options.size)
         volume, body = trunk_ct(shape)
         scaled = (np.clip(volume, LOW_HU, HIGH_HU) - LOW_HU) / (HIGH_HU - LOW_HU) * 255.0 - 50.0
@@ -90,8 +92,10 @@ def main() -> int:
             }
             for _ in range(options.repeats)
         ]
-        distances = {name: _distances(Path(folder), variant, body) for name, variant in
-                     ((BASE, "whole"), (HERE, "body"), (HERE_PLAIN, "body_plain"))}
+        distances = {
+            name: _distances(Path(folder), variant, body)
+            for name, variant in ((BASE, "whole"), (HERE, "body"), (HERE_PLAIN, "body_plain"))
+        }
         return _report(runs, distances, share=float(body.mean()), shape=shape)
 
 
@@ -102,6 +106,7 @@ def _parse_options() -> argparse.Namespace:
     parser.add_argument("--against", help="folder of the checkout to compare with")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--size", nargs=3, type=int, default=[256, 192, 192], metavar=("Z", "Y", "X"))
+    parser.add_argument("--keep", help="folder that volume, network and maps stay in")
     parser.add_argument("--variant", help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -173,8 +178,12 @@ def _distances(folder: Path, variant: str, body: NDArray[np.bool_]) -> dict[str,
             continue
         got, expected = np.load(path, mmap_mode="r"), np.load(folder / f"fp32_{name}.npy", mmap_mode="r")
         stride = [round(size / cells) for size, cells in zip(body.shape, got.shape[:3], strict=True)]
-        centres = np.ix_(*(np.minimum(np.arange(cells) * step + step // 2, size - 1)
-                           for cells, step, size in zip(got.shape[:3], stride, body.shape, strict=True)))
+        centres = np.ix_(
+            *(
+                np.minimum(np.arange(cells) * step + step // 2, size - 1)
+                for cells, step, size in zip(got.shape[:3], stride, body.shape, strict=True)
+            )
+        )
         is_body = body[centres]
         distance = np.concatenate(
             [
@@ -201,14 +210,18 @@ def _report(
 ) -> int:
     """Print the table and the bars; return 1 if one is missed."""
     print(f"CT {shape} (z, y, x), {share:.0%} of it body, margin {MARGIN_VOX} voxels, one thread")
-    print(f"{'':30}{'least s':>9}{'median s':>9}{'ratio':>7}{'peak MB':>9}  mean and 99.9 % of 1 - cosine in the body")
+    print(
+        f"{'':30}{'least s':>9}{'median s':>9}{'ratio':>7}{'peak MB':>9}  mean and 99.9 % of 1 - cosine in the body"
+    )
     ratios = {}
     for name in runs[0]:
         seconds = [run[name]["cpu_seconds"] for run in runs]
         ratios[name] = statistics.median(run[BASE]["cpu_seconds"] / run[name]["cpu_seconds"] for run in runs)
         row = f"{name:30}{min(seconds):9.2f}{statistics.median(seconds):9.2f}{ratios[name]:7.2f}"
         row += f"{max(run[name]['peak_mb'] for run in runs):9.0f}"
-        row += "".join(f"  {of_map} {mean:.1e} {tail:.1e}" for of_map, (mean, tail) in distances[name].items())
+        row += "".join(
+            f"  {of_map} {mean:.1e} {tail:.1e}" for of_map, (mean, tail) in distances[name].items()
+        )
         print(row)
     bars = {
         f"at least {MIN_SPEED_RATIO:g} times as fast": ratios[HERE] >= MIN_SPEED_RATIO,

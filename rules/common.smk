@@ -15,12 +15,14 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, [str(workflow.basedir), os.environ.get("PYTHONPATH")])
 )
 
-from anatomical_embedding.code_fingerprint import code_of, code_of_program
+from anatomical_embedding.code_fingerprint import code_of_program
+from anatomical_embedding.code_fingerprint import code_of as fingerprint_of
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.datasets.listing import (
     list_raw_volumes,
     phantom_landmarks_path,
 )
+from anatomical_embedding.provenance import code_variable
 from anatomical_embedding.settings.model import training_datasets
 from anatomical_embedding.settings.pipeline import read_pipeline_settings, section_json
 
@@ -59,6 +61,12 @@ MOVED = [
     for name in DATASETS
     if getattr(SETTINGS.datasets[name], "known_move", None) is not None
 ]
+
+
+def code_of(stage):
+    """Return the fingerprint of a stage's code; its jobs find it in the environment and need not read the code again."""
+    os.environ[code_variable(stage)] = fingerprint_of(stage)
+    return os.environ[code_variable(stage)]
 
 
 def one_of(names):

@@ -4,9 +4,8 @@ The settings are the section of a data set of kind `phantom`. Only the scans tha
 landmarks and lesions are listed for each of them, in its own world.
 """
 
+import csv
 from pathlib import Path
-
-import pandas as pd
 
 from anatomical_embedding.datasets.phantom import make_follow_up, make_subject
 from anatomical_embedding.datasets.phantom_scan import PhantomScan
@@ -93,8 +92,10 @@ def _lesion_rows(scans: dict[str, PhantomScan]) -> list[tuple]:
 
 def _write_table(rows: list[tuple], columns: list[str], path: Path) -> None:
     """Write rows as CSV with a header."""
-    with written_atomically(path) as temporary:
-        pd.DataFrame(rows, columns=columns).to_csv(temporary, index=False)
+    with written_atomically(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
 
 
 if __name__ == "__main__":

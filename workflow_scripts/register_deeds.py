@@ -12,7 +12,7 @@ from anatomical_embedding.evaluation.registration_overlap import (
 )
 from anatomical_embedding.progress import log
 from anatomical_embedding.registration.deformation import deform
-from anatomical_embedding.registration.displacement_field import resample_through, write_field
+from anatomical_embedding.registration.displacement_field import Sampling, resample_all_through, write_field
 from anatomical_embedding.registration.guided_start import read_start
 from anatomical_embedding.registration.shared_view import seen_from
 from anatomical_embedding.registration.starting_position import on_fixed_grid
@@ -72,12 +72,9 @@ def main(arguments: list[str]) -> None:
             )
             for volume in (moving_labels, everywhere)
         )
-        after, still_reached = (
-            resample_through(whole, volume, grid=grid, is_label=True, fill_value=0)
-            for volume in (moving_labels, everywhere)
-        )
-        is_shared = (reached.array > 0) & (still_reached.array > 0)
-        organs = measure_organs(before, after, truth, is_shared=is_shared, organs=settings.organs)
+        (after,) = resample_all_through(whole, [Sampling(moving_labels, True, 0)], grid=grid)
+        is_shared = (reached.array > 0) & after.is_reached
+        organs = measure_organs(before, after.volume, truth, is_shared=is_shared, organs=settings.organs)
     overlap = PairOverlap(registration, fixed_id, moving_id, organs)
     write_pair_overlap(overlap, options.output_overlap)
     if organs:

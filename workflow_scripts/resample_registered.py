@@ -7,7 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from anatomical_embedding.registration.displacement_field import read_field, resample_through
+from anatomical_embedding.registration.displacement_field import (
+    Sampling,
+    read_field,
+    resample_all_through,
+)
 from anatomical_embedding.registration.registered_volume import body_in_both, registered_grid
 from anatomical_embedding.settings.registration import ResampleRegisteredSettings
 from anatomical_embedding.volumes.nifti import VolumeHeader, read_volume, write_volume
@@ -42,16 +46,16 @@ def main(arguments: list[str]) -> None:
     moving = to_lps(read_volume(options.moving))
     grid = registered_grid(field, spacing_mm=moving.spacing_mm)
 
-    image = resample_through(field, moving, grid=grid, is_label=False, fill_value=float(moving.array.min()))
-    write_volume(image, options.output_image)
-    everywhere = Volume(np.ones(moving.shape, dtype=np.uint8), moving.affine)
-    shared = resample_through(field, everywhere, grid=grid, is_label=True, fill_value=0)
-    write_volume(shared, options.output_shared_view)
+    samplings = [Sampling(moving, False, float(moving.array.min()))]
     if options.output_labels:
         labels = to_lps(read_volume(options.moving_labels, require_contrast=False))
-        write_volume(
-            resample_through(field, labels, grid=grid, is_label=True, fill_value=0), options.output_labels
-        )
+        samplings.append(Sampling(labels, True, 0))
+    sampled, *sampled_labels = resample_all_through(field, samplings, grid=grid)
+    image = sampled.volume
+    write_volume(image, options.output_image)
+    write_volume(Volume(sampled.is_reached.astype(np.uint8), image.affine), options.output_shared_view)
+    for found in sampled_labels:
+        write_volume(found.volume, options.output_labels)
 
     working = resample_to_spacing(image, spacing_mm=settings.spacing_mm, is_label=False)
     write_volume(working, options.output_training_image)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from anatomical_embedding.evaluation.landmark_queries import is_inside
+from anatomical_embedding.evaluation.field_of_view import is_inside
 from anatomical_embedding.evaluation.registration_errors import (
     AFFINE,
     BODY_BOXES,

@@ -20,7 +20,7 @@ from anatomical_embedding.evaluation.cross_correlation import (
     cube_round,
     odd_cube_size,
 )
-from anatomical_embedding.evaluation.landmark_queries import is_inside
+from anatomical_embedding.evaluation.field_of_view import is_inside
 from anatomical_embedding.evaluation.landmark_tables import MATCH_COLUMNS
 from anatomical_embedding.progress import track
 from anatomical_embedding.settings.evaluation import NccSettings

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from anatomical_embedding.errors import UserError
+from anatomical_embedding.evaluation.field_of_view import is_inside
 from anatomical_embedding.evaluation.landmark_tables import QUESTION_COLUMNS, TRUTH_COLUMNS
 from anatomical_embedding.settings.evaluation import PairSelectionSettings, QuerySettings
 from anatomical_embedding.settings.volumes import Modality
@@ -105,9 +106,3 @@ def landmarks_in_view(landmarks: pd.DataFrame, volumes: Mapping[str, Volume]) ->
         if str(volume_id) in volumes
     ]
     return pd.concat(kept, ignore_index=True) if kept else landmarks.iloc[:0]
-
-
-def is_inside(volume: Volume, points_mm: np.ndarray) -> np.ndarray:
-    """Return whether each of (..., 3) world points lies in a voxel of the volume; voxels reach half way."""
-    steps_from_corner = volume.voxel_from_world(points_mm) + 0.5
-    return np.all((steps_from_corner >= 0.0) & (steps_from_corner <= np.array(volume.shape)), axis=-1)

@@ -81,18 +81,38 @@ def measure_errors(
 def jacobian_determinant(field: DisplacementField) -> NDArray[np.float64]:
     """Return the (X, Y, Z) determinant of the derivative of x + u(x): how much volume grows, at or below 0 it folds.
 
-    Differences are central, one-sided at the border; an axis of one voxel counts as constant.
+    Differences are central, one-sided at the border; an axis of one voxel counts as constant. Displacements and
+    derivatives are both taken along the array axes, which leaves the determinant as it is.
     """
-    axes = field.affine[:3, :3] / spacing_from_affine(field.affine)  # columns: directions of the array axes
     spacing = spacing_from_affine(field.affine)
-    along_axes = np.zeros((*field.displacements_mm.shape[:3], 3, 3))
+    directions = field.affine[:3, :3] / spacing  # columns, orthonormal, of the array axes
+    displacements = field.displacements_mm.reshape(-1, 3).astype(np.float64) @ directions
+    along_axes = displacements.reshape(field.displacements_mm.shape)
+    rows = [
+        [_derivative(along_axes[..., component], axis, spacing) for axis in range(3)]
+        for component in range(3)
+    ]
     for axis in range(3):
-        if field.displacements_mm.shape[axis] > 1:
-            along_axes[..., axis] = np.gradient(
-                field.displacements_mm.astype(np.float64), spacing[axis], axis=axis
-            )
-    # d u / d world = d u / d axis . axis direction transposed; the directions are orthonormal
-    return np.asarray(np.linalg.det(np.eye(3) + along_axes @ axes.T))
+        rows[axis][axis] += 1.0
+    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = rows
+    # In one expression a plane at a time: the products of a whole field would not stay in the processor's cache.
+    determinant = np.empty(along_axes.shape[:3])
+    for plane in range(len(determinant)):
+        determinant[plane] = (
+            xx[plane] * (yy[plane] * zz[plane] - yz[plane] * zy[plane])
+            - xy[plane] * (yx[plane] * zz[plane] - yz[plane] * zx[plane])
+            + xz[plane] * (yx[plane] * zy[plane] - yy[plane] * zx[plane])
+        )
+    return determinant
+
+
+def _derivative(
+    values: NDArray[np.float64], axis: int, spacing_mm: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the derivative of (X, Y, Z) values along an array axis, zero where it has one voxel."""
+    if values.shape[axis] == 1:
+        return np.zeros(values.shape)
+    return np.asarray(np.gradient(values, spacing_mm[axis], axis=axis))
 
 
 def write_registration_errors(errors: RegistrationErrors, path: Path) -> None:

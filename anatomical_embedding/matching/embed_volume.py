@@ -190,7 +190,9 @@ class VolumeEmbedder:
             plane_cells=(num_y + HEAD_KERNEL - 1) * (len(along_x) + HEAD_KERNEL - 1),
             bytes_per_value=self._dtype.itemsize,
         )
-        budget = self._bytes_in_rows if self._device.type == "cuda" else min(self._bytes_in_rows, BYTES_IN_BLOCK)
+        budget = (
+            self._bytes_in_rows if self._device.type == "cuda" else min(self._bytes_in_rows, BYTES_IN_BLOCK)
+        )
         return _thickness(budget, per_row), num_y
 
     def _empty_map(self, channels: int, shape: ShapeZyx) -> Tensor:

@@ -37,8 +37,7 @@ def needed_cells(body: NDArray[np.bool_], *, stride_zyx: ShapeZyx, shape_zyx: Sh
     ends = [(0, max(0, length - size)) for length, size in zip(covered, body.shape, strict=True)]
     padded = np.pad(body, ends)[tuple(slice(length) for length in covered)]
     split = [size for pair in zip(shape_zyx, stride_zyx, strict=True) for size in pair]
-    touched: NDArray[np.bool_] = padded.reshape(split).any(axis=(1, 3, 5))
-    return touched
+    return np.asarray(padded.reshape(split).any(axis=(1, 3, 5)))
 
 
 def blocks_of(needed: NDArray[np.bool_], *, cells: Cells, size_zy: tuple[int, int]) -> Iterator[Cells]:

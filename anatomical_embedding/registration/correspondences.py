@@ -1,10 +1,11 @@
 """Pairs of points that look alike in two volumes, and the file that holds them."""
 
+import csv
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from anatomical_embedding.errors import InputFileError
@@ -37,14 +38,21 @@ class Correspondences:
 
 def write_correspondences(correspondences: Correspondences, path: Path) -> None:
     """Write correspondences as CSV, atomically, to 0.1 µm."""
-    table = pd.DataFrame(
-        np.hstack([correspondences.fixed_mm, correspondences.moving_mm]), columns=[*FIXED, *MOVING]
+    numbers = np.column_stack(
+        [
+            correspondences.fixed_mm,
+            correspondences.moving_mm,
+            correspondences.similarity,
+            correspondences.return_distance_mm,
+        ]
     )
-    table["similarity"] = correspondences.similarity
-    table["return_distance_mm"] = correspondences.return_distance_mm
-    table["is_kept"] = correspondences.is_kept.astype(int)
-    with written_atomically(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.4f")
+    with written_atomically(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for row, is_kept in zip(numbers.tolist(), correspondences.is_kept.tolist(), strict=True):
+            writer.writerow(
+                [*("" if math.isnan(number) else f"{number:.4f}" for number in row), int(is_kept)]
+            )
 
 
 def read_correspondences(path: Path) -> Correspondences:
@@ -56,13 +64,15 @@ def read_correspondences(path: Path) -> Correspondences:
         if columns are missing or hold something else than finite numbers.
     """
     try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
+        with path.open(encoding="utf-8", newline="") as stream:
+            header, *records = csv.reader(stream)
+    except (OSError, ValueError, csv.Error) as error:
         raise InputFileError(path, f"cannot be read as a table ({error})") from error
-    if tuple(table.columns) != COLUMNS:
+    if tuple(header) != COLUMNS:
         raise InputFileError(path, f"line 1: expected the columns {','.join(COLUMNS)}")
     try:
-        numbers = table.to_numpy(dtype=np.float64)
+        numbers = np.array([[float(cell) for cell in record] for record in records])
+        numbers = numbers.reshape(-1, len(COLUMNS))
     except ValueError as error:
         raise InputFileError(path, f"holds something else than numbers ({error})") from error
     if not np.isfinite(numbers).all():

@@ -87,8 +87,8 @@ def deform(
             moving_labels=None if moving_labels is None else folder / "labels.nii",
             threads=threads,
         )
-        deeds_program.write_field(program, folder / "field.nii.gz", stem=output_stem)
-        return Deformation(read_field(folder / "field.nii.gz"), box)
+        deeds_program.write_field(program, folder / "field.nii", stem=output_stem)
+        return Deformation(read_field(folder / "field.nii"), box)
 
 
 def _not_finer(volume: Volume, spacing_mm: float | None) -> Volume:

@@ -4,8 +4,10 @@ A field lives on the fixed grid: the moving place of a fixed point x is x + u(x)
 components, as ITK programs read them. Beyond its grid a field goes on with its outermost displacements.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import SimpleITK
@@ -17,7 +19,6 @@ from anatomical_embedding.files import written_atomically
 from anatomical_embedding.volumes.affine import (
     Points,
     invert_affine,
-    lps_from_ras,
     spacing_from_affine,
     transform_points,
 )
@@ -25,6 +26,8 @@ from anatomical_embedding.volumes.nifti import VolumeHeader
 from anatomical_embedding.volumes.volume import Volume
 
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+LPS_SIGNS = np.array([-1, -1, 1], dtype=np.int8)
+"""Of the components of a vector; small integers leave its number format as it is."""
 INSIDE_TOLERANCE_VOX = 1e-6
 
 
@@ -55,7 +58,7 @@ class DisplacementField:
     def before(self, matrix: NDArray[np.float64]) -> "DisplacementField":
         """Return the field of the map that moves by this field and then by a (4, 4) matrix between worlds."""
         grid_mm = _grid_points_mm(self.displacements_mm.shape[:3], self.affine)
-        moved = transform_points(matrix, grid_mm + self.displacements_mm)
+        moved = _transformed(matrix, grid_mm + self.displacements_mm)
         return DisplacementField((moved - grid_mm).astype(np.float32), self.affine)
 
 
@@ -77,7 +80,7 @@ def read_field(path: Path) -> DisplacementField:
     affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
     affine[:3, 3] = image.GetOrigin()
     vectors = SimpleITK.GetArrayFromImage(image).transpose(2, 1, 0, 3)
-    return DisplacementField(lps_from_ras(vectors).astype(np.float32), LPS_FROM_RAS @ affine)
+    return DisplacementField((vectors * LPS_SIGNS).astype(np.float32, copy=False), LPS_FROM_RAS @ affine)
 
 
 def write_field(field: DisplacementField, path: Path) -> None:
@@ -88,12 +91,16 @@ def write_field(field: DisplacementField, path: Path) -> None:
     OutputFileError
         if the file does not hold the field afterwards: ITK says nothing when the disk is full.
     """
-    image = SimpleITK.Cast(field_image(field), SimpleITK.sitkVectorFloat32)
+    image = field_image(field, number_format=np.float32)
     with written_atomically(path) as temporary:
         try:
             SimpleITK.WriteImage(image, str(temporary))
-            written = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(temporary)))
-            is_whole = np.array_equal(written, SimpleITK.GetArrayViewFromImage(image), equal_nan=True)
+            written = SimpleITK.ReadImage(str(temporary))
+            is_whole = np.array_equal(
+                SimpleITK.GetArrayViewFromImage(written),
+                SimpleITK.GetArrayViewFromImage(image),
+                equal_nan=True,
+            )
         except RuntimeError:
             is_whole = False
         if not is_whole:
@@ -102,9 +109,11 @@ def write_field(field: DisplacementField, path: Path) -> None:
             )
 
 
-def field_image(field: DisplacementField) -> SimpleITK.Image:
-    """Return a field as an ITK image of LPS vectors in double precision."""
-    vectors = lps_from_ras(field.displacements_mm).astype(np.float64).transpose(2, 1, 0, 3)
+def field_image(
+    field: DisplacementField, *, number_format: type[np.floating] = np.float64
+) -> SimpleITK.Image:
+    """Return a field as an ITK image of LPS vectors, in double precision as the transforms of ITK want it."""
+    vectors = (field.displacements_mm * LPS_SIGNS).astype(number_format).transpose(2, 1, 0, 3)
     image = SimpleITK.GetImageFromArray(np.ascontiguousarray(vectors), isVector=True)
     affine = LPS_FROM_RAS @ field.affine
     spacing = spacing_from_affine(affine)
@@ -132,23 +141,80 @@ def resample_through(
     is_label : nearest voxel with its type, instead of linear interpolation as float32.
     fill_value : value where the moving volume does not reach.
     """
-    shape, affine = grid.shape, grid.affine
-    result = np.full(shape, fill_value, dtype=moving.array.dtype if is_label else np.float32)
-    limit = np.array(moving.shape) - 0.5 + INSIDE_TOLERANCE_VOX
+    (found,) = resample_all_through(field, [Sampling(moving, is_label, fill_value)], grid=grid)
+    return found.volume
+
+
+class Sampling(NamedTuple):
+    """A moving volume that is to be brought to a grid.
+
+    Attributes
+    ----------
+    moving, is_label, fill_value : as in `resample_through`.
+    """
+
+    moving: Volume
+    is_label: bool
+    fill_value: float
+
+
+class Sampled(NamedTuple):
+    """A volume on the grid.
+
+    Attributes
+    ----------
+    volume : on the grid.
+    is_reached : (X, Y, Z), where the moving volume reaches.
+    """
+
+    volume: Volume
+    is_reached: NDArray[np.bool_]
+
+
+def resample_all_through(
+    field: DisplacementField, samplings: Sequence[Sampling], *, grid: VolumeHeader
+) -> list[Sampled]:
+    """Return several moving volumes of one world on a grid in the fixed world; the field is looked up once for all.
+
+    Parameters
+    ----------
+    field : the whole map.
+    samplings : volumes on grids of their own.
+    grid : in the fixed world.
+    """
+    shape, affine = grid.shape, np.asarray(grid.affine, dtype=np.float64)
+    found = [
+        Sampled(Volume(_filled(sampling, shape), affine), np.zeros(shape, dtype=bool))
+        for sampling in samplings
+    ]
     for plane in range(shape[2]):  # a plane at a time bounds the memory
-        voxels = moving.voxel_from_world(field.moving_points(_plane_points_mm(shape, affine, plane)))
-        inside = np.all((voxels >= -0.5 - INSIDE_TOLERANCE_VOX) & (voxels <= limit), axis=1)
-        values = map_coordinates(
-            moving.array,
-            voxels[inside].T,
-            order=0 if is_label else 1,
-            mode="nearest",
-            output=result.dtype,
-        )
-        flat = result[:, :, plane].ravel()
-        flat[inside] = values
-        result[:, :, plane] = flat.reshape(shape[:2])
-    return Volume(result, np.asarray(affine, dtype=np.float64))
+        moving_mm = field.moving_points(_plane_points_mm(shape, affine, plane))
+        for sampling, sampled in zip(samplings, found, strict=True):
+            _sample_plane(sampling, sampled, moving_mm, plane)
+    return found
+
+
+def _filled(sampling: Sampling, shape: tuple[int, ...]) -> NDArray:
+    dtype = sampling.moving.array.dtype if sampling.is_label else np.dtype(np.float32)
+    return np.full(shape, sampling.fill_value, dtype=dtype)
+
+
+def _sample_plane(sampling: Sampling, sampled: Sampled, moving_mm: Points, plane: int) -> None:
+    """Sample a moving volume at the (X * Y, 3) places of one plane of the grid."""
+    moving, result = sampling.moving, sampled.volume.array
+    limit = np.array(moving.shape) - 0.5 + INSIDE_TOLERANCE_VOX
+    voxels = moving.voxel_from_world(moving_mm)
+    inside = np.all((voxels >= -0.5 - INSIDE_TOLERANCE_VOX) & (voxels <= limit), axis=1)
+    values = map_coordinates(
+        moving.array,
+        voxels[inside].T,
+        order=0 if sampling.is_label else 1,
+        mode="nearest",
+        output=result.dtype,
+    )
+    is_reached = inside.reshape(result.shape[:2])
+    result[:, :, plane][is_reached] = values
+    sampled.is_reached[:, :, plane] = is_reached
 
 
 def _plane_points_mm(shape: tuple[int, ...], affine: NDArray[np.float64], plane: int) -> Points:
@@ -159,5 +225,12 @@ def _plane_points_mm(shape: tuple[int, ...], affine: NDArray[np.float64], plane:
 
 def _grid_points_mm(shape: tuple[int, ...], affine: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (X, Y, Z, 3) world points of a grid."""
-    indices = np.stack(np.meshgrid(*[np.arange(size) for size in shape], indexing="ij"), axis=-1)
-    return transform_points(affine, indices)
+    x, y, z = (
+        np.arange(size)[:, None] * column for size, column in zip(shape, affine[:3, :3].T, strict=True)
+    )
+    return x[:, None, None] + y[:, None] + z + affine[:3, 3]
+
+
+def _transformed(matrix: NDArray[np.float64], points_mm: NDArray) -> NDArray[np.float64]:
+    """Return (X, Y, Z, 3) points under a matrix, as one long list: numpy multiplies row by row otherwise."""
+    return transform_points(matrix, points_mm.reshape(-1, 3)).reshape(points_mm.shape)

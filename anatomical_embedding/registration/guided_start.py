@@ -7,12 +7,17 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.files import write_json
 from anatomical_embedding.registration.correspondences import Correspondences
-from anatomical_embedding.registration.robust_fit import SAMPLE_SIZE, FittedMap, fit_map, spread_mm
+from anatomical_embedding.registration.robust_fit import (
+    SAMPLE_SIZE,
+    FittedMap,
+    fit_map,
+    rotation_angle_rad,
+    spread_mm,
+)
 from anatomical_embedding.settings.registration import AffineFitSettings
 from anatomical_embedding.volumes.volume import Volume
 
@@ -101,7 +106,7 @@ def why_not_believed(fitted: FittedMap, fixed_mm: NDArray[np.float64], *, settin
     left, scales, right = np.linalg.svd(fitted.matrix[:3, :3])
     if np.linalg.det(fitted.matrix[:3, :3]) <= 0.0 or np.abs(scales - 1.0).max() > settings.max_scale_change:
         return f"the map scales by {scales.min():.2f} to {scales.max():.2f}"
-    degrees = float(np.rad2deg(Rotation.from_matrix(left @ right).magnitude()))
+    degrees = np.rad2deg(rotation_angle_rad(left @ right))
     if degrees > settings.max_rotation_degrees:
         return f"the map rotates by {degrees:.0f} degrees, expected {settings.max_rotation_degrees:g} at most"
     return ""

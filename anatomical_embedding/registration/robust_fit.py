@@ -4,12 +4,12 @@ Sources: Kabsch (1976) and Umeyama (1991) for the closed forms; Fischler and Bol
 score of Torr and Zisserman (2000), in which an inlier counts by its residual; Rousseeuw (1984) for trimming.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from anatomical_embedding.settings.registration import AffineFitSettings, MapKind
 from anatomical_embedding.volumes.affine import Points, transform_points
@@ -148,11 +148,30 @@ def _with_clipped_rotation(
     matrix: NDArray[np.float64], fixed_mm: Points, moving_mm: Points, *, limit_rad: float
 ) -> NDArray[np.float64]:
     """Return a rigid map whose rotation vector stays within limits, its shift computed again (published rule)."""
+    # Loaded where it is needed: few registrations limit the rotation, and all would wait for it.
+    from scipy.spatial.transform import Rotation  # noqa: PLC0415
+
     vector = Rotation.from_matrix(matrix[:3, :3]).as_rotvec().clip(-limit_rad, limit_rad)
     clipped = np.eye(4)
     clipped[:3, :3] = Rotation.from_rotvec(vector).as_matrix()
     clipped[:3, 3] = moving_mm.mean(axis=0) - clipped[:3, :3] @ fixed_mm.mean(axis=0)
     return clipped
+
+
+def rotation_angle_rad(rotation: NDArray[np.float64]) -> float:
+    """Return the angle in 0 to pi by which a (3, 3) rotation matrix turns.
+
+    Notes
+    -----
+    A rotation differs from the identity by 2 sqrt(2) sin(angle / 2) in the Frobenius norm.
+
+    Examples
+    --------
+    >>> rotation_angle_rad(np.diag([-1.0, -1.0, 1.0])) == np.pi
+    True
+    """
+    sine = np.linalg.norm(rotation - np.eye(3)) / math.sqrt(8.0)
+    return 2.0 * math.asin(min(1.0, float(sine)))
 
 
 def _residuals(matrix: NDArray[np.float64], fixed_mm: Points, moving_mm: Points) -> NDArray[np.float64]:

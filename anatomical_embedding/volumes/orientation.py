@@ -1,5 +1,6 @@
 """Array order: which way the axes of an array run in the body."""
 
+import anatomical_embedding.volumes.nibabel_alone  # noqa: F401, loads nibabel in its own way  # isort: skip
 import nibabel
 import numpy as np
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform

@@ -12,14 +12,17 @@ linear ramps for every `s`.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from anatomical_embedding.volumes.affine import affine_of_cells, invert_affine
 from anatomical_embedding.volumes.volume import Volume
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 SLICES_AT_ONCE = 16  # output slices a pass; bounds the memory in float32 and keeps a pass in the cache
 SMALLEST_WINDOW = 0.01  # old voxels; a narrower window is a point
@@ -119,7 +122,7 @@ def _average(array: NDArray, *, sizes: Sequence[int], strides: NDArray[np.float6
     return result.T
 
 
-def averaging_weights(old_size: int, *, new_size: int, stride: float) -> csr_array:
+def averaging_weights(old_size: int, *, new_size: int, stride: float) -> "csr_array":
     """Return the (new_size, old_size) sparse float32 matrix that resamples one axis; each row sums to one.
 
     Parameters
@@ -132,6 +135,9 @@ def averaging_weights(old_size: int, *, new_size: int, stride: float) -> csr_arr
     -----
     Beyond its first and last centre the axis continues with the value found there.
     """
+    # Loaded where it is needed: most stages resample nothing, and all would wait for it.
+    from scipy.sparse import csr_array  # noqa: PLC0415
+
     window = np.sqrt(max(stride**2 - 1.0, 0.0))
     centres = (np.arange(new_size) + 0.5) * stride - 0.5
     reach = int(np.ceil(window / 2.0)) + 1

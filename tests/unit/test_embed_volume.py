@@ -133,7 +133,10 @@ def test_a_region_gives_the_same_vectors_in_it_and_none_outside(network, limit_m
         whole, part = getattr(everywhere, name), getattr(within, name)
         if whole is not None:
             torch.testing.assert_close(
-                part[0][:, is_needed], whole[0][:, is_needed], atol=1e-5 if precision == "fp32" else 1e-2, rtol=0.0
+                part[0][:, is_needed],
+                whole[0][:, is_needed],
+                atol=1e-5 if precision == "fp32" else 1e-2,
+                rtol=0.0,
             )
             assert not part[0][:, ~is_needed].any()
     assert torch.equal(everywhere.coarse, within.coarse)
