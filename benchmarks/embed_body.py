@@ -93,7 +93,7 @@ def main() -> int:
             for _ in range(options.repeats)
         ]
         distances = {
-            name: _distances(Path(folder), variant, body)
+            name: mean_distances(Path(folder), variant, body)
             for name, variant in ((BASE, "whole"), (HERE, "body"), (HERE_PLAIN, "body_plain"))
         }
         return _report(runs, distances, share=float(body.mean()), shape=shape)
@@ -169,7 +169,7 @@ def _peak_mb() -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
-def _distances(folder: Path, variant: str, body: NDArray[np.bool_]) -> dict[str, tuple[float, float]]:
+def mean_distances(folder: Path, variant: str, body: NDArray[np.bool_]) -> dict[str, tuple[float, float]]:
     """Return map -> mean and 99.9th percentile of 1 - cosine to the fp32 map, over the cells in the body."""
     found = {}
     for name in MAPS:

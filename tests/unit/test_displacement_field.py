@@ -15,7 +15,9 @@ from anatomical_embedding.evaluation.registration_errors import (
 )
 from anatomical_embedding.registration.displacement_field import (
     DisplacementField,
+    Sampling,
     read_field,
+    resample_all_through,
     resample_through,
     write_field,
 )
@@ -115,6 +117,30 @@ def test_resampling_once_is_itks(tmp_path, is_label):
     assert (found.array != -7)[inner].mean() > 0.5
     assert differs.mean() < 2e-3
     assert found.array.dtype == (np.int16 if is_label else np.float32)
+
+
+def test_volumes_through_one_field_are_those_of_each_alone_and_say_where_they_reach():
+    generator = np.random.default_rng(3)
+    field = smooth_field()
+    grid = registered_grid(field, spacing_mm=np.array([3.0, 3.0, 3.0]))
+    fine = Volume(
+        generator.standard_normal((30, 25, 30)).astype(np.float32),
+        lps_affine(spacing_mm=(3.0, 3.0, 3.0), origin_mm=(20.0, 110.0, 70.0)),
+    )
+    coarse = Volume(
+        generator.integers(1, 5, (8, 9, 7)).astype(np.uint8),
+        lps_affine(spacing_mm=(9.0, 9.0, 9.0), origin_mm=(10.0, 100.0, 80.0)),
+    )
+    samplings = [Sampling(fine, False, -5.0), Sampling(coarse, True, 0)]
+    for sampling, found in zip(samplings, resample_all_through(field, samplings, grid=grid), strict=True):
+        alone = resample_through(
+            field, sampling.moving, grid=grid, is_label=sampling.is_label, fill_value=sampling.fill_value
+        )
+        np.testing.assert_array_equal(found.volume.array, alone.array)
+        ones = Volume(np.ones(sampling.moving.shape, np.uint8), sampling.moving.affine)
+        reached = resample_through(field, ones, grid=grid, is_label=True, fill_value=0)
+        np.testing.assert_array_equal(found.is_reached, reached.array > 0)
+        assert 0 < found.is_reached.mean() < 1
 
 
 def test_other_files_are_no_fields(tmp_path):

@@ -12,7 +12,13 @@ import pytest
 from anatomical_embedding.code_fingerprint import REPOSITORY, code_of
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.files import sha256_of_file
-from anatomical_embedding.provenance import FOLDER_VARIABLE, Manifest, differences, read_manifests
+from anatomical_embedding.provenance import (
+    FOLDER_VARIABLE,
+    Manifest,
+    code_variable,
+    differences,
+    read_manifests,
+)
 from anatomical_embedding.registration.correspondences import Correspondences, write_correspondences
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.volume import Volume
@@ -68,6 +74,13 @@ def test_a_stage_run_again_writes_the_same_files_and_knows_its_outputs(tmp_path)
     (second,) = read_manifests(run_stage(tmp_path, **variables) / "provenance").values()
     assert list(differences(first, second)) == []
     assert second.outputs == first.outputs
+
+
+def test_the_fingerprint_that_the_workflow_took_is_not_taken_again(tmp_path):
+    folder = str(tmp_path / "results" / "provenance")
+    variables = {FOLDER_VARIABLE: folder, code_variable("fit_affine"): "as planned"}
+    (manifest,) = read_manifests(run_stage(tmp_path, **variables) / "provenance").values()
+    assert manifest.code == "as planned"
 
 
 def test_without_the_workflow_there_is_none(tmp_path):

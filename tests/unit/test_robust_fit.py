@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from anatomical_embedding.registration.robust_fit import closed_form_maps, fit_map, spread_mm
+from anatomical_embedding.registration.robust_fit import (
+    closed_form_maps,
+    fit_map,
+    rotation_angle_rad,
+    spread_mm,
+)
 from anatomical_embedding.settings.registration import AffineFitSettings
 from anatomical_embedding.volumes.affine import transform_points
 
@@ -132,6 +137,14 @@ def test_the_same_seed_gives_the_same_map():
     settings = fit_settings(kind="affine")
     first, second = (fit_map(fixed, moving, settings=settings) for _ in range(2))
     np.testing.assert_array_equal(first.matrix, second.matrix)
+
+
+@pytest.mark.parametrize("degrees", [0.0, 1e-3, 30.0, 120.0, 179.99])
+def test_rotation_angle_is_scipys(degrees):
+    axis = np.array([1.0, -2.0, 0.5]) / np.linalg.norm([1.0, -2.0, 0.5])
+    rotation = Rotation.from_rotvec(np.deg2rad(degrees) * axis)
+    assert np.rad2deg(rotation_angle_rad(rotation.as_matrix())) == pytest.approx(degrees, abs=1e-5)
+    assert np.rad2deg(rotation.magnitude()) == pytest.approx(degrees, abs=1e-9)
 
 
 def test_spread_tells_lines_and_planes():
