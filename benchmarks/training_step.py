@@ -109,7 +109,7 @@ def _make_bodies(cache: Path) -> None:
         return
     snakefile = str(THIS_CHECKOUT / "Snakefile")
     command = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--directory", str(cache)]
-    subprocess.run([*command, "--cores", "1", "--quiet", "all", *targets], check=True)
+    subprocess.run([*command, *targets, "--cores", "1", "--quiet", "all"], check=True)
 
 
 def _compare(model: str, options: argparse.Namespace) -> bool:
