@@ -10,10 +10,10 @@ hand: ``fixed.nii.gz``, ``moving.nii.gz``, their label maps ``fixed_seg.nii.gz``
 fixed one in ``T.npy``.
 
 Runs are interleaved: ``--program NEW OLD`` shows what a change brings, as the median over the rounds of
-each step's CPU seconds by those of the last program. CPU seconds at one thread are the figure to compare; wall seconds show what
-more ``--threads`` bring. With ``--runs FILE`` the measurements of several calls are kept in one file
-and the table is that of all of them. Needs numpy, nibabel and scipy; greedy is the PyPI package
-``picsl-greedy``.
+each step's CPU seconds by those of the last program. CPU seconds at one thread are the figure to
+compare; wall seconds show what more ``--threads`` bring. With ``--runs FILE`` the measurements of
+several calls are kept in one file and the table is that of all of them. Needs numpy, nibabel and
+scipy; greedy is the PyPI package ``picsl-greedy``.
 """
 
 from __future__ import annotations
@@ -342,7 +342,20 @@ def print_table(pair: Pair, runs: dict[str, list[Run]], quality: dict[str, str])
     print(
         f"size {'x'.join(map(str, pair.mask.shape))}, medians of {rounds}, CPU seconds, load average {load:.1f}"
     )
-    heads = ("linear", "ratio", "MiB", "deform", "ratio", "wall", "MiB", "Dice", "TRE", "p95", "fold %", "sd logJ")
+    heads = (
+        "linear",
+        "ratio",
+        "MiB",
+        "deform",
+        "ratio",
+        "wall",
+        "MiB",
+        "Dice",
+        "TRE",
+        "p95",
+        "fold %",
+        "sd logJ",
+    )
     widths = (8, 8, 6, 8, 8, 8, 6, 8, 8, 8, 9, 8)
     margin = max(map(len, runs))
     print(" " * margin + "".join(head.rjust(width) for head, width in zip(heads, widths, strict=True)))
