@@ -17,7 +17,8 @@ namespace deeds {
 
 /// Label indices of every node. `base` holds each node's displacement before this level in steps of
 /// quantization, [axis][node]; neighbours pay the squared difference of base plus label. `sums` holds the costs of the
-/// points that are compared and becomes the beliefs in sixteen bits; the others cost nothing and follow their neighbours.
+/// points that are compared and becomes the beliefs in sixteen bits; the others cost nothing and follow their
+/// neighbours: a subtree of them alone sends no message.
 std::vector<std::int32_t> best_labels(const Tree& tree, const SearchLevel& level, float scale,
                                       const std::array<std::vector<float>, 3>& base, const ControlPoints& points,
                                       ThreadPool& pool, std::vector<std::uint16_t>& sums);

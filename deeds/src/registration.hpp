@@ -1,7 +1,7 @@
 // What:          the two registrations: linear (block matching) and deformable (tree-regularised discrete search).
 // Source:        Heinrich et al., IEEE TMI 2013 (minimum spanning tree, dense displacement sampling);
 //                Heinrich et al., MICCAI 2013 (self-similarity context).
-// Complexity:    linear in control points times (2 radius + 1)^3 displacements times samples of a patch.
+// Complexity:    linear in control points of the body times (2 radius + 1)^3 displacements times samples of a patch.
 // Thread safety: every call owns its data and its threads; results do not depend on the number of threads.
 #pragma once
 

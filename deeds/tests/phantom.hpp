@@ -9,6 +9,7 @@
 #include <random>
 #include <vector>
 
+#include "descriptor.hpp"
 #include "kernels.hpp"
 #include "volume3.hpp"
 
@@ -54,6 +55,14 @@ class Phantom {
   private:
     std::vector<std::array<double, 4>> waves_;
 };
+
+/// Words of every voxel of a grid, in its order.
+inline deeds::Words whole_words(const deeds::Grid3<std::uint64_t>& grid) {
+    deeds::Words words;
+    words.resize(deeds::whole_region(grid.size));
+    words.values = grid.values;
+    return words;
+}
 
 inline std::vector<deeds::InstructionSet> supported_sets() {
     std::vector<deeds::InstructionSet> sets;

@@ -12,7 +12,7 @@
 namespace {
 
 using namespace deeds;
-using Words = Grid3<std::uint64_t>;
+using WordGrid = Grid3<std::uint64_t>;
 
 constexpr int kOffsets[6][3] = {{1, 1, 0}, {-1, 1, 0}, {0, -1, 1}, {-1, 0, 1}, {0, 1, 1}, {1, 0, 1}};
 constexpr int kShifts[12][3] = {{0, -1, 0}, {-1, 0, 0}, {0, -1, 0}, {1, 0, 0},  {0, 0, -1}, {0, 1, 0},
@@ -54,11 +54,11 @@ Grid3<double> patch_sums(const Grid3<float>& image, const int offset[3], int ste
     return sums;
 }
 
-Words oracle(const Grid3<float>& image, int step) {
+WordGrid oracle(const Grid3<float>& image, int step) {
     const Size3 size = image.size;
     std::vector<Grid3<double>> sums;
     for (const auto& offset : kOffsets) sums.push_back(patch_sums(image, offset, step));
-    Words words(size);
+    WordGrid words(size);
     for (std::int64_t z = 0; z < size.z; ++z) {
         for (std::int64_t y = 0; y < size.y; ++y) {
             for (std::int64_t x = 0; x < size.x; ++x) {
@@ -89,14 +89,14 @@ Words oracle(const Grid3<float>& image, int step) {
 void words_equal_the_definition() {
     const Grid3<float> image = Phantom(3).image({37, 29, 23});
     for (const int step : {1, 2, 3}) {
-        const Words expected = oracle(image, step);
+        const WordGrid expected = oracle(image, step);
         Words first;
         for (const InstructionSet set : supported_sets()) {
             select_instruction_set(set);
             for (const int threads : {1, 2}) {
                 ThreadPool pool(threads);
                 Words words;
-                compute_descriptor(image, step, pool, words);
+                compute_descriptor(image, step, whole_region(image.size), pool, words);
                 std::int64_t equal = 0;
                 for (std::size_t v = 0; v < words.values.size(); ++v) equal += words.values[v] == expected.values[v];
                 const double share = static_cast<double>(equal) / static_cast<double>(words.values.size());
@@ -105,6 +105,44 @@ void words_equal_the_definition() {
                 CHECK(words.values == first.values);
                 if (threads == 1) std::printf("%-8s step %d: %.5f of the words equal\n", kernels().name, step, share);
             }
+        }
+    }
+}
+
+void words_of_a_region_equal_those_of_the_whole_image() {
+    const Grid3<float> image = Phantom(4).image({37, 29, 23});
+    Region region(image.size, {});
+    for (std::int64_t z = 5; z < 20; ++z) {
+        for (std::int64_t y = z % 4; y < 26; ++y) region.row(y, z) = {(y + z) % 13, 37 - (2 * y) % 11};
+    }
+    for (const int step : {1, 2, 3}) {
+        for (const int threads : {1, 2}) {
+            ThreadPool pool(threads);
+            Words whole, part;
+            compute_descriptor(image, step, whole_region(image.size), pool, whole);
+            // What lies beyond the reach of the region must not matter.
+            Grid3<float> seen = image;
+            const Region reached = grown(region, descriptor_reach(step));
+            for (std::int64_t z = 0; z < image.size.z; ++z) {
+                for (std::int64_t y = 0; y < image.size.y; ++y) {
+                    for (std::int64_t x = 0; x < image.size.x; ++x) {
+                        const Span row = reached.row(y, z);
+                        if (x < row.first || x >= row.end) seen.at(x, y, z) = 1e6f;
+                    }
+                }
+            }
+            compute_descriptor(seen, step, region, pool, part);
+            CHECK(part.values.size() == static_cast<std::size_t>(region.count()));
+            std::int64_t differences = 0;
+            for (std::int64_t z = 0; z < image.size.z; ++z) {
+                for (std::int64_t y = 0; y < image.size.y; ++y) {
+                    const Span row = region.row(y, z);
+                    for (std::int64_t x = row.first; x < row.end; ++x) {
+                        differences += part.row(y, z)[x - row.first] != whole.row(y, z)[x];
+                    }
+                }
+            }
+            CHECK(differences == 0);
         }
     }
 }
@@ -118,6 +156,7 @@ void steps_follow_the_quantization() {
 
 int main() {
     words_equal_the_definition();
+    words_of_a_region_equal_those_of_the_whole_image();
     steps_follow_the_quantization();
     std::printf(failed_checks == 0 ? "descriptor: passed\n" : "descriptor: %d checks failed\n", failed_checks);
     return failed_checks == 0 ? 0 : 1;

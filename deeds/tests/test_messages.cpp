@@ -61,6 +61,8 @@ void min_plus_equals_brute_force() {
     }
 }
 
+constexpr Size3 kControl{4, 4, 3};
+
 struct SmallTree {
     Tree tree;
     std::vector<std::uint16_t> sums;
@@ -70,7 +72,7 @@ struct SmallTree {
 /// A random tree over a control grid: the spanning tree of a random image.
 SmallTree small_tree(const SearchLevel& level, unsigned seed) {
     SmallTree small;
-    const Size3 image{4 * level.spacing, 4 * level.spacing, 3 * level.spacing};
+    const Size3 image{kControl.x * level.spacing, kControl.y * level.spacing, kControl.z * level.spacing};
     ThreadPool pool(1);
     small.tree = spanning_tree(Phantom(seed).image(image), level.spacing, pool);
     std::mt19937 random(seed);
@@ -86,8 +88,9 @@ SmallTree small_tree(const SearchLevel& level, unsigned seed) {
     return small;
 }
 
-/// Labels by dynamic programming in float64 over all pairs.
-std::vector<std::int32_t> brute_force_labels(const SmallTree& small, const SearchLevel& level, double scale) {
+/// Labels by dynamic programming in float64 over all pairs; subtrees in which no node is compared send no message.
+std::vector<std::int32_t> brute_force_labels(const SmallTree& small, const SearchLevel& level, double scale,
+                                             std::vector<bool> compared) {
     const int labels = static_cast<int>(level.labels()), length = level.length();
     const std::size_t nodes = small.tree.order.size();
     std::vector<std::vector<double>> belief(nodes, std::vector<double>(static_cast<std::size_t>(labels), 0.0));
@@ -102,7 +105,9 @@ std::vector<std::int32_t> brute_force_labels(const SmallTree& small, const Searc
             belief[node][l] *= static_cast<double>(small.tree.weight[node]);
         }
         if (small.tree.parent[node] < 0) continue;
+        if (!compared[node]) continue;
         const std::size_t parent = static_cast<std::size_t>(small.tree.parent[node]);
+        compared[parent] = true;
         delta(node, parent, d);
         for (int p = 0; p < labels; ++p) {
             double least = std::numeric_limits<double>::max();
@@ -137,14 +142,16 @@ void labels_equal_brute_force() {
     for (const SearchLevel& level : {SearchLevel{4, 1, 1}, SearchLevel{4, 2, 2}, SearchLevel{3, 3, 1}}) {
         for (unsigned seed = 1; seed <= 4; ++seed) {
             const SmallTree small = small_tree(level, seed);
-            const std::vector<std::int32_t> expected = brute_force_labels(small, level, static_cast<double>(kScale));
+            const std::vector<std::int32_t> expected = brute_force_labels(
+                small, level, static_cast<double>(kScale), std::vector<bool>(small.tree.order.size(), true));
+            const ControlPoints points(whole_region(kControl));
             std::vector<std::int32_t> first;
             for (const InstructionSet set : supported_sets()) {
                 select_instruction_set(set);
                 for (const int threads : {1, 2, 3}) {
                     ThreadPool pool(threads);
                     std::vector<std::uint16_t> sums = small.sums;
-                    const auto labels = best_labels(small.tree, level, kScale, small.base, pool, sums);
+                    const auto labels = best_labels(small.tree, level, kScale, small.base, points, pool, sums);
                     if (first.empty()) first = labels;
                     CHECK(labels == first);
                 }
@@ -154,6 +161,55 @@ void labels_equal_brute_force() {
         }
     }
     std::printf("labels: %lld of %lld as by brute force\n", static_cast<long long>(equal), static_cast<long long>(nodes));
+    CHECK(static_cast<double>(equal) >= 0.999 * static_cast<double>(nodes));
+}
+
+/// Points that are not compared cost nothing and follow their neighbours.
+void points_that_are_not_compared_cost_nothing() {
+    constexpr float kScale = 0.01f;
+    const SearchLevel level{4, 2, 1};
+    std::int64_t nodes = 0, equal = 0;
+    for (unsigned seed = 1; seed <= 6; ++seed) {
+        SmallTree small = small_tree(level, seed);
+        Region compared(kControl, {});
+        for (std::int64_t c = 0; c < kControl.z; ++c) {
+            for (std::int64_t b = 0; b < kControl.y; ++b) {
+                if ((b + c + seed) % 3 != 0) compared.row(b, c) = {b % 2, 2 + c % 2};
+            }
+        }
+        const ControlPoints points(compared);
+        const std::size_t labels = static_cast<std::size_t>(level.labels());
+        std::vector<std::uint16_t> compact(static_cast<std::size_t>(points.count) * labels + kSumsSlack, 0);
+        std::vector<bool> is_compared;
+        for (std::size_t node = 0; node < small.tree.order.size(); ++node) {
+            const std::int64_t at = static_cast<std::int64_t>(node);
+            const std::int64_t a = at % kControl.x, b = at / kControl.x % kControl.y, c = at / kControl.x / kControl.y;
+            std::uint16_t* sums = small.sums.data() + node * labels;
+            is_compared.push_back(points.contains(a, b, c));
+            if (is_compared.back()) {
+                std::copy(sums, sums + labels, compact.data() + static_cast<std::size_t>(points.slot(a, b, c)) * labels);
+            } else {
+                std::fill(sums, sums + labels, std::uint16_t{0});
+            }
+        }
+        const std::vector<std::int32_t> expected =
+            brute_force_labels(small, level, static_cast<double>(kScale), is_compared);
+        std::vector<std::int32_t> first;
+        for (const InstructionSet set : supported_sets()) {
+            select_instruction_set(set);
+            for (const int threads : {1, 3}) {
+                ThreadPool pool(threads);
+                std::vector<std::uint16_t> sums = compact;
+                const auto chosen = best_labels(small.tree, level, kScale, small.base, points, pool, sums);
+                if (first.empty()) first = chosen;
+                CHECK(chosen == first);
+            }
+        }
+        for (std::size_t n = 0; n < first.size(); ++n) equal += first[n] == expected[n];
+        nodes += static_cast<std::int64_t>(first.size());
+    }
+    std::printf("not all compared: %lld of %lld labels as by brute force\n", static_cast<long long>(equal),
+                static_cast<long long>(nodes));
     CHECK(static_cast<double>(equal) >= 0.999 * static_cast<double>(nodes));
 }
 
@@ -177,6 +233,7 @@ void every_subtree_is_one_part_of_the_order() {
 int main() {
     min_plus_equals_brute_force();
     labels_equal_brute_force();
+    points_that_are_not_compared_cost_nothing();
     every_subtree_is_one_part_of_the_order();
     std::printf(failed_checks == 0 ? "messages: passed\n" : "messages: %d checks failed\n", failed_checks);
     return failed_checks == 0 ? 0 : 1;

@@ -249,10 +249,5 @@ def test_a_scan_smaller_than_a_cell_is_named(folder, capsys):
 
 def test_a_data_set_says_what_its_scans_leave_open():
     schema = PipelineSettings.model_json_schema()["$defs"]
-    for kind in (
-        "NihLymphNodeSettings",
-        "CtMrPairsSettings",
-        "TotalSegmentatorSettings",
-        "DeepLesionSettings",
-    ):
+    for kind in ("FolderSettings", "CtMrPairsSettings", "CaseFoldersSettings", "DeepLesionTrackingSettings"):
         assert {"geometry", "hu_offset"} <= set(schema[kind]["properties"])
