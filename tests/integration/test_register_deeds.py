@@ -24,6 +24,8 @@ from tests.integration.tiny_workflow import OVERLAY, planned_jobs, set_up, snake
 from tests.registration_pairs import AFFINE, ORGANS, KnownPair, deeds_content, deeds_settings, known_pair
 from workflow_scripts import register_deeds
 
+pytestmark = pytest.mark.slow
+
 SPACING_MM = 2.5
 INPUTS = ("fixed", "moving", "fixed_labels", "moving_labels")
 
@@ -197,7 +199,6 @@ def test_command_line_names_what_is_wrong(registered, binary):
     assert done.returncode == 2 and "absent.nii: no such file" in done.stderr
 
 
-@pytest.mark.slow
 def test_rule_registers_the_pair(pair, binary, tmp_path):
     """Prepared volumes and the built program lie ready, so that the rule alone runs; its settings rerun it alone."""
     set_up(tmp_path)

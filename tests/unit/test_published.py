@@ -76,6 +76,7 @@ def test_names_and_shapes_are_those_of_the_published_key_list(weights):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["", "module."])
 @pytest.mark.parametrize("has_semantic_head", [True, False])
 @pytest.mark.parametrize("is_wrapped", [True, False])
