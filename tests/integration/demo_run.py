@@ -40,7 +40,7 @@ def run_demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     """Run the demo, in a folder without the overlay as delivered, and return what it said."""
     command = [sys.executable, "-m", "snakemake", "--cores", "all", "--workflow-profile", "profiles/demo"]
     if (folder / OVERLAY_NAME).exists():
-        command += ["--configfile", OVERLAY_NAME]
+        command += ["--configfile", "config.yaml", OVERLAY_NAME]
     return subprocess.run(
         [*command, *arguments], cwd=folder, check=False, capture_output=True, encoding="utf-8"
     )
