@@ -127,7 +127,7 @@ def _list_ct_mr_pairs(settings: CtMrPairsSettings, *, made_folder: Path) -> list
 
 
 def _list_flat_folder(root: Path, *, patient_pattern: str, modality: Modality) -> list[RawVolume]:
-    paths = [Path(entry.path) for entry in _scan(root) if _is_volume(entry.name)]
+    paths = [Path(entry.path) for entry in _scan(root) if is_volume_name(entry.name)]
     by_id = _by_checked_id(
         root, [(_without_suffix(path.name), path) for path in paths], expected=".nii.gz files"
     )
@@ -144,7 +144,7 @@ def left_out(settings: DatasetSettings) -> list[str]:
     others = [
         entry.name
         for entry in _scan(settings.root)
-        if not _is_volume(entry.name) and not entry.name.startswith(".")
+        if not is_volume_name(entry.name) and not entry.name.startswith(".")
     ]
     if not others:
         return []
@@ -153,7 +153,8 @@ def left_out(settings: DatasetSettings) -> list[str]:
     ]
 
 
-def _is_volume(name: str) -> bool:
+def is_volume_name(name: str) -> bool:
+    """Return whether a file is a volume by its name, endings in capitals too."""
     return name.lower().endswith(NIFTI_SUFFIXES) and not name.startswith(RESOURCE_FORK_PREFIX)
 
 
@@ -254,7 +255,7 @@ def _case_labels(folder: Path, *, organs: Sequence[str]) -> dict[str, Path]:
         return {}
     labels = folder / CASE_LABELS
     try:
-        names = sorted(filter(_is_volume, os.listdir(labels)))  # noqa: PTH208 - one call a case, names alone
+        names = sorted(filter(is_volume_name, os.listdir(labels)))  # noqa: PTH208 - one call a case, names alone
     except FileNotFoundError:
         return {}
     by_organ: dict[str, str] = {}

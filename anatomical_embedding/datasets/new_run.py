@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from anatomical_embedding.datasets.listing import CASE_IMAGES, CASE_LABELS, NIFTI_SUFFIXES, list_raw_volumes
+from anatomical_embedding.datasets.listing import CASE_IMAGES, CASE_LABELS, is_volume_name, list_raw_volumes
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.identifiers import is_identifier
 from anatomical_embedding.settings.organs import TABLES, organs_of_table
@@ -17,7 +17,7 @@ from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
 
 Kind = Literal["folder", "case_folders", "ct_mr_pairs"]
 
-PAIR_NAME = re.compile(r"(.+)_([0-9]{4})\.nii(\.gz)?")
+PAIR_NAME = re.compile(r"(.+)_([0-9]{4})\.nii(\.gz)?", re.IGNORECASE)
 DEEPLESION_NAME = re.compile(r"[0-9]{6}_[0-9]{2}_[0-9]{2}_.*")
 DEEPLESION_PATIENT = "^([0-9]+)_"
 NUM_LOOKED_AT = 3
@@ -72,7 +72,7 @@ def look_at_folder(root: Path, *, modality: Modality | None) -> ScanFolder:
             masks = [path for case in cases for path in (case / CASE_LABELS).glob("*.nii.gz")]
             organs = tuple(sorted({path.name.removesuffix(".nii.gz") for path in masks}))
             return ScanFolder(root, "case_folders", named_by, len(cases), organs)
-    scans = [entry for entry in entries if entry.is_file() and entry.name.endswith(NIFTI_SUFFIXES)]
+    scans = [entry for entry in entries if entry.is_file() and is_volume_name(entry.name)]
     if scans:
         return _flat_folder(root, scans, told=modality)
     if folders_of_dicom(root):

@@ -40,6 +40,8 @@ SMALLEST_PADDING_SHARE, LARGEST_SHARE_ABOVE_PADDING, PADDING_GAP = 0.01, 0.001, 
 """A lowest value that many voxels have and nothing lies near is no measurement."""
 LARGEST_CUT_SHARE = 0.02
 """Of voxels at the lowest value; more means that a window was cut out."""
+SMALLEST_CUT_SHARE = 0.001
+"""Of voxels at the highest value; a whole scan has a few."""
 LARGEST_GREY_VALUE = 255.0
 SMALLEST_DARK_SHARE = 0.01
 """Of voxels below -200; an MR has none or a few."""
@@ -197,7 +199,7 @@ def find_offset(array: NDArray) -> Offset:
     measured = without_padding(values)
     shares = shares_of(measured)
     if shares.are_of_a_ct:
-        return Offset(0.0, "")
+        return Offset(0.0, _remark_on_cut(values))
     found = [offset for offset in KNOWN_OFFSETS_HU if shares_of(measured + offset).are_surely_of_a_ct]
     if shares_of(values).are_of_a_ct:
         if not found:
@@ -221,6 +223,15 @@ def find_offset(array: NDArray) -> Offset:
         f"({TISSUE_HU[0]:g} to {TISSUE_HU[1]:g}); export it with its rescale, or say what makes HU of it "
         "(--hu-offset, 0 if it is in HU)"
     )
+
+
+def _remark_on_cut(values: NDArray[np.floating]) -> str:
+    """Return what to say of a CT in HU whose dense tissue was cut off at one value; empty where it was not."""
+    highest = values.max()
+    share = float((values == highest).mean())
+    if highest > DENSE_HU or share < SMALLEST_CUT_SHARE:
+        return ""
+    return f"its values end at {highest:g} HU, which {_percent(share)} of its voxels have: what is denser was cut off"
 
 
 def told_offset(array: NDArray, *, offset_hu: float) -> Offset:

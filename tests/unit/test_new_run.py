@@ -53,6 +53,7 @@ def written(folder, *arguments):
 def test_scans_of_one_modality(tmp_path, write_scan, modality):
     for number in range(20):
         write_scan(tmp_path / "my scans" / f"s{number:02d}.nii.gz")
+    (tmp_path / "my scans" / "s00.nii.gz").rename(tmp_path / "my scans" / "s00.NII.GZ")
     settings, text = written(tmp_path / "my scans")
     dataset = settings.datasets["my_scans"]
     assert (dataset.kind, dataset.modality) == ("folder", modality)

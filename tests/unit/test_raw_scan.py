@@ -216,6 +216,15 @@ def test_a_series_tilted_by_a_little_gets_a_straight_grid_for_registrations(tmp_
     assert largest_skew(straight_grid(scan.volume).affine) < 1e-12
 
 
+def test_a_ct_whose_dense_tissue_was_cut_off_is_told():
+    whole = ct_like()
+    assert find_offset(whole) == (0.0, "")
+    cut = find_offset(np.minimum(whole, 200))
+    assert cut.hu == 0.0
+    assert "its values end at 200 HU" in cut.remark
+    assert "what is denser was cut off" in cut.remark
+
+
 def test_offsets_keep_whole_numbers_whole():
     assert add_offset(np.array([0, 3000], np.uint16), -1024.0).dtype == np.int16
     wide = add_offset(np.array([0, 2**40], np.int64), -1024.0)
