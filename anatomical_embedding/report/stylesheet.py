@@ -50,7 +50,7 @@ tbody th { font-weight: 400; }
 th, td { overflow-wrap: break-word; max-width: 22rem; }
 .number { text-align: right; white-space: nowrap; }
 td small { display: block; font-size: 0.75rem; }
-thead th { vertical-align: bottom; border-bottom: 2px solid var(--faint); white-space: normal; }
+thead th, thead th.number { vertical-align: bottom; border-bottom: 2px solid var(--faint); white-space: normal; }
 thead button { all: unset; cursor: pointer; font-weight: 600; }
 thead button:hover { color: var(--accent); text-decoration: underline; }
 th[aria-sort="ascending"] button::after { content: " \\2191"; }
