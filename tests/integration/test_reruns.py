@@ -206,18 +206,18 @@ def test_a_volume_replaced_by_an_older_one(edited):
     assert planned_jobs(edited.folder) == {"resample_volume": 1, "index_dataset": 1, **TRAINING}
 
 
-def test_a_link_turned_to_another_file(finished, tmp_path):
+def test_a_link_turned_to_another_file(tiny_run, tmp_path):
     """The new file is older than all results, of the same size and date as the one before."""
-    scan = finished / "scans" / "scan_2.nii.gz"
+    scan = tiny_run / "scans" / "scan_2.nii.gz"
     first, second = tmp_path / "first.nii.gz", tmp_path / "second.nii.gz"
     shutil.move(scan, first)
     shutil.copy2(first, second)
     scan.symlink_to(first)
     try:
-        turned_once = planned_jobs(finished)
+        turned_once = planned_jobs(tiny_run)
         scan.unlink()
         scan.symlink_to(second)
-        assert planned_jobs(finished) == turned_once == {"resample_volume": 1, "index_dataset": 1, **TRAINING}
+        assert planned_jobs(tiny_run) == turned_once == {"resample_volume": 1, "index_dataset": 1, **TRAINING}
     finally:
         scan.unlink()
         shutil.move(first, scan)
