@@ -25,7 +25,7 @@ test: environment ## run all tests
 test-slurm: environment ## start a single-machine SLURM (root, Debian), run the cluster profile on it, stop it
 	$(BIN)/python -m pytest tests/slurm
 
-check: environment ## linters, type checks and the quick tests, under a minute
+check: environment ## linters, type checks and the quick tests
 	$(MAKE) --jobs 2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) lint quick
 
 quick: environment
