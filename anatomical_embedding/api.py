@@ -41,6 +41,7 @@ from anatomical_embedding.registration.deeds_program import require_program
 from anatomical_embedding.registration.deformation import deform
 from anatomical_embedding.registration.displacement_field import DisplacementField
 from anatomical_embedding.registration.guided_start import GuidedStart, find_start
+from anatomical_embedding.registration.installed_program import installed_program
 from anatomical_embedding.registration.itk_transform import (
     forward_transform,
     inverse_transform,
@@ -578,10 +579,10 @@ def register_scans(
     fixed: Path | str,
     moving: Path | str,
     *,
-    program: Path | str,
     folder: Path | str,
     modality: Modality | None,
     threads: int,
+    program: Path | str | None = None,
     geometry: Geometry | None = None,
     hu_offset: float | None = None,
 ) -> ScanRegistration:
@@ -591,10 +592,10 @@ def register_scans(
     ----------
     model : from `load_model`; it knows both kinds of scan.
     fixed, moving : NIfTI files, or folders of one DICOM series.
-    program : the built program deeds.
     folder : for the program's files, which stay there.
     modality : kind of both scans; None to find it for each scan.
     threads : for the program.
+    program : deeds; None for the one that came with the installation.
     geometry, hu_offset : as in `embed_scan`, of both scans.
 
     Raises
@@ -604,7 +605,8 @@ def register_scans(
         be written; what shows before the scans are embedded is told then.
     """
     settings = model.card.usage.scan_registration
-    require_program(Path(program))
+    program = installed_program() if program is None else Path(program)
+    require_program(program)
     require_writable_folder(folder)
     options = ReadingOptions(modality, geometry, hu_offset)
     raw = [_read_known(model, Path(path), options) for path in (fixed, moving)]
@@ -625,7 +627,7 @@ def register_scans(
     )
     start = find_start(found, fixed_body=fixed_body, moving_body=moving_body, settings=settings.fit)
     deformation = deform(
-        Path(program),
+        program,
         prepared[0].image,
         prepared[1].image,
         matrix=start.matrix,

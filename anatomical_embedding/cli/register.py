@@ -1,7 +1,6 @@
 """The verb `register`."""
 
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     "--deeds",
     "program",
     type=ExistingFile,
-    help="The built program; default: `deeds` on the search path.",
+    help="Another program deeds than the installed one.",
 )
 @click.option(
     "--points",
@@ -74,9 +73,10 @@ def register(
     from anatomical_embedding.files import require_writable_folder
     from anatomical_embedding.points.points_file import read_points
     from anatomical_embedding.registration.deeds_program import require_program
+    from anatomical_embedding.registration.installed_program import installed_program
     from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
 
-    program = program or _deeds_on_path()
+    program = program or installed_program()
     require_writable_folder(folder)
     require_program(program)
     asked = None if points_path is None else read_points(points_path, coordinates=coordinates)
@@ -127,17 +127,6 @@ def _write_results(
         write_point_table(carried.points_mm, carried.names, folder / "points.csv", coordinates=coordinates)
     write_field(found.field.before(found.start.matrix), folder / "displacement_field.nii.gz")
     write_volume(found.warped(), folder / "warped.nii.gz")
-
-
-def _deeds_on_path() -> Path:
-    """Return the program that is installed."""
-    found = shutil.which("deeds")
-    if found is None:
-        raise click.UsageError(
-            "no program deeds on the path; build it (cmake -S deeds -B build && cmake --build build) "
-            "and name it by --deeds"
-        )
-    return Path(found)
 
 
 def _those_outside(asked: "NamedPoints", scan: "Volume", path: Path) -> list[str]:
