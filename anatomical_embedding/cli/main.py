@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import click
 
+from anatomical_embedding.cli.apply import apply, transform_points
 from anatomical_embedding.cli.describe import describe
 from anatomical_embedding.cli.embed import embed
 from anatomical_embedding.cli.import_weights import import_weights
@@ -34,7 +35,10 @@ def commands() -> None:
     """
 
 
-for command in (embed, match, propagate, register, view, score, describe, import_weights, new, settings):
+for command in (
+    *(embed, match, propagate, register, apply, transform_points, view, score),
+    *(describe, import_weights, new, settings),
+):
     commands.add_command(command)
 
 

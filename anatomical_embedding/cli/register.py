@@ -49,6 +49,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="Scan that the points belong to; they are carried to the other one.",
 )
+@click.option(
+    "--transforms",
+    "programs",
+    type=click.Choice(["elastix"]),
+    multiple=True,
+    help="Write the map for a program that does not read forward.h5 as well; repeatable.",
+)
 @coordinates_option
 @reading_options
 @json_option
@@ -60,6 +67,7 @@ def register(
     program: Path | None,
     points_path: Path | None,
     side: str,
+    programs: tuple[str, ...],
     coordinates: "Coordinates",
     reading: dict[str, Any],
     as_json: bool,
@@ -101,6 +109,8 @@ def register(
             f"warning: no start was found ({found.start.reason}); the bodies were centred instead", err=True
         )
     carried = None if asked is None else _carried(found, asked, side=side)
+    if "elastix" in programs:
+        _write_for_elastix(found, folder / "elastix")
     _write_results(found, carried, folder, coordinates=coordinates)
     said = say_remarks([*found.remarks, *remarks])
     if as_json:
@@ -127,6 +137,17 @@ def _write_results(
         write_point_table(carried.points_mm, carried.names, folder / "points.csv", coordinates=coordinates)
     write_field(found.field.before(found.start.matrix), folder / "displacement_field.nii.gz")
     write_volume(found.warped(), folder / "warped.nii.gz")
+
+
+def _write_for_elastix(found: "ScanRegistration", folder: Path) -> None:
+    """Write both directions as parameter files of elastix."""
+    from anatomical_embedding.registration.elastix_files import write_elastix_files
+    from anatomical_embedding.volumes.straight_grid import straight_grid
+
+    ways = (("forward", found.fixed, found.moving), ("inverse", found.moving, found.fixed))
+    for name, onto, carried in ways:
+        fill = float(carried.array.min())
+        write_elastix_files(getattr(found, name), straight_grid(onto), folder / name, fill_value=fill)
 
 
 def _those_outside(asked: "NamedPoints", scan: "Volume", path: Path) -> list[str]:

@@ -30,13 +30,11 @@ PARTS = {"backbone.": "the ResNet", "neck.": "the fine head", "read_out_head.": 
 SEMANTIC_PREFIX = "semantic_head."
 AVERAGE_PREFIX = "ema_"
 AVERAGE_COUNTER = "n_averaged"
-PLAIN_NUMPY = [
+SCALAR, ARRAY = np.float64(0.0).__reduce__()[0], np.zeros(1).__reduce__()[0]
+PLAIN_NUMPY: list[Any] = [
     *(np.dtype, *(type(np.dtype(name)) for name in ("f8", "f4", "f2", "i8", "i4", "u1", "?")), np.ndarray),
-    *((np._core.multiarray.scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
-    *(
-        (np._core.multiarray._reconstruct, f"numpy.{core}.multiarray._reconstruct")
-        for core in ("core", "_core")
-    ),
+    *((SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    *((ARRAY, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
 ]
 """What numbers of numpy beside the weights, such as a learning rate, are read with; nothing of it runs code."""
 

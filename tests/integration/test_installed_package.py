@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shlex
 import shutil
 import signal
 import stat
@@ -11,6 +12,7 @@ import sys
 import sysconfig
 import tarfile
 import tomllib
+import urllib.request
 import venv
 import zipfile
 from pathlib import Path
@@ -38,9 +40,13 @@ SOURCES = (
     "workflow_scripts",
     "deeds",
 )
+SHARED = REPOSITORY.parent / "shared" / "data"
 PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet")
 OFFLINE = ("--no-index", "--no-deps")
-VERBS = {"describe", "embed", "match", "new", "propagate", "register", "score", "settings", "view"}
+VERBS = {
+    *("describe", "import", "new", "settings", "score"),
+    *("embed", "match", "view", "propagate", "register", "apply", "transform-points"),
+}
 
 needs_compiler = pytest.mark.skipif(
     shutil.which("cmake") is None or not any(map(shutil.which, ("c++", "g++", "clang++"))),
@@ -180,6 +186,32 @@ def test_a_model_is_described_and_scans_are_stored_and_matched(use):
     assert by_store["similarity"] == pytest.approx(by_scan["similarity"], abs=2e-3)
 
 
+@pytest.mark.real_data
+@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is not at hand")
+def test_the_lines_of_the_readme_match_two_scans_with_published_weights(environment, tmp_path):
+    """The two chests are cut out of one scan, so the answer is the point itself: within one cell of 4 mm."""
+    make = (
+        SHARED / "published_checkpoint" / "make_checkpoint.py",
+        SHARED / "published_checkpoint" / "uae_s" / "keys.csv",
+    )
+    run(sys.executable, *make, tmp_path / "SAM.pth", folder=tmp_path)
+    for name, scan in (("a", "chest_contrast_CT"), ("b", "aorta_contrast_CT")):
+        (tmp_path / f"{name}.nii.gz").symlink_to(SHARED / "torso_ct" / f"{scan}.nii.gz")
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    lines = readme.partition("pip install .")[2].partition("```")[0].splitlines()
+    imported, matched, viewed = (shlex.split(line) for line in lines[1:])
+    assert (imported[:2], viewed[:2]) == (
+        ["anatomical-embedding", "import"],
+        ["anatomical-embedding", "view"],
+    )
+    for command in (imported, [*matched, "--json"]):
+        said = run(environment / command[0], *command[1:], folder=tmp_path, PYTHONPATH="")
+    (answer,) = json.loads(said)["answers"]
+    places = [[answer[f"{side}{axis}_mm"] for axis in "xyz"] for side in ("query_", "")]
+    assert np.linalg.norm(np.subtract(*places)) < 4.0
+    assert answer["confidence"] == "unknown"
+
+
 def test_a_mask_is_carried(use):
     folder, verb = use
     scan = read_volume(folder / "first.nii.gz")
@@ -230,7 +262,10 @@ def test_a_page_is_served(use, environment):
         env=os.environ | {"PYTHONPATH": "", "PYTHONUNBUFFERED": "1"},
     )
     with page:
-        assert page.stdout.readline().startswith("http://127.0.0.1:")
+        address = page.stdout.readline().strip()
+        assert address.startswith("http://127.0.0.1:")
+        with urllib.request.urlopen(address, timeout=60) as reply:  # noqa: S310, it is http
+            assert b"<html" in reply.read()
         page.send_signal(signal.SIGINT)
     assert page.returncode == 0
 
