@@ -15,21 +15,21 @@ import numpy as np
 import SimpleITK
 from numpy.typing import ArrayLike
 
-from anatomical_embedding.errors import InputFileError, UserError
-from anatomical_embedding.files import canonical_json, require_writable_folder, sha256_of_text
-from anatomical_embedding.matching.answers import Answers, answer_points, refine_answers
-from anatomical_embedding.matching.embedding_store import (
-    EmbeddedVolume,
-    Provenance,
-    open_store,
-    write_store,
-)
-from anatomical_embedding.matching.export_embeddings import (
+from anatomical_embedding.embedding.export import (
     STORE_SUFFIX,
     StoreEmbedder,
     holds_no_other_volume,
     is_stored,
 )
+from anatomical_embedding.embedding.store import (
+    EmbeddedVolume,
+    Provenance,
+    open_store,
+    write_store,
+)
+from anatomical_embedding.errors import InputFileError, UserError
+from anatomical_embedding.files import canonical_json, require_writable_folder, sha256_of_text
+from anatomical_embedding.matching.answers import Answers, answer_points, refine_answers
 from anatomical_embedding.matching.grid_points import match_grid
 from anatomical_embedding.matching.nearest import similarity_map
 from anatomical_embedding.matching.prepared_target import PreparedTarget, prepare_target

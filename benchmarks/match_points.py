@@ -20,19 +20,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from anatomical_embedding.evaluation.landmark_tables import read_queries
-from anatomical_embedding.matching.cell_search import best_cells
-from anatomical_embedding.matching.embedding_store import (
+from anatomical_embedding.embedding.store import (
     EmbeddedVolume,
     decode,
     embedded_volume,
     open_store,
     write_store,
 )
+from anatomical_embedding.embedding.store_manifest import read_store_manifest
+from anatomical_embedding.evaluation.landmarks.tables import read_queries
+from anatomical_embedding.matching.cell_search import best_cells
 from anatomical_embedding.matching.nearest import match_points
 from anatomical_embedding.matching.prepared_target import prepare_target
 from anatomical_embedding.matching.query_vectors import QueryVectors, query_vectors
-from anatomical_embedding.matching.store_manifest import read_store_manifest
 from anatomical_embedding.settings.matching import HeadWeights, MatchingSettings, StoreSettings
 from anatomical_embedding.volumes.affine import transform_points
 from tests.reference.direct_matching import match_as_published

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from anatomical_embedding import api
-from anatomical_embedding.matching.embedding_store import open_store, write_store
+from anatomical_embedding.embedding.store import open_store, write_store
 from anatomical_embedding.viewer.open_session import quick_to_search
 from anatomical_embedding.viewer.server import ViewServer
 from anatomical_embedding.viewer.session import Session, ShownScan

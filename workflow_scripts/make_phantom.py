@@ -7,10 +7,10 @@ landmarks and lesions are listed for each of them, in its own world.
 import csv
 from pathlib import Path
 
-from anatomical_embedding.datasets.phantom import make_follow_up, make_subject
-from anatomical_embedding.datasets.phantom_scan import PhantomScan
 from anatomical_embedding.errors import SettingsError
 from anatomical_embedding.files import written_atomically
+from anatomical_embedding.phantom.scan import PhantomScan
+from anatomical_embedding.phantom.synthetic_body import make_follow_up, make_subject
 from anatomical_embedding.settings.phantom import PhantomSubjectSettings, volume_id
 from anatomical_embedding.volumes.nifti import write_volume
 from workflow_scripts.command_line import parse_settings, run_stage, stage_parser

@@ -6,7 +6,7 @@ Settings: the section `ncc` of the evaluation for the method `ncc`, an empty obj
 from pathlib import Path
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.baseline_matching import (
+from anatomical_embedding.evaluation.baselines.answers import (
     MatchPoints,
     PreparedScan,
     body_affine_matcher,
@@ -14,7 +14,7 @@ from anatomical_embedding.evaluation.baseline_matching import (
     ncc_matcher,
     same_coordinate_matcher,
 )
-from anatomical_embedding.evaluation.landmark_tables import read_questions, write_table
+from anatomical_embedding.evaluation.landmarks.tables import read_questions, write_table
 from anatomical_embedding.index_file import read_index
 from anatomical_embedding.settings.base import Settings
 from anatomical_embedding.settings.evaluation import NccSettings

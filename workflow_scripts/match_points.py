@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from anatomical_embedding.evaluation.landmark_tables import read_questions, write_table
+from anatomical_embedding.embedding.store_manifest import read_store_manifest
+from anatomical_embedding.evaluation.landmarks.tables import read_questions, write_table
 from anatomical_embedding.matching.match_queries import match_queries
-from anatomical_embedding.matching.store_manifest import read_store_manifest
 from anatomical_embedding.settings.matching import MatchPointsSettings
 from workflow_scripts.command_line import existing_file, parse_settings, run_stage, stage_parser
 

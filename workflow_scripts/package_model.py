@@ -12,8 +12,8 @@ from pathlib import Path
 import pandas as pd
 
 from anatomical_embedding.checkpoint_header import CARD_KEY, model_sha256
-from anatomical_embedding.evaluation.answer_confidence import fit_answer_confidence
-from anatomical_embedding.evaluation.landmark_tables import read_errors, read_matches
+from anatomical_embedding.evaluation.confidence.answer_confidence import fit_answer_confidence
+from anatomical_embedding.evaluation.landmarks.tables import read_errors, read_matches
 from anatomical_embedding.index_file import read_index
 from anatomical_embedding.model_card import AnswerConfidence, ModelCard, TrainingData
 from anatomical_embedding.networks.checkpoint import load_checkpoint, save_checkpoint

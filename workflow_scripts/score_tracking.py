@@ -9,8 +9,8 @@ lines. Intervals and tests are clustered by patient.
 import argparse
 import sys
 
-from anatomical_embedding.evaluation.lesion_referee import NUM_DRAWS, SEED, score_files
-from anatomical_embedding.evaluation.lesion_tables import write_pairs
+from anatomical_embedding.evaluation.lesions.referee import NUM_DRAWS, SEED, score_files
+from anatomical_embedding.evaluation.lesions.tables import write_pairs
 from anatomical_embedding.files import write_json
 from workflow_scripts.command_line import existing_file, output_file, run_stage
 

@@ -6,10 +6,10 @@ The stores must hold semantic maps: those of a model of method `sampp`, exported
 import argparse
 from pathlib import Path
 
+from anatomical_embedding.embedding.store import open_store
+from anatomical_embedding.embedding.store_manifest import read_store_manifest
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.matching.embedding_store import open_store
 from anatomical_embedding.matching.label_transfer import organ_prototypes, transfer_labels
-from anatomical_embedding.matching.store_manifest import read_store_manifest
 from anatomical_embedding.progress import log, track
 from anatomical_embedding.provenance import note_remarks
 from anatomical_embedding.volumes.labels import read_label_file

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from anatomical_embedding.datasets.shared_scans import learned_and_held_out
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.evaluation.landmark_tables import write_table
+from anatomical_embedding.evaluation.landmarks.tables import write_table
 from anatomical_embedding.files import write_json, written_atomically
 from anatomical_embedding.index_file import read_index
 from anatomical_embedding.progress import log

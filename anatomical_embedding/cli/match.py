@@ -21,7 +21,7 @@ from anatomical_embedding.cli.options import (
 
 if TYPE_CHECKING:
     from anatomical_embedding.api import EmbeddedScan, MatchMethod
-    from anatomical_embedding.evaluation.named_points import Coordinates, NamedPoints
+    from anatomical_embedding.points.named_points import Coordinates, NamedPoints
 
 
 @click.command()
@@ -94,7 +94,7 @@ def match(
         write_answers,
     )
     from anatomical_embedding.api import load_model, match_points, open_or_embed, require_readable
-    from anatomical_embedding.matching.export_embeddings import STORE_SUFFIX
+    from anatomical_embedding.embedding.export import STORE_SUFFIX
     from anatomical_embedding.progress import track
     from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES
 
@@ -137,8 +137,8 @@ def _asked_points(
     """Return the points of the command line: those of --point, or those of a file."""
     import numpy as np
 
-    from anatomical_embedding.evaluation.named_points import NamedPoints, as_ras
-    from anatomical_embedding.evaluation.points_file import read_points
+    from anatomical_embedding.points.named_points import NamedPoints, as_ras
+    from anatomical_embedding.points.points_file import read_points
 
     if bool(single) == (path is not None):
         raise click.UsageError("expected either --point or --points")
@@ -152,9 +152,8 @@ def _require_some_inside(source: "EmbeddedScan", asked: "NamedPoints") -> None:
     """Refuse a list of points of which none lies in the scan: most likely its coordinates are of another kind."""
     from anatomical_embedding.api import covered_mm
     from anatomical_embedding.errors import UserError
-    from anatomical_embedding.matching.query_vectors import is_inside
 
-    if not is_inside(source.embedded, asked.points_mm).any():
+    if not source.embedded.contains(asked.points_mm).any():
         low, high = covered_mm(source)
         box = ", ".join(f"{axis} {a:.1f} to {b:.1f}" for axis, a, b in zip("xyz", low, high, strict=True))
         raise UserError(

@@ -21,10 +21,8 @@ from anatomical_embedding.cli.options import (
 
 if TYPE_CHECKING:
     from anatomical_embedding.api import ScanRegistration
-    from anatomical_embedding.evaluation.named_points import Coordinates, NamedPoints
+    from anatomical_embedding.points.named_points import Coordinates, NamedPoints
     from anatomical_embedding.volumes.volume import Volume
-
-HALF_VOXEL = 0.5
 
 
 @click.command()
@@ -73,8 +71,8 @@ def register(
     resamples the moving scan), points.csv where points were given, displacement_field.nii.gz and, last, warped.nii.gz.
     """
     from anatomical_embedding.api import load_model, register_scans, require_readable
-    from anatomical_embedding.evaluation.points_file import read_points
     from anatomical_embedding.files import require_writable_folder
+    from anatomical_embedding.points.points_file import read_points
     from anatomical_embedding.registration.deeds_program import require_program
     from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
 
@@ -116,7 +114,7 @@ def _write_results(
     found: "ScanRegistration", carried: "NamedPoints | None", folder: Path, *, coordinates: "Coordinates"
 ) -> None:
     """Write what was found: first what is small and took longest, last the image, which is large."""
-    from anatomical_embedding.evaluation.points_file import write_point_table
+    from anatomical_embedding.points.points_file import write_point_table
     from anatomical_embedding.registration.displacement_field import write_field
     from anatomical_embedding.registration.guided_start import write_start
     from anatomical_embedding.registration.itk_transform import write_transform
@@ -144,12 +142,9 @@ def _deeds_on_path() -> Path:
 
 def _those_outside(asked: "NamedPoints", scan: "Volume", path: Path) -> list[str]:
     """Return a remark on each point outside its scan, and refuse a list of which none lies inside."""
-    import numpy as np
-
     from anatomical_embedding.errors import UserError
 
-    voxels = scan.voxel_from_world(asked.points_mm)
-    is_inside = np.all((voxels >= -HALF_VOXEL) & (voxels <= np.array(scan.shape) - HALF_VOXEL), axis=1)
+    is_inside = scan.contains(asked.points_mm)
     if not is_inside.any():
         raise UserError(
             f"no point lies inside {path}; check that the points belong to this scan (--points-of) and whether "
@@ -164,7 +159,7 @@ def _those_outside(asked: "NamedPoints", scan: "Volume", path: Path) -> list[str
 
 def _carried(found: "ScanRegistration", asked: "NamedPoints", *, side: str) -> "NamedPoints":
     """Return where points of one scan lie in the other."""
-    from anatomical_embedding.evaluation.named_points import NamedPoints
+    from anatomical_embedding.points.named_points import NamedPoints
     from anatomical_embedding.registration.itk_transform import transform_by_itk
 
     transform = found.forward if side == "fixed" else found.inverse

@@ -3,7 +3,7 @@
 The files come in two shapes: an object that maps a pair's name (`"0001"`) to its fields, and an object whose key
 `"results"` holds a list of pairs in the order of the first. All lengths are in voxels of the native grid of the
 volume at hand (the in-plane pixel is square), although the publisher's description says millimetres. The slice index
-runs from head to foot. Nothing here depends on where that grid lies in the world; `lesion_frames` knows that.
+runs from head to foot. Nothing here depends on where that grid lies in the world; `lesions.frames` knows that.
 
 Source: Cai et al., "Deep Lesion Tracker", CVPR 2021, and the data set published with it.
 """

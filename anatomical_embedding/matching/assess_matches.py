@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from anatomical_embedding.matching.embedding_store import open_store, read_provenance
+from anatomical_embedding.embedding.store import open_store, read_provenance
 from anatomical_embedding.matching.match_evidence import (
     Evidence,
     body_points,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from anatomical_embedding.matching.embedding_store import EmbeddedVolume
+from anatomical_embedding.embedding.store import EmbeddedVolume
 from anatomical_embedding.matching.nearest import cycle_errors_mm, match_points
 from anatomical_embedding.registration.correspondences import Correspondences
 from anatomical_embedding.settings.registration import MatchGridSettings

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from anatomical_embedding.embedding.store import EmbeddedVolume, open_store, read_provenance
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.matching.embedding_store import EmbeddedVolume, open_store, read_provenance
 from anatomical_embedding.matching.nearest import Matches, cycle_errors_mm, match_points
 from anatomical_embedding.matching.prepared_target import PreparedTarget, prepare_target
 from anatomical_embedding.matching.stable_points import StablePoints, match_stable_points

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from anatomical_embedding.embedding.store import EmbeddedVolume, HeadMap
+from anatomical_embedding.embedding.upsampling import AxisInterpolation, grid_interpolation
 from anatomical_embedding.errors import SettingsError
-from anatomical_embedding.matching.embedding_store import EmbeddedVolume, HeadMap
 from anatomical_embedding.matching.query_vectors import QueryVectors
-from anatomical_embedding.matching.upsampling import AxisInterpolation, grid_interpolation
 from anatomical_embedding.settings.matching import MatchingSettings
 
 SCAN_STRIDE = 2

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from anatomical_embedding.embedding.store import EmbeddedVolume
 from anatomical_embedding.matching.cell_search import (
     BYTES_PER_FLOAT,
     BYTES_PER_MB,
@@ -26,7 +27,6 @@ from anatomical_embedding.matching.cell_search import (
     is_off_border,
     parabola_peaks,
 )
-from anatomical_embedding.matching.embedding_store import EmbeddedVolume
 from anatomical_embedding.matching.local_affine import LocalAffines, fit_local_affines
 from anatomical_embedding.matching.nearest import (
     Matches,
@@ -40,7 +40,7 @@ from anatomical_embedding.matching.prepared_target import PreparedTarget
 from anatomical_embedding.matching.query_vectors import nearest_cells, query_vectors
 from anatomical_embedding.matching.similar_places import similar_places
 from anatomical_embedding.settings.matching import MatchingSettings, StablePointSettings
-from anatomical_embedding.volumes.affine import Points, invert_affine, transform_points
+from anatomical_embedding.volumes.affine import Points
 
 SMALLEST_SPREAD = 0.25
 """Anchors whose second spread is below this share of a cell lie on a line."""
@@ -158,7 +158,7 @@ def match_stable_points(
             num_anchors[rows] = (fit.weights > 0).sum(axis=1)
             is_fallback[rows] = ~is_reliable
             residual_mm[rows] = np.where(is_reliable, fit.residual_mm, np.nan)
-            answers_mm[rows] = _kept_inside(goal.embedded, fit.answers_mm)
+            answers_mm[rows] = goal.embedded.nearest_inside(fit.answers_mm)
             similarity[rows] = _mean_similarity(pairs, fit)
             lone = rows[~is_reliable]
             nearest = match_points(source.embedded, goal, points_mm[lone], settings=settings)
@@ -275,8 +275,3 @@ def _returned(
 
 def _world(volume: PreparedTarget, positions_xyz: Tensor) -> Points:
     return world_of_cells(volume.embedded, positions_xyz.cpu().numpy())
-
-
-def _kept_inside(volume: EmbeddedVolume, points_mm: Points) -> Points:
-    points_vox = transform_points(invert_affine(volume.affine), points_mm)
-    return transform_points(volume.affine, np.clip(points_vox, 0.0, np.array(volume.shape) - 1.0))

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.judged_answers import read_judged
-from anatomical_embedding.evaluation.landmark_tables import read_matches
-from anatomical_embedding.evaluation.tracking_queries import read_tracking_queries
+from anatomical_embedding.evaluation.confidence.judged_answers import read_judged
+from anatomical_embedding.evaluation.landmarks.tables import read_matches
+from anatomical_embedding.evaluation.lesions.queries import read_tracking_queries
 from anatomical_embedding.index_file import IndexRow, read_index
 from anatomical_embedding.report.json_file import read_json
 from anatomical_embedding.report.names import answer_words

@@ -4,8 +4,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from anatomical_embedding.evaluation.csv_table import csv_text
-from anatomical_embedding.evaluation.slicer_markups import write_markups
+from anatomical_embedding.csv_table import csv_text
+from anatomical_embedding.points.slicer_markups import write_markups
 
 CSV_COLUMNS = ("name", "scan", "x_mm", "y_mm", "z_mm", "decision", "similarity", "corrected")
 

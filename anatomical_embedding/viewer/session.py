@@ -105,7 +105,7 @@ class Session:
                     "modality": scan.modality,
                     "url": f"scans/{number}",
                     "file_name": scan.file_name,
-                    "centre_mm": _centre_mm(scan.embedded),
+                    "centre_mm": scan.embedded.embedded.centre_mm.tolist(),
                     "step_mm": list(self._model.card.usage.volumes.spacing_mm),
                 }
                 for number, scan in enumerate(self.scans)
@@ -181,11 +181,6 @@ def highest_peaks(similarity: NDArray, *, distance_cells: int) -> tuple[NDArray,
 
 def _known(number: float) -> float | None:
     return float(number) if np.isfinite(number) else None
-
-
-def _centre_mm(scan: EmbeddedScan) -> list[float]:
-    centre_vox = (np.array([scan.embedded.shape]) - 1) / 2.0
-    return transform_points(scan.embedded.affine, centre_vox)[0].tolist()
 
 
 def _point(value: Any) -> NDArray[np.float64]:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.files import written_atomically
 from anatomical_embedding.settings.volumes import Geometry
-from anatomical_embedding.volumes.grid import largest_distance_mm
+from anatomical_embedding.volumes.grid import Grid, largest_distance_mm
 from anatomical_embedding.volumes.nifti_geometry import SAME_PLACE_MM, place_of
 from anatomical_embedding.volumes.volume import Volume
 
@@ -44,7 +44,7 @@ READ_ERRORS = (OSError, EOFError, ValueError, OverflowError, zlib.error, ImageFi
 
 
 @dataclass(frozen=True)
-class VolumeHeader:
+class VolumeHeader(Grid):
     """What a volume's file says before its voxels are read.
 
     Attributes

@@ -5,8 +5,8 @@ import subprocess
 import pytest
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
+from anatomical_embedding.embedding.store import read_provenance
 from anatomical_embedding.files import sha256_of_file
-from anatomical_embedding.matching.embedding_store import read_provenance
 from tests.integration.tiny_training import (
     INTENSITY,
     TRAINING,

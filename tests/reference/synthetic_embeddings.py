@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomical_embedding.matching.embedding_store import EmbeddedVolume, Provenance, Size, embedded_volume
+from anatomical_embedding.embedding.store import EmbeddedVolume, Provenance, Size, embedded_volume
 from anatomical_embedding.settings.matching import StoreSettings
 from anatomical_embedding.volumes.affine import affine_of_cells, transform_points
 

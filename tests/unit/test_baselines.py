@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from anatomical_embedding.evaluation.baseline_matching import (
+from anatomical_embedding.evaluation.baselines.answers import (
     PreparedScan,
     body_affine_matcher,
     match_queries,
     same_coordinate_matcher,
 )
-from anatomical_embedding.evaluation.baselines import (
+from anatomical_embedding.evaluation.baselines.body_box import (
     EmptyBodyMaskError,
     body_affine,
     body_box,

@@ -2,8 +2,8 @@
 
 import pytest
 
+from anatomical_embedding.csv_table import read_csv_table
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.csv_table import read_csv_table
 
 
 def test_rows_come_with_their_line(tmp_path):

@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.registration_errors import (
+from anatomical_embedding.evaluation.registration.landmark_errors import (
     jacobian_determinant,
     measure_errors,
     read_registration_errors,

@@ -12,8 +12,8 @@ import SimpleITK
 
 from anatomical_embedding import api
 from anatomical_embedding.cli.main import main
+from anatomical_embedding.embedding.export import StoreEmbedder
 from anatomical_embedding.errors import OutputFileError, UserError
-from anatomical_embedding.matching.export_embeddings import StoreEmbedder
 from anatomical_embedding.registration.displacement_field import DisplacementField
 from anatomical_embedding.registration.guided_start import GuidedStart
 from anatomical_embedding.volumes.nifti import read_volume, write_volume

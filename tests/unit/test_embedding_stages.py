@@ -12,13 +12,13 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
+from anatomical_embedding.embedding import export as export_module
+from anatomical_embedding.embedding.embed_volume import embed_array
+from anatomical_embedding.embedding.store import decode, open_store, read_provenance
+from anatomical_embedding.embedding.store_manifest import read_store_manifest
 from anatomical_embedding.errors import InputFileError, SettingsError, UserError
-from anatomical_embedding.evaluation.landmark_tables import read_matches
-from anatomical_embedding.matching import export_embeddings as export_module
-from anatomical_embedding.matching.embed_volume import embed_array
-from anatomical_embedding.matching.embedding_store import decode, open_store, read_provenance
+from anatomical_embedding.evaluation.landmarks.tables import read_matches
 from anatomical_embedding.matching.nearest import match_points as match_one_by_one
-from anatomical_embedding.matching.store_manifest import read_store_manifest
 from anatomical_embedding.networks.checkpoint import load_checkpoint, save_checkpoint
 from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
 from anatomical_embedding.settings.export import ExportSettings

@@ -1,4 +1,4 @@
-"""Tests of anatomical_embedding.matching.embedding_store."""
+"""Tests of anatomical_embedding.embedding.store."""
 
 import dataclasses
 import json
@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from anatomical_embedding.errors import InputFileError, UserError
-from anatomical_embedding.matching.embedding_store import (
+from anatomical_embedding.embedding.store import (
     METADATA_KEY,
     decode,
     embedded_volume,
@@ -18,6 +17,7 @@ from anatomical_embedding.matching.embedding_store import (
     read_provenance,
     write_store,
 )
+from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.settings.matching import StoreSettings
 from tests.reference.synthetic_embeddings import ORIGIN, synthetic_volume
 

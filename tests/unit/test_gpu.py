@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from anatomical_embedding.matching.embed_volume import VolumeEmbedder, embed_array
+from anatomical_embedding.embedding.embed_volume import VolumeEmbedder, embed_array
 from anatomical_embedding.matching.nearest import match_points
 from anatomical_embedding.matching.stable_points import match_stable_points
 from anatomical_embedding.networks.embedding_network import EmbeddingNetwork

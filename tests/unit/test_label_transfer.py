@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from anatomical_embedding.embedding.store import write_store
+from anatomical_embedding.embedding.store_manifest import write_store_manifest
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.matching.embedding_store import write_store
 from anatomical_embedding.matching.label_transfer import carry_labels, organ_prototypes
-from anatomical_embedding.matching.store_manifest import write_store_manifest
 from anatomical_embedding.volumes.affine import transform_points
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.volume import Volume

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from anatomical_embedding.errors import InputFileError, UserError
-from anatomical_embedding.evaluation.landmark_queries import landmarks_in_view, make_queries, select_pairs
-from anatomical_embedding.evaluation.landmark_tables import (
+from anatomical_embedding.evaluation.landmarks.queries import landmarks_in_view, make_queries, select_pairs
+from anatomical_embedding.evaluation.landmarks.tables import (
     QUESTION_COLUMNS,
     TRUTH_COLUMNS,
     read_matches,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.lesion_frames import (
+from anatomical_embedding.evaluation.lesions.frames import (
     annotation_affine,
     read_frames,
     voxels_from_world,

@@ -5,8 +5,8 @@ import pytest
 
 from anatomical_embedding.datasets.lesion_annotations import read_annotations
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.lesion_frames import write_frames
-from anatomical_embedding.evaluation.lesion_predictions import read_predictions
+from anatomical_embedding.evaluation.lesions.frames import write_frames
+from anatomical_embedding.evaluation.lesions.predictions import read_predictions
 from tests.lesion_examples import annotation_rows, write
 
 HEADER = "pair_id,x_vox,y_vox,z_vox,status,reason\n"

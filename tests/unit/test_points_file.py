@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.points_file import read_points, write_point_table
+from anatomical_embedding.points.points_file import read_points, write_point_table
 
 FCSV_HEAD = (
     "# Markups fiducial file version = 5.4\n# CoordinateSystem = {system}\n"

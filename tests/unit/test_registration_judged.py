@@ -8,8 +8,11 @@ import pytest
 from pydantic import ValidationError
 
 from anatomical_embedding.errors import InputFileError, UserError
-from anatomical_embedding.evaluation.registration_errors import measure_errors, write_registration_errors
-from anatomical_embedding.evaluation.registration_overlap import (
+from anatomical_embedding.evaluation.registration.landmark_errors import (
+    measure_errors,
+    write_registration_errors,
+)
+from anatomical_embedding.evaluation.registration.organ_overlap import (
     OrganOverlap,
     PairOverlap,
     measure_organs,

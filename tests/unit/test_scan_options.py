@@ -134,7 +134,7 @@ def no_work(monkeypatch):
     def embed(*arguments, **keywords):
         raise AssertionError("a scan was embedded before all were looked at")
 
-    monkeypatch.setattr("anatomical_embedding.matching.export_embeddings.StoreEmbedder.embed", embed)
+    monkeypatch.setattr("anatomical_embedding.embedding.export.StoreEmbedder.embed", embed)
 
 
 @pytest.mark.parametrize("verb", ["embed", "match", "propagate", "register", "view"])

@@ -1,10 +1,10 @@
-"""Tests of anatomical_embedding.matching.store_manifest."""
+"""Tests of anatomical_embedding.embedding.store_manifest."""
 
 import pytest
 
+from anatomical_embedding.embedding.store_manifest import read_store_manifest, write_store_manifest
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.files import sha256_of_file
-from anatomical_embedding.matching.store_manifest import read_store_manifest, write_store_manifest
 
 
 def test_paths_are_relative_and_the_folder_can_be_moved(tmp_path):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from anatomical_embedding.datasets.lesion_annotations import LesionPairs
-from anatomical_embedding.evaluation.lesion_frames import annotation_affine
-from anatomical_embedding.evaluation.lesion_metrics import signed_errors_mm
+from anatomical_embedding.evaluation.lesions.frames import annotation_affine
+from anatomical_embedding.evaluation.lesions.metrics import signed_errors_mm
 from anatomical_embedding.matching.nearest import match_points
 from anatomical_embedding.settings.matching import HeadWeights, MatchingSettings
 from anatomical_embedding.volumes.affine import invert_affine, transform_points
