@@ -135,7 +135,7 @@ wildcard_constraints:
     split="validation|test",
     volume=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
     weights="untrained|trained",
-    matching="untrained|nearest|stable_points",
+    matching=one_of(["untrained", *SETTINGS.methods]),
 
 
 def made_folder(dataset):

@@ -3,9 +3,15 @@
 #   writes   landmarks/<dataset>.csv and .status.csv; evaluations/<evaluation>/: queries.csv, and for every method
 #            <method>.matches.csv, .scores.json, .errors.csv and .landmarks.csv
 #   used by  registered_pairs (landmarks), package (scores and answers of a model), report
-# A method is a baseline, or <model>.<matching>: untrained (nearest with the first weights), nearest or stable_points.
+# A method is a baseline, or <model>.<matching>: a way of matching of the section `methods`, or untrained (nearest with the
+# first weights).
 
-BASELINES = ["same_coordinate", "body_affine", "ncc"]
+from typing import get_args
+
+from anatomical_embedding.settings.evaluation import Baseline
+from anatomical_embedding.settings.matching import NearestSettings
+
+BASELINES = get_args(Baseline)
 
 
 def evaluation_of(wildcards):
@@ -34,21 +40,13 @@ def starts_anew(model):
     return getattr(SETTINGS.models[model], "initial_model", None) is None
 
 
-def matching_section(method):
+def matching_section(matching, with_way_back):
     """Return what a way of matching may see."""
-    is_stable = method == "stable_points"
+    is_untrained = matching == "untrained"
     return section_json(
         matching=SETTINGS.matching,
-        stable_points=SETTINGS.stable_points if is_stable else None,
-    )
-
-
-def evaluated_matching_section(matching):
-    """Return what a way of matching may see in an evaluation, where confidence is learned from the way back."""
-    return section_json(
-        matching=SETTINGS.matching,
-        stable_points=SETTINGS.stable_points if matching == "stable_points" else None,
-        with_way_back=matching == "nearest",
+        method=NearestSettings() if is_untrained else SETTINGS.methods[matching],
+        with_way_back=with_way_back and not is_untrained,
     )
 
 
@@ -59,7 +57,7 @@ def evaluated_stores(wildcards):
 
 
 def baseline_section(wildcards):
-    """Return what a baseline may see; only the correlation has settings."""
+    """Return what a baseline may see."""
     return section_of(evaluation_of(wildcards).baseline(wildcards.method))
 
 
@@ -176,7 +174,6 @@ rule match_baseline:
     shell:
         "python -m workflow_scripts.match_baseline"
         " --settings {params.settings:q}"
-        " --method {wildcards.method}"
         " --index {input.index}"
         " --queries {input.queries}"
         " --output {output}"
@@ -184,7 +181,7 @@ rule match_baseline:
 
 
 rule match_points:
-    """Answer the queries by the nearest embedding, or by stable points round each query."""
+    """Answer the queries by one way of matching."""
     input:
         queries="<results>/evaluations/{evaluation}/queries.csv",
         stores=evaluated_stores,
@@ -201,7 +198,10 @@ rule match_points:
         mem_mb=4000,
         runtime=120,
     params:
-        settings=lambda wildcards: evaluated_matching_section(wildcards.matching),
+        # Confidence is learned from the way back.
+        settings=lambda wildcards: matching_section(
+            wildcards.matching, with_way_back=True
+        ),
         method=lambda wildcards: wildcards.matching,
         code=code_of("match_points"),
     shell:

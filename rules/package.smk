@@ -7,17 +7,7 @@
 
 def usage_section(wildcards):
     """Return what it takes to use a model on a new scan."""
-    return section_json(
-        volumes=SETTINGS.volumes,
-        intensity=SETTINGS.intensity,
-        embedding=SETTINGS.embedding,
-        store=SETTINGS.store,
-        matching=SETTINGS.matching,
-        stable_points=SETTINGS.stable_points,
-        answers=SETTINGS.answers,
-        propagation=SETTINGS.propagation,
-        scan_registration=SETTINGS.scan_registration,
-    )
+    return section_json(**SETTINGS.usage().model_dump(mode="json"))
 
 
 def scores_of_model(wildcards):

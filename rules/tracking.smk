@@ -138,6 +138,8 @@ use rule match_points as match_lesions with:
     wildcard_constraints:
         method=one_of(METHODS_OF_TRACKING),
     params:
-        settings=lambda wildcards: matching_section(wildcards.method),
+        settings=lambda wildcards: matching_section(
+            wildcards.method, with_way_back=False
+        ),
         method=lambda wildcards: wildcards.method,
         code=code_of("match_points"),
