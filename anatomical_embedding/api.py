@@ -5,6 +5,7 @@ model is the file `model.safetensors` of a run, which holds all settings that it
 `anatomical-embedding` is a thin layer over these functions.
 """
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -84,6 +85,7 @@ __all__ = [
     "register_scans",
     "require_readable",
     "save_embedding",
+    "write_volume",
 ]
 
 MatchMethod = Literal["nearest", "stable_points"]
@@ -172,7 +174,7 @@ def embed_scan(
     model: Model,
     scan: Path | str,
     *,
-    modality: Modality | None,
+    modality: Modality | None = None,
     geometry: Geometry | None = None,
     hu_offset: float | None = None,
     keep_voxels: bool = False,
@@ -203,7 +205,7 @@ def require_readable(
     model: Model,
     scans: Iterable[Path | str],
     *,
-    modality: Modality | None,
+    modality: Modality | None = None,
     geometry: Geometry | None = None,
     hu_offset: float | None = None,
     with_voxels: bool = False,
@@ -308,7 +310,7 @@ def embed_scans(
     scans: Iterable[Path | str],
     *,
     folder: Path | str,
-    modality: Modality | None,
+    modality: Modality | None = None,
     geometry: Geometry | None = None,
     hu_offset: float | None = None,
 ) -> list[StoredScan]:
@@ -383,7 +385,7 @@ def open_or_embed(
     model: Model,
     path: Path | str,
     *,
-    modality: Modality | None,
+    modality: Modality | None = None,
     geometry: Geometry | None = None,
     hu_offset: float | None = None,
     keep_voxels: bool = False,
@@ -580,8 +582,8 @@ def register_scans(
     *,
     program: Path | str,
     folder: Path | str,
-    modality: Modality | None,
-    threads: int,
+    modality: Modality | None = None,
+    threads: int | None = None,
     geometry: Geometry | None = None,
     hu_offset: float | None = None,
 ) -> ScanRegistration:
@@ -594,7 +596,7 @@ def register_scans(
     program : the built program deeds.
     folder : for the program's files, which stay there.
     modality : kind of both scans; None to find it for each scan.
-    threads : for the program.
+    threads : that the program uses; None for as many as this process may use cores.
     geometry, hu_offset : as in `embed_scan`, of both scans.
 
     Raises
@@ -632,7 +634,7 @@ def register_scans(
         moving_labels=None,
         settings=settings.deeds,
         output_stem=Path(folder) / "deeds",
-        threads=threads,
+        threads=threads or len(os.sched_getaffinity(0)),
     )
     remarks = (*embedded[0].remarks, *embedded[1].remarks)
     return ScanRegistration(start, deformation.field, raw[0].volume, raw[1].volume, remarks)

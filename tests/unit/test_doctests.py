@@ -1,11 +1,13 @@
-"""Every example in a docstring runs and prints what it says."""
+"""Every example in a docstring runs and prints what it says; those of the documents need nothing internal."""
 
 import doctest
 import importlib
 
 import pytest
 
+from anatomical_embedding import api
 from anatomical_embedding.code_fingerprint import REPOSITORY
+from tests.documented_commands import blocks_of
 
 PROMPT = ">>> "
 
@@ -31,3 +33,12 @@ def test_examples(name):
     written = (REPOSITORY / (name.replace(".", "/") + ".py")).read_text(encoding="utf-8").count(PROMPT)
     ran = doctest.testmod(module, report=True)
     assert (ran.failed, ran.attempted) == (0, written)
+
+
+def test_documents_import_what_is_public_alone():
+    lines = "\n".join(blocks_of("docs/api.md", language="python")).splitlines()
+    imports = [line for line in lines if line.startswith(("from ", "import "))]
+    assert imports
+    for line in imports:
+        assert line.startswith("from anatomical_embedding.api import "), line
+        assert set(line.partition(" import ")[2].split(", ")) <= set(api.__all__)
