@@ -125,7 +125,7 @@ class EmbeddedScan:
     modality : kind of scan; None for a store, which does not say it.
     scan_grid : the raw scan's own grid, zeros that take no memory; None for a store.
     scan : the raw scan with its voxels, where they were asked for; they are what matches are refined by.
-    remarks : what was mended or chosen when the scan was read, a sentence each that begins with its path.
+    remarks : what was corrected or chosen when the scan was read, a sentence each that begins with its path.
     """
 
     embedded: EmbeddedVolume
@@ -184,7 +184,7 @@ def embed_scan(
     Parameters
     ----------
     model : from `load_model`.
-    scan : NIfTI file, or folder of one DICOM series; docs/scans.md says what is accepted, mended and refused.
+    scan : NIfTI file, or folder of one DICOM series; docs/scans.md says what is accepted, corrected and refused.
     modality : kind of scan; None to take it from the DICOM header or from the values.
     geometry : form that places a NIfTI file whose header states two places; None refuses such a file.
     hu_offset : number that makes HU of the values of a CT; None to look at the values.
@@ -316,7 +316,7 @@ def embed_scans(
 ) -> list[StoredScan]:
     """Embed scans and write one store for each; what is stored already is left alone.
 
-    A store is called after its scan. Where a store of this name holds another scan, the name of the scan's folder
+    A store is named after its scan. Where a store of this name holds another scan, the name of the scan's folder
     comes before it; a store of another scan is never written over.
 
     Raises
@@ -352,11 +352,11 @@ def _place_of_store(
     stores = [folder / f"{name}{STORE_SUFFIX}", folder / f"{parent}_{name}{STORE_SUFFIX}"]
     for place, store in enumerate(stores):
         if store not in taken and holds_no_other_volume(store, volume_sha256=volume_sha256):
-            remark = f"{stores[0]} holds another scan, or {scan} as it was before; it is stored as {store}"
+            remark = f"{stores[0]} holds another scan, or an earlier version of {scan}; this one is stored as {store}"
             return StoredScan(scan, store, (remark,) if place else ())
     raise UserError(
-        f"{scan}: {' and '.join(map(str, stores))} hold other scans, or this one as it was before; remove those that "
-        "are not needed any more, or give another folder"
+        f"{scan}: {' and '.join(map(str, stores))} hold other scans, or an earlier version of this one; remove "
+        "those that are no longer needed, or give another folder"
     )
 
 
@@ -450,7 +450,8 @@ def _refined(
     settings = model.card.usage.answers.refinement
     if settings is None:
         raise UserError(
-            f"the model {model.path} was packed before matches were refined; pack it again, or do without"
+            f"the model {model.path} was packaged by a version that did not refine matches; package it again, or "
+            "leave refine out"
         )
     if template.scan is None or target.scan is None:
         cell_only = template if template.scan is None else target
@@ -480,7 +481,7 @@ def map_similarity(model: Model, template: EmbeddedScan, target: EmbeddedScan, p
 def read_labels_of(
     template: EmbeddedScan, labels: Path | str, *, geometry: Geometry | None = None
 ) -> LabelFile:
-    """Return the label map in a file, which must show something in the scan, and what was mended in it.
+    """Return the label map in a file, which must show something in the scan, and what was corrected in it.
 
     Parameters
     ----------
@@ -547,7 +548,7 @@ class ScanRegistration:
     start : the map that matches agree on, or why there is none; then the bodies were centred on one another.
     field : deformation in the fixed world, before the start.
     fixed, moving : the raw scans.
-    remarks : what was mended or chosen when they were read, a sentence each that begins with the path.
+    remarks : what was corrected or chosen when they were read, a sentence each that begins with the path.
     """
 
     start: GuidedStart
