@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import SimpleITK
@@ -67,7 +67,6 @@ from anatomical_embedding.volumes.volume import Volume
 
 __all__ = [
     "EmbeddedScan",
-    "MatchMethod",
     "Model",
     "ScanRegistration",
     "__version__",
@@ -88,7 +87,6 @@ __all__ = [
     "write_volume",
 ]
 
-MatchMethod = Literal["nearest", "stable_points"]
 BODY_MASK_SUFFIX = ".body_mask.nii.gz"
 
 
@@ -410,7 +408,7 @@ def match_points(
     target: EmbeddedScan,
     points_mm: ArrayLike,
     *,
-    method: MatchMethod = "nearest",
+    method: str | None = None,
     refine: bool = False,
 ) -> Answers:
     """Return where points of one scan lie in another, and how far each answer can be relied on.
@@ -419,25 +417,25 @@ def match_points(
     ----------
     template, target : scans embedded by this model; they may be the same.
     points_mm : (N, 3) mm RAS+ in the template's world.
-    method : the most similar place, or `stable_points`, where the neighbours of a point decide together.
+    method : name of one of the model's ways of matching, such as `nearest` or `stable_points`; None for its own choice.
     refine : move each match from its cell to the voxel, where the scans themselves tell the place; both have to be of
         one modality and embedded with `keep_voxels`.
 
     Raises
     ------
     UserError
-        if a scan was embedded by another model, or cannot refine matches.
+        if the model has no such way of matching, or a scan was embedded by another model, or cannot refine matches.
     """
     _require_scans_of(model, template, target)
     usage = model.card.usage
+    name = method or usage.answers.method
     answers = answer_points(
         template.searchable,
         target.searchable,
         points_mm,
         template_body=template.body_mask,
-        matching=target.matching,
-        stable_points=usage.stable_points if method == "stable_points" else None,
-        confidence=model.card.confidence.get(method),
+        method=usage.method(name),
+        confidence=model.card.confidence.get(name),
         settings=usage.answers,
     )
     return _refined(model, template, target, points_mm, answers) if refine else answers

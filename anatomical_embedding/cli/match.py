@@ -20,7 +20,7 @@ from anatomical_embedding.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from anatomical_embedding.api import EmbeddedScan, MatchMethod
+    from anatomical_embedding.api import EmbeddedScan
     from anatomical_embedding.points.named_points import Coordinates, NamedPoints
 
 
@@ -47,10 +47,8 @@ if TYPE_CHECKING:
 @coordinates_option
 @click.option(
     "--method",
-    type=click.Choice(["nearest", "stable_points"]),
-    default="nearest",
-    show_default=True,
-    help="The most similar place, or its neighbours deciding together (slower).",
+    help="Way of matching: nearest (the most similar place), stable_points (its neighbours decide together; slower) or "
+    "another one of the model; default: the model's choice.",
 )
 @reading_options
 @click.option("--output", type=OutputPath, help="Also write the answers: .csv, or .mrk.json for 3D Slicer.")
@@ -73,7 +71,7 @@ def match(
     single: tuple[tuple[float, float, float], ...],
     points_path: Path | None,
     coordinates: "Coordinates",
-    method: "MatchMethod",
+    method: str | None,
     reading: dict[str, Any],
     output: Path | None,
     map_path: Path | None,

@@ -31,7 +31,7 @@ from anatomical_embedding.matching.local_affine import LocalAffines, fit_local_a
 from anatomical_embedding.matching.nearest import (
     Matches,
     as_prepared,
-    match_points,
+    match_nearest,
     require_one_model,
     why_not_searched,
     world_of_cells,
@@ -133,7 +133,7 @@ def match_stable_points(
 
     Notes
     -----
-    100 queries take a few times as long as `match_points` for them (`benchmarks/match_points.py`).
+    100 queries take a few times as long as `match_nearest` for them (`benchmarks/match_points.py`).
     """
     source, goal = as_prepared(template, settings=settings), as_prepared(target, settings=settings)
     require_one_model(source.embedded, goal.embedded)
@@ -161,7 +161,7 @@ def match_stable_points(
             answers_mm[rows] = goal.embedded.nearest_inside(fit.answers_mm)
             similarity[rows] = _mean_similarity(pairs, fit)
             lone = rows[~is_reliable]
-            nearest = match_points(source.embedded, goal, points_mm[lone], settings=settings)
+            nearest = match_nearest(source.embedded, goal, points_mm[lone], settings=settings)
             answers_mm[lone], similarity[lone] = nearest.points_mm, nearest.similarity
             returned_mm = _returned(own, goal, answers_mm[rows], settings=settings)
             cycle_error_mm[rows] = np.linalg.norm(returned_mm - points_mm[rows], axis=1)

@@ -18,7 +18,7 @@ from anatomical_embedding.embedding.store import decode, open_store, read_proven
 from anatomical_embedding.embedding.store_manifest import read_store_manifest
 from anatomical_embedding.errors import InputFileError, SettingsError, UserError
 from anatomical_embedding.evaluation.landmarks.tables import read_matches
-from anatomical_embedding.matching.nearest import match_points as match_one_by_one
+from anatomical_embedding.matching.nearest import match_nearest as match_one_by_one
 from anatomical_embedding.networks.checkpoint import load_checkpoint, save_checkpoint
 from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
 from anatomical_embedding.settings.export import ExportSettings
@@ -252,6 +252,7 @@ def match(folder, **arguments):
         [
             *("--settings", settings_of(arguments), "--queries", f"{folder}/queries.csv"),
             *("--stores", f"{folder}/stores.csv", "--threads", "1", "--output", f"{folder}/matches.csv"),
+            *("--method-name", "nearest"),
         ]
     )
     return read_matches(folder / "matches.csv")
@@ -259,8 +260,11 @@ def match(folder, **arguments):
 
 def settings_of(arguments):
     """Return the settings of the stage as JSON, with other values of the section `matching`."""
-    stable_points = arguments.pop("stable_points", None)
-    return json.dumps({"matching": MATCHING | arguments, "stable_points": stable_points})
+    method = {"kind": "nearest"}
+    if "stable_points" in arguments:
+        method = {"kind": "stable_points"} | arguments.pop("stable_points")
+    with_way_back = arguments.pop("with_way_back", False)
+    return json.dumps({"matching": MATCHING | arguments, "method": method, "with_way_back": with_way_back})
 
 
 def ask_of_anatomy(folder, points):
