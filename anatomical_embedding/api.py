@@ -5,6 +5,7 @@ model is the file `model.safetensors` of a run, which holds all settings that it
 `anatomical-embedding` is a thin layer over these functions.
 """
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -83,6 +84,7 @@ __all__ = [
     "register_scans",
     "require_readable",
     "save_embedding",
+    "write_volume",
 ]
 
 BODY_MASK_SUFFIX = ".body_mask.nii.gz"
@@ -121,7 +123,7 @@ class EmbeddedScan:
     modality : kind of scan; None for a store, which does not say it.
     scan_grid : the raw scan's own grid, zeros that take no memory; None for a store.
     scan : the raw scan with its voxels, where they were asked for; they are what matches are refined by.
-    remarks : what was mended or chosen when the scan was read, a sentence each that begins with its path.
+    remarks : what was corrected or chosen when the scan was read, a sentence each that begins with its path.
     """
 
     embedded: EmbeddedVolume
@@ -170,7 +172,7 @@ def embed_scan(
     model: Model,
     scan: Path | str,
     *,
-    modality: Modality | None,
+    modality: Modality | None = None,
     geometry: Geometry | None = None,
     hu_offset: float | None = None,
     keep_voxels: bool = False,
@@ -180,7 +182,7 @@ def embed_scan(
     Parameters
     ----------
     model : from `load_model`.
-    scan : NIfTI file, or folder of one DICOM series; docs/scans.md says what is accepted, mended and refused.
+    scan : NIfTI file, or folder of one DICOM series; docs/scans.md says what is accepted, corrected and refused.
     modality : kind of scan; None to take it from the DICOM header or from the values.
     geometry : form that places a NIfTI file whose header states two places; None refuses such a file.
     hu_offset : number that makes HU of the values of a CT; None to look at the values.
@@ -201,7 +203,7 @@ def require_readable(
     model: Model,
     scans: Iterable[Path | str],
     *,
-    modality: Modality | None,
+    modality: Modality | None = None,
     geometry: Geometry | None = None,
     hu_offset: float | None = None,
     with_voxels: bool = False,
@@ -306,13 +308,13 @@ def embed_scans(
     scans: Iterable[Path | str],
     *,
     folder: Path | str,
-    modality: Modality | None,
+    modality: Modality | None = None,
     geometry: Geometry | None = None,
     hu_offset: float | None = None,
 ) -> list[StoredScan]:
     """Embed scans and write one store for each; what is stored already is left alone.
 
-    A store is called after its scan. Where a store of this name holds another scan, the name of the scan's folder
+    A store is named after its scan. Where a store of this name holds another scan, the name of the scan's folder
     comes before it; a store of another scan is never written over.
 
     Raises
@@ -348,11 +350,11 @@ def _place_of_store(
     stores = [folder / f"{name}{STORE_SUFFIX}", folder / f"{parent}_{name}{STORE_SUFFIX}"]
     for place, store in enumerate(stores):
         if store not in taken and holds_no_other_volume(store, volume_sha256=volume_sha256):
-            remark = f"{stores[0]} holds another scan, or {scan} as it was before; it is stored as {store}"
+            remark = f"{stores[0]} holds another scan, or an earlier version of {scan}; this one is stored as {store}"
             return StoredScan(scan, store, (remark,) if place else ())
     raise UserError(
-        f"{scan}: {' and '.join(map(str, stores))} hold other scans, or this one as it was before; remove those that "
-        "are not needed any more, or give another folder"
+        f"{scan}: {' and '.join(map(str, stores))} hold other scans, or an earlier version of this one; remove "
+        "those that are no longer needed, or give another folder"
     )
 
 
@@ -381,7 +383,7 @@ def open_or_embed(
     model: Model,
     path: Path | str,
     *,
-    modality: Modality | None,
+    modality: Modality | None = None,
     geometry: Geometry | None = None,
     hu_offset: float | None = None,
     keep_voxels: bool = False,
@@ -446,7 +448,8 @@ def _refined(
     settings = model.card.usage.answers.refinement
     if settings is None:
         raise UserError(
-            f"the model {model.path} was packed before matches were refined; pack it again, or do without"
+            f"the model {model.path} was packaged by a version that did not refine matches; package it again, or "
+            "leave refine out"
         )
     if template.scan is None or target.scan is None:
         cell_only = template if template.scan is None else target
@@ -476,7 +479,7 @@ def map_similarity(model: Model, template: EmbeddedScan, target: EmbeddedScan, p
 def read_labels_of(
     template: EmbeddedScan, labels: Path | str, *, geometry: Geometry | None = None
 ) -> LabelFile:
-    """Return the label map in a file, which must show something in the scan, and what was mended in it.
+    """Return the label map in a file, which must show something in the scan, and what was corrected in it.
 
     Parameters
     ----------
@@ -543,7 +546,7 @@ class ScanRegistration:
     start : the map that matches agree on, or why there is none; then the bodies were centred on one another.
     field : deformation in the fixed world, before the start.
     fixed, moving : the raw scans.
-    remarks : what was mended or chosen when they were read, a sentence each that begins with the path.
+    remarks : what was corrected or chosen when they were read, a sentence each that begins with the path.
     """
 
     start: GuidedStart
@@ -578,8 +581,8 @@ def register_scans(
     *,
     program: Path | str,
     folder: Path | str,
-    modality: Modality | None,
-    threads: int,
+    modality: Modality | None = None,
+    threads: int | None = None,
     geometry: Geometry | None = None,
     hu_offset: float | None = None,
 ) -> ScanRegistration:
@@ -592,7 +595,7 @@ def register_scans(
     program : the built program deeds.
     folder : for the program's files, which stay there.
     modality : kind of both scans; None to find it for each scan.
-    threads : for the program.
+    threads : that the program uses; None for as many as this process may use cores.
     geometry, hu_offset : as in `embed_scan`, of both scans.
 
     Raises
@@ -630,7 +633,7 @@ def register_scans(
         moving_labels=None,
         settings=settings.deeds,
         output_stem=Path(folder) / "deeds",
-        threads=threads,
+        threads=threads or len(os.sched_getaffinity(0)),
     )
     remarks = (*embedded[0].remarks, *embedded[1].remarks)
     return ScanRegistration(start, deformation.field, raw[0].volume, raw[1].volume, remarks)

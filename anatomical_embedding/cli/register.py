@@ -1,6 +1,5 @@
 """The verb `register`."""
 
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,7 +93,6 @@ def register(
         program=program,
         folder=folder,
         **reading,
-        threads=len(os.sched_getaffinity(0)),
     )
     if found.start.status == "failed":
         click.echo(
