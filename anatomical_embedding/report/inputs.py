@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pandas as pd
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.landmarks.errors import ScoreEntry
+from anatomical_embedding.evaluation.landmarks.scores import ScoreEntry
 from anatomical_embedding.evaluation.landmarks.tables import read_errors, read_matches, read_queries
 from anatomical_embedding.index_file import IndexRow, read_index
 from anatomical_embedding.provenance import Manifest

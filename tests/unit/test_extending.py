@@ -202,5 +202,5 @@ def test_the_section_is_in_the_report(extended, tmp_path):
     arguments = write_run(tmp_path)
     run_in(extended, "-m", "workflow_scripts.write_report", *arguments)
     text = Path(tmp_path / "report.html").read_text(encoding="utf-8")
-    section = text[text.index('<section id="landmarks">') :]
-    assert section.index("<h2>Landmarks</h2>") < section.index("</section>")
+    section = text[text.index('<section id="landmarks_asked">') :]
+    assert section.index("<h2>Landmarks asked</h2>") < section.index("</section>")

@@ -26,7 +26,7 @@ from anatomical_embedding.registration.guided_start import GuidedStart, write_st
 from anatomical_embedding.registration.starting_position import on_fixed_grid
 from anatomical_embedding.report.inputs import ReportInputs
 from anatomical_embedding.report.registration_inputs import read_registered_pairs
-from anatomical_embedding.report.results_table import results_table
+from anatomical_embedding.report.results_csv import results_table
 from anatomical_embedding.report.sections.registrations import checkerboard, registrations
 from anatomical_embedding.settings.registration import RegistrationSettings
 from anatomical_embedding.volumes.nifti import write_volume

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from anatomical_embedding.evaluation.landmarks.errors import LANDMARK_METRICS, ScoreEntry, landmark_table
+from anatomical_embedding.evaluation.landmarks.scores import LANDMARK_METRICS, ScoreEntry, landmark_table
 from anatomical_embedding.report.inputs import Evaluation, ReportInputs
 from anatomical_embedding.report.registration_inputs import RegisteredPair
 from anatomical_embedding.report.tracking_inputs import START, TrackedAnswers
