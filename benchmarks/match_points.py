@@ -284,7 +284,7 @@ def as_int8(volume: EmbeddedVolume) -> EmbeddedVolume:
         volume_id=volume.volume_id,
         shape=volume.shape,
         affine=volume.affine,
-        provenance=volume.provenance,
+        origin=volume.origin,
         settings=StoreSettings(format="int8"),
     )
 

@@ -56,7 +56,7 @@ def propagate(
         open_or_embed,
         propagate_labels,
         read_labels_of,
-        require_readable,
+        read_scans,
     )
     from anatomical_embedding.errors import InputFileError
     from anatomical_embedding.progress import log
@@ -67,12 +67,12 @@ def propagate(
     if not read_label_file(labels, geometry=reading["geometry"]).volume.array.any():
         raise InputFileError(labels, "the label map is empty: every voxel is 0")
     model = load_model(checkpoint)
-    require_readable(model, (template, target), **reading, with_voxels=True)
+    scans = read_scans(model, (template, target), **reading)
     log("embedding the first scan")
-    source = open_or_embed(model, template, **reading)
+    source = open_or_embed(model, scans[template])
     mask = read_labels_of(source, labels, geometry=reading["geometry"])
     log("embedding the second scan")
-    goal = open_or_embed(model, target, **reading)
+    goal = open_or_embed(model, scans[target])
     found = propagate_labels(model, source, mask.volume, goal, grid=goal.scan_grid)
     write_volume(found.volume, output)
     left_out = [

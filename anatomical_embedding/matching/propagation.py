@@ -76,7 +76,7 @@ class _Anchors:
     is_kept: NDArray[np.bool_]
 
 
-def propagate_labels(
+def carry_by_anchors(
     template: PreparedTarget,
     target: PreparedTarget,
     labels: Volume,

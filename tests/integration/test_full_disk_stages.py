@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
-from anatomical_embedding.embedding.store import read_provenance
+from anatomical_embedding.embedding.store import read_origin
 from anatomical_embedding.files import sha256_of_file
 from tests.integration.tiny_training import (
     INTENSITY,
@@ -103,7 +103,7 @@ def test_an_export_keeps_the_whole_stores_and_makes_the_others(calm, tmp_path):
         whole = ["stores/blob_0.safetensors", "stores/blob_1.safetensors"]
         assert names_in(disk) == whole
         for name in whole:
-            assert read_provenance(disk / name) == read_provenance(calm / name)
+            assert read_origin(disk / name) == read_origin(calm / name)
         grow(disk, kilobytes=10 * one)
         assert f"{NUM_VOLUMES} volumes, 2 of them stored already" in run(
             export_command(calm, disk), expected=0

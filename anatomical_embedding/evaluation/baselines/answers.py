@@ -65,7 +65,7 @@ MatchPoints = Callable[[str, str, Points], Sequence[PointMatch]]
 """Answers queries of one pair: (template_id, target_id, (N, 3) points) to N answers."""
 
 
-def match_queries(queries: pd.DataFrame, match_points: MatchPoints, *, method: str) -> pd.DataFrame:
+def answer_queries(queries: pd.DataFrame, match_points: MatchPoints, *, method: str) -> pd.DataFrame:
     """Return the matches table of a baseline: one row per query, in the order of the queries.
 
     Parameters
