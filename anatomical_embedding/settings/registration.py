@@ -74,8 +74,8 @@ class GridMatchSettings(Settings):
 class AffineFitSettings(Settings):
     """How a map is fitted to correspondences, and when it is not believed."""
 
-    kind: MapKind
-    """Which maps are allowed; published: rigid."""
+    kind: MapKind | Literal["auto"]
+    """Which maps are allowed; published: rigid. `auto`: the richest that matches left out of its fit support."""
     estimator: Literal["ransac", "trimmed", "least_squares"]
     """The largest set that one map explains, the half that agrees best, or all points alike (published)."""
     inlier_distance_mm: PositiveFloat
