@@ -30,7 +30,7 @@ ANSWER_ENDINGS = (".csv", ".mrk.json")
 def answer_rows(
     asked: NamedPoints, answers: Answers, *, target: str, coordinates: Coordinates
 ) -> list[dict[str, Any]]:
-    """Return one row a point with the keys of `ANSWER_COLUMNS`.
+    """Return one row per point with the keys of `ANSWER_COLUMNS`.
 
     Numbers that are not there are None; the confidence of an answer without one is `unknown`.
     """
