@@ -90,9 +90,10 @@ def write_scan(
     """Write a round body of random tissue that fills the field of view, and return its path."""
     smooth = gaussian_filter(np.random.default_rng(seed).standard_normal(shape).astype(np.float32), 3.0)
     x, y = np.meshgrid(*(np.linspace(-1, 1, size) for size in shape[:2]), indexing="ij")
-    anatomy = np.where((np.hypot(x, y) < 0.98)[..., np.newaxis], 40 + 4000 * smooth, -1000)
+    # Air has noise as well: what has one value all over counts as padding.
+    anatomy = np.where((np.hypot(x, y) < 0.98)[..., np.newaxis], 40 + 4000 * smooth, -1000 + 100 * smooth)
     affine = np.diag([-spacing_mm[0], -spacing_mm[1], spacing_mm[2], 1.0])
-    write_volume(Volume(np.clip(anatomy, -1000, 1500).astype(np.int16), affine), path)
+    write_volume(Volume(np.clip(anatomy, -1024, 1500).astype(np.int16), affine), path)
     return path
 
 

@@ -1,7 +1,5 @@
 """Weights in the layouts of the published system (SAM, SAM++ and Cross-SAM, `.pth` files)."""
 
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,7 +146,7 @@ def _read_weights(path: Path) -> Weights:
     try:
         with torch.serialization.safe_globals(PLAIN_NUMPY):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, zipfile.BadZipFile, OSError) as error:
+    except Exception as error:  # of a damaged file it may be anything
         raise InputFileError(
             path,
             f"is not a checkpoint that can be read without running code from it: {_why_unreadable(path, error)}",
@@ -184,4 +182,5 @@ def _why_unreadable(path: Path, error: Exception) -> str:
             f"it holds {', '.join(foreign)} beside tensors and plain values; where you trust it, save its entry "
             "state_dict alone with torch.save"
         )
-    return f"it is damaged or of another kind ({str(error).splitlines()[0]})"
+    first_line = next(iter(str(error).splitlines()), type(error).__name__)
+    return f"it is damaged or of another kind ({first_line})"

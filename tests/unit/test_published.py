@@ -196,13 +196,14 @@ class RunsCode:
         ([1, 2], "has no weights"),
         ({"meta": 1}, "its entry 'meta' is not a tensor"),
         (RunsCode(), "without running code from it"),
-        (None, "without running code from it"),
+        (b"not a checkpoint", "without running code from it: it is damaged or of another kind"),
+        (b"\x80\x02.", "without running code from it: it is damaged or of another kind"),
     ],
 )
 def test_files_that_are_no_checkpoint_are_refused(tmp_path, content, message):
     path = tmp_path / "a.pth"
-    if content is None:
-        path.write_bytes(b"not a checkpoint")
+    if isinstance(content, bytes):
+        path.write_bytes(content)
     else:
         torch.save(content, path)
     with pytest.raises(InputFileError, match=message):
