@@ -8,8 +8,8 @@ from pathlib import Path
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.evaluation.baselines.answers import (
     PreparedScan,
+    answer_queries,
     baseline_matcher,
-    match_queries,
 )
 from anatomical_embedding.evaluation.landmarks.tables import read_questions, write_table
 from anatomical_embedding.index_file import read_index
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> None:
         row = rows[volume_id]
         return PreparedScan(map_volume(row.image_path), map_volume(row.body_mask_path))
 
-    matches = match_queries(queries, baseline_matcher(settings, load), method=settings.method)
+    matches = answer_queries(queries, baseline_matcher(settings, load), method=settings.method)
     write_table(matches, options.output)
 
 

@@ -1,4 +1,4 @@
-"""Answers to a list of queries between stored volumes: one row a query, found or failed with the reason."""
+"""Answers to a list of queries between stored volumes: one row per query, found or failed with the reason."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from anatomical_embedding.embedding.store import open_store, read_provenance
+from anatomical_embedding.embedding.store import open_store, read_origin
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.matching.methods import match_by
 from anatomical_embedding.matching.nearest import Matches
@@ -43,7 +43,7 @@ def match_queries(
     require_stores(queries, stores)
     if queries.empty:
         return pd.DataFrame(columns=list(MATCH_COLUMNS))
-    model = read_provenance(stores[queries["target_id"].iloc[0]]).checkpoint_sha256
+    model = read_origin(stores[queries["target_id"].iloc[0]]).checkpoint_sha256
 
     def searchable(volume_id: str) -> PreparedTarget:
         embedded = open_store(stores[volume_id], checkpoint_sha256=model)

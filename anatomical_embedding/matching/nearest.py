@@ -145,7 +145,7 @@ def as_prepared(target: EmbeddedVolume | PreparedTarget, *, settings: MatchingSe
 
 def require_one_model(template: EmbeddedVolume, target: EmbeddedVolume) -> None:
     """Refuse two embeddings of different models with a `UserError`."""
-    models = [volume.provenance.checkpoint_sha256 for volume in (template, target)]
+    models = [volume.origin.checkpoint_sha256 for volume in (template, target)]
     if models[0] != models[1]:
         raise UserError(
             f"the embeddings of {template.volume_id} and {target.volume_id} come from different models "

@@ -9,8 +9,8 @@ from scipy.spatial.transform import Rotation
 
 from anatomical_embedding.evaluation.baselines.answers import (
     PreparedScan,
+    answer_queries,
     baseline_matcher,
-    match_queries,
 )
 from anatomical_embedding.evaluation.baselines.body_box import (
     EmptyBodyMaskError,
@@ -118,7 +118,7 @@ def test_every_query_gets_a_row_and_an_empty_mask_fails_with_a_reason(method):
         lambda volume_id: PreparedScan(masks[volume_id], masks[volume_id]),
     )
     queries = queries_between("abc").sample(frac=1.0, random_state=1, ignore_index=True)
-    matches = match_queries(queries, matcher, method="box")
+    matches = answer_queries(queries, matcher, method="box")
     assert matches["query_id"].tolist() == queries["query_id"].tolist()
     failed = matches[matches["status"] == "failed"]
     assert set(failed["query_id"]) == {f"{a}/{b}/heart" for a, b in ("ac", "ca", "bc", "cb")}

@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.embedding import export as export_module
 from anatomical_embedding.embedding.embed_volume import embed_array
-from anatomical_embedding.embedding.store import decode, open_store, read_provenance
+from anatomical_embedding.embedding.store import decode, open_store, read_origin
 from anatomical_embedding.embedding.store_manifest import read_store_manifest
 from anatomical_embedding.errors import InputFileError, SettingsError, UserError
 from anatomical_embedding.evaluation.landmarks.tables import read_matches
@@ -195,10 +195,10 @@ def test_another_model_or_a_damaged_store_is_embedded_again(dataset):
     stores = export(dataset)
     stores["b"].write_bytes(stores["b"].read_bytes()[:1000])
     assert written_stores(dataset) == {"b"}
-    before = read_provenance(stores["a"])
+    before = read_origin(stores["a"])
     write_model(dataset, seed=1)
     assert written_stores(dataset) == {"a", "b", "c"}
-    assert read_provenance(stores["a"]).checkpoint_sha256 != before.checkpoint_sha256
+    assert read_origin(stores["a"]).checkpoint_sha256 != before.checkpoint_sha256
 
 
 def test_a_bad_volume_names_itself_and_the_others_are_stored(dataset):

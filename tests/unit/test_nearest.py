@@ -231,7 +231,7 @@ def test_answers_lie_inside_the_target():
 def test_other_model_is_refused():
     volume = synthetic_volume(ANISOTROPIC, SHAPE)
     other = dataclasses.replace(
-        volume, volume_id="other", provenance=dataclasses.replace(ORIGIN, checkpoint_sha256="d" * 64)
+        volume, volume_id="other", origin=dataclasses.replace(ORIGIN, checkpoint_sha256="d" * 64)
     )
     with pytest.raises(
         UserError, match=r"other and synthetic come from different models \(d{12} and c{12}\)"

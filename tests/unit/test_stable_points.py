@@ -171,7 +171,7 @@ def test_queries_outside_fail_with_a_reason():
 
 def test_other_model_is_refused():
     template, target = affine_pair()
-    other = dataclasses.replace(target, provenance=dataclasses.replace(ORIGIN, checkpoint_sha256="d" * 64))
+    other = dataclasses.replace(target, origin=dataclasses.replace(ORIGIN, checkpoint_sha256="d" * 64))
     with pytest.raises(UserError, match="come from different models"):
         match_stable_points(template, other, [[0, 0, 0]], settings=MATCHING, stable_points=ANCHORS)
 
