@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from anatomical_embedding.csv_table import csv_text
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.csv_table import csv_text
-from anatomical_embedding.evaluation.named_points import Coordinates, NamedPoints, as_ras
-from anatomical_embedding.evaluation.slicer_markups import write_markups
 from anatomical_embedding.files import written_atomically
 from anatomical_embedding.matching.answers import Answers
+from anatomical_embedding.points.named_points import Coordinates, NamedPoints, as_ras
+from anatomical_embedding.points.slicer_markups import write_markups
 
 ANSWER_COLUMNS = (
     "name", "target", "query_x_mm", "query_y_mm", "query_z_mm", "x_mm", "y_mm", "z_mm",
@@ -27,7 +27,7 @@ ANSWER_ENDINGS = (".csv", ".mrk.json")
 def answer_rows(
     asked: NamedPoints, answers: Answers, *, target: str, coordinates: Coordinates
 ) -> list[dict[str, Any]]:
-    """Return one row a point with the keys of `ANSWER_COLUMNS`; numbers that are not there are None."""
+    """Return one row per point with the keys of `ANSWER_COLUMNS`; numbers that are not there are None."""
     queries = as_ras(asked.points_mm, coordinates=coordinates)
     found = as_ras(answers.points_mm, coordinates=coordinates)
     return [

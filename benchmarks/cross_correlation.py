@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from anatomical_embedding.evaluation.cross_correlation import CorrelationTarget, cube_round
+from anatomical_embedding.evaluation.baselines.cross_correlation import CorrelationTarget, cube_round
 from anatomical_embedding.evaluation.statistics import bootstrap_intervals
 from anatomical_embedding.settings.evaluation import BootstrapSettings
 from anatomical_embedding.volumes.volume import Volume

@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from anatomical_embedding.matching.embed_volume import VolumeEmbedder
+from anatomical_embedding.embedding.embed_volume import VolumeEmbedder
 from anatomical_embedding.networks.checkpoint import load_checkpoint, save_checkpoint
 from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
 from anatomical_embedding.networks.published import published_settings

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from anatomical_embedding.matching.embed_volume import VolumeEmbedder
+from anatomical_embedding.embedding.embed_volume import VolumeEmbedder
 from anatomical_embedding.networks.checkpoint import load_checkpoint, save_checkpoint
 from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
 from anatomical_embedding.networks.published import published_settings

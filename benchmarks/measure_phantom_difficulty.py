@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 from scipy.signal import fftconvolve
 
-from anatomical_embedding.datasets.phantom import make_subject
-from anatomical_embedding.datasets.phantom_scan import PhantomScan
+from anatomical_embedding.phantom.scan import PhantomScan
+from anatomical_embedding.phantom.synthetic_body import make_subject
 from anatomical_embedding.settings.phantom import PhantomSettings
 from anatomical_embedding.volumes.affine import Points
 

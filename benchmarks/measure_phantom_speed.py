@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from anatomical_embedding.datasets.phantom import make_subject
+from anatomical_embedding.phantom.synthetic_body import make_subject
 from anatomical_embedding.settings.phantom import PhantomSettings
 
 NUM_SUBJECTS = 8

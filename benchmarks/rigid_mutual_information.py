@@ -10,7 +10,7 @@ import itk
 import numpy as np
 import pandas as pd
 
-from anatomical_embedding.evaluation.registration_errors import read_registration_errors
+from anatomical_embedding.evaluation.registration.landmark_errors import read_registration_errors
 from anatomical_embedding.registration.guided_start import read_start
 from benchmarks.moved_pairs import parse_options, points_of
 

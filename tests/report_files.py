@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.ndimage import gaussian_filter
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
-from anatomical_embedding.evaluation.landmark_tables import (
+from anatomical_embedding.evaluation.landmarks.tables import (
     MATCH_COLUMNS,
     QUESTION_COLUMNS,
     TRUTH_COLUMNS,

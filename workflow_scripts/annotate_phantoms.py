@@ -9,9 +9,13 @@ import numpy as np
 import pandas as pd
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.baselines import body_box
-from anatomical_embedding.evaluation.phantom_annotations import LesionScan, ScannedLesion, annotate_pairs
-from anatomical_embedding.evaluation.tracked_volumes import TrackedVolume, tracked_volumes
+from anatomical_embedding.evaluation.baselines.body_box import body_box
+from anatomical_embedding.evaluation.lesions.phantom_annotations import (
+    LesionScan,
+    ScannedLesion,
+    annotate_pairs,
+)
+from anatomical_embedding.evaluation.lesions.tracked_volumes import TrackedVolume, tracked_volumes
 from anatomical_embedding.files import write_json
 from anatomical_embedding.index_file import read_index
 from anatomical_embedding.progress import log

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from anatomical_embedding.evaluation.landmark_tables import read_matches, read_questions, write_table
+from anatomical_embedding.embedding.store_manifest import read_store_manifest
+from anatomical_embedding.evaluation.landmarks.tables import read_matches, read_questions, write_table
 from anatomical_embedding.index_file import read_index
 from anatomical_embedding.matching.assess_matches import assess_matches
-from anatomical_embedding.matching.store_manifest import read_store_manifest
 from anatomical_embedding.settings.tracking import AssessMatchesSettings
 from workflow_scripts.command_line import existing_file, parse_settings, run_stage, stage_parser
 

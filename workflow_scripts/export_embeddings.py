@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
+from anatomical_embedding.embedding.export import export_embeddings
+from anatomical_embedding.embedding.store_manifest import write_store_manifest
 from anatomical_embedding.index_file import SPLITS, read_index
-from anatomical_embedding.matching.export_embeddings import export_embeddings
-from anatomical_embedding.matching.store_manifest import write_store_manifest
 from anatomical_embedding.processes import joined_processes
 from anatomical_embedding.settings.export import ExportSettings
 from workflow_scripts.command_line import existing_file, parse_settings, run_stage, stage_parser

@@ -6,11 +6,11 @@ Settings: the section `confidence` of a tracking, without `fitted_on` and `evide
 from pathlib import Path
 
 from anatomical_embedding.datasets.lesion_annotations import patient_of_file
-from anatomical_embedding.evaluation.confidence import fit_confidence, write_confidence
-from anatomical_embedding.evaluation.confidence_features import feature_table
-from anatomical_embedding.evaluation.landmark_tables import read_matches
-from anatomical_embedding.evaluation.tracked_answers import are_correct, errors_mm, join_evidence
-from anatomical_embedding.evaluation.tracking_queries import read_tracking_queries
+from anatomical_embedding.evaluation.confidence.features import feature_table
+from anatomical_embedding.evaluation.confidence.tracked_answers import are_correct, errors_mm, join_evidence
+from anatomical_embedding.evaluation.confidence.tracking_confidence import fit_confidence, write_confidence
+from anatomical_embedding.evaluation.landmarks.tables import read_matches
+from anatomical_embedding.evaluation.lesions.queries import read_tracking_queries
 from anatomical_embedding.progress import log
 from anatomical_embedding.settings.tracking import FitConfidenceSettings
 from workflow_scripts.command_line import existing_file, parse_settings, run_stage, stage_parser

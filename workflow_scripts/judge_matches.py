@@ -6,11 +6,15 @@ The markups hold, for each volume, the points found in it that are not called ou
 import argparse
 from pathlib import Path
 
-from anatomical_embedding.evaluation.confidence import read_confidence
-from anatomical_embedding.evaluation.landmark_tables import read_matches, read_questions, write_table
-from anatomical_embedding.evaluation.slicer_markups import write_markups
-from anatomical_embedding.evaluation.tracked_answers import POINT_COLUMNS, join_evidence, judge_answers
+from anatomical_embedding.evaluation.confidence.tracked_answers import (
+    POINT_COLUMNS,
+    join_evidence,
+    judge_answers,
+)
+from anatomical_embedding.evaluation.confidence.tracking_confidence import read_confidence
+from anatomical_embedding.evaluation.landmarks.tables import read_matches, read_questions, write_table
 from anatomical_embedding.files import folder_written_atomically
+from anatomical_embedding.points.slicer_markups import write_markups
 from workflow_scripts.command_line import existing_file, run_stage
 
 
@@ -22,7 +26,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--evidence", type=existing_file, required=True, help="evidence of these answers")
     parser.add_argument("--confidence", type=existing_file, required=True, help="fitted confidence (JSON)")
     parser.add_argument("--output", type=Path, required=True, help="judged answers (CSV) to write")
-    parser.add_argument("--output-markups", type=Path, required=True, help="folder, one file a target volume")
+    parser.add_argument(
+        "--output-markups", type=Path, required=True, help="folder, one file per target volume"
+    )
     options = parser.parse_args(arguments)
 
     answers = join_evidence(read_matches(options.matches), options.evidence)

@@ -7,10 +7,10 @@ landmarks and lesions are listed for each of them, in its own world.
 import csv
 from pathlib import Path
 
-from anatomical_embedding.datasets.phantom import make_follow_up, make_subject
-from anatomical_embedding.datasets.phantom_scan import PhantomScan
 from anatomical_embedding.errors import SettingsError
 from anatomical_embedding.files import written_atomically
+from anatomical_embedding.phantom.scan import PhantomScan
+from anatomical_embedding.phantom.synthetic_body import make_follow_up, make_subject
 from anatomical_embedding.settings.phantom import PhantomSubjectSettings, volume_id
 from anatomical_embedding.volumes.nifti import write_volume
 from workflow_scripts.command_line import parse_settings, run_stage, stage_parser
@@ -67,7 +67,7 @@ def _write_scan(scan: PhantomScan, volume_path: Path | None, labels_path: Path |
 
 
 def _landmark_rows(scans: dict[str, PhantomScan]) -> list[tuple]:
-    """Return one row a landmark and scan."""
+    """Return one row per landmark and scan."""
     return [
         (name, landmark, *(f"{value:.4f}" for value in point))
         for name, scan in scans.items()
@@ -76,7 +76,7 @@ def _landmark_rows(scans: dict[str, PhantomScan]) -> list[tuple]:
 
 
 def _lesion_rows(scans: dict[str, PhantomScan]) -> list[tuple]:
-    """Return one row a lesion and scan."""
+    """Return one row per lesion and scan."""
     return [
         (
             name,

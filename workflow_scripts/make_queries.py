@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from anatomical_embedding.evaluation.landmark_queries import landmarks_in_view, make_queries
-from anatomical_embedding.evaluation.landmark_tables import write_table
+from anatomical_embedding.evaluation.landmarks.queries import landmarks_in_view, make_queries
+from anatomical_embedding.evaluation.landmarks.tables import write_table
 from anatomical_embedding.index_file import read_index
 from anatomical_embedding.landmark_file import LANDMARK_COLUMNS, read_landmarks
 from anatomical_embedding.progress import log

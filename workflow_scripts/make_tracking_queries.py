@@ -6,14 +6,14 @@ from pathlib import Path
 import pandas as pd
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.landmark_tables import write_table
-from anatomical_embedding.evaluation.lesion_frames import write_frames
-from anatomical_embedding.evaluation.tracked_volumes import tracked_volumes
-from anatomical_embedding.evaluation.tracking_queries import (
+from anatomical_embedding.evaluation.landmarks.tables import write_table
+from anatomical_embedding.evaluation.lesions.frames import write_frames
+from anatomical_embedding.evaluation.lesions.queries import (
     annotation_frames,
     queries_of_annotations,
     queries_out_of_view,
 )
+from anatomical_embedding.evaluation.lesions.tracked_volumes import tracked_volumes
 from anatomical_embedding.index_file import read_index
 from workflow_scripts.command_line import existing_file, run_stage
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import torch
 
+from anatomical_embedding.embedding.store import open_store
+from anatomical_embedding.embedding.store_manifest import read_store_manifest
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.matching.embedding_store import open_store
 from anatomical_embedding.matching.grid_points import match_grid
-from anatomical_embedding.matching.store_manifest import read_store_manifest
 from anatomical_embedding.progress import log
 from anatomical_embedding.registration.correspondences import write_correspondences
 from anatomical_embedding.settings.registration import MatchGridSettings

@@ -12,8 +12,8 @@ from pathlib import Path
 import pandas as pd
 
 from anatomical_embedding.checkpoint_header import CARD_KEY, model_sha256
-from anatomical_embedding.evaluation.answer_confidence import fit_answer_confidence
-from anatomical_embedding.evaluation.landmark_tables import read_errors, read_matches
+from anatomical_embedding.evaluation.confidence.answer_confidence import fit_answer_confidence
+from anatomical_embedding.evaluation.landmarks.tables import read_errors, read_matches
 from anatomical_embedding.index_file import read_index
 from anatomical_embedding.model_card import AnswerConfidence, ModelCard, TrainingData
 from anatomical_embedding.networks.checkpoint import load_checkpoint, save_checkpoint
@@ -113,7 +113,7 @@ def fit_confidences(answers: Sequence[tuple[str, Path, Path]]) -> dict[str, Answ
 
 def read_answers(matches: Path, errors: Path) -> pd.DataFrame:
     """Return similarity, cycle error and error of the answers of one method."""
-    found = read_matches(matches, further_columns=(CYCLE_COLUMN,))
+    found = read_matches(matches, further_numbers=(CYCLE_COLUMN,))
     return found.merge(
         read_errors(errors)[["query_id", "target_id", "error_mm"]], on="query_id", validate="one_to_one"
     )

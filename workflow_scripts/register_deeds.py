@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from anatomical_embedding.evaluation.registration_overlap import (
+from anatomical_embedding.evaluation.registration.organ_overlap import (
     OrganOverlap,
     PairOverlap,
     measure_organs,

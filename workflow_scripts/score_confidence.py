@@ -5,11 +5,11 @@ Settings: the section `decision` of the confidence of a tracking.
 
 from pathlib import Path
 
-from anatomical_embedding.evaluation.confidence_scores import score_confidence
-from anatomical_embedding.evaluation.judged_answers import read_judged
-from anatomical_embedding.evaluation.landmark_tables import read_matches
-from anatomical_embedding.evaluation.tracked_answers import errors_mm
-from anatomical_embedding.evaluation.tracking_queries import read_tracking_queries
+from anatomical_embedding.evaluation.confidence.judged_answers import read_judged
+from anatomical_embedding.evaluation.confidence.scores import score_confidence
+from anatomical_embedding.evaluation.confidence.tracked_answers import errors_mm
+from anatomical_embedding.evaluation.landmarks.tables import read_matches
+from anatomical_embedding.evaluation.lesions.queries import read_tracking_queries
 from anatomical_embedding.files import write_json
 from anatomical_embedding.settings.tracking import DecisionSettings
 from workflow_scripts.command_line import existing_file, parse_settings, run_stage, stage_parser

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-
 from anatomical_embedding.evaluation.field_of_view import is_inside
-from anatomical_embedding.evaluation.registration_errors import (
+
+from anatomical_embedding.evaluation.registration.landmark_errors import (
     AFFINE,
     BODY_BOXES,
     START,

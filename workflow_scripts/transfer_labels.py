@@ -6,10 +6,10 @@ The stores must hold semantic maps: those of a model of method `sampp`, exported
 import argparse
 from pathlib import Path
 
+from anatomical_embedding.embedding.store import open_store
+from anatomical_embedding.embedding.store_manifest import read_store_manifest
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.matching.embedding_store import open_store
 from anatomical_embedding.matching.label_transfer import organ_prototypes, transfer_labels
-from anatomical_embedding.matching.store_manifest import read_store_manifest
 from anatomical_embedding.progress import log, track
 from anatomical_embedding.provenance import note_remarks
 from anatomical_embedding.volumes.labels import read_label_file
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> None:
         f"{len(prototypes.labels)} organs, mean overlap in the template {prototypes.template_dice.mean():.2f}"
     )
     for target_id in track(targets, description="labelling", total=len(targets)):
-        target = open_store(stores[target_id], checkpoint_sha256=template.provenance.checkpoint_sha256)
+        target = open_store(stores[target_id], checkpoint_sha256=template.origin.checkpoint_sha256)
         write_volume(transfer_labels(target, prototypes), options.output_folder / f"{target_id}.nii.gz")
 
 

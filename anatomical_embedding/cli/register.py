@@ -1,6 +1,5 @@
 """The verb `register`."""
 
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +20,8 @@ from anatomical_embedding.cli.options import (
 
 if TYPE_CHECKING:
     from anatomical_embedding.api import ScanRegistration
-    from anatomical_embedding.evaluation.named_points import Coordinates, NamedPoints
+    from anatomical_embedding.points.named_points import Coordinates, NamedPoints
     from anatomical_embedding.volumes.volume import Volume
-
-HALF_VOXEL = 0.5
 
 
 @click.command()
@@ -72,31 +69,29 @@ def register(
     Writes start.json, forward.h5 and inverse.h5 (ITK transforms of points, fixed to moving and back; forward.h5
     resamples the moving scan), points.csv where points were given, displacement_field.nii.gz and, last, warped.nii.gz.
     """
-    from anatomical_embedding.api import load_model, register_scans, require_readable
-    from anatomical_embedding.evaluation.points_file import read_points
+    from anatomical_embedding.api import load_model, read_scans, register_scans
     from anatomical_embedding.files import require_writable_folder
+    from anatomical_embedding.points.points_file import read_points
     from anatomical_embedding.registration.deeds_program import require_program
-    from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
+    from anatomical_embedding.usage.scans import require_raw
 
     program = program or _deeds_on_path()
     require_writable_folder(folder)
     require_program(program)
     asked = None if points_path is None else read_points(points_path, coordinates=coordinates)
     model = load_model(checkpoint)
-    require_readable(model, (fixed, moving), **reading)
+    read = read_scans(model, (fixed, moving), **reading)
+    scans = {path: require_raw(scan) for path, scan in read.items()}
     remarks: list[str] = []
     if asked is not None:
         their_scan = fixed if side == "fixed" else moving
-        grid = read_raw_scan(their_scan, ReadingOptions(**reading)).grid
-        remarks += [*asked.remarks, *_those_outside(asked, grid, their_scan)]
+        remarks += [*asked.remarks, *_those_outside(asked, scans[their_scan].grid, their_scan)]
     found = register_scans(
         model,
-        fixed,
-        moving,
+        scans[fixed],
+        scans[moving],
         program=program,
         folder=folder,
-        **reading,
-        threads=len(os.sched_getaffinity(0)),
     )
     if found.start.status == "failed":
         click.echo(
@@ -116,7 +111,7 @@ def _write_results(
     found: "ScanRegistration", carried: "NamedPoints | None", folder: Path, *, coordinates: "Coordinates"
 ) -> None:
     """Write what was found: first what is small and took longest, last the image, which is large."""
-    from anatomical_embedding.evaluation.points_file import write_point_table
+    from anatomical_embedding.points.points_file import write_point_table
     from anatomical_embedding.registration.displacement_field import write_field
     from anatomical_embedding.registration.guided_start import write_start
     from anatomical_embedding.registration.itk_transform import write_transform
@@ -144,12 +139,9 @@ def _deeds_on_path() -> Path:
 
 def _those_outside(asked: "NamedPoints", scan: "Volume", path: Path) -> list[str]:
     """Return a remark on each point outside its scan, and refuse a list of which none lies inside."""
-    import numpy as np
-
     from anatomical_embedding.errors import UserError
 
-    voxels = scan.voxel_from_world(asked.points_mm)
-    is_inside = np.all((voxels >= -HALF_VOXEL) & (voxels <= np.array(scan.shape) - HALF_VOXEL), axis=1)
+    is_inside = scan.contains(asked.points_mm)
     if not is_inside.any():
         raise UserError(
             f"no point lies inside {path}; check that the points belong to this scan (--points-of) and whether "
@@ -164,7 +156,7 @@ def _those_outside(asked: "NamedPoints", scan: "Volume", path: Path) -> list[str
 
 def _carried(found: "ScanRegistration", asked: "NamedPoints", *, side: str) -> "NamedPoints":
     """Return where points of one scan lie in the other."""
-    from anatomical_embedding.evaluation.named_points import NamedPoints
+    from anatomical_embedding.points.named_points import NamedPoints
     from anatomical_embedding.registration.itk_transform import transform_by_itk
 
     transform = found.forward if side == "fixed" else found.inverse

@@ -35,7 +35,7 @@ def score(
     as_json: bool,
 ) -> None:
     """Score tracked lesions under every published definition; the referee of the workflow."""
-    from anatomical_embedding.evaluation.lesion_referee import NUM_DRAWS, SEED, score_files
+    from anatomical_embedding.evaluation.lesions.referee import NUM_DRAWS, SEED, score_files
     from anatomical_embedding.files import write_json
 
     require_outputs(output)

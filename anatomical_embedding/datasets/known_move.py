@@ -29,7 +29,7 @@ def draw_move(volume: Volume, volume_id: str, *, settings: KnownMoveSettings) ->
     axis, direction = (vector / np.linalg.norm(vector) for vector in generator.standard_normal((2, 3)))
     angle = np.deg2rad(generator.uniform(0.0, settings.max_rotation_degrees))
     shift = generator.uniform(0.0, settings.max_translation_mm) * direction
-    middle = volume.world_from_voxel((np.array([volume.shape]) - 1) / 2.0)[0]
+    middle = volume.centre_mm
     matrix = np.eye(4)
     matrix[:3, :3] = Rotation.from_rotvec(angle * axis).as_matrix()
     matrix[:3, 3] = middle + shift - matrix[:3, :3] @ middle
@@ -81,4 +81,6 @@ def read_move(path: Path) -> NDArray[np.float64]:
         content = json.loads(path.read_text(encoding="utf-8"))
         return np.array(content["moved_from_shared_world"], dtype=np.float64).reshape(4, 4)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputFileError(path, f"holds no move of a scan ({error}); make it again") from error
+        raise InputFileError(
+            path, f"does not describe the move of a scan ({error}); make it again"
+        ) from error

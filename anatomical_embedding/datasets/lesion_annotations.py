@@ -3,7 +3,7 @@
 The files come in two shapes: an object that maps a pair's name (`"0001"`) to its fields, and an object whose key
 `"results"` holds a list of pairs in the order of the first. All lengths are in voxels of the native grid of the
 volume at hand (the in-plane pixel is square), although the publisher's description says millimetres. The slice index
-runs from head to foot. Nothing here depends on where that grid lies in the world; `lesion_frames` knows that.
+runs from head to foot. Nothing here depends on where that grid lies in the world; `lesions.frames` knows that.
 
 Source: Cai et al., "Deep Lesion Tracker", CVPR 2021, and the data set published with it.
 """
@@ -42,7 +42,7 @@ POSITIVE = {
 
 @dataclass(frozen=True)
 class LesionPairs:
-    """The annotated pairs as columns, one row a directed pair; row order is that of the file.
+    """The annotated pairs as columns, one row per directed pair; row order is that of the file.
 
     Attributes
     ----------
@@ -161,7 +161,7 @@ def read_json_strictly(path: Path | str) -> Any:
         if len(content) < len(items):
             keys = [key for key, _ in items]
             repeated = next(key for key in keys if keys.count(key) > 1)
-            raise InputFileError(path, f"key {repeated!r} stands twice in one object; remove the duplicate")
+            raise InputFileError(path, f"key {repeated!r} occurs twice in one object; remove the duplicate")
         return content
 
     try:
@@ -206,7 +206,7 @@ def _check_files(path: Path, name: str, row: dict[str, Any]) -> None:
             )
     patients = [patient_of_file(row[key]) for key in ("source", "target")]
     if patients[0] != patients[1]:
-        raise InputFileError(path, f"pair {name!r}: source and target are of two patients, {patients}")
+        raise InputFileError(path, f"pair {name!r}: source and target belong to two patients, {patients}")
 
 
 def _checked_numbers(path: Path, name: str, row: dict[str, Any], attribute: str) -> list[float]:

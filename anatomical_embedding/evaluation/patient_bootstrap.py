@@ -10,7 +10,7 @@ Phipson and Smyth, "Permutation p-values should never be zero" (2010).
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from anatomical_embedding.evaluation.resampling import draw_subject_counts
+from anatomical_embedding.evaluation.bootstrap import draw_subject_counts
 
 FloatArray = NDArray[np.float64]
 

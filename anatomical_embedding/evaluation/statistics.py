@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomical_embedding.evaluation.resampling import (
+from anatomical_embedding.evaluation.bootstrap import (
     draw_subject_counts,
     percentile_interval,
     weighted_quantile,

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
+from anatomical_embedding.embedding.store import EmbeddedVolume, HeadMap, decode
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.matching.embedding_store import EmbeddedVolume, HeadMap, decode
 from anatomical_embedding.matching.nearest import require_one_model
 from anatomical_embedding.volumes.affine import invert_affine, transform_points
 from anatomical_embedding.volumes.labels import labels_at

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomical_embedding.matching.embedding_store import EmbeddedVolume
+from anatomical_embedding.embedding.store import EmbeddedVolume
 from anatomical_embedding.matching.local_affine import predict_by_neighbours
-from anatomical_embedding.matching.nearest import cycle_errors_mm, match_points, similarity_map
+from anatomical_embedding.matching.nearest import cycle_errors_mm, match_nearest, similarity_map
 from anatomical_embedding.matching.prepared_target import PreparedTarget
 from anatomical_embedding.settings.matching import MatchingSettings
 from anatomical_embedding.settings.tracking import EvidenceSettings
-from anatomical_embedding.volumes.affine import Points, invert_affine, spacing_from_affine, transform_points
+from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
 
 
@@ -62,9 +62,9 @@ def find_anchors(
     matching: MatchingSettings,
 ) -> Anchors:
     """Return the candidates that come back when matched to the target and back, and are found well inside it."""
-    forward = match_points(template.embedded, target, candidates_mm, settings=matching)
+    forward = match_nearest(template.embedded, target, candidates_mm, settings=matching)
     distance = cycle_errors_mm(template, target.embedded, candidates_mm, forward.points_mm, settings=matching)
-    is_deep = depth_inside(target.embedded, forward.points_mm) >= settings.anchor_depth_mm
+    is_deep = target.embedded.depth_mm(forward.points_mm) >= settings.anchor_depth_mm
     is_kept = is_deep & (distance <= settings.anchor_cycle_mm)  # NaN is not
     return Anchors(candidates_mm[is_kept], forward.points_mm[is_kept])
 
@@ -118,16 +118,9 @@ def measure_evidence(
         residual_mm=np.linalg.norm(answers_mm - places_mm, axis=1),
         anchor_spread_mm=np.array([prediction.spread_mm for prediction in predictions], dtype=np.float64),
         num_anchors=np.array([prediction.num_effective for prediction in predictions], dtype=np.float64),
-        view_margin_mm=depth_inside(target.embedded, places_mm),
-        edge_mm=depth_inside(target.embedded, answers_mm),
+        view_margin_mm=target.embedded.depth_mm(places_mm),
+        edge_mm=target.embedded.depth_mm(answers_mm),
     )
-
-
-def depth_inside(volume: EmbeddedVolume, points_mm: Points) -> NDArray[np.float64]:
-    """Return how deep inside the voxels of a volume (N, 3) points lie, in mm; negative outside, NaN stays NaN."""
-    points_vox = transform_points(invert_affine(volume.affine), points_mm)
-    steps = np.minimum(points_vox + 0.5, np.array(volume.shape) - 0.5 - points_vox)
-    return np.min(steps * spacing_from_affine(volume.affine), axis=1)
 
 
 def _margin(

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from anatomical_embedding.embedding.store import EmbeddedVolume
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.matching.cell_search import best_cells, similarity_grid
-from anatomical_embedding.matching.embedding_store import EmbeddedVolume
 from anatomical_embedding.matching.prepared_target import PreparedTarget, prepare_target
-from anatomical_embedding.matching.query_vectors import is_inside, query_vectors
+from anatomical_embedding.matching.query_vectors import query_vectors
 from anatomical_embedding.settings.matching import MatchingSettings
-from anatomical_embedding.volumes.affine import Points, transform_points
+from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
 
 
@@ -39,7 +39,7 @@ class Matches:
         return tuple("failed" if reason else "found" for reason in self.reason)
 
 
-def match_points(
+def match_nearest(
     template: EmbeddedVolume,
     target: EmbeddedVolume | PreparedTarget,
     query_points_mm: ArrayLike,
@@ -95,7 +95,7 @@ def cycle_errors_mm(
     UserError
         if the two embeddings come from different models.
     """
-    back = match_points(target, template, answers_mm, settings=settings)
+    back = match_nearest(target, template, answers_mm, settings=settings)
     asked_mm = np.asarray(query_points_mm, dtype=np.float64).reshape(-1, 3)
     return np.asarray(np.linalg.norm(back.points_mm - asked_mm, axis=1))
 
@@ -131,7 +131,7 @@ def world_of_cells(volume: EmbeddedVolume, cells_xyz: ArrayLike) -> Points:
     """
     stride = np.array(volume.fine.stride_vox, dtype=np.float64)
     points_vox = np.asarray(cells_xyz, dtype=np.float64) * stride + (stride - 1.0) / 2.0
-    return transform_points(volume.affine, np.clip(points_vox, 0.0, np.array(volume.shape) - 1.0))
+    return volume.world_from_voxel(np.clip(points_vox, 0.0, np.array(volume.shape) - 1.0))
 
 
 def as_prepared(target: EmbeddedVolume | PreparedTarget, *, settings: MatchingSettings) -> PreparedTarget:
@@ -145,7 +145,7 @@ def as_prepared(target: EmbeddedVolume | PreparedTarget, *, settings: MatchingSe
 
 def require_one_model(template: EmbeddedVolume, target: EmbeddedVolume) -> None:
     """Refuse two embeddings of different models with a `UserError`."""
-    models = [volume.provenance.checkpoint_sha256 for volume in (template, target)]
+    models = [volume.origin.checkpoint_sha256 for volume in (template, target)]
     if models[0] != models[1]:
         raise UserError(
             f"the embeddings of {template.volume_id} and {target.volume_id} come from different models "
@@ -156,6 +156,6 @@ def require_one_model(template: EmbeddedVolume, target: EmbeddedVolume) -> None:
 def why_not_searched(template: EmbeddedVolume, points_mm: Points) -> tuple[str, ...]:
     """Return for each query why it has no answer; empty where it can be searched."""
     finite = np.all(np.isfinite(points_mm), axis=1)
-    inside = is_inside(template, np.where(finite[:, None], points_mm, 0.0))
+    inside = template.contains(np.where(finite[:, None], points_mm, 0.0))
     reasons = np.where(inside, "", "the query lies outside the template volume")
     return tuple(np.where(finite, reasons, "the query is not finite").tolist())

@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, map_coordinates
 from scipy.spatial import cKDTree
 
+from anatomical_embedding.embedding.store import EmbeddedVolume
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.matching.answers import Decision
-from anatomical_embedding.matching.embedding_store import EmbeddedVolume
 from anatomical_embedding.matching.grid_points import lattice_in_body
 from anatomical_embedding.matching.local_affine import SMALLEST_SCALE_MM, fit_local_affines
-from anatomical_embedding.matching.nearest import cycle_errors_mm, match_points
+from anatomical_embedding.matching.nearest import cycle_errors_mm, match_nearest
 from anatomical_embedding.matching.prepared_target import PreparedTarget
 from anatomical_embedding.settings.matching import MatchingSettings
 from anatomical_embedding.settings.usage import PropagationSettings
-from anatomical_embedding.volumes.affine import Points, invert_affine, transform_points
+from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.labels import label_type, labels_at
 from anatomical_embedding.volumes.volume import Volume
 
@@ -76,7 +76,7 @@ class _Anchors:
     is_kept: NDArray[np.bool_]
 
 
-def propagate_labels(
+def carry_by_anchors(
     template: PreparedTarget,
     target: PreparedTarget,
     labels: Volume,
@@ -148,7 +148,7 @@ def require_labels_in(template: EmbeddedVolume, labels: Volume) -> tuple[dict[in
         another scan, or has lost its place in the world.
     """
     regions = _regions(labels)
-    shares = {label: 1.0 - float(_is_within(template, points).mean()) for label, points in regions.items()}
+    shares = {label: 1.0 - float(template.contains(points).mean()) for label, points in regions.items()}
     least = min(shares.values())
     if least > MOST_OUTSIDE_IN_A_LABEL_OF_THE_SCAN:
         at_least = "" if len(shares) == 1 or least == 1 else " or more"
@@ -158,12 +158,6 @@ def require_labels_in(template: EmbeddedVolume, labels: Volume) -> tuple[dict[in
             "outside it; give the map of this very scan, with its origin and orientation"
         )
     return regions, shares
-
-
-def _is_within(template: EmbeddedVolume, points_mm: Points) -> NDArray[np.bool_]:
-    """Say of (N, 3) points whether they lie in a voxel of the template."""
-    voxels = transform_points(invert_affine(template.affine), points_mm)
-    return np.all((voxels >= -HALF_VOXEL) & (voxels <= np.array(template.shape) - HALF_VOXEL), axis=1)
 
 
 def _percent(share: float) -> str:
@@ -223,7 +217,7 @@ def _match_forth_and_back(
     matching: MatchingSettings,
     settings: PropagationSettings,
 ) -> _Anchors:
-    there = match_points(template.embedded, target, asked_mm, settings=matching)
+    there = match_nearest(template.embedded, target, asked_mm, settings=matching)
     distance_mm = cycle_errors_mm(template, target.embedded, asked_mm, there.points_mm, settings=matching)
     return _Anchors(asked_mm, there.points_mm, distance_mm <= settings.max_cycle_error_mm)  # NaN is not
 
@@ -331,11 +325,11 @@ def _judge(
     if outside_share > MOST_OUTSIDE_IN_A_LABEL_OF_THE_SCAN:
         decision, reason = "failed", outside
     elif num_anchors < settings.min_anchors:
-        decision, reason = "failed", f"{num_anchors} of {num_asked} points around it come back"
+        decision, reason = "failed", f"{num_anchors} of {num_asked} points around it match back"
     elif to_ml == 0:
         decision, reason = "failed", "its place lies outside the target, or between its voxels"
     elif num_anchors < settings.min_return_share * num_asked:
-        decision, reason = "doubtful", f"{num_anchors} of {num_asked} points around it come back"
+        decision, reason = "doubtful", f"{num_anchors} of {num_asked} points around it match back"
     elif outside_share > MOST_OUTSIDE_UNSAID:
         decision, reason = "doubtful", outside
     elif air_share > MOST_OUTSIDE_IN_A_LABEL_OF_THE_SCAN:

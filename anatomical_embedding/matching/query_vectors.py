@@ -7,10 +7,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from anatomical_embedding.matching.embedding_store import EmbeddedVolume, HeadMap
+from anatomical_embedding.embedding.store import EmbeddedVolume, HeadMap
 from anatomical_embedding.volumes.affine import Points, invert_affine, transform_points
-
-INSIDE_TOLERANCE_VOX = 1e-6
 
 
 @dataclass(frozen=True)
@@ -55,13 +53,6 @@ def nearest_cells(head: HeadMap, points_mm: ArrayLike) -> NDArray[np.int64]:
     """Return the (N, 3) index (x, y, z) of the cell whose centre is nearest to each (N, 3) point in mm RAS+."""
     cells = transform_points(invert_affine(head.cell_affine), points_mm)
     return np.clip(np.floor(cells + 0.5), 0, np.array(head.shape_zyx[::-1]) - 1).astype(np.int64)
-
-
-def is_inside(volume: EmbeddedVolume, points_mm: ArrayLike) -> NDArray[np.bool_]:
-    """Return for each (N, 3) point in mm RAS+ whether some voxel of the embedded volume contains it."""
-    points_vox = transform_points(invert_affine(volume.affine), points_mm)
-    upper = np.array(volume.shape) - 0.5 + INSIDE_TOLERANCE_VOX
-    return np.all((points_vox >= -0.5 - INSIDE_TOLERANCE_VOX) & (points_vox <= upper), axis=-1)
 
 
 def _interpolated(head: HeadMap, points_mm: Points) -> NDArray[np.float32]:

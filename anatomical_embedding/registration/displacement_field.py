@@ -28,7 +28,6 @@ from anatomical_embedding.volumes.volume import Volume
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 LPS_SIGNS = np.array([-1, -1, 1], dtype=np.int8)
 """Of the components of a vector; small integers leave its number format as it is."""
-INSIDE_TOLERANCE_VOX = 1e-6
 
 
 @dataclass(frozen=True)
@@ -202,9 +201,8 @@ def _filled(sampling: Sampling, shape: tuple[int, ...]) -> NDArray:
 def _sample_plane(sampling: Sampling, sampled: Sampled, moving_mm: Points, plane: int) -> None:
     """Sample a moving volume at the (X * Y, 3) places of one plane of the grid."""
     moving, result = sampling.moving, sampled.volume.array
-    limit = np.array(moving.shape) - 0.5 + INSIDE_TOLERANCE_VOX
     voxels = moving.voxel_from_world(moving_mm)
-    inside = np.all((voxels >= -0.5 - INSIDE_TOLERANCE_VOX) & (voxels <= limit), axis=1)
+    inside = moving.holds(voxels)
     values = map_coordinates(
         moving.array,
         voxels[inside].T,

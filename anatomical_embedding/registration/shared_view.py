@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomical_embedding.volumes.affine import invert_affine, transform_points
+from anatomical_embedding.volumes.affine import invert_affine
 from anatomical_embedding.volumes.body_mask import body_box
 from anatomical_embedding.volumes.prepare import Box
 from anatomical_embedding.volumes.volume import Volume
@@ -16,11 +16,8 @@ def shared_box(fixed: Volume, moving: Volume) -> Box | None:
     ----------
     fixed, moving : in one world (`seen_from`), any geometry; only shapes and affines are looked at.
     """
-    moving_from_fixed = invert_affine(moving.affine) @ fixed.affine
     indices = np.stack(np.meshgrid(*[np.arange(size) for size in fixed.shape], indexing="ij"), axis=-1)
-    voxels = transform_points(moving_from_fixed, indices)
-    steps_from_corner = voxels + 0.5
-    inside = np.all((steps_from_corner >= 0.0) & (steps_from_corner <= np.array(moving.shape)), axis=-1)
+    inside = moving.contains(fixed.world_from_voxel(indices))
     if not inside.any():
         return None
     return body_box(inside, margin_vox=np.zeros(3, dtype=int))

@@ -31,9 +31,5 @@ def starting_matrix(moving: Volume, fixed: Volume, *, start: Literal["world", "c
     """Return the (4, 4) map from the fixed to the moving world before anything is registered."""
     matrix = np.eye(4)
     if start == "centres":
-        matrix[:3, 3] = (_centre_mm(moving) - _centre_mm(fixed))[0]
+        matrix[:3, 3] = moving.centre_mm - fixed.centre_mm
     return matrix
-
-
-def _centre_mm(volume: Volume) -> np.ndarray:
-    return volume.world_from_voxel((np.array([volume.shape]) - 1) / 2.0)

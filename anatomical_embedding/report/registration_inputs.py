@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.registration_errors import RegistrationErrors, read_registration_errors
-from anatomical_embedding.evaluation.registration_overlap import PairOverlap, read_pair_overlap
+from anatomical_embedding.evaluation.registration.landmark_errors import (
+    RegistrationErrors,
+    read_registration_errors,
+)
+from anatomical_embedding.evaluation.registration.organ_overlap import PairOverlap, read_pair_overlap
 from anatomical_embedding.index_file import IndexRow, read_index
 from anatomical_embedding.registration.correspondences import Correspondences, read_correspondences
 from anatomical_embedding.registration.guided_start import GuidedStart, read_start

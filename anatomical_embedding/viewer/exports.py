@@ -4,14 +4,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from anatomical_embedding.evaluation.csv_table import csv_text
-from anatomical_embedding.evaluation.slicer_markups import write_markups
+from anatomical_embedding.csv_table import csv_text
+from anatomical_embedding.points.slicer_markups import write_markups
 
 CSV_COLUMNS = ("name", "scan", "x_mm", "y_mm", "z_mm", "decision", "similarity", "corrected")
 
 
 def pins_csv(pins: list[dict[str, Any]], scans: list[str]) -> bytes:
-    """Return one row a pinned point and scan, in world mm RAS+."""
+    """Return one row per pinned point and scan, in world mm RAS+."""
     rows = [
         (
             pin["name"],

@@ -1,11 +1,72 @@
-"""How far two grids of one shape lie apart."""
+"""Grids of voxels in the world: what lies inside, where the centre is, and how far two grids of one shape lie apart."""
 
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from anatomical_embedding.volumes.affine import transform_points
+from anatomical_embedding.volumes.affine import (
+    Points,
+    invert_affine,
+    spacing_from_affine,
+    transform_points,
+)
+
+EDGE_TOLERANCE_VOX = 1e-6
+"""Beyond its outermost voxels a grid still contains what rounding has moved out."""
+
+
+class Grid:
+    """Voxels placed in the world: the base of all that has a shape and an affine.
+
+    Attributes
+    ----------
+    shape : number of voxels along X, Y and Z.
+    affine : (4, 4) float64, voxel index to world mm RAS+.
+    """
+
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64]
+
+    @property
+    def spacing_mm(self) -> NDArray[np.float64]:
+        """(3,) distance between voxel centres along each array axis, in mm."""
+        return spacing_from_affine(self.affine)
+
+    @property
+    def centre_mm(self) -> NDArray[np.float64]:
+        """(3,) middle of the grid, mm RAS+."""
+        return self.world_from_voxel((np.array(self.shape) - 1) / 2.0)
+
+    def world_from_voxel(self, points_vox: ArrayLike) -> Points:
+        """Return (..., 3) mm RAS+ of (..., 3) voxel coordinates."""
+        return transform_points(self.affine, points_vox)
+
+    def voxel_from_world(self, points_mm: ArrayLike) -> Points:
+        """Return (..., 3) voxel coordinates of (..., 3) mm RAS+."""
+        return transform_points(invert_affine(self.affine), points_mm)
+
+    def nearest_inside(self, points_mm: ArrayLike) -> Points:
+        """Return (..., 3) points in mm RAS+, those outside the outermost voxel centres moved onto them."""
+        last = np.array(self.shape) - 1.0
+        return self.world_from_voxel(np.clip(self.voxel_from_world(points_mm), 0.0, last))
+
+    def contains(self, points_mm: ArrayLike) -> NDArray[np.bool_]:
+        """Return whether (..., 3) points in mm RAS+ lie in voxels, which reach half way to their neighbours."""
+        return self.holds(self.voxel_from_world(points_mm))
+
+    def holds(self, points_vox: ArrayLike) -> NDArray[np.bool_]:
+        """Return whether each of (..., 3) voxel coordinates lies in a voxel."""
+        return np.min(self._steps_from_edge(points_vox), axis=-1) >= -EDGE_TOLERANCE_VOX
+
+    def depth_mm(self, points_mm: ArrayLike) -> NDArray[np.float64]:
+        """Return how deep inside the voxels (..., 3) points lie, in mm; negative outside, NaN stays NaN."""
+        return np.min(self._steps_from_edge(self.voxel_from_world(points_mm)) * self.spacing_mm, axis=-1)
+
+    def _steps_from_edge(self, points_vox: ArrayLike) -> NDArray[np.float64]:
+        """Return (..., 3) voxels between each place and the nearer end of each axis."""
+        steps_from_corner = np.asarray(points_vox) + 0.5
+        return np.minimum(steps_from_corner, np.array(self.shape) - steps_from_corner)
 
 
 def largest_distance_mm(

@@ -3,18 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from anatomical_embedding.volumes.affine import (
-    Points,
-    invert_affine,
-    spacing_from_affine,
-    transform_points,
-)
+from anatomical_embedding.volumes.grid import Grid
 
 
 @dataclass(frozen=True)
-class Volume:
+class Volume(Grid):
     """Voxels with their place in the world.
 
     Attributes
@@ -27,19 +22,6 @@ class Volume:
     affine: NDArray[np.float64]
 
     @property
-    def shape(self) -> tuple[int, int, int]:
+    def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
         """Number of voxels along X, Y and Z."""
         return self.array.shape  # type: ignore[return-value]
-
-    @property
-    def spacing_mm(self) -> NDArray[np.float64]:
-        """(3,) distance between voxel centres along each array axis, in mm."""
-        return spacing_from_affine(self.affine)
-
-    def world_from_voxel(self, points_vox: ArrayLike) -> Points:
-        """Return (N, 3) mm RAS+ of (N, 3) voxel coordinates."""
-        return transform_points(self.affine, points_vox)
-
-    def voxel_from_world(self, points_mm: ArrayLike) -> Points:
-        """Return (N, 3) voxel coordinates of (N, 3) mm RAS+."""
-        return transform_points(invert_affine(self.affine), points_mm)

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anatomical_embedding.matching import export_embeddings as export_module
-from anatomical_embedding.matching.embed_volume import VolumeEmbedder
-from anatomical_embedding.matching.export_embeddings import export_embeddings
+from anatomical_embedding.embedding import export as export_module
+from anatomical_embedding.embedding.embed_volume import VolumeEmbedder
+from anatomical_embedding.embedding.export import export_embeddings
 from anatomical_embedding.networks.checkpoint import load_checkpoint, save_checkpoint
 from anatomical_embedding.settings.export import ExportSettings
 from anatomical_embedding.volumes.volume import Volume

@@ -12,7 +12,7 @@ import pytest
 from scipy.ndimage import map_coordinates
 
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.evaluation.registration_overlap import read_pair_overlap
+from anatomical_embedding.evaluation.registration.organ_overlap import read_pair_overlap
 from anatomical_embedding.registration.deeds_program import apply_to_labels, carry_points
 from anatomical_embedding.registration.deformation import deform
 from anatomical_embedding.registration.displacement_field import read_field

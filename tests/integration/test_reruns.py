@@ -99,7 +99,7 @@ def test_reworded_error(edited):
 
 def test_changed_log_line(edited):
     edited.replace("anatomical_embedding/training/loop.py", 'f"step {row', 'f"optimiser step {row')
-    edited.replace("anatomical_embedding/matching/export_embeddings.py", "stored already", "in the store")
+    edited.replace("anatomical_embedding/embedding/export.py", "stored already", "in the store")
     assert planned_jobs(edited.folder) == {}
 
 
@@ -142,7 +142,7 @@ def test_loss_module(edited):
 
 
 def test_metric_module(edited):
-    edited.replace("anatomical_embedding/evaluation/landmark_error.py", "import", "UNUSED = 1\nimport")
+    edited.replace("anatomical_embedding/evaluation/landmarks/scores.py", "import", "UNUSED = 1\nimport")
     assert planned_jobs(edited.folder) == SCORING
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomical_embedding.matching.embedding_store import EmbeddedVolume
+from anatomical_embedding.embedding.store import EmbeddedVolume
 from anatomical_embedding.matching.query_vectors import nearest_cells
 from anatomical_embedding.volumes.affine import transform_points
 from tests.reference.direct_matching import upsample_by_cell_centres

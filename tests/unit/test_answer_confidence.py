@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from anatomical_embedding.evaluation.answer_confidence import fit_answer_confidence
-from anatomical_embedding.evaluation.landmark_tables import ERROR_COLUMNS, write_table
+from anatomical_embedding.evaluation.confidence.answer_confidence import fit_answer_confidence
+from anatomical_embedding.evaluation.landmarks.tables import ERROR_COLUMNS, write_table
 from anatomical_embedding.model_card import AnswerConfidence, read_model_card
 from tests.packaged_model import usage_sections, write_model
 from workflow_scripts import package_model

@@ -4,14 +4,18 @@ import numpy as np
 import pytest
 
 from anatomical_embedding.errors import InputFileError, UserError
-from anatomical_embedding.evaluation.calibration import (
+from anatomical_embedding.evaluation.confidence.features import FEATURES
+from anatomical_embedding.evaluation.confidence.reliability import (
     area_under_curve,
     calibration_error,
     found_at_false_alarms,
     reliability_table,
 )
-from anatomical_embedding.evaluation.confidence import fit_confidence, read_confidence, write_confidence
-from anatomical_embedding.evaluation.confidence_features import FEATURES
+from anatomical_embedding.evaluation.confidence.tracking_confidence import (
+    fit_confidence,
+    read_confidence,
+    write_confidence,
+)
 from anatomical_embedding.matching.local_affine import predict_by_neighbours, weighted_median
 from anatomical_embedding.settings.tracking import DecisionSettings, FitConfidenceSettings
 

@@ -5,8 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from anatomical_embedding.evaluation.baseline_matching import PreparedScan, ncc_matcher
-from anatomical_embedding.evaluation.cross_correlation import (
+from anatomical_embedding.evaluation.baselines.answers import PreparedScan, ncc_matcher
+from anatomical_embedding.evaluation.baselines.cross_correlation import (
     CorrelationTarget,
     NoCorrelationError,
     cube_round,

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from anatomical_embedding.embedding.embed_volume import VolumeEmbedder, embed_array
+from anatomical_embedding.embedding.memory_model import bytes_per_voxel
+from anatomical_embedding.embedding.needed_cells import blocks_of, everything, needed_cells
+from anatomical_embedding.embedding.row_streaming import head_in_blocks, levels_in_rows
 from anatomical_embedding.errors import SettingsError, UserError
-from anatomical_embedding.matching.embed_volume import VolumeEmbedder, embed_array
-from anatomical_embedding.matching.memory_model import bytes_per_voxel
-from anatomical_embedding.matching.needed_cells import blocks_of, everything, needed_cells
-from anatomical_embedding.matching.row_streaming import head_in_blocks, levels_in_rows
 from anatomical_embedding.networks.folding import folded_copy
 from anatomical_embedding.settings.embedding import EmbeddingSettings
 from anatomical_embedding.volumes.affine import affine_of_cells
@@ -254,7 +254,7 @@ def test_volumes_that_cannot_be_embedded_are_refused(shape, limit_mb, message):
 MEASURE_WORKING_MEMORY = """
 from pathlib import Path
 import numpy as np, torch
-from anatomical_embedding.matching.embed_volume import VolumeEmbedder
+from anatomical_embedding.embedding.embed_volume import VolumeEmbedder
 from tests.unit.test_embed_volume import PUBLISHED_SHAPED, settings
 
 def megabytes(key):

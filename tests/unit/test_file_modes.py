@@ -6,9 +6,9 @@ import os
 import pytest
 import torch
 
-from anatomical_embedding.evaluation.points_file import write_point_table
-from anatomical_embedding.evaluation.slicer_markups import write_markups
 from anatomical_embedding.files import folder_written_atomically
+from anatomical_embedding.points.points_file import write_point_table
+from anatomical_embedding.points.slicer_markups import write_markups
 from anatomical_embedding.training.resume_state import TrainingProgress, save_state
 from tests.packaged_model import usage_sections
 from tests.unit.test_full_disk import WRITERS, a_checkpoint

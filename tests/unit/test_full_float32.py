@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from anatomical_embedding.matching import embed_volume
+from anatomical_embedding.embedding import embed_volume
 from anatomical_embedding.networks.full_float32 import full_float32
 from anatomical_embedding.settings.embedding import EmbeddingSettings
 from anatomical_embedding.settings.training import TrainingSettings

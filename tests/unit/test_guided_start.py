@@ -143,10 +143,10 @@ def test_correspondences_are_read_as_they_were_written(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "cannot be read as a table"),
+        ("", "line 1: is empty"),
         ("a,b\n1,2\n", "line 1: expected the columns fixed_x_mm,"),
-        ("{header}\n1,2,3,4,5,6,x,1,1\n", "holds something else than numbers"),
-        ("{header}\n1,2,3,4,5,6,nan,1,1\n", "holds numbers that are not finite"),
+        ("{header}\n1,2,3,4,5,6,x,1,1\n", "line 2, similarity: expected a finite number, got 'x'"),
+        ("{header}\n1,2,3,4,5,6,nan,1,1\n", "line 2, similarity: expected a finite number, got 'nan'"),
     ],
 )
 def test_other_tables_are_no_correspondences(tmp_path, content, message):

@@ -9,23 +9,26 @@ import pytest
 from anatomical_embedding.code_fingerprint import REPOSITORY, reachable_modules
 
 LAYERS = [
-    {"errors", "files", "progress", "identifiers", "code_fingerprint", "versions", "provenance"},
+    {"errors", "files", "progress", "identifiers", "code_fingerprint", "versions", "provenance", "csv_table"},
     {"settings"},
     {"volumes", "index_file", "landmark_file", "checkpoint_header", "model_card"},
-    {"processes"},
-    {"datasets", "patches", "networks", "losses"},
-    {"matching", "registration", "training"},
+    {"points", "processes"},
+    {"datasets", "phantom", "patches", "networks", "losses"},
+    {"embedding", "registration", "training"},
+    {"matching"},
     {"evaluation"},
     {"report"},
-    {"workflow_scripts", "api", "answers_file"},
+    {"workflow_scripts", "usage", "api", "answers_file"},
     {"viewer"},
     {"cli"},
 ]
 WITHOUT_TORCH = [
     "settings",
     "volumes",
+    "points",
     "index_file",
     "datasets",
+    "phantom",
     "registration",
     "evaluation",
     "report",

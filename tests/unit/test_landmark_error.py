@@ -10,20 +10,20 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from anatomical_embedding.errors import InputFileError, UserError
-from anatomical_embedding.evaluation.landmark_error import (
+from anatomical_embedding.evaluation.landmarks.organ_hits import OrganHits
+from anatomical_embedding.evaluation.landmarks.scores import (
     ScoreEntry,
     landmark_errors,
     landmark_table,
     score_errors,
 )
-from anatomical_embedding.evaluation.landmark_tables import (
+from anatomical_embedding.evaluation.landmarks.tables import (
     MATCH_COLUMNS,
     QUESTION_COLUMNS,
     TRUTH_COLUMNS,
     read_errors,
     write_table,
 )
-from anatomical_embedding.evaluation.organ_hits import OrganHits
 from anatomical_embedding.settings.evaluation import BootstrapSettings
 from anatomical_embedding.volumes.affine import transform_points
 

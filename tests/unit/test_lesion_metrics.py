@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from anatomical_embedding.datasets.lesion_annotations import read_annotations
-from anatomical_embedding.evaluation.lesion_frames import annotation_affine, voxels_from_world
-from anatomical_embedding.evaluation.lesion_metrics import PROTOCOLS, distances_mm, signed_errors_mm
+from anatomical_embedding.evaluation.lesions.frames import annotation_affine, voxels_from_world
+from anatomical_embedding.evaluation.lesions.metrics import PROTOCOLS, distances_mm, signed_errors_mm
 from tests.lesion_examples import annotation_row, random_pairs, write
 from tests.reference.lesion_tracking_by_loops import is_hit
 

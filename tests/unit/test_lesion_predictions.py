@@ -5,8 +5,8 @@ import pytest
 
 from anatomical_embedding.datasets.lesion_annotations import read_annotations
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.lesion_frames import write_frames
-from anatomical_embedding.evaluation.lesion_predictions import read_predictions
+from anatomical_embedding.evaluation.lesions.frames import write_frames
+from anatomical_embedding.evaluation.lesions.predictions import read_predictions
 from tests.lesion_examples import annotation_rows, write
 
 HEADER = "pair_id,x_vox,y_vox,z_vox,status,reason\n"
@@ -145,8 +145,8 @@ def test_unusable_json_centres_are_refused_or_counted(tmp_path, rows, pairs, val
     ("body", "message"),
     [
         ("0009,1,2,3,found,\n", "line 2: the annotations know no pair '0009'"),
-        ("0001,1,2,x,found,\n", "line 2, pair '0001': 'x' is not a number"),
-        ("0001,1,2,3,lost,\n", "line 2, pair '0001': status is 'lost'"),
+        ("0001,1,2,x,found,\n", "line 2, z_vox: expected a number, or nothing, got 'x'"),
+        ("0001,1,2,3,lost,\n", "line 2, status: expected one of found, failed, got 'lost'"),
         ("0001,1,2,3,failed,\n", "failed, yet has coordinates"),
         ("0001,1,2,3\n", "line 2: has 4 cells"),
     ],

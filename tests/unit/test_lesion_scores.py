@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from anatomical_embedding.datasets.lesion_annotations import read_annotations
-from anatomical_embedding.evaluation.lesion_scores import compare_protocols, score_protocols
+from anatomical_embedding.evaluation.lesions.scores import compare_protocols, score_protocols
 from tests.lesion_examples import annotation_rows, random_pairs, write
 
 CENTER = np.array([110.0, 95.0, 12.0])

@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from anatomical_embedding.datasets.phantom import make_subject
 from anatomical_embedding.errors import SettingsError
+from anatomical_embedding.phantom.synthetic_body import make_subject
 from tests.phantom_settings import phantom_settings
 from workflow_scripts.make_phantom import main
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from anatomical_embedding.evaluation.organ_hits import OrganHits, count_organ_hits
+from anatomical_embedding.evaluation.landmarks.organ_hits import OrganHits, count_organ_hits
 from anatomical_embedding.volumes.volume import Volume
 
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])

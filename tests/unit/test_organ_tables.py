@@ -4,8 +4,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from anatomical_embedding.datasets.phantom_tissues import ORGAN_NAMES
 from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.phantom.tissues import ORGAN_NAMES
 from anatomical_embedding.settings.organs import TABLES, organs_of_table
 from anatomical_embedding.volumes.labels import merge_masks, read_label_map
 from anatomical_embedding.volumes.nifti import VolumeHeader, read_header

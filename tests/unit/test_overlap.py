@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.evaluation.overlap import (
+from anatomical_embedding.evaluation.registration.overlap import (
     dice_of_masks,
     measure_overlap,
     surface_distances_mm,

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
+from anatomical_embedding.evaluation.bootstrap import percentile_interval
 from anatomical_embedding.evaluation.patient_bootstrap import paired_permutation_p_value, patient_resamples
-from anatomical_embedding.evaluation.resampling import percentile_interval
 from tests.reference.lesion_tracking_by_loops import bootstrap_interval
 
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anatomical_embedding.datasets.phantom import make_follow_up, make_subject
-from anatomical_embedding.datasets.phantom_landmarks import atlas_landmarks
-from anatomical_embedding.datasets.phantom_scan import PhantomScan
-from anatomical_embedding.datasets.phantom_tissues import ORGAN_IDS
 from anatomical_embedding.errors import SettingsError
+from anatomical_embedding.phantom.landmarks import atlas_landmarks
+from anatomical_embedding.phantom.scan import PhantomScan
+from anatomical_embedding.phantom.synthetic_body import make_follow_up, make_subject
+from anatomical_embedding.phantom.tissues import ORGAN_IDS
 from anatomical_embedding.settings.phantom import subject_id, volume_id
 from tests.phantom_settings import phantom_settings
 

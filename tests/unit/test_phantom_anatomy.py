@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from anatomical_embedding.datasets.phantom_anatomy import grid_of_points, paint_atlas
-from anatomical_embedding.datasets.phantom_landmarks import LESION_SITES, atlas_landmarks
-from anatomical_embedding.datasets.phantom_spine import (
+from anatomical_embedding.phantom.anatomy import grid_of_points, paint_atlas
+from anatomical_embedding.phantom.landmarks import LESION_SITES, atlas_landmarks
+from anatomical_embedding.phantom.spine import (
     LEVELS,
     disc_centre_mm,
     vertebra_centre_mm,
     vertebra_pitch_mm,
     vertebra_radii_mm,
 )
-from anatomical_embedding.datasets.phantom_tissues import LOOKS, ORGAN_IDS, ORGAN_NAMES, Tissue
+from anatomical_embedding.phantom.tissues import LOOKS, ORGAN_IDS, ORGAN_NAMES, Tissue
 
 ORGAN_OF_LANDMARK = {
     **{f"vertebra_{level}": f"vertebra_{level}" for level in LEVELS},

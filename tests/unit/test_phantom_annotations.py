@@ -7,15 +7,19 @@ import pytest
 
 from anatomical_embedding.datasets.lesion_annotations import read_annotations
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.baselines import body_box
-from anatomical_embedding.evaluation.landmark_tables import write_table
-from anatomical_embedding.evaluation.phantom_annotations import LesionScan, ScannedLesion, annotate_pairs
-from anatomical_embedding.evaluation.tracked_volumes import TrackedVolume
-from anatomical_embedding.evaluation.tracking_queries import (
+from anatomical_embedding.evaluation.baselines.body_box import body_box
+from anatomical_embedding.evaluation.landmarks.tables import write_table
+from anatomical_embedding.evaluation.lesions.phantom_annotations import (
+    LesionScan,
+    ScannedLesion,
+    annotate_pairs,
+)
+from anatomical_embedding.evaluation.lesions.queries import (
     queries_of_annotations,
     queries_out_of_view,
     read_tracking_queries,
 )
+from anatomical_embedding.evaluation.lesions.tracked_volumes import TrackedVolume
 from anatomical_embedding.volumes.volume import Volume
 from tests.prepared_volumes import lps_affine, write_prepared
 
@@ -30,7 +34,7 @@ def scan_of(folder, name, lesions):
     row = write_prepared(folder, name, image, body, patient_id="000001")
     frame = np.diag([-2.0, -2.0, -5.0, 1.0])
     frame[2, 3] = 95.0
-    return LesionScan(TrackedVolume(row, frame, np.array(SHAPE)), body_box(body), lesions)
+    return LesionScan(TrackedVolume(row, frame, SHAPE), body_box(body), lesions)
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anatomical_embedding.datasets.phantom_body import BODY_HIGHEST_MM, BODY_LOWEST_MM, draw_body, draw_pose
-from anatomical_embedding.datasets.phantom_motion import MAX_STRETCH, BodyMotion, BumpField, random_lattice
-from anatomical_embedding.datasets.phantom_shapes import rotation_matrix
+from anatomical_embedding.phantom.body import BODY_HIGHEST_MM, BODY_LOWEST_MM, draw_body, draw_pose
+from anatomical_embedding.phantom.motion import MAX_STRETCH, BodyMotion, BumpField, random_lattice
+from anatomical_embedding.phantom.shapes import rotation_matrix
 from tests.phantom_settings import phantom_settings
 
 

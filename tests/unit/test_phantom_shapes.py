@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from anatomical_embedding.datasets.phantom_shapes import (
+from anatomical_embedding.phantom.shapes import (
     Canvas,
     Capsule,
     Drum,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anatomical_embedding.evaluation.resampling import percentile_interval, weighted_quantile
+from anatomical_embedding.evaluation.bootstrap import percentile_interval, weighted_quantile
 
 
 def test_interval_by_hand_and_without_values():

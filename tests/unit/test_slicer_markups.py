@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.slicer_markups import read_markups, write_markups
+from anatomical_embedding.points.slicer_markups import read_markups, write_markups
 
 POINTS = np.array([[1.0, 2.0, 3.0], [-4.5, 5.0, -6.0]])
 

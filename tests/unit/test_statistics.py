@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anatomical_embedding.evaluation.resampling import draw_subject_counts
+from anatomical_embedding.evaluation.bootstrap import draw_subject_counts
 from anatomical_embedding.evaluation.statistics import (
     METRICS,
     bootstrap_intervals,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from anatomical_embedding.embedding.tiles import plan_tiles, split_axis
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.matching.tiles import plan_tiles, split_axis
 
 STRIDES = st.sampled_from([2, 4, 8, 16])
 

@@ -1,4 +1,4 @@
-"""Tests of anatomical_embedding.matching.upsampling."""
+"""Tests of anatomical_embedding.embedding.upsampling."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anatomical_embedding.matching.upsampling import (
+from anatomical_embedding.embedding.upsampling import (
     axis_interpolation,
     grid_interpolation,
     norms_of_upsampled,

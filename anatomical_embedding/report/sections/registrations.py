@@ -5,7 +5,7 @@ from itertools import groupby
 
 import numpy as np
 
-from anatomical_embedding.evaluation.registration_errors import (
+from anatomical_embedding.evaluation.registration.landmark_errors import (
     AFFINE,
     BODY_BOXES,
     DEFORMABLE,
@@ -50,11 +50,11 @@ def registrations(inputs: ReportInputs) -> Markup | None:
         return None
     note = element(
         "p",
-        "Fields of the checkerboard show the fixed volume and the moving one in turn; edges run on from field to "
-        "field where the two agree. The Dice overlap is between the organs of the fixed volume and those that were "
+        "Squares of the checkerboard show the fixed volume and the moving one in turn; edges continue from square "
+        "to square where the two agree. The Dice overlap is between the organs of the fixed volume and those that were "
         "carried over; distances are median errors of landmarks that both volumes show, after each step. A pair "
         "whose correspondences do not agree on a map fails: it starts with the bodies centred on one another and "
-        "trains nothing.",
+        "is not used for training.",
         class_="note",
     )
     groups = groupby(inputs.registrations, key=lambda pair: pair.overlap.registration)
@@ -203,8 +203,7 @@ def _positions(pair: RegisteredPair, *, moving: Volume, after: Volume) -> dict[s
 
 
 def _half(name: str, volume: Volume, *, title: str, window: tuple[float, float] = (0.0, WHITE)) -> Markup:
-    centre_mm = volume.world_from_voxel((np.array([volume.shape]) - 1) / 2.0)[0]
-    planes = show_planes(volume, window=window, centre_mm=centre_mm, marks=[], title=title)
+    planes = show_planes(volume, window=window, centre_mm=volume.centre_mm, marks=[], title=title)
     return element("div", element("p", name, class_="half-title"), planes)
 
 
@@ -228,11 +227,10 @@ def _show_guide(guide: Guide, fixed: Volume, *, modality: Modality, title: str) 
         " if not.",
         class_="half-title",
     )
-    centre_mm = fixed.world_from_voxel((np.array([fixed.shape]) - 1) / 2.0)[0]
     planes = show_planes(
         fixed,
         window=grey_window(fixed, modality=modality),
-        centre_mm=centre_mm,
+        centre_mm=fixed.centre_mm,
         marks=[],
         arrows=arrows,
         title=f"{title}, matches",

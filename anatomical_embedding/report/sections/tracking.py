@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from anatomical_embedding.evaluation.lesion_metrics import PROTOCOLS
+from anatomical_embedding.evaluation.lesions.metrics import PROTOCOLS
 from anatomical_embedding.report.figures import Chart, legend
 from anatomical_embedding.report.inputs import ReportInputs
 from anatomical_embedding.report.lesions import lesion_panel, lesion_table, lesions_of

@@ -1,0 +1,139 @@
+"""How far off landmarks are before and after a registration, whether its map folds, and the file that holds it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.evaluation.registration.overlap import target_registration_errors_mm
+from anatomical_embedding.files import write_json
+from anatomical_embedding.registration.displacement_field import DisplacementField
+from anatomical_embedding.volumes.affine import Points, spacing_from_affine, transform_points
+
+BODY_BOXES, AFFINE, DEFORMABLE, START = "body_boxes", "affine", "deformable", "start"
+"""Maps that are compared: body boxes centred on one another, the guided start, the whole map; without a guide the
+place where the volumes lay instead of the first two."""
+
+
+@dataclass(frozen=True)
+class PointErrors:
+    """Distances in mm of mapped landmarks from where they belong."""
+
+    median_mm: float
+    mean_mm: float
+    max_mm: float
+
+
+@dataclass(frozen=True)
+class RegistrationErrors:
+    """Errors of one registered pair.
+
+    Attributes
+    ----------
+    num_landmarks : landmarks that both volumes show inside the registered field of view.
+    points : map -> errors, in the order of the stages; empty without landmarks.
+    folding_share : share of the voxels whose Jacobian determinant is not positive.
+    jacobian_range : 1st and 99th percentile of the determinant; 1 keeps the volume.
+    """
+
+    num_landmarks: int
+    points: dict[str, PointErrors]
+    folding_share: float
+    jacobian_range: tuple[float, float]
+
+
+def measure_errors(
+    field: DisplacementField,
+    *,
+    before: Mapping[str, NDArray[np.float64]],
+    fixed_mm: Points,
+    moving_mm: Points,
+) -> RegistrationErrors:
+    """Return the errors of a map and of those before it.
+
+    Parameters
+    ----------
+    field : the whole map.
+    before : name -> (4, 4) map from fixed to moving world, such as the start.
+    fixed_mm, moving_mm : (N, 3) landmarks that both volumes show.
+    """
+    points: dict[str, PointErrors] = {}
+    if len(fixed_mm):
+        mapped = {name: transform_points(matrix, fixed_mm) for name, matrix in before.items()}
+        mapped[DEFORMABLE] = field.moving_points(fixed_mm)
+        for name, places in mapped.items():
+            errors = target_registration_errors_mm(places, moving_mm)
+            points[name] = PointErrors(float(np.median(errors)), float(errors.mean()), float(errors.max()))
+    determinant = jacobian_determinant(field)
+    low, high = np.percentile(determinant, [1, 99])
+    return RegistrationErrors(
+        num_landmarks=len(fixed_mm),
+        points=points,
+        folding_share=float((determinant <= 0.0).mean()),
+        jacobian_range=(float(low), float(high)),
+    )
+
+
+def jacobian_determinant(field: DisplacementField) -> NDArray[np.float64]:
+    """Return the (X, Y, Z) determinant of the derivative of x + u(x): how much volume grows, at or below 0 it folds.
+
+    Differences are central, one-sided at the border; an axis of one voxel counts as constant. Displacements and
+    derivatives are both taken along the array axes, which leaves the determinant as it is.
+    """
+    spacing = spacing_from_affine(field.affine)
+    directions = field.affine[:3, :3] / spacing  # columns, orthonormal, of the array axes
+    displacements = field.displacements_mm.reshape(-1, 3).astype(np.float64) @ directions
+    along_axes = displacements.reshape(field.displacements_mm.shape)
+    rows = [
+        [_derivative(along_axes[..., component], axis, spacing) for axis in range(3)]
+        for component in range(3)
+    ]
+    for axis in range(3):
+        rows[axis][axis] += 1.0
+    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = rows
+    # In one expression a plane at a time: the products of a whole field would not stay in the processor's cache.
+    determinant = np.empty(along_axes.shape[:3])
+    for plane in range(len(determinant)):
+        determinant[plane] = (
+            xx[plane] * (yy[plane] * zz[plane] - yz[plane] * zy[plane])
+            - xy[plane] * (yx[plane] * zz[plane] - yz[plane] * zx[plane])
+            + xz[plane] * (yx[plane] * zy[plane] - yy[plane] * zx[plane])
+        )
+    return determinant
+
+
+def _derivative(
+    values: NDArray[np.float64], axis: int, spacing_mm: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the derivative of (X, Y, Z) values along an array axis, zero where it has one voxel."""
+    if values.shape[axis] == 1:
+        return np.zeros(values.shape)
+    return np.asarray(np.gradient(values, spacing_mm[axis], axis=axis))
+
+
+def write_registration_errors(errors: RegistrationErrors, path: Path) -> None:
+    """Write the errors of a pair as JSON, atomically."""
+    write_json(path, asdict(errors))
+
+
+def read_registration_errors(path: Path) -> RegistrationErrors:
+    """Return the errors of a pair.
+
+    Raises
+    ------
+    InputFileError
+        if the file is not one that `write_registration_errors` wrote.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        points = {name: PointErrors(**errors) for name, errors in content.pop("points").items()}
+        low, high = content.pop("jacobian_range")
+        return RegistrationErrors(**content, points=points, jacobian_range=(low, high))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputFileError(
+            path, f"holds no errors of a registered pair ({error}); score it again"
+        ) from error

@@ -1,0 +1,128 @@
+"""Tables of points as spreadsheets write them: commas, semicolons or tabs, a decimal point or a decimal comma."""
+
+import csv
+import io
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.points.named_points import ListedPoint, NamedPoints, placed_points
+
+POINT_COLUMNS = ("x_mm", "y_mm", "z_mm")
+NAME_COLUMN = "name"
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+SEPARATOR_LINE = re.compile(r'"?sep=.?"?', re.IGNORECASE)
+"""What a spreadsheet may put above the header."""
+NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
+"""A number with at most one decimal mark, and none between thousands."""
+
+
+def read_point_table(path: Path) -> NamedPoints:
+    """Return the points of a table with the columns x_mm, y_mm, z_mm, and name if there is one.
+
+    The numbers are returned as they stand, in whatever coordinates. The separator is the one that splits the header
+    into these columns; where it is no comma, decimals may be written with a comma, all of them. A row that has no
+    number at all is a point that was never placed; an empty row is none.
+
+    Raises
+    ------
+    InputFileError
+        naming the line at fault: a coordinate missing or no finite number, more cells than columns, two ways to write
+        decimals; or if a column is missing or twice, or the file is not text in UTF-8 (or UTF-16 with its mark).
+    """
+    text = _text(path)
+    separator, header = _separator(text, path=path)
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True
+    )
+    numbers = _Numbers(path, separator=separator)
+    listed = []
+    try:
+        for cells in _below_header(reader):
+            if len(cells) > len(header):
+                raise InputFileError(
+                    path,
+                    f"line {reader.line_num}: has {len(cells)} cells, expected {len(header)}; put a name that holds "
+                    f"{SEPARATORS[separator]} in double quotes",
+                )
+            row = dict(zip(header, cells, strict=False))
+            listed.append(_listed_point(row, numbers, line=reader.line_num))
+    except csv.Error as error:
+        raise InputFileError(path, f"line {reader.line_num}: is not a line of a table ({error})") from error
+    return placed_points(listed, path=path)
+
+
+def _text(path: Path) -> str:
+    content = path.read_bytes()
+    encoding = "utf-16" if content.startswith(UTF_16_MARKS) else "utf-8-sig"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise InputFileError(path, f"is not text in UTF-8 ({error.reason}); save it as CSV UTF-8") from error
+    first, _, rest = text.partition("\n")
+    return rest if SEPARATOR_LINE.fullmatch(first.strip()) else text
+
+
+def _separator(text: str, *, path: Path) -> tuple[str, list[str]]:
+    """Return the separator that gives the columns, and the names of all columns."""
+    first_line = next((line for line in text.splitlines() if line.strip()), "")
+    headers = {
+        separator: [cell.strip().lower() for cell in next(csv.reader([first_line], delimiter=separator), [])]
+        for separator in SEPARATORS
+    }
+    separator, header = max(headers.items(), key=lambda entry: len(set(entry[1]) & set(POINT_COLUMNS)))
+    missing = [column for column in POINT_COLUMNS if column not in header]
+    if missing:
+        raise InputFileError(
+            path,
+            f"has no column {missing[0]}; expected {', '.join(POINT_COLUMNS)} and maybe {NAME_COLUMN} in the first "
+            f"line, with {', '.join(SEPARATORS.values())} between",
+        )
+    wanted = [column for column in header if column in (*POINT_COLUMNS, NAME_COLUMN)]
+    if len(set(wanted)) < len(wanted):
+        raise InputFileError(path, f"names a column twice: {', '.join(header)}")
+    return separator, header
+
+
+def _below_header(reader: Iterator[list[str]]) -> Iterator[list[str]]:
+    """Pass on the rows that hold something, but the first."""
+    rows = (cells for cells in reader if any(cell.strip() for cell in cells))
+    next(rows, None)
+    return rows
+
+
+def _listed_point(row: dict[str, str], numbers: "_Numbers", *, line: int) -> ListedPoint:
+    name = row.get(NAME_COLUMN, "").strip()
+    cells = [row.get(column, "").strip() for column in POINT_COLUMNS]
+    if not any(cells):
+        return ListedPoint(name, None, f"line {line} gives it no position")
+    return ListedPoint(name, [numbers.read(cell, line=line) for cell in cells])
+
+
+class _Numbers:
+    """Reads the numbers of one table, which must write decimals in one way."""
+
+    def __init__(self, path: Path, *, separator: str):
+        self._path = path
+        self._separator = separator
+        self._mark = ""
+        self._mark_line = 0
+
+    def read(self, text: str, *, line: int) -> float:
+        """Return a finite number."""
+        mark = next((mark for mark in ".," if mark in text), "")
+        number = float(text.replace(",", ".")) if NUMBER.fullmatch(text) else math.nan
+        if not math.isfinite(number):
+            raise InputFileError(self._path, f"line {line}: expected three numbers in mm, got {text!r}")
+        if mark and self._mark and mark != self._mark:
+            raise InputFileError(
+                self._path,
+                f"line {line}: {text!r} has the decimal mark {mark!r}, line {self._mark_line} has {self._mark!r}; "
+                "write all numbers in one way",
+            )
+        if mark:
+            self._mark, self._mark_line = mark, line
+        return number

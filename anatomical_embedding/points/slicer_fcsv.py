@@ -1,0 +1,63 @@
+"""Points in 3D Slicer's older text format (`.fcsv`)."""
+
+import csv
+import math
+import re
+from pathlib import Path
+
+from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.points.named_points import ListedPoint, NamedPoints, as_ras, placed_points
+from anatomical_embedding.points.slicer_markups import coordinates_of
+
+COLUMNS = ("id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID").split(",")
+"""The columns where the file does not name them."""
+HEADER_LINE = re.compile(r"#\s*(\w+)\s*=(.*)")
+STATUS_PLACE = len(COLUMNS)
+"""Slicer 5 writes the status of the position behind the columns that it names, as a number."""
+STATUSES = {"0": "undefined", "1": "preview", "3": "missing"}
+"""Those that are no real position; 2 is `defined`."""
+
+
+def read_fcsv(path: Path) -> NamedPoints:
+    """Return the points of an `.fcsv` file, in the coordinate system that it names: LPS or RAS, or by number.
+
+    Raises
+    ------
+    InputFileError
+        naming the line at fault, or if the file does not say its coordinate system.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputFileError(path, f"is not text in UTF-8 ({error.reason})") from error
+    stated = {found[1]: found[2].strip() for found in map(HEADER_LINE.match, lines) if found}
+    if "CoordinateSystem" not in stated:
+        raise InputFileError(
+            path,
+            "does not say its coordinate system; add the line '# CoordinateSystem = LPS' (or RAS) at its head",
+        )
+    coordinates = coordinates_of(stated["CoordinateSystem"], path=path)
+    columns = [name.strip() for name in stated.get("columns", ",".join(COLUMNS)).split(",")]
+    listed = [
+        _listed_point(line, columns, path=path, number=number)
+        for number, line in enumerate(lines, start=1)
+        if line.strip() and not line.startswith("#")
+    ]
+    found = placed_points(listed, path=path)
+    return NamedPoints(as_ras(found.points_mm, coordinates=coordinates), found.names, found.remarks)
+
+
+def _listed_point(line: str, columns: list[str], *, path: Path, number: int) -> ListedPoint:
+    cells = next(csv.reader([line]))
+    row = dict(zip(columns, cells, strict=False))
+    name = row.get("label", "")
+    status = cells[STATUS_PLACE] if columns == COLUMNS and len(cells) > STATUS_PLACE else ""
+    if status in STATUSES:
+        return ListedPoint(name, None, f"its position is {STATUSES[status]}")
+    try:
+        position = [float(row[column]) for column in ("x", "y", "z")]
+    except (KeyError, ValueError):
+        position = []
+    if not position or not all(map(math.isfinite, position)):
+        raise InputFileError(path, f"line {number}: expected x, y and z in mm, got {line!r}")
+    return ListedPoint(name, position)
