@@ -23,10 +23,10 @@ from anatomical_embedding.volumes.dicom_place import (
     sorted_along_normal,
 )
 from anatomical_embedding.volumes.dicom_values import read_rescale, read_values
+from anatomical_embedding.volumes.scan_checks import MODALITIES
 from anatomical_embedding.volumes.volume import Volume
 
 SAME_PLACE_MM = 1e-3
-MODALITIES: dict[str, Modality] = {"CT": "ct", "MR": "mr"}
 HOUNSFIELD_UNITS = {"", "HU"}
 
 

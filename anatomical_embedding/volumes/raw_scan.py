@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.settings.volumes import Geometry, Modality
-from anatomical_embedding.volumes.dicom import MODALITIES, read_dicom_series
 from anatomical_embedding.volumes.nifti import read_nifti
 from anatomical_embedding.volumes.scan import sha256_of_scan
 from anatomical_embedding.volumes.scan_checks import (
+    MODALITIES,
     Kind,
     Offset,
     add_offset,
@@ -132,6 +132,9 @@ class _Stored:
 
 def _read(path: Path, *, geometry: Geometry | None) -> _Stored:
     if path.is_dir():
+        # The readers of DICOM take longer to load than a stage that prepares a NIfTI file computes.
+        from anatomical_embedding.volumes.dicom import read_dicom_series  # noqa: PLC0415
+
         series = read_dicom_series(path)
         return _Stored(series.volume, series.modality_word, series.has_rescale, series.remarks)
     found = read_nifti(path, geometry=geometry)
