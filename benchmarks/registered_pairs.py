@@ -22,13 +22,13 @@ import numpy as np
 import torch
 
 from anatomical_embedding.datasets.split import assign_splits
-from anatomical_embedding.evaluation.overlap import target_registration_errors_mm
-from anatomical_embedding.evaluation.registration_errors import jacobian_determinant
-from anatomical_embedding.evaluation.registration_overlap import measure_organs
+from anatomical_embedding.embedding.store import open_store
+from anatomical_embedding.embedding.store_manifest import read_store_manifest
+from anatomical_embedding.evaluation.registration.landmark_errors import jacobian_determinant
+from anatomical_embedding.evaluation.registration.organ_overlap import measure_organs
+from anatomical_embedding.evaluation.registration.overlap import target_registration_errors_mm
 from anatomical_embedding.landmark_file import read_landmarks
-from anatomical_embedding.matching.embedding_store import open_store
 from anatomical_embedding.matching.grid_points import match_grid
-from anatomical_embedding.matching.store_manifest import read_store_manifest
 from anatomical_embedding.registration.deformation import deform
 from anatomical_embedding.registration.displacement_field import Sampling, resample_all_through
 from anatomical_embedding.registration.guided_start import GuidedStart, find_start
