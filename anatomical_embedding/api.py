@@ -21,6 +21,7 @@ from anatomical_embedding.usage.scans import (
 )
 from anatomical_embedding.usage.stores import embed_scans, save_embedding
 from anatomical_embedding.versions import __version__
+from anatomical_embedding.volumes.nifti import write_volume
 
 __all__ = [
     "Answers",
@@ -43,4 +44,5 @@ __all__ = [
     "read_scans",
     "register_scans",
     "save_embedding",
+    "write_volume",
 ]

@@ -140,7 +140,7 @@ def read_table(
         first = first_line.setdefault(tuple(cells[name] for name in unique), line)
         if first != line:
             key = ", ".join(f"{name} {cells[name]!r}" for name in unique)
-            raise InputFileError(path, f"line {line}: {key} stands in line {first} already; keep one of them")
+            raise InputFileError(path, f"line {line}: {key} repeats line {first}; keep one of the two")
     return rows
 
 

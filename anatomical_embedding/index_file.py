@@ -1,6 +1,6 @@
 """The index of a data set's prepared volumes: a CSV file that the later stages read.
 
-One row a volume, sorted by id. Paths are relative to the index and stay in its folder or below, so that the
+One row per volume, sorted by id. Paths are relative to the index and stay in its folder or below, so that the
 folder can be moved as a whole and an index cannot name files elsewhere.
 """
 

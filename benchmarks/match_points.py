@@ -130,7 +130,7 @@ def synthetic_case(*, has_semantic: bool) -> Case:
 
 
 def stored_cases(manifest: Path, queries_path: Path):
-    """Yield one case a pair of volumes in a queries file."""
+    """Yield one case per pair of volumes in a queries file."""
     stores, queries = read_store_manifest(manifest), read_queries(queries_path)
     for (target_id, template_id), rows in queries.groupby(["target_id", "template_id"]):
         points_mm, truth_mm = (

@@ -1,6 +1,6 @@
 # Contract
 #   reads    models/<model>/<weights>.safetensors, volumes/<dataset>.csv and the prepared volumes
-#   writes   embeddings/<model>/<weights>/<dataset>.csv, a list of one store a volume
+#   writes   embeddings/<model>/<weights>/<dataset>.csv, a list of one store per volume
 #   used by  evaluation, registration, tracking, lesion_confidence
 
 
@@ -46,7 +46,7 @@ def tracked_splits(tracking):
 rule export_embeddings:
     """Embed the volumes of a data set; the model is loaded once, and what is stored already is left alone.
 
-    The stores are no outputs: a volume that is added embeds itself only. There is one process a GPU, and they divide
+    The stores are no outputs: a volume that is added embeds itself only. There is one process per GPU, and they divide
     what is missing; gpu counts those of all nodes.
     """
     input:

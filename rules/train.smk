@@ -113,7 +113,7 @@ rule train_intra:
     """Train SAM: two views of one volume, fine and coarse contrastive loss.
 
     The state that a restart goes on from is no output, because Snakemake deletes the outputs of a failed job. There is
-    one process a GPU; gpu counts those of all nodes.
+    one process per GPU; gpu counts those of all nodes.
     """
     input:
         indices=training_indices,

@@ -78,8 +78,8 @@ def match(
 ) -> None:
     """Find points of one scan in others.
 
-    Each answer has its similarity, the cycle error (how far from the point the way back ends), the confidence (how
-    likely it lies within 10 mm, as far as the model was measured) and a decision: found, doubtful (the way back ends
+    Each answer has its similarity, the cycle error (how far from the point matching back ends), the confidence (how
+    likely it lies within 10 mm, as far as the model was measured) and a decision: found, doubtful (matching back ends
     elsewhere, or the point lies outside the body) or failed.
     """
     from anatomical_embedding.answers_file import (

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     "--labels",
     type=ExistingFile,
     required=True,
-    help="Organ or lesion mask of the first scan, one number a label (.nii.gz).",
+    help="Organ or lesion mask of the first scan, one number per label (.nii.gz).",
 )
 @click.option(
     "--from", "template", type=ExistingPath, required=True, help="Scan or store that it belongs to."
@@ -53,8 +53,8 @@ def propagate(
 ) -> None:
     """Carry an organ or lesion mask to another scan.
 
-    Points in and around each label are matched to the other scan and back, and those that come back carry it. Each
-    label gets a decision: found, doubtful (few points come back) or failed (then it is left out). The mask lies on
+    Points in and around each label are matched to the other scan and back, and those that match back carry it. Each
+    label gets a decision: found, doubtful (few points match back) or failed (then it is left out). The mask lies on
     the grid of the scan, or on the prepared grid where a store was given.
     """
     from anatomical_embedding.api import (

@@ -1,6 +1,5 @@
 """The verb `register`."""
 
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,7 +92,6 @@ def register(
         scans[moving],
         program=program,
         folder=folder,
-        threads=len(os.sched_getaffinity(0)),
     )
     if found.start.status == "failed":
         click.echo(

@@ -27,7 +27,7 @@ FEWEST_SCANS = 2
 @reading_options
 @click.option("--pins", type=OutputPath, help="File (.json) that keeps pinned points between sessions.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on; 0 takes any free one."
+    "--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on; 0 means any free one."
 )
 @click.option("--open/--no-open", "opens", default=True, help="Open the page in the browser.")
 @json_option

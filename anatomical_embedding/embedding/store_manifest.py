@@ -1,6 +1,6 @@
 """The list of a data set's embedding stores: a CSV file that the matching stage reads.
 
-One row a volume, sorted by id. Paths are relative to the list and stay in its folder or below, so that the folder
+One row per volume, sorted by id. Paths are relative to the list and stay in its folder or below, so that the folder
 can be moved as a whole.
 """
 

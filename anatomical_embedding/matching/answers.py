@@ -141,5 +141,5 @@ def _judge(
     if not is_in_body:
         return "doubtful", OUTSIDE_BODY
     if cycle_mm > settings.max_cycle_error_mm:
-        return "doubtful", f"the way back ends {cycle_mm:.1f} mm from the point"
+        return "doubtful", f"matching back ends {cycle_mm:.1f} mm from the point"
     return "found", ""

@@ -1,4 +1,4 @@
-"""The evidence around a list of answers between stored volumes: one row a query."""
+"""The evidence around a list of answers between stored volumes: one row per query."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -41,7 +41,7 @@ def assess_matches(
     Parameters
     ----------
     queries : query_id, template_id, target_id and the query point.
-    matches : one row a query, in any order, with x_mm, y_mm, z_mm.
+    matches : one row per query, in any order, with x_mm, y_mm, z_mm.
     stores, body_masks : by volume id.
 
     Raises

@@ -1,4 +1,4 @@
-"""Answers to a list of queries between stored volumes: one row a query, found or failed with the reason."""
+"""Answers to a list of queries between stored volumes: one row per query, found or failed with the reason."""
 
 from collections.abc import Mapping
 from functools import lru_cache

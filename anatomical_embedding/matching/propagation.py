@@ -346,11 +346,11 @@ def _judge(
     if outside_share > MOST_OUTSIDE_IN_A_LABEL_OF_THE_SCAN:
         decision, reason = "failed", outside
     elif num_anchors < settings.min_anchors:
-        decision, reason = "failed", f"{num_anchors} of {num_asked} points around it come back"
+        decision, reason = "failed", f"{num_anchors} of {num_asked} points around it match back"
     elif to_ml == 0:
         decision, reason = "failed", "its place lies outside the target, or between its voxels"
     elif num_anchors < settings.min_return_share * num_asked:
-        decision, reason = "doubtful", f"{num_anchors} of {num_asked} points around it come back"
+        decision, reason = "doubtful", f"{num_anchors} of {num_asked} points around it match back"
     elif outside_share > MOST_OUTSIDE_UNSAID:
         decision, reason = "doubtful", outside
     elif air_share > MOST_OUTSIDE_IN_A_LABEL_OF_THE_SCAN:

@@ -23,7 +23,7 @@ PEAKS_RESCORED = 4
 def similar_places(target: PreparedTarget, queries: QueryVectors, *, num_places: int) -> Tensor:
     """Return the (N, K) flat fine cells at the highest peaks of each query's similarity, best first.
 
-    A grid with fewer blocks than `num_places` gives one cell a block.
+    A grid with fewer blocks than `num_places` gives one cell per block.
 
     Notes
     -----

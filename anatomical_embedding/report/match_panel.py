@@ -14,7 +14,7 @@ from anatomical_embedding.volumes.nifti import map_volume
 
 
 class AnsweredQueries(Protocol):
-    """Answers to queries: tables with one row a query, and the volumes by id."""
+    """Answers to queries: tables with one row per query, and the volumes by id."""
 
     @property
     def queries(self) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""All results of a run as one table: landmarks, followed lesions and overlaps of organs, one row a figure."""
+"""All results of a run as one table: landmarks, followed lesions and overlaps of organs, one row per figure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -44,7 +44,7 @@ class Source:
 
 
 def results_table(inputs: ReportInputs) -> pd.DataFrame:
-    """Return one row a figure with `RESULT_COLUMNS`; a value that does not exist is NaN, an infinite one infinite."""
+    """Return one row per figure with `RESULT_COLUMNS`; a value that does not exist is NaN, an infinite one infinite."""
     rows = [
         *[row for evaluation in inputs.evaluations for row in _landmark_rows(evaluation)],
         *[row for answers in inputs.trackings for row in _tracking_rows(answers)],

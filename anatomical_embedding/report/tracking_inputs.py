@@ -37,8 +37,8 @@ class TrackedAnswers:
     tracking, dataset, split, model, method : names.
     scores, start_scores : figures by protocol of the method and of the affine start.
     comparison : paired differences of the two by protocol.
-    pairs, start_pairs : one row an annotated pair, with `PAIR_COLUMNS`.
-    queries, matches, errors : one row a query; `errors` has `error_mm`, infinite where there is no answer.
+    pairs, start_pairs : one row per annotated pair, with `PAIR_COLUMNS`.
+    queries, matches, errors : one row per query; `errors` has `error_mm`, infinite where there is no answer.
     volumes : volume id to index row.
     judged : probabilities and decisions, None without a confidence.
     confidence : scores of the confidence, None without one.

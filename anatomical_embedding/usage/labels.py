@@ -22,7 +22,7 @@ from anatomical_embedding.volumes.volume import Volume
 def read_labels_of(
     template: EmbeddedScan, labels: Path | str, *, geometry: Geometry | None = None
 ) -> LabelFile:
-    """Return the label map in a file, which must show something in the scan, and what was mended in it.
+    """Return the label map in a file, which must show something in the scan, and what was corrected in it.
 
     Parameters
     ----------

@@ -1,5 +1,6 @@
 """Two scans registered: a start by matched embeddings, then deeds."""
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,7 +37,7 @@ class ScanRegistration:
     start : the map that matches agree on, or why there is none; then the bodies were centred on one another.
     field : deformation in the fixed world, before the start.
     fixed, moving : the raw scans.
-    remarks : what was mended or chosen when they were read, a sentence each that begins with the path.
+    remarks : what was corrected or chosen when they were read, a sentence each that begins with the path.
     """
 
     start: GuidedStart
@@ -71,7 +72,7 @@ def register_scans(
     *,
     program: Path | str,
     folder: Path | str,
-    threads: int,
+    threads: int | None = None,
     **reading: Unpack[Reading],
 ) -> ScanRegistration:
     """Return two raw scans registered: a start by matched embeddings, then deeds where both show the body.
@@ -82,7 +83,7 @@ def register_scans(
     fixed, moving : NIfTI files, or folders of one DICOM series, or scans from `read_scan`.
     program : the built program deeds.
     folder : for the program's files, which stay there.
-    threads : for the program.
+    threads : that the program uses; None for as many as this process may use cores.
     reading : as in `read_scan`, of both scans.
 
     Raises
@@ -118,7 +119,7 @@ def register_scans(
         moving_labels=None,
         settings=settings.deeds,
         output_stem=Path(folder) / "deeds",
-        threads=threads,
+        threads=threads or len(os.sched_getaffinity(0)),
     )
     remarks = (*embedded[0].remarks, *embedded[1].remarks)
     return ScanRegistration(start, deformation.field, raw[0].volume, raw[1].volume, remarks)

@@ -35,7 +35,7 @@ class EmbeddedScan:
     body_mask : 1 in the body, on the grid that was embedded; None where a store came without.
     matching : settings that it is searched with, the same for two scans that are matched.
     raw : the scan itself, which matches are refined by; None for a store.
-    remarks : what was mended or chosen when the scan was read, a sentence each that begins with its path.
+    remarks : what was corrected or chosen when the scan was read, a sentence each that begins with its path.
     """
 
     embedded: EmbeddedVolume
@@ -81,7 +81,7 @@ def read_scan(
     Parameters
     ----------
     model : from `load_model`.
-    scan : NIfTI file, or folder of one DICOM series; docs/scans.md says what is accepted, mended and refused.
+    scan : NIfTI file, or folder of one DICOM series; docs/scans.md says what is accepted, corrected and refused.
     reading : what the scan does not say itself, `modality`, `geometry` or `hu_offset` (`ReadingOptions`).
 
     Raises

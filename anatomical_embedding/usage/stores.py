@@ -98,11 +98,11 @@ def _place_of_store(
     stores = [folder / f"{name}{STORE_SUFFIX}", folder / f"{parent}_{name}{STORE_SUFFIX}"]
     for place, store in enumerate(stores):
         if store not in taken and holds_no_other_volume(store, volume_sha256=volume_sha256):
-            remark = f"{stores[0]} holds another scan, or {scan} as it was before; it is stored as {store}"
+            remark = f"{stores[0]} holds another scan, or an earlier version of {scan}; this one is stored as {store}"
             return StoredScan(scan, store, (remark,) if place else ())
     raise UserError(
-        f"{scan}: {' and '.join(map(str, stores))} hold other scans, or this one as it was before; remove those that "
-        "are not needed any more, or give another folder"
+        f"{scan}: {' and '.join(map(str, stores))} hold other scans, or an earlier version of this one; remove "
+        "those that are no longer needed, or give another folder"
     )
 
 

@@ -41,7 +41,7 @@ class ShownScan:
 
     @property
     def is_shown_as_stored(self) -> bool:
-        """Whether the page gets the file itself: a NIfTI file of which nothing had to be mended or chosen."""
+        """Whether the page gets the file itself: a NIfTI file of which nothing had to be corrected or chosen."""
         return not self.raw.path.is_dir() and not self.embedded.remarks
 
     @property
@@ -66,7 +66,7 @@ class ShownScan:
         try:
             return self.raw.path.read_bytes()
         except OSError as error:
-            raise InputFileError(self.raw.path, f"cannot be read any more ({error.strerror})") from error
+            raise InputFileError(self.raw.path, f"can no longer be read ({error.strerror})") from error
 
 
 class Session:

@@ -37,7 +37,7 @@ class PreparedVolume:
     body_mask : uint8, 1 in the body, same grid.
     labels : organ of every voxel, same grid; None where the data set has no organs.
     description : what went in and what came out, ready for JSON.
-    remarks : what was mended or chosen, a sentence each that begins with the file.
+    remarks : what was corrected or chosen, a sentence each that begins with the file.
     """
 
     image: Volume

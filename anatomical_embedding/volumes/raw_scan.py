@@ -1,4 +1,4 @@
-"""A raw scan looked at once, when it is read: what it is, where it lies, and what had to be mended or chosen.
+"""A raw scan looked at once, when it is read: what it is, where it lies, and what had to be corrected or chosen.
 
 The only door through which a user's scan comes in. Header and place are judged in `nifti_geometry` and `dicom`, values
 in `scan_checks`; everything that was not taken as it stands is a remark of the scan, and what is not certain is refused
@@ -40,7 +40,7 @@ class RawScan:
     path : NIfTI file or folder of one DICOM series.
     volume : mm; a CT in HU.
     modality : kind of scan.
-    remarks : what was mended, chosen or told, a sentence each; empty for most scans.
+    remarks : what was corrected, chosen or told, a sentence each; empty for most scans.
     options : what its user said about it.
     """
 

@@ -91,7 +91,7 @@ def test_a_training_goes_on_from_its_last_whole_state(calm, tmp_path):
         assert f"{disk}/state/state.safetensors: there is no room" in line
         assert names_in(disk) == ["state/owner.json", "state/state.safetensors"]
         grow(disk, kilobytes=8 * room)
-        assert "going on at step 2" in run(command, expected=0)
+        assert "resuming at step 2" in run(command, expected=0)
         assert sha256_of_file(disk / "trained.safetensors") == sha256_of_file(calm / "trained.safetensors")
 
 

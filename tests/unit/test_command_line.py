@@ -311,7 +311,7 @@ def test_a_damaged_series_is_refused_and_the_file_named(folder, tmp_path, capsys
     assert not list(tmp_path.glob("out/*"))
 
 
-# What a user can mend
+# What a user can fix
 
 
 def wrong_inputs(folder):

@@ -122,7 +122,7 @@ def test_columns_are_all_there_and_others_only_where_they_may_be(tmp_path):
 def test_a_row_that_repeats_another_is_refused(tmp_path):
     path = written(tmp_path / "a.csv", GOOD, GOOD | {"x_mm": "1"}, GOOD | {"kind": "ct"})
     read_table(path, COLUMNS, unique=("name", "kind", "x_mm"))
-    with pytest.raises(InputFileError, match="line 3: name 'a_1', kind 'mr' stands in line 2 already"):
+    with pytest.raises(InputFileError, match="line 3: name 'a_1', kind 'mr' repeats line 2"):
         read_table(path, COLUMNS, unique=("name", "kind"))
 
 

@@ -129,7 +129,7 @@ def test_bad_matches_are_refused(tmp_path, text, message):
 def test_a_repeated_query_is_refused(tmp_path):
     queries = make_queries(all_ct("ab"), LANDMARKS, ALL_PAIRS)
     write_table(pd.concat([queries, queries]), tmp_path / "queries.csv")
-    with pytest.raises(InputFileError, match="line 4: query_id 'a/b/heart' stands in line 2 already"):
+    with pytest.raises(InputFileError, match="line 4: query_id 'a/b/heart' repeats line 2"):
         read_queries(tmp_path / "queries.csv")
 
 

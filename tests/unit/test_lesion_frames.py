@@ -89,7 +89,7 @@ def test_faulty_tables_are_refused(tmp_path):
     assert ": expected a finite number, got 'x'" in message_of(lambda text: text.replace("0.7", "x"))
     assert ": expected a finite number, got 'nan'" in message_of(lambda text: text.replace("0.7", "nan"))
     assert "line 2: the affine of 'a_1.nii.gz' is singular" in message_of(lambda t: t.replace("0.7", "0.0"))
-    assert "line 3: volume 'a_1.nii.gz' stands in line 2 already" in message_of(
+    assert "line 3: volume 'a_1.nii.gz' repeats line 2" in message_of(
         lambda text: text + text.splitlines()[1] + "\n"
     )
     assert "has no row for the volume 'a_1.nii.gz'" in message_of(lambda text: text.replace("a_1", "c_1"))

@@ -109,7 +109,7 @@ def test_files_are_sorted_and_read_back(tmp_path):
         ),
         (
             "volume_id,landmark,x_mm,y_mm,z_mm\na,top,1,2,3\na,top,1,2,3\n",
-            "line 3: volume_id 'a', landmark 'top' stands in line 2 already",
+            "line 3: volume_id 'a', landmark 'top' repeats line 2",
         ),
         (None, "cannot be read as a CSV table"),
     ],

@@ -41,7 +41,7 @@ def test_a_store_elsewhere_is_refused(tmp_path):
             r"line 2, store_path: expected a path below.*got '\.\./b'",
         ),
         ("volume_id,store_path,sha256\na,/b,0\n", "line 2, store_path: expected a path below"),
-        ("volume_id,store_path,sha256\na,b,0\na,c,0\n", "line 3: volume_id 'a' stands in line 2 already"),
+        ("volume_id,store_path,sha256\na,b,0\na,c,0\n", "line 3: volume_id 'a' repeats line 2"),
     ],
 )
 def test_broken_lists_are_refused(tmp_path, text, message):

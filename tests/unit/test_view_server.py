@@ -139,7 +139,7 @@ def test_answers_are_those_of_the_library(server, folder):
         ("match", {"from": 5, "point": [0, 0, 0]}, "expected the number of a scan from 0 to 1, got 5"),
         ("match", {"from": 0, "point": [0, 0]}, "expected a point of three numbers"),
         ("match", {"from": 0, "point": ["a", 0, 0]}, "expected a point of three numbers"),
-        ("match", [], "no JSON object"),
+        ("match", [], "not a JSON object"),
         ("pins", {"pins": [{"number": 1}]}, "expected pinned points with one entry for each of 2 scans"),
     ],
 )
@@ -191,7 +191,7 @@ def test_a_scan_that_went_away_is_named(folder, tmp_path):
         server.shutdown()
         thread.join()
     assert status == 400
-    assert "gone.nii.gz: cannot be read any more" in json.loads(content)["error"]
+    assert "gone.nii.gz: can no longer be read" in json.loads(content)["error"]
 
 
 def test_large_scans_are_searched_by_the_pruned_search(folder, monkeypatch):

@@ -1,4 +1,4 @@
-"""Answers of the baselines to a list of queries: one row a query, found or failed with the reason."""
+"""Answers of the baselines to a list of queries: one row per query, found or failed with the reason."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ MatchPoints = Callable[[str, str, Points], Sequence[PointMatch]]
 
 
 def answer_queries(queries: pd.DataFrame, match_points: MatchPoints, *, method: str) -> pd.DataFrame:
-    """Return the matches table of a baseline: one row a query, in the order of the queries.
+    """Return the matches table of a baseline: one row per query, in the order of the queries.
 
     Parameters
     ----------

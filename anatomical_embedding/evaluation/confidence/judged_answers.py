@@ -1,4 +1,4 @@
-"""The table of judged answers: one row a query, with evidence, probabilities and decision."""
+"""The table of judged answers: one row per query, with evidence, probabilities and decision."""
 
 from pathlib import Path
 

@@ -80,7 +80,7 @@ def read_matches(path: Path | str, *, further_numbers: Sequence[str] = ()) -> pd
     methods = sorted(matches["method"].unique())
     if len(methods) > 1:
         raise InputFileError(
-            path, f"holds answers of several methods ({', '.join(methods)}); write one file a method"
+            path, f"holds answers of several methods ({', '.join(methods)}); write one file per method"
         )
     return matches
 

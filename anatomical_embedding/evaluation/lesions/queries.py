@@ -28,7 +28,7 @@ QUERY_COLUMNS = (*QUESTION_COLUMNS, *TRUTH_COLUMNS, "is_in_view")
 
 
 def queries_of_annotations(path: Path | str, volumes: Mapping[str, TrackedVolume]) -> pd.DataFrame:
-    """Return one query a pair of an annotation file, with `QUERY_COLUMNS`.
+    """Return one query per pair of an annotation file, with `QUERY_COLUMNS`.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def annotation_frames(
 
 
 def queries_out_of_view(path: Path | str, volumes: Mapping[str, TrackedVolume]) -> pd.DataFrame:
-    """Return one query a pair whose lesion lies outside its target: without a truth.
+    """Return one query per pair whose lesion lies outside its target: without a truth.
 
     Parameters
     ----------

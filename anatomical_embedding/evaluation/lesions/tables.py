@@ -77,7 +77,7 @@ def published_lines(scores: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 
 def comparison_lines(comparison: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Yield one line a protocol and figure of a comparison: both values, difference, interval, p value."""
+    """Yield one line per protocol and figure of a comparison: both values, difference, interval, p value."""
     for protocol, figures in comparison.items():
         for name, figure in figures.items():
             if not figure["num_pairs"]:
