@@ -21,6 +21,7 @@ from anatomical_embedding.matching.grid_points import lattice_in_body
 from anatomical_embedding.matching.local_affine import SMALLEST_SCALE_MM, fit_local_affines
 from anatomical_embedding.matching.nearest import cycle_errors_mm, match_nearest
 from anatomical_embedding.matching.prepared_target import PreparedTarget
+from anatomical_embedding.matching.refine_scans import REFINED, refined_words
 from anatomical_embedding.matching.voxel_refinement import RefinedMatches
 from anatomical_embedding.settings.matching import MatchingSettings
 from anatomical_embedding.settings.usage import PropagationSettings
@@ -74,7 +75,7 @@ class CarriedLabels:
 
     volume: Volume
     labels: tuple[CarriedLabel, ...]
-    refined: str = ""
+    refined: str
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,9 @@ def carry_by_anchors(
             "give the label map of this very scan"
         )
     anchors = _match_forth_and_back(template, target, asked_mm, matching=matching, settings=settings)
-    if refine is not None:
-        anchors = _refined(anchors, refine)
+    refined = ""
+    if refine is not None and anchors.is_kept.any():
+        anchors, refined = _refined(anchors, refine)
     carried = np.zeros(grid.shape, dtype=label_type(max(regions)))
     if anchors.is_kept.sum() >= settings.min_anchors:
         _read_labels(carried, labels, anchors, grid=grid, settings=settings)
@@ -149,7 +151,7 @@ def carry_by_anchors(
         if row.decision == "failed":
             carried[carried == label] = 0
         rows.append(row)
-    return CarriedLabels(Volume(carried, grid.affine), tuple(rows))
+    return CarriedLabels(Volume(carried, grid.affine), tuple(rows), refined)
 
 
 def require_labels_in(template: EmbeddedVolume, labels: Volume) -> tuple[dict[int, Points], dict[int, float]]:
@@ -236,11 +238,13 @@ def _match_forth_and_back(
     return _Anchors(asked_mm, there.points_mm, distance_mm <= settings.max_cycle_error_mm)  # NaN is not
 
 
-def _refined(anchors: _Anchors, refine: Callable[[Points, Points], RefinedMatches]) -> _Anchors:
-    """Return anchors of which those that came back are moved to the voxel where the scans tell the place."""
+def _refined(anchors: _Anchors, refine: Callable[[Points, Points], RefinedMatches]) -> tuple[_Anchors, str]:
+    """Return anchors of which those that came back are moved to the voxel, and `yes`, or why none was."""
     kept, target_mm = anchors.is_kept, anchors.target_mm.copy()
-    target_mm[kept] = refine(anchors.template_mm[kept], target_mm[kept]).points_mm
-    return replace(anchors, target_mm=target_mm)
+    moved = refine(anchors.template_mm[kept], target_mm[kept])
+    target_mm[kept] = moved.points_mm
+    words = refined_words(moved)
+    return replace(anchors, target_mm=target_mm), REFINED if moved.is_refined.any() else words[0]
 
 
 def _read_labels(

@@ -6,9 +6,8 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from anatomical_embedding.matching.answers import REFINED
 from anatomical_embedding.matching.match_queries import QUERY_POINT
-from anatomical_embedding.matching.voxel_refinement import refine_matches
+from anatomical_embedding.matching.refine_scans import refine_between, refined_words
 from anatomical_embedding.progress import track
 from anatomical_embedding.settings.refinement import RefinementSettings
 from anatomical_embedding.volumes.raw_scan import RawScan
@@ -47,15 +46,15 @@ def refine_table(
     refined = np.empty(len(matches), dtype=object)
     pairs = queries.reset_index(drop=True).groupby(["target_id", "template_id"], sort=True)
     for (target_id, template_id), rows in track(pairs, description="refining pairs", total=len(pairs)):
-        template, target = scan_of(str(template_id)), scan_of(str(target_id))
-        if template.modality != target.modality:
-            refined[rows.index] = "only scans of one modality are compared"
-            continue
-        moved = refine_matches(
-            template.volume, target.volume, asked_mm[rows.index], places_mm[rows.index], settings=settings
+        moved = refine_between(
+            scan_of(str(template_id)),
+            scan_of(str(target_id)),
+            asked_mm[rows.index],
+            places_mm[rows.index],
+            settings=settings,
         )
         places_mm[rows.index] = moved.points_mm
         shifts_mm[rows.index] = moved.shift_mm
-        refined[rows.index] = [reason or REFINED for reason in moved.reason]
+        refined[rows.index] = refined_words(moved)
     moved_columns = dict(zip(ANSWER_POINT, places_mm.T, strict=True))
     return matches.assign(**moved_columns, refined=refined, refinement_shift_mm=shifts_mm)

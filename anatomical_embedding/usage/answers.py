@@ -36,7 +36,7 @@ def match_points(
     ------
     UserError
         if the model has no such way of matching, or a scan was embedded by another model, or `voxel` is asked for and
-        the scans cannot tell.
+        one of them is a store.
     """
     require_scans_of(model, template, target)
     pair = refined_pair(template, target, refinement)

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from anatomical_embedding.errors import InputFileError, UserError
-from anatomical_embedding.matching.answers import REFINED
 from anatomical_embedding.matching.propagation import CarriedLabels, carry_by_anchors, require_labels_in
-from anatomical_embedding.matching.voxel_refinement import refine_matches
+from anatomical_embedding.matching.refine_scans import refine_between
 from anatomical_embedding.settings.matching import Refinement
 from anatomical_embedding.settings.volumes import Geometry
 from anatomical_embedding.usage.model import Model
@@ -66,14 +65,14 @@ def propagate_labels(
     ------
     UserError
         if the labels hold no whole numbers from 0 to 65535 or lie outside the template, or a scan was embedded by
-        another model, or `voxel` is asked for and the scans cannot tell.
+        another model, or `voxel` is asked for and one of them is a store.
     """
     require_scans_of(model, template, target)
     pair = refined_pair(template, target, refinement)
     usage = model.card.usage
     refine = None
     if pair.scans is not None:
-        refine = partial(refine_matches, *pair.scans, settings=usage.answers.refinement)
+        refine = partial(refine_between, *pair.scans, settings=usage.answers.refinement)
     if grid is None:
         grid = Volume(np.broadcast_to(np.zeros((), np.uint8), target.embedded.shape), target.embedded.affine)
     carried = carry_by_anchors(
@@ -86,4 +85,4 @@ def propagate_labels(
         settings=usage.propagation,
         refine=refine,
     )
-    return replace(carried, refined=REFINED if refine else pair.in_cells)
+    return replace(carried, refined=pair.in_cells) if pair.in_cells else carried

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.settings.matching import Refinement
 from anatomical_embedding.usage.scans import EmbeddedScan
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.raw_scan import RawScan
 
 
 @dataclass(frozen=True)
@@ -15,13 +15,13 @@ class RefinedPair:
     Attributes
     ----------
     template, target : the scans, with this refinement in their settings.
-    scans : their voxels, where matches are moved by them; None where they stay in their cells.
+    scans : the raw scans, where matches are moved by them; None where they stay in their cells.
     in_cells : why they do although the voxel is asked for; else empty.
     """
 
     template: EmbeddedScan
     target: EmbeddedScan
-    scans: tuple[Volume, Volume] | None
+    scans: tuple[RawScan, RawScan] | None
     in_cells: str
 
 
@@ -31,27 +31,16 @@ def refined_pair(template: EmbeddedScan, target: EmbeddedScan, refinement: Refin
     Raises
     ------
     UserError
-        if `voxel` is asked for and the scans cannot tell.
+        if `voxel` is asked for and one of them is a store.
     """
     if refinement is not None:
         template, target = template.refined_by(refinement), target.refined_by(refinement)
     if target.matching.refinement != "voxel":
         return RefinedPair(template, target, None, "")
-    in_cells = _why_in_cells(template, target)
-    if in_cells and refinement == "voxel":
+    if template.raw is not None and target.raw is not None:
+        return RefinedPair(template, target, (template.raw, target.raw), "")
+    store = template if template.raw is None else target
+    in_cells = f"{store.name} is a store, which answers in cells; name the scan itself"
+    if refinement == "voxel":
         raise UserError(f"matches cannot be moved to the voxel: {in_cells}")
-    if template.raw is None or target.raw is None or in_cells:
-        return RefinedPair(template, target, None, in_cells)
-    return RefinedPair(template, target, (template.raw.volume, target.raw.volume), "")
-
-
-def _why_in_cells(template: EmbeddedScan, target: EmbeddedScan) -> str:
-    for scan in (template, target):
-        if scan.raw is None:
-            return f"{scan.name} is a store, which answers in cells; name the scan itself"
-    if template.modality != target.modality:
-        return (
-            f"{template.name} is a scan of modality {template.modality}, {target.name} of {target.modality}; only "
-            "scans of one modality are compared"
-        )
-    return ""
+    return RefinedPair(template, target, None, in_cells)
