@@ -12,8 +12,9 @@ from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.settings.volumes import Geometry
 from anatomical_embedding.volumes.affine import spacing_from_affine
 from anatomical_embedding.volumes.grid import largest_distance_mm
-from anatomical_embedding.volumes.nifti import VolumeHeader, read_nifti
+from anatomical_embedding.volumes.nifti import VolumeHeader
 from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.volume_file import read_volume_file
 
 BadLabels = Literal["refuse", "skip"]
 """What becomes of labels that do not fit: an error, or left out and named."""
@@ -72,7 +73,7 @@ def read_label_file(path: Path | str, *, geometry: Geometry | None = None) -> La
     InputFileError
         if the file is no sound NIfTI (`read_nifti`), or holds fractions, negative numbers or numbers above 65535.
     """
-    stored = read_nifti(path, geometry=geometry, require_contrast=False)
+    stored = read_volume_file(path, geometry=geometry, require_contrast=False)
     remarks = [f"{path}: {remark}" for remark in stored.remarks]
     array, fraction = _whole_numbers(stored.volume.array, path=path)
     if fraction:
