@@ -51,8 +51,10 @@ from anatomical_embedding.settings.network import NetworkSettings
 from anatomical_embedding.settings.registration import MatchGridSettings
 from anatomical_embedding.settings.volumes import Geometry, Modality, PrepareVolumeSettings
 from anatomical_embedding.versions import __version__
+from anatomical_embedding.volumes.dicom_labels import LabelledScan
+from anatomical_embedding.volumes.file_names import is_volume_name
 from anatomical_embedding.volumes.labels import LabelFile, read_label_file
-from anatomical_embedding.volumes.nifti import read_header, read_volume, write_volume
+from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.prepare import PreparedVolume, prepare_scan
 from anatomical_embedding.volumes.raw_scan import RawScan, ReadingOptions, read_raw_scan
 from anatomical_embedding.volumes.scan import (
@@ -63,6 +65,7 @@ from anatomical_embedding.volumes.scan import (
 )
 from anatomical_embedding.volumes.straight_grid import straight_grid
 from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.volume_file import read_file_header
 
 __all__ = [
     "EmbeddedScan",
@@ -124,6 +127,7 @@ class EmbeddedScan:
     scan_grid : the raw scan's own grid, zeros that take no memory; None for a store.
     scan : the raw scan with its voxels, where they were asked for; they are what matches are refined by.
     remarks : what was mended or chosen when the scan was read, a sentence each that begins with its path.
+    frame_of_reference : UID of the world of a DICOM series, by which labels are known to be its own; else empty.
     """
 
     embedded: EmbeddedVolume
@@ -133,6 +137,7 @@ class EmbeddedScan:
     scan_grid: Volume | None = None
     scan: Volume | None = None
     remarks: tuple[str, ...] = ()
+    frame_of_reference: str = ""
 
     @property
     def name(self) -> str:
@@ -175,6 +180,7 @@ def embed_scan(
     modality: Modality | None,
     geometry: Geometry | None = None,
     hu_offset: float | None = None,
+    series: str | None = None,
     keep_voxels: bool = False,
 ) -> EmbeddedScan:
     """Return a raw scan prepared as in the training, and embedded.
@@ -182,10 +188,11 @@ def embed_scan(
     Parameters
     ----------
     model : from `load_model`.
-    scan : NIfTI file, or folder of one DICOM series; docs/scans.md says what is accepted, mended and refused.
+    scan : file, or folder of one DICOM series; docs/scans.md says what is accepted, mended and refused.
     modality : kind of scan; None to take it from the DICOM header or from the values.
     geometry : form that places a NIfTI file whose header states two places; None refuses such a file.
     hu_offset : number that makes HU of the values of a CT; None to look at the values.
+    series : number or UID of the DICOM series to take where a folder holds several.
     keep_voxels : keep the scan in memory, so that matches can be refined by it.
 
     Raises
@@ -193,7 +200,7 @@ def embed_scan(
     UserError
         if the scan cannot be read, has no body in it, or is of a kind that the model does not know.
     """
-    options = ReadingOptions(modality, geometry, hu_offset)
+    options = ReadingOptions(modality, geometry, hu_offset, series)
     raw = _read_known(model, Path(scan), options)
     embedded = _embed_raw(model, raw, options)[1]
     return replace(embedded, scan=raw.volume) if keep_voxels else embedded
@@ -206,6 +213,7 @@ def require_readable(
     modality: Modality | None,
     geometry: Geometry | None = None,
     hu_offset: float | None = None,
+    series: str | None = None,
     with_voxels: bool = False,
 ) -> None:
     """Refuse scans and stores that cannot be used, before the first is embedded.
@@ -214,7 +222,7 @@ def require_readable(
     ----------
     model : from `load_model`.
     scans : raw scans and stores.
-    modality, geometry, hu_offset : as in `embed_scan`.
+    modality, geometry, hu_offset, series : as in `embed_scan`.
     with_voxels : read the scans whole, some seconds each; else what shows in the voxels alone, and all about DICOM
         series, is told when the scan is embedded.
 
@@ -224,7 +232,7 @@ def require_readable(
         naming the first scan that cannot be read, or of a kind that the model does not know, or the first store that
         is none of this model.
     """
-    options = ReadingOptions(modality, geometry, hu_offset)
+    options = ReadingOptions(modality, geometry, hu_offset, series)
     for scan in map(Path, scans):
         if scan.suffix == STORE_SUFFIX:
             open_store(scan, checkpoint_sha256=model.card.checkpoint_sha256)
@@ -233,8 +241,8 @@ def require_readable(
         else:
             if modality is not None:
                 _require_known(model, scan, modality, told=True)
-            if not scan.is_dir():
-                read_header(scan, geometry=geometry)
+            if is_volume_name(scan.name):
+                read_file_header(scan, geometry=geometry)
 
 
 def _read_known(model: Model, scan: Path, options: ReadingOptions) -> RawScan:
@@ -283,6 +291,7 @@ def _embed_raw(model: Model, raw: RawScan, options: ReadingOptions) -> tuple[Pre
         modality=raw.modality,
         scan_grid=raw.grid,
         remarks=prepared.remarks,
+        frame_of_reference=raw.frame_of_reference,
     )
     return prepared, scan
 
@@ -311,6 +320,7 @@ def embed_scans(
     modality: Modality | None,
     geometry: Geometry | None = None,
     hu_offset: float | None = None,
+    series: str | None = None,
 ) -> list[StoredScan]:
     """Embed scans and write one store for each; what is stored already is left alone.
 
@@ -326,7 +336,7 @@ def embed_scans(
     named = list(zip(paths, distinct_names(paths), strict=True))
     require_writable_folder(folder)
     require_readable(model, paths, modality=modality, geometry=geometry)
-    options = ReadingOptions(modality, geometry, hu_offset)
+    options = ReadingOptions(modality, geometry, hu_offset, series)
     stored: list[StoredScan] = []
     for path, name in track(named, description="embedding scans", total=len(named)):
         raw = None if modality else _read_known(model, path, options)
@@ -386,6 +396,7 @@ def open_or_embed(
     modality: Modality | None,
     geometry: Geometry | None = None,
     hu_offset: float | None = None,
+    series: str | None = None,
     keep_voxels: bool = False,
 ) -> EmbeddedScan:
     """Return the scan in a store, or embed a raw scan; a store is told by its ending `.safetensors`.
@@ -398,7 +409,13 @@ def open_or_embed(
     if Path(path).suffix == STORE_SUFFIX:
         return open_embedding(model, path)
     return embed_scan(
-        model, path, modality=modality, geometry=geometry, hu_offset=hu_offset, keep_voxels=keep_voxels
+        model,
+        path,
+        modality=modality,
+        geometry=geometry,
+        hu_offset=hu_offset,
+        series=series,
+        keep_voxels=keep_voxels,
     )
 
 
@@ -483,7 +500,7 @@ def read_labels_of(
     Parameters
     ----------
     template : scan that it belongs to.
-    labels : NIfTI file.
+    labels : NIfTI, NRRD, MetaImage, `.seg.nrrd`, DICOM SEG or RTSTRUCT.
     geometry : form that places a file whose header states two places; None refuses it.
 
     Raises
@@ -491,12 +508,19 @@ def read_labels_of(
     InputFileError
         if the labels hold no whole numbers from 0 to 65535, are all zero, or lie mostly outside the scan.
     """
-    numbers = read_label_file(labels, geometry=geometry)
+    grid = template.scan_grid or _grid_of(template)
+    scan = LabelledScan(grid, template.frame_of_reference)
+    numbers = read_label_file(labels, geometry=geometry, scan=scan)
     try:
         require_labels_in(template.embedded, numbers.volume)
     except UserError as error:
         raise InputFileError(labels, str(error)) from error
     return numbers
+
+
+def _grid_of(scan: EmbeddedScan) -> Volume:
+    """Return the grid that was embedded, a volume of zeros that takes no memory."""
+    return Volume(np.broadcast_to(np.zeros((), np.uint8), scan.embedded.shape), scan.embedded.affine)
 
 
 def propagate_labels(
@@ -512,7 +536,7 @@ def propagate_labels(
     Parameters
     ----------
     template, target : scans embedded by this model.
-    labels : whole numbers on any grid in the world of the template, as a NIfTI file or from `read_labels_of`; 0 is no
+    labels : whole numbers on any grid in the world of the template, as a file or from `read_labels_of`; 0 is no
         label.
     grid : the labels are wanted on its voxels, such as `target.scan_grid`; None for those that were embedded.
 
@@ -524,7 +548,7 @@ def propagate_labels(
     """
     _require_scans_of(model, template, target)
     if grid is None:
-        grid = Volume(np.broadcast_to(np.zeros((), np.uint8), target.embedded.shape), target.embedded.affine)
+        grid = _grid_of(target)
     return carry_by_points(
         template.searchable,
         target.searchable,
@@ -584,6 +608,7 @@ def register_scans(
     threads: int,
     geometry: Geometry | None = None,
     hu_offset: float | None = None,
+    series: str | None = None,
 ) -> ScanRegistration:
     """Return two raw scans registered: a start by matched embeddings, then deeds where both show the body.
 
@@ -595,7 +620,7 @@ def register_scans(
     folder : for the program's files, which stay there.
     modality : kind of both scans; None to find it for each scan.
     threads : for the program.
-    geometry, hu_offset : as in `embed_scan`, of both scans.
+    geometry, hu_offset, series : as in `embed_scan`, of both scans.
 
     Raises
     ------
@@ -606,7 +631,7 @@ def register_scans(
     settings = model.card.usage.scan_registration
     require_program(Path(program))
     require_writable_folder(folder)
-    options = ReadingOptions(modality, geometry, hu_offset)
+    options = ReadingOptions(modality, geometry, hu_offset, series)
     raw = [_read_known(model, Path(path), options) for path in (fixed, moving)]
     prepared, embedded = zip(
         *(
@@ -670,9 +695,12 @@ def _origin(model: Model, scan: Path, *, modality: Modality | None, options: Rea
     }
     told = {"geometry": options.geometry, "hu_offset": options.hu_offset}
     settings |= {name: value for name, value in told.items() if value is not None}
+    volume_sha256 = sha256_of_scan(scan)
+    if options.series is not None and scan.is_dir():  # the folder holds other scans too
+        volume_sha256 = sha256_of_text(f"{volume_sha256} {options.series}")
     return Provenance(
         checkpoint_sha256=model.card.checkpoint_sha256,
-        volume_sha256=sha256_of_scan(scan),
+        volume_sha256=volume_sha256,
         preprocessing_sha256=sha256_of_text(canonical_json(settings)),
     )
 

@@ -34,6 +34,10 @@ _hu_offset_option: Decorator = click.option(
     type=float,
     help="Number that makes HU of the values of the CTs, such as -1024; default: judged by the values.",
 )
+_series_option: Decorator = click.option(
+    "--series",
+    help="Number or UID of the DICOM series to take in folders that hold several; default: they are refused.",
+)
 json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 coordinates_option: Decorator = click.option(
     "--coordinates",
@@ -47,19 +51,24 @@ coordinates_option: Decorator = click.option(
 def reading_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say of scans what they do not say themselves; the verb gets them as one, `reading`.
 
-    `reading` holds the keywords `modality`, `geometry` and `hu_offset` of the library's functions.
+    `reading` holds the keywords `modality`, `geometry`, `hu_offset` and `series` of the library's functions.
     """
 
     @functools.wraps(verb)
     def with_reading(
-        *arguments: Any, modality: str | None, geometry: str | None, hu_offset: float | None, **others: Any
+        *arguments: Any,
+        modality: str | None,
+        geometry: str | None,
+        hu_offset: float | None,
+        series: str | None,
+        **others: Any,
     ) -> Any:
         if hu_offset is not None and not math.isfinite(hu_offset):
             raise click.UsageError(f"--hu-offset: expected a number such as -1024, got {hu_offset}")
-        reading = {"modality": modality, "geometry": geometry, "hu_offset": hu_offset}
+        reading = {"modality": modality, "geometry": geometry, "hu_offset": hu_offset, "series": series}
         return verb(*arguments, reading=reading, **others)
 
-    return _modality_option(_geometry_option(_hu_offset_option(with_reading)))
+    return _modality_option(_geometry_option(_hu_offset_option(_series_option(with_reading))))
 
 
 class PointType(click.ParamType):

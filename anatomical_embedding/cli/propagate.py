@@ -25,7 +25,7 @@ from anatomical_embedding.cli.options import (
     "--labels",
     type=ExistingFile,
     required=True,
-    help="Organ or lesion mask of the first scan, one number a label (.nii.gz).",
+    help="Labels of the first scan: a map (.nii.gz, .nrrd, .mha), .seg.nrrd, DICOM SEG or RTSTRUCT.",
 )
 @click.option(
     "--from", "template", type=ExistingPath, required=True, help="Scan or store that it belongs to."
@@ -58,14 +58,13 @@ def propagate(
         read_labels_of,
         require_readable,
     )
-    from anatomical_embedding.errors import InputFileError
     from anatomical_embedding.progress import log
-    from anatomical_embedding.volumes.labels import read_label_file
-    from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES, write_volume
+    from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES
+    from anatomical_embedding.volumes.labels import require_labels
+    from anatomical_embedding.volumes.nifti import write_volume
 
     require_outputs(output, endings=NIFTI_SUFFIXES, inputs=(labels, template, target))
-    if not read_label_file(labels, geometry=reading["geometry"]).volume.array.any():
-        raise InputFileError(labels, "the label map is empty: every voxel is 0")
+    require_labels(labels, geometry=reading["geometry"])
     model = load_model(checkpoint)
     require_readable(model, (template, target), **reading, with_voxels=True)
     log("embedding the first scan")

@@ -24,6 +24,7 @@ def open_session(
     pins_path: Path | None,
     geometry: Geometry | None = None,
     hu_offset: float | None = None,
+    series: str | None = None,
 ) -> Session:
     """Return a session of raw scans, embedded now.
 
@@ -32,11 +33,13 @@ def open_session(
     UserError
         if a scan cannot be embedded by the model, or the file of pinned points cannot be used.
     """
-    options = ReadingOptions(modality, geometry, hu_offset)
+    options = ReadingOptions(modality, geometry, hu_offset, series)
     embedded = []
     named = list(zip(scans, distinct_names(scans), strict=True))
     for path, name in track(named, description="embedding scans", total=len(named)):
-        scan = embed_scan(model, path, modality=modality, geometry=geometry, hu_offset=hu_offset)
+        scan = embed_scan(
+            model, path, modality=modality, geometry=geometry, hu_offset=hu_offset, series=series
+        )
         embedded.append(replace(scan, embedded=replace(scan.embedded, volume_id=name)))
     shown = [
         ShownScan(path, str(scan.modality), scan, options)

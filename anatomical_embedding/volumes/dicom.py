@@ -50,6 +50,7 @@ class DicomSeries:
     object_kind : name of the kind of object in the standard; empty where the files do not say it.
     has_rescale : whether slope and intercept are given; without them it is unknown what the values of a CT are.
     remarks : what was left out, mended or is uncommon, one sentence each with the name of the file.
+    frame_of_reference : UID of the world that it lies in; empty where its files do not say one, or several.
     """
 
     volume: Volume
@@ -58,6 +59,7 @@ class DicomSeries:
     object_kind: str
     has_rescale: bool
     remarks: tuple[str, ...]
+    frame_of_reference: str
 
 
 def read_dicom_series(
@@ -106,6 +108,7 @@ def read_dicom_series(
         name_of_uid(sop_class) if sop_class else "",
         has_rescale,
         tuple(remarks),
+        _one_frame(files),
     )
 
 
@@ -118,6 +121,12 @@ def _look_at_frames(files: Sequence[DicomFile], remarks: list[str]) -> None:
             f"{names_of(file.name for file in others)}: another frame of reference than {first.name}; "
             "positions are taken as of one."
         )
+
+
+def _one_frame(files: Sequence[DicomFile]) -> str:
+    """Return the frame of reference that all slices name; empty where they name several."""
+    named = {file.text("FrameOfReferenceUID") for file in files}
+    return named.pop() if len(named) == 1 else ""
 
 
 def _without_copies(

@@ -33,6 +33,7 @@ GROUPS = (
     ("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime", "TriggerTime"),
     ("CTImageFrameTypeSequence", "FrameType", "ImageType"),
     ("MRImageFrameTypeSequence", "FrameType", "ImageType"),
+    ("SegmentIdentificationSequence", "ReferencedSegmentNumber", "ReferencedSegmentNumber"),
 )
 """Functional group, its tag, and the tag of a single slice that says the same."""
 

@@ -40,12 +40,14 @@ class RawScan:
     volume : mm; a CT in HU.
     modality : kind of scan.
     remarks : what was mended, chosen or told, a sentence each; empty for most scans.
+    frame_of_reference : UID of the world of a DICOM series; empty for other files.
     """
 
     path: Path
     volume: Volume
     modality: Modality
     remarks: tuple[str, ...]
+    frame_of_reference: str = ""
 
     @property
     def grid(self) -> Volume:
@@ -103,7 +105,9 @@ def read_raw_scan(path: Path | str, options: ReadingOptions) -> RawScan:
     if kind.modality == "ct" and not stored.has_scale and not offset.remark:
         scale_remark = "it gives no rescale; its values look like HU and were taken as they are"
     remarks = (*stored.remarks, *filter(None, (kind.remark, scale_remark)))
-    return RawScan(path, Volume(array, stored.volume.affine), kind.modality, remarks)
+    return RawScan(
+        path, Volume(array, stored.volume.affine), kind.modality, remarks, stored.frame_of_reference
+    )
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,7 @@ class _Stored:
     modality_word: str = ""
     object_kind: str = ""
     has_scale: bool = True
+    frame_of_reference: str = ""
 
 
 def _read(path: Path, options: ReadingOptions) -> _Stored:
