@@ -12,6 +12,7 @@ from anatomical_embedding.cli.options import (
     PointType,
     checkpoint_option,
     coordinates_option,
+    grid_of_scan,
     json_option,
     print_json,
     reading_options,
@@ -21,7 +22,7 @@ from anatomical_embedding.cli.options import (
 
 if TYPE_CHECKING:
     from anatomical_embedding.api import EmbeddedScan, MatchMethod
-    from anatomical_embedding.points.named_points import Coordinates, NamedPoints
+    from anatomical_embedding.points.named_points import Coordinates, GridOf, NamedPoints
 
 
 @click.command()
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     "--points",
     "points_path",
     type=ExistingFile,
-    help="Points: .csv (x_mm,y_mm,z_mm,name), or .mrk.json and .fcsv of 3D Slicer.",
+    help="Points: .csv (x_mm,y_mm,z_mm,name), .mrk.json and .fcsv of 3D Slicer, or a file of elastix or ANTs.",
 )
 @coordinates_option
 @click.option(
@@ -53,7 +54,9 @@ if TYPE_CHECKING:
     help="The most similar place, or its neighbours deciding together (slower).",
 )
 @reading_options
-@click.option("--output", type=OutputPath, help="Also write the answers: .csv, or .mrk.json for 3D Slicer.")
+@click.option(
+    "--output", type=OutputPath, help="Also write the answers: .csv, or .mrk.json and .fcsv for 3D Slicer."
+)
 @click.option(
     "--similarity-map",
     "map_path",
@@ -98,7 +101,9 @@ def match(
     from anatomical_embedding.progress import track
     from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES
 
-    asked = _asked_points(single, points_path, coordinates=coordinates)
+    asked = _asked_points(
+        single, points_path, coordinates=coordinates, grid=lambda: grid_of_scan(template, reading)
+    )
     if map_path is not None and (len(asked.names) > 1 or len(targets) > 1):
         raise click.UsageError("--similarity-map shows one point in one scan; ask for one")
     stores = [path for path in (template, *targets) if path.suffix == STORE_SUFFIX]
@@ -126,26 +131,31 @@ def match(
         write_answers(rows, output, coordinates=coordinates)
     said = say_remarks(remarks)
     if as_json:
-        print_json({"coordinates": coordinates.upper(), "answers": rows, "remarks": said})
+        shown = "RAS" if coordinates == "voxel" else coordinates.upper()
+        print_json({"coordinates": shown, "answers": rows, "remarks": said})
     else:
         click.echo(answers_csv(rows), nl=False)
 
 
 def _asked_points(
-    single: tuple[tuple[float, float, float], ...], path: Path | None, *, coordinates: "Coordinates"
+    single: tuple[tuple[float, float, float], ...],
+    path: Path | None,
+    *,
+    coordinates: "Coordinates",
+    grid: "GridOf",
 ) -> "NamedPoints":
     """Return the points of the command line: those of --point, or those of a file."""
     import numpy as np
 
-    from anatomical_embedding.points.named_points import NamedPoints, as_ras
+    from anatomical_embedding.points.named_points import NamedPoints, world_points
     from anatomical_embedding.points.points_file import read_points
 
     if bool(single) == (path is not None):
         raise click.UsageError("expected either --point or --points")
     if path is not None:
-        return read_points(path, coordinates=coordinates)
+        return read_points(path, coordinates=coordinates, grid=grid)
     names = tuple(str(number) for number in range(1, len(single) + 1))
-    return NamedPoints(as_ras(np.array(single), coordinates=coordinates), names)
+    return NamedPoints(world_points(np.array(single), coordinates=coordinates, grid=grid), names)
 
 
 def _require_some_inside(source: "EmbeddedScan", asked: "NamedPoints") -> None:

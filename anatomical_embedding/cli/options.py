@@ -5,9 +5,12 @@ import json
 import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from anatomical_embedding.volumes.grid import Grid
 
 ExistingPath = click.Path(exists=True, path_type=Path)
 ExistingFile = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -41,10 +44,11 @@ _series_option: Decorator = click.option(
 json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 coordinates_option: Decorator = click.option(
     "--coordinates",
-    type=click.Choice(["ras", "lps"]),
+    type=click.Choice(["ras", "lps", "voxel"]),
     default="ras",
     show_default=True,
-    help="Coordinates read and written: RAS (NIfTI) or LPS (DICOM, ITK); a markups file states its own.",
+    help="Coordinates of points: RAS (NIfTI) or LPS (DICOM, ITK) mm, in and out, or voxels of their scan, in; files "
+    "that state their own are read by it.",
 )
 
 
@@ -69,6 +73,25 @@ def reading_options(verb: Callable[..., Any]) -> Callable[..., Any]:
         return verb(*arguments, reading=reading, **others)
 
     return _modality_option(_geometry_option(_hu_offset_option(_series_option(with_reading))))
+
+
+def grid_of_scan(scan: Path, reading: dict[str, Any]) -> "Grid":
+    """Return the voxels of a raw scan, for points that are counted in them.
+
+    Raises
+    ------
+    UserError
+        if it is a store, which keeps another grid, or cannot be read.
+    """
+    from anatomical_embedding.embedding.export import STORE_SUFFIX
+    from anatomical_embedding.errors import InputFileError
+    from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
+
+    if scan.suffix == STORE_SUFFIX:
+        raise InputFileError(
+            scan, "is a store, which does not keep the voxels of its scan; name the scan itself"
+        )
+    return read_raw_scan(scan, ReadingOptions(**reading)).grid
 
 
 class PointType(click.ParamType):
