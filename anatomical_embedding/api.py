@@ -369,10 +369,11 @@ def _place_of_store(
 
 
 def save_embedding(scan: EmbeddedScan, store: Path | str) -> None:
-    """Write the store of a scan, with its body mask beside it."""
+    """Write the store of a scan with what was said of it, and its body mask beside it."""
     if scan.body_mask is not None:
         write_volume(scan.body_mask, _body_mask_path(Path(store)))
-    write_store(store, scan.embedded)
+    said = replace(scan.embedded, remarks=scan.remarks, frame_of_reference=scan.frame_of_reference)
+    write_store(store, said)
 
 
 def open_embedding(model: Model, store: Path | str) -> EmbeddedScan:
@@ -386,7 +387,13 @@ def open_embedding(model: Model, store: Path | str) -> EmbeddedScan:
     embedded = open_store(store, checkpoint_sha256=model.card.checkpoint_sha256)
     mask_path = _body_mask_path(Path(store))
     mask = read_volume(mask_path, require_contrast=False) if mask_path.exists() else None
-    return EmbeddedScan(embedded, mask, model.card.usage.matching)
+    return EmbeddedScan(
+        embedded,
+        mask,
+        model.card.usage.matching,
+        remarks=embedded.remarks,
+        frame_of_reference=embedded.frame_of_reference,
+    )
 
 
 def open_or_embed(

@@ -125,7 +125,14 @@ class _Stored:
 def _read(path: Path, options: ReadingOptions) -> _Stored:
     if path.is_dir() or (not is_volume_name(path.name) and is_dicom_file(path)):
         found = read_dicom_series(path, series=options.series)
-        return _Stored(found.volume, found.remarks, found.modality_word, found.object_kind, found.has_rescale)
+        return _Stored(
+            found.volume,
+            found.remarks,
+            found.modality_word,
+            found.object_kind,
+            found.has_rescale,
+            found.frame_of_reference,
+        )
     stored = read_volume_file(path, geometry=options.geometry)
     return _Stored(stored.volume, stored.remarks)
 
