@@ -177,7 +177,7 @@ NIFTI_INPUTS = {
     "nifti cut short": ScanInput(
         lambda folder: _changed(nifti()(folder), lambda content: content[:-999]), refusal="cut short"
     ),
-    "nifti slice": ScanInput(nifti(data=HU[..., :1]), refusal="a single slice is no volume"),
+    "nifti slice": ScanInput(nifti(data=HU[..., :1]), refusal="a single slice is not a volume"),
 }
 
 
@@ -593,7 +593,7 @@ DICOM_INPUTS = {
             single(DOSE_CLASS, "RTDOSE", "dose"),
             lambda folder: (folder / "notes.txt").write_text("seen", encoding="utf-8"),
         ),
-        remarks=("RT Dose Storage", "Basic Text SR Storage", "notes.txt: no DICOM file"),
+        remarks=("RT Dose Storage", "Basic Text SR Storage", "notes.txt: not a DICOM file"),
     ),
     "dicom two series": ScanInput(beside(other_series), refusal="holds 2 DICOM series, expected one"),
     "dicom two series, one told": ScanInput(
@@ -644,7 +644,7 @@ DICOM_INPUTS = {
             sop_class=SECONDARY_CAPTURE_CLASS,
             edit=edited(ImagePositionPatient=None, ImageOrientationPatient=None),
         ),
-        refusal="Secondary Capture Image Storage that does not say where it lies",
+        refusal="Secondary Capture Image Storage that does not state its position",
     ),
     "dicom one slice": ScanInput(
         lambda folder: series()(folder) / "IM0003.dcm", refusal="is one slice of a series; name the folder"
@@ -779,7 +779,7 @@ MULTI_FRAME_INPUTS = {
     ),
     "multi-frame without places": ScanInput(
         enhanced(edit=lambda dataset: delattr(dataset, "PerFrameFunctionalGroupsSequence")),
-        refusal="is a multi-frame file (20 frames, Enhanced CT Image Storage) that does not say where they lie",
+        refusal="is a multi-frame file (20 frames, Enhanced CT Image Storage) that does not state their positions",
     ),
     "two multi-frame files": ScanInput(
         in_folder(enhanced("a.dcm"), enhanced("b.dcm")), refusal="holds 2 DICOM series, expected one"
@@ -810,8 +810,8 @@ OTHER_INPUTS = {
     for name, refusal in (
         ("x.nii", "cannot be read as NIfTI"),
         ("x.nii.gz", "cannot be read as NIfTI"),
-        ("x.nrrd", "is no NRRD file"),
-        ("x.mha", "is no MetaImage file"),
+        ("x.nrrd", "is not a NRRD file"),
+        ("x.mha", "is not a MetaImage file"),
         ("x.mgz", "is of a format that is not read"),
         ("x.png", "is of a format that is not read"),
         ("x.dcm", "cannot be read as NIfTI"),

@@ -1,6 +1,5 @@
 """The verb `register`."""
 
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,6 @@ from anatomical_embedding.cli.options import (
 if TYPE_CHECKING:
     from anatomical_embedding.api import ScanRegistration
     from anatomical_embedding.points.named_points import Coordinates, NamedPoints
-    from anatomical_embedding.volumes.grid import Grid
     from anatomical_embedding.volumes.volume import Volume
 
 
@@ -42,7 +40,7 @@ if TYPE_CHECKING:
     "--points",
     "points_path",
     type=ExistingFile,
-    help="Points to carry: .csv (x_mm,y_mm,z_mm,name), .mrk.json and .fcsv of 3D Slicer, or a file of elastix or ANTs.",
+    help="Points to carry: .csv (x_mm,y_mm,z_mm,name), .mrk.json and .fcsv of 3D Slicer, or those of elastix or ANTs.",
 )
 @click.option(
     "--points-of",
@@ -73,10 +71,11 @@ def register(
     resamples the moving scan), points.csv where points were given (and the same in the form that they came in),
     displacement_field.nii.gz and, last, warped.nii.gz.
     """
-    from anatomical_embedding.api import load_model, register_scans, require_readable
+    from anatomical_embedding.api import load_model, read_scans, register_scans
     from anatomical_embedding.files import require_writable_folder
     from anatomical_embedding.points.points_file import read_points
     from anatomical_embedding.registration.deeds_program import require_program
+    from anatomical_embedding.usage.scans import require_raw
 
     program = program or _deeds_on_path()
     require_writable_folder(folder)
@@ -88,19 +87,17 @@ def register(
             points_path, coordinates=coordinates, grid=lambda: grid_of_scan(their_scan, reading)
         )
     model = load_model(checkpoint)
-    require_readable(model, (fixed, moving), **reading)
+    read = read_scans(model, (fixed, moving), **reading)
+    scans = {path: require_raw(scan) for path, scan in read.items()}
     remarks: list[str] = []
     if asked is not None:
-        grid = grid_of_scan(their_scan, reading)
-        remarks += [*asked.remarks, *_those_outside(asked, grid, their_scan)]
+        remarks += [*asked.remarks, *_those_outside(asked, scans[their_scan].grid, their_scan)]
     found = register_scans(
         model,
-        fixed,
-        moving,
+        scans[fixed],
+        scans[moving],
         program=program,
         folder=folder,
-        **reading,
-        threads=len(os.sched_getaffinity(0)),
     )
     if found.start.status == "failed":
         click.echo(
@@ -154,7 +151,7 @@ def _deeds_on_path() -> Path:
     return Path(found)
 
 
-def _those_outside(asked: "NamedPoints", scan: "Grid", path: Path) -> list[str]:
+def _those_outside(asked: "NamedPoints", scan: "Volume", path: Path) -> list[str]:
     """Return a remark on each point outside its scan, and refuse a list of which none lies inside."""
     from anatomical_embedding.errors import UserError
 

@@ -82,8 +82,8 @@ def look_at_folder(root: Path, *, modality: Modality | None) -> ScanFolder:
         )
     raise InputFileError(
         root,
-        "holds no scans; expected files such as .nii.gz, .nrrd or .mha, or a folder a patient with ct.nii.gz or "
-        "mri.nii.gz; name the folder right above the scans",
+        "holds no scans; expected files such as .nii.gz, .nrrd or .mha, or one folder per patient with ct.nii.gz or "
+        "mri.nii.gz; name the folder that directly holds the scans",
     )
 
 

@@ -29,7 +29,7 @@ def read_elastix_points(path: Path) -> tuple[NDArray[np.float64], bool, list[str
     try:
         lines = [line.split() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
-        raise InputFileError(path, f"is no text in UTF-8 ({error.reason})") from error
+        raise InputFileError(path, f"is not text in UTF-8 ({error.reason})") from error
     word = lines[0][0].lower() if lines else ""
     is_index, remarks = WORDS.get(word, True), []
     if word in WORDS:
@@ -40,7 +40,8 @@ def read_elastix_points(path: Path) -> tuple[NDArray[np.float64], bool, list[str
         )
     if not lines or len(lines[0]) != 1 or not lines[0][0].isdigit():
         raise InputFileError(
-            path, "is no point file of elastix: expected a line with point or index, then one with the count"
+            path,
+            "is not a point file of elastix: expected a line with point or index, then one with the count",
         )
     count, rows = int(lines[0][0]), lines[1:]
     if count != len(rows):

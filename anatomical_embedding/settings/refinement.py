@@ -53,4 +53,4 @@ class RefinementSettings(Settings):
     min_correlation: float = Field(ge=-1.0, le=1.0)
     """With a lower correlation of the surroundings the match stands as it was."""
     max_return_mm: float = Field(gt=0.0)
-    """Where the way back ends farther from the query than this, the match stands as it was."""
+    """Where matching back ends farther from the query than this, the match stands as it was."""

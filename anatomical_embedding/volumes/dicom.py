@@ -49,7 +49,7 @@ class DicomSeries:
     modality_word : as it is written, such as `PT` for PET; empty where nothing is.
     object_kind : name of the kind of object in the standard; empty where the files do not say it.
     has_rescale : whether slope and intercept are given; without them it is unknown what the values of a CT are.
-    remarks : what was left out, mended or is uncommon, one sentence each with the name of the file.
+    remarks : what was left out, corrected or is uncommon, one sentence each with the name of the file.
     frame_of_reference : UID of the world that it lies in; empty where its files do not say one, or several.
     """
 

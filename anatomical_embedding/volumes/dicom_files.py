@@ -89,7 +89,9 @@ def _frames_of_file(path: Path) -> list[DicomFile]:
     """Return the frames of one file that is a whole volume."""
     file = read_header(path)
     if file is None:
-        raise InputFileError(path, "is no DICOM file; expected one of many frames, or a folder of one series")
+        raise InputFileError(
+            path, "is not a DICOM file; expected one of many frames, or a folder of one series"
+        )
     reason = _no_slice(path, file)
     if reason:
         raise InputFileError(path, f"is {reason}, expected a scan")
@@ -122,8 +124,8 @@ def left_out_sentences(left_out: dict[Path, str]) -> list[str]:
 
     Examples
     --------
-    >>> left_out_sentences({Path("a.txt"): "no DICOM file", Path("b"): "a folder", Path("c.md"): "no DICOM file"})
-    ['Left out a.txt, c.md: no DICOM file.', 'Left out b: a folder.']
+    >>> left_out_sentences({Path("a.txt"): "not a DICOM file", Path("b"): "a folder", Path("c.md"): "not a DICOM file"})
+    ['Left out a.txt, c.md: not a DICOM file.', 'Left out b: a folder.']
     """
     return [
         f"Left out {names_of(path for path, given in left_out.items() if given == reason)}: {reason}."
@@ -136,7 +138,7 @@ def _no_slice(path: Path, file: DicomFile | None) -> str:
     if file is None:
         if path.is_dir():
             return "a folder"
-        return "an empty file" if _is_empty(path) else "no DICOM file"
+        return "an empty file" if _is_empty(path) else "not a DICOM file"
     sop_class = file.text("SOPClassUID")
     kind, frames, colours = name_of_uid(sop_class), file.text("NumberOfFrames"), file.text(COLOURS)
     is_multi_frame = not file.has_frames and (frames not in {"", "0", "1"} or "Enhanced" in kind)
@@ -145,15 +147,15 @@ def _no_slice(path: Path, file: DicomFile | None) -> str:
     reasons = (
         (_is_cut_in_header(file), "a broken DICOM file"),
         (sop_class == DICOMDIR_CLASS, "a table of contents (DICOMDIR)"),
-        (has_no_pixels or sop_class in NOT_SLICE_CLASSES, f"an object of the kind {kind}, no slice"),
+        (has_no_pixels or sop_class in NOT_SLICE_CLASSES, f"an object of the kind {kind}, not a slice"),
         (
             is_multi_frame,
-            f"a multi-frame file ({frames or 1} frames, {kind}) that does not say where they lie",
+            f"a multi-frame file ({frames or 1} frames, {kind}) that does not state their positions",
         ),
         (is_coloured, f"a colour picture ({colours})"),
         (
             sop_class not in SLICE_CLASSES and not file.has_place and not file.has_frames,
-            f"an image of the kind {kind} that does not say where it lies",
+            f"an image of the kind {kind} that does not state its position",
         ),
     )
     return next((reason for is_so, reason in reasons if is_so), "")
@@ -249,8 +251,8 @@ def _require_no_lost_slice(left_out: dict[Path, DicomFile | None], slices: Seque
         others = f", and so do {names_of(lost[1:])}" if len(lost) > 1 else ""
         raise InputFileError(
             lost[0],
-            f"looks like a slice of the series, but is cut short, empty or no DICOM file{others}; copy the series "
-            "again, or take out what is no slice",
+            f"looks like a slice of the series, but is cut short, empty or not a DICOM file{others}; copy the series "
+            "again, or remove what is not a slice",
         )
 
 

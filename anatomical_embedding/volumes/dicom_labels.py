@@ -89,7 +89,7 @@ def read_dicom_labels(path: Path, scan: LabelledScan) -> FoundVolume:
     """
     file = read_header(path)
     if file is None:
-        raise InputFileError(path, "is no DICOM object")
+        raise InputFileError(path, "is not a DICOM object")
     dataset = read_dataset(path, stop_before_pixels=True)
     remarks: list[str] = []
     try:
@@ -108,7 +108,7 @@ def read_dicom_labels(path: Path, scan: LabelledScan) -> FoundVolume:
     ) as error:  # of tags that are not there
         reason = " ".join(str(error).split())
         raise InputFileError(
-            path, f"is no sound DICOM object of labels ({reason}); export it again"
+            path, f"is not a sound DICOM object of labels ({reason}); export it again"
         ) from error
     if not drawn:
         raise InputFileError(path, " ".join(["shows no label.", *remarks]))

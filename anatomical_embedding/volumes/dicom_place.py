@@ -159,7 +159,7 @@ def place_of_slices(
             "no scanner has; export the series again",
         )
     tilted = (
-        f"was taken with a gantry tilt of {tilt_degrees:.1f} degrees"
+        f"was acquired with a gantry tilt of {tilt_degrees:.1f} degrees"
         if tilt_degrees > LARGEST_TILT_DEGREES
         else ""
     )

@@ -65,7 +65,7 @@ def read_metaimage_header(path: Path) -> TextHeader:
         raise InputFileError(path, f"has {channels} channels, expected one plain number a voxel")
     shape = sizes_of(fields.get("dimsize", ""), name="DimSize", path=path)
     if len(shape) < NUM_SPATIAL:
-        raise InputFileError(path, f"has shape {shape}, expected 3 axes; a single slice is no volume")
+        raise InputFileError(path, f"has shape {shape}, expected 3 axes; a single slice is not a volume")
     affine, remarks = _affine(fields, num_axes=len(shape))
     word = fields.first("ElementType")[1]
     if word.upper() not in TYPES:
@@ -118,7 +118,7 @@ def _fields(path: Path) -> _Fields:
         place = stop + 1
         if not mark and name.strip():
             raise InputFileError(
-                path, "is no MetaImage file, its header is not made of lines such as NDims = 3"
+                path, "is not a MetaImage file, its header is not made of lines such as NDims = 3"
             )
         fields[name.strip().lower()] = value.strip()
         if LAST_FIELD in fields:
@@ -128,7 +128,7 @@ def _fields(path: Path) -> _Fields:
             )
             break
     if LAST_FIELD not in fields or fields.get("objecttype", "Image").lower() != "image":
-        raise InputFileError(path, "is no MetaImage file of an image; export it again")
+        raise InputFileError(path, "is not a MetaImage file of an image; export it again")
     return fields
 
 

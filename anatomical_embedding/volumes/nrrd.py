@@ -126,7 +126,7 @@ def _fields(path: Path) -> _Fields:
     content = read_text(path, "NRRD")
     magic = MAGIC.match(content)
     if magic is None:
-        raise InputFileError(path, "is no NRRD file, it does not begin with NRRD0001 to NRRD0005")
+        raise InputFileError(path, "is not a NRRD file, it does not begin with NRRD0001 to NRRD0005")
     found = _Fields(path, end=len(content))
     place = magic.end()
     while place < len(content):

@@ -1,4 +1,4 @@
-"""A raw scan looked at once, when it is read: what it is, where it lies, and what had to be mended or chosen.
+"""A raw scan looked at once, when it is read: what it is, where it lies, and what had to be corrected or chosen.
 
 The only door through which a user's scan comes in. Header and place are judged in `nifti_geometry` and `dicom`, values
 in `scan_checks`; everything that was not taken as it stands is a remark of the scan, and what is not certain is refused
@@ -7,7 +7,9 @@ with the option that decides it.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from anatomical_embedding.settings.volumes import Geometry, Modality
 from anatomical_embedding.volumes.dicom import MODALITIES, read_dicom_series
 from anatomical_embedding.volumes.dicom_files import is_dicom_file
 from anatomical_embedding.volumes.file_names import is_volume_name
+from anatomical_embedding.volumes.scan import sha256_of_scan
 from anatomical_embedding.volumes.scan_checks import (
     Kind,
     Offset,
@@ -39,7 +42,8 @@ class RawScan:
     path : file, or folder of one DICOM series.
     volume : mm; a CT in HU.
     modality : kind of scan.
-    remarks : what was mended, chosen or told, a sentence each; empty for most scans.
+    remarks : what was corrected, chosen or told, a sentence each; empty for most scans.
+    options : what its user said about it.
     frame_of_reference : UID of the world of a DICOM series; empty for other files.
     """
 
@@ -47,7 +51,13 @@ class RawScan:
     volume: Volume
     modality: Modality
     remarks: tuple[str, ...]
+    options: "ReadingOptions"
     frame_of_reference: str = ""
+
+    @cached_property
+    def sha256(self) -> str:
+        """Checksum of its files, taken once."""
+        return sha256_of_scan(self.path, series=self.options.series)
 
     @property
     def grid(self) -> Volume:
@@ -82,6 +92,15 @@ class ReadingOptions:
     series: str | None = None
 
 
+class Reading(TypedDict, total=False):
+    """The fields of `ReadingOptions` as keywords, for functions that pass them on."""
+
+    modality: Modality | None
+    geometry: Geometry | None
+    hu_offset: float | None
+    series: str | None
+
+
 def read_raw_scan(path: Path | str, options: ReadingOptions) -> RawScan:
     """Return the scan in a file (NIfTI, NRRD, MetaImage, DICOM of many frames), or in a folder of one DICOM series.
 
@@ -105,9 +124,8 @@ def read_raw_scan(path: Path | str, options: ReadingOptions) -> RawScan:
     if kind.modality == "ct" and not stored.has_scale and not offset.remark:
         scale_remark = "it gives no rescale; its values look like HU and were taken as they are"
     remarks = (*stored.remarks, *filter(None, (kind.remark, scale_remark)))
-    return RawScan(
-        path, Volume(array, stored.volume.affine), kind.modality, remarks, stored.frame_of_reference
-    )
+    place = Volume(array, stored.volume.affine)
+    return RawScan(path, place, kind.modality, remarks, options, stored.frame_of_reference)
 
 
 @dataclass(frozen=True)

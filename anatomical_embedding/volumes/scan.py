@@ -56,8 +56,11 @@ def distinct_names(paths: Sequence[Path | str]) -> list[str]:
     return names
 
 
-def sha256_of_scan(path: Path | str) -> str:
-    """Return the checksum of a scan: of the file, or of all its files or those of the folder, with their names."""
+def sha256_of_scan(path: Path | str, *, series: str | None = None) -> str:
+    """Return the checksum of a scan: of its file, or of all its files or those of its folder, with their names.
+
+    A series that is told apart from others of its folder has a checksum of its own.
+    """
     path = Path(path)
     entries = sorted(path.iterdir()) if path.is_dir() else files_of(path)
     if entries == (path,):
@@ -66,4 +69,6 @@ def sha256_of_scan(path: Path | str) -> str:
     for entry in entries:
         if entry.is_file():
             digest.update(f"{entry.name} {sha256_of_file(entry)}\n".encode())
+    if series is not None and path.is_dir():
+        digest.update(series.encode())
     return digest.hexdigest()

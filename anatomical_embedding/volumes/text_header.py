@@ -50,7 +50,7 @@ class TextHeader:
     skipped_lines : before the packed voxels of each file.
     skipped_bytes : after unpacking; -1 takes the last bytes that are enough.
     slope, intercept : of the values.
-    remarks : what was mended or assumed.
+    remarks : what was corrected or assumed.
     keys : free pairs of key and value.
     """
 

@@ -28,7 +28,7 @@ def require_one_volume(shape: Sequence[int], *, path: Path) -> tuple[int, int, i
     if len(spatial) != len("XYZ") or min(spatial) <= 1:
         raise InputFileError(
             path,
-            f"has shape {tuple(shape)}, expected 3 axes of 2 or more voxels; a single slice is no volume",
+            f"has shape {tuple(shape)}, expected 3 axes of 2 or more voxels; a single slice is not a volume",
         )
     size_x, size_y, size_z = spatial
     return size_x, size_y, size_z

@@ -165,7 +165,7 @@ def test_stable_points_answer_as_the_library_does(folder, model, capsys):
         second,
         asked,
         settings=model.card.usage.matching,
-        stable_points=model.card.usage.stable_points,
+        stable_points=model.card.usage.methods["stable_points"],
     )
     found = np.array([[row["x_mm"], row["y_mm"], row["z_mm"]] for row in rows])
     np.testing.assert_allclose(found, expected.matches.points_mm, atol=1e-6)
@@ -268,7 +268,7 @@ def test_a_dicom_series_is_the_nifti_it_was_made_of(folder, model, tmp_path, num
     ("moved", "message"),
     [
         ({20: (0.0, 0.0, 1.0)}, "has unequal slice gaps: 5.250 mm between"),
-        ({n: (0.0, 0.4 * n, 0.0) for n in range(42)}, "was taken with a gantry tilt of 5.4"),
+        ({n: (0.0, 0.4 * n, 0.0) for n in range(42)}, "was acquired with a gantry tilt of 5.4"),
     ],
     ids=["gap", "tilt"],
 )
@@ -325,7 +325,7 @@ def test_a_damaged_series_is_refused_and_the_file_named(folder, tmp_path, capsys
     assert not list(tmp_path.glob("out/*"))
 
 
-# What a user can mend
+# What a user can fix
 
 
 def wrong_inputs(folder):

@@ -414,7 +414,7 @@ def test_a_tilted_gantry_is_straightened_and_said(tmp_path, tilt_deg):
     positions = steps + np.array([-10.0, -20.0, 30.0])
     series = read_dicom_series(even_stack(positions).write(tmp_path))
     assert series.remarks == (
-        f"was taken with a gantry tilt of {abs(tilt_deg):.1f} degrees; resampled onto a straight grid with slices "
+        f"was acquired with a gantry tilt of {abs(tilt_deg):.1f} degrees; resampled onto a straight grid with slices "
         "every 2.5 mm, by the exact places of the slices.",
     )
     np.testing.assert_allclose(series.volume.affine[:3, :3], np.diag([-0.75, -1.5, 2.5]), atol=1e-9)
@@ -483,7 +483,7 @@ def test_a_gap_names_the_slices_beside_it_and_what_was_left_out(tmp_path):
     (folder / "not_this.txt").write_text("notes", encoding="utf-8")
     told = str(refusal(folder))
     assert "has unequal slice gaps: 12.000 mm between IM0002.dcm and IM0004.dcm, 6.000 mm elsewhere" in told
-    assert "Left out not_this.txt: no DICOM file." in told
+    assert "Left out not_this.txt: not a DICOM file." in told
 
 
 @pytest.mark.parametrize(
@@ -562,10 +562,13 @@ LEFT_OUT = {
         single(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"], SeriesInstanceUID=SERIES),
         "a localizer",
     ),
-    "dose screen": (capture(), "an image of the kind Secondary Capture Image Storage that does not say"),
+    "dose screen": (
+        capture(),
+        "an image of the kind Secondary Capture Image Storage that does not state its position",
+    ),
     "dose screen in the series": (
         capture(SeriesInstanceUID=SERIES),
-        "an image of the kind Secondary Capture Image Storage that does not say",
+        "an image of the kind Secondary Capture Image Storage that does not state its position",
     ),
     "colour": (single(PhotometricInterpretation="PALETTE COLOR"), "a colour picture (PALETTE COLOR)"),
     "film": (
@@ -598,7 +601,7 @@ def test_files_of_other_kinds_are_left_out_in_one_sentence_a_kind(tmp_path):
     (folder / "reports").mkdir()
     (folder / "lock.tmp").touch()
     assert read_dicom_series(folder).remarks == (
-        "Left out ._slice3, a.txt, b.jpg: no DICOM file.",
+        "Left out ._slice3, a.txt, b.jpg: not a DICOM file.",
         "Left out lock.tmp: an empty file.",
         "Left out reports: a folder.",
     )

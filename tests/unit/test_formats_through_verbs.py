@@ -143,7 +143,7 @@ def test_the_page_gets_a_nifti_file_of_every_format(folder):
     from anatomical_embedding.viewer.open_session import open_session  # noqa: PLC0415 - needs the model alone
 
     model = api.load_model(folder / "tiny.safetensors")
-    session = open_session(model, [folder / "scan.nrrd"], modality=None, pins_path=None)
+    session = open_session(model, [api.read_scan(model, folder / "scan.nrrd")], pins_path=None)
     (shown,) = session.scans
     assert shown.content()[344:347] == b"n+1"
 

@@ -100,8 +100,8 @@ def test_a_row_without_numbers_was_never_placed(tmp_path):
         ("x_mm,y_mm,z_mm\n1,1_0,3\n", "got '1_0'"),
         ("x_mm;y_mm;z_mm\n1;1.234,5;3\n", "got '1.234,5'"),
         ("x_mm;y_mm;z_mm\n1,5;2;3\n1;2.5;3\n", "line 3: '2.5' has the decimal mark '.', line 2 has ','"),
-        ('x_mm,y_mm,z_mm,name\n1,2,3,"A\n', "line 2: is no line of a table"),
-        (b"x_mm,y_mm,z_mm,name\n1,2,3,M\xfcller\n", "is no text in UTF-8"),
+        ('x_mm,y_mm,z_mm,name\n1,2,3,"A\n', "line 2: is not a line of a table"),
+        (b"x_mm,y_mm,z_mm,name\n1,2,3,M\xfcller\n", "is not text in UTF-8"),
         ("x_mm,y_mm,z_mm,name\n,,,A\n", "holds no point that was placed"),
     ],
 )
@@ -215,8 +215,8 @@ def test_elastix_indices_are_voxels_of_the_scan(tmp_path, word):
         ("point\n3\n1 2 3\n", "counts 3 points and holds 1"),
         ("point\n1\n1 2\n", "point 1: expected three numbers, got '1 2'"),
         ("point\n1\n1 2 nan\n", "point 1: expected three numbers"),
-        ("anything else\n", "is no point file of elastix"),
-        ("", "is no point file of elastix"),
+        ("anything else\n", "is not a point file of elastix"),
+        ("", "is not a point file of elastix"),
     ],
 )
 def test_faulty_elastix_files_are_refused(tmp_path, content, problem):

@@ -95,7 +95,7 @@ REAL_REFUSALS = {
     PYDICOM / "liver_1frame.dcm": "Segmentation Storage",
     PYDICOM / "examples_ybr_color.dcm": "Ultrasound Multi-frame Image Storage",
     PYDICOM / "SC_rgb_jpeg.dcm": "is a colour picture (RGB)",
-    PYDICOM / "JPEG2000.dcm": "Secondary Capture Image Storage that does not say where it lies",
+    PYDICOM / "JPEG2000.dcm": "Secondary Capture Image Storage that does not state its position",
     PYDICOM / "dicomdirtests/98892003/MR2": "holds 2 DICOM series",
     PYDICOM / "dicomdirtests/98892003/MR700": "is turned against the other slices",
     PYDICOM / "dicomdirtests/77654033/CT2": "unequal slice gaps: 202.500 mm between 17106 and 17136",
