@@ -41,6 +41,12 @@ _series_option: Decorator = click.option(
     "--series",
     help="Number or UID of the DICOM series to take in folders that hold several; default: they are refused.",
 )
+_largest_gap_option: Decorator = click.option(
+    "--largest-gap",
+    "largest_gap_mm",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Largest gap in mm that is interpolated between DICOM slices that are not equally far apart; default: 10.",
+)
 json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 coordinates_option: Decorator = click.option(
     "--coordinates",
@@ -55,7 +61,7 @@ coordinates_option: Decorator = click.option(
 def reading_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say of scans what they do not say themselves; the verb gets them as one, `reading`.
 
-    `reading` holds the keywords `modality`, `geometry`, `hu_offset` and `series` of the library's functions.
+    `reading` holds keywords of the library: `modality`, `geometry`, `hu_offset`, `series`, `largest_gap_mm`.
     """
 
     @functools.wraps(verb)
@@ -65,14 +71,24 @@ def reading_options(verb: Callable[..., Any]) -> Callable[..., Any]:
         geometry: str | None,
         hu_offset: float | None,
         series: str | None,
+        largest_gap_mm: float | None,
         **others: Any,
     ) -> Any:
         if hu_offset is not None and not math.isfinite(hu_offset):
             raise click.UsageError(f"--hu-offset: expected a number such as -1024, got {hu_offset}")
-        reading = {"modality": modality, "geometry": geometry, "hu_offset": hu_offset, "series": series}
+        reading: dict[str, Any] = {
+            "modality": modality,
+            "geometry": geometry,
+            "hu_offset": hu_offset,
+            "series": series,
+        }
+        if largest_gap_mm is not None:
+            reading["largest_gap_mm"] = largest_gap_mm
         return verb(*arguments, reading=reading, **others)
 
-    return _modality_option(_geometry_option(_hu_offset_option(_series_option(with_reading))))
+    return _modality_option(
+        _geometry_option(_hu_offset_option(_series_option(_largest_gap_option(with_reading))))
+    )
 
 
 def grid_of_scan(scan: Path, reading: dict[str, Any]) -> "Grid":

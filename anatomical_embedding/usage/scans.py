@@ -81,7 +81,7 @@ def read_scan(
     ----------
     model : from `load_model`.
     scan : file, or folder of one DICOM series; docs/scans.md says what is accepted, corrected and refused.
-    reading : what the scan does not say itself, `modality`, `geometry`, `hu_offset` or `series` (`ReadingOptions`).
+    reading : what the scan does not say itself, see `ReadingOptions`.
 
     Raises
     ------

@@ -226,7 +226,7 @@ def _uneven_gaps(
         f"has unequal slice gaps: {gaps_mm[worst]:.3f} mm between {neighbours}, {usual_mm:.3f} mm elsewhere"
     )
     if gaps_mm[worst] > max(largest_gap_mm, usual_mm):
-        cause = f"{problem}; a slice is missing. Gaps of up to {largest_gap_mm:g} mm are interpolated."
+        cause = f"{problem}; a slice is missing. Gaps of up to {largest_gap_mm:g} mm are interpolated (--largest-gap)."
         raise InputFileError(folder, " ".join([cause, *said]))
     return problem
 

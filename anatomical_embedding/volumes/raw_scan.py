@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.settings.volumes import Geometry, Modality
-from anatomical_embedding.volumes.dicom import MODALITIES, read_dicom_series
+from anatomical_embedding.volumes.dicom import LARGEST_GAP_MM, MODALITIES, read_dicom_series
 from anatomical_embedding.volumes.dicom_files import is_dicom_file
 from anatomical_embedding.volumes.file_names import is_volume_name
 from anatomical_embedding.volumes.scan import sha256_of_scan
@@ -84,12 +84,14 @@ class ReadingOptions:
     geometry : form of a NIfTI header that is taken where it states two places; None refuses such a file.
     hu_offset : number that makes HU of the values of a CT; None looks at the values.
     series : number or UID of the DICOM series to take where a folder holds several; None refuses such a folder.
+    largest_gap_mm : between DICOM slices that are not equally far apart; larger gaps are refused.
     """
 
     modality: Modality | None = None
     geometry: Geometry | None = None
     hu_offset: float | None = None
     series: str | None = None
+    largest_gap_mm: float = LARGEST_GAP_MM
 
 
 class Reading(TypedDict, total=False):
@@ -99,6 +101,7 @@ class Reading(TypedDict, total=False):
     geometry: Geometry | None
     hu_offset: float | None
     series: str | None
+    largest_gap_mm: float
 
 
 def read_raw_scan(path: Path | str, options: ReadingOptions) -> RawScan:
@@ -142,7 +145,7 @@ class _Stored:
 
 def _read(path: Path, options: ReadingOptions) -> _Stored:
     if path.is_dir() or (not is_volume_name(path.name) and is_dicom_file(path)):
-        found = read_dicom_series(path, series=options.series)
+        found = read_dicom_series(path, series=options.series, largest_gap_mm=options.largest_gap_mm)
         return _Stored(
             found.volume,
             found.remarks,

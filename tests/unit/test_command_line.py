@@ -294,6 +294,7 @@ def test_a_gap_that_is_too_large_is_refused(folder, tmp_path, capsys):
     refusal = refusal_of(capsys, arguments)
     assert f"{series}: has unequal slice gaps: 12.750 mm between" in refusal
     assert not list(tmp_path.glob("out/*"))
+    assert not run([*arguments, "--largest-gap", "13"])
 
 
 def damaged_series(folder, damage):
