@@ -1,4 +1,4 @@
-"""The header of a checkpoint: everything but the weights. Needs no torch, so it is read in no time.
+"""The header of a checkpoint: everything but the weights. Needs no torch, so it is read and changed in no time.
 
 The header key `anatomical_embedding` holds JSON: `format` (a number), `network` (the network's settings) and `metadata`
 (whatever the writer recorded; a packaged model has its model card there, under `card`).
@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.files import sha256_of_file
+from anatomical_embedding.files import canonical_json, sha256_of_file, written_atomically
 
 HEADER_KEY = "anatomical_embedding"
 FORMAT = 1
@@ -51,6 +52,21 @@ def read_checkpoint_header(path: Path | str) -> dict[str, Any]:
             "use the version that wrote it, or train again",
         )
     return header
+
+
+def copy_checkpoint(source: Path | str, target: Path | str, *, metadata: dict[str, Any]) -> None:
+    """Write the weights of a checkpoint with other metadata, atomically; equal content gives an equal file.
+
+    Raises
+    ------
+    InputFileError
+        if the source is missing, damaged, no checkpoint or of another format.
+    """
+    header = read_checkpoint_header(source) | {"metadata": metadata}
+    with safe_open(source, framework="numpy") as stream:
+        weights = {name: stream.get_tensor(name) for name in stream.keys()}
+    with written_atomically(target) as temporary:
+        save_file(weights, temporary, metadata={HEADER_KEY: canonical_json(header)})
 
 
 def model_sha256(path: Path | str) -> str:

@@ -5,9 +5,6 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from rich.console import Console
-from rich.progress import track as rich_track
-
 Item = TypeVar("Item")
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -22,9 +19,8 @@ def track(items: Iterable[Item], *, description: str, total: int) -> Iterator[It
     description : what is being done, such as "embedding volumes".
     total : number of items.
     """
-    console = Console(stderr=True)
-    if console.is_terminal:
-        yield from rich_track(items, description=description, total=total, console=console, transient=True)
+    if sys.stderr.isatty():
+        yield from _track_on_terminal(items, description=description, total=total)
         return
     started = last_line = time.monotonic()
     for done, item in enumerate(items, start=1):
@@ -33,6 +29,14 @@ def track(items: Iterable[Item], *, description: str, total: int) -> Iterator[It
         if done == total or now - last_line >= SECONDS_BETWEEN_LINES:
             log(f"{description}: {done} of {total}, {now - started:.0f} s")
             last_line = now
+
+
+def _track_on_terminal(items: Iterable[Item], *, description: str, total: int) -> Iterator[Item]:
+    from rich.console import Console  # noqa: PLC0415, takes as long to load as a short stage computes
+    from rich.progress import track as rich_track  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    return iter(rich_track(items, description=description, total=total, console=console, transient=True))
 
 
 def log(line: str) -> None:

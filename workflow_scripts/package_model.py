@@ -11,12 +11,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from anatomical_embedding.checkpoint_header import CARD_KEY, model_sha256
+from anatomical_embedding.checkpoint_header import (
+    CARD_KEY,
+    copy_checkpoint,
+    model_sha256,
+    read_checkpoint_header,
+)
 from anatomical_embedding.evaluation.confidence.answer_confidence import fit_answer_confidence
 from anatomical_embedding.evaluation.landmarks.tables import read_errors, read_matches
 from anatomical_embedding.index_file import read_index
 from anatomical_embedding.model_card import AnswerConfidence, ModelCard, TrainingData
-from anatomical_embedding.networks.checkpoint import load_checkpoint, save_checkpoint
 from anatomical_embedding.progress import log
 from anatomical_embedding.settings.usage import UsageSettings
 from workflow_scripts.command_line import (
@@ -58,7 +62,7 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     usage = parse_settings(UsageSettings, options.settings)
 
-    network, metadata = load_checkpoint(options.checkpoint)
+    metadata = read_checkpoint_header(options.checkpoint).get("metadata", {})
     training_data = [data for name, path in options.index for data in count_volumes(name, path)]
     card = ModelCard(
         name=options.name,
@@ -73,7 +77,8 @@ def main(arguments: list[str]) -> None:
         ),
         limits=tuple(options.limit),
     )
-    save_checkpoint(options.output, network, metadata=metadata | {CARD_KEY: card.model_dump(mode="json")})
+    card_of_model = {CARD_KEY: card.model_dump(mode="json")}
+    copy_checkpoint(options.checkpoint, options.output, metadata=metadata | card_of_model)
 
 
 def count_volumes(dataset: str, path: Path) -> list[TrainingData]:

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-from anatomical_embedding.evaluation.field_of_view import is_inside
 
 from anatomical_embedding.evaluation.registration.landmark_errors import (
     AFFINE,
@@ -61,7 +60,7 @@ def common_landmarks(
                 places[landmark.landmark] = (landmark.x_mm, landmark.y_mm, landmark.z_mm)
     common = sorted(known[0].keys() & known[1].keys())
     fixed, moving = (np.array([places[landmark] for landmark in common]).reshape(-1, 3) for places in known)
-    is_seen = is_inside(volumes[0], fixed) & is_inside(volumes[1], moving)
+    is_seen = volumes[0].contains(fixed) & volumes[1].contains(moving)
     return fixed[is_seen], moving[is_seen]
 
 

@@ -8,7 +8,7 @@ shorter number format. The stem always runs in float32: intensities need more th
 and without them two thirds of the error of the whole network would come from here.
 
 Volumes are not padded: cell i of a map with stride s lies at voxel s*i + (s - 1)/2 of the volume for every
-size, as `volumes.affine.affine_of_cells` says. Where a size is no multiple of the coarse stride the last
+size, as `volumes.cell_centres` says. Where a size is no multiple of the coarse stride the last
 cells reach over the end of the volume (or, for the pooled axis, one last voxel row has no cell of its own),
 so a coarse map must be brought to the fine grid by the ratio of the strides and then cut, not by the ratio of
 the sizes.

@@ -22,7 +22,7 @@ from anatomical_embedding.embedding.upsampling import grid_interpolation, norms_
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.files import canonical_json, written_atomically
 from anatomical_embedding.settings.matching import StoreSettings
-from anatomical_embedding.volumes.affine import affine_of_cells
+from anatomical_embedding.volumes.cell_centres import affine_of_cells
 from anatomical_embedding.volumes.grid import Grid
 
 FORMAT_VERSION = 1

@@ -1,11 +1,11 @@
 """Answers for people: a match with the way back, and whether it can be relied on."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from anatomical_embedding.matching.decision import Decision, decide
 from anatomical_embedding.matching.methods import CYCLE_COLUMN, match_by
 from anatomical_embedding.matching.prepared_target import PreparedTarget
 from anatomical_embedding.matching.voxel_refinement import refine_matches
@@ -16,8 +16,6 @@ from anatomical_embedding.settings.usage import AnswerSettings
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
 
-Decision = Literal["found", "doubtful", "failed"]
-OUTSIDE_BODY = "the point lies outside the body"
 REFINED = "yes"
 
 
@@ -82,7 +80,7 @@ def answer_points(
     if template_body is not None:
         in_body[found] = is_in_mask(template_body, points_mm[found])
     judged = [
-        _judge(reason, cycle_mm=cycle_mm, is_in_body=inside, settings=settings)
+        decide(reason, cycle_mm=cycle_mm, is_in_body=inside, settings=settings)
         for reason, cycle_mm, inside in zip(matches.reason, cycle_error_mm, in_body, strict=True)
     ]
     likely = np.full(len(points_mm), np.nan)
@@ -131,15 +129,3 @@ def is_in_mask(mask: Volume, points_mm: ArrayLike) -> NDArray[np.bool_]:
     inside = np.all((voxels >= 0) & (voxels < mask.shape), axis=1)
     nearest = np.clip(voxels, 0, np.array(mask.shape) - 1)
     return inside & (mask.array[tuple(nearest.T)] > 0)
-
-
-def _judge(
-    reason: str, *, cycle_mm: float, is_in_body: bool, settings: AnswerSettings
-) -> tuple[Decision, str]:
-    if reason:
-        return "failed", reason
-    if not is_in_body:
-        return "doubtful", OUTSIDE_BODY
-    if cycle_mm > settings.max_cycle_error_mm:
-        return "doubtful", f"matching back ends {cycle_mm:.1f} mm from the point"
-    return "found", ""

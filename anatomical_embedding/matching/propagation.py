@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 
 from anatomical_embedding.embedding.store import EmbeddedVolume
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.matching.answers import Decision
+from anatomical_embedding.matching.decision import Decision
 from anatomical_embedding.matching.grid_points import lattice_in_body
 from anatomical_embedding.matching.local_affine import SMALLEST_SCALE_MM, fit_local_affines
 from anatomical_embedding.matching.nearest import cycle_errors_mm, match_nearest

@@ -7,6 +7,7 @@ Modules are named as in the published checkpoints, so that weights map one to on
 
 from math import prod
 
+import torch
 from torch import Tensor, nn
 
 from anatomical_embedding.networks.self_similarity import SelfSimilarity
@@ -112,7 +113,9 @@ class ResNet3d(nn.Module):
 
     def forward(self, volume: Tensor) -> Levels:
         """Return the four levels of features of a (B, 1, Z, Y, X) volume."""
-        return self.deeper_stages(self.first_stage(self.stem(self.describe(volume))))
+        # Layers keep the layout of what they are given; with channels innermost their convolutions copy nothing.
+        described = self.describe(volume).contiguous(memory_format=torch.channels_last_3d)
+        return self.deeper_stages(self.first_stage(self.stem(described)))
 
 
 def _stage(

@@ -34,7 +34,8 @@ class SelfSimilarity(nn.Module):
         at one of its neighbours, V the mean of the six D plus the noise. Beyond the border the volume goes on with
         its outermost voxels.
         """
-        volume = volume.float()
+        # Padding is slow where the strides say "channels innermost", which means nothing of a single channel.
+        volume = volume.float().squeeze(1).unsqueeze(1)
         descriptors = volume.new_empty(
             len(volume), NEIGHBOURS * len(self.settings.distances_vox), *volume.shape[2:]
         )

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anatomical_embedding.patches.views import View
-from anatomical_embedding.volumes.affine import affine_of_cells, invert_affine, transform_points
+from anatomical_embedding.volumes.affine import invert_affine, transform_points
+from anatomical_embedding.volumes.cell_centres import affine_of_cells
 from anatomical_embedding.volumes.volume import Volume
 
 TOLERANCE_WITHOUT_POSITIVES_MM = 0.5

@@ -4,9 +4,12 @@ A field lives on the fixed grid: the moving place of a fixed point x is x + u(x)
 components, as ITK programs read them. Beyond its grid a field goes on with its outermost displacements.
 """
 
+import gzip
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +28,7 @@ from anatomical_embedding.volumes.affine import (
 from anatomical_embedding.volumes.nifti import VolumeHeader
 from anatomical_embedding.volumes.volume import Volume
 
+COPIED_BYTES = 2**20
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 LPS_SIGNS = np.array([-1, -1, 1], dtype=np.int8)
 """Of the components of a vector; small integers leave its number format as it is."""
@@ -91,10 +95,11 @@ def write_field(field: DisplacementField, path: Path) -> None:
         if the file does not hold the field afterwards: ITK says nothing when the disk is full.
     """
     image = field_image(field, number_format=np.float32)
-    with written_atomically(path) as temporary:
+    with written_atomically(path) as temporary, TemporaryDirectory(dir=temporary.parent) as folder:
+        plain = Path(folder) / "field.nii"
         try:
-            SimpleITK.WriteImage(image, str(temporary))
-            written = SimpleITK.ReadImage(str(temporary))
+            SimpleITK.WriteImage(image, str(plain))
+            written = SimpleITK.ReadImage(str(plain))
             is_whole = np.array_equal(
                 SimpleITK.GetArrayViewFromImage(written),
                 SimpleITK.GetArrayViewFromImage(image),
@@ -106,6 +111,20 @@ def write_field(field: DisplacementField, path: Path) -> None:
             raise OutputFileError(
                 path, "could not be written whole; free space, or write elsewhere, and run again"
             )
+        if path.suffix == ".gz":
+            _wrap(plain, temporary)
+        else:
+            plain.replace(temporary)
+
+
+def _wrap(source: Path, target: Path) -> None:
+    """Write a file as gzip that packs nothing: displacements would shrink by an eighth, for ten times the time."""
+    with (
+        source.open("rb") as content,
+        target.open("wb") as stream,
+        gzip.GzipFile(filename="", fileobj=stream, mode="wb", compresslevel=0, mtime=0) as wrapped,
+    ):
+        shutil.copyfileobj(content, wrapped, COPIED_BYTES)
 
 
 def field_image(

@@ -13,7 +13,7 @@ from anatomical_embedding.settings.volumes import IntensitySettings, VolumeSetti
 
 
 class AnswerSettings(Settings):
-    """When an answer counts as found (anatomical_embedding/matching/answers.py)."""
+    """When an answer counts as found (anatomical_embedding/matching/decision.py)."""
 
     method: MethodName
     """Way of matching where none is asked for, in the section `methods`."""

@@ -131,6 +131,7 @@ class Training:
                 pin_memory=self._device.type == "cuda",
             )
         )
+        self.network.train()
         clock = time.monotonic()
         while self.progress.step < self._settings.num_steps:
             row = self._take_step([next(loader) for _ in range(accumulation)])
@@ -158,7 +159,6 @@ class Training:
 
     def _take_step(self, batches: list[Any]) -> dict[str, float]:
         """Do one optimiser step and return its log line."""
-        self.network.train()
         step = self.progress.step
         factor = learning_rate_factor(
             step, num_steps=self._settings.num_steps, settings=self._settings.schedule
@@ -205,6 +205,7 @@ class Training:
         self.network.eval()
         with torch.no_grad(), self._autocast():
             figures = self._validate(self.network)
+        self.network.train()
         self.progress.validation_rows.append(
             {"step": self.progress.step, "seconds": round(self.progress.seconds, 2), **figures}
         )

@@ -18,7 +18,8 @@ import numpy as np
 import SimpleITK
 from numpy.typing import NDArray
 
-from anatomical_embedding.volumes.affine import affine_of_cells, invert_affine
+from anatomical_embedding.volumes.affine import invert_affine
+from anatomical_embedding.volumes.cell_centres import affine_of_cells
 from anatomical_embedding.volumes.volume import Volume
 
 if TYPE_CHECKING:

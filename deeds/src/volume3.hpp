@@ -6,7 +6,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
+
+#include "large_pages.hpp"
 
 namespace deeds {
 
@@ -25,7 +26,7 @@ struct Size3 {
 template <class T>
 struct Grid3 {
     Size3 size;
-    std::vector<T> values;
+    LargeArray<T> values;
 
     Grid3() = default;
     explicit Grid3(Size3 grid_size, T value = T{})

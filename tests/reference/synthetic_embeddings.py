@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.embedding.store import EmbeddedVolume, Origin, Size, embedded_volume
 from anatomical_embedding.settings.matching import StoreSettings
-from anatomical_embedding.volumes.affine import affine_of_cells, transform_points
+from anatomical_embedding.volumes.affine import transform_points
+from anatomical_embedding.volumes.cell_centres import affine_of_cells
 
 FINE_LENGTH_MM = 15.0
 COARSE_LENGTH_MM = 60.0

@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import re
 
 import pytest
 
@@ -42,3 +43,16 @@ def test_documents_import_what_is_public_alone():
     for line in imports:
         assert line.startswith("from anatomical_embedding.api import "), line
         assert set(line.partition(" import ")[2].split(", ")) <= set(api.__all__)
+
+
+def test_the_files_that_contributing_names_are_there():
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    answers = text.partition("| where is ... | file |")[2].partition("\n\n")[0]
+    named = re.findall(r"`([\w/]+\.(?:py|md))`", answers)
+    assert (
+        len(named) > len(answers.strip().splitlines()) - 1
+    )  # every question has its file, below the line of dashes
+    for name in named:
+        assert any(
+            (folder / name).is_file() for folder in (REPOSITORY, REPOSITORY / "anatomical_embedding")
+        ), name

@@ -14,7 +14,7 @@ from anatomical_embedding.embedding.row_streaming import head_in_blocks, levels_
 from anatomical_embedding.errors import SettingsError, UserError
 from anatomical_embedding.networks.folding import folded_copy
 from anatomical_embedding.settings.embedding import EmbeddingSettings
-from anatomical_embedding.volumes.affine import affine_of_cells
+from anatomical_embedding.volumes.cell_centres import affine_of_cells
 from tests.reference.small_networks import (
     isotropic_settings,
     network_with_statistics,
