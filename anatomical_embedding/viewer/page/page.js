@@ -91,9 +91,14 @@ function answer(question, answers, elapsed) {
   alternativesTimer = setTimeout(() => more(current), ALTERNATIVES_AFTER_MS);
 }
 
+function refinement(found) {
+  if (!found.refined) return "";
+  return found.refined === "yes" ? `, moved ${found.refinement_shift_mm.toFixed(1)} mm to the voxel` : `, in its cell: ${found.refined}`;
+}
+
 function described(found) {
   if (!found.point) return found.reason;
-  const numbers = `${millimetres(found.point)}; similarity ${found.similarity.toFixed(3)}, way back ${found.cycle_error_mm.toFixed(1)} mm off`;
+  const numbers = `${millimetres(found.point)}; similarity ${found.similarity.toFixed(3)}, way back ${found.cycle_error_mm.toFixed(1)} mm off${refinement(found)}`;
   return found.reason ? `${numbers}; ${found.reason}` : numbers;
 }
 
