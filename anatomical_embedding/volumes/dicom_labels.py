@@ -34,6 +34,7 @@ from anatomical_embedding.volumes.label_planes import (
     step_along,
     usual_gap_mm,
 )
+from anatomical_embedding.volumes.nifti_geometry import LARGEST_POSITION_MM
 from anatomical_embedding.volumes.segments import Segment, label_map_of, usable_numbers
 from anatomical_embedding.volumes.volume import FoundVolume
 
@@ -99,13 +100,9 @@ def read_dicom_labels(path: Path, scan: LabelledScan) -> FoundVolume:
                 drawn = _outlined(dataset, scan.grid, path=path, remarks=remarks)
             else:
                 drawn = _masked(file, dataset, scan.grid, remarks=remarks)
-    except (
-        AttributeError,
-        KeyError,
-        IndexError,
-        TypeError,
-        ValueError,
-    ) as error:  # of tags that are not there
+    except InputFileError:
+        raise
+    except Exception as error:  # of tags that are not there or not what they should be, in any way
         reason = " ".join(str(error).split())
         raise InputFileError(
             path, f"is not a sound DICOM object of labels ({reason}); export it again"
@@ -239,9 +236,9 @@ def _outlined(dataset: Dataset, grid: Grid, *, path: Path, remarks: list[str]) -
         number = int(region.ReferencedROINumber)
         for contour in region.get("ContourSequence") or []:
             corners = np.reshape(np.array(contour.ContourData, dtype=np.float64), (-1, 3))
-            if not np.isfinite(corners).all():
+            if not (np.abs(corners) < LARGEST_POSITION_MM).all():
                 raise InputFileError(
-                    path, f"has an outline of {names[number]!r} that is not finite; export it again"
+                    path, f"has an outline of {names[number]!r} that lies nowhere; export it again"
                 )
             if contour.ContourGeometricType == CLOSED and len(corners) >= FEWEST_CORNERS:
                 outlines[number].append(corners)
