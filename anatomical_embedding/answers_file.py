@@ -21,6 +21,9 @@ ANSWER_COLUMNS = (
 )  # fmt: skip
 
 
+UNKNOWN = "unknown"
+"""The confidence of an answer where no evaluation of the model tells it."""
+
 SLICER_ENDINGS = (".mrk.json", ".fcsv")
 ANSWER_ENDINGS = (".csv", *SLICER_ENDINGS)
 """Of the names of files that answers are written to."""
@@ -29,7 +32,10 @@ ANSWER_ENDINGS = (".csv", *SLICER_ENDINGS)
 def answer_rows(
     asked: NamedPoints, answers: Answers, *, target: str, coordinates: Coordinates
 ) -> list[dict[str, Any]]:
-    """Return one row per point with the keys of `ANSWER_COLUMNS`; numbers that are not there are None."""
+    """Return one row per point with the keys of `ANSWER_COLUMNS`.
+
+    Numbers that are not there are None; the confidence of an answer without one is `unknown`.
+    """
     queries = as_ras(asked.points_mm, coordinates=coordinates)
     found = as_ras(answers.points_mm, coordinates=coordinates)
     return [
@@ -43,7 +49,7 @@ def answer_rows(
                     *map(_number, found[row]),
                     _number(answers.similarity[row]),
                     _number(answers.cycle_error_mm[row]),
-                    _number(answers.confidence[row]),
+                    _confidence(answers, row),
                     answers.decision[row],
                     answers.reason[row],
                     answers.refined[row],
@@ -93,6 +99,11 @@ def require_one_target(path: Path, targets: Iterable[str]) -> None:
     """
     if path.name.endswith(SLICER_ENDINGS) and len(set(targets)) > 1:
         raise InputFileError(path, "would mix the points of several scans; write .csv, or ask for one target")
+
+
+def _confidence(answers: Answers, row: int) -> float | str | None:
+    known = _number(answers.confidence[row])
+    return UNKNOWN if known is None and answers.decision[row] != "failed" else known
 
 
 def _number(value: float) -> float | None:

@@ -16,6 +16,7 @@ from anatomical_embedding.cli.options import (
     json_option,
     print_json,
     reading_options,
+    refinement_option,
     require_outputs,
     say_remarks,
 )
@@ -23,6 +24,7 @@ from anatomical_embedding.cli.options import (
 if TYPE_CHECKING:
     from anatomical_embedding.api import EmbeddedScan
     from anatomical_embedding.points.named_points import Coordinates, GridOf, NamedPoints
+    from anatomical_embedding.settings.matching import Refinement
 
 
 @click.command()
@@ -61,11 +63,7 @@ if TYPE_CHECKING:
     type=OutputPath,
     help="Write how similar the whole target is to the point (.nii.gz).",
 )
-@click.option(
-    "--refine",
-    is_flag=True,
-    help="Move each match from its cell to the voxel, by comparing the scans themselves around it.",
-)
+@refinement_option
 @json_option
 def match(
     checkpoint: Path,
@@ -78,7 +76,7 @@ def match(
     reading: dict[str, Any],
     output: Path | None,
     map_path: Path | None,
-    refine: bool,
+    refinement: "Refinement | None",
     as_json: bool,
 ) -> None:
     """Find points of one scan in others.
@@ -95,7 +93,6 @@ def match(
         write_answers,
     )
     from anatomical_embedding.api import load_model, match_points, open_or_embed, read_scans
-    from anatomical_embedding.embedding.export import STORE_SUFFIX
     from anatomical_embedding.progress import track
     from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES
 
@@ -104,11 +101,6 @@ def match(
     )
     if map_path is not None and (len(asked.names) > 1 or len(targets) > 1):
         raise click.UsageError("--similarity-map shows one point in one scan; ask for one")
-    stores = [path for path in (template, *targets) if path.suffix == STORE_SUFFIX]
-    if refine and stores:
-        raise click.UsageError(
-            f"--refine compares the scans themselves, and {stores[0]} is a store; name its scan"
-        )
     require_outputs(output, endings=ANSWER_ENDINGS, inputs=[points_path] if points_path else [])
     require_outputs(map_path, endings=NIFTI_SUFFIXES, inputs=(template, *targets))
     if output is not None:
@@ -120,7 +112,7 @@ def match(
     rows, remarks = [], [*asked.remarks, *source.remarks]
     for path in track(targets, description="matching", total=len(targets)):
         target = source if path == template else open_or_embed(model, scans[path])
-        answers = match_points(model, source, target, asked.points_mm, method=method, refine=refine)
+        answers = match_points(model, source, target, asked.points_mm, method=method, refinement=refinement)
         remarks += target.remarks
         rows += answer_rows(asked, answers, target=str(path), coordinates=coordinates)
         if map_path is not None:

@@ -37,6 +37,12 @@ _hu_offset_option: Decorator = click.option(
     type=float,
     help="Number to add to the values of the CTs to get HU, such as -1024; default: judged from the values.",
 )
+refinement_option: Decorator = click.option(
+    "--refinement",
+    type=click.Choice(["none", "parabolic", "voxel"]),
+    help="How a match moves on from its cell: not at all, within the cell, or to where the scans themselves look "
+    "alike; default: the model's, as far as raw scans of one modality are given.",
+)
 _series_option: Decorator = click.option(
     "--series",
     help="Number or UID of the DICOM series to take in folders that hold several; default: they are refused.",

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,9 +14,13 @@ from anatomical_embedding.cli.options import (
     json_option,
     print_json,
     reading_options,
+    refinement_option,
     require_outputs,
     say_remarks,
 )
+
+if TYPE_CHECKING:
+    from anatomical_embedding.settings.matching import Refinement
 
 
 @click.command()
@@ -34,6 +38,7 @@ from anatomical_embedding.cli.options import (
 @click.option(
     "--output", type=OutputPath, required=True, help="Mask to write (.nii.gz), on the grid of the target."
 )
+@refinement_option
 @reading_options
 @json_option
 def propagate(
@@ -42,6 +47,7 @@ def propagate(
     template: Path,
     target: Path,
     output: Path,
+    refinement: "Refinement | None",
     reading: dict[str, Any],
     as_json: bool,
 ) -> None:
@@ -72,7 +78,7 @@ def propagate(
     mask = read_labels_of(source, labels, geometry=reading["geometry"])
     log("embedding the second scan")
     goal = open_or_embed(model, scans[target])
-    found = propagate_labels(model, source, mask.volume, goal, grid=goal.scan_grid)
+    found = propagate_labels(model, source, mask.volume, goal, grid=goal.scan_grid, refinement=refinement)
     write_volume(found.volume, output)
     left_out = [
         f"label {label.label} is left out, {label.reason}"
@@ -82,7 +88,7 @@ def propagate(
     remarks = say_remarks([*mask.remarks, *source.remarks, *goal.remarks, *left_out])
     if as_json:
         rows = [asdict(label) for label in found.labels]
-        print_json({"output": str(output), "labels": rows, "remarks": remarks})
+        print_json({"output": str(output), "labels": rows, "refined": found.refined, "remarks": remarks})
         return
     for label in found.labels:
         volumes = f"{label.from_ml:.1f} ml to {label.to_ml:.1f} ml"

@@ -1,6 +1,5 @@
 """The verb `register`."""
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     "--deeds",
     "program",
     type=ExistingFile,
-    help="The built program; default: `deeds` on the search path.",
+    help="Another program deeds than the installed one.",
 )
 @click.option(
     "--points",
@@ -50,6 +49,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="Scan that the points belong to; they are carried to the other one.",
 )
+@click.option(
+    "--transforms",
+    "programs",
+    type=click.Choice(["elastix"]),
+    multiple=True,
+    help="Write the map for a program that does not read forward.h5 as well; repeatable.",
+)
 @coordinates_option
 @reading_options
 @json_option
@@ -61,6 +67,7 @@ def register(
     program: Path | None,
     points_path: Path | None,
     side: str,
+    programs: tuple[str, ...],
     coordinates: "Coordinates",
     reading: dict[str, Any],
     as_json: bool,
@@ -75,9 +82,10 @@ def register(
     from anatomical_embedding.files import require_writable_folder
     from anatomical_embedding.points.points_file import read_points
     from anatomical_embedding.registration.deeds_program import require_program
+    from anatomical_embedding.registration.installed_program import installed_program
     from anatomical_embedding.usage.scans import require_raw
 
-    program = program or _deeds_on_path()
+    program = program or installed_program()
     require_writable_folder(folder)
     require_program(program)
     their_scan = fixed if side == "fixed" else moving
@@ -104,6 +112,8 @@ def register(
             f"warning: no start was found ({found.start.reason}); the bodies were centred instead", err=True
         )
     carried = None if asked is None else _carried(found, asked, side=side)
+    if "elastix" in programs:
+        _write_for_elastix(found, folder / "elastix")
     goal = found.moving if side == "fixed" else found.fixed
     _write_results(found, carried, folder, coordinates=coordinates, goal=goal)
     said = say_remarks([*found.remarks, *remarks])
@@ -140,15 +150,15 @@ def _write_results(
     write_volume(found.warped(), folder / "warped.nii.gz")
 
 
-def _deeds_on_path() -> Path:
-    """Return the program that is installed."""
-    found = shutil.which("deeds")
-    if found is None:
-        raise click.UsageError(
-            "no program deeds on the path; build it (cmake -S deeds -B build && cmake --build build) "
-            "and name it by --deeds"
-        )
-    return Path(found)
+def _write_for_elastix(found: "ScanRegistration", folder: Path) -> None:
+    """Write both directions as parameter files of elastix."""
+    from anatomical_embedding.registration.elastix_files import write_elastix_files
+    from anatomical_embedding.volumes.straight_grid import straight_grid
+
+    ways = (("forward", found.fixed, found.moving), ("inverse", found.moving, found.fixed))
+    for name, onto, carried in ways:
+        fill = float(carried.array.min())
+        write_elastix_files(getattr(found, name), straight_grid(onto), folder / name, fill_value=fill)
 
 
 def _those_outside(asked: "NamedPoints", scan: "Volume", path: Path) -> list[str]:

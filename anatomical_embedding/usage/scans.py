@@ -1,7 +1,7 @@
 """Scans ready to be asked and searched: raw scans are read once and embedded, stores are opened."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Unpack
@@ -13,7 +13,7 @@ from anatomical_embedding.embedding.store import EmbeddedVolume, Origin, open_st
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.files import canonical_json, sha256_of_text
 from anatomical_embedding.matching.prepared_target import PreparedTarget, prepare_target
-from anatomical_embedding.settings.matching import MatchingSettings
+from anatomical_embedding.settings.matching import MatchingSettings, Refinement
 from anatomical_embedding.settings.volumes import Modality, PrepareVolumeSettings
 from anatomical_embedding.usage.model import Model
 from anatomical_embedding.volumes.nifti import read_volume
@@ -58,6 +58,12 @@ class EmbeddedScan:
     def scan_grid(self) -> Volume | None:
         """The raw scan's own grid, zeros that take no memory; None for a store."""
         return None if self.raw is None else self.raw.grid
+
+    def refined_by(self, refinement: Refinement) -> "EmbeddedScan":
+        """Return the scan with another way to move matches on from their cells."""
+        if refinement == self.matching.refinement:
+            return self
+        return replace(self, matching=self.matching.model_copy(update={"refinement": refinement}))
 
     @property
     def frame_of_reference(self) -> str:

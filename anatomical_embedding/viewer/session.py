@@ -164,6 +164,8 @@ class Session:
             "confidence": _known(answers.confidence[0]),
             "decision": answers.decision[0],
             "reason": answers.reason[0],
+            "refined": answers.refined[0],
+            "refinement_shift_mm": _known(answers.refinement_shift_mm[0]),
         }
 
 

@@ -22,14 +22,12 @@ from anatomical_embedding.volumes.dicom_place import (
     require_equal_slices,
     sorted_along_normal,
 )
-from anatomical_embedding.volumes.dicom_straight import straighten
+from anatomical_embedding.volumes.dicom_straight import LARGEST_GAP_MM, straighten
 from anatomical_embedding.volumes.dicom_values import read_rescale, read_values
+from anatomical_embedding.volumes.scan_checks import MODALITIES
 from anatomical_embedding.volumes.volume import Volume
 
 SAME_PLACE_MM = 1e-3
-LARGEST_GAP_MM = 10.0
-"""Between slices whose gaps are unequal: the thickest slices that a scan of a body is read in."""
-MODALITIES: dict[str, Modality] = {"CT": "ct", "MR": "mr"}
 MODALITY_OF_CLASS = {
     f"1.2.840.10008.5.1.4.1.1.{number}": word
     for number, word in (("2", "CT"), ("2.1", "CT"), ("4", "MR"), ("4.1", "MR"), ("128", "PT"), ("130", "PT"))

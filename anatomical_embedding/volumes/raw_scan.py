@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.settings.volumes import Geometry, Modality
-from anatomical_embedding.volumes.dicom import LARGEST_GAP_MM, MODALITIES, read_dicom_series
-from anatomical_embedding.volumes.dicom_files import is_dicom_file
+from anatomical_embedding.volumes.dicom_straight import LARGEST_GAP_MM
 from anatomical_embedding.volumes.file_names import is_volume_name
 from anatomical_embedding.volumes.scan import sha256_of_scan
 from anatomical_embedding.volumes.scan_checks import (
+    MODALITIES,
     Kind,
     Offset,
     add_offset,
@@ -144,16 +144,21 @@ class _Stored:
 
 
 def _read(path: Path, options: ReadingOptions) -> _Stored:
-    if path.is_dir() or (not is_volume_name(path.name) and is_dicom_file(path)):
-        found = read_dicom_series(path, series=options.series, largest_gap_mm=options.largest_gap_mm)
-        return _Stored(
-            found.volume,
-            found.remarks,
-            found.modality_word,
-            found.object_kind,
-            found.has_rescale,
-            found.frame_of_reference,
-        )
+    if path.is_dir() or not is_volume_name(path.name):
+        # The readers of DICOM take longer to load than a stage that prepares a NIfTI file computes.
+        from anatomical_embedding.volumes.dicom import read_dicom_series  # noqa: PLC0415
+        from anatomical_embedding.volumes.dicom_files import is_dicom_file  # noqa: PLC0415
+
+        if path.is_dir() or is_dicom_file(path):
+            found = read_dicom_series(path, series=options.series, largest_gap_mm=options.largest_gap_mm)
+            return _Stored(
+                found.volume,
+                found.remarks,
+                found.modality_word,
+                found.object_kind,
+                found.has_rescale,
+                found.frame_of_reference,
+            )
     stored = read_volume_file(path, geometry=options.geometry)
     return _Stored(stored.volume, stored.remarks)
 
