@@ -5,7 +5,6 @@ Both lie in the world of the series that they were drawn on, their frame of refe
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +34,7 @@ from anatomical_embedding.volumes.label_planes import (
     usual_gap_mm,
 )
 from anatomical_embedding.volumes.nifti_geometry import LARGEST_POSITION_MM
-from anatomical_embedding.volumes.segments import Segment, label_map_of, usable_numbers
+from anatomical_embedding.volumes.segments import LabelledScan, Segment, label_map_of, usable_numbers
 from anatomical_embedding.volumes.volume import FoundVolume
 
 STORAGE = "1.2.840.10008.5.1.4.1.1"
@@ -47,20 +46,6 @@ LARGEST_OFF_PLANE_MM = 0.5
 SAME_DIRECTION = 5e-4
 """Sine of the angle between two directions that are one, but for rounding."""
 MOST_OUTSIDE, SAID_OUTSIDE = 0.5, 0.001
-
-
-@dataclass(frozen=True)
-class LabelledScan:
-    """The scan that labels belong to.
-
-    Attributes
-    ----------
-    grid : its voxels.
-    frame_of_reference : UID of its world; empty where it is not known, as of every file that is not DICOM.
-    """
-
-    grid: Grid
-    frame_of_reference: str
 
 
 def is_dicom_labels(path: Path) -> bool:
