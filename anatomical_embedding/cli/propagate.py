@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     "--labels",
     type=ExistingFile,
     required=True,
-    help="Organ or lesion mask of the first scan, one number per label (.nii.gz).",
+    help="Labels of the first scan: a map (.nii.gz, .nrrd, .mha), .seg.nrrd, DICOM SEG or RTSTRUCT.",
 )
 @click.option(
     "--from", "template", type=ExistingPath, required=True, help="Scan or store that it belongs to."
@@ -64,14 +64,13 @@ def propagate(
         read_labels_of,
         read_scans,
     )
-    from anatomical_embedding.errors import InputFileError
     from anatomical_embedding.progress import log
-    from anatomical_embedding.volumes.labels import read_label_file
-    from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES, write_volume
+    from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES
+    from anatomical_embedding.volumes.labels import require_labels
+    from anatomical_embedding.volumes.nifti import write_volume
 
     require_outputs(output, endings=NIFTI_SUFFIXES, inputs=(labels, template, target))
-    if not read_label_file(labels, geometry=reading["geometry"]).volume.array.any():
-        raise InputFileError(labels, "the label map is empty: every voxel is 0")
+    require_labels(labels, geometry=reading["geometry"])
     model = load_model(checkpoint)
     scans = read_scans(model, (template, target), **reading)
     log("embedding the first scan")

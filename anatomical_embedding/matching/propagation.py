@@ -30,7 +30,6 @@ from anatomical_embedding.volumes.labels import label_type, labels_at
 from anatomical_embedding.volumes.volume import Volume
 
 MM3_PER_ML = 1000.0
-HALF_VOXEL = 0.5
 NODES_AT_ONCE = 4000
 """Local maps fitted together; bounds memory to about 100 MB."""
 MOST_OUTSIDE_IN_A_LABEL_OF_THE_SCAN = 0.5

@@ -65,6 +65,11 @@ class EmbeddedScan:
             return self
         return replace(self, matching=self.matching.model_copy(update={"refinement": refinement}))
 
+    @property
+    def frame_of_reference(self) -> str:
+        """UID of the world of a DICOM series, by which labels are known to be its own; else empty."""
+        return self.embedded.frame_of_reference if self.raw is None else self.raw.frame_of_reference
+
     @cached_property
     def searchable(self) -> PreparedTarget:
         """The vectors made ready for searching, once."""
@@ -81,8 +86,8 @@ def read_scan(
     Parameters
     ----------
     model : from `load_model`.
-    scan : NIfTI file, or folder of one DICOM series; docs/scans.md says what is accepted, corrected and refused.
-    reading : what the scan does not say itself, `modality`, `geometry` or `hu_offset` (`ReadingOptions`).
+    scan : file, or folder of one DICOM series; docs/scans.md says what is accepted, corrected and refused.
+    reading : what the scan does not say itself, see `ReadingOptions`.
 
     Raises
     ------
@@ -161,7 +166,7 @@ def open_embedding(model: Model, store: Path | str) -> EmbeddedScan:
     embedded = open_store(store, checkpoint_sha256=model.card.checkpoint_sha256)
     mask_path = body_mask_path(store)
     mask = read_volume(mask_path, require_contrast=False) if mask_path.exists() else None
-    return EmbeddedScan(embedded, mask, model.card.usage.matching)
+    return EmbeddedScan(embedded, mask, model.card.usage.matching, remarks=embedded.remarks)
 
 
 def open_or_embed(

@@ -105,8 +105,10 @@ function described(found) {
 const toneOf = (found) =>
   found.decision === "found" && found.confidence !== null && found.confidence < LIKELY ? "doubtful" : found.decision;
 
-const certainty = (found) =>
-  found.point && found.confidence !== null ? `${found.decision}, ${Math.round(100 * found.confidence)} % sure` : found.decision;
+const certainty = (found) => {
+  if (!found.point) return found.decision;
+  return found.confidence === null ? `${found.decision}, confidence unknown` : `${found.decision}, ${Math.round(100 * found.confidence)} % sure`;
+};
 
 function label(view, tone, word, text) {
   const badge = view.node.querySelector(".badge");
