@@ -1,0 +1,55 @@
+"""What CT and MR have in common around a place: which of its neighbours resemble each other.
+
+Twelve channels a sample, one for each pair of its six neighbours that lie diagonally: `exp(-D / V)`, where D is the mean
+squared difference of the patches around the two neighbours and V the mean of the twelve D. Intensities enter by squared
+differences alone, so an inverted or stretched contrast leaves the channels nearly as they are.
+
+Source: Heinrich et al., "Towards realtime multimodal fusion for image-guided interventions using self-similarities"
+(MICCAI 2013), MIND-SSC.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+AXES = (1, 2, 3)
+MARGIN_STEPS = 2
+"""Samples that a cube loses at each side: one to the neighbours, one to their patches."""
+DIAGONALS = tuple((first, second, sign) for first in AXES for second in AXES if second > first for sign in (1, -1))
+"""From one neighbour to the other: a step along one axis and one along, or against, a second one."""
+NUM_CHANNELS = 2 * len(DIAGONALS)
+SMALLEST_DEVIATION = 1e-3
+"""Of the noise, in units of the cube's own standard deviation: where nothing varies no neighbour differs."""
+
+
+def self_similarity(cubes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the (N, 12, S - 4, S - 4, S - 4) descriptors of (N, S, S, S) samples.
+
+    A patch is a sample and the 26 around it. Two pairs lie along each diagonal, a step apart, and share their sums.
+    """
+    size = cubes.shape[1]
+    sums = np.empty((len(cubes), NUM_CHANNELS, *[size - 2 * MARGIN_STEPS] * 3), np.float32)
+    for number, (first, second, sign) in enumerate(DIAGONALS):
+        # Between the samples (i, j) and (i + 1, j + sign) along the two axes; the third one stays.
+        pair = [[slice(None)] * 4, [slice(None)] * 4]
+        pair[0][first], pair[1][first] = slice(None, -1), slice(1, None)
+        pair[0][second], pair[1][second] = (slice(None, -1), slice(1, None))[::sign]
+        patches = _summed_over_patches((cubes[tuple(pair[0])] - cubes[tuple(pair[1])]) ** 2)
+        rows = [slice(None), *[slice(1, 1 + size - 2 * MARGIN_STEPS)] * 3]
+        for side in (0, 1):
+            # From the neighbour before along the first axis to one of the second, and from there to the one behind.
+            along = (1, 0)[side]
+            rows[first] = slice(along, along + size - 2 * MARGIN_STEPS)
+            across = side if sign == 1 else 1 - side
+            rows[second] = slice(across, across + size - 2 * MARGIN_STEPS)
+            sums[:, 2 * number + side] = patches[tuple(rows)]
+    spread = cubes.reshape(len(cubes), -1).std(axis=1)
+    floor = (27.0 * (SMALLEST_DEVIATION * spread) ** 2)[:, None, None, None, None] + 1e-9
+    return np.exp(-sums / (sums.mean(axis=1, keepdims=True) + floor))
+
+
+def _summed_over_patches(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the sums over three samples along each axis; every axis loses its two ends."""
+    for axis in AXES:
+        rows = np.moveaxis(values, axis, 0)
+        values = np.moveaxis(rows[:-2] + rows[1:-1] + rows[2:], 0, axis)
+    return values
