@@ -15,6 +15,7 @@ a bar is missed.
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,12 +54,15 @@ def main() -> None:
     )
     parser.add_argument("step", choices=("make", "match", "refine"))
     parser.add_argument("folder", type=Path, help="where the pairs are")
-    parser.add_argument("--half", choices=("development", "test"), default="development", help="of the scans (make)")
+    parser.add_argument(
+        "--half", choices=("development", "test"), default="development", help="of the scans (make)"
+    )
+    parser.add_argument("--warps", nargs="*", help="only these (make)")
     parser.add_argument("--model", type=Path, help="packaged model (match)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.step == "make":
-        make(options.folder, half=options.half)
+        make(options.folder, half=options.half, warps=options.warps)
     elif options.step == "match":
         match(options.folder, api.load_model(options.model))
     else:
@@ -82,13 +86,13 @@ def body_of(volume: Volume) -> NDArray[np.bool_]:
     return body_mask(volume, modality="ct", settings=BodyMaskSettings(**run["volumes"]["body_mask"]))
 
 
-def make(folder: Path, *, half: str) -> None:
-    """Write every pair of one half."""
+def make(folder: Path, *, half: str, warps: Sequence[str] | None) -> None:
+    """Write every pair of one half, or those of some warps."""
     settings = yardstick()
     for scan_path in settings.scans[half]:
         scan = read_volume(settings.root / scan_path)
         name = scan_path.parent.name if scan_path.name == "ct.nii.gz" else scan_path.name.split(".")[0]
-        for warp in settings.warps:
+        for warp in warps or settings.warps:
             pair = draw_pair(scan, name, warp_name=warp, body_of=body_of, settings=settings)
             write_pair(pair, folder / f"{name}.{warp}")
 
@@ -106,7 +110,8 @@ def match(folder: Path, model: api.Model) -> None:
     """Write the stable points of each head-and-neck pair as starts."""
     for points in sorted(folder.glob("pt_*/points.csv")):
         template, target = (
-            api.embed_scan(model, points.parent / f"{name}.nii.gz", modality="ct") for name in ("template", "target")
+            api.embed_scan(model, points.parent / f"{name}.nii.gz", modality="ct")
+            for name in ("template", "target")
         )
         asked = pd.read_csv(points)[TEMPLATE].to_numpy()
         found = api.match_points(model, template, target, asked, method="stable_points")
@@ -167,7 +172,8 @@ def figures(rows: pd.DataFrame) -> str:
 def spread(errors_mm: NDArray[np.float64]) -> str:
     """Return median, mean and 95th percentile."""
     return " ".join(
-        f"{figure:>5.2f}" for figure in (np.median(errors_mm), np.mean(errors_mm), np.percentile(errors_mm, 95))
+        f"{figure:>5.2f}"
+        for figure in (np.median(errors_mm), np.mean(errors_mm), np.percentile(errors_mm, 95))
     )
 
 
@@ -186,9 +192,13 @@ def is_good(errors: pd.DataFrame) -> bool:
     for growth, rows in errors[lesions].groupby("growth"):
         gain = rows["before"] - rows["after"]
         if gain.mean() <= 0.0:
-            missed.append(f"lesions of {growth:g} times the radius: farther by {-gain.mean():.2f} mm in the mean")
+            missed.append(
+                f"lesions of {growth:g} times the radius: farther by {-gain.mean():.2f} mm in the mean"
+            )
         if gain.quantile(0.1) < -LARGEST_WORSE_MM:
-            missed.append(f"lesions of {growth:g} times the radius: worst tenth {-gain.quantile(0.1):.2f} mm farther")
+            missed.append(
+                f"lesions of {growth:g} times the radius: worst tenth {-gain.quantile(0.1):.2f} mm farther"
+            )
     for text in missed:
         print(f"missed: {text}")
     return not missed

@@ -57,14 +57,18 @@ class KnownWarp:
     def displacement_mm(self, points_mm: Points) -> Points:
         """Return the (..., 3) smooth displacement at (..., 3) places of the target."""
         places = np.moveaxis((points_mm - self.origin_mm) / self.step_mm, -1, 0)
-        parts = [map_coordinates(part, places, order=3, prefilter=False, mode="nearest") for part in self.knots_mm]
+        parts = [
+            map_coordinates(part, places, order=3, prefilter=False, mode="nearest") for part in self.knots_mm
+        ]
         return np.stack(parts, axis=-1)
 
     def displacement_on_slice_mm(self, x_mm: NDArray, y_mm: NDArray, z_mm: float) -> Points:
         """Return the (X, Y, 3) displacement where lines of (X,) and (Y,) coordinates cross at a height, much faster."""
         along = [
             _cubic_basis((np.atleast_1d(places) - origin) / self.step_mm, count)
-            for places, origin, count in zip((x_mm, y_mm, z_mm), self.origin_mm, self.knots_mm.shape[1:], strict=True)
+            for places, origin, count in zip(
+                (x_mm, y_mm, z_mm), self.origin_mm, self.knots_mm.shape[1:], strict=True
+            )
         ]
         at_height = self.knots_mm @ along[2][0]
         return np.moveaxis(along[0] @ at_height @ along[1].T, 0, -1)
@@ -131,7 +135,11 @@ def draw_pair(
     array = array + asked.enhanced_hu * np.exp(-0.5 * ((array - ENHANCED_AT_HU) / ENHANCED_WIDTH_HU) ** 2)
     array = array + asked.noise_hu * generator.standard_normal(array.shape, dtype=np.float32)
     return WarpedPair(
-        Volume(_as_hu(template), scan.affine), Volume(_as_hu(array), target.affine), template_mm, target_mm, growth
+        Volume(_as_hu(template), scan.affine),
+        Volume(_as_hu(array), target.affine),
+        template_mm,
+        target_mm,
+        growth,
     )
 
 
@@ -145,7 +153,9 @@ def draw_warp(
     low, high = corners.min(axis=0), corners.max(axis=0)
     step_mm = asked.smooth_mm / KNOTS_PER_SMOOTH
     size = np.ceil((high - low) / step_mm).astype(int) + 1 + 2 * MARGIN_KNOTS
-    noise = [gaussian_filter(generator.standard_normal(size), KNOTS_PER_SMOOTH, mode="wrap") for _ in range(3)]
+    noise = [
+        gaussian_filter(generator.standard_normal(size), KNOTS_PER_SMOOTH, mode="wrap") for _ in range(3)
+    ]
     knots = np.stack(noise)
     origin_mm = low - MARGIN_KNOTS * step_mm
     at_knots = np.stack(np.meshgrid(*map(np.arange, size), indexing="ij"), axis=-1) * step_mm + origin_mm
@@ -244,7 +254,12 @@ def _apart(points_mm: Points, distance_mm: float) -> list[int]:
 
 
 def _with_lesions(
-    array: NDArray[np.float32], grid: Volume, middles_mm: Points, radii_mm: NDArray[np.float64], *, intensity: float
+    array: NDArray[np.float32],
+    grid: Volume,
+    middles_mm: Points,
+    radii_mm: NDArray[np.float64],
+    *,
+    intensity: float,
 ) -> NDArray[np.float32]:
     """Return intensities with balls of soft edge in place of the tissue."""
     array = array.copy()

@@ -1,8 +1,9 @@
 """The shift at which the surroundings of one place look most like those of another: weighted local correlation.
 
 What is correlated are self-similarities (`local_self_similarity`), not intensities: they serve CT and MR alike, and a
-lesion that grew or vanished changes them at its border and inside, but has no more weight there than other tissue.
-Every shift of a lattice is tried at once: the weighted sums that the correlation needs are products of Fourier transforms (J. P. Lewis, Fast normalized cross-correlation, Vision Interface 1995).
+lesion that grew or vanished weighs no more in them than the tissue around it. Every shift of a lattice is tried at
+once: the weighted sums that the correlation needs are products of Fourier transforms (J. P. Lewis, Fast normalized
+cross-correlation, Vision Interface 1995).
 """
 
 from typing import NamedTuple
@@ -94,8 +95,15 @@ class _Described(NamedTuple):
 
 
 class _Peaks(NamedTuple):
-    """The highest values of (N, M, M, M): their (N, 3) indices, where they lie seen from the middle, in steps and
-    below a step, their (N,) heights, and how far the parabola through each falls over a step in the mean."""
+    """The highest of (N, M, M, M) values.
+
+    Attributes
+    ----------
+    index : (N, 3) where each stands.
+    steps : (N, 3) where it lies below a step, seen from the middle.
+    height : (N,).
+    fall : (N,) how far the parabola through it falls over a step, in the mean over the axes.
+    """
 
     index: NDArray[np.int64]
     steps: NDArray[np.float64]

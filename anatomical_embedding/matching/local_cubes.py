@@ -15,6 +15,8 @@ BLUR_OF_LINEAR = 0.3
 """Standard deviation, in voxels, of the blur that a scan's own voxels are taken to have."""
 SMALLEST_BLUR_VOX = 0.3
 TRUNCATE = 2.5
+FIRST_EDGE = -0.5
+"""Where the first voxel begins, counted from its centre."""
 ALONG = 1e-4
 """An axis of the array runs along one of the world if it leaves it by a smaller share of its length."""
 
@@ -69,17 +71,22 @@ def sample_cubes(volume: Volume, centres_mm: Points, steps: NDArray[np.float64],
     reach_vox = np.abs(inverse[:3, :3]).sum(axis=1) * np.abs(steps).max()
     sigma_vox = _sigma_vox(volume.spacing_mm, blur_mm=blur_mm)
     margin_vox = np.ceil(TRUNCATE * sigma_vox).astype(int) + 1
+    last_edge = np.array(volume.shape) + FIRST_EDGE
     values = np.zeros((len(centres_mm), *[len(steps)] * 3), np.float32)
     is_inside = np.zeros(values.shape, dtype=bool)
     sampled = _sampled_straight if _is_straight(inverse[:3, :3]) else _sampled_obliquely
     for index, centre_vox in enumerate(transform_points(inverse, centres_mm)):
-        if np.all((centre_vox + reach_vox >= -0.5) & (centre_vox - reach_vox <= np.array(volume.shape) - 0.5)):
+        if np.all((centre_vox + reach_vox >= FIRST_EDGE) & (centre_vox - reach_vox <= last_edge)):
             low = np.floor(centre_vox - reach_vox).astype(int) - margin_vox
             high = np.ceil(centre_vox + reach_vox).astype(int) + margin_vox + 1
             box = _box(volume, low, high)
-            first, last = -0.5 - low, np.array(volume.shape) - 0.5 - low
             values[index], is_inside[index] = sampled(
-                box, centre_vox - low, inverse[:3, :3], steps, sigma_vox, within=(first, last)
+                box,
+                centre_vox - low,
+                inverse[:3, :3],
+                steps,
+                sigma_vox,
+                within=(FIRST_EDGE - low, last_edge - low),
             )
     return Cubes(values, is_inside)
 
@@ -99,7 +106,9 @@ def _sampled_straight(
     for axis, along in enumerate(axes):
         places = centre_vox[axis] + inverse[axis, along] * steps
         weights = _weights(places, box.shape[0], sigma_vox[axis])
-        box = np.tensordot(box, weights, axes=(0, 1))  # the axis done goes last, so that the next one is first
+        box = np.tensordot(
+            box, weights, axes=(0, 1)
+        )  # the axis done goes last, so that the next one is first
         sides.append((places >= within[0][axis]) & (places <= within[1][axis]))
     is_inside = sides[0][:, None, None] & sides[1][:, None] & sides[2]
     order = np.argsort(axes)
@@ -125,13 +134,17 @@ def _is_straight(inverse: NDArray[np.float64]) -> bool:
     """Return whether each axis of an array runs along another axis of the world."""
     axes = np.abs(inverse).argmax(axis=1)
     lengths = np.abs(inverse).max(axis=1)
-    return len(set(axes)) == len(axes) and bool(np.all(np.abs(inverse).sum(axis=1) <= (1.0 + ALONG) * lengths))
+    return len(set(axes)) == len(axes) and bool(
+        np.all(np.abs(inverse).sum(axis=1) <= (1.0 + ALONG) * lengths)
+    )
 
 
 def _box(volume: Volume, low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return a box of voxels; beyond the scan its outermost voxels are repeated."""
     last = np.array(volume.shape) - 1
-    inner = tuple(slice(a, b + 1) for a, b in zip(np.clip(low, 0, last), np.clip(high - 1, 0, last), strict=True))
+    inner = tuple(
+        slice(a, b + 1) for a, b in zip(np.clip(low, 0, last), np.clip(high - 1, 0, last), strict=True)
+    )
     box = volume.array[inner].astype(np.float32)
     before, after = np.maximum(-low, 0), np.maximum(high - 1 - last, 0)
     for axis in np.flatnonzero(before + after):

@@ -1,8 +1,8 @@
 """What CT and MR have in common around a place: which of its neighbours resemble each other.
 
-Twelve channels a sample, one for each pair of its six neighbours that lie diagonally: `exp(-D / V)`, where D is the mean
-squared difference of the patches around the two neighbours and V the mean of the twelve D. Intensities enter by squared
-differences alone, so an inverted or stretched contrast leaves the channels nearly as they are.
+Twelve channels a sample, one for each pair of its six neighbours that lie diagonally: `exp(-D / V)`, where D is the
+squared difference of the patches around the two neighbours and V the mean of the twelve D. Intensities enter by
+squared differences alone, so an inverted or stretched contrast leaves the channels nearly as they are.
 
 Source: Heinrich et al., "Towards realtime multimodal fusion for image-guided interventions using self-similarities"
 (MICCAI 2013), MIND-SSC.
@@ -14,9 +14,13 @@ from numpy.typing import NDArray
 AXES = (1, 2, 3)
 MARGIN_STEPS = 2
 """Samples that a cube loses at each side: one to the neighbours, one to their patches."""
-DIAGONALS = tuple((first, second, sign) for first in AXES for second in AXES if second > first for sign in (1, -1))
+DIAGONALS = tuple(
+    (first, second, sign) for first in AXES for second in AXES if second > first for sign in (1, -1)
+)
 """From one neighbour to the other: a step along one axis and one along, or against, a second one."""
 NUM_CHANNELS = 2 * len(DIAGONALS)
+PATCH_SAMPLES = 27
+BUT_LAST, BUT_FIRST = slice(None, -1), slice(1, None)
 SMALLEST_DEVIATION = 1e-3
 """Of the noise, in units of the cube's own standard deviation: where nothing varies no neighbour differs."""
 
@@ -26,24 +30,21 @@ def self_similarity(cubes: NDArray[np.float32]) -> NDArray[np.float32]:
 
     A patch is a sample and the 26 around it. Two pairs lie along each diagonal, a step apart, and share their sums.
     """
-    size = cubes.shape[1]
-    sums = np.empty((len(cubes), NUM_CHANNELS, *[size - 2 * MARGIN_STEPS] * 3), np.float32)
+    inner = cubes.shape[1] - 2 * MARGIN_STEPS
+    sums = np.empty((len(cubes), NUM_CHANNELS, inner, inner, inner), np.float32)
     for number, (first, second, sign) in enumerate(DIAGONALS):
-        # Between the samples (i, j) and (i + 1, j + sign) along the two axes; the third one stays.
-        pair = [[slice(None)] * 4, [slice(None)] * 4]
-        pair[0][first], pair[1][first] = slice(None, -1), slice(1, None)
-        pair[0][second], pair[1][second] = (slice(None, -1), slice(1, None))[::sign]
-        patches = _summed_over_patches((cubes[tuple(pair[0])] - cubes[tuple(pair[1])]) ** 2)
-        rows = [slice(None), *[slice(1, 1 + size - 2 * MARGIN_STEPS)] * 3]
+        near, far = [slice(None)] * 4, [slice(None)] * 4
+        near[first], far[first] = BUT_LAST, BUT_FIRST
+        near[second], far[second] = (BUT_LAST, BUT_FIRST) if sign > 0 else (BUT_FIRST, BUT_LAST)
+        patches = _summed_over_patches((cubes[tuple(near)] - cubes[tuple(far)]) ** 2)
         for side in (0, 1):
-            # From the neighbour before along the first axis to one of the second, and from there to the one behind.
-            along = (1, 0)[side]
-            rows[first] = slice(along, along + size - 2 * MARGIN_STEPS)
-            across = side if sign == 1 else 1 - side
-            rows[second] = slice(across, across + size - 2 * MARGIN_STEPS)
-            sums[:, 2 * number + side] = patches[tuple(rows)]
+            # One pair leads from a neighbour on the second axis to the next on the first, the other one from the
+            # neighbour before on the first axis to one on the second.
+            begins = {first: 1 - side, second: side if sign > 0 else 1 - side}
+            rows = [slice(begin, begin + inner) for begin in (begins.get(axis, 1) for axis in AXES)]
+            sums[:, 2 * number + side] = patches[:, *rows]
     spread = cubes.reshape(len(cubes), -1).std(axis=1)
-    floor = (27.0 * (SMALLEST_DEVIATION * spread) ** 2)[:, None, None, None, None] + 1e-9
+    floor = (PATCH_SAMPLES * (SMALLEST_DEVIATION * spread) ** 2)[:, None, None, None, None] + 1e-9
     return np.exp(-sums / (sums.mean(axis=1, keepdims=True) + floor))
 
 

@@ -83,7 +83,9 @@ def refine_matches(
             found_mm[rows] = _descended(template, query, target, found_mm[rows], settings=settings.descent)
     shift_mm = np.linalg.norm(found_mm - given_mm, axis=1)
     is_alone = shift_mm > settings.max_shift_alone_mm
-    is_alone[is_alone] = ~_neighbours_agree(given_mm, found_mm - given_mm, np.flatnonzero(is_alone), settings=settings)
+    is_alone[is_alone] = ~_neighbours_agree(
+        given_mm, found_mm - given_mm, np.flatnonzero(is_alone), settings=settings
+    )
     reason = tuple(
         _why_not(seen, back_mm, moved_mm if alone else 0.0, settings=settings)
         for seen, back_mm, moved_mm, alone in zip(correlation, return_mm, shift_mm, is_alone, strict=True)
@@ -99,7 +101,10 @@ def _descended(
 ) -> Points:
     """Return (N, 3) places moved by the descent, where it ends near and at surroundings that agree."""
     matrices = None
-    passes = ((settings.reach_mm, settings.num_steps), (LAST_REACH_STEPS * settings.step_mm, settings.num_last_steps))
+    passes = (
+        (settings.reach_mm, settings.num_steps),
+        (LAST_REACH_STEPS * settings.step_mm, settings.num_last_steps),
+    )
     for reach_mm, num_steps in passes:
         step = descend(
             template,
@@ -111,7 +116,9 @@ def _descended(
             num_steps=num_steps,
             settings=settings,
         )
-        is_kept = (np.linalg.norm(step.shift_mm, axis=1) <= reach_mm) & (step.correlation >= settings.min_correlation)
+        is_kept = (np.linalg.norm(step.shift_mm, axis=1) <= reach_mm) & (
+            step.correlation >= settings.min_correlation
+        )
         places_mm = places_mm + np.where(is_kept[:, np.newaxis], step.shift_mm, 0.0)
         matrices = step.matrices
     return places_mm

@@ -82,7 +82,8 @@ def test_a_field_is_the_same_on_a_slice_and_folds_nothing():
     np.testing.assert_allclose(
         warp.displacement_on_slice_mm(x_mm, y_mm, 40.0), warp.displacement_mm(points_mm)[:, :, 0], atol=1e-9
     )
-    grid_mm = np.stack(np.meshgrid(*[np.arange(-40.0, 41, 3)] * 3, indexing="ij"), axis=-1) + [0, 0, 60]
+    grid_mm = np.stack(np.meshgrid(*[np.arange(-40.0, 41, 3)] * 3, indexing="ij"), axis=-1)
+    grid_mm = grid_mm + np.array([0, 0, 60])
     assert smallest_volume(warp, grid_mm) > 0
     assert np.linalg.norm(warp.displacement_mm(grid_mm), axis=-1).max() <= 25
 
@@ -97,14 +98,18 @@ def test_lesions_grow_shrink_and_vanish_around_their_points():
     np.testing.assert_allclose(middle[pair.growth == 2], 110, atol=1)
     np.testing.assert_array_equal(middle[pair.growth == 0], 0)
     shrunk_hu, grown_hu = (
-        pair.target.array[np.linalg.norm(places(pair.target) - pair.target_mm[pair.growth == g][0], axis=-1) < 14]
+        pair.target.array[
+            np.linalg.norm(places(pair.target) - pair.target_mm[pair.growth == g][0], axis=-1) < 14
+        ]
         for g in (0.5, 2)
     )
     assert grown_hu.sum() > 8 * shrunk_hu.sum()
 
 
 def places(volume):
-    return volume.world_from_voxel(np.stack(np.meshgrid(*map(np.arange, volume.shape), indexing="ij"), axis=-1))
+    return volume.world_from_voxel(
+        np.stack(np.meshgrid(*map(np.arange, volume.shape), indexing="ij"), axis=-1)
+    )
 
 
 def test_names_and_seed_alone_decide():
