@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= all
 WORKERS ?= logical
-# One worker a core; conftest.py says which tests share a worker and which begin first.
+# One worker per core; conftest.py says which tests share a worker and which begin first.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: help demo test test-demo test-slurm check quick lint format schema page environment clean

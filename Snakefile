@@ -6,7 +6,7 @@ snakemake --cores all --configfile configs/headneck_ct.yaml      another run, on
 
 from snakemake.utils import min_version
 
-min_version("9.0")
+min_version("9.14")
 
 
 # A run file stands alone: the demo's is read only where the command line names none.
@@ -17,12 +17,16 @@ if not workflow.overwrite_configfiles:
 
 include: "rules/common.smk"
 include: "rules/build.smk"
+include: "rules/phantoms.smk"
 include: "rules/volumes.smk"
 include: "rules/train.smk"
 include: "rules/embeddings.smk"
 include: "rules/evaluation.smk"
 include: "rules/registration.smk"
+include: "rules/registered_pairs.smk"
 include: "rules/tracking.smk"
+include: "rules/lesion_confidence.smk"
+include: "rules/lesion_scores.smk"
 include: "rules/report.smk"
 include: "rules/package.smk"
 
@@ -31,7 +35,7 @@ rule all:
     """The report, its figures for programs, the models ready for use, and the volumes that were brought over."""
     default_target: True
     input:
-        RESULTS / "report.html",
-        RESULTS / "summary.json",
-        expand(RESULTS / "models" / "{model}" / "model.safetensors", model=MODELS),
+        "<results>/report.html",
+        "<results>/summary.json",
+        expand("<results>/models/{model}/model.safetensors", model=MODELS),
         registered_pairs_files("registered_moving.nii.gz"),

@@ -1,4 +1,4 @@
-"""What all tests share: one thread a process, which tests share a worker, and the registration program.
+"""What all tests share: one thread per process, which tests share a worker, and the registration program.
 
 The program is the one that DEEDS_BINARY names, else it is built into `deeds/build`.
 """

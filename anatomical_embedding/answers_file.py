@@ -27,7 +27,7 @@ ANSWER_ENDINGS = (".csv", ".mrk.json")
 def answer_rows(
     asked: NamedPoints, answers: Answers, *, target: str, coordinates: Coordinates
 ) -> list[dict[str, Any]]:
-    """Return one row a point with the keys of `ANSWER_COLUMNS`; numbers that are not there are None."""
+    """Return one row per point with the keys of `ANSWER_COLUMNS`; numbers that are not there are None."""
     queries = as_ras(asked.points_mm, coordinates=coordinates)
     found = as_ras(answers.points_mm, coordinates=coordinates)
     return [

@@ -1,4 +1,4 @@
-"""The errors that a user can mend.
+"""The errors that a user can fix.
 
 Every error raised for bad input derives from `UserError`; the command lines turn it into one line on standard
 error and exit code 2. Its message says what is wrong, where (file, row, key), what was expected and got, and what

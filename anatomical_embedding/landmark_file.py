@@ -1,14 +1,11 @@
 """The landmarks of a data set: a CSV file of points in world mm, and one that accounts for every landmark."""
 
-import csv
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Literal
 
-from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.files import written_atomically
+from anatomical_embedding.csv_table import FINITE, TEXT, read_table, write_csv_table
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,6 @@ class LandmarkStatus:
 
 LANDMARK_COLUMNS = tuple(field.name for field in fields(Landmark))
 STATUS_COLUMNS = tuple(field.name for field in fields(LandmarkStatus))
-FIRST_ROW = 2  # the header is line 1
 
 
 def write_landmarks(landmarks: Iterable[Landmark], path: Path | str) -> None:
@@ -57,12 +53,12 @@ def write_landmarks(landmarks: Iterable[Landmark], path: Path | str) -> None:
         (point.volume_id, point.landmark, *(f"{value:.4f}" for value in (point.x_mm, point.y_mm, point.z_mm)))
         for point in landmarks
     ]
-    _write_sorted(rows, columns=LANDMARK_COLUMNS, path=path)
+    write_csv_table(LANDMARK_COLUMNS, sorted(rows), path)
 
 
 def write_landmark_status(statuses: Iterable[LandmarkStatus], path: Path | str) -> None:
     """Write what became of every wanted landmark, atomically, sorted by volume and name."""
-    _write_sorted([astuple(status) for status in statuses], columns=STATUS_COLUMNS, path=path)
+    write_csv_table(STATUS_COLUMNS, sorted(astuple(status) for status in statuses), path)
 
 
 def read_landmarks(path: Path | str) -> list[Landmark]:
@@ -71,42 +67,9 @@ def read_landmarks(path: Path | str) -> list[Landmark]:
     Raises
     ------
     InputFileError
-        naming the line: other columns than expected, coordinates that are no finite numbers, a landmark twice
+        naming the line: other columns than expected, coordinates that are not finite numbers, a landmark twice
         in one volume.
     """
-    path = Path(path)
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            records = list(csv.reader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputFileError(path, f"cannot be read as landmarks ({error})") from error
-    if not records or tuple(records[0]) != LANDMARK_COLUMNS:
-        raise InputFileError(path, f"line 1: expected the columns {','.join(LANDMARK_COLUMNS)}")
-    landmarks: dict[tuple[str, str], Landmark] = {}
-    for line, record in enumerate(records[1:], start=FIRST_ROW):
-        landmark = _parse_landmark(record, line=line, path=path)
-        if landmarks.setdefault((landmark.volume_id, landmark.landmark), landmark) is not landmark:
-            raise InputFileError(
-                path, f"line {line}: {landmark.landmark!r} occurs twice in volume {landmark.volume_id!r}"
-            )
-    return list(landmarks.values())
-
-
-def _parse_landmark(record: Sequence[str], *, line: int, path: Path) -> Landmark:
-    try:
-        volume_id, name, *coordinates = record
-        x_mm, y_mm, z_mm = (float(text) for text in coordinates)
-    except ValueError:
-        raise InputFileError(
-            path, f"line {line}: expected {len(LANDMARK_COLUMNS)} cells, the last three numbers, got {record}"
-        ) from None
-    if not all(math.isfinite(value) for value in (x_mm, y_mm, z_mm)):
-        raise InputFileError(path, f"line {line}: expected finite coordinates, got {record}")
-    return Landmark(volume_id, name, x_mm, y_mm, z_mm)
-
-
-def _write_sorted(rows: Iterable[tuple[str, ...]], *, columns: Sequence[str], path: Path | str) -> None:
-    with written_atomically(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(sorted(rows))
+    columns = dict.fromkeys(LANDMARK_COLUMNS, FINITE) | {"volume_id": TEXT, "landmark": TEXT}
+    rows = read_table(path, columns, unique=("volume_id", "landmark"))
+    return [Landmark(**cells) for _, cells in rows]

@@ -130,7 +130,7 @@ def card_lines(card: ModelCard, network: NetworkSettings) -> list[str]:
         f"vectors        {network.embedding_channels} fine and {network.coarse_channels} coarse channels, "
         f"one fine cell every {' x '.join(stride_mm)} mm",
         f"intensity      CT {usage.intensity.ct_low_hu:g} to {usage.intensity.ct_high_hu:g} HU",
-        f"decision       found if the way back ends within {usage.answers.max_cycle_error_mm:g} mm",
+        f"decision       found if matching back ends within {usage.answers.max_cycle_error_mm:g} mm",
     ]
     lines += [
         f"trained on     {data.dataset}: {data.num_train} {data.modality} volumes, {data.num_validation} for validation"

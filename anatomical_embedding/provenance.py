@@ -41,7 +41,7 @@ class Manifest:
     seconds, cpu_seconds : wall clock and processor time.
     peak_memory_mb : of the largest of its processes.
     inputs, outputs : path relative to the results, or as it was given -> checksum, or size for large files.
-    remarks : what was mended or chosen in what it read, a sentence each that begins with the file.
+    remarks : what was corrected or chosen in what it read, a sentence each that begins with the file.
     """
 
     stage: str

@@ -30,7 +30,7 @@ from anatomical_embedding.embedding.store import (
 from anatomical_embedding.embedding.store_manifest import read_store_manifest
 from anatomical_embedding.evaluation.landmarks.tables import read_queries
 from anatomical_embedding.matching.cell_search import best_cells
-from anatomical_embedding.matching.nearest import match_points
+from anatomical_embedding.matching.nearest import match_nearest
 from anatomical_embedding.matching.prepared_target import prepare_target
 from anatomical_embedding.matching.query_vectors import QueryVectors, query_vectors
 from anatomical_embedding.settings.matching import HeadWeights, MatchingSettings, StoreSettings
@@ -130,7 +130,7 @@ def synthetic_case(*, has_semantic: bool) -> Case:
 
 
 def stored_cases(manifest: Path, queries_path: Path):
-    """Yield one case a pair of volumes in a queries file."""
+    """Yield one case per pair of volumes in a queries file."""
     stores, queries = read_store_manifest(manifest), read_queries(queries_path)
     for (target_id, template_id), rows in queries.groupby(["target_id", "template_id"]):
         points_mm, truth_mm = (
@@ -284,7 +284,7 @@ def as_int8(volume: EmbeddedVolume) -> EmbeddedVolume:
         volume_id=volume.volume_id,
         shape=volume.shape,
         affine=volume.affine,
-        provenance=volume.provenance,
+        origin=volume.origin,
         settings=StoreSettings(format="int8"),
     )
 
@@ -292,7 +292,7 @@ def as_int8(volume: EmbeddedVolume) -> EmbeddedVolume:
 def match_stored(path: Path) -> None:
     """Match one point of a stored volume with itself, from opening the file on."""
     volume = open_store(path)
-    match_points(volume, open_store(path), transform_points(volume.affine, [[96, 96, 128]]), settings=EXACT)
+    match_nearest(volume, open_store(path), transform_points(volume.affine, [[96, 96, 128]]), settings=EXACT)
 
 
 def compare_stores(volume: EmbeddedVolume, bars: Bars) -> None:

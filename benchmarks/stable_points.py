@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import torch
 
-from anatomical_embedding.matching.nearest import match_points
+from anatomical_embedding.matching.nearest import match_nearest
 from anatomical_embedding.matching.prepared_target import prepare_target
 from anatomical_embedding.matching.stable_points import match_stable_points
 from anatomical_embedding.settings.matching import StablePointSettings
@@ -43,11 +43,11 @@ def main() -> None:
         ratios = []
         for _ in range(REPEATS):
             stable = cpu_seconds(match_stable_points, *volumes, points_mm, **asked)
-            nearest = cpu_seconds(match_points, case.template, volumes[1], points_mm, settings=settings)
+            nearest = cpu_seconds(match_nearest, case.template, volumes[1], points_mm, settings=settings)
             ratios.append(stable / nearest)
             print(f"{settings.search}: stable points {stable:.2f} CPU s, nearest {nearest:.2f} CPU s")
         found = match_stable_points(*volumes, points_mm, **asked).matches.points_mm
-        nearest_mm = match_points(case.template, volumes[1], points_mm, settings=settings).points_mm
+        nearest_mm = match_nearest(case.template, volumes[1], points_mm, settings=settings).points_mm
         for name, answers_mm in (("stable points", found), ("nearest", nearest_mm)):
             error_mm = np.linalg.norm(answers_mm - truth_mm, axis=1)
             print(f"     {name}: mean error {error_mm.mean():.2f} mm, largest {error_mm.max():.2f} mm")

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
-from anatomical_embedding.embedding.export import StoreEmbedder, expected_provenance
+from anatomical_embedding.embedding.export import StoreEmbedder, expected_origin
 from anatomical_embedding.embedding.store import write_store
 from anatomical_embedding.files import sha256_of_file
 from anatomical_embedding.index_file import IndexRow
@@ -177,7 +177,7 @@ def _measure_export(task: Task) -> float:
     for number, row in enumerate(task.rows):
         if number == 1:
             started = time.perf_counter()
-        origin = expected_provenance(row, checkpoint_sha256="0" * 64, settings=settings)
+        origin = expected_origin(row, checkpoint_sha256="0" * 64, settings=settings)
         embedded = embedder.embed(
             map_volume(row.image_path), modality=row.modality, volume_id=row.volume_id, origin=origin
         )

@@ -149,8 +149,12 @@ def follow(settings: PipelineSettings, folder: Path, *, split: str, checkpoint: 
         ]
     )
     asked = [f"--queries={output / 'queries.csv'}", f"--stores={stores}"]
-    matching = section_json(matching=settings.matching, stable_points=None)
-    match_points.main(["--settings", matching, *asked, f"--output={output / 'matches.csv'}"])
+    matching = section_json(
+        matching=settings.matching, method=settings.methods["nearest"], with_way_back=False
+    )
+    match_points.main(
+        ["--settings", matching, *asked, "--method-name=nearest", f"--output={output / 'matches.csv'}"]
+    )
     assess_matches.main(
         [
             "--settings",

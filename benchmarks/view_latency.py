@@ -27,7 +27,8 @@ from anatomical_embedding.viewer.open_session import quick_to_search
 from anatomical_embedding.viewer.server import ViewServer
 from anatomical_embedding.viewer.session import Session, ShownScan
 from anatomical_embedding.volumes.affine import transform_points
-from anatomical_embedding.volumes.raw_scan import ReadingOptions
+from anatomical_embedding.volumes.raw_scan import RawScan, ReadingOptions
+from anatomical_embedding.volumes.volume import Volume
 from tests.packaged_model import write_model
 from tests.reference.synthetic_embeddings import synthetic_volume
 
@@ -84,14 +85,19 @@ def make_session(folder: Path, size: tuple[int, int, int], *, num_channels: int)
             volume_id=f"scan_{number}",
             anatomy_of=lambda points_mm, shift_mm=shift_mm: points_mm + shift_mm,
         )
-        origin = replace(embedded.provenance, checkpoint_sha256=model.card.checkpoint_sha256)
-        embedded = replace(embedded, provenance=origin)
+        origin = replace(embedded.origin, checkpoint_sha256=model.card.checkpoint_sha256)
+        embedded = replace(embedded, origin=origin)
         write_store(folder / f"{number}.safetensors", embedded)
         stored = open_store(folder / f"{number}.safetensors")
         scans.append(api.EmbeddedScan(stored, None, model.card.usage.matching))
-    shown = [
-        ShownScan(folder / "not_shown.nii", "ct", scan, ReadingOptions()) for scan in quick_to_search(scans)
-    ]
+    not_shown = RawScan(
+        folder / "not_shown.nii",
+        Volume(np.zeros(size, np.int16), scans[0].embedded.affine),
+        "ct",
+        (),
+        ReadingOptions(),
+    )
+    shown = [ShownScan(not_shown, scan) for scan in quick_to_search(scans)]
     return Session(model, shown, pins_path=None)
 
 

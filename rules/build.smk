@@ -1,4 +1,7 @@
-# Contract: the sources in deeds/ -> deeds/deeds, the registration program.
+# Contract
+#   reads    the sources in deeds/
+#   writes   deeds/deeds, the registration program
+#   used by  registration
 
 BUILD_ENVIRONMENT = "../envs/build.yaml"
 
@@ -6,11 +9,11 @@ BUILD_ENVIRONMENT = "../envs/build.yaml"
 rule build_deeds:
     """Build the registration program; it runs again when its sources change, not when they are touched."""
     output:
-        RESULTS / "deeds" / "deeds",
+        "<results>/deeds/deeds",
     log:
-        RESULTS / "logs" / "build_deeds.log",
+        "<logs>/build_deeds.log",
     benchmark:
-        RESULTS / "benchmarks" / "build_deeds.tsv"
+        "<benchmarks>/build_deeds.tsv"
     conda:
         BUILD_ENVIRONMENT
     threads: 2
@@ -22,6 +25,8 @@ rule build_deeds:
         code=code_of_program("deeds"),
     shell:
         # A compiler that was killed leaves half an object file that is newer than its source.
-        "(rm -rf {params.build} && cmake -S {workflow.basedir:q}/deeds -B {params.build} -DDEEDS_TESTS=OFF"
+        "(rm -rf {params.build}"
+        " && cmake -S {workflow.basedir:q}/deeds -B {params.build} -DDEEDS_TESTS=OFF"
         " && cmake --build {params.build} --target deeds --parallel {threads}"
-        " && mv {params.build}/deeds {output}) > {log} 2>&1"
+        " && mv {params.build}/deeds {output})"
+        " > {log} 2>&1"

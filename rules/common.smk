@@ -1,4 +1,10 @@
-# Contract: checked settings (SETTINGS), where files lie (RESULTS), and what a stage sees: section_json and code_of.
+# Contract
+#   reads    the run file, the names of raw scans, the sources of the stages
+#   writes   nothing
+#   used by  every rule: SETTINGS, checked; RESULTS, and <results>, <logs>, <benchmarks> in the paths of rules; RAW_VOLUMES;
+#            the two environments; what a stage sees of the settings (section_json, section_of), of its code (code_of) and
+#            of the user's files (state_of); options for inputs that may be lacking (given_options)
+# A rule that says no number of threads has one.
 
 import os
 import re
@@ -37,7 +43,20 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 RESULTS = Path(SETTINGS.results)
+if RESULTS == Path("."):
+    raise WorkflowError(
+        "results: expected a folder of its own for what the run writes, got '.'"
+    )
 os.environ["ANATOMICAL_EMBEDDING_PROVENANCE"] = str(RESULTS / "provenance")
+
+
+# None may hold a wildcard: constraints do not reach wildcards that a path gets in this way.
+pathvars:
+    results=str(RESULTS),
+    logs=str(RESULTS / "logs"),
+    benchmarks=str(RESULTS / "benchmarks"),
+
+
 CPU_ENVIRONMENT = "../envs/cpu_stages.yaml"
 TORCH_ENVIRONMENT = "../envs/torch_stages.yaml"
 
@@ -70,6 +89,39 @@ def code_of(stage):
     return os.environ[code_variable(stage)]
 
 
+def section_of(settings):
+    """Return settings that a stage may see as a whole."""
+    return section_json(**settings.model_dump(mode="json"))
+
+
+def given_options(*names):
+    """Return the function that gives `--name=path` for the inputs of those names that a job has."""
+
+    def options(wildcards, input):
+        return [
+            f"--{name.replace('_', '-')}={input[name]}"
+            for name in names
+            if input.get(name)
+        ]
+
+    return options
+
+
+def index_options(wildcards, input):
+    """Return the options that name the indices of several data sets."""
+    return [f"--index={Path(path).stem}={path}" for path in input.indices]
+
+
+def index_of(dataset):
+    """Return the index of a data set."""
+    return RESULTS / "volumes" / f"{dataset}.csv"
+
+
+def stores_of(model, weights, dataset):
+    """Return the list of the embeddings of a data set's volumes."""
+    return RESULTS / "embeddings" / model / weights / f"{dataset}.csv"
+
+
 def one_of(names):
     """Return a pattern that matches just these names, and nothing if there are none."""
     return "|".join(re.escape(name) for name in names) or "(?!)"
@@ -83,7 +135,7 @@ wildcard_constraints:
     split="validation|test",
     volume=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
     weights="untrained|trained",
-    matching="untrained|nearest|stable_points",
+    matching=one_of(["untrained", *SETTINGS.methods]),
 
 
 def made_folder(dataset):

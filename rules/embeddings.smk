@@ -1,4 +1,7 @@
-# Contract: checkpoint and index -> embeddings/<model>/<weights>/<dataset>.csv, a list of one store a volume.
+# Contract
+#   reads    models/<model>/<weights>.safetensors, volumes/<dataset>.csv and the prepared volumes
+#   writes   embeddings/<model>/<weights>/<dataset>.csv, a list of one store per volume
+#   used by  evaluation, registration, tracking, lesion_confidence
 
 
 def export_section(wildcards):
@@ -43,28 +46,18 @@ def tracked_splits(tracking):
 rule export_embeddings:
     """Embed the volumes of a data set; the model is loaded once, and what is stored already is left alone.
 
-    The stores are no outputs: a volume that is added embeds itself only. There is one process a GPU, and they divide
+    The stores are no outputs: a volume that is added embeds itself only. There is one process per GPU, and they divide
     what is missing; gpu counts those of all nodes.
     """
     input:
-        index=RESULTS / "volumes" / "{dataset}.csv",
-        checkpoint=RESULTS / "models" / "{model}" / "{weights}.safetensors",
+        index="<results>/volumes/{dataset}.csv",
+        checkpoint="<results>/models/{model}/{weights}.safetensors",
     output:
-        RESULTS / "embeddings" / "{model}" / "{weights}" / "{dataset}.csv",
+        "<results>/embeddings/{model}/{weights}/{dataset}.csv",
     log:
-        RESULTS
-        / "logs"
-        / "export_embeddings"
-        / "{model}"
-        / "{weights}"
-        / "{dataset}.log",
+        "<logs>/export_embeddings/{model}/{weights}/{dataset}.log",
     benchmark:
-        RESULTS
-        / "benchmarks"
-        / "export_embeddings"
-        / "{model}"
-        / "{weights}"
-        / "{dataset}.tsv"
+        "<benchmarks>/export_embeddings/{model}/{weights}/{dataset}.tsv"
     conda:
         TORCH_ENVIRONMENT
     threads: workflow.cores
@@ -79,7 +72,14 @@ rule export_embeddings:
         stores=lambda wildcards, output: Path(output[0]).with_suffix(""),
         code=code_of("export_embeddings"),
     shell:
-        "python -m workflow_scripts.start_processes --gpus {resources.gpu} --nodes {resources.nodes}"
-        " --threads {threads} export_embeddings --settings {params.settings:q} --index {input.index}"
-        " --checkpoint {input.checkpoint} --splits {params.splits} --store-folder {params.stores}"
-        " --output {output} 2> {log}"
+        "python -m workflow_scripts.start_processes"
+        " --gpus {resources.gpu}"
+        " --nodes {resources.nodes}"
+        " --threads {threads} export_embeddings"
+        " --settings {params.settings:q}"
+        " --index {input.index}"
+        " --checkpoint {input.checkpoint}"
+        " --splits {params.splits}"
+        " --store-folder {params.stores}"
+        " --output {output}"
+        " 2> {log}"

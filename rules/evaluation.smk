@@ -1,8 +1,17 @@
-# Contract: index, landmarks and stores -> evaluations/<evaluation>/: queries.csv, and for every method
-# <method>.matches.csv, .scores.json, .errors.csv and .landmarks.csv. A method is a baseline, or <model>.<matching>:
-# untrained (nearest with the first weights), nearest or stable_points.
+# Contract
+#   reads    volumes/<dataset>.csv, known landmarks or organ masks, the lists of embeddings
+#   writes   landmarks/<dataset>.csv and .status.csv; evaluations/<evaluation>/: queries.csv, and for every method
+#            <method>.matches.csv, .scores.json, .errors.csv and .landmarks.csv
+#   used by  registered_pairs (landmarks), package (scores and answers of a model), report
+# A method is a baseline, or <model>.<matching>: a way of matching of the section `methods`, or untrained (nearest with the
+# first weights).
 
-BASELINES = ["same_coordinate", "body_affine", "ncc"]
+from typing import get_args
+
+from anatomical_embedding.settings.evaluation import Baseline
+from anatomical_embedding.settings.matching import NearestSettings
+
+BASELINES = get_args(Baseline)
 
 
 def evaluation_of(wildcards):
@@ -12,7 +21,7 @@ def evaluation_of(wildcards):
 
 def evaluated_index(wildcards):
     """Return the index of the data set of an evaluation."""
-    return RESULTS / "volumes" / f"{evaluation_of(wildcards).dataset}.csv"
+    return index_of(evaluation_of(wildcards).dataset)
 
 
 def methods_of(evaluation):
@@ -31,36 +40,25 @@ def starts_anew(model):
     return getattr(SETTINGS.models[model], "initial_model", None) is None
 
 
-def matching_section(method):
+def matching_section(matching, with_way_back):
     """Return what a way of matching may see."""
-    is_stable = method == "stable_points"
+    is_untrained = matching == "untrained"
     return section_json(
         matching=SETTINGS.matching,
-        stable_points=SETTINGS.stable_points if is_stable else None,
-    )
-
-
-def evaluated_matching_section(matching):
-    """Return what a way of matching may see in an evaluation, where confidence is learned from the way back."""
-    return section_json(
-        matching=SETTINGS.matching,
-        stable_points=SETTINGS.stable_points if matching == "stable_points" else None,
-        with_way_back=matching == "nearest",
+        method=NearestSettings() if is_untrained else SETTINGS.methods[matching],
+        with_way_back=with_way_back and not is_untrained,
     )
 
 
 def evaluated_stores(wildcards):
     """Return the list of the embedding stores that a way of matching reads."""
     weights = "untrained" if wildcards.matching == "untrained" else "trained"
-    dataset = evaluation_of(wildcards).dataset
-    return RESULTS / "embeddings" / wildcards.model / weights / f"{dataset}.csv"
+    return stores_of(wildcards.model, weights, evaluation_of(wildcards).dataset)
 
 
 def baseline_section(wildcards):
-    """Return what a baseline may see; only the correlation has settings."""
-    return section_json(
-        **evaluation_of(wildcards).baseline(wildcards.method).model_dump(mode="json")
-    )
+    """Return what a baseline may see."""
+    return section_of(evaluation_of(wildcards).baseline(wildcards.method))
 
 
 def landmark_sources(wildcards):
@@ -99,15 +97,14 @@ rule locate_landmarks:
     input:
         landmark_sources,
     output:
-        landmarks=RESULTS / "landmarks" / "{dataset}.csv",
-        status=RESULTS / "landmarks" / "{dataset}.status.csv",
+        landmarks="<results>/landmarks/{dataset}.csv",
+        status="<results>/landmarks/{dataset}.status.csv",
     log:
-        RESULTS / "logs" / "locate_landmarks" / "{dataset}.log",
+        "<logs>/locate_landmarks/{dataset}.log",
     benchmark:
-        RESULTS / "benchmarks" / "locate_landmarks" / "{dataset}.tsv"
+        "<benchmarks>/locate_landmarks/{dataset}.tsv"
     conda:
         CPU_ENVIRONMENT
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
@@ -117,56 +114,57 @@ rule locate_landmarks:
         state=lambda wildcards: state_of(landmark_sources(wildcards)),
         code=code_of("locate_landmarks"),
     shell:
-        "python -m workflow_scripts.locate_landmarks --settings {params.settings:q}"
-        " --made-folder {params.made_folder} --output-landmarks {output.landmarks}"
-        " --output-status {output.status} 2> {log}"
+        "python -m workflow_scripts.locate_landmarks"
+        " --settings {params.settings:q}"
+        " --made-folder {params.made_folder}"
+        " --output-landmarks {output.landmarks}"
+        " --output-status {output.status}"
+        " 2> {log}"
 
 
 rule make_queries:
     """Choose the pairs of volumes and the landmarks that are asked."""
     input:
         index=evaluated_index,
-        landmarks=lambda wildcards: RESULTS
-        / "landmarks"
-        / f"{evaluation_of(wildcards).dataset}.csv",
+        landmarks=lambda wildcards: f"<results>/landmarks/{evaluation_of(wildcards).dataset}.csv",
     output:
-        RESULTS / "evaluations" / "{evaluation}" / "queries.csv",
+        "<results>/evaluations/{evaluation}/queries.csv",
     log:
-        RESULTS / "logs" / "make_queries" / "{evaluation}.log",
+        "<logs>/make_queries/{evaluation}.log",
     benchmark:
-        RESULTS / "benchmarks" / "make_queries" / "{evaluation}.tsv"
+        "<benchmarks>/make_queries/{evaluation}.tsv"
     conda:
         CPU_ENVIRONMENT
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
     params:
-        settings=lambda wildcards: section_json(
-            **evaluation_of(wildcards).queries().model_dump(mode="json")
-        ),
+        settings=lambda wildcards: section_of(evaluation_of(wildcards).queries()),
         code=code_of("make_queries"),
     shell:
-        "python -m workflow_scripts.make_queries --settings {params.settings:q} --index {input.index}"
-        " --landmarks {input.landmarks} --output {output} 2> {log}"
+        "python -m workflow_scripts.make_queries"
+        " --settings {params.settings:q}"
+        " --index {input.index}"
+        " --landmarks {input.landmarks}"
+        " --output {output}"
+        " 2> {log}"
 
 
 rule match_baseline:
     """Answer the queries without having learned anything."""
     input:
         index=evaluated_index,
-        queries=RESULTS / "evaluations" / "{evaluation}" / "queries.csv",
+        queries="<results>/evaluations/{evaluation}/queries.csv",
     output:
-        RESULTS / "evaluations" / "{evaluation}" / "{method}.matches.csv",
+        "<results>/evaluations/{evaluation}/{method}.matches.csv",
     log:
-        RESULTS / "logs" / "match_baseline" / "{evaluation}" / "{method}.log",
+        "<logs>/match_baseline/{evaluation}/{method}.log",
     benchmark:
-        RESULTS / "benchmarks" / "match_baseline" / "{evaluation}" / "{method}.tsv"
+        "<benchmarks>/match_baseline/{evaluation}/{method}.tsv"
     wildcard_constraints:
         method=one_of(BASELINES),
     conda:
         CPU_ENVIRONMENT
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=60,
@@ -174,25 +172,25 @@ rule match_baseline:
         settings=baseline_section,
         code=code_of("match_baseline"),
     shell:
-        "python -m workflow_scripts.match_baseline --settings {params.settings:q} --method {wildcards.method}"
-        " --index {input.index} --queries {input.queries} --output {output} 2> {log}"
+        "python -m workflow_scripts.match_baseline"
+        " --settings {params.settings:q}"
+        " --index {input.index}"
+        " --queries {input.queries}"
+        " --output {output}"
+        " 2> {log}"
 
 
 rule match_points:
-    """Answer the queries by the nearest embedding, or by stable points round each query."""
+    """Answer the queries by one way of matching."""
     input:
-        queries=RESULTS / "evaluations" / "{evaluation}" / "queries.csv",
+        queries="<results>/evaluations/{evaluation}/queries.csv",
         stores=evaluated_stores,
     output:
-        RESULTS / "evaluations" / "{evaluation}" / "{model}.{matching}.matches.csv",
+        "<results>/evaluations/{evaluation}/{model}.{matching}.matches.csv",
     log:
-        RESULTS / "logs" / "match_points" / "{evaluation}" / "{model}.{matching}.log",
+        "<logs>/match_points/{evaluation}/{model}.{matching}.log",
     benchmark:
-        RESULTS
-        / "benchmarks"
-        / "match_points"
-        / "{evaluation}"
-        / "{model}.{matching}.tsv"
+        "<benchmarks>/match_points/{evaluation}/{model}.{matching}.tsv"
     conda:
         TORCH_ENVIRONMENT
     threads: 2
@@ -200,41 +198,54 @@ rule match_points:
         mem_mb=4000,
         runtime=120,
     params:
-        settings=lambda wildcards: evaluated_matching_section(wildcards.matching),
+        # Confidence is learned from the way back.
+        settings=lambda wildcards: matching_section(
+            wildcards.matching, with_way_back=True
+        ),
         method=lambda wildcards: wildcards.matching,
         code=code_of("match_points"),
     shell:
-        "python -m workflow_scripts.match_points --settings {params.settings:q} --queries {input.queries}"
-        " --stores {input.stores} --method-name {params.method} --threads {threads} --output {output} 2> {log}"
+        "python -m workflow_scripts.match_points"
+        " --settings {params.settings:q}"
+        " --queries {input.queries}"
+        " --stores {input.stores}"
+        " --method-name {params.method}"
+        " --threads {threads}"
+        " --output {output}"
+        " 2> {log}"
 
 
 rule score_landmarks:
     """Score the answers of one method, with intervals over the subjects."""
     input:
         index=evaluated_index,
-        queries=RESULTS / "evaluations" / "{evaluation}" / "queries.csv",
-        matches=RESULTS / "evaluations" / "{evaluation}" / "{method}.matches.csv",
+        queries="<results>/evaluations/{evaluation}/queries.csv",
+        matches="<results>/evaluations/{evaluation}/{method}.matches.csv",
     output:
-        scores=RESULTS / "evaluations" / "{evaluation}" / "{method}.scores.json",
-        errors=RESULTS / "evaluations" / "{evaluation}" / "{method}.errors.csv",
-        landmarks=RESULTS / "evaluations" / "{evaluation}" / "{method}.landmarks.csv",
+        scores="<results>/evaluations/{evaluation}/{method}.scores.json",
+        errors="<results>/evaluations/{evaluation}/{method}.errors.csv",
+        landmarks="<results>/evaluations/{evaluation}/{method}.landmarks.csv",
     log:
-        RESULTS / "logs" / "score_landmarks" / "{evaluation}" / "{method}.log",
+        "<logs>/score_landmarks/{evaluation}/{method}.log",
     benchmark:
-        RESULTS / "benchmarks" / "score_landmarks" / "{evaluation}" / "{method}.tsv"
+        "<benchmarks>/score_landmarks/{evaluation}/{method}.tsv"
     conda:
         CPU_ENVIRONMENT
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
     params:
-        settings=lambda wildcards: section_json(
-            **evaluation_of(wildcards).bootstrap.model_dump(mode="json")
-        ),
+        settings=lambda wildcards: section_of(evaluation_of(wildcards).bootstrap),
         name=scored_name,
         code=code_of("score_landmarks"),
     shell:
-        "python -m workflow_scripts.score_landmarks --settings {params.settings:q} --index {input.index}"
-        " --queries {input.queries} --matches {input.matches} {params.name:q} --output {output.scores}"
-        " --errors {output.errors} --landmark-table {output.landmarks} 2> {log}"
+        "python -m workflow_scripts.score_landmarks"
+        " --settings {params.settings:q}"
+        " --index {input.index}"
+        " --queries {input.queries}"
+        " --matches {input.matches}"
+        " {params.name:q}"
+        " --output {output.scores}"
+        " --errors {output.errors}"
+        " --landmark-table {output.landmarks}"
+        " 2> {log}"

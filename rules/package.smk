@@ -1,19 +1,13 @@
-# Contract: trained checkpoint, its logs, answers and scores -> models/<model>/model.safetensors: all that a user needs.
+# Contract
+#   reads    models/<model>/: trained.safetensors, validation_log.csv; the indices of its training data; the answers, errors
+#            and scores of every evaluation that asks it
+#   writes   models/<model>/model.safetensors: all that a user needs
+#   used by  the run's end
 
 
 def usage_section(wildcards):
     """Return what it takes to use a model on a new scan."""
-    return section_json(
-        volumes=SETTINGS.volumes,
-        intensity=SETTINGS.intensity,
-        embedding=SETTINGS.embedding,
-        store=SETTINGS.store,
-        matching=SETTINGS.matching,
-        stable_points=SETTINGS.stable_points,
-        answers=SETTINGS.answers,
-        propagation=SETTINGS.propagation,
-        scan_registration=SETTINGS.scan_registration,
-    )
+    return section_json(**SETTINGS.usage().model_dump(mode="json"))
 
 
 def scores_of_model(wildcards):
@@ -61,33 +55,38 @@ rule package_model:
     The settings that only its use needs are no part of the training, so changing them trains nothing again.
     """
     input:
-        checkpoint=RESULTS / "models" / "{model}" / "trained.safetensors",
-        validation_log=RESULTS / "models" / "{model}" / "validation_log.csv",
+        checkpoint="<results>/models/{model}/trained.safetensors",
+        validation_log="<results>/models/{model}/validation_log.csv",
         indices=training_indices,
         scores=scores_of_model,
         matches=lambda wildcards: answers_of_model(wildcards, "matches.csv"),
         errors=lambda wildcards: answers_of_model(wildcards, "errors.csv"),
     output:
-        RESULTS / "models" / "{model}" / "model.safetensors",
+        "<results>/models/{model}/model.safetensors",
     log:
-        RESULTS / "logs" / "package_model" / "{model}.log",
+        "<logs>/package_model/{model}.log",
     benchmark:
-        RESULTS / "benchmarks" / "package_model" / "{model}.tsv"
+        "<benchmarks>/package_model/{model}.tsv"
     conda:
         TORCH_ENVIRONMENT
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=5,
     params:
         settings=usage_section,
-        indices=lambda wildcards, input: [
-            f"--index={Path(path).stem}={path}" for path in input.indices
-        ],
+        indices=index_options,
         answers=answers_arguments,
         limits=lambda wildcards: [f"--limit={limit}" for limit in limits_of(wildcards)],
         code=code_of("package_model"),
     shell:
-        "python -m workflow_scripts.package_model --settings {params.settings:q} --name {wildcards.model}"
-        " --checkpoint {input.checkpoint} {params.indices} --validation-log {input.validation_log}"
-        " --scores {input.scores} {params.answers} {params.limits:q} --output {output} 2> {log}"
+        "python -m workflow_scripts.package_model"
+        " --settings {params.settings:q}"
+        " --name {wildcards.model}"
+        " --checkpoint {input.checkpoint}"
+        " {params.indices}"
+        " --validation-log {input.validation_log}"
+        " --scores {input.scores}"
+        " {params.answers}"
+        " {params.limits:q}"
+        " --output {output}"
+        " 2> {log}"

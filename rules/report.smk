@@ -1,4 +1,8 @@
-# Contract: scores, errors, logs and volumes -> report.html and matches.html for people; summary.json and results.csv for programs.
+# Contract
+#   reads    scores, errors and matches of evaluations, registrations and trackings; training logs; indices and volumes;
+#            benchmarks/ and provenance/
+#   writes   report.html and matches.html for people; summary.json and results.csv for programs
+#   used by  the run's end
 
 METHODS = [
     (name, method)
@@ -33,50 +37,42 @@ rule write_report:
         scores=method_files("scores.json"),
         errors=method_files("errors.csv"),
         matches=method_files("matches.csv"),
-        queries=[RESULTS / "evaluations" / name / "queries.csv" for name, _ in METHODS],
-        indices=[
-            RESULTS / "volumes" / f"{SETTINGS.evaluations[name].dataset}.csv"
-            for name, _ in METHODS
-        ],
+        queries=[f"<results>/evaluations/{name}/queries.csv" for name, _ in METHODS],
+        indices=[index_of(SETTINGS.evaluations[name].dataset) for name, _ in METHODS],
         logs=[
-            RESULTS / "models" / model / f"{kind}_log.csv"
+            f"<results>/models/{model}/{kind}_log.csv"
             for model in MODELS
             for kind in ("training", "validation")
         ],
         registrations=registration_files(),
         registration_indices=[
-            RESULTS / "volumes" / f"{SETTINGS.registrations[name].dataset}.csv"
+            index_of(SETTINGS.registrations[name].dataset)
             for name, _, _ in REGISTERED_PAIRS
         ],
         tracking=tracking_files(),
         tracking_indices=[
-            RESULTS / "volumes" / f"{SETTINGS.trackings[name].dataset}.csv"
-            for name, _ in ANSWERS
+            index_of(SETTINGS.trackings[name].dataset) for name, _ in ANSWERS
         ],
-        datasets=[RESULTS / "volumes" / f"{name}.csv" for name in DATASETS],
+        datasets=[index_of(name) for name in DATASETS],
     output:
-        report=RESULTS / "report.html",
-        match_page=RESULTS / "matches.html",
-        summary=RESULTS / "summary.json",
-        table=RESULTS / "results.csv",
+        report="<results>/report.html",
+        match_page="<results>/matches.html",
+        summary="<results>/summary.json",
+        table="<results>/results.csv",
     log:
-        RESULTS / "logs" / "write_report.log",
+        "<logs>/write_report.log",
     benchmark:
-        RESULTS / "benchmarks" / "write_report.tsv"
+        "<benchmarks>/write_report.tsv"
     conda:
         CPU_ENVIRONMENT
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=10,
     params:
-        settings=section_json(**SETTINGS.model_dump(mode="json")),
+        settings=section_of(SETTINGS),
         benchmarks=RESULTS / "benchmarks",
         provenance=RESULTS / "provenance",
-        registrations=[
-            RESULTS / "registrations" / name / f"{fixed}__{moving}"
-            for name, fixed, moving in REGISTERED_PAIRS
-        ],
+        registrations=[pair_folder(*pair) for pair in REGISTERED_PAIRS],
         trackings=[
             RESULTS / "trackings" / name / SETTINGS.trackings[name].split / answer
             for name, answer in ANSWERS
@@ -86,10 +82,23 @@ rule write_report:
         ],
         code=code_of("write_report"),
     shell:
-        "python -m workflow_scripts.write_report --settings {params.settings:q} --scores {input.scores}"
-        " --errors {input.errors} --matches {input.matches} --queries {input.queries} --index {input.indices}"
-        " --training-logs {input.logs} --benchmarks {params.benchmarks} --provenance {params.provenance} --output {output.report}"
+        "python -m workflow_scripts.write_report"
+        " --settings {params.settings:q}"
+        " --scores {input.scores}"
+        " --errors {input.errors}"
+        " --matches {input.matches}"
+        " --queries {input.queries}"
+        " --index {input.indices}"
+        " --training-logs {input.logs}"
+        " --benchmarks {params.benchmarks}"
+        " --provenance {params.provenance}"
+        " --output {output.report}"
         " --match-page {output.match_page}"
-        " --registrations {params.registrations} --registration-indices {input.registration_indices}"
-        " --trackings {params.trackings} --tracking-indices {input.tracking_indices}"
-        " --datasets {params.datasets} --summary {output.summary} --results-table {output.table} 2> {log}"
+        " --registrations {params.registrations}"
+        " --registration-indices {input.registration_indices}"
+        " --trackings {params.trackings}"
+        " --tracking-indices {input.tracking_indices}"
+        " --datasets {params.datasets}"
+        " --summary {output.summary}"
+        " --results-table {output.table}"
+        " 2> {log}"

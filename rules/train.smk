@@ -1,5 +1,8 @@
-# Contract: volumes/<dataset>.csv -> models/<model>/untrained.safetensors and trained.safetensors, with logs.
-
+# Contract
+#   reads    volumes/<dataset>.csv and the prepared volumes; for Cross-SAM registrations/<registration>/pairs.csv; the
+#            trained weights of the model that another starts from
+#   writes   models/<model>/: untrained.safetensors, trained.safetensors, training_log.csv, validation_log.csv
+#   used by  embeddings, package, report; another training that starts from these weights
 
 METHOD_OF = {model: SETTINGS.models[model].method for model in MODELS}
 
@@ -65,15 +68,20 @@ def registered_pairs(wildcards):
 def registered_index(wildcards):
     """Return the index of the data set of those pairs."""
     name = SETTINGS.models[wildcards.model].registered.registration
-    return RESULTS / "volumes" / f"{SETTINGS.registrations[name].dataset}.csv"
+    return index_of(SETTINGS.registrations[name].dataset)
 
 
 def training_indices(wildcards):
     """Return the indices of the data sets that a model is trained on."""
     return [
-        RESULTS / "volumes" / f"{dataset}.csv"
+        index_of(dataset)
         for dataset in sorted(training_datasets(SETTINGS.models[wildcards.model]))
     ]
+
+
+def state_folder(wildcards):
+    """Return the folder of what an interrupted training goes on from."""
+    return RESULTS / "models" / wildcards.model / "state"
 
 
 rule initialise_network:
@@ -81,14 +89,13 @@ rule initialise_network:
     input:
         initial_model,
     output:
-        RESULTS / "models" / "{model}" / "untrained.safetensors",
+        "<results>/models/{model}/untrained.safetensors",
     log:
-        RESULTS / "logs" / "initialise_network" / "{model}.log",
+        "<logs>/initialise_network/{model}.log",
     benchmark:
-        RESULTS / "benchmarks" / "initialise_network" / "{model}.tsv"
+        "<benchmarks>/initialise_network/{model}.tsv"
     conda:
         TORCH_ENVIRONMENT
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=5,
@@ -96,26 +103,29 @@ rule initialise_network:
         settings=initialise_section,
         code=code_of("initialise_network"),
     shell:
-        "python -m workflow_scripts.initialise_network --settings {params.settings:q} --output {output} 2> {log}"
+        "python -m workflow_scripts.initialise_network"
+        " --settings {params.settings:q}"
+        " --output {output}"
+        " 2> {log}"
 
 
 rule train_intra:
     """Train SAM: two views of one volume, fine and coarse contrastive loss.
 
     The state that a restart goes on from is no output, because Snakemake deletes the outputs of a failed job. There is
-    one process a GPU; gpu counts those of all nodes.
+    one process per GPU; gpu counts those of all nodes.
     """
     input:
         indices=training_indices,
-        initial_weights=RESULTS / "models" / "{model}" / "untrained.safetensors",
+        initial_weights="<results>/models/{model}/untrained.safetensors",
     output:
-        checkpoint=RESULTS / "models" / "{model}" / "trained.safetensors",
-        training_log=RESULTS / "models" / "{model}" / "training_log.csv",
-        validation_log=RESULTS / "models" / "{model}" / "validation_log.csv",
+        checkpoint="<results>/models/{model}/trained.safetensors",
+        training_log="<results>/models/{model}/training_log.csv",
+        validation_log="<results>/models/{model}/validation_log.csv",
     log:
-        RESULTS / "logs" / "train_intra" / "{model}.log",
+        "<logs>/train_intra/{model}.log",
     benchmark:
-        RESULTS / "benchmarks" / "train_intra" / "{model}.tsv"
+        "<benchmarks>/train_intra/{model}.tsv"
     wildcard_constraints:
         model=one_of(models_of("sam")),
     # The longest chains of a run go through trainings, so nothing that can wait is started before them.
@@ -130,36 +140,43 @@ rule train_intra:
         nodes=1,
     params:
         settings=train_intra_section,
-        indices=lambda wildcards, input: [
-            f"--index={Path(path).stem}={path}" for path in input.indices
-        ],
+        indices=index_options,
         pairs=[],
-        state=lambda wildcards: RESULTS / "models" / wildcards.model / "state",
+        state=state_folder,
         stage="train_intra",
         code=code_of("train_intra"),
     shell:
         # Memory that is freed stays with the process: giving every large tensor back costs a fifth of a step.
         "MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=1073741824"
-        " python -m workflow_scripts.start_processes --gpus {resources.gpu} --nodes {resources.nodes}"
-        " --threads {threads} {params.stage} --settings {params.settings:q} {params.indices} {params.pairs}"
-        " --initial-weights {input.initial_weights} --state-folder {params.state} --output {output.checkpoint}"
-        " --training-log {output.training_log} --validation-log {output.validation_log}"
-        " --threads {threads} --num-workers 0 2> {log}"
+        " python -m workflow_scripts.start_processes"
+        " --gpus {resources.gpu}"
+        " --nodes {resources.nodes}"
+        " --threads {threads}"
+        " {params.stage}"
+        " --settings {params.settings:q}"
+        " {params.indices}"
+        " {params.pairs}"
+        " --initial-weights {input.initial_weights}"
+        " --state-folder {params.state}"
+        " --output {output.checkpoint}"
+        " --training-log {output.training_log}"
+        " --validation-log {output.validation_log}"
+        " --threads {threads}"
+        " --num-workers 0"
+        " 2> {log}"
 
 
 use rule train_intra as train_semantic with:
     log:
-        RESULTS / "logs" / "train_semantic" / "{model}.log",
+        "<logs>/train_semantic/{model}.log",
     benchmark:
-        RESULTS / "benchmarks" / "train_semantic" / "{model}.tsv"
+        "<benchmarks>/train_semantic/{model}.tsv"
     wildcard_constraints:
         model=one_of(models_of("sampp")),
     params:
         settings=train_semantic_section,
-        indices=lambda wildcards, input: [
-            f"--index={Path(path).stem}={path}" for path in input.indices
-        ],
-        state=lambda wildcards: RESULTS / "models" / wildcards.model / "state",
+        indices=index_options,
+        state=state_folder,
         stage="train_semantic",
         code=code_of("train_semantic"),
 
@@ -167,24 +184,22 @@ use rule train_intra as train_semantic with:
 use rule train_intra as train_inter with:
     input:
         indices=training_indices,
-        initial_weights=RESULTS / "models" / "{model}" / "untrained.safetensors",
+        initial_weights="<results>/models/{model}/untrained.safetensors",
         pairs=registered_pairs,
         pairs_index=registered_index,
     log:
-        RESULTS / "logs" / "train_inter" / "{model}.log",
+        "<logs>/train_inter/{model}.log",
     benchmark:
-        RESULTS / "benchmarks" / "train_inter" / "{model}.tsv"
+        "<benchmarks>/train_inter/{model}.tsv"
     wildcard_constraints:
         model=one_of(models_of("cross_sam")),
     params:
         settings=train_inter_section,
-        indices=lambda wildcards, input: [
-            f"--index={Path(path).stem}={path}" for path in input.indices
-        ],
+        indices=index_options,
         pairs=lambda wildcards, input: [
             f"--pairs={input.pairs}",
             f"--pairs-index={input.pairs_index}",
         ],
-        state=lambda wildcards: RESULTS / "models" / wildcards.model / "state",
+        state=state_folder,
         stage="train_inter",
         code=code_of("train_inter"),

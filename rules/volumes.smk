@@ -1,11 +1,10 @@
-# Contract: raw volumes, made or moved where asked -> volumes/<dataset>/<volume>.nii with body mask and description -> volumes/<dataset>.csv
-# (the index), landmarks/<dataset>.csv.
+# Contract
+#   reads    raw scans and organ masks of every data set: the user's files, phantoms/ or moved/
+#   writes   volumes/<dataset>/<volume>.nii with .body_mask.nii, .labels.nii where there are organs, and the description
+#            .json; volumes/<dataset>.csv, the index
+#   used by  every later stage
 
 LABELLED = [name for name in DATASETS if SETTINGS.datasets[name].organs]
-PAIRED_PHANTOMS = [
-    name for name in PHANTOMS if "mr" in SETTINGS.datasets[name].modalities
-]
-SINGLE_PHANTOMS = [name for name in PHANTOMS if name not in PAIRED_PHANTOMS]
 UNLABELLED = [name for name in DATASETS if name not in LABELLED]
 
 
@@ -28,12 +27,6 @@ def dataset_section(wildcards):
     return section_json(dataset=SETTINGS.datasets[wildcards.dataset])
 
 
-def geometry_argument(wildcards):
-    """Return the argument that says which form places the scans of a data set, where its owner says so."""
-    geometry = SETTINGS.datasets[wildcards.dataset].geometry
-    return [f"--geometry={geometry}"] if geometry else []
-
-
 def raw_image(wildcards):
     """Return the raw image of a volume."""
     return RAW_VOLUMES[wildcards.dataset][wildcards.volume].image_path
@@ -47,13 +40,6 @@ def raw_labels(wildcards):
 def raw_state(wildcards):
     """Return what changes when the image or a mask of a volume is replaced."""
     return state_of([raw_image(wildcards), *raw_labels(wildcards)])
-
-
-def unmoved_image(wildcards):
-    """Return the MR of a pair as its owner stores it."""
-    return (
-        Path(SETTINGS.datasets[wildcards.dataset].root) / f"{wildcards.volume}.nii.gz"
-    )
 
 
 def label_arguments(wildcards, output):
@@ -74,137 +60,22 @@ def descriptions_of(wildcards):
     ]
 
 
-def phantom_outputs(wildcards, output):
-    """Return the arguments that name the files of a synthetic body."""
-    return [
-        f"--output-{name.replace('_', '-')}={path}" for name, path in output.items()
-    ]
-
-
-def phantom_section(wildcards):
-    """Return what a synthetic body depends on."""
-    return section_json(
-        **SETTINGS.datasets[wildcards.dataset]
-        .subject_settings()
-        .model_dump(mode="json")
-    )
-
-
-rule make_phantom:
-    """Make one synthetic body: its CT, organ labels, exactly known landmarks and lesions."""
-    output:
-        ct=RESULTS / "phantoms" / "{dataset}" / "{subject}" / "ct.nii.gz",
-        labels=RESULTS / "phantoms" / "{dataset}" / "{subject}" / "labels.nii.gz",
-        landmarks=RESULTS / "phantoms" / "{dataset}" / "{subject}" / "landmarks.csv",
-        lesions=RESULTS / "phantoms" / "{dataset}" / "{subject}" / "lesions.csv",
-    log:
-        RESULTS / "logs" / "make_phantom" / "{dataset}" / "{subject}.log",
-    benchmark:
-        RESULTS / "benchmarks" / "make_phantom" / "{dataset}" / "{subject}.tsv"
-    wildcard_constraints:
-        dataset=one_of(SINGLE_PHANTOMS),
-        subject=r"phantom_\d+",
-    conda:
-        CPU_ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=5,
-    params:
-        settings=phantom_section,
-        index=lambda wildcards: int(wildcards.subject.removeprefix("phantom_")),
-        outputs=phantom_outputs,
-        code=code_of("make_phantom"),
-    shell:
-        "python -m workflow_scripts.make_phantom --settings {params.settings:q} --subject-index {params.index}"
-        " {params.outputs:q} 2> {log}"
-
-
-use rule make_phantom as make_phantom_pair with:
-    output:
-        ct=RESULTS / "phantoms" / "{dataset}" / "{subject}" / "ct.nii.gz",
-        labels=RESULTS / "phantoms" / "{dataset}" / "{subject}" / "labels.nii.gz",
-        mr=RESULTS / "phantoms" / "{dataset}" / "{subject}" / "mr.nii.gz",
-        mr_labels=RESULTS / "phantoms" / "{dataset}" / "{subject}" / "mr_labels.nii.gz",
-        landmarks=RESULTS / "phantoms" / "{dataset}" / "{subject}" / "landmarks.csv",
-        lesions=RESULTS / "phantoms" / "{dataset}" / "{subject}" / "lesions.csv",
-    log:
-        RESULTS / "logs" / "make_phantom_pair" / "{dataset}" / "{subject}.log",
-    benchmark:
-        RESULTS / "benchmarks" / "make_phantom_pair" / "{dataset}" / "{subject}.tsv"
-    wildcard_constraints:
-        dataset=one_of(PAIRED_PHANTOMS),
-        subject=r"phantom_\d+",
-
-
-use rule make_phantom as make_tracking_phantom with:
-    output:
-        ct=RESULTS / "phantoms" / "{dataset}" / "{patient}_01_01.nii.gz",
-        follow_up=RESULTS / "phantoms" / "{dataset}" / "{patient}_02_01.nii.gz",
-        landmarks=RESULTS / "phantoms" / "{dataset}" / "{patient}.landmarks.csv",
-        lesions=RESULTS / "phantoms" / "{dataset}" / "{patient}.lesions.csv",
-    log:
-        RESULTS / "logs" / "make_tracking_phantom" / "{dataset}" / "{patient}.log",
-    benchmark:
-        RESULTS / "benchmarks" / "make_tracking_phantom" / "{dataset}" / "{patient}.tsv"
-    wildcard_constraints:
-        dataset=one_of(TRACKED_PHANTOMS),
-        patient=r"\d{6}",
-    params:
-        settings=phantom_section,
-        index=lambda wildcards: int(wildcards.patient) - 1,
-        outputs=phantom_outputs,
-        code=code_of("make_phantom"),
-
-
-rule move_volume:
-    """Move the MR of a pair by a map drawn from a seed, so that what a registration should find is known."""
-    input:
-        unmoved_image,
-    output:
-        image=RESULTS / "moved" / "{dataset}" / "{volume}.nii.gz",
-        move=RESULTS / "moved" / "{dataset}" / "{volume}.json",
-    log:
-        RESULTS / "logs" / "move_volume" / "{dataset}" / "{volume}.log",
-    benchmark:
-        RESULTS / "benchmarks" / "move_volume" / "{dataset}" / "{volume}.tsv"
-    wildcard_constraints:
-        dataset=one_of(MOVED),
-    conda:
-        CPU_ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=4000,
-        runtime=10,
-    params:
-        settings=lambda wildcards: section_json(
-            **SETTINGS.datasets[wildcards.dataset].known_move.model_dump(mode="json")
-        ),
-        geometry=geometry_argument,
-        state=lambda wildcards: state_of([unmoved_image(wildcards)]),
-        code=code_of("move_volume"),
-    shell:
-        "python -m workflow_scripts.move_volume --settings {params.settings:q} {params.geometry} --image {input:q}"
-        " --name {wildcards.volume} --output-image {output.image} --output-move {output.move} 2> {log}"
-
-
 rule resample_volume:
     """Prepare one volume: orient, mask the body, resample and crop."""
     input:
         image=raw_image,
     output:
-        image=RESULTS / "volumes" / "{dataset}" / "{volume}.nii",
-        body_mask=RESULTS / "volumes" / "{dataset}" / "{volume}.body_mask.nii",
-        description=RESULTS / "volumes" / "{dataset}" / "{volume}.json",
+        image="<results>/volumes/{dataset}/{volume}.nii",
+        body_mask="<results>/volumes/{dataset}/{volume}.body_mask.nii",
+        description="<results>/volumes/{dataset}/{volume}.json",
     log:
-        RESULTS / "logs" / "resample_volume" / "{dataset}" / "{volume}.log",
+        "<logs>/resample_volume/{dataset}/{volume}.log",
     benchmark:
-        RESULTS / "benchmarks" / "resample_volume" / "{dataset}" / "{volume}.tsv"
+        "<benchmarks>/resample_volume/{dataset}/{volume}.tsv"
     wildcard_constraints:
         dataset=one_of(UNLABELLED),
     conda:
         CPU_ENVIRONMENT
-    threads: 1
     resources:
         mem_mb=4000,
         runtime=10,
@@ -214,9 +85,14 @@ rule resample_volume:
         labels=[],
         code=code_of("resample_volume"),
     shell:
-        "python -m workflow_scripts.resample_volume --settings {params.settings:q} --image {input.image:q}"
-        " {params.labels:q} --output-image {output.image} --output-body-mask {output.body_mask}"
-        " --output-description {output.description} 2> {log}"
+        "python -m workflow_scripts.resample_volume"
+        " --settings {params.settings:q}"
+        " --image {input.image:q}"
+        " {params.labels:q}"
+        " --output-image {output.image}"
+        " --output-body-mask {output.body_mask}"
+        " --output-description {output.description}"
+        " 2> {log}"
 
 
 use rule resample_volume as resample_labelled_volume with:
@@ -224,18 +100,14 @@ use rule resample_volume as resample_labelled_volume with:
         image=raw_image,
         labels=raw_labels,
     output:
-        image=RESULTS / "volumes" / "{dataset}" / "{volume}.nii",
-        body_mask=RESULTS / "volumes" / "{dataset}" / "{volume}.body_mask.nii",
-        description=RESULTS / "volumes" / "{dataset}" / "{volume}.json",
-        labels=RESULTS / "volumes" / "{dataset}" / "{volume}.labels.nii",
+        image="<results>/volumes/{dataset}/{volume}.nii",
+        body_mask="<results>/volumes/{dataset}/{volume}.body_mask.nii",
+        description="<results>/volumes/{dataset}/{volume}.json",
+        labels="<results>/volumes/{dataset}/{volume}.labels.nii",
     log:
-        RESULTS / "logs" / "resample_labelled_volume" / "{dataset}" / "{volume}.log",
+        "<logs>/resample_labelled_volume/{dataset}/{volume}.log",
     benchmark:
-        RESULTS
-        / "benchmarks"
-        / "resample_labelled_volume"
-        / "{dataset}"
-        / "{volume}.tsv"
+        "<benchmarks>/resample_labelled_volume/{dataset}/{volume}.tsv"
     wildcard_constraints:
         dataset=one_of(LABELLED),
     params:
@@ -250,14 +122,13 @@ rule index_dataset:
     input:
         descriptions_of,
     output:
-        RESULTS / "volumes" / "{dataset}.csv",
+        "<results>/volumes/{dataset}.csv",
     log:
-        RESULTS / "logs" / "index_dataset" / "{dataset}.log",
+        "<logs>/index_dataset/{dataset}.log",
     benchmark:
-        RESULTS / "benchmarks" / "index_dataset" / "{dataset}.tsv"
+        "<benchmarks>/index_dataset/{dataset}.tsv"
     conda:
         CPU_ENVIRONMENT
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
@@ -267,6 +138,9 @@ rule index_dataset:
         made_folder=lambda wildcards: made_folder(wildcards.dataset),
         code=code_of("index_dataset"),
     shell:
-        "python -m workflow_scripts.index_dataset --settings {params.settings:q}"
-        " --descriptions-folder {params.folder} --made-folder {params.made_folder}"
-        " --output-index {output} 2> {log}"
+        "python -m workflow_scripts.index_dataset"
+        " --settings {params.settings:q}"
+        " --descriptions-folder {params.folder}"
+        " --made-folder {params.made_folder}"
+        " --output-index {output}"
+        " 2> {log}"

@@ -14,15 +14,12 @@ from scipy.ndimage import gaussian_filter
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.networks.checkpoint import save_checkpoint
 from anatomical_embedding.settings.run_file import completed_run_file, read_run_files
+from anatomical_embedding.settings.usage import UsageSettings
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.volume import Volume
 from tests.reference.small_networks import isotropic_settings, network_with_statistics
 from workflow_scripts import package_model
 
-USAGE_SECTIONS = (
-    *("volumes", "intensity", "embedding", "store", "matching", "stable_points", "answers", "propagation"),
-    "scan_registration",
-)
 ANATOMY_SHAPE = (52, 48, 50)
 SCAN_SHAPE = (44, 42, 42)
 SPACING_MM = 4.0
@@ -32,7 +29,7 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 def usage_sections() -> dict:
     """Return the delivered settings that using a model needs."""
     run = completed_run_file(read_run_files([REPOSITORY / "config.yaml"]))
-    return {name: run[name] for name in USAGE_SECTIONS}
+    return {name: run[name] for name in UsageSettings.model_fields}
 
 
 def write_model(folder: Path, *, seed: int = 0, has_semantic_head: bool = False, name: str = "tiny") -> Path:

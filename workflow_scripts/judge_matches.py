@@ -26,7 +26,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--evidence", type=existing_file, required=True, help="evidence of these answers")
     parser.add_argument("--confidence", type=existing_file, required=True, help="fitted confidence (JSON)")
     parser.add_argument("--output", type=Path, required=True, help="judged answers (CSV) to write")
-    parser.add_argument("--output-markups", type=Path, required=True, help="folder, one file a target volume")
+    parser.add_argument(
+        "--output-markups", type=Path, required=True, help="folder, one file per target volume"
+    )
     options = parser.parse_args(arguments)
 
     answers = join_evidence(read_matches(options.matches), options.evidence)

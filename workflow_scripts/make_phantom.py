@@ -67,7 +67,7 @@ def _write_scan(scan: PhantomScan, volume_path: Path | None, labels_path: Path |
 
 
 def _landmark_rows(scans: dict[str, PhantomScan]) -> list[tuple]:
-    """Return one row a landmark and scan."""
+    """Return one row per landmark and scan."""
     return [
         (name, landmark, *(f"{value:.4f}" for value in point))
         for name, scan in scans.items()
@@ -76,7 +76,7 @@ def _landmark_rows(scans: dict[str, PhantomScan]) -> list[tuple]:
 
 
 def _lesion_rows(scans: dict[str, PhantomScan]) -> list[tuple]:
-    """Return one row a lesion and scan."""
+    """Return one row per lesion and scan."""
     return [
         (
             name,

@@ -1,6 +1,6 @@
-"""Answer queries between volumes by the most similar embedding, or by the neighbours of the query together.
+"""Answer queries between volumes by one way of matching.
 
-Settings: the section `matching`, and the section `stable_points` or null.
+Settings: the section `matching`; `method`, an entry of the section `methods`; and whether the way back is wanted.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> None:
     parser = stage_parser(__doc__)
     parser.add_argument("--queries", type=existing_file, required=True, help="queries; the truth is not read")
     parser.add_argument("--stores", type=existing_file, required=True, help="list of embedding stores")
-    parser.add_argument("--method-name", default="nearest", help="method written into the matches")
+    parser.add_argument("--method-name", required=True, help="method written into the matches")
     parser.add_argument("--threads", type=int, help="processor threads; all if left out")
     parser.add_argument("--output", type=Path, required=True, help="matches to write")
     options = parser.parse_args(arguments)

@@ -113,7 +113,7 @@ def fit_confidences(answers: Sequence[tuple[str, Path, Path]]) -> dict[str, Answ
 
 def read_answers(matches: Path, errors: Path) -> pd.DataFrame:
     """Return similarity, cycle error and error of the answers of one method."""
-    found = read_matches(matches, further_columns=(CYCLE_COLUMN,))
+    found = read_matches(matches, further_numbers=(CYCLE_COLUMN,))
     return found.merge(
         read_errors(errors)[["query_id", "target_id", "error_mm"]], on="query_id", validate="one_to_one"
     )

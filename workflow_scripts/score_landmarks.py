@@ -6,8 +6,8 @@ Settings: the section `bootstrap` of a landmark evaluation.
 from pathlib import Path
 
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.evaluation.landmarks.errors import landmark_errors, landmark_table, score_errors
 from anatomical_embedding.evaluation.landmarks.organ_hits import count_organ_hits
+from anatomical_embedding.evaluation.landmarks.scores import landmark_errors, landmark_table, score_errors
 from anatomical_embedding.evaluation.landmarks.tables import read_matches, read_queries, write_table
 from anatomical_embedding.files import write_json
 from anatomical_embedding.index_file import read_index

@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--predictions", type=existing_file, required=True, help="JSON or CSV")
     parser.add_argument("--output", type=output_file, required=True, help="JSON file of scores to write")
     parser.add_argument("--compare", type=existing_file, help="second file of predictions for a paired test")
-    parser.add_argument("--pairs-output", type=output_file, help="CSV file to write, one row a pair")
+    parser.add_argument("--pairs-output", type=output_file, help="CSV file to write, one row per pair")
     parser.add_argument(
         "--volumes",
         type=existing_file,

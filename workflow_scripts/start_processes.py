@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> None:
 
 
 def command_of(stage: str, arguments: list[str], *, gpus: int, nodes: int, threads: int) -> list[str]:
-    """Return the command that runs a stage in one process a GPU.
+    """Return the command that runs a stage in one process per GPU.
 
     Parameters
     ----------

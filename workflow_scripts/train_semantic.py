@@ -1,121 +1,38 @@
-"""Train a SAM++ embedding: SAM's losses on views, and the prototype loss on organs of labelled volumes.
+"""Train a SAM++ embedding: SAM's losses on views, and the prototype loss on organs of labelled volumes."""
 
-Reads index files, writes one checkpoint and two logs. While it runs, its state lies in --state-folder; when it is
-killed and started again it goes on from there and ends with the same weights. Started by torchrun, its processes
-divide every batch among them.
-"""
-
-from argparse import Namespace
-from pathlib import Path
-
-import torch
-
-from anatomical_embedding.code_fingerprint import code_of
-from anatomical_embedding.errors import SettingsError
-from anatomical_embedding.files import canonical_json, sha256_of_file, sha256_of_text
-from anatomical_embedding.networks.checkpoint import initialise_from_file, save_checkpoint
-from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
-from anatomical_embedding.patches.pair_batches import PairBatches
 from anatomical_embedding.patches.semantic_batches import SemanticBatches
-from anatomical_embedding.processes import Processes, joined_processes, processes_of_this_machine
 from anatomical_embedding.settings.model import TrainSemanticSettings
-from anatomical_embedding.training.intra import IntraLosses, IntraValidation
-from anatomical_embedding.training.loop import Training, choose_device, write_log
 from anatomical_embedding.training.semantic import SemanticLosses, open_labelled
-from anatomical_embedding.training.volumes import head_geometries, open_split
-from workflow_scripts.command_line import existing_file, named_file, parse_settings, run_stage, stage_parser
+from workflow_scripts.command_line import run_stage
+from workflow_scripts.training_stage import TrainingTask, run_training, training_parser
 
 
 def main(arguments: list[str]) -> None:
     """Train and write the checkpoint and its logs."""
-    parser = stage_parser(__doc__)
-    parser.add_argument("--index", type=named_file, action="append", required=True, metavar="DATASET=PATH")
-    parser.add_argument(
-        "--initial-weights", type=existing_file, required=True, help="checkpoint to start from"
-    )
-    parser.add_argument("--state-folder", type=Path, required=True)
-    parser.add_argument("--output", type=Path, required=True, help="the checkpoint")
-    parser.add_argument("--training-log", type=Path, required=True)
-    parser.add_argument("--validation-log", type=Path, required=True)
-    parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--num-workers", type=int, required=True)
-    options = parser.parse_args(arguments)
-    settings = parse_settings(TrainSemanticSettings, options.settings)
-    index_paths = dict(options.index)
-    wanted = {*settings.training.mix, settings.semantic.dataset}
-    if set(index_paths) != wanted:
-        raise SettingsError(
-            f"training.mix and semantic.dataset name {sorted(wanted)}, but indices of {sorted(index_paths)} were given"
-        )
-
-    torch.set_num_threads(max(1, options.threads // processes_of_this_machine()))
-    device = choose_device(settings.training.device)
-    with joined_processes(device) as processes:
-        training = _training(settings, options, index_paths=index_paths, device=device, processes=processes)
-        training.run()
-        if processes.is_first:
-            write_log(training.progress.training_rows, options.training_log)
-            write_log(training.progress.validation_rows, options.validation_log)
-            save_checkpoint(options.output, training.network, metadata=settings.model_dump(mode="json"))
-            training.finish()
+    options = training_parser(__doc__).parse_args(arguments)
+    run_training("train_semantic", options, section=TrainSemanticSettings, learn_from=open_views_and_organs)
 
 
-def _training(
-    settings: TrainSemanticSettings,
-    options: Namespace,
-    *,
-    index_paths: dict[str, Path],
-    device: torch.device,
-    processes: Processes,
-) -> Training:
-    """Return the training that the command line asks for."""
-    fine, coarse = head_geometries(settings.network, settings.training)
-    network = EmbeddingNetwork(settings.network)
-    initialise_from_file(network, options.initial_weights)
-    mixed = {name: index_paths[name] for name in settings.training.mix}
-    held_out = open_split(mixed, split="validation", intensity=settings.intensity)
-    views = PairBatches(
-        open_split(mixed, split="train", intensity=settings.intensity),
-        settings=settings.training,
-        fine=fine,
-        coarse=coarse,
-        processes=processes,
-    )
+def open_views_and_organs(
+    task: TrainingTask[TrainSemanticSettings],
+) -> tuple[SemanticBatches, SemanticLosses]:
+    """Return batches of views and of labelled patches, and the losses on both."""
+    settings = task.settings
     labelled = open_labelled(
-        index_paths[settings.semantic.dataset], split="train", intensity=settings.intensity
+        task.index_paths[settings.semantic.dataset], split="train", intensity=settings.intensity
     )
-    losses = IntraLosses(settings=settings.training, device=device, processes=processes)
-    return Training(
-        network,
-        SemanticBatches(
-            views,
-            labelled,
-            settings=settings.training,
-            semantic=settings.semantic,
-            network=settings.network,
-            processes=processes,
-        ),
-        compute_losses=SemanticLosses(losses, settings=settings.semantic, device=device, processes=processes),
-        validate=IntraValidation(
-            [volume for name in sorted(held_out) for volume in held_out[name]],
-            settings=settings.training,
-            fine=fine,
-            coarse=coarse,
-            device=device,
-        ),
+    batches = SemanticBatches(
+        task.view_batches(),
+        labelled,
         settings=settings.training,
-        state_folder=options.state_folder,
-        fingerprint=_fingerprint(settings, [*index_paths.values(), options.initial_weights]),
-        device=device,
-        num_workers=options.num_workers,
-        processes=processes,
+        semantic=settings.semantic,
+        network=settings.network,
+        processes=task.processes,
     )
-
-
-def _fingerprint(settings: TrainSemanticSettings, inputs: list[Path]) -> str:
-    """Return what must be equal for a resume state to be used: settings, code and inputs."""
-    parts = [canonical_json(settings.model_dump(mode="json")), code_of("train_semantic")]
-    return sha256_of_text("\n".join(parts + [sha256_of_file(path) for path in inputs]))
+    losses = SemanticLosses(
+        task.view_losses(), settings=settings.semantic, device=task.device, processes=task.processes
+    )
+    return batches, losses
 
 
 if __name__ == "__main__":

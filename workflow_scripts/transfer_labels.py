@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> None:
         f"{len(prototypes.labels)} organs, mean overlap in the template {prototypes.template_dice.mean():.2f}"
     )
     for target_id in track(targets, description="labelling", total=len(targets)):
-        target = open_store(stores[target_id], checkpoint_sha256=template.provenance.checkpoint_sha256)
+        target = open_store(stores[target_id], checkpoint_sha256=template.origin.checkpoint_sha256)
         write_volume(transfer_labels(target, prototypes), options.output_folder / f"{target_id}.nii.gz")
 
 

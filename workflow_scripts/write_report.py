@@ -24,7 +24,7 @@ from anatomical_embedding.report.inputs import (
 from anatomical_embedding.report.match_page import render_match_page
 from anatomical_embedding.report.page import render_page
 from anatomical_embedding.report.registration_inputs import read_registered_pairs
-from anatomical_embedding.report.results_table import results_table
+from anatomical_embedding.report.results_csv import results_table
 from anatomical_embedding.report.tracking_inputs import read_tracked_answers, summary_rows
 from anatomical_embedding.settings.pipeline import PipelineSettings
 from anatomical_embedding.versions import library_versions

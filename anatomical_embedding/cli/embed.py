@@ -25,9 +25,9 @@ from anatomical_embedding.cli.options import (
 def embed(
     scans: tuple[Path, ...], checkpoint: Path, folder: Path, reading: dict[str, Any], as_json: bool
 ) -> None:
-    """Embed scans, so that they can be asked and searched at once.
+    """Embed scans, so that they can be queried and searched without delay.
 
-    A store is called after its scan. Stores of unchanged scans are left alone, and those of other scans are never
+    A store is named after its scan. Stores of unchanged scans are left alone, and those of other scans are never
     written over.
     """
     from anatomical_embedding.api import embed_scans, load_model

@@ -20,7 +20,7 @@ from anatomical_embedding.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from anatomical_embedding.api import EmbeddedScan, MatchMethod
+    from anatomical_embedding.api import EmbeddedScan
     from anatomical_embedding.points.named_points import Coordinates, NamedPoints
 
 
@@ -47,10 +47,8 @@ if TYPE_CHECKING:
 @coordinates_option
 @click.option(
     "--method",
-    type=click.Choice(["nearest", "stable_points"]),
-    default="nearest",
-    show_default=True,
-    help="The most similar place, or its neighbours deciding together (slower).",
+    help="Way of matching: nearest (the most similar place), stable_points (its neighbours decide together; slower) or "
+    "another one of the model; default: the model's choice.",
 )
 @reading_options
 @click.option("--output", type=OutputPath, help="Also write the answers: .csv, or .mrk.json for 3D Slicer.")
@@ -73,7 +71,7 @@ def match(
     single: tuple[tuple[float, float, float], ...],
     points_path: Path | None,
     coordinates: "Coordinates",
-    method: "MatchMethod",
+    method: str | None,
     reading: dict[str, Any],
     output: Path | None,
     map_path: Path | None,
@@ -82,8 +80,8 @@ def match(
 ) -> None:
     """Find points of one scan in others.
 
-    Each answer has its similarity, the cycle error (how far from the point the way back ends), the confidence (how
-    likely it lies within 10 mm, as far as the model was measured) and a decision: found, doubtful (the way back ends
+    Each answer has its similarity, the cycle error (how far from the point matching back ends), the confidence (how
+    likely it lies within 10 mm, as far as the model was measured) and a decision: found, doubtful (matching back ends
     elsewhere, or the point lies outside the body) or failed.
     """
     from anatomical_embedding.answers_file import (
@@ -93,7 +91,7 @@ def match(
         require_one_target,
         write_answers,
     )
-    from anatomical_embedding.api import load_model, match_points, open_or_embed, require_readable
+    from anatomical_embedding.api import load_model, match_points, open_or_embed, read_scans
     from anatomical_embedding.embedding.export import STORE_SUFFIX
     from anatomical_embedding.progress import track
     from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES
@@ -111,12 +109,12 @@ def match(
     if output is not None:
         require_one_target(output, map(str, targets))
     model = load_model(checkpoint)
-    require_readable(model, (template, *targets), **reading, with_voxels=True)
-    source = open_or_embed(model, template, **reading, keep_voxels=refine)
+    scans = read_scans(model, (template, *targets), **reading)
+    source = open_or_embed(model, scans[template])
     _require_some_inside(source, asked)
     rows, remarks = [], [*asked.remarks, *source.remarks]
     for path in track(targets, description="matching", total=len(targets)):
-        target = source if path == template else open_or_embed(model, path, **reading, keep_voxels=refine)
+        target = source if path == template else open_or_embed(model, scans[path])
         answers = match_points(model, source, target, asked.points_mm, method=method, refine=refine)
         remarks += target.remarks
         rows += answer_rows(asked, answers, target=str(path), coordinates=coordinates)

@@ -17,13 +17,13 @@ from anatomical_embedding.settings.volumes import Modality
 @click.option(
     "--modality",
     type=click.Choice(["ct", "mr"]),
-    help="What all scans are; left out, it is read from some of them.",
+    help="Kind of all scans; default: judged from a few of them.",
 )
 def new(folder: Path, output: Path | None, nifti: Path | None, modality: Modality | None) -> None:
     """Look at a FOLDER of scans and write a run file that trains on them.
 
-    It tells apart .nii.gz files of one modality, pairs PATIENT_0000 (CT) and PATIENT_0001 (MR), and a folder a patient
-    with ct.nii.gz or mri.nii.gz and masks of organs. Folders of DICOM series are copied as NIfTI files first.
+    It recognises .nii.gz files of one modality, pairs PATIENT_0000 (CT) and PATIENT_0001 (MR), and one folder per
+    patient with ct.nii.gz or mri.nii.gz and masks of organs. Folders of DICOM series are copied as NIfTI files first.
     """
     import yaml
 
@@ -43,13 +43,13 @@ def new(folder: Path, output: Path | None, nifti: Path | None, modality: Modalit
     name = name_of_folder(folder)
     output = output or Path(f"{name}.yaml")
     if output.exists():
-        raise OutputFileError(output, "is there already; name another file with --output")
+        raise OutputFileError(output, "already exists; name another file with --output")
     if nifti is None:
         found = look_at_folder(folder, modality=modality)
     else:
         series = folders_of_dicom(folder)
         if not series:
-            raise click.UsageError(f"{folder} holds no folders of DICOM files; leave --nifti out")
+            raise click.UsageError(f"{folder} holds no folders of DICOM files; leave out --nifti")
         copies = track(series, description="copying series", total=len(series))
         modalities = {copy_as_nifti(each, nifti.resolve())[1] for each in copies}
         stated = modalities.pop() if len(modalities) == 1 else None

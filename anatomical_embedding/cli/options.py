@@ -22,17 +22,17 @@ checkpoint_option: Decorator = click.option(
 _modality_option: Decorator = click.option(
     "--modality",
     type=click.Choice(["ct", "mr"]),
-    help="Kind of the scans; default: read from the DICOM header, else judged by the intensities.",
+    help="Kind of the scans; default: read from the DICOM header, else judged from the intensities.",
 )
 _geometry_option: Decorator = click.option(
     "--geometry",
     type=click.Choice(["sform", "qform"]),
-    help="Form that places NIfTI files whose header states two places; default: they are refused.",
+    help="Form to use for NIfTI files whose header states two positions; default: such files are refused.",
 )
 _hu_offset_option: Decorator = click.option(
     "--hu-offset",
     type=float,
-    help="Number that makes HU of the values of the CTs, such as -1024; default: judged by the values.",
+    help="Number to add to the values of the CTs to get HU, such as -1024; default: judged from the values.",
 )
 json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 coordinates_option: Decorator = click.option(
@@ -109,7 +109,7 @@ def require_outputs(*paths: Path | None, endings: tuple[str, ...] = (), inputs: 
 
 
 def say_remarks(remarks: Iterable[str]) -> list[str]:
-    """Say on standard error what was left out or mended, a `note:` each, and return the list for `--json`.
+    """Say on standard error what was left out or corrected, a `note:` each, and return the list for `--json`.
 
     A remark that comes twice, as that of a scan which two steps look at, is said once.
     """

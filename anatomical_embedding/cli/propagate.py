@@ -25,7 +25,7 @@ from anatomical_embedding.cli.options import (
     "--labels",
     type=ExistingFile,
     required=True,
-    help="Organ or lesion mask of the first scan, one number a label (.nii.gz).",
+    help="Organ or lesion mask of the first scan, one number per label (.nii.gz).",
 )
 @click.option(
     "--from", "template", type=ExistingPath, required=True, help="Scan or store that it belongs to."
@@ -47,8 +47,8 @@ def propagate(
 ) -> None:
     """Carry an organ or lesion mask to another scan.
 
-    Points in and around each label are matched to the other scan and back, and those that come back carry it. Each
-    label gets a decision: found, doubtful (few points come back) or failed (then it is left out). The mask lies on
+    Points in and around each label are matched to the other scan and back, and those that match back carry it. Each
+    label gets a decision: found, doubtful (few points match back) or failed (then it is left out). The mask lies on
     the grid of the scan, or on the prepared grid where a store was given.
     """
     from anatomical_embedding.api import (
@@ -56,7 +56,7 @@ def propagate(
         open_or_embed,
         propagate_labels,
         read_labels_of,
-        require_readable,
+        read_scans,
     )
     from anatomical_embedding.errors import InputFileError
     from anatomical_embedding.progress import log
@@ -67,12 +67,12 @@ def propagate(
     if not read_label_file(labels, geometry=reading["geometry"]).volume.array.any():
         raise InputFileError(labels, "the label map is empty: every voxel is 0")
     model = load_model(checkpoint)
-    require_readable(model, (template, target), **reading, with_voxels=True)
+    scans = read_scans(model, (template, target), **reading)
     log("embedding the first scan")
-    source = open_or_embed(model, template, **reading)
+    source = open_or_embed(model, scans[template])
     mask = read_labels_of(source, labels, geometry=reading["geometry"])
     log("embedding the second scan")
-    goal = open_or_embed(model, target, **reading)
+    goal = open_or_embed(model, scans[target])
     found = propagate_labels(model, source, mask.volume, goal, grid=goal.scan_grid)
     write_volume(found.volume, output)
     left_out = [

@@ -1,6 +1,5 @@
 """The verb `register`."""
 
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,31 +69,29 @@ def register(
     Writes start.json, forward.h5 and inverse.h5 (ITK transforms of points, fixed to moving and back; forward.h5
     resamples the moving scan), points.csv where points were given, displacement_field.nii.gz and, last, warped.nii.gz.
     """
-    from anatomical_embedding.api import load_model, register_scans, require_readable
+    from anatomical_embedding.api import load_model, read_scans, register_scans
     from anatomical_embedding.files import require_writable_folder
     from anatomical_embedding.points.points_file import read_points
     from anatomical_embedding.registration.deeds_program import require_program
-    from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
+    from anatomical_embedding.usage.scans import require_raw
 
     program = program or _deeds_on_path()
     require_writable_folder(folder)
     require_program(program)
     asked = None if points_path is None else read_points(points_path, coordinates=coordinates)
     model = load_model(checkpoint)
-    require_readable(model, (fixed, moving), **reading)
+    read = read_scans(model, (fixed, moving), **reading)
+    scans = {path: require_raw(scan) for path, scan in read.items()}
     remarks: list[str] = []
     if asked is not None:
         their_scan = fixed if side == "fixed" else moving
-        grid = read_raw_scan(their_scan, ReadingOptions(**reading)).grid
-        remarks += [*asked.remarks, *_those_outside(asked, grid, their_scan)]
+        remarks += [*asked.remarks, *_those_outside(asked, scans[their_scan].grid, their_scan)]
     found = register_scans(
         model,
-        fixed,
-        moving,
+        scans[fixed],
+        scans[moving],
         program=program,
         folder=folder,
-        **reading,
-        threads=len(os.sched_getaffinity(0)),
     )
     if found.start.status == "failed":
         click.echo(

@@ -27,7 +27,7 @@ FEWEST_SCANS = 2
 @reading_options
 @click.option("--pins", type=OutputPath, help="File (.json) that keeps pinned points between sessions.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on; 0 takes any free one."
+    "--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on; 0 means any free one."
 )
 @click.option("--open/--no-open", "opens", default=True, help="Open the page in the browser.")
 @json_option
@@ -44,7 +44,8 @@ def view(
 
     The page is served to this machine only, until Ctrl-C.
     """
-    from anatomical_embedding.api import load_model, require_readable
+    from anatomical_embedding.api import load_model, read_scans
+    from anatomical_embedding.usage.scans import require_raw
     from anatomical_embedding.viewer.open_session import open_session
     from anatomical_embedding.viewer.server import ViewServer, require_free_port
     from anatomical_embedding.viewer.session import read_pins
@@ -55,8 +56,8 @@ def view(
     read_pins(pins, num_scans=len(scans))
     require_free_port(port)
     model = load_model(checkpoint)
-    require_readable(model, scans, **reading, with_voxels=True)
-    session = open_session(model, scans, **reading, pins_path=pins)
+    read = read_scans(model, scans, **reading)
+    session = open_session(model, [require_raw(read[path]) for path in scans], pins_path=pins)
     remarks = say_remarks(remark for scan in session.scans for remark in scan.embedded.remarks)
     with ViewServer(session, port=port) as server:
         if as_json:

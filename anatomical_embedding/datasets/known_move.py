@@ -81,4 +81,6 @@ def read_move(path: Path) -> NDArray[np.float64]:
         content = json.loads(path.read_text(encoding="utf-8"))
         return np.array(content["moved_from_shared_world"], dtype=np.float64).reshape(4, 4)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputFileError(path, f"holds no move of a scan ({error}); make it again") from error
+        raise InputFileError(
+            path, f"does not describe the move of a scan ({error}); make it again"
+        ) from error

@@ -42,7 +42,7 @@ POSITIVE = {
 
 @dataclass(frozen=True)
 class LesionPairs:
-    """The annotated pairs as columns, one row a directed pair; row order is that of the file.
+    """The annotated pairs as columns, one row per directed pair; row order is that of the file.
 
     Attributes
     ----------
@@ -161,7 +161,7 @@ def read_json_strictly(path: Path | str) -> Any:
         if len(content) < len(items):
             keys = [key for key, _ in items]
             repeated = next(key for key in keys if keys.count(key) > 1)
-            raise InputFileError(path, f"key {repeated!r} stands twice in one object; remove the duplicate")
+            raise InputFileError(path, f"key {repeated!r} occurs twice in one object; remove the duplicate")
         return content
 
     try:
@@ -206,7 +206,7 @@ def _check_files(path: Path, name: str, row: dict[str, Any]) -> None:
             )
     patients = [patient_of_file(row[key]) for key in ("source", "target")]
     if patients[0] != patients[1]:
-        raise InputFileError(path, f"pair {name!r}: source and target are of two patients, {patients}")
+        raise InputFileError(path, f"pair {name!r}: source and target belong to two patients, {patients}")
 
 
 def _checked_numbers(path: Path, name: str, row: dict[str, Any], attribute: str) -> list[float]:

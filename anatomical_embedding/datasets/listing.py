@@ -195,7 +195,7 @@ def _scan(root: Path) -> list[os.DirEntry[str]]:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise InputFileError(
-            root, f"is no folder that can be read ({error.strerror}); set the data set's root"
+            root, f"cannot be read as a folder ({error.strerror}); set the data set's root"
         ) from error
 
 
@@ -237,7 +237,9 @@ def _without_suffix(name: str) -> str:
 def _case_image(folder: Path, *, name: str) -> Path:
     path = folder / name
     if not path.exists():
-        raise InputFileError(folder, f"has no {name}; every folder beside it is a case, move others away")
+        raise InputFileError(
+            folder, f"has no {name}; every folder here counts as a case; move other folders away"
+        )
     return path
 
 
@@ -255,7 +257,7 @@ def _case_labels(folder: Path, *, organs: Sequence[str]) -> dict[str, Path]:
         return {}
     labels = folder / CASE_LABELS
     try:
-        names = sorted(filter(is_volume_name, os.listdir(labels)))  # noqa: PTH208 - one call a case, names alone
+        names = sorted(filter(is_volume_name, os.listdir(labels)))  # noqa: PTH208 - one call per case, names alone
     except FileNotFoundError:
         return {}
     by_organ: dict[str, str] = {}

@@ -81,8 +81,8 @@ def look_at_folder(root: Path, *, modality: Modality | None) -> ScanFolder:
         )
     raise InputFileError(
         root,
-        "holds no scans; expected .nii.gz files, or a folder a patient with ct.nii.gz or mri.nii.gz; name the folder "
-        "right above the scans",
+        "holds no scans; expected .nii.gz files, or one folder per patient with ct.nii.gz or mri.nii.gz; name the "
+        "folder that directly holds the scans",
     )
 
 

@@ -20,7 +20,7 @@ def gather_index(
     ----------
     raw_volumes : the data set's volumes.
     splits : split of each patient.
-    descriptions_folder : what the stage `resample_volume` wrote, one description a volume.
+    descriptions_folder : what the stage `resample_volume` wrote, one description per volume.
 
     Raises
     ------

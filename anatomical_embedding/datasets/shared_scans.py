@@ -51,7 +51,7 @@ def learned_and_held_out(indices: Mapping[str, Sequence[IndexRow]]) -> list[str]
             where, learned = trained[row.sha256]
             sentences.append(
                 f"{row.volume_id} of {name} ({row.split}) is the same scan as {learned.volume_id} of {where}, which is "
-                "trained on: what is measured on it says nothing about new scans"
+                "trained on: scores on it do not show how the model does on new scans"
             )
     return sentences
 

@@ -10,9 +10,9 @@ from anatomical_embedding.checkpoint_header import model_sha256
 from anatomical_embedding.embedding.embed_volume import VolumeEmbedder
 from anatomical_embedding.embedding.store import (
     EmbeddedVolume,
-    Provenance,
+    Origin,
     embedded_volume,
-    read_provenance,
+    read_origin,
     write_store,
 )
 from anatomical_embedding.errors import InputFileError, OutputFileError, UserError
@@ -64,7 +64,7 @@ def export_embeddings(
     stores = {row.volume_id: store_folder / f"{row.volume_id}{STORE_SUFFIX}" for row in rows}
     checkpoint_sha256 = model_sha256(checkpoint)
     origins = {
-        row.volume_id: expected_provenance(row, checkpoint_sha256=checkpoint_sha256, settings=settings)
+        row.volume_id: expected_origin(row, checkpoint_sha256=checkpoint_sha256, settings=settings)
         for row in rows
     }
     # One process says what is missing: on a network disk the others may see an older state of the folder.
@@ -93,7 +93,7 @@ def export_embeddings(
 def _embed_and_store(
     rows: list[IndexRow],
     stores: Mapping[str, Path],
-    origins: Mapping[str, Provenance],
+    origins: Mapping[str, Origin],
     *,
     checkpoint: Path,
     settings: ExportSettings,
@@ -120,7 +120,7 @@ def _embed_and_store(
     return faults
 
 
-def expected_provenance(row: IndexRow, *, checkpoint_sha256: str, settings: ExportSettings) -> Provenance:
+def expected_origin(row: IndexRow, *, checkpoint_sha256: str, settings: ExportSettings) -> Origin:
     """Return what the store of a volume must have been made from.
 
     Everything that changes a store counts as preprocessing: intensities, precision, heads and format. The device and
@@ -133,17 +133,17 @@ def expected_provenance(row: IndexRow, *, checkpoint_sha256: str, settings: Expo
         "with_semantic_map": settings.embedding.with_semantic_map,
         "store": settings.store.model_dump(mode="json"),
     }
-    return Provenance(
+    return Origin(
         checkpoint_sha256=checkpoint_sha256,
         volume_sha256=row.sha256,
         preprocessing_sha256=sha256_of_text(canonical_json(preprocessing)),
     )
 
 
-def is_stored(path: Path, origin: Provenance) -> bool:
+def is_stored(path: Path, origin: Origin) -> bool:
     """Say whether a whole store of this origin exists; a damaged or foreign file counts as none."""
     try:
-        return read_provenance(path) == origin
+        return read_origin(path) == origin
     except InputFileError:
         return False
 
@@ -153,7 +153,7 @@ def holds_no_other_volume(path: Path, *, volume_sha256: str) -> bool:
     if not path.exists():
         return True
     try:
-        return read_provenance(path).volume_sha256 == volume_sha256
+        return read_origin(path).volume_sha256 == volume_sha256
     except InputFileError:  # a file of another kind, such as a model
         return False
 
@@ -178,9 +178,7 @@ class StoreEmbedder:
         self._embedder = VolumeEmbedder(network, settings=settings.embedding)
         self._settings = settings
 
-    def embed(
-        self, volume: Volume, *, modality: Modality, volume_id: str, origin: Provenance
-    ) -> EmbeddedVolume:
+    def embed(self, volume: Volume, *, modality: Modality, volume_id: str, origin: Origin) -> EmbeddedVolume:
         """Return the embedding of one prepared volume.
 
         Raises
@@ -203,7 +201,7 @@ class StoreEmbedder:
             volume_id=volume_id,
             shape=volume.shape,
             affine=volume.affine,
-            provenance=origin,
+            origin=origin,
             settings=self._settings.store,
         )
 

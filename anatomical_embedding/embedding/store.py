@@ -67,7 +67,7 @@ class HeadMap:
 
 
 @dataclass(frozen=True)
-class Provenance:
+class Origin:
     """What an embedding was made from: equal checksums mean an equal embedding."""
 
     checkpoint_sha256: str
@@ -87,7 +87,7 @@ class EmbeddedVolume(Grid):
     coarse_norm : (Z, Y, X) float32 on the fine grid, length of the upsampled coarse vectors.
     shape : voxels of the embedded volume along x, y, z.
     affine : (4, 4), voxel to world mm RAS+ of the embedded volume.
-    provenance : what it was made from.
+    origin : what it was made from.
     """
 
     volume_id: str
@@ -97,7 +97,7 @@ class EmbeddedVolume(Grid):
     coarse_norm: NDArray[np.float32]
     shape: Size
     affine: NDArray[np.float64]
-    provenance: Provenance
+    origin: Origin
 
 
 def quantise(vectors: NDArray) -> tuple[NDArray[np.int8], NDArray[np.float16]]:
@@ -137,7 +137,7 @@ def embedded_volume(
     volume_id: str,
     shape: Size,
     affine: NDArray[np.float64],
-    provenance: Provenance,
+    origin: Origin,
     settings: StoreSettings,
 ) -> EmbeddedVolume:
     """Return what a store holds, made from the heads of the network.
@@ -185,7 +185,7 @@ def embedded_volume(
         coarse_norm=norms_of_upsampled(coarse_map.values, axes=axes),
         shape=shape,
         affine=np.asarray(affine, dtype=np.float64),
-        provenance=provenance,
+        origin=origin,
     )
 
 
@@ -202,7 +202,7 @@ def write_store(path: Path | str, embedded: EmbeddedVolume) -> None:
         "shape": [int(size) for size in embedded.shape],
         "affine": embedded.affine.tolist(),
         "stride_vox": {name: list(head.stride_vox) for name, head in _heads(embedded).items()},
-        "provenance": asdict(embedded.provenance),
+        "provenance": asdict(embedded.origin),
     }
     with written_atomically(path) as temporary:
         contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
@@ -224,11 +224,11 @@ def open_store(path: Path | str, *, checkpoint_sha256: str | None = None) -> Emb
     """
     path = Path(path)
     header = _read_header(path)
-    provenance = Provenance(**header["provenance"])
-    if checkpoint_sha256 is not None and provenance.checkpoint_sha256 != checkpoint_sha256:
+    origin = Origin(**header["provenance"])
+    if checkpoint_sha256 is not None and origin.checkpoint_sha256 != checkpoint_sha256:
         raise InputFileError(
             path,
-            f"is a store of model {provenance.checkpoint_sha256[:12]}, expected model {checkpoint_sha256[:12]}; "
+            f"is a store of model {origin.checkpoint_sha256[:12]}, expected model {checkpoint_sha256[:12]}; "
             "export the embeddings again with this model",
         )
     tensors = _memory_map(path)
@@ -247,11 +247,11 @@ def open_store(path: Path | str, *, checkpoint_sha256: str | None = None) -> Emb
         coarse_norm=tensors["coarse_norm"],
         shape=tuple(header["shape"]),
         affine=affine,
-        provenance=provenance,
+        origin=origin,
     )
 
 
-def read_provenance(path: Path | str) -> Provenance:
+def read_origin(path: Path | str) -> Origin:
     """Return what a store was made from; reads the header only.
 
     Raises
@@ -259,7 +259,7 @@ def read_provenance(path: Path | str) -> Provenance:
     InputFileError
         if the file is absent, cut off, not a store, or of another format version.
     """
-    return Provenance(**_read_header(Path(path))["provenance"])
+    return Origin(**_read_header(Path(path))["provenance"])
 
 
 def _heads(embedded: EmbeddedVolume) -> dict[str, HeadMap]:

@@ -6,12 +6,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from anatomical_embedding.matching.nearest import Matches, cycle_errors_mm, match_points
+from anatomical_embedding.matching.methods import CYCLE_COLUMN, match_by
 from anatomical_embedding.matching.prepared_target import PreparedTarget
-from anatomical_embedding.matching.stable_points import match_stable_points
 from anatomical_embedding.matching.voxel_refinement import refine_matches
 from anatomical_embedding.model_card import AnswerConfidence
-from anatomical_embedding.settings.matching import MatchingSettings, StablePointSettings
+from anatomical_embedding.settings.matching import MatchingMethod
 from anatomical_embedding.settings.refinement import RefinementSettings
 from anatomical_embedding.settings.usage import AnswerSettings
 from anatomical_embedding.volumes.affine import Points
@@ -55,8 +54,7 @@ def answer_points(
     query_points_mm: ArrayLike,
     *,
     template_body: Volume | None,
-    matching: MatchingSettings,
-    stable_points: StablePointSettings | None,
+    method: MatchingMethod,
     confidence: AnswerConfidence | None,
     settings: AnswerSettings,
 ) -> Answers:
@@ -64,11 +62,10 @@ def answer_points(
 
     Parameters
     ----------
-    template, target : both prepared for searching, because the way back searches the template.
+    template, target : both prepared for the same settings, because the way back searches the template.
     query_points_mm : (N, 3) mm RAS+ in the template's world.
     template_body : body mask of the template; None where there is none, then no point is doubtful for lying outside.
-    matching : how to search.
-    stable_points : how anchors round a point decide; None to take the nearest embedding.
+    method : the way of matching.
     confidence : of this way of matching; None where it is not known.
     settings : when an answer counts as found.
 
@@ -78,9 +75,8 @@ def answer_points(
         if the two embeddings come from different models.
     """
     points_mm = np.asarray(query_points_mm, dtype=np.float64).reshape(-1, 3)
-    matches, cycle_error_mm = _match_and_return(
-        template, target, points_mm, matching=matching, stable_points=stable_points
-    )
+    answered = match_by(method, template, target, points_mm, with_way_back=True)
+    matches, cycle_error_mm = answered.matches, answered.columns[CYCLE_COLUMN]
     found = np.array([not reason for reason in matches.reason], dtype=bool)
     in_body = np.ones(len(points_mm), dtype=bool)
     if template_body is not None:
@@ -129,26 +125,6 @@ def refine_answers(
     )
 
 
-def _match_and_return(
-    template: PreparedTarget,
-    target: PreparedTarget,
-    points_mm: Points,
-    *,
-    matching: MatchingSettings,
-    stable_points: StablePointSettings | None,
-) -> tuple[Matches, NDArray[np.float64]]:
-    """Return the matches, and the (N,) distances in mm from the points to the matches of their matches."""
-    if stable_points is not None:
-        stable = match_stable_points(
-            template, target, points_mm, settings=matching, stable_points=stable_points
-        )
-        return stable.matches, stable.cycle_error_mm
-    matches = match_points(template.embedded, target, points_mm, settings=matching)
-    return matches, cycle_errors_mm(
-        template, target.embedded, points_mm, matches.points_mm, settings=matching
-    )
-
-
 def is_in_mask(mask: Volume, points_mm: ArrayLike) -> NDArray[np.bool_]:
     """Return for each (N, 3) point in mm RAS+ whether the nearest voxel of a mask is set; outside it is not."""
     voxels = np.rint(mask.voxel_from_world(np.reshape(points_mm, (-1, 3)))).astype(np.int64)
@@ -165,5 +141,5 @@ def _judge(
     if not is_in_body:
         return "doubtful", OUTSIDE_BODY
     if cycle_mm > settings.max_cycle_error_mm:
-        return "doubtful", f"the way back ends {cycle_mm:.1f} mm from the point"
+        return "doubtful", f"matching back ends {cycle_mm:.1f} mm from the point"
     return "found", ""

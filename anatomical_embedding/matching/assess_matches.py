@@ -1,4 +1,4 @@
-"""The evidence around a list of answers between stored volumes: one row a query."""
+"""The evidence around a list of answers between stored volumes: one row per query."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from anatomical_embedding.embedding.store import open_store, read_provenance
+from anatomical_embedding.embedding.store import open_store, read_origin
 from anatomical_embedding.matching.match_evidence import (
     Evidence,
     body_points,
@@ -41,7 +41,7 @@ def assess_matches(
     Parameters
     ----------
     queries : query_id, template_id, target_id and the query point.
-    matches : one row a query, in any order, with x_mm, y_mm, z_mm.
+    matches : one row per query, in any order, with x_mm, y_mm, z_mm.
     stores, body_masks : by volume id.
 
     Raises
@@ -52,7 +52,7 @@ def assess_matches(
     require_stores(queries, stores)
     if queries.empty:
         return pd.DataFrame(columns=list(EVIDENCE_COLUMNS))
-    model = read_provenance(stores[queries["target_id"].iloc[0]]).checkpoint_sha256
+    model = read_origin(stores[queries["target_id"].iloc[0]]).checkpoint_sha256
     answers = matches.set_index("query_id").loc[queries["query_id"], ANSWER_POINT].to_numpy(dtype=np.float64)
 
     @lru_cache(maxsize=NUM_VOLUMES_PREPARED)

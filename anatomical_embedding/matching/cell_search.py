@@ -52,7 +52,7 @@ def best_cells(target: PreparedTarget, queries: QueryVectors) -> BestCells:
             best, score = _search_exact(target, group)
         else:
             best, score = _search_pruned(target, target.scan, group)
-        position = cells_xyz(target, best).double()
+        position = target.cells_xyz(best).double()
         if target.settings.refinement == "parabolic":
             position = position + torch.cat(
                 [
@@ -75,10 +75,10 @@ def best_cells(target: PreparedTarget, queries: QueryVectors) -> BestCells:
 def similarity_grid(target: PreparedTarget, query: QueryVectors) -> NDArray[np.float32]:
     """Return the (X, Y, Z) similarity of one query vector and every fine cell."""
     queries = target.weighted_queries(query)
-    coarse = coarse_similarities(target, queries)
+    coarse = target.coarse_similarities(queries)
     num_z, num_y, num_x = target.embedded.fine.shape_zyx
     planes = [
-        plane_scores(target, plane_vectors(target, z), queries, coarse, z).view(num_y, num_x)
+        target.plane_scores(target.plane_vectors(z), queries, coarse, z).view(num_y, num_x)
         for z in range(num_z)
     ]
     return torch.stack(planes).cpu().numpy().transpose(2, 1, 0)
@@ -103,16 +103,16 @@ def _queries_in_memory(target: PreparedTarget) -> int:
 
 def _search_exact(target: PreparedTarget, queries: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     num_z, num_y, num_x = target.embedded.fine.shape_zyx
-    coarse = coarse_similarities(target, queries)
+    coarse = target.coarse_similarities(queries)
     num_queries = len(next(iter(queries.values())))
     best = torch.zeros(num_queries, dtype=torch.int64, device=target.device)
     score = torch.full((num_queries,), -torch.inf, device=target.device)
     for z in range(num_z):
-        plane = plane_vectors(target, z)
+        plane = target.plane_vectors(z)
         for start in range(0, num_queries, QUERIES_AT_ONCE):
             part = slice(start, start + QUERIES_AT_ONCE)
             chunk = {name: rows[part] for name, rows in queries.items()}
-            scores = plane_scores(target, plane, chunk, None if coarse is None else coarse[part], z)
+            scores = target.plane_scores(plane, chunk, None if coarse is None else coarse[part], z)
             highest = scores.amax(dim=1)  # far faster than max with its index, which few planes need
             better = torch.nonzero(highest > score[part]).flatten()
             best[start + better] = z * num_y * num_x + scores[better].argmax(dim=1)
@@ -120,39 +120,11 @@ def _search_exact(target: PreparedTarget, queries: dict[str, Tensor]) -> tuple[T
     return best, score
 
 
-def coarse_similarities(target: PreparedTarget, queries: dict[str, Tensor]) -> Tensor | None:
-    """Return the (N, Zc, Yc, Xc) products on the coarse grid; None where the coarse head has no weight."""
-    return None if target.coarse is None else target.coarse.similarities(queries["coarse"])
-
-
-def plane_vectors(target: PreparedTarget, z: int) -> dict[str, Tensor]:
-    """Return the (Y*X, C) vectors of one z plane for each dense head."""
-    return {name: head.plane(z) for name, head in target.dense.items()}
-
-
-def plane_scores(
-    target: PreparedTarget,
-    plane: dict[str, Tensor],
-    queries: dict[str, Tensor],
-    coarse: Tensor | None,
-    z: int,
-) -> Tensor:
-    """Return the (N, Y*X) similarities of queries and the cells of one z plane."""
-    if target.coarse is not None and coarse is not None:
-        scores = target.coarse.upsampled_plane(coarse, z).flatten(1)
-    else:
-        num_cells = len(next(iter(plane.values())))
-        scores = torch.zeros(len(next(iter(queries.values()))), num_cells, device=target.device)
-    for name, vectors in plane.items():
-        scores.addmm_(queries[name], vectors.T)
-    return scores
-
-
 def _search_pruned(target: PreparedTarget, scan: Tensor, queries: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     scanned = torch.cat(list(queries.values()), dim=1).to(scan.dtype) @ scan.T  # (N, scanned cells)
     candidates = _scan_to_grid(target, scanned.topk(_num_candidates(target, scan), dim=1).indices)
-    cells = around(target, candidates, _neighbourhood(target)).flatten(1)  # (N, candidates * 27)
-    score, position = scores_of_cells(target, queries, cells).max(dim=1)
+    cells = target.around(candidates, _neighbourhood(target)).flatten(1)  # (N, candidates * 27)
+    score, position = target.scores_of_cells(queries, cells).max(dim=1)
     return cells.gather(1, position[:, None]).squeeze(1), score
 
 
@@ -174,32 +146,6 @@ def _neighbourhood(target: PreparedTarget) -> Tensor:
     return torch.cartesian_prod(step, step, step)
 
 
-def cells_xyz(target: PreparedTarget, cells: Tensor) -> Tensor:
-    """Return (..., 3) indices x, y, z of flat fine cells."""
-    _, num_y, num_x = target.embedded.fine.shape_zyx
-    return torch.stack([cells % num_x, cells // num_x % num_y, cells // (num_y * num_x)], dim=-1)
-
-
-def around(target: PreparedTarget, cells: Tensor, offsets_xyz: Tensor) -> Tensor:
-    """Return the (..., K) flat cells at (K, 3) offsets from (...,) flat cells, kept within the grid."""
-    num_z, num_y, num_x = target.embedded.fine.shape_zyx
-    last = torch.tensor([num_x - 1, num_y - 1, num_z - 1], device=cells.device)
-    position = cells_xyz(target, cells)[..., None, :] + offsets_xyz
-    x, y, z = torch.minimum(position.clamp_min(0), last).unbind(-1)
-    return (z * num_y + y) * num_x + x
-
-
-def scores_of_cells(target: PreparedTarget, queries: dict[str, Tensor], cells: Tensor) -> Tensor:
-    """Return the (N, M) similarities of each query and its own M flat cells, in the precision of the queries."""
-    total = torch.zeros(cells.shape, dtype=next(iter(queries.values())).dtype, device=cells.device)
-    for name, head in target.dense.items():
-        vectors = head.rows(cells.reshape(-1)).view(*cells.shape, -1).to(total.dtype)  # (N, M, C)
-        total += torch.bmm(vectors, queries[name][:, :, None]).squeeze(2)
-    if target.coarse is not None:
-        total += target.coarse.at_cells(target.coarse.similarities(queries["coarse"]), cells)
-    return total
-
-
 def _parabolic_offsets(target: PreparedTarget, queries: dict[str, Tensor], best: Tensor) -> Tensor:
     """Return the (N, 3) offsets x, y, z in cells, at most half a cell, from the best cell to the peak.
 
@@ -209,19 +155,12 @@ def _parabolic_offsets(target: PreparedTarget, queries: dict[str, Tensor], best:
     """
     identity = torch.eye(3, dtype=torch.int64, device=best.device)
     offsets = torch.cat([-identity, torch.zeros_like(identity[:1]), identity])
-    scores = scores_of_cells(target, queries, around(target, best, offsets))
+    scores = target.scores_of_cells(queries, target.around(best, offsets))
     before, centre, after = scores[:, :3], scores[:, 3:4], scores[:, 4:]
-    return parabola_peaks(before, centre, after) * is_off_border(target, best)
+    return parabola_peaks(before, centre, after) * target.is_off_border(best)
 
 
 def parabola_peaks(before: Tensor, centre: Tensor, after: Tensor) -> Tensor:
     """Return where between -0.5 and 0.5 the parabola through values at -1, 0 and 1 is highest, elementwise."""
     curvature = before - 2.0 * centre + after
     return (0.5 * (before - after) / curvature.clamp_max(-torch.finfo(torch.float32).eps)).clamp(-0.5, 0.5)
-
-
-def is_off_border(target: PreparedTarget, cells: Tensor) -> Tensor:
-    """Return (..., 3) for x, y, z whether flat cells have a neighbour on both sides."""
-    position = cells_xyz(target, cells)
-    last = torch.tensor(target.embedded.fine.shape_zyx[::-1], device=cells.device) - 1
-    return (position > 0) & (position < last)

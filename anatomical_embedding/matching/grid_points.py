@@ -3,7 +3,7 @@
 import numpy as np
 
 from anatomical_embedding.embedding.store import EmbeddedVolume
-from anatomical_embedding.matching.nearest import cycle_errors_mm, match_points
+from anatomical_embedding.matching.nearest import cycle_errors_mm, match_nearest
 from anatomical_embedding.registration.correspondences import Correspondences
 from anatomical_embedding.settings.registration import MatchGridSettings
 from anatomical_embedding.volumes.affine import Points
@@ -31,7 +31,7 @@ def match_grid(
     points_mm = lattice_in_body(
         fixed_body if is_fixed_smaller else moving_body, spacing_mm=settings.grid.spacing_mm
     )
-    there = match_points(asked, searched, points_mm, settings=settings.matching)
+    there = match_nearest(asked, searched, points_mm, settings=settings.matching)
     distance_mm = cycle_errors_mm(asked, searched, points_mm, there.points_mm, settings=settings.matching)
     found = np.isfinite(distance_mm)
     distance_mm = distance_mm[found]

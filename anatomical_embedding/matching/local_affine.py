@@ -43,7 +43,7 @@ class LocalPrediction:
 
 @dataclass(frozen=True)
 class LocalAffines:
-    """One map a row: a point at `centre + d` goes to `answers_mm + matrix @ d`.
+    """One map per row: a point at `centre + d` goes to `answers_mm + matrix @ d`.
 
     Attributes
     ----------

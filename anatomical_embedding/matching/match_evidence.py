@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.embedding.store import EmbeddedVolume
 from anatomical_embedding.matching.local_affine import predict_by_neighbours
-from anatomical_embedding.matching.nearest import cycle_errors_mm, match_points, similarity_map
+from anatomical_embedding.matching.nearest import cycle_errors_mm, match_nearest, similarity_map
 from anatomical_embedding.matching.prepared_target import PreparedTarget
 from anatomical_embedding.settings.matching import MatchingSettings
 from anatomical_embedding.settings.tracking import EvidenceSettings
@@ -62,7 +62,7 @@ def find_anchors(
     matching: MatchingSettings,
 ) -> Anchors:
     """Return the candidates that come back when matched to the target and back, and are found well inside it."""
-    forward = match_points(template.embedded, target, candidates_mm, settings=matching)
+    forward = match_nearest(template.embedded, target, candidates_mm, settings=matching)
     distance = cycle_errors_mm(template, target.embedded, candidates_mm, forward.points_mm, settings=matching)
     is_deep = target.embedded.depth_mm(forward.points_mm) >= settings.anchor_depth_mm
     is_kept = is_deep & (distance <= settings.anchor_cycle_mm)  # NaN is not

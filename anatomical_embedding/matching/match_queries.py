@@ -1,4 +1,4 @@
-"""Answers to a list of queries between stored volumes: one row a query, found or failed with the reason."""
+"""Answers to a list of queries between stored volumes: one row per query, found or failed with the reason."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -6,24 +6,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from anatomical_embedding.embedding.store import EmbeddedVolume, open_store, read_provenance
+from anatomical_embedding.embedding.store import open_store, read_origin
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.matching.nearest import Matches, cycle_errors_mm, match_points
+from anatomical_embedding.matching.methods import match_by
+from anatomical_embedding.matching.nearest import Matches
 from anatomical_embedding.matching.prepared_target import PreparedTarget, prepare_target
-from anatomical_embedding.matching.stable_points import StablePoints, match_stable_points
 from anatomical_embedding.progress import track
 from anatomical_embedding.settings.matching import MatchPointsSettings
 
 QUERY_POINT = ["query_x_mm", "query_y_mm", "query_z_mm"]
 MATCH_COLUMNS = ("query_id", "method", "x_mm", "y_mm", "z_mm", "similarity", "status", "reason")
-STABLE_POINT_COLUMNS = ("num_anchors", "residual_mm", "cycle_error_mm", "is_fallback")
-"""Further columns of the matches by stable points."""
-CYCLE_COLUMN = "cycle_error_mm"
-"""Further column of nearest matches that are matched back."""
-NUM_STORES_OPEN = 64
-"""Stores are memory-mapped, so an open one costs little; the number of maps of a process is bounded."""
 NUM_TEMPLATES_PREPARED = 4
-"""Stable points search their templates as well; a prepared one may hold a matrix of an eighth of its cells."""
+"""Templates may be searched as well; a prepared one may hold a matrix of an eighth of its cells."""
 
 
 def match_queries(
@@ -31,15 +25,15 @@ def match_queries(
 ) -> pd.DataFrame:
     """Return the matches of all queries, in their order.
 
-    The columns are `MATCH_COLUMNS`, and for stable points `STABLE_POINT_COLUMNS` as well, or `CYCLE_COLUMN` where the
-    settings ask for the way back. Each target is prepared once and asked by all its templates.
+    The columns are `MATCH_COLUMNS`, and what else the way of matching tells (`match_by`). Each target is prepared once
+    and asked by all its templates.
 
     Parameters
     ----------
     queries : query_id, template_id, target_id and query_x_mm, query_y_mm, query_z_mm in the template's world.
     stores : volume id to embedding store, all of one model.
     method : name written into every row.
-    settings : how points are found, with `stable_points` where anchors round a query decide.
+    settings : the way of matching.
 
     Raises
     ------
@@ -49,44 +43,27 @@ def match_queries(
     require_stores(queries, stores)
     if queries.empty:
         return pd.DataFrame(columns=list(MATCH_COLUMNS))
-    model = read_provenance(stores[queries["target_id"].iloc[0]]).checkpoint_sha256
+    model = read_origin(stores[queries["target_id"].iloc[0]]).checkpoint_sha256
 
-    @lru_cache(maxsize=NUM_STORES_OPEN)
-    def opened(volume_id: str) -> EmbeddedVolume:
-        return open_store(stores[volume_id], checkpoint_sha256=model)
-
-    @lru_cache(maxsize=NUM_TEMPLATES_PREPARED)
     def searchable(volume_id: str) -> PreparedTarget:
-        return prepare_target(opened(volume_id), settings=settings.matching)
+        embedded = open_store(stores[volume_id], checkpoint_sha256=model)
+        return prepare_target(embedded, settings=settings.matching)
+
+    searchable_template = lru_cache(maxsize=NUM_TEMPLATES_PREPARED)(searchable)
 
     answers = []
     targets = queries.groupby("target_id", sort=True)
     for target_id, of_target in track(targets, description="matching in volumes", total=len(targets)):
-        target = prepare_target(opened(str(target_id)), settings=settings.matching)
+        target = searchable(str(target_id))
         for template_id, rows in of_target.groupby("template_id", sort=True):
-            points_mm = rows[QUERY_POINT].to_numpy(dtype=float)
-            if settings.stable_points is None:
-                matches = match_points(
-                    opened(str(template_id)), target, points_mm, settings=settings.matching
-                )
-                columns = _columns(matches, method=method)
-                if settings.with_way_back:
-                    columns[CYCLE_COLUMN] = cycle_errors_mm(
-                        searchable(str(template_id)),
-                        target.embedded,
-                        points_mm,
-                        matches.points_mm,
-                        settings=settings.matching,
-                    )
-            else:
-                found = match_stable_points(
-                    searchable(str(template_id)),
-                    target,
-                    points_mm,
-                    settings=settings.matching,
-                    stable_points=settings.stable_points,
-                )
-                columns = _columns(found.matches, method=method) | _stable_point_columns(found)
+            found = match_by(
+                settings.method,
+                searchable_template(str(template_id)),
+                target,
+                rows[QUERY_POINT].to_numpy(dtype=float),
+                with_way_back=settings.with_way_back,
+            )
+            columns = _columns(found.matches, method=method) | found.columns
             answers.append(pd.DataFrame(columns, index=rows.index))
     return pd.concat([queries["query_id"], pd.concat(answers).loc[queries.index]], axis=1)
 
@@ -102,10 +79,6 @@ def _columns(matches: Matches, *, method: str) -> dict[str, object]:
         "status": matches.status,
         "reason": matches.reason,
     }
-
-
-def _stable_point_columns(found: StablePoints) -> dict[str, object]:
-    return {name: getattr(found, name) for name in STABLE_POINT_COLUMNS}
 
 
 def require_stores(queries: pd.DataFrame, stores: Mapping[str, Path]) -> None:

@@ -39,7 +39,7 @@ class Matches:
         return tuple("failed" if reason else "found" for reason in self.reason)
 
 
-def match_points(
+def match_nearest(
     template: EmbeddedVolume,
     target: EmbeddedVolume | PreparedTarget,
     query_points_mm: ArrayLike,
@@ -95,7 +95,7 @@ def cycle_errors_mm(
     UserError
         if the two embeddings come from different models.
     """
-    back = match_points(target, template, answers_mm, settings=settings)
+    back = match_nearest(target, template, answers_mm, settings=settings)
     asked_mm = np.asarray(query_points_mm, dtype=np.float64).reshape(-1, 3)
     return np.asarray(np.linalg.norm(back.points_mm - asked_mm, axis=1))
 
@@ -145,7 +145,7 @@ def as_prepared(target: EmbeddedVolume | PreparedTarget, *, settings: MatchingSe
 
 def require_one_model(template: EmbeddedVolume, target: EmbeddedVolume) -> None:
     """Refuse two embeddings of different models with a `UserError`."""
-    models = [volume.provenance.checkpoint_sha256 for volume in (template, target)]
+    models = [volume.origin.checkpoint_sha256 for volume in (template, target)]
     if models[0] != models[1]:
         raise UserError(
             f"the embeddings of {template.volume_id} and {target.volume_id} come from different models "

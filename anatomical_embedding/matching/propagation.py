@@ -18,7 +18,7 @@ from anatomical_embedding.errors import UserError
 from anatomical_embedding.matching.answers import Decision
 from anatomical_embedding.matching.grid_points import lattice_in_body
 from anatomical_embedding.matching.local_affine import SMALLEST_SCALE_MM, fit_local_affines
-from anatomical_embedding.matching.nearest import cycle_errors_mm, match_points
+from anatomical_embedding.matching.nearest import cycle_errors_mm, match_nearest
 from anatomical_embedding.matching.prepared_target import PreparedTarget
 from anatomical_embedding.settings.matching import MatchingSettings
 from anatomical_embedding.settings.usage import PropagationSettings
@@ -76,7 +76,7 @@ class _Anchors:
     is_kept: NDArray[np.bool_]
 
 
-def propagate_labels(
+def carry_by_anchors(
     template: PreparedTarget,
     target: PreparedTarget,
     labels: Volume,
@@ -217,7 +217,7 @@ def _match_forth_and_back(
     matching: MatchingSettings,
     settings: PropagationSettings,
 ) -> _Anchors:
-    there = match_points(template.embedded, target, asked_mm, settings=matching)
+    there = match_nearest(template.embedded, target, asked_mm, settings=matching)
     distance_mm = cycle_errors_mm(template, target.embedded, asked_mm, there.points_mm, settings=matching)
     return _Anchors(asked_mm, there.points_mm, distance_mm <= settings.max_cycle_error_mm)  # NaN is not
 
@@ -325,11 +325,11 @@ def _judge(
     if outside_share > MOST_OUTSIDE_IN_A_LABEL_OF_THE_SCAN:
         decision, reason = "failed", outside
     elif num_anchors < settings.min_anchors:
-        decision, reason = "failed", f"{num_anchors} of {num_asked} points around it come back"
+        decision, reason = "failed", f"{num_anchors} of {num_asked} points around it match back"
     elif to_ml == 0:
         decision, reason = "failed", "its place lies outside the target, or between its voxels"
     elif num_anchors < settings.min_return_share * num_asked:
-        decision, reason = "doubtful", f"{num_anchors} of {num_asked} points around it come back"
+        decision, reason = "doubtful", f"{num_anchors} of {num_asked} points around it match back"
     elif outside_share > MOST_OUTSIDE_UNSAID:
         decision, reason = "doubtful", outside
     elif air_share > MOST_OUTSIDE_IN_A_LABEL_OF_THE_SCAN:

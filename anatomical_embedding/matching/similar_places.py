@@ -10,11 +10,6 @@ from anatomical_embedding.matching.cell_search import (
     BYTES_PER_MB,
     MOST_QUERIES,
     QUERIES_AT_ONCE,
-    around,
-    coarse_similarities,
-    plane_scores,
-    plane_vectors,
-    scores_of_cells,
 )
 from anatomical_embedding.matching.prepared_target import SCAN_STRIDE, PreparedTarget, scan_cells_along
 from anatomical_embedding.matching.query_vectors import QueryVectors
@@ -28,7 +23,7 @@ PEAKS_RESCORED = 4
 def similar_places(target: PreparedTarget, queries: QueryVectors, *, num_places: int) -> Tensor:
     """Return the (N, K) flat fine cells at the highest peaks of each query's similarity, best first.
 
-    A grid with fewer blocks than `num_places` gives one cell a block.
+    A grid with fewer blocks than `num_places` gives one cell per block.
 
     Notes
     -----
@@ -71,15 +66,15 @@ def _block_maxima(target: PreparedTarget, queries: dict[str, Tensor]) -> Tensor:
             scores.float().view(-1, *grid), BLOCK_CELLS // SCAN_STRIDE, ceil_mode=True
         )
     num_z, num_y, num_x = target.embedded.fine.shape_zyx
-    coarse = coarse_similarities(target, queries)
+    coarse = target.coarse_similarities(queries)
     num_queries = len(next(iter(queries.values())))
     maxima = torch.full((num_queries, *_num_blocks(target)), -torch.inf, device=target.device)
     for z in range(num_z):
-        plane = plane_vectors(target, z)
+        plane = target.plane_vectors(z)
         for start in range(0, num_queries, QUERIES_AT_ONCE):
             part = slice(start, start + QUERIES_AT_ONCE)
             chunk = {name: rows[part] for name, rows in queries.items()}
-            scores = plane_scores(target, plane, chunk, None if coarse is None else coarse[part], z)
+            scores = target.plane_scores(plane, chunk, None if coarse is None else coarse[part], z)
             highest = functional.max_pool2d(scores.view(-1, num_y, num_x), BLOCK_CELLS, ceil_mode=True)
             layer = maxima[part, z // BLOCK_CELLS]
             torch.maximum(layer, highest, out=layer)
@@ -102,7 +97,7 @@ def _best_cells_of_blocks(
     z, y, x = blocks // (blocks_y * blocks_x), blocks // blocks_x % blocks_y, blocks % blocks_x
     corner = BLOCK_CELLS * ((z * num_y + y) * num_x + x)
     step = torch.arange(BLOCK_CELLS, device=target.device)
-    cells = around(target, corner, torch.cartesian_prod(step, step, step))  # (N, K, 64)
-    scores = scores_of_cells(target, queries, cells.flatten(1)).view(cells.shape)
+    cells = target.around(corner, torch.cartesian_prod(step, step, step))  # (N, K, 64)
+    scores = target.scores_of_cells(queries, cells.flatten(1)).view(cells.shape)
     highest, position = scores.max(dim=2, keepdim=True)
     return cells.gather(2, position).squeeze(2), highest.squeeze(2)

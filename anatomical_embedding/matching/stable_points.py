@@ -22,16 +22,13 @@ from anatomical_embedding.embedding.store import EmbeddedVolume
 from anatomical_embedding.matching.cell_search import (
     BYTES_PER_FLOAT,
     BYTES_PER_MB,
-    around,
-    cells_xyz,
-    is_off_border,
     parabola_peaks,
 )
 from anatomical_embedding.matching.local_affine import LocalAffines, fit_local_affines
 from anatomical_embedding.matching.nearest import (
     Matches,
     as_prepared,
-    match_points,
+    match_nearest,
     require_one_model,
     why_not_searched,
     world_of_cells,
@@ -86,15 +83,15 @@ class _Windows:
     def peaks_xyz(self, places: Tensor, vectors: Tensor) -> Tensor:
         """Return the (n, A, 3) fine cells x, y, z where the similarity to (n, A, C) vectors peaks near places."""
         cells = self.cells.gather(1, places)
-        position = cells_xyz(self.volume, cells).double()
+        position = self.volume.cells_xyz(cells).double()
         if self.volume.settings.refinement == "none":
             return position
         step = torch.eye(3, dtype=torch.int64, device=cells.device)
-        neighbours = around(self.volume, cells, torch.cat([-step, torch.zeros_like(step[:1]), step]))
+        neighbours = self.volume.around(cells, torch.cat([-step, torch.zeros_like(step[:1]), step]))
         found = self.volume.joint_vectors(neighbours.flatten()).view(*neighbours.shape, -1)
         scores = torch.einsum("naoc,nac->nao", found, vectors).double()
         peaks = parabola_peaks(scores[..., :3], scores[..., 3:4], scores[..., 4:])
-        return position + peaks * is_off_border(self.volume, cells)
+        return position + peaks * self.volume.is_off_border(cells)
 
 
 @dataclass(frozen=True)
@@ -133,7 +130,7 @@ def match_stable_points(
 
     Notes
     -----
-    100 queries take a few times as long as `match_points` for them (`benchmarks/match_points.py`).
+    100 queries take a few times as long as `match_nearest` for them (`benchmarks/match_points.py`).
     """
     source, goal = as_prepared(template, settings=settings), as_prepared(target, settings=settings)
     require_one_model(source.embedded, goal.embedded)
@@ -161,7 +158,7 @@ def match_stable_points(
             answers_mm[rows] = goal.embedded.nearest_inside(fit.answers_mm)
             similarity[rows] = _mean_similarity(pairs, fit)
             lone = rows[~is_reliable]
-            nearest = match_points(source.embedded, goal, points_mm[lone], settings=settings)
+            nearest = match_nearest(source.embedded, goal, points_mm[lone], settings=settings)
             answers_mm[lone], similarity[lone] = nearest.points_mm, nearest.similarity
             returned_mm = _returned(own, goal, answers_mm[rows], settings=settings)
             cycle_error_mm[rows] = np.linalg.norm(returned_mm - points_mm[rows], axis=1)
@@ -199,7 +196,7 @@ def _queries_in_memory(volume: PreparedTarget, num_places: int, settings: Stable
 
 def _windows(volume: PreparedTarget, places: Tensor, settings: StablePointSettings) -> _Windows:
     step = torch.arange(-settings.window_radius_cells, settings.window_radius_cells + 1, device=volume.device)
-    cells = around(volume, places, torch.cartesian_prod(step, step, step)).flatten(1)
+    cells = volume.around(places, torch.cartesian_prod(step, step, step)).flatten(1)
     return _Windows(volume, cells, volume.joint_vectors(cells.flatten()).view(*cells.shape, -1))
 
 
@@ -210,7 +207,7 @@ def _anchor_pairs(
     step = settings.anchor_step_cells * torch.arange(
         -settings.anchor_radius_steps, settings.anchor_radius_steps + 1, device=own.volume.device
     )
-    anchors = around(own.volume, query_cells, torch.cartesian_prod(step, step, step))  # (n, A)
+    anchors = own.volume.around(query_cells, torch.cartesian_prod(step, step, step))  # (n, A)
     vectors = own.volume.joint_vectors(anchors.flatten()).view(*anchors.shape, -1)
     there, _ = other.nearest(vectors)
     back, _ = own.nearest(other.vectors_at(there))
@@ -220,7 +217,7 @@ def _anchor_pairs(
     cells = other.cells.gather(1, there)
     return _AnchorPairs(
         template_mm=_world(own.volume, own.peaks_xyz(back, found)),
-        target_mm=_world(other.volume, cells_xyz(other.volume, cells)),
+        target_mm=_world(other.volume, other.volume.cells_xyz(cells)),
         similarity=similarity.double().cpu().numpy(),
         target_cells=cells.cpu().numpy(),
     )

@@ -36,7 +36,7 @@ class RefinedMatches:
     shift_mm : (N,) distance from the match that was given; 0 where not refined.
     correlation : (N,) of the surroundings at the best place, in [-1, 1]; NaN without a match.
     width_mm : (N,) width of that peak; NaN without a match.
-    return_mm : (N,) distance from the query at which the way back ends; NaN without a match.
+    return_mm : (N,) distance from the query at which matching back ends; NaN without a match.
     """
 
     points_mm: Points

@@ -2,7 +2,7 @@
 
 A displacement is a sum of Gaussian bumps, each a shift and a growth around its centre. Such a sum has a
 closed form everywhere, turns with the body, and on a grid of voxels it is three matrix products, because a
-Gaussian is a product of one factor an axis.
+Gaussian is a product of one factor per axis.
 """
 
 from dataclasses import dataclass

@@ -31,7 +31,7 @@ def read_point_table(path: Path) -> NamedPoints:
     ------
     InputFileError
         naming the line at fault: a coordinate missing or no finite number, more cells than columns, two ways to write
-        decimals; or if a column is missing or twice, or the file is no text in UTF-8 (or UTF-16 with its mark).
+        decimals; or if a column is missing or twice, or the file is not text in UTF-8 (or UTF-16 with its mark).
     """
     text = _text(path)
     separator, header = _separator(text, path=path)
@@ -51,7 +51,7 @@ def read_point_table(path: Path) -> NamedPoints:
             row = dict(zip(header, cells, strict=False))
             listed.append(_listed_point(row, numbers, line=reader.line_num))
     except csv.Error as error:
-        raise InputFileError(path, f"line {reader.line_num}: is no line of a table ({error})") from error
+        raise InputFileError(path, f"line {reader.line_num}: is not a line of a table ({error})") from error
     return placed_points(listed, path=path)
 
 
@@ -61,7 +61,7 @@ def _text(path: Path) -> str:
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
-        raise InputFileError(path, f"is no text in UTF-8 ({error.reason}); save it as CSV UTF-8") from error
+        raise InputFileError(path, f"is not text in UTF-8 ({error.reason}); save it as CSV UTF-8") from error
     first, _, rest = text.partition("\n")
     return rest if SEPARATOR_LINE.fullmatch(first.strip()) else text
 

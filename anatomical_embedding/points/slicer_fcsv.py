@@ -29,7 +29,7 @@ def read_fcsv(path: Path) -> NamedPoints:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise InputFileError(path, f"is no text in UTF-8 ({error.reason})") from error
+        raise InputFileError(path, f"is not text in UTF-8 ({error.reason})") from error
     stated = {found[1]: found[2].strip() for found in map(HEADER_LINE.match, lines) if found}
     if "CoordinateSystem" not in stated:
         raise InputFileError(

@@ -1,6 +1,5 @@
 """Pairs of points that look alike in two volumes, and the file that holds them."""
 
-import csv
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.files import written_atomically
+from anatomical_embedding.csv_table import FINITE, read_table, write_csv_table
 from anatomical_embedding.volumes.affine import Points
 
 FIXED = ["fixed_x_mm", "fixed_y_mm", "fixed_z_mm"]
@@ -46,13 +44,11 @@ def write_correspondences(correspondences: Correspondences, path: Path) -> None:
             correspondences.return_distance_mm,
         ]
     )
-    with written_atomically(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for row, is_kept in zip(numbers.tolist(), correspondences.is_kept.tolist(), strict=True):
-            writer.writerow(
-                [*("" if math.isnan(number) else f"{number:.4f}" for number in row), int(is_kept)]
-            )
+    rows = [
+        [*("" if math.isnan(number) else f"{number:.4f}" for number in row), int(is_kept)]
+        for row, is_kept in zip(numbers.tolist(), correspondences.is_kept.tolist(), strict=True)
+    ]
+    write_csv_table(COLUMNS, rows, path)
 
 
 def read_correspondences(path: Path) -> Correspondences:
@@ -63,18 +59,6 @@ def read_correspondences(path: Path) -> Correspondences:
     InputFileError
         if columns are missing or hold something else than finite numbers.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            header, *records = csv.reader(stream)
-    except (OSError, ValueError, csv.Error) as error:
-        raise InputFileError(path, f"cannot be read as a table ({error})") from error
-    if tuple(header) != COLUMNS:
-        raise InputFileError(path, f"line 1: expected the columns {','.join(COLUMNS)}")
-    try:
-        numbers = np.array([[float(cell) for cell in record] for record in records])
-        numbers = numbers.reshape(-1, len(COLUMNS))
-    except ValueError as error:
-        raise InputFileError(path, f"holds something else than numbers ({error})") from error
-    if not np.isfinite(numbers).all():
-        raise InputFileError(path, "holds numbers that are not finite; match the grid again")
+    rows = read_table(path, dict.fromkeys(COLUMNS, FINITE))
+    numbers = np.array([[cells[name] for name in COLUMNS] for _, cells in rows]).reshape(-1, len(COLUMNS))
     return Correspondences(numbers[:, :3], numbers[:, 3:6], numbers[:, 6], numbers[:, 7], numbers[:, 8] > 0)

@@ -11,13 +11,7 @@ from numpy.typing import NDArray
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.files import write_json
 from anatomical_embedding.registration.correspondences import Correspondences
-from anatomical_embedding.registration.robust_fit import (
-    SAMPLE_SIZE,
-    FittedMap,
-    fit_map,
-    rotation_angle_rad,
-    spread_mm,
-)
+from anatomical_embedding.registration.robust_fit import FittedMap, fit_map, rotation_angle_rad, spread_mm
 from anatomical_embedding.settings.registration import AffineFitSettings
 from anatomical_embedding.volumes.volume import Volume
 
@@ -100,9 +94,9 @@ def why_not_believed(fitted: FittedMap, fixed_mm: NDArray[np.float64], *, settin
         return (
             f"{share:.0%} of the correspondences agree, expected {settings.min_inlier_fraction:.0%} or more"
         )
-    spread = spread_mm(fixed_mm[fitted.is_inlier])[2 if settings.kind == "affine" else 1]
+    spread = spread_mm(fixed_mm[fitted.is_inlier])[2 if fitted.kind == "affine" else 1]
     if spread < settings.min_spread_mm:
-        return f"the agreeing correspondences lie on one {'plane' if settings.kind == 'affine' else 'line'}"
+        return f"the agreeing correspondences lie on one {'plane' if fitted.kind == 'affine' else 'line'}"
     left, scales, right = np.linalg.svd(fitted.matrix[:3, :3])
     if np.linalg.det(fitted.matrix[:3, :3]) <= 0.0 or np.abs(scales - 1.0).max() > settings.max_scale_change:
         return f"the map scales by {scales.min():.2f} to {scales.max():.2f}"
@@ -141,7 +135,7 @@ def read_start(path: Path) -> GuidedStart:
 
 
 def _too_few(number: int, *, settings: AffineFitSettings) -> str:
-    least = max(settings.min_inliers, SAMPLE_SIZE[settings.kind])
+    least = settings.min_inliers
     return "" if number >= least else f"{number} correspondences, expected {least} or more"
 
 

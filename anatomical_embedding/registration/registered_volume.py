@@ -1,6 +1,5 @@
 """Registered pairs as a training reads them: the grid of the moving volume, and the list of pairs."""
 
-import csv
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -8,15 +7,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.files import written_atomically
+from anatomical_embedding.csv_table import (
+    FINITE,
+    TEXT,
+    choice,
+    path_below,
+    read_table,
+    relative_text,
+    write_csv_table,
+)
 from anatomical_embedding.registration.displacement_field import DisplacementField, resample_through
 from anatomical_embedding.volumes.affine import affine_of_cells, spacing_from_affine
 from anatomical_embedding.volumes.nifti import VolumeHeader
 from anatomical_embedding.volumes.resample import resample_onto
 from anatomical_embedding.volumes.volume import Volume
-
-FIRST_ROW = 2  # the header is line 1
 
 
 @dataclass(frozen=True)
@@ -73,17 +77,14 @@ def body_in_both(
 
 def write_registered_pairs(rows: Iterable[RegisteredPairRow], path: Path) -> None:
     """Write a list of pairs atomically, sorted, with paths relative to it."""
-    folder = path.parent.resolve()
-    with written_atomically(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for row in sorted(rows, key=lambda row: (row.fixed_id, row.moving_id)):
-            places = [
-                place.resolve().relative_to(folder).as_posix() for place in (row.image_path, row.mask_path)
-            ]
-            writer.writerow(
-                (row.fixed_id, row.moving_id, row.status, row.reason, f"{row.confidence:.4f}", *places)
-            )
+    texts = [
+        (
+            *(row.fixed_id, row.moving_id, row.status, row.reason, f"{row.confidence:.4f}"),
+            *(relative_text(place, table=path) for place in (row.image_path, row.mask_path)),
+        )
+        for row in sorted(rows, key=lambda row: (row.fixed_id, row.moving_id))
+    ]
+    write_csv_table(COLUMNS, texts, path)
 
 
 def read_registered_pairs(path: Path) -> list[RegisteredPairRow]:
@@ -94,25 +95,12 @@ def read_registered_pairs(path: Path) -> list[RegisteredPairRow]:
     InputFileError
         naming the line at fault.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            records = list(csv.reader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputFileError(path, f"cannot be read as a list of registered pairs ({error})") from error
-    if not records or tuple(records[0]) != COLUMNS:
-        raise InputFileError(path, f"line 1: expected the columns {','.join(COLUMNS)}")
-    rows = []
-    for line, record in enumerate(records[1:], start=FIRST_ROW):
-        try:
-            fixed, moving, status, reason, confidence, image, mask = record
-            row = RegisteredPairRow(
-                fixed, moving, status, reason, float(confidence), path.parent / image, path.parent / mask
-            )
-        except ValueError:
-            raise InputFileError(
-                path, f"line {line}: expected {len(COLUMNS)} cells with a number, got {record}"
-            ) from None
-        if status not in ("found", "failed"):
-            raise InputFileError(path, f"line {line}: status is {status!r}, expected found or failed")
-        rows.append(row)
-    return rows
+    place = path_below(path.parent.resolve())
+    columns = {
+        **dict.fromkeys(("fixed_id", "moving_id"), TEXT),
+        "status": choice("found", "failed"),
+        "reason": TEXT,
+        "confidence": FINITE,
+        **dict.fromkeys(("image_path", "mask_path"), place),
+    }
+    return [RegisteredPairRow(**cells) for _, cells in read_table(path, columns)]

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pandas as pd
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.landmarks.errors import ScoreEntry
+from anatomical_embedding.evaluation.landmarks.scores import ScoreEntry
 from anatomical_embedding.evaluation.landmarks.tables import read_errors, read_matches, read_queries
 from anatomical_embedding.index_file import IndexRow, read_index
 from anatomical_embedding.provenance import Manifest
@@ -28,8 +28,8 @@ class EvaluatedMethod:
     Attributes
     ----------
     score : its entry in the table of scores.
-    errors : one row a query, with `template_id`, `target_id`, `landmark` and the errors.
-    matches, queries : answers and questions, one row a query.
+    errors : one row per query, with `template_id`, `target_id`, `landmark` and the errors.
+    matches, queries : answers and questions, one row per query.
     volumes : volume_id to index row.
     """
 
@@ -104,7 +104,7 @@ class ReportInputs:
     ----------
     evaluations : sorted by data set and protocol.
     trainings : learning curves, sorted by name.
-    stage_times : columns stage, job, seconds, max_memory_mb; one row a job.
+    stage_times : columns stage, job, seconds, max_memory_mb; one row per job.
     settings : the settings of the run.
     versions : name and version of the interpreter and the libraries.
     registrations : registered pairs.

@@ -20,10 +20,10 @@ def render_lesion_page(answers: TrackedAnswers, *, title: str) -> str:
     """
     lesions = lesions_of(answers)
     shown = lesions[lesions["has_place"]].head(NUM_PANELS)
-    how_many = f"The table holds all {len(lesions)} lesions; a click on a column's name sorts it. " + (
-        f"Pictures follow for the {len(shown)} that have a place, worst first."
+    how_many = f"The table holds all {len(lesions)} lesions; click a column's heading to sort by it. " + (
+        f"Pictures of the {len(shown)} with a position follow, worst first."
         if len(shown) == lesions["has_place"].sum()
-        else f"Pictures follow for the worst {len(shown)} that have a place."
+        else f"Pictures of the worst {len(shown)} with a position follow."
     )
     table = lesion_table(
         lesions, caption=f"{answers.tracking}, {answers.name}", shown_on_page=set(shown["query_id"])

@@ -19,7 +19,7 @@ OUT_OF_VIEW = "out_of_fov"
 
 
 def lesions_of(answers: TrackedAnswers) -> pd.DataFrame:
-    """Return one row a query, worst first.
+    """Return one row per query, worst first.
 
     An answer that failed, and one that gives a place to a lesion outside the field of view, are infinitely bad; a
     lesion outside that is called so is not bad at all.

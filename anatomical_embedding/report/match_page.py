@@ -67,7 +67,9 @@ def render_match_page(evaluations: list[Evaluation], *, title: str) -> str:
     methods = [evaluation.best_trained for evaluation in evaluations]
     method = next((method for method in methods if method is not None and len(_found(method))), None)
     if method is None:
-        nothing = element("p", "No trained model has answered a point in this run; there is nothing to try.")
+        nothing = element(
+            "p", "No trained model has answered a point in this run; there is nothing to click on."
+        )
         return render_document(title, nothing)
     return render_document(title, *_content(method))
 
@@ -127,7 +129,7 @@ def _content(method: EvaluatedMethod) -> list[Content]:
 def _introduction(method: EvaluatedMethod, points: pd.DataFrame) -> Markup:
     return element(
         "p",
-        f"A click on a point of the first volume shows where {method.name} finds it in the second one. These "
+        f"A click on a point of the first volume shows where {method.name} finds it in the second. These "
         f"{len(points)} matches were computed in advance. The pair is the typical one of its evaluation, with the "
         "median of all pairs' errors: "
         f"{millimetres(float(points['error_mm'].median()))} mm. For any point of your own scans: ",

@@ -13,8 +13,8 @@ from anatomical_embedding.report.panels import Mark, grey_window, show_planes
 from anatomical_embedding.volumes.nifti import map_volume
 
 
-class Answers(Protocol):
-    """Answers to queries: tables with one row a query, and the volumes by id."""
+class AnsweredQueries(Protocol):
+    """Answers to queries: tables with one row per query, and the volumes by id."""
 
     @property
     def queries(self) -> pd.DataFrame:
@@ -33,7 +33,7 @@ class Answers(Protocol):
         """Volumes by id."""
 
 
-def describe_match(method: Answers, query_id: str, *, heading: str) -> str:
+def describe_match(method: AnsweredQueries, query_id: str, *, heading: str) -> str:
     """Return a caption for the panel of a found query: a heading, what is asked, error and similarity."""
     query, match = _row(method.queries, query_id), _row(method.matches, query_id)
     error_mm = _row(method.errors, query_id)["error_mm"]
@@ -42,7 +42,7 @@ def describe_match(method: Answers, query_id: str, *, heading: str) -> str:
     return f"{heading}: {names}, error {millimetres(error_mm)} mm{similarity}"
 
 
-def show_match(method: Answers, query_id: str, *, caption: str) -> Markup:
+def show_match(method: AnsweredQueries, query_id: str, *, caption: str) -> Markup:
     """Return the panel of one found query: three planes of the template, three of the target.
 
     Parameters

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from anatomical_embedding.evaluation.landmarks.errors import ScoreEntry
+from anatomical_embedding.evaluation.landmarks.scores import ScoreEntry
 
 SECONDS_PER_MINUTE = 60.0
 SECONDS_PER_HOUR = 3600.0

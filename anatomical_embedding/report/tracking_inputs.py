@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from anatomical_embedding.csv_table import NUMBER, TEXT
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.evaluation.confidence.judged_answers import read_judged
-from anatomical_embedding.evaluation.landmarks.tables import read_matches
+from anatomical_embedding.evaluation.landmarks.tables import read_frame, read_matches
 from anatomical_embedding.evaluation.lesions.queries import read_tracking_queries
 from anatomical_embedding.index_file import IndexRow, read_index
 from anatomical_embedding.report.json_file import read_json
@@ -19,6 +20,12 @@ from anatomical_embedding.settings.tracking import TrackingSettings
 
 START = "affine_start"
 """Name of the baseline: the affine start that the annotations hold."""
+
+PAIR_COLUMNS = {
+    "pair_id": TEXT,
+    **dict.fromkeys(("slice_thickness_mm", "radius_mm", "error_mm"), NUMBER),
+}
+"""What is read of every annotated pair."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +37,8 @@ class TrackedAnswers:
     tracking, dataset, split, model, method : names.
     scores, start_scores : figures by protocol of the method and of the affine start.
     comparison : paired differences of the two by protocol.
-    pairs, start_pairs : one row an annotated pair, with errors.
-    queries, matches, errors : one row a query; `errors` has `error_mm`, infinite where there is no answer.
+    pairs, start_pairs : one row per annotated pair, with `PAIR_COLUMNS`.
+    queries, matches, errors : one row per query; `errors` has `error_mm`, infinite where there is no answer.
     volumes : volume id to index row.
     judged : probabilities and decisions, None without a confidence.
     confidence : scores of the confidence, None without one.
@@ -142,4 +149,4 @@ def _with_suffix(prefix: Path, suffix: str) -> Path:
 
 
 def _read_pairs(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, dtype={"pair_id": str, "patient_id": str, "reason": str})
+    return read_frame(path, PAIR_COLUMNS)

@@ -5,13 +5,14 @@ from typing import Literal
 from pydantic import Field
 
 from anatomical_embedding.settings.base import Settings
+from anatomical_embedding.settings.matching import MethodName
 from anatomical_embedding.settings.volumes import Modality
 
-BaselineMethod = Literal["same_coordinate", "body_affine", "ncc", "untrained"]
-"""A method that has learned nothing; `untrained` is the network with its first random weights."""
+Baseline = Literal["same_coordinate", "body_affine", "ncc"]
+"""A method that knows no network (anatomical_embedding/evaluation/baselines/answers.py answers by it)."""
 
-MatchingMethod = Literal["nearest", "stable_points"]
-"""How a trained model finds a point: by the most similar cell, or by the neighbours of the point together."""
+BaselineMethod = Literal[Baseline, "untrained"]
+"""A method that has learned nothing; `untrained` is the network with its first random weights."""
 
 Split = Literal["train", "validation", "test"]
 
@@ -65,6 +66,16 @@ class NccSettings(Settings):
     """Largest distance from the answer of `body_affine`; null searches the whole body of the target."""
 
 
+class BaselineSettings(Settings):
+    """What the stage `match_baseline` may see."""
+
+    method: Baseline
+    """The baseline."""
+
+    ncc: NccSettings | None
+    """Settings of the baseline `ncc`, null for another."""
+
+
 class QuerySettings(Settings):
     """What the stage `make_queries` may see."""
 
@@ -84,8 +95,8 @@ class LandmarkEvaluationSettings(QuerySettings):
     models: tuple[str, ...]
     """Names of the models that answer, in the section `models`."""
 
-    methods: tuple[MatchingMethod, ...] = Field(min_length=1)
-    """How they answer. Published: nearest for SAM, stable_points for SAM++."""
+    methods: tuple[MethodName, ...] = Field(min_length=1)
+    """Names of the ways of matching, in the section `methods`. Published: nearest for SAM, stable_points for SAM++."""
 
     bootstrap: BootstrapSettings
     """Confidence intervals of the scores."""
@@ -100,6 +111,6 @@ class LandmarkEvaluationSettings(QuerySettings):
         """Return the part that the stage `make_queries` may see."""
         return QuerySettings(split=self.split, pairs=self.pairs)
 
-    def baseline(self, method: BaselineMethod) -> Settings:
-        """Return the part that the stage `match_baseline` may see: empty for methods without settings."""
-        return self.ncc if method == "ncc" else Settings()
+    def baseline(self, method: Baseline) -> BaselineSettings:
+        """Return the part that the stage `match_baseline` may see."""
+        return BaselineSettings(method=method, ncc=self.ncc if method == "ncc" else None)

@@ -1,8 +1,8 @@
 """Settings of matching: how embeddings are stored, and how a query point is found in another volume."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from anatomical_embedding.settings.base import Settings
 
@@ -32,7 +32,7 @@ class HeadWeights(Settings):
 
 
 class MatchingSettings(Settings):
-    """How `nearest` matches points (anatomical_embedding/matching/nearest.py)."""
+    """How the vectors of points are compared and searched for, whatever is made of them."""
 
     head_weights: HeadWeights
     """Weights of the heads; 1, 1, 1 is the published mean."""
@@ -53,9 +53,18 @@ class MatchingSettings(Settings):
     """Where the products are computed: auto takes a GPU where there is one."""
 
 
-class StablePointSettings(Settings):
-    """How `stable_points` matches points (anatomical_embedding/matching/stable_points.py)."""
+class NearestSettings(Settings):
+    """A point lies where the target is most similar to it (anatomical_embedding/matching/nearest.py)."""
 
+    kind: Literal["nearest"] = "nearest"
+    """Way of matching."""
+
+
+class StablePointSettings(Settings):
+    """The neighbours of a point decide together where it lies (anatomical_embedding/matching/stable_points.py)."""
+
+    kind: Literal["stable_points"] = "stable_points"
+    """Way of matching."""
     anchor_radius_steps: int = Field(ge=1, le=3)
     """Anchors are (2 r + 1)^3 fine cells round the query. Published: 2 for single points, 1 for lesions."""
     anchor_step_cells: int = Field(ge=1, le=4)
@@ -87,12 +96,19 @@ class StablePointSettings(Settings):
         return self
 
 
+MatchingMethod = Annotated[NearestSettings | StablePointSettings, Field(discriminator="kind")]
+"""A way of matching; `kind` says which. anatomical_embedding/matching/methods.py matches by it."""
+
+MethodName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+"""What a way of matching is called in a run file, in the names of its answers and in the report."""
+
+
 class MatchPointsSettings(Settings):
     """What the stage match_points may see."""
 
     matching: MatchingSettings
-    """How points are found."""
-    stable_points: StablePointSettings | None
-    """How anchors round a query decide; null for `nearest`."""
-    with_way_back: bool = False
-    """Whether nearest matches are matched back as well; stable points always are."""
+    """How vectors are compared."""
+    method: MatchingMethod
+    """The way of matching."""
+    with_way_back: bool
+    """Whether matches are matched back as well; a way of matching that needs the way back does so anyway."""

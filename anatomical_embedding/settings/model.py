@@ -121,12 +121,6 @@ ModelSettings = Annotated[
 """One model of the run; `method` says how it is trained."""
 
 
-def training_datasets(model: ModelSettings) -> set[str]:
-    """Return the names of the data sets that a model is trained on."""
-    labelled = {model.semantic.dataset} if isinstance(model, SamppModelSettings) else set()
-    return labelled | set(model.training.mix)
-
-
 class InitialiseNetworkSettings(Settings):
     """What the stage initialise_network may see."""
 
@@ -161,3 +155,10 @@ class TrainInterSettings(TrainIntraSettings):
 
     registered: RegisteredPairsSettings
     """Pairs of volumes."""
+
+
+def training_datasets(settings: ModelSettings | TrainIntraSettings) -> set[str]:
+    """Return the names of the data sets that a model is trained on, from its settings or those of its training."""
+    if isinstance(settings, SamppModelSettings | TrainSemanticSettings):
+        return {settings.semantic.dataset, *settings.training.mix}
+    return set(settings.training.mix)

@@ -1,7 +1,7 @@
 """The organs of a data set: a list of names, or the name of a table that comes with the project.
 
-A table is a text file in `organ_tables`, one organ a line; the line number is the label. Those of TotalSegmentator have
-the order of its class ids, so that its merged label maps are read with them as well.
+A table is a text file in `organ_tables`, one organ per line; the line number is the label. Those of TotalSegmentator
+have the order of its class ids, so that its merged label maps are read with them as well.
 
 Source of both: the class maps `total_v1` and `total` of TotalSegmentator's `map_to_binary.py`.
 """

@@ -1,7 +1,7 @@
 """The whole configuration: every section, checked together, and what each stage may see of it."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import pydantic
 from pydantic import Field, model_validator
@@ -12,14 +12,19 @@ from anatomical_embedding.identifiers import Identifier
 from anatomical_embedding.settings.base import Settings
 from anatomical_embedding.settings.dataset import DatasetSettings, DeepLesionTrackingSettings
 from anatomical_embedding.settings.embedding import EmbeddingSettings
-from anatomical_embedding.settings.evaluation import LandmarkEvaluationSettings
-from anatomical_embedding.settings.matching import MatchingSettings, StablePointSettings, StoreSettings
+from anatomical_embedding.settings.evaluation import BaselineMethod, LandmarkEvaluationSettings
+from anatomical_embedding.settings.matching import MatchingMethod, MatchingSettings, MethodName, StoreSettings
 from anatomical_embedding.settings.model import CrossSamModelSettings, ModelSettings, SamppModelSettings
 from anatomical_embedding.settings.phantom import PhantomTrackingSettings
 from anatomical_embedding.settings.registration import RegistrationSettings
 from anatomical_embedding.settings.run_file import completed_run_file
 from anatomical_embedding.settings.tracking import TrackingSettings
-from anatomical_embedding.settings.usage import AnswerSettings, PropagationSettings, ScanRegistrationSettings
+from anatomical_embedding.settings.usage import (
+    AnswerSettings,
+    PropagationSettings,
+    ScanRegistrationSettings,
+    UsageSettings,
+)
 from anatomical_embedding.settings.validation_message import describe_validation_error
 from anatomical_embedding.settings.volumes import IntensitySettings, VolumeSettings
 
@@ -47,9 +52,9 @@ class PipelineSettings(Settings):
     store: StoreSettings
     """How embeddings are stored."""
     matching: MatchingSettings
-    """How points are found in other volumes."""
-    stable_points: StablePointSettings
-    """How the neighbours of a point decide together, where an evaluation has the method `stable_points`."""
+    """How the vectors of points are compared."""
+    methods: dict[MethodName, MatchingMethod]
+    """Name -> way of matching, for evaluations, trackings and users' points."""
     answers: AnswerSettings
     """When the answer to a user's point counts as found."""
     propagation: PropagationSettings
@@ -63,6 +68,10 @@ class PipelineSettings(Settings):
     trackings: dict[Identifier, TrackingSettings]
     """Name -> lesion tracking; may be empty."""
 
+    def usage(self) -> UsageSettings:
+        """Return the part that using a trained model needs."""
+        return UsageSettings(**{name: getattr(self, name) for name in UsageSettings.model_fields})
+
     @model_validator(mode="after")
     def _check_references(self) -> "PipelineSettings":
         for name, model in self.models.items():
@@ -73,8 +82,7 @@ class PipelineSettings(Settings):
         for name, evaluation in self.evaluations.items():
             where = f"evaluations.{name}"
             _require(evaluation.dataset, self.datasets, where=f"{where}.dataset", section="datasets")
-            for answering in evaluation.models:
-                _require(answering, self.models, where=f"{where}.models", section="models")
+            self._check_answering(evaluation, where=where)
         for name, registration in self.registrations.items():
             where = f"registrations.{name}.dataset"
             _require(registration.dataset, self.datasets, where=where, section="datasets")
@@ -89,7 +97,17 @@ class PipelineSettings(Settings):
         for name, tracking in self.trackings.items():
             self._check_tracking(tracking, where=f"trackings.{name}")
         self._check_rounds()
+        _require(self.answers.method, self.methods, where="answers.method", section="methods")
+        taken = sorted(set(self.methods) & set(get_args(BaselineMethod)))
+        if taken:
+            raise ValueError(f"methods names {taken[0]!r}, which is a baseline; choose another name")
         return self
+
+    def _check_answering(self, asked: LandmarkEvaluationSettings | TrackingSettings, *, where: str) -> None:
+        for model in asked.models:
+            _require(model, self.models, where=f"{where}.models", section="models")
+        for method in asked.methods:
+            _require(method, self.methods, where=f"{where}.methods", section="methods")
 
     def _check_organs_learned(self, model: SamppModelSettings, *, where: str) -> None:
         labelled = model.semantic.dataset
@@ -107,8 +125,7 @@ class PipelineSettings(Settings):
 
     def _check_tracking(self, tracking: TrackingSettings, *, where: str) -> None:
         _require(tracking.dataset, self.datasets, where=f"{where}.dataset", section="datasets")
-        for model in tracking.models:
-            _require(model, self.models, where=f"{where}.models", section="models")
+        self._check_answering(tracking, where=where)
         dataset = self.datasets[tracking.dataset]
         if not isinstance(dataset, DeepLesionTrackingSettings | PhantomTrackingSettings):
             raise ValueError(  # noqa: TRY004 - pydantic takes value errors

@@ -56,7 +56,7 @@ class RefinementSettings(Settings):
     min_correlation: float = Field(ge=-1.0, le=1.0)
     """With a lower correlation of the surroundings the match stands as it was."""
     max_return_mm: float = Field(gt=0.0)
-    """Where the way back ends farther from the query than this, the match stands as it was."""
+    """Where matching back ends farther from the query than this, the match stands as it was."""
     max_shift_alone_mm: float = Field(gt=0.0)
     """A match that would move farther than a cell may be wrong stands as it was, unless neighbours move alike."""
     neighbour_mm: float = Field(gt=0.0)

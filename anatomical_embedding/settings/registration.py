@@ -18,7 +18,7 @@ Voxels = Annotated[int, Field(ge=1, le=16)]
 
 
 class SearchLevelsSettings(Settings):
-    """A search from coarse to fine; the three lists have one entry a level."""
+    """A search from coarse to fine; the three lists have one entry per level."""
 
     grid_spacing_vox: tuple[Voxels, ...] = Field(min_length=1)
     """Voxels between control points; published: 5, 4, 3."""
@@ -32,7 +32,7 @@ class SearchLevelsSettings(Settings):
         lengths = [len(self.grid_spacing_vox), len(self.search_radius), len(self.quantization_vox)]
         if len(set(lengths)) > 1:
             raise ValueError(
-                "grid_spacing_vox, search_radius and quantization_vox need one entry a level each, "
+                "grid_spacing_vox, search_radius and quantization_vox need one entry per level, "
                 f"got {lengths[0]}, {lengths[1]} and {lengths[2]}"
             )
         return self
@@ -74,8 +74,8 @@ class GridMatchSettings(Settings):
 class AffineFitSettings(Settings):
     """How a map is fitted to correspondences, and when it is not believed."""
 
-    kind: MapKind
-    """Which maps are allowed; published: rigid."""
+    kind: MapKind | Literal["auto"]
+    """Which maps are allowed; published: rigid. `auto`: the richest that matches left out of its fit support."""
     estimator: Literal["ransac", "trimmed", "least_squares"]
     """The largest set that one map explains, the half that agrees best, or all points alike (published)."""
     inlier_distance_mm: PositiveFloat

@@ -44,7 +44,7 @@ def read_run_files(paths: Iterable[Path]) -> Section:
         except OSError as error:
             raise InputFileError(path, f"cannot be read ({error.strerror}); name a run file") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise InputFileError(path, f"is no YAML ({' '.join(str(error).split())}); correct it") from error
+            raise InputFileError(path, f"is not YAML ({' '.join(str(error).split())}); correct it") from error
         if not isinstance(read, Mapping):
             raise InputFileError(path, "holds no sections; expected `title: ...`, `datasets: ...` and so on")
         content = _merged(content, read)
@@ -204,5 +204,5 @@ def _refuse_nulls(content: Mapping[str, Any]) -> None:
         for name, entry in entries.items() if isinstance(entries, Mapping) else ():
             if entry is None:
                 raise SettingsError(
-                    f"configuration: {section}.{name}: is null; a run file holds just what it names, so leave it out"
+                    f"configuration: {section}.{name}: is null; a run file contains only what it names, so leave it out"
                 )

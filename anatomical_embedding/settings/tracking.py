@@ -5,8 +5,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from anatomical_embedding.settings.base import Settings
-from anatomical_embedding.settings.evaluation import MatchingMethod, ResamplingSettings
-from anatomical_embedding.settings.matching import MatchingSettings
+from anatomical_embedding.settings.evaluation import ResamplingSettings
+from anatomical_embedding.settings.matching import MatchingSettings, MethodName
 
 AnnotatedSplit = Literal["validation", "test"]
 """A split that lesion annotations exist for."""
@@ -71,8 +71,8 @@ class TrackingSettings(Settings):
     """Name of the data set in the section `datasets`, of kind `deeplesion_tracking` or `phantom_tracking`."""
     models: tuple[str, ...]
     """Names of the models that answer, in the section `models`."""
-    methods: tuple[MatchingMethod, ...] = Field(min_length=1)
-    """Ways to match, each with every model."""
+    methods: tuple[MethodName, ...] = Field(min_length=1)
+    """Names of the ways of matching, in the section `methods`, each with every model."""
     split: AnnotatedSplit
     """Split of the data set that is scored."""
     bootstrap: ResamplingSettings

@@ -2,10 +2,11 @@
 
 from pydantic import Field
 
+from anatomical_embedding.errors import UserError
 from anatomical_embedding.settings.base import Settings
 from anatomical_embedding.settings.embedding import EmbeddingSettings
 from anatomical_embedding.settings.export import ExportSettings
-from anatomical_embedding.settings.matching import MatchingSettings, StablePointSettings, StoreSettings
+from anatomical_embedding.settings.matching import MatchingMethod, MatchingSettings, MethodName, StoreSettings
 from anatomical_embedding.settings.refinement import RefinementSettings
 from anatomical_embedding.settings.registration import AffineFitSettings, DeedsSettings, GridMatchSettings
 from anatomical_embedding.settings.volumes import IntensitySettings, VolumeSettings
@@ -14,6 +15,8 @@ from anatomical_embedding.settings.volumes import IntensitySettings, VolumeSetti
 class AnswerSettings(Settings):
     """When an answer counts as found (anatomical_embedding/matching/answers.py)."""
 
+    method: MethodName
+    """Way of matching where none is asked for, in the section `methods`."""
     max_cycle_error_mm: float = Field(gt=0)
     """A match is doubtful if its own match in the first volume lies farther than this from the point asked for."""
     refinement: RefinementSettings | None = None
@@ -66,15 +69,29 @@ class UsageSettings(Settings):
     store: StoreSettings
     """How embeddings are stored."""
     matching: MatchingSettings
-    """How points are found."""
-    stable_points: StablePointSettings
-    """How the neighbours of a point decide together, where that is asked for."""
+    """How the vectors of points are compared."""
+    methods: dict[MethodName, MatchingMethod]
+    """Name -> way of matching."""
     answers: AnswerSettings
     """When an answer counts as found."""
     propagation: PropagationSettings
     """How labels are carried to another scan."""
     scan_registration: ScanRegistrationSettings
     """How two scans are registered."""
+
+    def method(self, name: str) -> MatchingMethod:
+        """Return the way of matching of a name.
+
+        Raises
+        ------
+        UserError
+            if there is none of this name.
+        """
+        if name not in self.methods:
+            raise UserError(
+                f"no way of matching is called {name!r}; known: {', '.join(sorted(self.methods))}"
+            )
+        return self.methods[name]
 
     def export(self) -> ExportSettings:
         """Return the part that embedding a prepared volume needs."""

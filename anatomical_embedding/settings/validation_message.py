@@ -7,7 +7,7 @@ import pydantic
 
 
 def describe_validation_error(error: pydantic.ValidationError, *, content: Any) -> str:
-    """Return one sentence a fault: dotted key, what is wrong, what was got.
+    """Return one sentence per fault: dotted key, what is wrong, what was got.
 
     Parameters
     ----------

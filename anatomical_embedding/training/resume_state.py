@@ -103,7 +103,7 @@ def load_state(
         optimizer.load_state_dict(_optimizer_state(optimizer, _with_prefix(tensors, "optimizer.")))
         scaler.load_state_dict(header["scaler"])
         progress = TrainingProgress(**header["progress"])
-        log(f"going on at step {progress.step} from {folder / name}")
+        log(f"resuming at step {progress.step} from {folder / name}")
         return progress, _with_prefix(tensors, "best.") or None
     return TrainingProgress(), None
 
@@ -123,7 +123,7 @@ def _read_state(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | 
             header = json.loads(store.metadata()[HEADER_KEY])
             return header, {name: store.get_tensor(name) for name in store.keys()}
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        log(f"{path}: not a readable training state ({error}); left aside")
+        log(f"{path}: not a readable training state ({error}); ignored")
         return None
 
 

@@ -96,10 +96,10 @@ def open_labelled(path: Path, *, split: str, intensity: IntensitySettings) -> li
         volumes.append(LabelledVolume(open_volume(row, intensity=intensity), labels))
     if left_out:
         log(
-            f"{len(left_out)} volumes show fewer than {FEWEST_LABELS} organs and teach none: {', '.join(left_out)}"
+            f"{len(left_out)} volumes show fewer than {FEWEST_LABELS} organs and are not used: {', '.join(left_out)}"
         )
     if not volumes:
         raise InputFileError(
-            path, f"has no volume of the split '{split}' that shows two organs; see their masks"
+            path, f"has no volume of the split '{split}' that shows two organs; check their masks"
         )
     return volumes

@@ -11,7 +11,7 @@ CSV_COLUMNS = ("name", "scan", "x_mm", "y_mm", "z_mm", "decision", "similarity",
 
 
 def pins_csv(pins: list[dict[str, Any]], scans: list[str]) -> bytes:
-    """Return one row a pinned point and scan, in world mm RAS+."""
+    """Return one row per pinned point and scan, in world mm RAS+."""
     rows = [
         (
             pin["name"],

@@ -7,24 +7,15 @@ from pathlib import Path
 
 from anatomical_embedding.api import EmbeddedScan, Model, embed_scan
 from anatomical_embedding.progress import track
-from anatomical_embedding.settings.volumes import Geometry, Modality
 from anatomical_embedding.viewer.session import Session, ShownScan
-from anatomical_embedding.volumes.raw_scan import ReadingOptions
+from anatomical_embedding.volumes.raw_scan import RawScan
 from anatomical_embedding.volumes.scan import distinct_names
 
 MOST_CELLS_SEARCHED_EXACTLY = 200_000
 """Fine cells; both ways through as many take some 50 ms on one core."""
 
 
-def open_session(
-    model: Model,
-    scans: Sequence[Path],
-    *,
-    modality: Modality | None,
-    pins_path: Path | None,
-    geometry: Geometry | None = None,
-    hu_offset: float | None = None,
-) -> Session:
+def open_session(model: Model, scans: Sequence[RawScan], *, pins_path: Path | None) -> Session:
     """Return a session of raw scans, embedded now.
 
     Raises
@@ -32,16 +23,12 @@ def open_session(
     UserError
         if a scan cannot be embedded by the model, or the file of pinned points cannot be used.
     """
-    options = ReadingOptions(modality, geometry, hu_offset)
     embedded = []
-    named = list(zip(scans, distinct_names(scans), strict=True))
-    for path, name in track(named, description="embedding scans", total=len(named)):
-        scan = embed_scan(model, path, modality=modality, geometry=geometry, hu_offset=hu_offset)
+    named = list(zip(scans, distinct_names([scan.path for scan in scans]), strict=True))
+    for raw, name in track(named, description="embedding scans", total=len(named)):
+        scan = embed_scan(model, raw)
         embedded.append(replace(scan, embedded=replace(scan.embedded, volume_id=name)))
-    shown = [
-        ShownScan(path, str(scan.modality), scan, options)
-        for path, scan in zip(scans, quick_to_search(embedded), strict=True)
-    ]
+    shown = [ShownScan(raw, scan) for raw, scan in zip(scans, quick_to_search(embedded), strict=True)]
     return Session(model, shown, pins_path=pins_path)
 
 

@@ -58,7 +58,7 @@ def require_free_port(port: int) -> None:
 
 def _taken(port: int, error: OSError) -> UserError:
     return UserError(
-        f"--port {port}: cannot listen there ({error.strerror}); another program has it, take another or 0"
+        f"--port {port}: cannot listen there ({error.strerror}); choose another port, or 0 for any free one"
     )
 
 
@@ -158,9 +158,9 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             request = json.loads(self.rfile.read(length))
         except ValueError as error:
-            raise UserError(f"the request is no JSON ({error})") from error
+            raise UserError(f"the request is not JSON ({error})") from error
         if not isinstance(request, dict):
-            raise UserError("the request is no JSON object")
+            raise UserError("the request is not a JSON object")
         if path == "match":
             self._send_json(session.match(request))
         elif path == "alternatives":

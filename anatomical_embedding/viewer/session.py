@@ -17,7 +17,7 @@ from anatomical_embedding.files import write_json
 from anatomical_embedding.model_card import card_lines
 from anatomical_embedding.volumes.affine import transform_points
 from anatomical_embedding.volumes.nifti import nifti_bytes
-from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
+from anatomical_embedding.volumes.raw_scan import RawScan
 from anatomical_embedding.volumes.volume import Volume
 
 NUM_ALTERNATIVES = 3
@@ -32,28 +32,24 @@ class ShownScan:
 
     Attributes
     ----------
-    path : the raw scan.
-    modality : kind of scan; it decides the window presets.
+    raw : the scan; its modality decides the window presets.
     embedded : the same scan, ready to be searched.
-    reading : what its user says about it.
     """
 
-    path: Path
-    modality: str
+    raw: RawScan
     embedded: EmbeddedScan
-    reading: ReadingOptions
 
     @property
     def is_shown_as_stored(self) -> bool:
-        """Whether the page gets the file itself: a NIfTI file of which nothing had to be mended or chosen."""
-        return not self.path.is_dir() and not self.embedded.remarks
+        """Whether the page gets the file itself: a NIfTI file of which nothing had to be corrected or chosen."""
+        return not self.raw.path.is_dir() and not self.embedded.remarks
 
     @property
     def file_name(self) -> str:
         """What the page is told that it gets."""
         return (
             "scan.nii.gz"
-            if self.is_shown_as_stored and self.path.name.lower().endswith(".gz")
+            if self.is_shown_as_stored and self.raw.path.name.lower().endswith(".gz")
             else "scan.nii"
         )
 
@@ -66,11 +62,11 @@ class ShownScan:
             if it cannot be read any more.
         """
         if not self.is_shown_as_stored:
-            return nifti_bytes(read_raw_scan(self.path, self.reading).volume, compress=False)
+            return nifti_bytes(self.raw.volume, compress=False)
         try:
-            return self.path.read_bytes()
+            return self.raw.path.read_bytes()
         except OSError as error:
-            raise InputFileError(self.path, f"cannot be read any more ({error.strerror})") from error
+            raise InputFileError(self.raw.path, f"can no longer be read ({error.strerror})") from error
 
 
 class Session:
@@ -102,7 +98,7 @@ class Session:
             "scans": [
                 {
                     "name": scan.embedded.name,
-                    "modality": scan.modality,
+                    "modality": scan.raw.modality,
                     "url": f"scans/{number}",
                     "file_name": scan.file_name,
                     "centre_mm": scan.embedded.embedded.centre_mm.tolist(),

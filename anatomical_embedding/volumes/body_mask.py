@@ -47,7 +47,7 @@ def body_mask(volume: Volume, *, modality: Modality, settings: BodyMaskSettings)
     mask = clean_mask(volume.array > threshold, spacing_mm=volume.spacing_mm, settings=cleaning)
     if not mask.any():
         raise UserError(
-            f"the body mask is empty: no slice has a part above {threshold:g} that outlasts an opening by "
+            f"the body mask is empty: no slice has a part above {threshold:g} that survives an opening by "
             f"{cleaning.closing_radius_mm:g} mm; check the modality ({modality}), the units of the voxels and "
             "the body_mask settings"
         )

@@ -40,7 +40,7 @@ class DicomSeries:
     modality : `ct` or `mr`, None for another word.
     modality_word : as it is written, such as `PT` for PET; empty where nothing is.
     has_rescale : whether slope and intercept are given; without them it is unknown what the values of a CT are.
-    remarks : what was left out, mended or is uncommon, one sentence each with the name of the file.
+    remarks : what was left out, corrected or is uncommon, one sentence each with the name of the file.
     """
 
     volume: Volume

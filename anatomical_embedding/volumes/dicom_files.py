@@ -86,8 +86,8 @@ def left_out_sentences(left_out: dict[Path, str]) -> list[str]:
 
     Examples
     --------
-    >>> left_out_sentences({Path("a.txt"): "no DICOM file", Path("b"): "a folder", Path("c.md"): "no DICOM file"})
-    ['Left out a.txt, c.md: no DICOM file.', 'Left out b: a folder.']
+    >>> left_out_sentences({Path("a.txt"): "not a DICOM file", Path("b"): "a folder", Path("c.md"): "not a DICOM file"})
+    ['Left out a.txt, c.md: not a DICOM file.', 'Left out b: a folder.']
     """
     return [
         f"Left out {names_of(path for path, given in left_out.items() if given == reason)}: {reason}."
@@ -100,7 +100,7 @@ def _no_slice(path: Path, file: DicomFile | None) -> str:
     if file is None:
         if path.is_dir():
             return "a folder"
-        return "an empty file" if _is_empty(path) else "no DICOM file"
+        return "an empty file" if _is_empty(path) else "not a DICOM file"
     sop_class = file.text("SOPClassUID")
     kind, frames, colours = name_of_uid(sop_class), file.text("NumberOfFrames"), file.text(COLOURS)
     is_multi_frame = frames not in {"", "0", "1"} or "Enhanced" in kind
@@ -109,12 +109,12 @@ def _no_slice(path: Path, file: DicomFile | None) -> str:
     reasons = (
         (_is_cut_in_header(file), "a broken DICOM file"),
         (sop_class == DICOMDIR_CLASS, "a table of contents (DICOMDIR)"),
-        (has_no_pixels or sop_class in NOT_SLICE_CLASSES, f"an object of the kind {kind}, no slice"),
+        (has_no_pixels or sop_class in NOT_SLICE_CLASSES, f"an object of the kind {kind}, not a slice"),
         (is_multi_frame, f"a multi-frame file ({frames or 1} frames, {kind})"),
         (is_coloured, f"a colour picture ({colours})"),
         (
             sop_class not in SLICE_CLASSES and not file.has_place,
-            f"an image of the kind {kind} that does not say where it lies",
+            f"an image of the kind {kind} that does not state its position",
         ),
     )
     return next((reason for is_so, reason in reasons if is_so), "")
@@ -176,8 +176,8 @@ def _require_no_lost_slice(left_out: dict[Path, DicomFile | None], slices: Seque
         others = f", and so do {names_of(lost[1:])}" if len(lost) > 1 else ""
         raise InputFileError(
             lost[0],
-            f"looks like a slice of the series, but is cut short, empty or no DICOM file{others}; copy the series "
-            "again, or take out what is no slice",
+            f"looks like a slice of the series, but is cut short, empty or not a DICOM file{others}; copy the series "
+            "again, or remove what is not a slice",
         )
 
 

@@ -149,7 +149,7 @@ def read_pixel_data(path: Path) -> Dataset:
             path, "is cut short, its pixels cannot be read; copy the series again"
         ) from error
     if not is_present:
-        raise InputFileError(path, "holds no pixels; copy the series again, or take out what is no slice")
+        raise InputFileError(path, "holds no pixels; copy the series again, or remove what is not a slice")
     return dataset
 
 

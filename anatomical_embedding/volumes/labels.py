@@ -34,7 +34,7 @@ class MergedLabels:
     missing_organs : organs without a file, in the order of the labels.
     empty_organs : organs whose mask has no voxel.
     skipped : what did not fit and was left out: organ, or `label <id>`, to the reason.
-    remarks : what was mended, a sentence each that begins with the file.
+    remarks : what was corrected, a sentence each that begins with the file.
     """
 
     volume: Volume
@@ -52,7 +52,7 @@ class LabelFile:
     Attributes
     ----------
     volume : label of every voxel, in the smallest unsigned type that holds them.
-    remarks : what was mended, a sentence each that begins with the file.
+    remarks : what was corrected, a sentence each that begins with the file.
     """
 
     volume: Volume

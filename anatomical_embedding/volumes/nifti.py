@@ -1,7 +1,7 @@
 """NIfTI files in and out: the only place that reads or writes voxels on disk.
 
 Where a volume lies is judged in `nifti_geometry`. A file that cannot be used is refused with an error that names it;
-what a reader has to mend or to choose comes back as remarks (`read_nifti`), so that nothing is corrected in silence.
+what a reader has to correct or to choose comes back as remarks (`read_nifti`), so that nothing is corrected in silence.
 """
 
 import gzip
@@ -59,7 +59,7 @@ class VolumeHeader(Grid):
 
 @dataclass(frozen=True)
 class NiftiVolume:
-    """What a NIfTI file holds, and what its reader had to mend or to choose.
+    """What a NIfTI file holds, and what its reader had to correct or to choose.
 
     Attributes
     ----------
@@ -291,7 +291,8 @@ def _first_byte(header: Nifti1Header, *, num_bytes: int, path: Path) -> tuple[in
         return int(stated), []
     if not np.isfinite(stated) or stated < 0 or stated > header_end:
         raise InputFileError(
-            path, f"says that its voxels begin at byte {stated:g}, which is no place; export it again"
+            path,
+            f"says that its voxels begin at byte {stated:g}, which is not a valid position; export it again",
         )
     with ImageOpener(str(path)) as stream:
         content_start, length = _start_and_length(stream, header_end=header_end)
@@ -367,7 +368,7 @@ def _checked_shape(header: Nifti1Header, *, path: Path) -> tuple[int, int, int]:
         )
     if len(spatial) != len("XYZ") or min(spatial) <= 1:
         raise InputFileError(
-            path, f"has shape {shape}, expected 3 axes of 2 or more voxels; a single slice is no volume"
+            path, f"has shape {shape}, expected 3 axes of 2 or more voxels; a single slice is not a volume"
         )
     size_x, size_y, size_z = spatial
     return size_x, size_y, size_z

@@ -47,7 +47,7 @@ class Place:
     Attributes
     ----------
     affine : (4, 4) float64, voxel index to world mm RAS+.
-    remarks : what was mended or chosen.
+    remarks : what was corrected or chosen.
     """
 
     affine: NDArray[np.float64]
@@ -152,7 +152,7 @@ def _qform(header: Nifti1Header, *, unit_mm: float, spacing_mm: NDArray[np.float
     code = int(header["qform_code"])
     if not np.isfinite(squared_length) or squared_length > 1.0 + LARGEST_SQUARE_ERROR:
         affine[:3, :3] = np.nan
-        return _Form(affine, code, f"a qform whose quaternion {vector.tolist()} is no rotation")
+        return _Form(affine, code, f"a qform whose quaternion {vector.tolist()} is not a rotation")
     if 1.0 - squared_length < SMALLEST_SQUARED_COSINE:
         cosine, vector = 0.0, vector / np.sqrt(squared_length)
     else:
@@ -260,5 +260,6 @@ def _require_extent(affine: NDArray[np.float64], *, shape: Shape, unit: str, pat
         )
     if np.abs(affine[:3, 3]).max() > LARGEST_POSITION_MM:
         raise InputFileError(
-            path, f"lies at {affine[:3, 3].tolist()} mm by its header, which is no place; export it again"
+            path,
+            f"lies at {affine[:3, 3].tolist()} mm by its header, which is not a valid position; export it again",
         )

@@ -18,7 +18,6 @@ from anatomical_embedding.volumes.nifti import VolumeHeader
 from anatomical_embedding.volumes.orientation import to_lps
 from anatomical_embedding.volumes.raw_scan import RawScan, ReadingOptions, read_raw_scan
 from anatomical_embedding.volumes.resample import resample_to_spacing
-from anatomical_embedding.volumes.scan import sha256_of_scan
 from anatomical_embedding.volumes.scan_checks import remark_on_body
 from anatomical_embedding.volumes.volume import Volume
 
@@ -38,7 +37,7 @@ class PreparedVolume:
     body_mask : uint8, 1 in the body, same grid.
     labels : organ of every voxel, same grid; None where the data set has no organs.
     description : what went in and what came out, ready for JSON.
-    remarks : what was mended or chosen, a sentence each that begins with the file.
+    remarks : what was corrected or chosen, a sentence each that begins with the file.
     """
 
     image: Volume
@@ -65,12 +64,10 @@ def prepare_volume(
     options = ReadingOptions(
         modality=settings.modality, geometry=settings.geometry, hu_offset=_hu_offset(settings)
     )
-    return prepare_scan(
-        read_raw_scan(image_path, options),
-        label_paths=label_paths,
-        label_map_path=label_map_path,
-        settings=settings,
-    )
+    scan = read_raw_scan(image_path, options)
+    prepared = prepare_scan(scan, label_paths=label_paths, label_map_path=label_map_path, settings=settings)
+    prepared.description["raw"]["sha256"] = scan.sha256
+    return prepared
 
 
 def prepare_scan(
@@ -117,7 +114,7 @@ def prepare_scan(
     image = Volume(_storable(image.array, modality=settings.modality), affine)
     description: dict[str, Any] = {
         "modality": settings.modality,
-        "raw": _describe_grid(raw) | {"sha256": sha256_of_scan(scan.path)},
+        "raw": _describe_grid(raw),
         "prepared": _describe_grid(image) | {"crop_start_vox": [side.start for side in box]},
         "body_fraction": float(mask[box].mean()),
     }

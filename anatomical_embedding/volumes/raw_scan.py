@@ -1,4 +1,4 @@
-"""A raw scan looked at once, when it is read: what it is, where it lies, and what had to be mended or chosen.
+"""A raw scan looked at once, when it is read: what it is, where it lies, and what had to be corrected or chosen.
 
 The only door through which a user's scan comes in. Header and place are judged in `nifti_geometry` and `dicom`, values
 in `scan_checks`; everything that was not taken as it stands is a remark of the scan, and what is not certain is refused
@@ -7,7 +7,9 @@ with the option that decides it.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,7 @@ from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.settings.volumes import Geometry, Modality
 from anatomical_embedding.volumes.dicom import MODALITIES, read_dicom_series
 from anatomical_embedding.volumes.nifti import read_nifti
+from anatomical_embedding.volumes.scan import sha256_of_scan
 from anatomical_embedding.volumes.scan_checks import (
     Kind,
     Offset,
@@ -37,13 +40,20 @@ class RawScan:
     path : NIfTI file or folder of one DICOM series.
     volume : mm; a CT in HU.
     modality : kind of scan.
-    remarks : what was mended, chosen or told, a sentence each; empty for most scans.
+    remarks : what was corrected, chosen or told, a sentence each; empty for most scans.
+    options : what its user said about it.
     """
 
     path: Path
     volume: Volume
     modality: Modality
     remarks: tuple[str, ...]
+    options: "ReadingOptions"
+
+    @cached_property
+    def sha256(self) -> str:
+        """Checksum of its files, taken once."""
+        return sha256_of_scan(self.path)
 
     @property
     def grid(self) -> Volume:
@@ -76,6 +86,14 @@ class ReadingOptions:
     hu_offset: float | None = None
 
 
+class Reading(TypedDict, total=False):
+    """The fields of `ReadingOptions` as keywords, for functions that pass them on."""
+
+    modality: Modality | None
+    geometry: Geometry | None
+    hu_offset: float | None
+
+
 def read_raw_scan(path: Path | str, options: ReadingOptions) -> RawScan:
     """Return the scan in a NIfTI file, or in a folder that holds one DICOM series.
 
@@ -99,7 +117,7 @@ def read_raw_scan(path: Path | str, options: ReadingOptions) -> RawScan:
     if kind.modality == "ct" and not stored.has_scale and not offset.remark:
         scale_remark = "it gives no rescale; its values look like HU and were taken as they are"
     remarks = (*stored.remarks, *filter(None, (kind.remark, scale_remark)))
-    return RawScan(path, Volume(array, stored.volume.affine), kind.modality, remarks)
+    return RawScan(path, Volume(array, stored.volume.affine), kind.modality, remarks, options)
 
 
 @dataclass(frozen=True)

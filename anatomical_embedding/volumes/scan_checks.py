@@ -216,7 +216,7 @@ def find_offset(array: NDArray) -> Offset:
         )
     lowest, highest = float(array.min()), float(array.max())
     if shares.are_of_the_inside and float((values == values.min()).mean()) <= LARGEST_CUT_SHARE:
-        return Offset(0.0, "it shows no air, so that it is in HU is told by its fat and soft tissue alone")
+        return Offset(0.0, "it shows no air, so that it is in HU was judged by its fat and soft tissue alone")
     raise UserError(
         f"is not in HU: its values run from {lowest:g} to {highest:g}, {_percent(shares.air)} of them are like air "
         f"({AIR_HU[0]:g} to {AIR_HU[1]:g}) and {_percent(shares.tissue)} of the others like tissue "
@@ -248,8 +248,8 @@ def told_offset(array: NDArray, *, offset_hu: float) -> Offset:
         return Offset(0.0, f"its values were taken as HU, as told{doubt}")
     if shares_of(measured).are_of_a_ct:
         raise UserError(
-            f"is in HU as it stands, so {offset_hu:g} would spoil it; leave out --hu-offset, or embed the scan that "
-            "needs it by itself"
+            f"is in HU as it stands, so adding {offset_hu:g} would be wrong; leave out --hu-offset, or embed the scan "
+            "that needs it on its own"
         )
     return Offset(offset_hu, f"{offset_hu:g} was added to make HU of its values, as told{doubt}")
 
@@ -266,7 +266,8 @@ def remark_on_body(body_share: float) -> str:
     """Return what to say of a scan whose body mask fills this share of it; empty where there is air round the body."""
     if body_share < FULL_BODY_SHARE:
         return ""
-    return f"its body mask fills {_percent(body_share)} of it: there is no air round the body, or it was not told apart"
+    filled = _percent(body_share)
+    return f"its body mask fills {filled} of it: there is no air around the body, or it was not recognised"
 
 
 def add_offset(array: NDArray, offset_hu: float) -> NDArray:

@@ -1,4 +1,4 @@
-"""Bad scans in a folder name themselves, the others are prepared; mended, they end like scans that were never bad."""
+"""Bad scans in a folder name themselves, the others are prepared; once corrected, they end like good ones."""
 
 import pytest
 

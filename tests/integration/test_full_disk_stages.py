@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
-from anatomical_embedding.embedding.store import read_provenance
+from anatomical_embedding.embedding.store import read_origin
 from anatomical_embedding.files import sha256_of_file
 from tests.integration.tiny_training import (
     INTENSITY,
@@ -91,7 +91,7 @@ def test_a_training_goes_on_from_its_last_whole_state(calm, tmp_path):
         assert f"{disk}/state/state.safetensors: there is no room" in line
         assert names_in(disk) == ["state/owner.json", "state/state.safetensors"]
         grow(disk, kilobytes=8 * room)
-        assert "going on at step 2" in run(command, expected=0)
+        assert "resuming at step 2" in run(command, expected=0)
         assert sha256_of_file(disk / "trained.safetensors") == sha256_of_file(calm / "trained.safetensors")
 
 
@@ -103,7 +103,7 @@ def test_an_export_keeps_the_whole_stores_and_makes_the_others(calm, tmp_path):
         whole = ["stores/blob_0.safetensors", "stores/blob_1.safetensors"]
         assert names_in(disk) == whole
         for name in whole:
-            assert read_provenance(disk / name) == read_provenance(calm / name)
+            assert read_origin(disk / name) == read_origin(calm / name)
         grow(disk, kilobytes=10 * one)
         assert f"{NUM_VOLUMES} volumes, 2 of them stored already" in run(
             export_command(calm, disk), expected=0

@@ -142,7 +142,7 @@ def test_loss_module(edited):
 
 
 def test_metric_module(edited):
-    edited.replace("anatomical_embedding/evaluation/landmarks/errors.py", "import", "UNUSED = 1\nimport")
+    edited.replace("anatomical_embedding/evaluation/landmarks/scores.py", "import", "UNUSED = 1\nimport")
     assert planned_jobs(edited.folder) == SCORING
 
 

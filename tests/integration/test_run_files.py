@@ -1,6 +1,7 @@
 """Run files as Snakemake reads them: one alone means that one alone, several add up, and every delivered one plans."""
 
 import json
+import shlex
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ from anatomical_embedding.settings.organs import organs_of_table
 from anatomical_embedding.settings.run_file import read_run_files
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.volume import Volume
+from tests.documented_commands import commands_of
 from tests.integration.tiny_workflow import OVERLAY, counted_jobs, set_up, snakemake, write_overlay
 from tests.lesion_examples import annotation_row
 from tests.run_files import ADDED_TO, DELIVERED, readme_example
@@ -114,8 +116,9 @@ def test_every_delivered_run_file_plans(path, tmp_path):
 
 
 def test_the_example_of_the_readme_plans_as_it_stands(tmp_path):
-    content = with_scans(yaml.safe_load(readme_example()), tmp_path)
-    jobs = plan(tmp_path, "--configfile", write_run(tmp_path / "run.yaml", content))
+    (command,) = (line for line in commands_of("README.md") if line.startswith("snakemake"))
+    write_run(tmp_path / "my_scans.yaml", with_scans(yaml.safe_load(readme_example()), tmp_path))
+    jobs = plan(tmp_path, *shlex.split(command)[1:])
     assert jobs == {
         "resample_volume": NUM_SCANS,
         "index_dataset": 1,

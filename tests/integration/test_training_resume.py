@@ -61,7 +61,7 @@ def test_killed_training_ends_with_the_same_bits(index, tmp_path):
         assert not list(killed.glob("*.safetensors"))
     final = run_to_the_end(training_command(index, killed, training=training))
 
-    assert "going on at step" in final.stderr
+    assert "resuming at step" in final.stderr
     assert sha256_of_file(calm / "trained.safetensors") == sha256_of_file(killed / "trained.safetensors")
     steps = [
         line.split(",")[0]
@@ -88,7 +88,7 @@ def test_a_damaged_state_falls_back_to_the_one_before(index, tmp_path):
     process.kill()
     process.communicate()
     assert "not a readable training state" in lines[0]
-    assert "going on at step" in lines[1]
+    assert "resuming at step" in lines[1]
     assert "state.previous" in lines[1]
 
 

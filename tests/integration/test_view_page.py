@@ -75,7 +75,9 @@ def scans(folder):
 def server(folder):
     model = model_of(folder)
     paths = [folder / "first.nii.gz", folder / "second.nii.gz"]
-    session = open_session(model, paths, modality=None, pins_path=folder / "pins.json")
+    session = open_session(
+        model, [api.read_scan(model, path) for path in paths], pins_path=folder / "pins.json"
+    )
     with ViewServer(session, port=0) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
@@ -297,7 +299,8 @@ def test_a_scan_that_went_away_is_named(watched, folder):
     """The page says what went wrong, in words, where it can be seen."""
     paths = [folder / "gone.nii.gz", folder / "second.nii.gz"]
     shutil.copy2(folder / "first.nii.gz", paths[0])
-    session = open_session(model_of(folder), paths, modality=None, pins_path=None)
+    model = model_of(folder)
+    session = open_session(model, [api.read_scan(model, path) for path in paths], pins_path=None)
     with ViewServer(session, port=0) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()

@@ -10,13 +10,13 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomical_embedding.embedding.store import EmbeddedVolume, Provenance, Size, embedded_volume
+from anatomical_embedding.embedding.store import EmbeddedVolume, Origin, Size, embedded_volume
 from anatomical_embedding.settings.matching import StoreSettings
 from anatomical_embedding.volumes.affine import affine_of_cells, transform_points
 
 FINE_LENGTH_MM = 15.0
 COARSE_LENGTH_MM = 60.0
-ORIGIN = Provenance(checkpoint_sha256="c" * 64, volume_sha256="a" * 64, preprocessing_sha256="e" * 64)
+ORIGIN = Origin(checkpoint_sha256="c" * 64, volume_sha256="a" * 64, preprocessing_sha256="e" * 64)
 
 
 def position_vectors(
@@ -72,6 +72,6 @@ def synthetic_volume(
         volume_id=volume_id,
         shape=shape,
         affine=affine,
-        provenance=ORIGIN,
+        origin=ORIGIN,
         settings=StoreSettings(format=store_format),
     )

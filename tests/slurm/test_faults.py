@@ -153,5 +153,5 @@ def test_the_training_goes_on_and_ends_with_the_same_bits(disturbed, fault, stat
     model, job = hit[fault]
     assert state in [attempt.state for attempt in jobs_of(folder) if attempt.number == job]
     log = (folder / "results" / "logs" / "train_intra" / f"{model}.log").read_text(encoding="utf-8")
-    assert "going on at step" in log
+    assert "resuming at step" in log
     assert sha256_of_file(folder / trained(model)) == sha256_of_file(folder / trained(CALM))

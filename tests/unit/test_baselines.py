@@ -9,9 +9,8 @@ from scipy.spatial.transform import Rotation
 
 from anatomical_embedding.evaluation.baselines.answers import (
     PreparedScan,
-    body_affine_matcher,
-    match_queries,
-    same_coordinate_matcher,
+    answer_queries,
+    baseline_matcher,
 )
 from anatomical_embedding.evaluation.baselines.body_box import (
     EmptyBodyMaskError,
@@ -19,6 +18,7 @@ from anatomical_embedding.evaluation.baselines.body_box import (
     body_box,
     same_coordinate,
 )
+from anatomical_embedding.settings.evaluation import BaselineSettings
 from anatomical_embedding.volumes.affine import transform_points
 from anatomical_embedding.volumes.volume import Volume
 from tests.prepared_volumes import lps_affine
@@ -109,13 +109,16 @@ def queries_between(ids):
     )
 
 
-@pytest.mark.parametrize("make_matcher", [same_coordinate_matcher, body_affine_matcher])
-def test_every_query_gets_a_row_and_an_empty_mask_fails_with_a_reason(make_matcher):
+@pytest.mark.parametrize("method", ["same_coordinate", "body_affine"])
+def test_every_query_gets_a_row_and_an_empty_mask_fails_with_a_reason(method):
     empty = Volume(np.zeros((20, 20, 20), np.uint8), TEMPLATE.affine)
     masks = {"a": TEMPLATE, "b": TARGET, "c": empty}
-    matcher = make_matcher(lambda volume_id: PreparedScan(masks[volume_id], masks[volume_id]))
+    matcher = baseline_matcher(
+        BaselineSettings(method=method, ncc=None),
+        lambda volume_id: PreparedScan(masks[volume_id], masks[volume_id]),
+    )
     queries = queries_between("abc").sample(frac=1.0, random_state=1, ignore_index=True)
-    matches = match_queries(queries, matcher, method="box")
+    matches = answer_queries(queries, matcher, method="box")
     assert matches["query_id"].tolist() == queries["query_id"].tolist()
     failed = matches[matches["status"] == "failed"]
     assert set(failed["query_id"]) == {f"{a}/{b}/heart" for a, b in ("ac", "ca", "bc", "cb")}

@@ -165,7 +165,7 @@ def test_stable_points_answer_as_the_library_does(folder, model, capsys):
         second,
         asked,
         settings=model.card.usage.matching,
-        stable_points=model.card.usage.stable_points,
+        stable_points=model.card.usage.methods["stable_points"],
     )
     found = np.array([[row["x_mm"], row["y_mm"], row["z_mm"]] for row in rows])
     np.testing.assert_allclose(found, expected.matches.points_mm, atol=1e-6)
@@ -311,7 +311,7 @@ def test_a_damaged_series_is_refused_and_the_file_named(folder, tmp_path, capsys
     assert not list(tmp_path.glob("out/*"))
 
 
-# What a user can mend
+# What a user can fix
 
 
 def wrong_inputs(folder):

@@ -185,7 +185,7 @@ def test_settings_written_out_say_the_same():
         (
             ("models", "sampp"),
             None,
-            "models.sampp: is null; a run file holds just what it names, so leave it out",
+            "models.sampp: is null; a run file contains only what it names, so leave it out",
         ),
         (("datasets", "phantom_ct"), None, "datasets.phantom_ct: is null"),
         (("models", "sam"), "sam_small", "models.sam: "),

@@ -390,7 +390,7 @@ def test_a_gap_names_the_slices_beside_it_and_what_was_left_out(tmp_path):
     (folder / "not_this.txt").write_text("notes", encoding="utf-8")
     told = str(refusal(folder))
     assert "has unequal slice gaps: 5.000 mm between IM0002.dcm and IM0004.dcm, 2.500 mm elsewhere" in told
-    assert "Left out not_this.txt: no DICOM file." in told
+    assert "Left out not_this.txt: not a DICOM file." in told
 
 
 @pytest.mark.parametrize(
@@ -475,10 +475,13 @@ LEFT_OUT = {
         single(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"], SeriesInstanceUID=SERIES),
         "a localizer",
     ),
-    "dose screen": (capture(), "an image of the kind Secondary Capture Image Storage that does not say"),
+    "dose screen": (
+        capture(),
+        "an image of the kind Secondary Capture Image Storage that does not state its position",
+    ),
     "dose screen in the series": (
         capture(SeriesInstanceUID=SERIES),
-        "an image of the kind Secondary Capture Image Storage that does not say",
+        "an image of the kind Secondary Capture Image Storage that does not state its position",
     ),
     "colour": (single(PhotometricInterpretation="PALETTE COLOR"), "a colour picture (PALETTE COLOR)"),
     "film": (
@@ -511,7 +514,7 @@ def test_files_of_other_kinds_are_left_out_in_one_sentence_a_kind(tmp_path):
     (folder / "reports").mkdir()
     (folder / "lock.tmp").touch()
     assert read_dicom_series(folder).remarks == (
-        "Left out ._slice3, a.txt, b.jpg: no DICOM file.",
+        "Left out ._slice3, a.txt, b.jpg: not a DICOM file.",
         "Left out lock.tmp: an empty file.",
         "Left out reports: a folder.",
     )

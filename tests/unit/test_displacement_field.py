@@ -231,9 +231,9 @@ def test_list_of_pairs_is_read_as_it_was_written(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("a,b,found,,high,x.nii,y.nii", "line 2: expected 7 cells with a number"),
-        ("a,b,found,,1.0,x.nii", "line 2: expected 7 cells with a number"),
-        ("a,b,maybe,,1.0,x.nii,y.nii", "line 2: status is 'maybe', expected found or failed"),
+        ("a,b,found,,high,x.nii,y.nii", "line 2, confidence: expected a finite number, got 'high'"),
+        ("a,b,found,,1.0,x.nii", "line 2: has 6 cells, expected 7"),
+        ("a,b,maybe,,1.0,x.nii,y.nii", "line 2, status: expected one of found, failed, got 'maybe'"),
     ],
 )
 def test_wrong_lists_of_pairs_name_the_line(tmp_path, line, message):

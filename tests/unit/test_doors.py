@@ -150,7 +150,9 @@ def test_a_store_of_another_scan_is_never_written_over(folder, tmp_path, capsys)
         (second,), notes = output_of(capsys, [*embed, paths[1]])
         assert second["store"] == str(output / "b_ct.safetensors")
         assert second["remarks"] == notes
-        assert notes[0].startswith(f"{output / 'ct.safetensors'} holds another scan, or {paths[1]} as it was")
+        assert notes[0].startswith(
+            f"{output / 'ct.safetensors'} holds another scan, or an earlier version of {paths[1]}"
+        )
     assert (output / "ct.safetensors").read_bytes() == before
     model = api.load_model(folder / "tiny.safetensors")
     for entry, path in ((first, paths[0]), (second, paths[1])):

@@ -14,11 +14,11 @@ from scipy.ndimage import gaussian_filter
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.embedding import export as export_module
 from anatomical_embedding.embedding.embed_volume import embed_array
-from anatomical_embedding.embedding.store import decode, open_store, read_provenance
+from anatomical_embedding.embedding.store import decode, open_store, read_origin
 from anatomical_embedding.embedding.store_manifest import read_store_manifest
 from anatomical_embedding.errors import InputFileError, SettingsError, UserError
 from anatomical_embedding.evaluation.landmarks.tables import read_matches
-from anatomical_embedding.matching.nearest import match_points as match_one_by_one
+from anatomical_embedding.matching.nearest import match_nearest as match_one_by_one
 from anatomical_embedding.networks.checkpoint import load_checkpoint, save_checkpoint
 from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
 from anatomical_embedding.settings.export import ExportSettings
@@ -195,10 +195,10 @@ def test_another_model_or_a_damaged_store_is_embedded_again(dataset):
     stores = export(dataset)
     stores["b"].write_bytes(stores["b"].read_bytes()[:1000])
     assert written_stores(dataset) == {"b"}
-    before = read_provenance(stores["a"])
+    before = read_origin(stores["a"])
     write_model(dataset, seed=1)
     assert written_stores(dataset) == {"a", "b", "c"}
-    assert read_provenance(stores["a"]).checkpoint_sha256 != before.checkpoint_sha256
+    assert read_origin(stores["a"]).checkpoint_sha256 != before.checkpoint_sha256
 
 
 def test_a_bad_volume_names_itself_and_the_others_are_stored(dataset):
@@ -252,6 +252,7 @@ def match(folder, **arguments):
         [
             *("--settings", settings_of(arguments), "--queries", f"{folder}/queries.csv"),
             *("--stores", f"{folder}/stores.csv", "--threads", "1", "--output", f"{folder}/matches.csv"),
+            *("--method-name", "nearest"),
         ]
     )
     return read_matches(folder / "matches.csv")
@@ -259,8 +260,11 @@ def match(folder, **arguments):
 
 def settings_of(arguments):
     """Return the settings of the stage as JSON, with other values of the section `matching`."""
-    stable_points = arguments.pop("stable_points", None)
-    return json.dumps({"matching": MATCHING | arguments, "stable_points": stable_points})
+    method = {"kind": "nearest"}
+    if "stable_points" in arguments:
+        method = {"kind": "stable_points"} | arguments.pop("stable_points")
+    with_way_back = arguments.pop("with_way_back", False)
+    return json.dumps({"matching": MATCHING | arguments, "method": method, "with_way_back": with_way_back})
 
 
 def ask_of_anatomy(folder, points):

@@ -14,7 +14,7 @@ from anatomical_embedding.embedding.store import (
     embedded_volume,
     open_store,
     quantise,
-    read_provenance,
+    read_origin,
     write_store,
 )
 from anatomical_embedding.errors import InputFileError, UserError
@@ -31,7 +31,7 @@ def test_store_returns_what_was_written(tmp_path, store_format, has_semantic):
     write_store(tmp_path / "a.safetensors", written)
     read = open_store(tmp_path / "a.safetensors", checkpoint_sha256=ORIGIN.checkpoint_sha256)
 
-    assert (read.volume_id, read.shape, read.provenance) == (written.volume_id, (33, 24, 10), ORIGIN)
+    assert (read.volume_id, read.shape, read.origin) == (written.volume_id, (33, 24, 10), ORIGIN)
     np.testing.assert_array_equal(read.affine, OBLIQUE)
     np.testing.assert_array_equal(read.coarse_norm, written.coarse_norm)
     assert (read.semantic is not None) == has_semantic
@@ -99,7 +99,7 @@ def test_vectors_that_are_not_finite_are_refused():
             volume_id="a",
             shape=(4, 4, 4),
             affine=np.eye(4),
-            provenance=ORIGIN,
+            origin=ORIGIN,
             settings=StoreSettings(format="fp16"),
         )
 
@@ -118,7 +118,7 @@ def test_truncated_store_is_refused(tmp_path, size):
     path = tmp_path / "a.safetensors"
     write_store(path, synthetic_volume(np.eye(4), (16, 16, 8)))
     path.write_bytes(path.read_bytes()[:size])
-    for read in (open_store, read_provenance):
+    for read in (open_store, read_origin):
         with pytest.raises(InputFileError, match=r"a\.safetensors: is cut off or not an embedding store"):
             read(path)
 
@@ -128,7 +128,7 @@ def test_missing_and_foreign_files_are_refused(tmp_path):
         open_store(tmp_path / "none.safetensors")
     save_file({"weight": np.zeros(3)}, tmp_path / "b.safetensors")
     with pytest.raises(InputFileError, match="not an embedding store"):
-        read_provenance(tmp_path / "b.safetensors")
+        read_origin(tmp_path / "b.safetensors")
 
 
 def test_other_format_version_is_refused(tmp_path):
@@ -138,12 +138,12 @@ def test_other_format_version_is_refused(tmp_path):
         open_store(path)
 
 
-def test_provenance_comes_from_the_header_alone(tmp_path):
+def test_the_origin_comes_from_the_header_alone(tmp_path):
     path = tmp_path / "a.safetensors"
     volume = synthetic_volume(np.eye(4), (16, 16, 8))
     other = dataclasses.replace(ORIGIN, volume_sha256="b" * 64)
-    write_store(path, dataclasses.replace(volume, provenance=other))
+    write_store(path, dataclasses.replace(volume, origin=other))
     content = path.read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
     path.write_bytes(content[: 8 + length] + b"\xff" * (len(content) - 8 - length))
-    assert read_provenance(path) == other
+    assert read_origin(path) == other

@@ -29,7 +29,7 @@ def test_queries_stage_sees_split_and_pairs_alone():
     [
         (None, "split", "holdout"),
         (None, "baselines", ["nearest"]),
-        (None, "methods", ["ncc"]),
+        (None, "methods", []),
         ("pairs", "num_pairs", 0),
         ("bootstrap", "confidence_level", 95),
         ("bootstrap", "num_resamples", 3),
@@ -46,5 +46,5 @@ def test_bad_values_are_refused(section, key, value):
 
 def test_a_change_of_ncc_concerns_no_other_baseline():
     settings = LandmarkEvaluationSettings.model_validate(VALID)
-    assert settings.baseline("ncc") == settings.ncc
-    assert settings.baseline("same_coordinate").model_dump() == {}
+    assert settings.baseline("ncc").ncc == settings.ncc
+    assert settings.baseline("same_coordinate").model_dump() == {"method": "same_coordinate", "ncc": None}

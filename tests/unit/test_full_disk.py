@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from anatomical_embedding.embedding.store import Provenance, embedded_volume, write_store
+from anatomical_embedding.embedding.store import Origin, embedded_volume, write_store
 from anatomical_embedding.errors import OutputFileError
 from anatomical_embedding.evaluation.landmarks.tables import write_table
 from anatomical_embedding.files import folder_written_atomically, write_json, written_atomically
@@ -49,7 +49,7 @@ def a_store(path):
         volume_id="a",
         shape=(40, 40, 40),
         affine=np.eye(4),
-        provenance=Provenance("0", "1", "2"),
+        origin=Origin("0", "1", "2"),
         settings=StoreSettings(format="fp16"),
     )
     write_store(path, embedded)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from anatomical_embedding.embedding.embed_volume import VolumeEmbedder, embed_array
-from anatomical_embedding.matching.nearest import match_points
+from anatomical_embedding.matching.nearest import match_nearest
 from anatomical_embedding.matching.stable_points import match_stable_points
 from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
 from anatomical_embedding.patches.pair_batches import PairBatches, TrainingVolume
@@ -239,7 +239,7 @@ def test_answers_on_the_gpu_are_those_of_the_cpu(search, method):
     def answers(device):
         asked = MATCHING.model_copy(update={"search": search, "device": device})
         if method == "nearest":
-            return match_points(template, target, points_mm, settings=asked)
+            return match_nearest(template, target, points_mm, settings=asked)
         return match_stable_points(template, target, points_mm, settings=asked, stable_points=ANCHORS).matches
 
     ours, theirs = answers(GPU), answers("cpu")

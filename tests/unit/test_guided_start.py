@@ -57,6 +57,16 @@ def test_agreeing_correspondences_give_the_map():
     assert start.median_residual_mm < 1e-6
 
 
+def test_a_body_of_another_size_is_found_where_any_map_may_be_chosen():
+    longer = MOVE @ np.diag([1.0, 1.0, 1.25, 1.0])
+    found = matched(longer, num_points=400, spread=(60.0, 60.0, 200.0), num_false=200)
+    rigid = find_start(found, **BODIES, settings=fit_settings(min_inlier_fraction=0.45))
+    assert (rigid.status, "of the correspondences agree" in rigid.reason) == ("failed", True)
+    start = find_start(found, **BODIES, settings=fit_settings(kind="auto", min_inlier_fraction=0.45))
+    assert start.status == "found"
+    np.testing.assert_allclose(start.matrix, longer, atol=1e-6)
+
+
 def half_kept():
     found = matched()
     return replace(found, is_kept=np.arange(60) < 5)
@@ -133,10 +143,10 @@ def test_correspondences_are_read_as_they_were_written(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "cannot be read as a table"),
+        ("", "line 1: is empty"),
         ("a,b\n1,2\n", "line 1: expected the columns fixed_x_mm,"),
-        ("{header}\n1,2,3,4,5,6,x,1,1\n", "holds something else than numbers"),
-        ("{header}\n1,2,3,4,5,6,nan,1,1\n", "holds numbers that are not finite"),
+        ("{header}\n1,2,3,4,5,6,x,1,1\n", "line 2, similarity: expected a finite number, got 'x'"),
+        ("{header}\n1,2,3,4,5,6,nan,1,1\n", "line 2, similarity: expected a finite number, got 'nan'"),
     ],
 )
 def test_other_tables_are_no_correspondences(tmp_path, content, message):

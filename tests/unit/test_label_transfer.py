@@ -111,6 +111,6 @@ def test_what_cannot_be_carried_is_refused():
         carry_labels(template, Volume(np.zeros(SHAPE, np.uint8), GRID), target)
     with pytest.raises(UserError, match="'template' has no semantic map; train a model of method sampp"):
         carry_labels(dataclasses.replace(template, semantic=None), balls(), target)
-    other = dataclasses.replace(target.provenance, checkpoint_sha256="d" * 64)
+    other = dataclasses.replace(target.origin, checkpoint_sha256="d" * 64)
     with pytest.raises(UserError, match="come from different models"):
-        carry_labels(template, balls(), dataclasses.replace(target, provenance=other))
+        carry_labels(template, balls(), dataclasses.replace(target, origin=other))

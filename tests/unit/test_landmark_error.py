@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from anatomical_embedding.errors import InputFileError, UserError
-from anatomical_embedding.evaluation.landmarks.errors import (
+from anatomical_embedding.evaluation.landmarks.organ_hits import OrganHits
+from anatomical_embedding.evaluation.landmarks.scores import (
     ScoreEntry,
     landmark_errors,
     landmark_table,
     score_errors,
 )
-from anatomical_embedding.evaluation.landmarks.organ_hits import OrganHits
 from anatomical_embedding.evaluation.landmarks.tables import (
     MATCH_COLUMNS,
     QUESTION_COLUMNS,

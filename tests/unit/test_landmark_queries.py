@@ -108,11 +108,11 @@ def test_questions_do_not_hold_the_truth(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "cannot be read as a CSV table"),
-        ("query_id,method\n", "has no column 'x_mm'"),
-        ("{header}\nq,m,1,2,abc,0.5,found,\n", "row 2, column z_mm: 'abc' is not a number"),
-        ("{header}\nq,m,1,2,3,0.5,found,\nr,m,1,,3,0.5,found,\n", "row 3, column y_mm: expected a finite"),
-        ("{header}\nq,m,1,2,3,0.5,lost,\n", "status 'lost', expected 'found' or 'failed'"),
+        ("", "line 1: is empty"),
+        ("query_id,method\n", "line 1: expected the columns .*; missing: x_mm,"),
+        ("{header}\nq,m,1,2,abc,0.5,found,\n", "line 2, z_mm: expected a number, or nothing, got 'abc'"),
+        ("{header}\nq,m,1,2,3,0.5,found,\nr,m,1,,3,0.5,found,\n", "line 3, y_mm: expected a finite number"),
+        ("{header}\nq,m,1,2,3,0.5,lost,\n", "line 2, status: expected one of found, failed, got 'lost'"),
         ("{header}\nq,m,1,2,3,0.5,found,\nr,n,1,2,3,0.5,found,\n", r"several methods \(m, n\)"),
     ],
 )
@@ -129,7 +129,7 @@ def test_bad_matches_are_refused(tmp_path, text, message):
 def test_a_repeated_query_is_refused(tmp_path):
     queries = make_queries(all_ct("ab"), LANDMARKS, ALL_PAIRS)
     write_table(pd.concat([queries, queries]), tmp_path / "queries.csv")
-    with pytest.raises(InputFileError, match="'a/b/heart' stands more than once"):
+    with pytest.raises(InputFileError, match="line 4: query_id 'a/b/heart' repeats line 2"):
         read_queries(tmp_path / "queries.csv")
 
 

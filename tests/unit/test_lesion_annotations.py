@@ -43,7 +43,7 @@ def test_both_shapes_name_pairs_alike(tmp_path):
         ({"target spacing": [0.5, 0.5, -1]}, "lengths above zero"),
         ({"target recist diameter": [0, 0]}, "lengths above zero"),
         ({"source": 7}, "'source' is 7, expected a file name"),
-        ({"source": "000008_01_01_000-019.nii.gz"}, "are of two patients"),
+        ({"source": "000008_01_01_000-019.nii.gz"}, "belong to two patients"),
     ],
 )
 def test_malformed_pairs_are_refused_by_name(tmp_path, changes, message):
@@ -62,7 +62,7 @@ def test_malformed_pairs_are_refused_by_name(tmp_path, changes, message):
         ('{"0001": 3}', "pair '0001' is 3"),
         (
             '{"0001": %s, "0001": %s}' % ((json.dumps(annotation_row()),) * 2),
-            "key '0001' stands twice",
+            "key '0001' occurs twice",
         ),
     ],
 )

@@ -9,7 +9,7 @@ from anatomical_embedding.index_file import read_index
 from anatomical_embedding.report.inputs import ReportInputs
 from anatomical_embedding.report.lesion_page import render_lesion_page
 from anatomical_embedding.report.lesions import error_text, lesions_of
-from anatomical_embedding.report.results_table import results_table
+from anatomical_embedding.report.results_csv import results_table
 from anatomical_embedding.report.sections.tracking import tracking, tracking_sentence
 from anatomical_embedding.report.tracking_inputs import TrackedAnswers
 from anatomical_embedding.volumes.volume import Volume

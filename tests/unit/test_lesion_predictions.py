@@ -145,8 +145,8 @@ def test_unusable_json_centres_are_refused_or_counted(tmp_path, rows, pairs, val
     ("body", "message"),
     [
         ("0009,1,2,3,found,\n", "line 2: the annotations know no pair '0009'"),
-        ("0001,1,2,x,found,\n", "line 2, pair '0001': 'x' is not a number"),
-        ("0001,1,2,3,lost,\n", "line 2, pair '0001': status is 'lost'"),
+        ("0001,1,2,x,found,\n", "line 2, z_vox: expected a number, or nothing, got 'x'"),
+        ("0001,1,2,3,lost,\n", "line 2, status: expected one of found, failed, got 'lost'"),
         ("0001,1,2,3,failed,\n", "failed, yet has coordinates"),
         ("0001,1,2,3\n", "line 2: has 4 cells"),
     ],

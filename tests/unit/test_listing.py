@@ -89,7 +89,7 @@ def test_a_case_without_an_image_is_an_error(tmp_path):
 @pytest.mark.parametrize("kind", ["folder", "case_folders"])
 def test_a_missing_or_empty_root_is_an_error(tmp_path, kind):
     with pytest.raises(
-        InputFileError, match=r"absent: is no folder that can be read .*; set the data set's root"
+        InputFileError, match=r"absent: cannot be read as a folder .*; set the data set's root"
     ):
         volumes_of(_settings(kind, tmp_path / "absent"))
     with pytest.raises(InputFileError, match=r"holds no volume, expected .*; set the data set's root"):

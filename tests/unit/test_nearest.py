@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from anatomical_embedding.errors import SettingsError, UserError
 from anatomical_embedding.matching.cell_search import best_cells
-from anatomical_embedding.matching.nearest import cycle_errors_mm, match_points, similarity_map
+from anatomical_embedding.matching.nearest import cycle_errors_mm, match_nearest, similarity_map
 from anatomical_embedding.matching.prepared_target import prepare_target
 from anatomical_embedding.matching.query_vectors import QueryVectors, nearest_cells, query_vectors
 from anatomical_embedding.settings.matching import HeadWeights, MatchingSettings
@@ -120,7 +120,7 @@ def test_a_volume_matches_itself_with_similarity_one():
     volume = synthetic_volume(ANISOTROPIC, SHAPE)
     cells = np.array([[0, 0, 0], [31, 23, 9], [7, 11, 4]])
     points_mm = transform_points(volume.fine.cell_affine, cells)
-    matches = match_points(
+    matches = match_nearest(
         volume, volume, points_mm, settings=changed(PRUNED, query_interpolation="trilinear")
     )
     np.testing.assert_allclose(matches.points_mm, points_mm, atol=1e-9)
@@ -174,7 +174,7 @@ def test_points_are_recovered_through_any_affine(template_affine, target_affine,
     target = synthetic_volume(target_affine, shape, volume_id="target", **kind)
     points_mm = np.random.default_rng(seed).uniform(-5, 5, size=(20, 3))  # inside both, however turned
     asked = changed(PRUNED, query_interpolation="trilinear", refinement="parabolic")
-    matches = match_points(template, target, points_mm, settings=asked)
+    matches = match_nearest(template, target, points_mm, settings=asked)
     error_cells = transform_points(
         invert_affine(target.fine.cell_affine), matches.points_mm
     ) - transform_points(invert_affine(target.fine.cell_affine), points_mm)
@@ -192,7 +192,7 @@ def test_answers_have_no_bias_at_anisotropic_strides(refinement):
     )
     points_mm = np.random.default_rng(3).uniform([12, 12, 12], [80, 80, 72], size=(600, 3))
     asked = changed(EXACT, query_interpolation="trilinear", refinement=refinement)
-    error_mm = match_points(template, target, points_mm, settings=asked).points_mm - points_mm
+    error_mm = match_nearest(template, target, points_mm, settings=asked).points_mm - points_mm
     cell_mm = np.array([4.0, 2.0, 6.0])
     standard_error = error_mm.std(axis=0) / np.sqrt(len(points_mm))
     assert np.all(np.abs(error_mm.mean(axis=0)) < 4 * standard_error + 0.01 * cell_mm)
@@ -203,7 +203,7 @@ def test_answers_have_no_bias_at_anisotropic_strides(refinement):
 def test_queries_outside_or_not_finite_fail_with_a_reason():
     volume = synthetic_volume(ANISOTROPIC, SHAPE)
     points_mm = [[10, 10, 10], [-1.01, 10, 10], [-0.99, 10, 10], [np.nan, 0, 0], [10, 10, 3 * 19.6]]
-    matches = match_points(volume, volume, points_mm, settings=EXACT)
+    matches = match_nearest(volume, volume, points_mm, settings=EXACT)
     assert matches.status == ("found", "failed", "found", "failed", "failed")
     assert matches.reason[1] == matches.reason[4] == "the query lies outside the template volume"
     assert matches.reason[3] == "the query is not finite"
@@ -215,7 +215,7 @@ def test_queries_outside_or_not_finite_fail_with_a_reason():
 
 def test_no_queries_give_no_matches():
     volume = synthetic_volume(ANISOTROPIC, SHAPE)
-    matches = match_points(volume, volume, np.empty((0, 3)), settings=PRUNED)
+    matches = match_nearest(volume, volume, np.empty((0, 3)), settings=PRUNED)
     assert matches.points_mm.shape == (0, 3)
     assert matches.status == ()
 
@@ -224,25 +224,25 @@ def test_answers_lie_inside_the_target():
     """At 17 voxels and stride 4 the last cell is centred on voxel 17.5, beyond the volume."""
     template = synthetic_volume(np.eye(4), (40, 40, 40), fine_stride_vox=(4, 4, 4))
     target = synthetic_volume(np.eye(4), (17, 17, 17), fine_stride_vox=(4, 4, 4))
-    matches = match_points(template, target, [[30, 30, 30]], settings=EXACT)
+    matches = match_nearest(template, target, [[30, 30, 30]], settings=EXACT)
     np.testing.assert_allclose(matches.points_mm, [[16, 16, 16]])
 
 
 def test_other_model_is_refused():
     volume = synthetic_volume(ANISOTROPIC, SHAPE)
     other = dataclasses.replace(
-        volume, volume_id="other", provenance=dataclasses.replace(ORIGIN, checkpoint_sha256="d" * 64)
+        volume, volume_id="other", origin=dataclasses.replace(ORIGIN, checkpoint_sha256="d" * 64)
     )
     with pytest.raises(
         UserError, match=r"other and synthetic come from different models \(d{12} and c{12}\)"
     ):
-        match_points(other, volume, [[0, 0, 0]], settings=EXACT)
+        match_nearest(other, volume, [[0, 0, 0]], settings=EXACT)
 
 
 def test_target_prepared_for_other_settings_is_a_defect():
     volume = synthetic_volume(ANISOTROPIC, SHAPE)
     with pytest.raises(ValueError, match="prepared for other matching settings"):
-        match_points(volume, prepare_target(volume, settings=EXACT), [[0, 0, 0]], settings=PRUNED)
+        match_nearest(volume, prepare_target(volume, settings=EXACT), [[0, 0, 0]], settings=PRUNED)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the message is for machines without a CUDA device")
@@ -275,7 +275,7 @@ def test_int8_stores_give_the_matches_of_fp16_stores():
         kind = {"num_channels": 128, "noise": 0.3, "store_format": store_format}
         template = synthetic_volume(ANISOTROPIC, SHAPE, volume_id="template", **kind)
         target = synthetic_volume(ANISOTROPIC, SHAPE, volume_id="target!", anatomy_of=warped, **kind)
-        answers.append(match_points(template, target, points_mm, settings=EXACT).points_mm)
+        answers.append(match_nearest(template, target, points_mm, settings=EXACT).points_mm)
     assert (answers[0] == answers[1]).all(axis=1).mean() >= 0.97
 
 

@@ -117,7 +117,7 @@ def test_what_is_no_folder_of_scans_says_what_is_expected(tmp_path):
     with pytest.raises(InputFileError, match="holds no scans; expected"):
         look_at_folder(tmp_path / "empty", modality=None)
     touch(tmp_path / "deep" / "a" / "b.nii.gz")
-    with pytest.raises(InputFileError, match="name the folder right above the scans"):
+    with pytest.raises(InputFileError, match="name the folder that directly holds the scans"):
         look_at_folder(tmp_path / "deep", modality=None)
 
 
@@ -137,7 +137,7 @@ def test_a_file_that_is_there_is_left_alone(tmp_path):
     for number in range(4):
         write_ct(tmp_path / "scans" / f"s{number}.nii.gz")
     (tmp_path / "new.yaml").write_text("mine", encoding="utf-8")
-    with pytest.raises(OutputFileError, match="is there already; name another file with --output"):
+    with pytest.raises(OutputFileError, match="already exists; name another file with --output"):
         written(tmp_path / "scans")
     assert (tmp_path / "new.yaml").read_text(encoding="utf-8") == "mine"
 

@@ -90,10 +90,10 @@ def test_a_difference_below_a_tenth_of_a_voxel_is_said(tmp_path):
 
 def test_a_qform_that_is_no_rotation_stands_beside_a_sound_sform(tmp_path):
     path = write(tmp_path / "a.nii", codes=(2, 1), edits=[(256, "<fff", 1.0, 0.5, 0.5)])
-    with pytest.raises(InputFileError, match=r"is no rotation, beside a sound form.*\(--geometry sform\)"):
+    with pytest.raises(InputFileError, match=r"is not a rotation, beside a sound form.*\(--geometry sform\)"):
         read_nifti(path, geometry=None)
     assert "show this file elsewhere" in read_nifti(path, geometry="sform").remarks[0]
-    with pytest.raises(InputFileError, match="is no rotation; --geometry sform takes the other form"):
+    with pytest.raises(InputFileError, match="is not a rotation; --geometry sform takes the other form"):
         read_nifti(path, geometry="qform")
 
 

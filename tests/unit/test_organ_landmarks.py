@@ -98,17 +98,20 @@ def test_files_are_sorted_and_read_back(tmp_path):
     ("content", "message"),
     [
         ("volume,x\n", "line 1: expected the columns"),
-        ("volume_id,landmark,x_mm,y_mm,z_mm\na,top,1,2\n", "line 2: expected 5 cells"),
+        ("volume_id,landmark,x_mm,y_mm,z_mm\na,top,1,2\n", "line 2: has 4 cells, expected 5"),
         (
             "volume_id,landmark,x_mm,y_mm,z_mm\na,top,1,2,far\n",
-            "line 2: expected 5 cells, the last three numbers",
+            "line 2, z_mm: expected a finite number, got 'far'",
         ),
-        ("volume_id,landmark,x_mm,y_mm,z_mm\na,top,1,2,nan\n", "line 2: expected finite coordinates"),
+        (
+            "volume_id,landmark,x_mm,y_mm,z_mm\na,top,1,2,nan\n",
+            "line 2, z_mm: expected a finite number, got 'nan'",
+        ),
         (
             "volume_id,landmark,x_mm,y_mm,z_mm\na,top,1,2,3\na,top,1,2,3\n",
-            "line 3: 'top' occurs twice in volume 'a'",
+            "line 3: volume_id 'a', landmark 'top' repeats line 2",
         ),
-        (None, "cannot be read as landmarks"),
+        (None, "cannot be read as a CSV table"),
     ],
 )
 def test_a_bad_landmark_file_is_refused(tmp_path, content, message):

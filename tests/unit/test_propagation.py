@@ -8,7 +8,7 @@ import pytest
 
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.matching.prepared_target import prepare_target
-from anatomical_embedding.matching.propagation import propagate_labels
+from anatomical_embedding.matching.propagation import carry_by_anchors
 from anatomical_embedding.settings.matching import MatchingSettings
 from anatomical_embedding.settings.usage import PropagationSettings
 from anatomical_embedding.volumes.affine import transform_points
@@ -67,7 +67,7 @@ def dice(found, truth, label):
 
 
 def carry(template, target, labels, *, grid, **changed):
-    return propagate_labels(
+    return carry_by_anchors(
         template,
         target,
         labels,
@@ -139,8 +139,8 @@ def test_what_cannot_be_carried_is_refused():
         UserError, match="not of the scan 'template': all of each of its 2 labels lies outside"
     ):
         carry(template, target, Volume(balls().array, far), grid=balls())
-    other = dataclasses.replace(target.embedded.provenance, checkpoint_sha256="d" * 64)
-    strange = prepare_target(dataclasses.replace(target.embedded, provenance=other), settings=MATCHING)
+    other = dataclasses.replace(target.embedded.origin, checkpoint_sha256="d" * 64)
+    strange = prepare_target(dataclasses.replace(target.embedded, origin=other), settings=MATCHING)
     with pytest.raises(UserError, match="come from different models"):
         carry(template, strange, balls(), grid=balls())
 
@@ -205,7 +205,7 @@ def test_a_label_in_the_air_is_doubtful():
     body[: int(CENTRES_MM[3][0] / 2) + 4] = 0  # 8 mm beyond the middle of the ball of 12 mm radius
     expected = float((body[balls().array == 3] == 0).mean())
     assert 0.5 < expected < 1.0
-    found = propagate_labels(
+    found = carry_by_anchors(
         unchanged("template"),
         unchanged("target"),
         moved_balls((0.0, 0.0, 0.0), labels=[3]),

@@ -102,7 +102,7 @@ def test_an_offset_that_is_told_makes_hu(tmp_path):
     assert np.array_equal(scan.volume.array, HU)
     assert scan.remarks == ("-1000 was added to make HU of its values, as told",)
     assert read(tmp_path, HU + np.int16(1000), hu_offset=-1000.0).modality == "ct"
-    with pytest.raises(InputFileError, match="is in HU as it stands, so -1024 would spoil it"):
+    with pytest.raises(InputFileError, match="is in HU as it stands, so adding -1024 would be wrong"):
         read(tmp_path, HU, hu_offset=-1024.0)
     with pytest.raises(InputFileError, match="is an MR by its header or as told, which has no HU"):
         read(tmp_path, mr_like(), modality="mr", hu_offset=0.0)
@@ -123,7 +123,9 @@ def test_a_part_of_the_body_is_told_by_fat_and_muscle(tmp_path):
     inside = HU[12:24, 10:30]
     assert inside.min() > -700
     scan = read(tmp_path, inside, modality="ct")
-    assert scan.remarks == ("it shows no air, so that it is in HU is told by its fat and soft tissue alone",)
+    assert scan.remarks == (
+        "it shows no air, so that it is in HU was judged by its fat and soft tissue alone",
+    )
     with pytest.raises(InputFileError, match="may be a CT or an MR"):
         read(tmp_path, inside)
 

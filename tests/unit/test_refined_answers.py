@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def queries(folder):
 
 def test_a_scan_is_found_in_itself(folder, queries):
     model = api.load_model(folder / "tiny.safetensors")
-    scan = api.embed_scan(model, folder / "first.nii.gz", modality="ct", keep_voxels=True)
+    scan = api.embed_scan(model, folder / "first.nii.gz", modality="ct")
     coarse = api.match_points(model, scan, scan, queries)
     fine = api.match_points(model, scan, scan, queries, refine=True)
     coarse_mm, fine_mm = (np.linalg.norm(answers.points_mm - queries, axis=1) for answers in (coarse, fine))
@@ -52,8 +53,7 @@ def test_a_wrong_match_stays_as_it_was(folder, queries):
         folder / "tiny.safetensors"
     )  # random weights, which match little between two scans
     first, second = (
-        api.embed_scan(model, folder / f"{name}.nii.gz", modality="ct", keep_voxels=True)
-        for name in ("first", "second")
+        api.embed_scan(model, folder / f"{name}.nii.gz", modality="ct") for name in ("first", "second")
     )
     volumes = [read_volume(folder / f"{name}.nii.gz") for name in ("first", "second")]
     truth = volumes[1].world_from_voxel(volumes[0].voxel_from_world(queries) + SECOND_FROM_FIRST_VOX)
@@ -85,6 +85,6 @@ def test_a_store_cannot_refine(folder):
     assert done.exit_code == 2
     assert "tiny.safetensors is a store; name its scan" in done.output
     model = api.load_model(folder / "tiny.safetensors")
-    scan = api.embed_scan(model, folder / "first.nii.gz", modality="ct")
+    scan = replace(api.embed_scan(model, folder / "first.nii.gz", modality="ct"), raw=None)
     with pytest.raises(UserError, match="name the scan itself to refine matches by it"):
         api.match_points(model, scan, scan, [[0, 0, 0]], refine=True)

@@ -26,7 +26,7 @@ from anatomical_embedding.registration.guided_start import GuidedStart, write_st
 from anatomical_embedding.registration.starting_position import on_fixed_grid
 from anatomical_embedding.report.inputs import ReportInputs
 from anatomical_embedding.report.registration_inputs import read_registered_pairs
-from anatomical_embedding.report.results_table import results_table
+from anatomical_embedding.report.results_csv import results_table
 from anatomical_embedding.report.sections.registrations import checkerboard, registrations
 from anatomical_embedding.settings.registration import RegistrationSettings
 from anatomical_embedding.volumes.nifti import write_volume
@@ -185,7 +185,7 @@ def test_settings_hold_pairs_and_levels():
         ({"pairs": [["a", "a"]]}, "'a' with itself"),
         ({"pairs": []}, "at least 1 item"),
         ({"dataset": ""}, "at least 1 character"),
-        ({"deeds": deeds_content(quantization_vox=[1])}, "one entry a level each, got 3, 3 and 1"),
+        ({"deeds": deeds_content(quantization_vox=[1])}, "one entry per level, got 3, 3 and 1"),
         ({"deeds": deeds_content(linear=LINEAR | {"search_radius": [1]})}, "got 2, 1 and 2"),
         ({"deeds": deeds_content(linear=LINEAR | {"kind": "bent"})}, "'affine' or 'rigid'"),
         ({"deeds": deeds_content(grid_spacing_vox=[5, 4, 17])}, "less than or equal to 16"),

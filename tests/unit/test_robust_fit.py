@@ -7,6 +7,7 @@ from scipy.spatial.transform import Rotation
 from anatomical_embedding.registration.robust_fit import (
     closed_form_maps,
     fit_map,
+    octants,
     rotation_angle_rad,
     spread_mm,
 )
@@ -82,6 +83,34 @@ def test_trimming_bears_a_quarter_of_false_partners_that_mislead_least_squares(s
         for estimator in ("trimmed", "least_squares")
     }
     assert errors["trimmed"] < 4.0 < errors["least_squares"]
+
+
+@pytest.mark.parametrize("kind", ["rigid", "similarity", "affine"])
+@pytest.mark.parametrize("seed", range(5))
+def test_auto_takes_the_kind_that_made_the_partners(kind, seed):
+    generator = np.random.default_rng(seed)
+    matrix = true_map(kind, generator)
+    fixed, moving, _ = correspondences(matrix, generator, num_points=600)
+    fitted = fit_map(fixed, moving, settings=fit_settings(kind="auto"))
+    assert fitted.kind == kind
+    assert largest_error_mm(fitted.matrix, matrix, fixed) < 4.0
+
+
+def test_auto_takes_no_map_whose_scale_is_implausible():
+    generator = np.random.default_rng(7)
+    fixed, moving, _ = correspondences(np.diag([1.5, 1.5, 1.5, 1.0]), generator, outliers=0.2)
+    assert (
+        fit_map(fixed, moving, settings=fit_settings(kind="auto", max_scale_change=0.6)).kind == "similarity"
+    )
+    assert fit_map(fixed, moving, settings=fit_settings(kind="auto", max_scale_change=0.4)).kind == "rigid"
+
+
+def test_octants_of_a_turned_box_hold_a_corner_each():
+    corners = np.stack(np.meshgrid([-3.0, 3.0], [-2.0, 2.0], [-1.0, 1.0], indexing="ij"), axis=-1).reshape(
+        -1, 3
+    )
+    turned = Rotation.from_rotvec([0.3, -0.2, 0.5]).apply(corners) + np.array([100.0, -50.0, 20.0])
+    assert sorted(octants(turned)) == list(range(8))
 
 
 def test_rigid_closed_form_is_scipys():

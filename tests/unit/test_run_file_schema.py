@@ -51,7 +51,7 @@ def test_settings_written_out_and_the_example_of_the_readme_are_valid(validator)
         (("models", "sam", "recipe"), "sam_smal"),
         (("models", "sam", "training", "num_step"), 3),
         (("models", "sam", "training", "num_steps"), -1),
-        (("evaluations", "phantom_ct", "methods"), ["closest"]),
+        (("methods",), {"wide": {"kind": "closest"}}),
         (("registrations", "round_1", "deeds", "recipe"), "sam_small"),
         (("trackings", "phantom_tracking", "confidence", "num_folds"), 1),
     ],

@@ -191,7 +191,9 @@ def test_a_carried_mask_lies_on_the_grid_of_the_mended_scan_and_its_own_faults_a
 def test_the_page_shows_a_mended_scan_in_the_world_of_its_answers(folder, tmp_path):
     model = api.load_model(folder / "tiny.safetensors")
     names = ("plain.nii", "micrometres.nii", "no_offset.nii")
-    session = open_session(model, [folder / name for name in names], modality="ct", pins_path=None)
+    session = open_session(
+        model, [api.read_scan(model, folder / name, modality="ct") for name in names], pins_path=None
+    )
     plain = read_volume(folder / "plain.nii")
     for shown in session.scans:
         (tmp_path / "shown.nii").write_bytes(shown.content())

@@ -7,7 +7,7 @@ import pytest
 
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.matching.local_affine import fit_local_affines
-from anatomical_embedding.matching.nearest import match_points
+from anatomical_embedding.matching.nearest import match_nearest
 from anatomical_embedding.matching.stable_points import match_stable_points
 from anatomical_embedding.settings.matching import HeadWeights, MatchingSettings, StablePointSettings
 from anatomical_embedding.volumes.affine import invert_affine, transform_points
@@ -94,7 +94,7 @@ def test_two_fifths_of_the_anchors_may_be_wrong():
     template, target = affine_pair(anatomy_of=corrupted)
     points_mm = queries_mm(60, seed=2)
     found = match_stable_points(template, target, points_mm, settings=MATCHING, stable_points=ANCHORS)
-    nearest = match_points(template, target, points_mm, settings=MATCHING)
+    nearest = match_nearest(template, target, points_mm, settings=MATCHING)
     error_mm = np.linalg.norm(found.matches.points_mm - into_target(points_mm), axis=1)
     nearest_error_mm = np.linalg.norm(nearest.points_mm - into_target(points_mm), axis=1)
     assert error_mm.max() < 2 * VOXEL_MM
@@ -132,7 +132,7 @@ def test_too_few_anchors_fall_back_to_nearest_and_say_so():
     points_mm = queries_mm(10)
     strict = ANCHORS.model_copy(update={"smallest_similarity": 1.0})
     found = match_stable_points(template, target, points_mm, settings=MATCHING, stable_points=strict)
-    nearest = match_points(template, target, points_mm, settings=MATCHING)
+    nearest = match_nearest(template, target, points_mm, settings=MATCHING)
     assert found.is_fallback.all()
     assert (found.num_anchors == 0).all()
     assert np.isnan(found.residual_mm).all()
@@ -171,7 +171,7 @@ def test_queries_outside_fail_with_a_reason():
 
 def test_other_model_is_refused():
     template, target = affine_pair()
-    other = dataclasses.replace(target, provenance=dataclasses.replace(ORIGIN, checkpoint_sha256="d" * 64))
+    other = dataclasses.replace(target, origin=dataclasses.replace(ORIGIN, checkpoint_sha256="d" * 64))
     with pytest.raises(UserError, match="come from different models"):
         match_stable_points(template, other, [[0, 0, 0]], settings=MATCHING, stable_points=ANCHORS)
 

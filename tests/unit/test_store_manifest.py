@@ -27,21 +27,21 @@ def test_a_store_elsewhere_is_refused(tmp_path):
     store.write_bytes(b"vectors")
     with pytest.raises(InputFileError, match="lies outside its folder"):
         write_store_manifest({"b": store}, tmp_path / "run" / "stores.csv")
-    assert list((tmp_path / "run").iterdir()) == []
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "line 1: expected the columns volume_id,store_path,sha256"),
-        ("volume_id,path\n", "line 1: expected the columns"),
+        ("", "line 1: is empty"),
+        ("volume_id,path\n", "line 1: expected the columns volume_id,store_path,sha256; missing: store_path"),
         ("volume_id,store_path,sha256\na,b\n", "line 2: has 2 cells, expected 3"),
         (
             "volume_id,store_path,sha256\na,../b,0\n",
-            r"line 2, store_path: expected a path inside.*got '\.\./b'",
+            r"line 2, store_path: expected a path below.*got '\.\./b'",
         ),
-        ("volume_id,store_path,sha256\na,/b,0\n", "line 2, store_path: expected a path inside"),
-        ("volume_id,store_path,sha256\na,b,0\na,c,0\n", "line 3: the volume 'a' occurs twice"),
+        ("volume_id,store_path,sha256\na,/b,0\n", "line 2, store_path: expected a path below"),
+        ("volume_id,store_path,sha256\na,b,0\na,c,0\n", "line 3: volume_id 'a' repeats line 2"),
     ],
 )
 def test_broken_lists_are_refused(tmp_path, text, message):
@@ -52,5 +52,5 @@ def test_broken_lists_are_refused(tmp_path, text, message):
 
 
 def test_a_missing_list_is_named(tmp_path):
-    with pytest.raises(InputFileError, match=r"none\.csv: cannot be read as a list of stores"):
+    with pytest.raises(InputFileError, match=r"none\.csv: cannot be read as a CSV table"):
         read_store_manifest(tmp_path / "none.csv")

@@ -6,7 +6,7 @@ import pytest
 from anatomical_embedding.datasets.lesion_annotations import LesionPairs
 from anatomical_embedding.evaluation.lesions.frames import annotation_affine
 from anatomical_embedding.evaluation.lesions.metrics import signed_errors_mm
-from anatomical_embedding.matching.nearest import match_points
+from anatomical_embedding.matching.nearest import match_nearest
 from anatomical_embedding.settings.matching import HeadWeights, MatchingSettings
 from anatomical_embedding.volumes.affine import invert_affine, transform_points
 from tests.reference.synthetic_embeddings import synthetic_volume
@@ -58,7 +58,7 @@ def test_mean_signed_error_is_below_half_a_millimetre(slice_mm):
     frame = annotation_affine(stored, shape=stored_shape)
     lesions_vox = np.random.default_rng(5).uniform(8, np.array(shape) - 9, (NUM_LESIONS, 3))
     queries_mm = transform_points(template_affine, lesions_vox)
-    found = match_points(template, target, queries_mm, settings=MATCHING)
+    found = match_nearest(template, target, queries_mm, settings=MATCHING)
     truth_vox = transform_points(invert_affine(frame), queries_mm + shift_mm)
     errors_mm = signed_errors_mm(
         pairs_at(truth_vox, slice_mm), transform_points(invert_affine(frame), found.points_mm)

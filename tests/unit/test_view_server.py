@@ -4,6 +4,7 @@ import dataclasses
 import http.client
 import json
 import threading
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -16,7 +17,6 @@ from anatomical_embedding.viewer.open_session import open_session, quick_to_sear
 from anatomical_embedding.viewer.server import ViewServer
 from anatomical_embedding.viewer.session import Session, ShownScan, highest_peaks
 from anatomical_embedding.volumes.affine import transform_points
-from anatomical_embedding.volumes.raw_scan import ReadingOptions
 from benchmarks.view_latency import click, make_session
 from tests.packaged_model import points_in, write_model, write_two_scans
 
@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
 def session_of(folder):
     scans = [folder / "first.nii.gz", folder / "second.nii.gz"]
     model = api.load_model(folder / "tiny.safetensors")
-    return open_session(model, scans, modality=None, pins_path=folder / "pins.json")
+    return open_session(model, [api.read_scan(model, scan) for scan in scans], pins_path=folder / "pins.json")
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_answers_are_those_of_the_library(server, folder):
         ("match", {"from": 5, "point": [0, 0, 0]}, "expected the number of a scan from 0 to 1, got 5"),
         ("match", {"from": 0, "point": [0, 0]}, "expected a point of three numbers"),
         ("match", {"from": 0, "point": ["a", 0, 0]}, "expected a point of three numbers"),
-        ("match", [], "no JSON object"),
+        ("match", [], "not a JSON object"),
         ("pins", {"pins": [{"number": 1}]}, "expected pinned points with one entry for each of 2 scans"),
     ],
 )
@@ -181,7 +181,8 @@ def test_a_file_that_holds_no_pins_is_refused_and_stays(folder):
 
 def test_a_scan_that_went_away_is_named(folder, tmp_path):
     session = session_of(folder)
-    gone = ShownScan(tmp_path / "gone.nii.gz", "ct", session.scans[0].embedded, ReadingOptions())
+    first = session.scans[0]
+    gone = ShownScan(replace(first.raw, path=tmp_path / "gone.nii.gz"), first.embedded)
     model = api.load_model(folder / "tiny.safetensors")
     with ViewServer(Session(model, [gone, session.scans[1]], pins_path=None), port=0) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -190,7 +191,7 @@ def test_a_scan_that_went_away_is_named(folder, tmp_path):
         server.shutdown()
         thread.join()
     assert status == 400
-    assert "gone.nii.gz: cannot be read any more" in json.loads(content)["error"]
+    assert "gone.nii.gz: can no longer be read" in json.loads(content)["error"]
 
 
 def test_large_scans_are_searched_by_the_pruned_search(folder, monkeypatch):

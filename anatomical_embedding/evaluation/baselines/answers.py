@@ -1,4 +1,4 @@
-"""Answers of the baselines to a list of queries: one row a query, found or failed with the reason."""
+"""Answers of the baselines to a list of queries: one row per query, found or failed with the reason."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from functools import cache, lru_cache
 import numpy as np
 import pandas as pd
 
+from anatomical_embedding.errors import SettingsError
 from anatomical_embedding.evaluation.baselines.body_box import (
     BodyBox,
     EmptyBodyMaskError,
@@ -22,7 +23,7 @@ from anatomical_embedding.evaluation.baselines.cross_correlation import (
 )
 from anatomical_embedding.evaluation.landmarks.tables import MATCH_COLUMNS
 from anatomical_embedding.progress import track
-from anatomical_embedding.settings.evaluation import NccSettings
+from anatomical_embedding.settings.evaluation import BaselineSettings, NccSettings
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.resample import resample_to_spacing
 from anatomical_embedding.volumes.volume import Volume
@@ -64,8 +65,8 @@ MatchPoints = Callable[[str, str, Points], Sequence[PointMatch]]
 """Answers queries of one pair: (template_id, target_id, (N, 3) points) to N answers."""
 
 
-def match_queries(queries: pd.DataFrame, match_points: MatchPoints, *, method: str) -> pd.DataFrame:
-    """Return the matches table of a baseline: one row a query, in the order of the queries.
+def answer_queries(queries: pd.DataFrame, match_points: MatchPoints, *, method: str) -> pd.DataFrame:
+    """Return the matches table of a baseline: one row per query, in the order of the queries.
 
     Parameters
     ----------
@@ -88,6 +89,19 @@ def match_queries(queries: pd.DataFrame, match_points: MatchPoints, *, method: s
     )
 
 
+def baseline_matcher(settings: BaselineSettings, load: LoadScan) -> MatchPoints:
+    """Return the baseline of the settings, with scans to be loaded as they are needed."""
+    match settings.method:
+        case "same_coordinate":
+            return box_matcher(same_coordinate, load)
+        case "body_affine":
+            return box_matcher(body_affine, load)
+        case "ncc":
+            if settings.ncc is None:
+                raise SettingsError("ncc: is null, expected the settings of the baseline ncc")
+            return ncc_matcher(load, settings.ncc)
+
+
 def box_matcher(place: Callable[[Points, BodyBox, BodyBox], Points], load: LoadScan) -> MatchPoints:
     """Return the baseline that places points by body boxes alone: `same_coordinate` or `body_affine`."""
     box_of = _box_loader(load)
@@ -96,16 +110,6 @@ def box_matcher(place: Callable[[Points, BodyBox, BodyBox], Points], load: LoadS
         return [PointMatch(point) for point in place(points_mm, box_of(template_id), box_of(target_id))]
 
     return match_points
-
-
-def same_coordinate_matcher(load: LoadScan) -> MatchPoints:
-    """Return the baseline that keeps the offset from the centre of the body box."""
-    return box_matcher(same_coordinate, load)
-
-
-def body_affine_matcher(load: LoadScan) -> MatchPoints:
-    """Return the baseline that keeps the relative position in the body box."""
-    return box_matcher(body_affine, load)
 
 
 def ncc_matcher(load: LoadScan, settings: NccSettings) -> MatchPoints:

@@ -99,7 +99,7 @@ class CorrelationTarget:
         kernel = cube.astype(np.float64) - cube.mean(dtype=np.float64)
         norm = np.linalg.norm(kernel)
         if norm <= np.sqrt(FLAT_SHARE_OF_VARIANCE) * max(1.0, float(np.abs(cube).max())):
-            raise NoCorrelationError("all voxels round the query point are equal")
+            raise NoCorrelationError("all voxels around the query point are equal")
         spectrum = scipy.fft.rfft((kernel / norm).astype(np.float32), n=self._shape[2], axis=2)
         for axis in (1, 0):
             spectrum = scipy.fft.fft(spectrum, n=self._shape[axis], axis=axis, overwrite_x=True)

@@ -1,12 +1,18 @@
-"""The table of judged answers: one row a query, with evidence, probabilities and decision."""
+"""The table of judged answers: one row per query, with evidence, probabilities and decision."""
 
 from pathlib import Path
 
 import pandas as pd
 
-from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.csv_table import NUMBER, TEXT
+from anatomical_embedding.evaluation.landmarks.tables import read_frame
 
-JUDGED_COLUMNS = ("query_id", "probability_within_10mm", "probability_out_of_view", "decision")
+JUDGED_COLUMNS = {
+    "query_id": TEXT,
+    "probability_within_10mm": NUMBER,
+    "probability_out_of_view": NUMBER,
+    "decision": TEXT,
+}
 
 
 def read_judged(path: Path | str) -> pd.DataFrame:
@@ -15,10 +21,6 @@ def read_judged(path: Path | str) -> pd.DataFrame:
     Raises
     ------
     InputFileError
-        if a column is missing.
+        if a column is missing or holds something else than numbers.
     """
-    judged = pd.read_csv(path, dtype={"query_id": str, "template_id": str, "target_id": str})
-    missing = [name for name in JUDGED_COLUMNS if name not in judged]
-    if missing:
-        raise InputFileError(path, f"has no column {missing[0]!r}; judge the matches again")
-    return judged
+    return read_frame(path, JUDGED_COLUMNS, unique=("query_id",))

@@ -6,7 +6,7 @@ expected calibration error; Hanley and McNeil (1982) for the area under the curv
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+from sklearn.metrics import roc_auc_score, roc_curve
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -16,11 +16,9 @@ NUM_BINS = 10
 
 def area_under_curve(scores: FloatArray, is_positive: BoolArray) -> float | None:
     """Return how often a positive has a higher score than a negative, ties half; None if one of the two is absent."""
-    num_positive, num_negative = int(is_positive.sum()), int((~is_positive).sum())
-    if num_positive == 0 or num_negative == 0:
+    if is_positive.all() or not is_positive.any():
         return None
-    rank_sum = rankdata(scores)[is_positive].sum()
-    return float((rank_sum - num_positive * (num_positive + 1) / 2) / (num_positive * num_negative))
+    return float(roc_auc_score(is_positive, scores))
 
 
 def reliability_table(probabilities: FloatArray, is_positive: BoolArray) -> list[dict[str, float]]:
@@ -53,6 +51,5 @@ def found_at_false_alarms(
     """
     if is_positive.all() or not is_positive.any():
         return None
-    negatives = np.sort(scores[~is_positive])[::-1]
-    threshold = negatives[int(false_alarm_share * len(negatives))]
-    return float(np.mean(scores[is_positive] > threshold))
+    false_alarms, found, _ = roc_curve(is_positive, scores, drop_intermediate=False)
+    return float(found[false_alarms <= false_alarm_share].max())

@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from anatomical_embedding.csv_table import NUMBER, TEXT
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.evaluation.confidence.features import FEATURES, feature_table
 from anatomical_embedding.evaluation.confidence.tracking_confidence import CORRECT_MM, Confidence
+from anatomical_embedding.evaluation.landmarks.tables import read_frame
 
 POINT_COLUMNS = ["x_mm", "y_mm", "z_mm"]
 TRUTH = ["truth_x_mm", "truth_y_mm", "truth_z_mm"]
@@ -21,12 +23,10 @@ def join_evidence(matches: pd.DataFrame, evidence_path: Path | str) -> pd.DataFr
     Raises
     ------
     InputFileError
-        if the file lacks a column or a query.
+        if the file lacks a column or a query, or a cell is not a number.
     """
-    evidence = pd.read_csv(evidence_path, dtype={"query_id": str})
-    missing = [name for name in ("query_id", *EVIDENCE) if name not in evidence]
-    if missing:
-        raise InputFileError(evidence_path, f"has no column {missing[0]!r}; assess the matches again")
+    columns = {"query_id": TEXT, **dict.fromkeys(EVIDENCE, NUMBER)}
+    evidence = read_frame(evidence_path, columns, unique=("query_id",))
     joined = matches.merge(evidence, on="query_id", how="left", validate="one_to_one", indicator=True)
     if not (joined["_merge"] == "both").all():
         query_id = joined.loc[joined["_merge"] != "both", "query_id"].iloc[0]

@@ -9,16 +9,20 @@ threshold of `out_of_fov` and the reliability are measured on patients that the 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold
 
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.evaluation.confidence.features import FEATURES
+from anatomical_embedding.evaluation.confidence.logistic_fit import (
+    FEWEST_OF_A_CLASS,
+    fit_logistic,
+    unseen_probabilities,
+)
 from anatomical_embedding.evaluation.confidence.reliability import reliability_table
 from anatomical_embedding.files import write_json
 from anatomical_embedding.settings.tracking import DecisionSettings, FitConfidenceSettings
@@ -29,9 +33,6 @@ Decision = Literal["accept", "review", "out_of_fov"]
 
 CORRECT_MM = 10.0
 """An answer this near to the truth is correct."""
-
-FEWEST_OF_A_CLASS = 3
-"""Fewer examples of either outcome cannot be fitted."""
 
 
 @dataclass(frozen=True)
@@ -129,11 +130,18 @@ def fit_confidence(
         raise UserError(
             f"confidence.num_folds is {settings.num_folds}, but the split has {num_patients} patients; ask for fewer"
         )
-    within = _cross_validated(features, is_correct, patient_ids, settings=settings)
+    of_unseen_patients = partial(
+        unseen_probabilities,
+        features,
+        groups=patient_ids,
+        num_folds=settings.num_folds,
+        regularisation=settings.regularisation,
+    )
+    within = of_unseen_patients(is_correct)
     out_of_view, threshold = None, None
     if np.sum(~is_in_view) >= FEWEST_OF_A_CLASS:
         out_of_view = _fit(features, ~is_in_view, regularisation=settings.regularisation)
-        unseen = _cross_validated(features, ~is_in_view, patient_ids, settings=settings)
+        unseen = of_unseen_patients(~is_in_view)
         threshold = threshold_of_false_alarms(unseen[is_in_view], decision=settings.decision)
     return Confidence(
         within_10mm=_fit(features, is_correct, regularisation=settings.regularisation),
@@ -191,40 +199,15 @@ def _ordered(numbers: Mapping[str, float]) -> FloatArray:
 
 
 def _fit(features: FloatArray, outcome: BoolArray, *, regularisation: float) -> LogisticModel:
-    missing = np.array(
-        [np.median(column[~np.isnan(column)]) if (~np.isnan(column)).any() else 0.0 for column in features.T]
-    )
-    known = np.where(np.isnan(features), missing, features)
-    mean, scale = known.mean(axis=0), known.std(axis=0)
-    scale = np.where(scale > 0, scale, 1.0)
-    fitted = LogisticRegression(C=1.0 / regularisation, max_iter=1000).fit((known - mean) / scale, outcome)
+    fitted = fit_logistic(features, outcome, regularisation=regularisation)
     return LogisticModel(
-        missing=_named(missing),
-        mean=_named(mean),
-        scale=_named(scale),
-        coefficients=_named(fitted.coef_[0]),
-        intercept=float(fitted.intercept_[0]),
+        missing=_named(fitted["median"].statistics_),
+        mean=_named(fitted["standard"].mean_),
+        scale=_named(fitted["standard"].scale_),
+        coefficients=_named(fitted["regression"].coef_[0]),
+        intercept=float(fitted["regression"].intercept_[0]),
     )
 
 
 def _named(numbers: FloatArray) -> dict[str, float]:
     return dict(zip(FEATURES, map(float, numbers), strict=True))
-
-
-def _cross_validated(
-    features: FloatArray,
-    outcome: BoolArray,
-    patient_ids: NDArray[np.str_],
-    *,
-    settings: FitConfidenceSettings,
-) -> FloatArray:
-    """Return (N,) probabilities, each by a fit that has not seen the patient.
-
-    Where the others are all of one outcome nothing can be fitted: the overall share stands in.
-    """
-    probabilities = np.full(len(features), outcome.mean())
-    for train, unseen in GroupKFold(settings.num_folds).split(features, outcome, patient_ids):
-        if len(np.unique(outcome[train])) > 1:
-            model = _fit(features[train], outcome[train], regularisation=settings.regularisation)
-            probabilities[unseen] = model.probabilities(features[unseen])
-    return probabilities

@@ -41,7 +41,7 @@ def count_organ_hits(
     Parameters
     ----------
     queries : with truth.
-    matches : one row a query, in any order.
+    matches : one row per query, in any order.
     labels : volume id to its label map; queries of volumes without one do not count.
     """
     answers = matches.set_index("query_id").loc[queries["query_id"]]

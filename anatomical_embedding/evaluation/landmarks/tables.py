@@ -3,11 +3,13 @@
 Identifiers stay text ("007" and "NA" are names, not numbers); coordinates are world mm RAS+.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from anatomical_embedding.csv_table import FINITE, NUMBER, TEXT, Column, choice, read_table, typed_rows
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.files import written_atomically
 
@@ -22,22 +24,18 @@ QUESTION_COLUMNS = (
 )
 """What a matching method may read of a queries file."""
 TRUTH_COLUMNS = ("truth_x_mm", "truth_y_mm", "truth_z_mm")
-MATCH_COLUMNS = ("query_id", "method", "x_mm", "y_mm", "z_mm", "similarity", "status", "reason")
-
-ERROR_COLUMNS = (
-    "query_id",
-    "template_id",
-    "target_id",
-    "landmark",
-    "method",
-    "error_mm",
-    "error_x_mm",
-    "error_y_mm",
-    "error_z_mm",
-    "status",
-)
-
-COLUMNS_THAT_MAY_BE_EMPTY = ("similarity",)
+ANSWER = ("x_mm", "y_mm", "z_mm")
+MATCH_COLUMNS: Mapping[str, Column] = {
+    **dict.fromkeys(("query_id", "method"), TEXT),
+    **dict.fromkeys((*ANSWER, "similarity"), NUMBER),
+    "status": choice("found", "failed"),
+    "reason": TEXT,
+}
+ERROR_COLUMNS: Mapping[str, Column] = {
+    **dict.fromkeys(("query_id", "template_id", "target_id", "landmark", "method"), TEXT),
+    **dict.fromkeys(("error_mm", "error_x_mm", "error_y_mm", "error_z_mm"), NUMBER),
+    "status": TEXT,
+}
 
 
 def read_questions(path: Path | str) -> pd.DataFrame:
@@ -62,12 +60,12 @@ def read_queries(path: Path | str) -> pd.DataFrame:
     return _read_queries(path, QUESTION_COLUMNS + TRUTH_COLUMNS)
 
 
-def read_matches(path: Path | str, *, further_columns: tuple[str, ...] = ()) -> pd.DataFrame:
+def read_matches(path: Path | str, *, further_numbers: Sequence[str] = ()) -> pd.DataFrame:
     """Return the answers of one method; coordinates of failed rows are NaN.
 
     Parameters
     ----------
-    further_columns : columns that only some methods write, to be read as well.
+    further_numbers : columns that only some methods write, to be read as well.
 
     Raises
     ------
@@ -75,18 +73,14 @@ def read_matches(path: Path | str, *, further_columns: tuple[str, ...] = ()) -> 
         if a column is missing, a status is neither `found` nor `failed`, a found row lacks a finite
         coordinate, or the rows do not all name the same method.
     """
-    matches = _read_columns(path, MATCH_COLUMNS + further_columns)
-    unknown = ~matches["status"].isin(["found", "failed"])
-    if unknown.any():
-        row = matches[unknown].iloc[0]
-        raise InputFileError(
-            path, f"query {row.query_id!r} has the status {row.status!r}, expected 'found' or 'failed'"
-        )
-    _refuse_unless_finite(path, matches[matches["status"] == "found"], ("x_mm", "y_mm", "z_mm"))
+    columns = {**MATCH_COLUMNS, **dict.fromkeys(further_numbers, NUMBER)}
+    rows = read_table(path, columns, may_have_more=True)
+    typed_rows(path, [row for row in rows if row[1]["status"] == "found"], dict.fromkeys(ANSWER, FINITE))
+    matches = as_frame([cells for _, cells in rows], columns)
     methods = sorted(matches["method"].unique())
     if len(methods) > 1:
         raise InputFileError(
-            path, f"holds answers of several methods ({', '.join(methods)}); write one file a method"
+            path, f"holds answers of several methods ({', '.join(methods)}); write one file per method"
         )
     return matches
 
@@ -99,7 +93,7 @@ def read_errors(path: Path | str) -> pd.DataFrame:
     InputFileError
         if a column is missing or a number cannot be read.
     """
-    errors = _read_columns(path, ERROR_COLUMNS)
+    errors = read_frame(path, ERROR_COLUMNS)
     errors.loc[errors["status"] == "failed", "error_mm"] = np.inf
     return errors
 
@@ -111,54 +105,26 @@ def write_table(table: pd.DataFrame, path: Path | str) -> None:
         table.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")
 
 
-def _read_queries(path: Path | str, columns: tuple[str, ...]) -> pd.DataFrame:
-    queries = _read_columns(path, columns)
-    _refuse_unless_finite(path, queries, [name for name in columns if name.endswith("_mm")])
-    repeated = queries["query_id"].duplicated()
-    if repeated.any():
-        raise InputFileError(path, f"query {queries[repeated].iloc[0].query_id!r} stands more than once")
-    return queries
+def read_frame(
+    path: Path | str, columns: Mapping[str, Column], *, unique: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Return some columns of a table, see `csv_table.read_table`; numbers as float64.
+
+    Raises
+    ------
+    InputFileError
+        naming the line and the column at fault.
+    """
+    rows = read_table(path, columns, may_have_more=True, unique=unique)
+    return as_frame([cells for _, cells in rows], columns)
 
 
-def _read_columns(path: Path | str, columns: tuple[str, ...]) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
-        raise InputFileError(path, f"cannot be read as a CSV table ({error})") from error
-    missing = [name for name in columns if name not in table.columns]
-    if missing:
-        raise InputFileError(
-            path,
-            f"has no column {missing[0]!r}; expected {', '.join(columns)}, got {', '.join(table.columns)}",
-        )
-    table = table[list(columns)].copy()
-    for name in columns:
-        if name.endswith("_mm") or name in COLUMNS_THAT_MAY_BE_EMPTY:
-            table[name] = _numbers(path, table, name)
-    return table
+def as_frame(rows: Sequence[Mapping[str, object]], columns: Mapping[str, Column]) -> pd.DataFrame:
+    """Return rows as a table that keeps its types when it has no row."""
+    numbers = [name for name, column in columns.items() if column in (FINITE, NUMBER)]
+    return pd.DataFrame(rows, columns=list(columns)).astype(dict.fromkeys(numbers, np.float64))
 
 
-def _numbers(path: Path | str, table: pd.DataFrame, name: str) -> pd.Series:
-    numbers = pd.to_numeric(table[name].replace("", "nan"), errors="coerce").astype(np.float64)
-    wrong = numbers.isna() & ~table[name].str.lower().isin(["", "nan"])
-    if wrong.any():
-        raise InputFileError(
-            path, f"row {_line_number(wrong)}, column {name}: {table[name][wrong].iloc[0]!r} is not a number"
-        )
-    return numbers
-
-
-def _refuse_unless_finite(path: Path | str, table: pd.DataFrame, names: list[str] | tuple[str, ...]) -> None:
-    for name in names:
-        wrong = ~np.isfinite(table[name])
-        if wrong.any():
-            raise InputFileError(
-                path,
-                f"row {_line_number(wrong)}, column {name}: expected a finite number, got "
-                f"{table[name][wrong].iloc[0]}",
-            )
-
-
-def _line_number(is_wrong: pd.Series) -> int:
-    """Return the line of the file that holds the first wrong row; the header is line 1."""
-    return int(is_wrong.index[is_wrong][0]) + 2
+def _read_queries(path: Path | str, names: Sequence[str]) -> pd.DataFrame:
+    columns = {name: FINITE if name.endswith("_mm") else TEXT for name in names}
+    return read_frame(path, columns, unique=("query_id",))

@@ -5,16 +5,14 @@ stores them. `annotation_affine` builds the affine of that grid for a volume at 
 a table and infers nothing, so that a score cannot depend on how a scan lies in its world.
 """
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from anatomical_embedding.csv_table import read_csv_table
+from anatomical_embedding.csv_table import FINITE, TEXT, read_table, write_csv_table
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.files import written_atomically
 from anatomical_embedding.volumes.affine import (
     Points,
     invert_affine,
@@ -90,11 +88,11 @@ def voxels_from_world(
 
 def write_frames(affines: Mapping[str, NDArray[np.float64]], path: Path | str) -> None:
     """Write the table of annotation affines: column `volume`, then the twelve `AFFINE_COLUMNS`."""
-    with written_atomically(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["volume", *AFFINE_COLUMNS])
-        for name in sorted(affines):
-            writer.writerow([name, *(repr(float(value)) for value in affines[name][:3].ravel())])
+    rows = [
+        [name, *(repr(float(value)) for value in affine[:3].ravel())]
+        for name, affine in sorted(affines.items())
+    ]
+    write_csv_table(("volume", *AFFINE_COLUMNS), rows, path)
 
 
 def read_frames(
@@ -113,15 +111,13 @@ def read_frames(
         naming the row whose affine is malformed, singular, repeated, or of another spacing, or the absent volume.
     """
     affines: dict[str, NDArray[np.float64]] = {}
-    header, table = read_csv_table(path)
-    missing = [name for name in ("volume", *AFFINE_COLUMNS) if name not in header]
-    if missing:
-        raise InputFileError(path, f"has no column {missing[0]!r}")
-    for line, cells in table:
-        place = f"line {line} ({cells['volume']!r})"
-        if cells["volume"] in affines:
-            raise InputFileError(path, f"{place} stands twice; remove the duplicate")
-        affines[cells["volume"]] = _checked_affine(path, place, cells)
+    columns = {"volume": TEXT, **dict.fromkeys(AFFINE_COLUMNS, FINITE)}
+    for line, cells in read_table(path, columns, may_have_more=True, unique=("volume",)):
+        affine = np.eye(4)
+        affine[:3] = np.reshape([cells[name] for name in AFFINE_COLUMNS], (3, 4))
+        if np.linalg.det(affine[:3, :3]) == 0:
+            raise InputFileError(path, f"line {line}: the affine of {cells['volume']!r} is singular")
+        affines[cells["volume"]] = affine
     for name, spacing in spacings_mm.items():
         if name not in affines:
             raise InputFileError(path, f"has no row for the volume {name!r} that the annotations name")
@@ -133,15 +129,3 @@ def read_frames(
                 f"{np.round(spacing, 4).tolist()} mm; is it the affine of another volume or axis order?",
             )
     return affines
-
-
-def _checked_affine(path: Path | str, place: str, cells: dict[str, str]) -> NDArray[np.float64]:
-    """Return the affine of one row, finite and not singular."""
-    affine = np.eye(4)
-    try:
-        affine[:3] = np.reshape([float(cells[name]) for name in AFFINE_COLUMNS], (3, 4))
-    except ValueError as error:
-        raise InputFileError(path, f"{place}: the affine is not twelve numbers: {error}") from error
-    if not np.isfinite(affine).all() or np.linalg.det(affine[:3, :3]) == 0:
-        raise InputFileError(path, f"{place}: the affine is singular or not finite")
-    return affine

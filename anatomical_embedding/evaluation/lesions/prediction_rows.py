@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from anatomical_embedding.csv_table import read_csv_table
+from anatomical_embedding.csv_table import NUMBER, TEXT, choice, read_csv_table, typed_rows
 from anatomical_embedding.datasets.lesion_annotations import (
     NUMBERS,
     LesionPairs,
@@ -32,7 +32,6 @@ CENTER_TOLERANCE_VOX = 0.05 + 1e-6
 NAME_COLUMNS = ("pair_id", "query_id")
 MM_COLUMNS = ("x_mm", "y_mm", "z_mm")
 VOXEL_COLUMNS = ("x_vox", "y_vox", "z_vox")
-STATES = ("found", "failed")
 
 
 @dataclass(frozen=True)
@@ -158,35 +157,18 @@ def rows_of_csv(
             path, f"has the columns {header}, expected pair_id and either {MM_COLUMNS} or {VOXEL_COLUMNS}"
         )
     index_of_id = {pair_id: index for index, pair_id in enumerate(pairs.pair_ids)}
+    columns = {name_column: TEXT, **dict.fromkeys(present[0], NUMBER)}
+    optional = {"status": choice("found", "failed"), "reason": TEXT}
+    columns |= {name: column for name, column in optional.items() if name in header}
+    scored = [(line, cells) for line, cells in table if cells[name_column] not in set_aside]
     rows = []
-    for line, cells in table:
-        pair_id = cells[name_column]
-        if pair_id in set_aside:
-            continue
+    for line, cells in typed_rows(path, scored, columns):
         place = f"line {line}"
-        pair = _pair_of_id(path, place, pair_id, index_of_id)
-        where = f"{place}, pair {pair_id!r}"
-        texts = [cells[column].strip() for column in present[0]]
-        is_failed = _is_declared_failed(path, where, cells, texts)
+        pair = _pair_of_id(path, place, cells[name_column], index_of_id)
+        point = [cells[name] for name in present[0]]
+        is_failed = cells.get("status") == "failed"
+        if is_failed and not np.isnan(point).all():
+            raise InputFileError(path, f"{place}: failed, yet has coordinates {point}; leave them empty")
         reason = (cells.get("reason") or "no reason given") if is_failed else ""
-        point = [_number_of_cell(path, where, text) for text in texts]
         rows.append(PredictedRow(place, pair, point, reason, {}))
     return rows, present == [MM_COLUMNS]
-
-
-def _is_declared_failed(path: Path, where: str, row: Mapping[str, str], texts: list[str]) -> bool:
-    """Tell whether a CSV row says `failed`; such a row may hold no coordinates."""
-    status = row.get("status", "found")
-    if status not in STATES:
-        raise InputFileError(path, f"{where}: status is {status!r}, expected one of {STATES}")
-    if status == "failed" and any(texts):
-        raise InputFileError(path, f"{where}: failed, yet has coordinates {texts}; leave them empty")
-    return status == "failed"
-
-
-def _number_of_cell(path: Path, where: str, text: str) -> float:
-    """Return the number in a cell; an empty cell is NaN."""
-    try:
-        return float(text) if text else np.nan
-    except ValueError as error:
-        raise InputFileError(path, f"{where}: {text!r} is not a number") from error

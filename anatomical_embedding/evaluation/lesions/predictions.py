@@ -138,7 +138,7 @@ def _one_per_pair(
         more = f" (and {len(problems) - 1} more such pairs)" if len(problems) > 1 else ""
         raise InputFileError(
             path,
-            f"{problems[0]}{more}; mend the file or count such pairs as failed: --count-missing-as-failed",
+            f"{problems[0]}{more}; correct the file or count such pairs as failed: --count-missing-as-failed",
         )
     return points, tuple(reasons)
 

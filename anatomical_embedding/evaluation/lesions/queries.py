@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from anatomical_embedding.csv_table import FINITE, NUMBER, TEXT, choice
 from anatomical_embedding.datasets.lesion_annotations import (
     numbers_of_field,
     read_annotations,
     rows_of_file,
 )
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.landmarks.tables import QUESTION_COLUMNS, TRUTH_COLUMNS, read_questions
+from anatomical_embedding.evaluation.landmarks.tables import QUESTION_COLUMNS, TRUTH_COLUMNS, read_frame
 from anatomical_embedding.evaluation.lesions.tracked_volumes import TrackedVolume, volume_of
 
 QUERY_NAME = "lesion"
@@ -27,7 +28,7 @@ QUERY_COLUMNS = (*QUESTION_COLUMNS, *TRUTH_COLUMNS, "is_in_view")
 
 
 def queries_of_annotations(path: Path | str, volumes: Mapping[str, TrackedVolume]) -> pd.DataFrame:
-    """Return one query a pair of an annotation file, with `QUERY_COLUMNS`.
+    """Return one query per pair of an annotation file, with `QUERY_COLUMNS`.
 
     Raises
     ------
@@ -55,7 +56,7 @@ def annotation_frames(
 
 
 def queries_out_of_view(path: Path | str, volumes: Mapping[str, TrackedVolume]) -> pd.DataFrame:
-    """Return one query a pair whose lesion lies outside its target: without a truth.
+    """Return one query per pair whose lesion lies outside its target: without a truth.
 
     Parameters
     ----------
@@ -87,13 +88,13 @@ def read_tracking_queries(path: Path | str) -> pd.DataFrame:
     InputFileError
         if a column is missing or malformed, or a query that is in view has no true point.
     """
-    queries = read_questions(path)
-    table = pd.read_csv(path, dtype={"query_id": str, "is_in_view": str}, keep_default_na=True)
-    missing = [name for name in QUERY_COLUMNS if name not in table]
-    if missing:
-        raise InputFileError(path, f"has no column {missing[0]!r}; expected {', '.join(QUERY_COLUMNS)}")
-    queries[list(TRUTH_COLUMNS)] = table[list(TRUTH_COLUMNS)].astype(np.float64)
-    queries["is_in_view"] = table["is_in_view"] == "true"
+    columns = {
+        **{name: FINITE if name.endswith("_mm") else TEXT for name in QUESTION_COLUMNS},
+        **dict.fromkeys(TRUTH_COLUMNS, NUMBER),
+        "is_in_view": choice("true", "false"),
+    }
+    queries = read_frame(path, columns, unique=("query_id",))
+    queries["is_in_view"] = queries["is_in_view"] == "true"
     without = queries["is_in_view"] & queries[list(TRUTH_COLUMNS)].isna().any(axis=1)
     if without.any():
         raise InputFileError(path, f"query {queries[without]['query_id'].iloc[0]!r} has no true point")

@@ -1,15 +1,14 @@
 """Lesion tracking scores as tables: a CSV row for every pair, and the lines that the published scripts print."""
 
-import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from anatomical_embedding.csv_table import write_csv_table
 from anatomical_embedding.evaluation.lesions.metrics import PROTOCOLS, signed_errors_mm
 from anatomical_embedding.evaluation.lesions.predictions import LesionPredictions
-from anatomical_embedding.files import written_atomically
 
 
 def write_pairs(predictions: LesionPredictions, path: Path | str) -> None:
@@ -35,18 +34,17 @@ def write_pairs(predictions: LesionPredictions, path: Path | str) -> None:
     ]
     header += ["x_vox", "y_vox", "z_vox", "error_x_mm", "error_y_mm", "error_z_mm", "error_mm"]
     header += [f"{protocol}_{share}" for protocol in hits for share in ("cpm_10mm", "cpm_radius")]
-    with written_atomically(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(header)
-        for index, reason in enumerate(predictions.reasons):
-            row: list[Any] = [pairs.pair_ids[index], pairs.patient_ids[index]]
-            row += [pairs.source_files[index], pairs.target_files[index]]
-            row += [f"{pairs.slice_thickness_mm[index]:g}", f"{pairs.radius_mm[index]:.4f}"]
-            row += ["failed" if reason else "found", reason]
-            row += ["" if np.isnan(number) else f"{number:.4f}" for number in numbers[index]]
-            for hit in hits.values():
-                row += [int(hit.within_10mm[index]), int(hit.within_radius[index])]
-            writer.writerow(row)
+    rows = []
+    for index, reason in enumerate(predictions.reasons):
+        row: list[Any] = [pairs.pair_ids[index], pairs.patient_ids[index]]
+        row += [pairs.source_files[index], pairs.target_files[index]]
+        row += [f"{pairs.slice_thickness_mm[index]:g}", f"{pairs.radius_mm[index]:.4f}"]
+        row += ["failed" if reason else "found", reason]
+        row += ["" if np.isnan(number) else f"{number:.4f}" for number in numbers[index]]
+        for hit in hits.values():
+            row += [int(hit.within_10mm[index]), int(hit.within_radius[index])]
+        rows.append(row)
+    write_csv_table(header, rows, path)
 
 
 def published_lines(scores: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -79,7 +77,7 @@ def published_lines(scores: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 
 def comparison_lines(comparison: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Yield one line a protocol and figure of a comparison: both values, difference, interval, p value."""
+    """Yield one line per protocol and figure of a comparison: both values, difference, interval, p value."""
     for protocol, figures in comparison.items():
         for name, figure in figures.items():
             if not figure["num_pairs"]:

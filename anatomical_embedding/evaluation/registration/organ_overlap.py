@@ -42,7 +42,7 @@ class PairOverlap:
     ----------
     registration : name of its section.
     fixed, moving : ids of the volumes.
-    organs : one entry an organ.
+    organs : one entry per organ.
     """
 
     registration: str

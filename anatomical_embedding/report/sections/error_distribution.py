@@ -33,7 +33,7 @@ def _evaluation(evaluation: Evaluation) -> Markup:
 
 def _cumulative(evaluation: Evaluation) -> Markup:
     chart = Chart(
-        description=f"Share of queries below each error, one curve a method; {evaluation.title}",
+        description=f"Share of queries below each error, one curve per method; {evaluation.title}",
         x_label="error at most, mm",
         y_label="queries, %",
     )
@@ -49,7 +49,7 @@ def _cumulative(evaluation: Evaluation) -> Markup:
 
 def _histogram(evaluation: Evaluation) -> Markup:
     chart = Chart(
-        description=f"Histogram of errors in bins of {BIN_MM:g} mm, one outline a method; {evaluation.title}",
+        description=f"Histogram of errors in bins of {BIN_MM:g} mm, one outline per method; {evaluation.title}",
         x_label="error, mm",
         y_label="queries, %",
     )

@@ -21,10 +21,10 @@ def failures(inputs: ReportInputs) -> Markup:
                         Cell(queries["query_id"].iloc[0]),
                     ]
                 )
-    headers = ("Method", "Evaluation", "Reason", "Queries", "First of them")
+    headers = ("Method", "Evaluation", "Reason", "Queries", "Example")
     content = (
         render_table(headers, rows, caption="Queries without an answer; they count as misses")
         if rows
-        else element("p", "No query was left without an answer.")
+        else element("p", "Every query was answered.")
     )
     return element("section", element("h2", "What failed"), content, id="failures")

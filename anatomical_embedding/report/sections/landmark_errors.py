@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from anatomical_embedding.evaluation.landmarks.errors import landmark_table
+from anatomical_embedding.evaluation.landmarks.scores import landmark_table
 from anatomical_embedding.report.inputs import EvaluatedMethod, Evaluation, ReportInputs
 from anatomical_embedding.report.markup import Markup, element
 from anatomical_embedding.report.numbers import millimetres, percent

@@ -50,11 +50,11 @@ def registrations(inputs: ReportInputs) -> Markup | None:
         return None
     note = element(
         "p",
-        "Fields of the checkerboard show the fixed volume and the moving one in turn; edges run on from field to "
-        "field where the two agree. The Dice overlap is between the organs of the fixed volume and those that were "
+        "Squares of the checkerboard show the fixed volume and the moving one in turn; edges continue from square "
+        "to square where the two agree. The Dice overlap is between the organs of the fixed volume and those that were "
         "carried over; distances are median errors of landmarks that both volumes show, after each step. A pair "
         "whose correspondences do not agree on a map fails: it starts with the bodies centred on one another and "
-        "trains nothing.",
+        "is not used for training.",
         class_="note",
     )
     groups = groupby(inputs.registrations, key=lambda pair: pair.overlap.registration)

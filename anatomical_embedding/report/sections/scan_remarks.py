@@ -1,4 +1,4 @@
-"""Scans and label maps of which something was mended or chosen when they were read, from the manifests of the jobs."""
+"""Scans and label maps that were read with a correction or a choice, from the manifests of the jobs."""
 
 from anatomical_embedding.report.inputs import ReportInputs
 from anatomical_embedding.report.markup import Markup, element
@@ -13,8 +13,10 @@ def scan_remarks(inputs: ReportInputs) -> Markup | None:
     rows = [[Cell(path), Cell(text)] for path, _, text in (remark.partition(": ") for remark in remarks)]
     note = element(
         "p",
-        "Each was used as the remark says; docs/scans.md lists what is accepted, mended and refused.",
+        "Each was used as the remark says; docs/scans.md lists what is accepted, corrected and refused.",
         class_="note",
     )
-    table = render_table(("File", "Remark"), rows, caption="What was mended or chosen when scans were read")
+    table = render_table(
+        ("File", "Remark"), rows, caption="Corrections and choices made when scans were read"
+    )
     return element("section", element("h2", "Scans with a remark"), note, table, id="scan-remarks")

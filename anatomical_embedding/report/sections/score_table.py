@@ -79,7 +79,7 @@ def _reading_help(inputs: ReportInputs) -> str:
         for method in evaluation.methods
     }
     return (
-        "The best value of each column is bold; a click on a column's name sorts by it. "
+        "The best value of each column is bold; click a column's heading to sort by it. "
         f"Small numbers are {' or '.join(sorted(levels))} intervals from resampled subjects; there are "
         "none for fewer than three subjects. A failed query counts as an infinite error, except in the "
         "mean, which is that of the found ones. In the organ: the share of the queries inside an organ, in both "

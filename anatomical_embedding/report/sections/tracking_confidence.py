@@ -12,7 +12,7 @@ from anatomical_embedding.report.tracking_inputs import TrackedAnswers
 MEANINGS = {
     "accept": "likely within 10 mm",
     "review": "to be checked by eye",
-    "out_of_fov": "the lesion is likely outside the field of view; no place is given",
+    "out_of_fov": "the lesion is likely outside the field of view; no position is given",
 }
 
 

@@ -1,4 +1,4 @@
-"""All results of a run as one table: landmarks, followed lesions and overlaps of organs, one row a figure."""
+"""All results of a run as one table: landmarks, followed lesions and overlaps of organs, one row per figure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from anatomical_embedding.evaluation.landmarks.errors import LANDMARK_METRICS, ScoreEntry, landmark_table
+from anatomical_embedding.evaluation.landmarks.scores import LANDMARK_METRICS, ScoreEntry, landmark_table
 from anatomical_embedding.report.inputs import Evaluation, ReportInputs
 from anatomical_embedding.report.registration_inputs import RegisteredPair
 from anatomical_embedding.report.tracking_inputs import START, TrackedAnswers
@@ -44,7 +44,7 @@ class Source:
 
 
 def results_table(inputs: ReportInputs) -> pd.DataFrame:
-    """Return one row a figure with `RESULT_COLUMNS`; a value that does not exist is NaN, an infinite one infinite."""
+    """Return one row per figure with `RESULT_COLUMNS`; a value that does not exist is NaN, an infinite one infinite."""
     rows = [
         *[row for evaluation in inputs.evaluations for row in _landmark_rows(evaluation)],
         *[row for answers in inputs.trackings for row in _tracking_rows(answers)],

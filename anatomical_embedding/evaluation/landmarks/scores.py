@@ -94,7 +94,7 @@ class ScoreEntry:
 def landmark_errors(
     queries: pd.DataFrame, matches: pd.DataFrame, *, matches_path: Path | str
 ) -> pd.DataFrame:
-    """Return one row a query with the distance to the truth and its signed parts (match minus truth).
+    """Return one row per query with the distance to the truth and its signed parts (match minus truth).
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ LANDMARK_METRICS = (*METRICS, "sd_mm", "p95_mm", "max_mm")
 
 
 def landmark_table(errors: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a landmark, sorted by name.
+    """Return one row per landmark, sorted by name.
 
     Returns
     -------
@@ -217,7 +217,7 @@ def _refuse_unless_one_row_each(asked: pd.Series, answered: pd.Series, path: Pat
         if len(rows) > 0:
             raise InputFileError(
                 path,
-                f"query {rows.iloc[0]!r} {problem} ({len(rows)} such); expected exactly one row a query, "
+                f"query {rows.iloc[0]!r} {problem} ({len(rows)} such); expected exactly one row per query, "
                 "failed ones included; run the matching again",
             )
 
@@ -226,7 +226,7 @@ def _subjects(volume_ids: pd.Series, subject_of_volume: Mapping[str, str]) -> li
     unknown = sorted(set(volume_ids) - set(subject_of_volume))
     if unknown:
         raise UserError(
-            f"volume {unknown[0]!r} is in no index file; give the index that the queries were made from"
+            f"volume {unknown[0]!r} is in none of the index files; give the index that the queries were made from"
         )
     return [subject_of_volume[volume_id] for volume_id in volume_ids]
 

@@ -1,0 +1,125 @@
+"""Two scans registered: a start by matched embeddings, then deeds."""
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Unpack
+
+import SimpleITK
+
+from anatomical_embedding.files import require_writable_folder
+from anatomical_embedding.matching.grid_points import match_grid
+from anatomical_embedding.progress import track
+from anatomical_embedding.registration.deeds_program import require_program
+from anatomical_embedding.registration.deformation import deform
+from anatomical_embedding.registration.displacement_field import DisplacementField
+from anatomical_embedding.registration.guided_start import GuidedStart, find_start
+from anatomical_embedding.registration.itk_transform import (
+    forward_transform,
+    inverse_transform,
+    resample_by_itk,
+)
+from anatomical_embedding.settings.registration import MatchGridSettings
+from anatomical_embedding.usage.model import Model
+from anatomical_embedding.usage.scans import embed_raw_scan, read_scan
+from anatomical_embedding.volumes.raw_scan import RawScan, Reading
+from anatomical_embedding.volumes.straight_grid import straight_grid
+from anatomical_embedding.volumes.volume import Volume
+
+
+@dataclass(frozen=True)
+class ScanRegistration:
+    """Two registered scans.
+
+    Attributes
+    ----------
+    start : the map that matches agree on, or why there is none; then the bodies were centred on one another.
+    field : deformation in the fixed world, before the start.
+    fixed, moving : the raw scans.
+    remarks : what was corrected or chosen when they were read, a sentence each that begins with the path.
+    """
+
+    start: GuidedStart
+    field: DisplacementField
+    fixed: Volume
+    moving: Volume
+    remarks: tuple[str, ...] = ()
+
+    @cached_property
+    def forward(self) -> SimpleITK.Transform:
+        """ITK transform of fixed to moving points, LPS mm; with it ITK resamples the moving scan onto the fixed."""
+        return forward_transform(self.start.matrix, self.field)
+
+    @cached_property
+    def inverse(self) -> SimpleITK.Transform:
+        """ITK transform of moving to fixed points, LPS mm."""
+        return inverse_transform(self.start.matrix, self.field)
+
+    def warped(self) -> Volume:
+        """Return the moving scan on the grid of the fixed one, interpolated once.
+
+        Where the axes of the fixed scan are skewed the grid is one with right angles that covers it: ITK programs would
+        refuse the file.
+        """
+        return resample_by_itk(self.forward, self.moving, straight_grid(self.fixed))
+
+
+def register_scans(
+    model: Model,
+    fixed: Path | str | RawScan,
+    moving: Path | str | RawScan,
+    *,
+    program: Path | str,
+    folder: Path | str,
+    threads: int | None = None,
+    **reading: Unpack[Reading],
+) -> ScanRegistration:
+    """Return two raw scans registered: a start by matched embeddings, then deeds where both show the body.
+
+    Parameters
+    ----------
+    model : from `load_model`; it knows both kinds of scan.
+    fixed, moving : NIfTI files, or folders of one DICOM series, or scans from `read_scan`.
+    program : the built program deeds.
+    folder : for the program's files, which stay there.
+    threads : that the program uses; None for as many as this process may use cores.
+    reading : as in `read_scan`, of both scans.
+
+    Raises
+    ------
+    UserError
+        as `embed_scan`, and if the scans share no place, the program does not run or refuses them, or the folder cannot
+        be written; what shows before the scans are embedded is told then.
+    """
+    settings = model.card.usage.scan_registration
+    require_program(Path(program))
+    require_writable_folder(folder)
+    raw = [
+        scan if isinstance(scan, RawScan) else read_scan(model, scan, **reading) for scan in (fixed, moving)
+    ]
+    prepared, embedded = zip(
+        *(embed_raw_scan(model, scan) for scan in track(raw, description="embedding scans", total=len(raw))),
+        strict=True,
+    )
+    fixed_body, moving_body = (volume.body_mask for volume in prepared)
+    found = match_grid(
+        embedded[0].embedded,
+        embedded[1].embedded,
+        fixed_body=fixed_body,
+        moving_body=moving_body,
+        settings=MatchGridSettings(grid=settings.grid, matching=model.card.usage.matching),
+    )
+    start = find_start(found, fixed_body=fixed_body, moving_body=moving_body, settings=settings.fit)
+    deformation = deform(
+        Path(program),
+        prepared[0].image,
+        prepared[1].image,
+        matrix=start.matrix,
+        moving_labels=None,
+        settings=settings.deeds,
+        output_stem=Path(folder) / "deeds",
+        threads=threads or len(os.sched_getaffinity(0)),
+    )
+    remarks = (*embedded[0].remarks, *embedded[1].remarks)
+    return ScanRegistration(start, deformation.field, raw[0].volume, raw[1].volume, remarks)

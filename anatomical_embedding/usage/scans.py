@@ -1,0 +1,281 @@
+"""Scans ready to be asked and searched: raw scans are read once and embedded, stores are opened."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Unpack
+
+import numpy as np
+
+from anatomical_embedding.embedding.export import STORE_SUFFIX
+from anatomical_embedding.embedding.store import EmbeddedVolume, Origin, open_store
+from anatomical_embedding.errors import InputFileError, UserError
+from anatomical_embedding.files import canonical_json, sha256_of_text
+from anatomical_embedding.matching.prepared_target import PreparedTarget, prepare_target
+from anatomical_embedding.settings.matching import MatchingSettings
+from anatomical_embedding.settings.volumes import Modality, PrepareVolumeSettings
+from anatomical_embedding.usage.model import Model
+from anatomical_embedding.volumes.nifti import read_volume
+from anatomical_embedding.volumes.prepare import PreparedVolume, prepare_scan
+from anatomical_embedding.volumes.raw_scan import RawScan, Reading, ReadingOptions, read_raw_scan
+from anatomical_embedding.volumes.scan import scan_name
+from anatomical_embedding.volumes.volume import Volume
+
+BODY_MASK_SUFFIX = ".body_mask.nii.gz"
+
+
+@dataclass(frozen=True)
+class EmbeddedScan:
+    """A scan ready to be asked and searched.
+
+    Attributes
+    ----------
+    embedded : its vectors, with their place in the world of the scan.
+    body_mask : 1 in the body, on the grid that was embedded; None where a store came without.
+    matching : settings that it is searched with, the same for two scans that are matched.
+    raw : the scan itself, which matches are refined by; None for a store.
+    remarks : what was corrected or chosen when the scan was read, a sentence each that begins with its path.
+    """
+
+    embedded: EmbeddedVolume
+    body_mask: Volume | None
+    matching: MatchingSettings
+    raw: RawScan | None = None
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What the scan is called."""
+        return self.embedded.volume_id
+
+    @property
+    def modality(self) -> Modality | None:
+        """Kind of scan; None for a store, which does not say it."""
+        return None if self.raw is None else self.raw.modality
+
+    @property
+    def scan_grid(self) -> Volume | None:
+        """The raw scan's own grid, zeros that take no memory; None for a store."""
+        return None if self.raw is None else self.raw.grid
+
+    @cached_property
+    def searchable(self) -> PreparedTarget:
+        """The vectors made ready for searching, once."""
+        return prepare_target(self.embedded, settings=self.matching)
+
+
+def read_scan(
+    model: Model,
+    scan: Path | str,
+    **reading: Unpack[Reading],
+) -> RawScan:
+    """Return a raw scan of a kind that the model knows; every other function takes it in place of its path.
+
+    Parameters
+    ----------
+    model : from `load_model`.
+    scan : NIfTI file, or folder of one DICOM series; docs/scans.md says what is accepted, corrected and refused.
+    reading : what the scan does not say itself, `modality`, `geometry` or `hu_offset` (`ReadingOptions`).
+
+    Raises
+    ------
+    UserError
+        if the scan cannot be read, or is of a kind that the model does not know.
+    """
+    options = ReadingOptions(**reading)
+    raw = read_raw_scan(scan, options)
+    require_known(model, raw.path, raw.modality, is_told=options.modality is not None)
+    return raw
+
+
+def read_scans(
+    model: Model,
+    scans: Iterable[Path | str],
+    **reading: Unpack[Reading],
+) -> "dict[Path, RawScan | EmbeddedScan]":
+    """Return scans read whole and stores opened, each once, by their paths; nothing is embedded yet.
+
+    All are in memory together, so that what is wrong with the last one is told before work is done for the first.
+
+    Parameters
+    ----------
+    model : from `load_model`.
+    scans : raw scans and stores; a store is told by its ending `.safetensors`.
+    reading : as in `read_scan`.
+
+    Raises
+    ------
+    UserError
+        naming the first scan that cannot be read, or of a kind that the model does not know, or the first store that
+        is none of this model.
+    """
+    read: dict[Path, RawScan | EmbeddedScan] = {}
+    for path in map(Path, scans):
+        if path in read:
+            continue
+        if path.suffix == STORE_SUFFIX:
+            read[path] = open_embedding(model, path)
+        else:
+            read[path] = read_scan(model, path, **reading)
+    return read
+
+
+def embed_scan(
+    model: Model,
+    scan: Path | str | RawScan,
+    **reading: Unpack[Reading],
+) -> EmbeddedScan:
+    """Return a raw scan prepared as in the training, and embedded.
+
+    Parameters
+    ----------
+    model : from `load_model`.
+    scan : its path, or the scan from `read_scan`.
+    reading : as in `read_scan`, of a scan that is named by its path.
+
+    Raises
+    ------
+    UserError
+        as `read_scan`, and if there is no body in the scan.
+    """
+    if not isinstance(scan, RawScan):
+        scan = read_scan(model, scan, **reading)
+    return embed_raw_scan(model, scan)[1]
+
+
+def open_embedding(model: Model, store: Path | str) -> EmbeddedScan:
+    """Return the scan in a store, memory-mapped, with the body mask if one lies beside it.
+
+    Raises
+    ------
+    InputFileError
+        if the file is no store, or of another model.
+    """
+    embedded = open_store(store, checkpoint_sha256=model.card.checkpoint_sha256)
+    mask_path = body_mask_path(store)
+    mask = read_volume(mask_path, require_contrast=False) if mask_path.exists() else None
+    return EmbeddedScan(embedded, mask, model.card.usage.matching)
+
+
+def open_or_embed(
+    model: Model,
+    scan: Path | str | RawScan | EmbeddedScan,
+    **reading: Unpack[Reading],
+) -> EmbeddedScan:
+    """Return the scan in a store, or embed a raw scan; what `read_scans` returned is taken as well.
+
+    Raises
+    ------
+    UserError
+        as `open_embedding` and `embed_scan`.
+    """
+    if isinstance(scan, EmbeddedScan):
+        return scan
+    if not isinstance(scan, RawScan) and Path(scan).suffix == STORE_SUFFIX:
+        return open_embedding(model, scan)
+    return embed_scan(model, scan, **reading)
+
+
+def covered_mm(scan: EmbeddedScan) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lowest and the highest (3,) world mm RAS+ of the part of a scan that is embedded."""
+    last = np.array(scan.embedded.shape) - 1
+    corners = np.stack(np.meshgrid(*[(0, end) for end in last], indexing="ij"), axis=-1).reshape(-1, 3)
+    corners_mm = scan.embedded.world_from_voxel(corners)
+    return corners_mm.min(axis=0), corners_mm.max(axis=0)
+
+
+def require_known(model: Model, scan: Path, modality: Modality, *, is_told: bool) -> None:
+    """Refuse a kind of scan that the model has not seen with an `InputFileError`."""
+    if modality in model.card.modalities:
+        return
+    how = "" if is_told else ", judging by its header or its values; give --modality if that is wrong"
+    raise InputFileError(
+        scan,
+        f"is a scan of modality {modality}{how}; the model {model.card.name} knows "
+        f"{', '.join(model.card.modalities)} only",
+    )
+
+
+def require_raw(scan: RawScan | EmbeddedScan) -> RawScan:
+    """Return a scan with its voxels; a store is refused with a `UserError`."""
+    if isinstance(scan, RawScan):
+        return scan
+    if scan.raw is None:
+        raise UserError(f"{scan.name} is a store, which holds no image; name the scan itself")
+    return scan.raw
+
+
+def require_scans_of(model: Model, *scans: EmbeddedScan) -> None:
+    """Refuse scans that another model embedded with a `UserError`: the similarities would mean nothing."""
+    for scan in scans:
+        found = scan.embedded.origin.checkpoint_sha256
+        if found != model.card.checkpoint_sha256:
+            raise UserError(
+                f"{scan.name} was embedded by another model ({found[:12]}) than {model.card.name} "
+                f"({model.card.checkpoint_sha256[:12]}); embed it with this one"
+            )
+
+
+def embed_raw_scan(
+    model: Model, raw: RawScan, *, origin: Origin | None = None
+) -> tuple[PreparedVolume, EmbeddedScan]:
+    """Return a raw scan prepared as in the training, and its embedding.
+
+    Parameters
+    ----------
+    origin : what the embedding is made from, where that is known already.
+
+    Raises
+    ------
+    InputFileError
+        if there is no body in the scan, or it cannot be embedded.
+    """
+    usage = model.card.usage
+    prepared = prepare_scan(
+        raw,
+        label_paths={},
+        settings=PrepareVolumeSettings(
+            volumes=usage.volumes, modality=raw.modality, organs=(), bad_labels="refuse"
+        ),
+    )
+    try:
+        embedded = model.embedder.embed(
+            prepared.image,
+            modality=raw.modality,
+            volume_id=scan_name(raw.path),
+            origin=origin or origin_of(model, raw.sha256, modality=raw.modality, options=raw.options),
+        )
+    except InputFileError:
+        raise
+    except UserError as error:  # of a volume without a name
+        raise InputFileError(raw.path, str(error)) from error
+    return prepared, EmbeddedScan(embedded, prepared.body_mask, usage.matching, raw, prepared.remarks)
+
+
+def origin_of(
+    model: Model, volume_sha256: str, *, modality: Modality | None, options: ReadingOptions
+) -> Origin:
+    """Return what the store of a raw scan is made from."""
+    usage = model.card.usage
+    settings: dict[str, Any] = {
+        "modality": modality,
+        "volumes": usage.volumes.model_dump(mode="json"),
+        "intensity": usage.intensity.model_dump(mode="json"),
+        "precision": usage.embedding.precision,
+        "with_semantic_map": usage.embedding.with_semantic_map,
+        "store": usage.store.model_dump(mode="json"),
+    }
+    told = {"geometry": options.geometry, "hu_offset": options.hu_offset}
+    settings |= {name: value for name, value in told.items() if value is not None}
+    return Origin(
+        checkpoint_sha256=model.card.checkpoint_sha256,
+        volume_sha256=volume_sha256,
+        preprocessing_sha256=sha256_of_text(canonical_json(settings)),
+    )
+
+
+def body_mask_path(store: Path | str) -> Path:
+    """Return where the body mask of a store lies."""
+    store = Path(store)
+    return store.with_name(store.name.removesuffix(STORE_SUFFIX) + BODY_MASK_SUFFIX)

@@ -1,0 +1,219 @@
+"""Register the pairs of a finished head-and-neck run with several builds of deeds, from the same starts.
+
+    python -m benchmarks.registered_pairs --results results/headneck_ct --split test --program NEW/deeds OLD/deeds
+
+needs the model, the stores, the prepared volumes and the landmarks of `configs/headneck_ct.yaml`. Three ways: the two
+registrations of `configs/headneck_registration.yaml`, and what the verb `register` does by the settings of the run.
+Prints a line a way and a program: landmark errors in mm over all pairs, mean Dice of the organs, folding, and the
+processor time of the program (`register` and `field`) in seconds a pair. `--output` keeps the figures of every pair,
+and a second call goes on from there.
+"""
+
+import argparse
+import json
+import resource
+import tempfile
+from dataclasses import dataclass
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from anatomical_embedding.datasets.split import assign_splits
+from anatomical_embedding.evaluation.overlap import target_registration_errors_mm
+from anatomical_embedding.evaluation.registration_errors import jacobian_determinant
+from anatomical_embedding.evaluation.registration_overlap import measure_organs
+from anatomical_embedding.landmark_file import read_landmarks
+from anatomical_embedding.matching.embedding_store import open_store
+from anatomical_embedding.matching.grid_points import match_grid
+from anatomical_embedding.matching.store_manifest import read_store_manifest
+from anatomical_embedding.registration.deformation import deform
+from anatomical_embedding.registration.displacement_field import Sampling, resample_all_through
+from anatomical_embedding.registration.guided_start import GuidedStart, find_start
+from anatomical_embedding.settings.pipeline import read_pipeline_settings
+from anatomical_embedding.settings.registration import DeedsSettings, GuideSettings, MatchGridSettings
+from anatomical_embedding.settings.run_file import read_run_files
+from anatomical_embedding.volumes.nifti import VolumeHeader, read_volume
+from anatomical_embedding.volumes.volume import Volume
+
+RUN_FILES = (Path("configs/headneck_ct.yaml"), Path("configs/headneck_registration.yaml"))
+DATASET = "headneck_ct"
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a pair is registered; without a guide it begins as `deeds.start` says."""
+
+    name: str
+    guide: GuideSettings | None
+    deeds: DeedsSettings
+
+
+class FinishedRun:
+    """The files of a run that the registrations need."""
+
+    def __init__(self, results: Path) -> None:
+        self.settings = read_pipeline_settings(read_run_files(RUN_FILES))
+        self.volumes = results / "volumes" / DATASET
+        self.stores = read_store_manifest(results / "embeddings" / "sam" / "trained" / f"{DATASET}.csv")
+        self.landmarks: dict[str, dict[str, tuple[float, float, float]]] = {}
+        for point in read_landmarks(results / "landmarks" / f"{DATASET}.csv"):
+            place = (point.x_mm, point.y_mm, point.z_mm)
+            self.landmarks.setdefault(point.volume_id, {})[point.landmark] = place
+
+    def pairs(self, split: str) -> list[tuple[str, str]]:
+        """Return all ordered pairs of the volumes of a split."""
+        splits = assign_splits(sorted(self.landmarks), settings=self.settings.datasets[DATASET].split)
+        return list(permutations([name for name in sorted(self.landmarks) if splits[name] == split], 2))
+
+    def image(self, name: str) -> Volume:
+        """Return a prepared volume."""
+        return read_volume(self.volumes / f"{name}.nii")
+
+    def mask(self, name: str, kind: str) -> Volume:
+        """Return the body mask or the labels of a prepared volume."""
+        return read_volume(self.volumes / f"{name}.{kind}.nii", require_contrast=False)
+
+    def start(self, fixed: str, moving: str, guide: GuideSettings) -> GuidedStart:
+        """Return the start that the embeddings of a pair give."""
+        bodies = {"fixed_body": self.mask(fixed, "body_mask"), "moving_body": self.mask(moving, "body_mask")}
+        found = match_grid(
+            open_store(self.stores[fixed]),
+            open_store(self.stores[moving]),
+            **bodies,
+            settings=MatchGridSettings(grid=guide.grid, matching=self.settings.matching),
+        )
+        return find_start(found, **bodies, settings=guide.fit)
+
+    def ways(self) -> list[Way]:
+        """Return the ways that are compared."""
+        both = [Way(name, r.guide, r.deeds) for name, r in self.settings.registrations.items() if r.guide]
+        both += [Way(name, None, r.deeds) for name, r in self.settings.registrations.items() if not r.guide]
+        verb = self.settings.scan_registration
+        guide = GuideSettings(model="sam", grid=verb.grid, fit=verb.fit)
+        return [way for way in both if way.name != DATASET] + [Way("register", guide, verb.deeds)]
+
+
+def child_seconds() -> float:
+    """Return the processor time of all programs that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def registered(
+    run: FinishedRun, way: Way, program: Path, pair: tuple[str, str], start: GuidedStart | None
+) -> dict[str, Any]:
+    """Return errors, overlap, folding and processor time of one pair."""
+    fixed, moving = (run.image(name) for name in pair)
+    before = child_seconds()
+    with tempfile.TemporaryDirectory() as folder:
+        found = deform(
+            program,
+            fixed,
+            moving,
+            matrix=None if start is None else start.matrix,
+            moving_labels=None,
+            settings=way.deeds,
+            output_stem=Path(folder) / "pair",
+            threads=1,
+        )
+    seconds = child_seconds() - before
+    field = found.field.before(np.eye(4) if start is None else start.matrix)
+    names = sorted(run.landmarks[pair[0]].keys() & run.landmarks[pair[1]].keys())
+    places = [np.array([run.landmarks[volume][name] for name in names]) for volume in pair]
+    errors = target_registration_errors_mm(field.moving_points(places[0]), places[1])
+    labels, truth = run.mask(pair[1], "labels"), run.mask(pair[0], "labels")
+    grid = VolumeHeader(truth.shape, truth.affine)
+    (after,) = resample_all_through(field, [Sampling(labels, True, 0)], grid=grid)
+    organs = measure_organs(
+        after.volume,
+        after.volume,
+        truth,
+        is_shared=after.is_reached,
+        organs=run.settings.datasets[DATASET].organs,
+    )
+    dice = [organ.dice_after for organ in organs if organ.dice_after is not None]
+    return {
+        "errors_mm": dict(zip(names, errors.tolist(), strict=True)),
+        "dice": float(np.mean(dice)),
+        "folding": float((jacobian_determinant(field) <= 0.0).mean()),
+        "seconds": seconds,
+    }
+
+
+def line(name: str, pairs: list[dict[str, Any]]) -> str:
+    """Return a line of figures over pairs."""
+    errors = np.concatenate([list(pair["errors_mm"].values()) for pair in pairs])
+    medians = np.array([np.median(list(pair["errors_mm"].values())) for pair in pairs])
+    seconds = np.array([pair["seconds"] for pair in pairs])
+    return (
+        f"{name:44} {len(pairs):3} {np.median(errors):7.2f} {errors.mean():7.2f} {np.percentile(errors, 90):7.2f}"
+        f" {np.median(medians):7.2f} {(medians > 10).mean():6.0%} {(medians > 25).sum():4}"
+        f" {np.mean([pair['dice'] for pair in pairs]):7.3f} {max(pair['folding'] for pair in pairs):8.4%}"
+        f" {np.median(seconds):6.2f} {seconds.max():6.2f}"
+    )
+
+
+HEAD = (
+    f"{'':44} {'n':>3} {'median':>7} {'mean':>7} {'p90':>7} {'of med':>7} {'>10':>6} {'>25':>4} {'Dice':>7}"
+    f" {'folding':>8} {'CPU s':>6} {'most':>6}"
+)
+
+
+def kept_results(path: Path | None) -> dict[str, Any]:
+    """Return what an earlier call wrote."""
+    return json.loads(path.read_text(encoding="utf-8")) if path and path.exists() else {}
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--results", type=Path, required=True)
+    parser.add_argument("--split", choices=["train", "validation", "test"], required=True)
+    parser.add_argument("--program", type=Path, nargs="+", required=True, help="builds of deeds")
+    parser.add_argument("--num-pairs", type=int, help="of the split, drawn by a seed; default: all")
+    parser.add_argument("--output", type=Path, help="figures of every pair (JSON)")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    run = FinishedRun(options.results)
+    pairs = run.pairs(options.split)
+    if options.num_pairs is not None:
+        pairs = [pairs[n] for n in np.random.default_rng(1).permutation(len(pairs))[: options.num_pairs]]
+    compare(run, run.ways(), options.program, pairs, output=options.output)
+
+
+def compare(
+    run: FinishedRun,
+    ways: list[Way],
+    programs: list[Path],
+    pairs: list[tuple[str, str]],
+    *,
+    output: Path | None,
+) -> None:
+    """Register all pairs in all ways by all programs in turn, and print the figures."""
+    results = kept_results(output)
+    for way in ways:
+        for pair in pairs:
+            missing = [key for key in keys_of(way, programs) if "/".join(pair) not in results.get(key[0], {})]
+            start = run.start(*pair, way.guide) if missing and way.guide else None
+            for key, program in missing:
+                results.setdefault(key, {})["/".join(pair)] = registered(run, way, program, pair, start)
+            if output and missing:
+                output.write_text(json.dumps(results), encoding="utf-8")
+    print(HEAD)
+    for way in ways:
+        for key, _ in keys_of(way, programs):
+            print(line(key, [results[key]["/".join(pair)] for pair in pairs]))
+
+
+def keys_of(way: Way, programs: list[Path]) -> list[tuple[str, Path]]:
+    """Return the name of each result of a way, with its program."""
+    return [(f"{way.name}, {program}", program) for program in programs]
+
+
+if __name__ == "__main__":
+    main()
