@@ -1,9 +1,11 @@
 """A match below the size of a cell: the scans themselves tell where the surroundings of a query point lie.
 
 An embedding answers in cells of several millimetres. Around its answer the two scans are compared as they are: by
-correlation over a lattice of shifts (`local_correlation`), then by Gauss-Newton steps for a local affine map
-(`local_descent`). The refined place is kept only if its surroundings look like those of the query and the same search
-from there ends at the query again; otherwise the match stands as it was, and the reason is told.
+correlation of self-similarities over a lattice of shifts (`local_correlation`), which any two contrasts allow, then,
+between scans of one contrast, by Gauss-Newton steps for a local affine map (`local_descent`). The refined place is kept
+only if its surroundings resemble those of the query, the same search from there ends at the query again, and it is no
+farther than a cell may be wrong, unless neighbours moved alike; otherwise the match stands as it was, and the reason is
+told.
 """
 
 from collections.abc import Iterator
@@ -61,14 +63,16 @@ def refine_matches(
 
     Parameters
     ----------
-    template, target : scans of one kind, each on its own grid; the values of one are those of the other up to a gain
-        and an offset.
+    template, target : scans, each on its own grid.
     query_points_mm : (N, 3) mm RAS+ in the template's world.
     matches_mm : (N, 3) mm RAS+ in the target's world; NaN where there is no match.
+    is_same_contrast : whether the values of one scan are those of the other up to a gain and an offset, as in two CTs;
+        without it a place is only as exact as its self-similarities tell, about a millimetre.
 
     Notes
     -----
-    Costs about 15 ms of processor time a point, whatever the size of the scans (`benchmarks/voxel_refinement.py`).
+    Costs about 13 ms of processor time a point, whatever the size of the scans, and twice that where one lies obliquely in
+    the world (`benchmarks/voxel_refinement.py`).
     """
     queries_mm = np.asarray(query_points_mm, dtype=np.float64).reshape(-1, 3)
     given_mm = np.asarray(matches_mm, dtype=np.float64).reshape(-1, 3)
