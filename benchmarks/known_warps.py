@@ -28,7 +28,7 @@ from anatomical_embedding import api
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.datasets.known_warp import WarpedPair, draw_pair
 from anatomical_embedding.matching.voxel_refinement import RefinedMatches, refine_matches
-from anatomical_embedding.settings.known_warps import KnownWarpsSettings
+from anatomical_embedding.settings.known_warps import Half, KnownWarpsSettings
 from anatomical_embedding.settings.refinement import RefinementSettings
 from anatomical_embedding.settings.run_file import completed_run_file, read_run_files
 from anatomical_embedding.settings.volumes import BodyMaskSettings
@@ -86,7 +86,7 @@ def body_of(volume: Volume) -> NDArray[np.bool_]:
     return body_mask(volume, modality="ct", settings=BodyMaskSettings(**run["volumes"]["body_mask"]))
 
 
-def make(folder: Path, *, half: str, warps: Sequence[str] | None) -> None:
+def make(folder: Path, *, half: Half, warps: Sequence[str] | None) -> None:
     """Write every pair of one half, or those of some warps."""
     settings = yardstick()
     for scan_path in settings.scans[half]:

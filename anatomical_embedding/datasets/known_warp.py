@@ -65,9 +65,9 @@ class KnownWarp:
     def displacement_on_slice_mm(self, x_mm: NDArray, y_mm: NDArray, z_mm: float) -> Points:
         """Return the (X, Y, 3) displacement where lines of (X,) and (Y,) coordinates cross at a height, much faster."""
         along = [
-            _cubic_basis((np.atleast_1d(places) - origin) / self.step_mm, count)
+            _cubic_basis((places - origin) / self.step_mm, count)
             for places, origin, count in zip(
-                (x_mm, y_mm, z_mm), self.origin_mm, self.knots_mm.shape[1:], strict=True
+                (x_mm, y_mm, np.array([z_mm])), self.origin_mm, self.knots_mm.shape[1:], strict=True
             )
         ]
         at_height = self.knots_mm @ along[2][0]
@@ -180,7 +180,7 @@ def _grid_of_target(
     scan: Volume, warp: KnownWarp, asked: WarpSettings, *, generator: np.random.Generator
 ) -> Volume:
     """Return an empty target: no voxel looks beyond the scan, and slices are as thick as asked for."""
-    corners = np.stack(np.meshgrid(*map(np.arange, scan.shape), indexing="ij", sparse=False), axis=-1)
+    corners = np.stack(np.meshgrid(*[np.arange(length) for length in scan.shape], indexing="ij"), axis=-1)
     coarse = corners[::4, ::4, ::2].reshape(-1, 3)
     moved = scan.voxel_from_world(warp.to_template(scan.world_from_voxel(coarse))) - coarse
     margin = np.ceil(np.abs(moved).max(axis=0)).astype(int)

@@ -12,14 +12,14 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from anatomical_embedding.matching.local_cubes import cube_offsets_mm, sample_cubes
+from anatomical_embedding.matching.local_cubes import cube_offsets_mm, sample_cubes, steps_mm
 from anatomical_embedding.matching.local_self_similarity import MARGIN_STEPS, self_similarity
 from anatomical_embedding.settings.refinement import CorrelationSettings
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
 
 SPACE = (2, 3, 4)
-MIRRORED = (..., *[slice(None, None, -1)] * 3)
+MIRRORED = (*[slice(None)] * 2, *[slice(None, None, -1)] * 3)
 PULL_PER_MM2 = 1e-5
 """Of two places that look alike the nearer one is taken."""
 FLAT_SHARE = 1e-2
@@ -62,7 +62,7 @@ def best_shifts(
     """
     count = round(settings.half_size_mm / settings.step_mm)
     nearness = np.exp(
-        -np.sum(cube_offsets_mm(np.arange(-count, count + 1) * settings.step_mm) ** 2, axis=-1)
+        -np.sum(cube_offsets_mm(steps_mm(settings.half_size_mm, step_mm=settings.step_mm)) ** 2, axis=-1)
         / (2.0 * settings.deviation_mm**2)
     ).astype(np.float32)
     known = _described(template, points_mm, count, reach_mm=settings.return_reach_mm, settings=settings)
@@ -70,7 +70,7 @@ def best_shifts(
     size = 2 * count + 1
     middle = np.full((len(points_mm), 3), (known.values.shape[-1] - size) // 2)
     there = _highest(known.part(middle, size), searched, nearness, settings=settings)
-    back = _highest(searched.part(there.index, size), known, nearness, settings=settings)
+    back = _highest(searched.part(there.corner, size), known, nearness, settings=settings)
     fraction = there.steps - np.rint(there.steps)
     return BestShifts(
         there.steps * settings.step_mm,
@@ -99,13 +99,13 @@ class _Peaks(NamedTuple):
 
     Attributes
     ----------
-    index : (N, 3) where each stands.
+    corner : (N, 3) index of each, which is also where the part of the searched cube begins.
     steps : (N, 3) where it lies below a step, seen from the middle.
     height : (N,).
     fall : (N,) how far the parabola through it falls over a step, in the mean over the axes.
     """
 
-    index: NDArray[np.int64]
+    corner: NDArray[np.int64]
     steps: NDArray[np.float64]
     height: NDArray[np.float64]
     fall: NDArray[np.float64]
@@ -128,7 +128,7 @@ def _described(
 ) -> _Described:
     """Return what is seen around places: of cubes of `count` steps to each side, moved by up to a reach."""
     num_steps = count + round(reach_mm / settings.step_mm) + MARGIN_STEPS
-    steps = np.arange(-num_steps, num_steps + 1) * settings.step_mm
+    steps = steps_mm(num_steps * settings.step_mm, step_mm=settings.step_mm)
     cubes = sample_cubes(volume, centres_mm, steps, blur_mm=settings.blur_steps * settings.step_mm)
     inner = slice(MARGIN_STEPS, -MARGIN_STEPS)
     return _Described(self_similarity(cubes.values), cubes.is_inside[:, inner, inner, inner])
