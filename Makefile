@@ -2,12 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := $(CURDIR)/.venv-peers
 CORES ?= all
 WORKERS ?= logical
 # One worker per core; conftest.py says which tests share a worker and which begin first.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help demo test test-demo test-slurm check quick lint format schema page environment clean
+.PHONY: help demo test test-demo test-slurm test-peers check quick lint format schema page environment clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,6 +25,14 @@ test: environment ## run all tests
 
 test-slurm: environment ## start a single-machine SLURM (root, Debian), run the cluster profile on it, stop it
 	$(BIN)/python -m pytest tests/slurm
+
+test-peers: environment $(PEERS)/.installed ## hold transforms to ANTs and elastix, installed beside ours (needs the network once)
+	ANATOMICAL_EMBEDDING_PEERS=$(PEERS)/bin/python $(BIN)/python -m pytest -s tests/peers
+
+$(PEERS)/.installed: envs/peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check -r envs/peers.txt
+	touch $@
 
 check: environment ## linters, type checks and the quick tests
 	$(MAKE) --jobs 2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) lint quick

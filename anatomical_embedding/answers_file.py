@@ -12,6 +12,7 @@ from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.files import written_atomically
 from anatomical_embedding.matching.answers import Answers
 from anatomical_embedding.points.named_points import Coordinates, NamedPoints, as_ras
+from anatomical_embedding.points.slicer_fcsv import write_fcsv
 from anatomical_embedding.points.slicer_markups import write_markups
 
 ANSWER_COLUMNS = (
@@ -20,14 +21,21 @@ ANSWER_COLUMNS = (
 )  # fmt: skip
 
 
-ANSWER_ENDINGS = (".csv", ".mrk.json")
+UNKNOWN = "unknown"
+"""The confidence of an answer where no evaluation of the model tells it."""
+
+SLICER_ENDINGS = (".mrk.json", ".fcsv")
+ANSWER_ENDINGS = (".csv", *SLICER_ENDINGS)
 """Of the names of files that answers are written to."""
 
 
 def answer_rows(
     asked: NamedPoints, answers: Answers, *, target: str, coordinates: Coordinates
 ) -> list[dict[str, Any]]:
-    """Return one row per point with the keys of `ANSWER_COLUMNS`; numbers that are not there are None."""
+    """Return one row per point with the keys of `ANSWER_COLUMNS`.
+
+    Numbers that are not there are None; the confidence of an answer without one is `unknown`.
+    """
     queries = as_ras(asked.points_mm, coordinates=coordinates)
     found = as_ras(answers.points_mm, coordinates=coordinates)
     return [
@@ -41,7 +49,7 @@ def answer_rows(
                     *map(_number, found[row]),
                     _number(answers.similarity[row]),
                     _number(answers.cycle_error_mm[row]),
-                    _number(answers.confidence[row]),
+                    _confidence(answers, row),
                     answers.decision[row],
                     answers.reason[row],
                     answers.refined[row],
@@ -60,24 +68,25 @@ def answers_csv(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def write_answers(rows: Sequence[dict[str, Any]], path: Path | str, *, coordinates: Coordinates) -> None:
-    """Write rows of answers as `.csv`, or as `.mrk.json` with the points that were not refused.
+    """Write rows of answers as `.csv`, or as `.mrk.json` or `.fcsv` with the points that were not refused.
 
     Raises
     ------
     InputFileError
-        if the name ends in neither, or markups would mix the points of several targets.
+        if the name ends in none of these, or markups would mix the points of several targets.
     """
     path = Path(path)
-    if path.name.endswith(".mrk.json"):
+    if path.name.endswith(SLICER_ENDINGS):
         require_one_target(path, (row["target"] for row in rows))
         kept = [row for row in rows if row["x_mm"] is not None]
         points_mm = np.reshape([[row["x_mm"], row["y_mm"], row["z_mm"]] for row in kept], (-1, 3))
-        write_markups(as_ras(points_mm, coordinates=coordinates), [row["name"] for row in kept], path)
+        write = write_markups if path.name.endswith(".mrk.json") else write_fcsv
+        write(as_ras(points_mm, coordinates=coordinates), [row["name"] for row in kept], path)
     elif path.name.endswith(".csv"):
         with written_atomically(path) as temporary:
             temporary.write_bytes(answers_csv(rows).encode("utf-8"))
     else:
-        raise InputFileError(path, "expected a name that ends in .csv or .mrk.json")
+        raise InputFileError(path, f"expected a name that ends in {', '.join(ANSWER_ENDINGS)}")
 
 
 def require_one_target(path: Path, targets: Iterable[str]) -> None:
@@ -88,8 +97,13 @@ def require_one_target(path: Path, targets: Iterable[str]) -> None:
     InputFileError
         naming the file.
     """
-    if path.name.endswith(".mrk.json") and len(set(targets)) > 1:
+    if path.name.endswith(SLICER_ENDINGS) and len(set(targets)) > 1:
         raise InputFileError(path, "would mix the points of several scans; write .csv, or ask for one target")
+
+
+def _confidence(answers: Answers, row: int) -> float | str | None:
+    known = _number(answers.confidence[row])
+    return UNKNOWN if known is None and answers.decision[row] != "failed" else known
 
 
 def _number(value: float) -> float | None:

@@ -37,7 +37,7 @@ def read_checkpoint_header(path: Path | str) -> dict[str, Any]:
         raise InputFileError(
             path,
             f"is not a whole safetensors file ({error}); a published .pth file must first go through "
-            "`python -m workflow_scripts.import_checkpoint`",
+            "`anatomical-embedding import`",
         ) from error
     if text is None:
         raise InputFileError(

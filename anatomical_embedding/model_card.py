@@ -67,6 +67,25 @@ class AnswerConfidence(Settings):
         return 1.0 / (1.0 + np.exp(-odds))
 
 
+class Origin(Settings):
+    """Where weights come from that others trained (`networks/import_published.py`)."""
+
+    title: str
+    """Name of the model in its papers."""
+    file: str
+    """Name of the file that was imported."""
+    sha256: str
+    """Its checksum."""
+    trained_on: str
+    """What its authors say that it learned from."""
+    papers: tuple[str, ...]
+    """To cite."""
+    license: str
+    """Of code and weights, as far as it is stated."""
+    sources: dict[str, str]
+    """What is set -> where the value comes from."""
+
+
 class ModelCard(Settings):
     """The description of a model that travels in its file."""
 
@@ -88,6 +107,8 @@ class ModelCard(Settings):
     """Way of matching -> how likely its answers are right; empty where no evaluation tells."""
     limits: tuple[str, ...]
     """What it should not be used for."""
+    origin: Origin | None = None
+    """Where it comes from, if others trained it."""
 
 
 def read_model_card(path: Path | str) -> tuple[ModelCard, NetworkSettings]:
@@ -104,7 +125,7 @@ def read_model_card(path: Path | str) -> tuple[ModelCard, NetworkSettings]:
         raise InputFileError(
             path,
             "holds weights but no model card, so it does not say how scans are prepared for it; use the "
-            "model.safetensors beside it, or make one with `python -m workflow_scripts.package_model`",
+            "model.safetensors beside it, or import the published file again (`anatomical-embedding import`)",
         )
     try:
         # Tuples are lists in JSON, and only JSON mode takes them.
@@ -136,10 +157,14 @@ def card_lines(card: ModelCard, network: NetworkSettings) -> list[str]:
         f"trained on     {data.dataset}: {data.num_train} {data.modality} volumes, {data.num_validation} for validation"
         for data in card.training_data
     ]
+    if card.origin is not None:
+        lines += _origin_lines(card.origin)
     if card.validation:
         lines.append(
             "validation     " + ", ".join(f"{name} {value:.4g}" for name, value in card.validation.items())
         )
+    if not card.evaluations:
+        lines.append("measured       nothing: how accurate it is, is not known")
     lines += [
         f"measured       {scores['protocol']}, {scores['method']}: median {scores['median_mm']:.1f} mm, "
         f"{100 * scores['hit_10mm']:.0f} % within 10 mm of {scores['num_queries']} points"
@@ -151,3 +176,13 @@ def card_lines(card: ModelCard, network: NetworkSettings) -> list[str]:
         for method, fitted in sorted(card.confidence.items())
     ]
     return lines + [f"limit          {limit}" for limit in card.limits]
+
+
+def _origin_lines(origin: Origin) -> list[str]:
+    return [
+        f"imported       {origin.title} from {origin.file} ({origin.sha256[:12]})",
+        f"trained on     {origin.trained_on}",
+        *(f"source         {what}: {source}" for what, source in origin.sources.items()),
+        *(f"paper          {paper}" for paper in origin.papers),
+        f"license        {origin.license}",
+    ]

@@ -53,10 +53,10 @@ def main() -> int:
         folder = Path(name)
         checkpoint = options.checkpoint or write_demo_model(folder)
         spacing_mm = read_model_card(checkpoint)[0].usage.volumes.spacing_mm
-        scans = [write_scan(folder / f"scan_{seed}.nii.gz", spacing_mm, seed=seed) for seed in (1, 2)]
-        middle_mm = [
-            sign * size / 2 * step for sign, size, step in zip((-1, -1, 1), SHAPE, spacing_mm, strict=True)
+        scans = [
+            write_scan(folder / f"scan_{seed}.nii.gz", spacing_mm, shape=SHAPE, seed=seed) for seed in (1, 2)
         ]
+        middle_mm = middle_of(SHAPE, spacing_mm)
         runs = [measure(checkpoint, *scans, point_mm=middle_mm) for _ in range(options.repeats)]
     wall, cpu, memory = (statistics.median(column) for column in zip(*runs, strict=True))
     print(f"CPU seconds: {cpu:.1f}")
@@ -84,14 +84,22 @@ def write_demo_model(folder: Path) -> Path:
     return output
 
 
-def write_scan(path: Path, spacing_mm: tuple[float, float, float], *, seed: int) -> Path:
+def write_scan(
+    path: Path, spacing_mm: tuple[float, float, float], *, shape: tuple[int, int, int], seed: int
+) -> Path:
     """Write a round body of random tissue that fills the field of view, and return its path."""
-    smooth = gaussian_filter(np.random.default_rng(seed).standard_normal(SHAPE).astype(np.float32), 3.0)
-    x, y = np.meshgrid(*(np.linspace(-1, 1, size) for size in SHAPE[:2]), indexing="ij")
-    anatomy = np.where((np.hypot(x, y) < 0.98)[..., np.newaxis], 40 + 4000 * smooth, -1000)
+    smooth = gaussian_filter(np.random.default_rng(seed).standard_normal(shape).astype(np.float32), 3.0)
+    x, y = np.meshgrid(*(np.linspace(-1, 1, size) for size in shape[:2]), indexing="ij")
+    # Air has noise as well: what has one value all over counts as padding.
+    anatomy = np.where((np.hypot(x, y) < 0.98)[..., np.newaxis], 40 + 4000 * smooth, -1000 + 100 * smooth)
     affine = np.diag([-spacing_mm[0], -spacing_mm[1], spacing_mm[2], 1.0])
-    write_volume(Volume(np.clip(anatomy, -1000, 1500).astype(np.int16), affine), path)
+    write_volume(Volume(np.clip(anatomy, -1024, 1500).astype(np.int16), affine), path)
     return path
+
+
+def middle_of(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float]) -> list[float]:
+    """Return the middle of such a scan in mm RAS+."""
+    return [sign * size / 2 * step for sign, size, step in zip((-1, -1, 1), shape, spacing_mm, strict=True)]
 
 
 def measure(

@@ -28,8 +28,8 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from anatomical_embedding.embedding.embed_volume import VolumeEmbedder
 from anatomical_embedding.networks.checkpoint import load_checkpoint, save_checkpoint
 from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
-from anatomical_embedding.networks.published import published_settings
 from anatomical_embedding.settings.embedding import EmbeddingSettings
+from anatomical_embedding.settings.published_weights import published_network
 
 MIN_SPEED_RATIO = 1.4
 """Against commit 575547a, with the same maps as well as without the semantic one, which that commit makes."""
@@ -154,7 +154,7 @@ def _run_variant(variant: str, folder: Path) -> None:
 def _save_network(path: Path) -> None:
     """Save the published network with seeded weights, its batch normalisation set by synthetic trunks."""
     torch.manual_seed(0)
-    network = EmbeddingNetwork(published_settings(has_semantic_head=True))
+    network = EmbeddingNetwork(published_network("sampp"))
     volume = torch.from_numpy(trunk_ct((48, 160, 192))[0])
     volume = (volume.clip(LOW_HU, HIGH_HU) - LOW_HU) / (HIGH_HU - LOW_HU) * 255.0 - 50.0
     for module in network.modules():

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from anatomical_embedding.embedding.embed_volume import VolumeEmbedder
 from anatomical_embedding.networks.checkpoint import load_checkpoint, save_checkpoint
 from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
-from anatomical_embedding.networks.published import published_settings
 from anatomical_embedding.settings.embedding import EmbeddingSettings
+from anatomical_embedding.settings.published_weights import published_network
 
 MIN_SPEED_RATIO = 2.5
 MAX_MEMORY_RATIO = 0.45
@@ -134,7 +134,7 @@ def _run_variant(variant: str, folder: Path, *, memory_limit_mb: int) -> None:
 def _save_network(path: Path) -> None:
     """Save the published network with seeded weights, its batch normalisation set by synthetic volumes."""
     torch.manual_seed(0)
-    network = EmbeddingNetwork(published_settings(has_semantic_head=True))
+    network = EmbeddingNetwork(published_network("sampp"))
     volume = torch.from_numpy(smooth_volume((48, 96, 96)))
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm3d):

@@ -41,9 +41,10 @@ def main() -> int:
     parser.add_argument("--split", default="test")
     parser.add_argument("--num-pairs", type=int, default=12)
     parser.add_argument("--seed", type=int, default=1, help="of the choice of pairs")
+    parser.add_argument("--refinement", choices=("none", "parabolic", "voxel"), help="default: the model's")
     options = parser.parse_args()
     model = api.load_model(options.checkpoint)
-    are_good = [measure_organs(model, options), measure_lesions(model, options.results)]
+    are_good = [measure_organs(model, options), measure_lesions(model, options)]
     return 0 if all(are_good) else 1
 
 
@@ -67,6 +68,7 @@ def measure_organs(model: api.Model, options: argparse.Namespace) -> bool:
             folder / template / "labels.nii.gz",
             scans[target],
             grid=scans[target].scan_grid,
+            refinement=options.refinement,
         )
         seconds.append(time.process_time() - started)
         moved = centred(labels, scans[template], scans[target], grid=truth)
@@ -82,9 +84,9 @@ def measure_organs(model: api.Model, options: argparse.Namespace) -> bool:
     return bool(np.mean(dice["carried"]) > np.mean(dice["centred"]))
 
 
-def measure_lesions(model: api.Model, results: Path) -> bool:
+def measure_lesions(model: api.Model, options: argparse.Namespace) -> bool:
     """Print how far off lesions end, and return whether the median is below the bar."""
-    folder = results / "phantoms" / TRACKED
+    folder = options.results / "phantoms" / TRACKED
     distances_mm, num_lesions = [], 0
     with tempfile.TemporaryDirectory() as scratch:
         mask_path = Path(scratch) / "lesion.nii.gz"
@@ -97,7 +99,9 @@ def measure_lesions(model: api.Model, results: Path) -> bool:
             raw = [read_volume(folder / f"{name}.nii.gz") for name in names]
             for lesion in first.index[first["is_inside"]].intersection(second.index[second["is_inside"]]):
                 write_volume(ball(raw[0], first.loc[lesion]), mask_path)
-                found = api.propagate_labels(model, scans[0], mask_path, scans[1], grid=raw[1])
+                found = api.propagate_labels(
+                    model, scans[0], mask_path, scans[1], grid=raw[1], refinement=options.refinement
+                )
                 num_lesions += 1
                 voxels = np.argwhere(found.volume.array > 0)
                 if len(voxels):

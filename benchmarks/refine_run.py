@@ -1,4 +1,4 @@
-"""What `match --refine` would bring to the matches of a finished run of the demo.
+"""What `refinement: voxel` would bring to the matches of a finished run of the demo.
 
 python -m benchmarks.refine_run results
 

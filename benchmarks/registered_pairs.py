@@ -2,11 +2,11 @@
 
     python -m benchmarks.registered_pairs --results results/headneck_ct --split test --program NEW/deeds OLD/deeds
 
-needs the model, the stores, the prepared volumes and the landmarks of `configs/headneck_ct.yaml`. Three ways: the two
-registrations of `configs/headneck_registration.yaml`, and what the verb `register` does by the settings of the run.
-Prints a line a way and a program: landmark errors in mm over all pairs, mean Dice of the organs, folding, and the
-processor time of the program (`register` and `field`) in seconds a pair. `--output` keeps the figures of every pair,
-and a second call goes on from there.
+needs the model, the stores, the prepared volumes and the landmarks of `configs/headneck_ct.yaml`. The ways are the two
+registrations of `configs/headneck_registration.yaml`, of which the first does what the verb `register` does. Prints a
+line a way and a program: landmark errors in mm over all pairs, mean Dice of the organs, folding, and the processor time
+of the program (`register` and `field`) in seconds a pair. `--output` keeps the figures of every pair, and a second call
+goes on from there.
 """
 
 import argparse
@@ -22,13 +22,13 @@ import numpy as np
 import torch
 
 from anatomical_embedding.datasets.split import assign_splits
-from anatomical_embedding.evaluation.overlap import target_registration_errors_mm
-from anatomical_embedding.evaluation.registration_errors import jacobian_determinant
-from anatomical_embedding.evaluation.registration_overlap import measure_organs
+from anatomical_embedding.embedding.store import open_store
+from anatomical_embedding.embedding.store_manifest import read_store_manifest
+from anatomical_embedding.evaluation.registration.landmark_errors import jacobian_determinant
+from anatomical_embedding.evaluation.registration.organ_overlap import measure_organs
+from anatomical_embedding.evaluation.registration.overlap import target_registration_errors_mm
 from anatomical_embedding.landmark_file import read_landmarks
-from anatomical_embedding.matching.embedding_store import open_store
 from anatomical_embedding.matching.grid_points import match_grid
-from anatomical_embedding.matching.store_manifest import read_store_manifest
 from anatomical_embedding.registration.deformation import deform
 from anatomical_embedding.registration.displacement_field import Sampling, resample_all_through
 from anatomical_embedding.registration.guided_start import GuidedStart, find_start
@@ -89,11 +89,11 @@ class FinishedRun:
 
     def ways(self) -> list[Way]:
         """Return the ways that are compared."""
-        both = [Way(name, r.guide, r.deeds) for name, r in self.settings.registrations.items() if r.guide]
-        both += [Way(name, None, r.deeds) for name, r in self.settings.registrations.items() if not r.guide]
-        verb = self.settings.scan_registration
-        guide = GuideSettings(model="sam", grid=verb.grid, fit=verb.fit)
-        return [way for way in both if way.name != DATASET] + [Way("register", guide, verb.deeds)]
+        return [
+            Way(name, registration.guide, registration.deeds)
+            for name, registration in self.settings.registrations.items()
+            if name != DATASET
+        ]
 
 
 def child_seconds() -> float:

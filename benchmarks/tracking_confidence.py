@@ -150,7 +150,7 @@ def follow(settings: PipelineSettings, folder: Path, *, split: str, checkpoint: 
     )
     asked = [f"--queries={output / 'queries.csv'}", f"--stores={stores}"]
     matching = section_json(
-        matching=settings.matching, method=settings.methods["nearest"], with_way_back=False
+        matching=settings.matching, method=settings.methods["nearest"], with_way_back=False, refined=None
     )
     match_points.main(
         ["--settings", matching, *asked, "--method-name=nearest", f"--output={output / 'matches.csv'}"]

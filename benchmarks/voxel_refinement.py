@@ -1,4 +1,4 @@
-"""How near `match --refine` comes to the truth on real CTs warped by known smooth fields, and what a point costs.
+"""How near refined matches come to the truth on real CTs warped by known smooth fields, and what a point costs.
 
 python -m benchmarks.voxel_refinement SCAN.nii.gz [SCAN.nii.gz ...]
 

@@ -40,14 +40,27 @@ def starts_anew(model):
     return getattr(SETTINGS.models[model], "initial_model", None) is None
 
 
-def matching_section(matching, with_way_back):
-    """Return what a way of matching may see."""
+def matching_section(asked, matching, with_way_back):
+    """Return what a way of matching may see in an evaluation or a tracking; an untrained network answers in cells."""
     is_untrained = matching == "untrained"
+    refined = None
+    if asked.refined and not is_untrained:
+        refined = {
+            "dataset": SETTINGS.datasets[asked.dataset].model_dump(mode="json"),
+            "refinement": SETTINGS.answers.refinement.model_dump(mode="json"),
+        }
     return section_json(
         matching=SETTINGS.matching,
         method=NearestSettings() if is_untrained else SETTINGS.methods[matching],
         with_way_back=with_way_back and not is_untrained,
+        refined=refined,
     )
+
+
+def scans_that_refine(asked):
+    """Return the raw scans that move the matches of an evaluation or a tracking to the voxel."""
+    volumes = RAW_VOLUMES[asked.dataset].values() if asked.refined else []
+    return [volume.image_path for volume in volumes]
 
 
 def evaluated_stores(wildcards):
@@ -185,6 +198,7 @@ rule match_points:
     input:
         queries="<results>/evaluations/{evaluation}/queries.csv",
         stores=evaluated_stores,
+        scans=lambda wildcards: scans_that_refine(evaluation_of(wildcards)),
     output:
         "<results>/evaluations/{evaluation}/{model}.{matching}.matches.csv",
     log:
@@ -200,9 +214,11 @@ rule match_points:
     params:
         # Confidence is learned from the way back.
         settings=lambda wildcards: matching_section(
-            wildcards.matching, with_way_back=True
+            evaluation_of(wildcards), wildcards.matching, with_way_back=True
         ),
         method=lambda wildcards: wildcards.matching,
+        made_folder=lambda wildcards: made_folder(evaluation_of(wildcards).dataset),
+        state=lambda wildcards: state_of(scans_that_refine(evaluation_of(wildcards))),
         code=code_of("match_points"),
     shell:
         "python -m workflow_scripts.match_points"
@@ -210,6 +226,7 @@ rule match_points:
         " --queries {input.queries}"
         " --stores {input.stores}"
         " --method-name {params.method}"
+        " --made-folder {params.made_folder}"
         " --threads {threads}"
         " --output {output}"
         " 2> {log}"

@@ -129,6 +129,7 @@ use rule match_points as match_lesions with:
     input:
         queries="<results>/trackings/{tracking}/{split}/queries.csv",
         stores=tracked_stores,
+        scans=lambda wildcards: scans_that_refine(tracking_of(wildcards)),
     output:
         "<results>/trackings/{tracking}/{split}/{model}.{method}.matches.csv",
     log:
@@ -139,7 +140,9 @@ use rule match_points as match_lesions with:
         method=one_of(METHODS_OF_TRACKING),
     params:
         settings=lambda wildcards: matching_section(
-            wildcards.method, with_way_back=False
+            tracking_of(wildcards), wildcards.method, with_way_back=False
         ),
         method=lambda wildcards: wildcards.method,
+        made_folder=lambda wildcards: made_folder(tracking_of(wildcards).dataset),
+        state=lambda wildcards: state_of(scans_that_refine(tracking_of(wildcards))),
         code=code_of("match_points"),

@@ -39,7 +39,8 @@ def raw_labels(wildcards):
 
 def raw_state(wildcards):
     """Return what changes when the image or a mask of a volume is replaced."""
-    return state_of([raw_image(wildcards), *raw_labels(wildcards)])
+    image_files = RAW_VOLUMES[wildcards.dataset][wildcards.volume].image_files
+    return state_of([*image_files, *raw_labels(wildcards)])
 
 
 def label_arguments(wildcards, output):

@@ -17,11 +17,16 @@ from anatomical_embedding.settings.validation_message import describe_validation
 Section = TypeVar("Section", bound=pydantic.BaseModel)
 
 
-def stage_parser(description: str | None) -> argparse.ArgumentParser:
-    """Return a parser with `--settings`, the JSON of the settings that the stage may see."""
-    parser = argparse.ArgumentParser(
+def command_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser that shows a module's docstring as it stands, and takes no shortened options."""
+    return argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
+
+
+def stage_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return such a parser with `--settings`, the JSON of the settings that the stage may see."""
+    parser = command_parser(description)
     parser.add_argument("--settings", required=True, help="the stage's settings section as JSON text")
     return parser
 

@@ -5,22 +5,19 @@
 Exit code 0 if nothing differs, 1 if something does. Reads the manifests below `provenance/` of both.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.provenance import differences, read_manifests
-from workflow_scripts.command_line import run_stage
+from workflow_scripts.command_line import command_parser, run_stage
 
 EXIT_DIFFERENT = 1
 
 
 def main(arguments: list[str]) -> None:
     """Print the differences."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("runs", type=Path, nargs=2, metavar="RESULTS")
     options = parser.parse_args(arguments)
     for run in options.runs:

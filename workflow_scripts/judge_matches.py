@@ -3,7 +3,6 @@
 The markups hold, for each volume, the points found in it that are not called out of view, named by query and decision.
 """
 
-import argparse
 from pathlib import Path
 
 from anatomical_embedding.evaluation.confidence.tracked_answers import (
@@ -15,12 +14,12 @@ from anatomical_embedding.evaluation.confidence.tracking_confidence import read_
 from anatomical_embedding.evaluation.landmarks.tables import read_matches, read_questions, write_table
 from anatomical_embedding.files import folder_written_atomically
 from anatomical_embedding.points.slicer_markups import write_markups
-from workflow_scripts.command_line import existing_file, run_stage
+from workflow_scripts.command_line import command_parser, existing_file, run_stage
 
 
 def main(arguments: list[str]) -> None:
     """Run the stage `judge_matches`."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = command_parser(__doc__)
     parser.add_argument("--queries", type=existing_file, required=True, help="queries; the truth is not read")
     parser.add_argument("--matches", type=existing_file, required=True, help="answers of one method")
     parser.add_argument("--evidence", type=existing_file, required=True, help="evidence of these answers")

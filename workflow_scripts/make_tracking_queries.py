@@ -1,6 +1,5 @@
 """Write annotated lesion pairs as queries in world mm, and where the index grid of every volume lies in the world."""
 
-import argparse
 from pathlib import Path
 
 import pandas as pd
@@ -15,12 +14,12 @@ from anatomical_embedding.evaluation.lesions.queries import (
 )
 from anatomical_embedding.evaluation.lesions.tracked_volumes import tracked_volumes
 from anatomical_embedding.index_file import read_index
-from workflow_scripts.command_line import existing_file, run_stage
+from workflow_scripts.command_line import command_parser, existing_file, run_stage
 
 
 def main(arguments: list[str]) -> None:
     """Run the stage `make_tracking_queries`."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = command_parser(__doc__)
     parser.add_argument("--annotations", type=existing_file, required=True, help="annotation file of a split")
     parser.add_argument(
         "--out-of-view", type=existing_file, help="pairs whose lesion lies outside the target"

@@ -1,16 +1,23 @@
 """Answer queries between volumes by one way of matching.
 
-Settings: the section `matching`; `method`, an entry of the section `methods`; and whether the way back is wanted.
+Settings: the section `matching`; `method`, an entry of the section `methods`; whether the way back is wanted; and the
+data set whose scans refine the matches, or null.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
+from anatomical_embedding.datasets.listed_scan import read_listed_scan
+from anatomical_embedding.datasets.listing import list_raw_volumes
 from anatomical_embedding.embedding.store_manifest import read_store_manifest
 from anatomical_embedding.evaluation.landmarks.tables import read_questions, write_table
 from anatomical_embedding.matching.match_queries import match_queries
+from anatomical_embedding.matching.refine_table import refine_table
+from anatomical_embedding.settings.dataset import DatasetSettings
 from anatomical_embedding.settings.matching import MatchPointsSettings
+from anatomical_embedding.volumes.raw_scan import RawScan
 from workflow_scripts.command_line import existing_file, parse_settings, run_stage, stage_parser
 
 
@@ -20,6 +27,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--queries", type=existing_file, required=True, help="queries; the truth is not read")
     parser.add_argument("--stores", type=existing_file, required=True, help="list of embedding stores")
     parser.add_argument("--method-name", required=True, help="method written into the matches")
+    parser.add_argument(
+        "--made-folder", type=Path, help="phantoms or moved scans of the data set that refines"
+    )
     parser.add_argument("--threads", type=int, help="processor threads; all if left out")
     parser.add_argument("--output", type=Path, required=True, help="matches to write")
     options = parser.parse_args(arguments)
@@ -27,13 +37,20 @@ def main(arguments: list[str]) -> None:
     settings = parse_settings(MatchPointsSettings, options.settings)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
+    queries = read_questions(options.queries)
     matches = match_queries(
-        read_questions(options.queries),
-        read_store_manifest(options.stores),
-        method=options.method_name,
-        settings=settings,
+        queries, read_store_manifest(options.stores), method=options.method_name, settings=settings
     )
+    if settings.refined is not None:
+        read_scan = scan_reader(settings.refined.dataset, made_folder=options.made_folder)
+        matches = refine_table(queries, matches, read_scan, settings=settings.refined.refinement)
     write_table(matches, options.output)
+
+
+def scan_reader(dataset: DatasetSettings, *, made_folder: Path) -> Callable[[str], RawScan]:
+    """Return what reads the raw scan of a volume of a data set."""
+    volumes = {volume.volume_id: volume for volume in list_raw_volumes(dataset, made_folder=made_folder)}
+    return lambda volume_id: read_listed_scan(volumes[volume_id], dataset)
 
 
 if __name__ == "__main__":

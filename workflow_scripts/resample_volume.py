@@ -1,6 +1,5 @@
 """Prepare one raw volume: orient, resample, mask and crop it, and merge its organ masks."""
 
-import argparse
 import os
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from anatomical_embedding.provenance import note_remarks
 from anatomical_embedding.settings.volumes import PrepareVolumeSettings
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.prepare import prepare_volume
-from workflow_scripts.command_line import parse_settings, run_stage, stage_parser
+from workflow_scripts.command_line import named_file, parse_settings, run_stage, stage_parser
 
 
 def main(arguments: list[str]) -> None:
@@ -19,7 +18,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--image", type=Path, required=True, help="raw NIfTI volume; a CT in HU")
     parser.add_argument(
         "--label",
-        type=_organ_and_path,
+        type=named_file,
         action="append",
         default=[],
         metavar="ORGAN=PATH",
@@ -59,13 +58,6 @@ def main(arguments: list[str]) -> None:
         "labels": os.path.relpath(options.output_labels, folder) if options.output_labels else "",
     }
     write_json(options.output_description, prepared.description | {"files": files})
-
-
-def _organ_and_path(text: str) -> tuple[str, Path]:
-    organ, separator, path = text.partition("=")
-    if not (organ and separator and path):
-        raise argparse.ArgumentTypeError(f"expected ORGAN=PATH, got {text!r}")
-    return organ, Path(path)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import sys
 from anatomical_embedding.evaluation.lesions.referee import NUM_DRAWS, SEED, score_files
 from anatomical_embedding.evaluation.lesions.tables import write_pairs
 from anatomical_embedding.files import write_json
-from workflow_scripts.command_line import existing_file, output_file, run_stage
+from workflow_scripts.command_line import command_parser, existing_file, output_file, run_stage
 
 
 def main(arguments: list[str]) -> None:
@@ -36,9 +36,7 @@ def main(arguments: list[str]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = command_parser(__doc__)
     parser.add_argument(
         "--annotations", type=existing_file, required=True, help="annotation file, such as test.json"
     )

@@ -3,7 +3,6 @@
 The stores must hold semantic maps: those of a model of method `sampp`, exported with `with_semantic_map: true`.
 """
 
-import argparse
 from pathlib import Path
 
 from anatomical_embedding.embedding.store import open_store
@@ -14,12 +13,12 @@ from anatomical_embedding.progress import log, track
 from anatomical_embedding.provenance import note_remarks
 from anatomical_embedding.volumes.labels import read_label_file
 from anatomical_embedding.volumes.nifti import write_volume
-from workflow_scripts.command_line import existing_file, run_stage
+from workflow_scripts.command_line import command_parser, existing_file, run_stage
 
 
 def main(arguments: list[str]) -> None:
     """Run the stage `transfer_labels`."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = command_parser(__doc__)
     parser.add_argument("--stores", type=existing_file, required=True, help="list of embedding stores")
     parser.add_argument("--template", required=True, help="id of the labelled volume in that list")
     parser.add_argument(

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 
 import click
 
+from anatomical_embedding.cli.apply import apply, transform_points
 from anatomical_embedding.cli.describe import describe
 from anatomical_embedding.cli.embed import embed
+from anatomical_embedding.cli.import_weights import import_weights
 from anatomical_embedding.cli.match import match
 from anatomical_embedding.cli.new import new
 from anatomical_embedding.cli.propagate import propagate
@@ -29,11 +31,14 @@ def commands() -> None:
     """Find the same anatomy in other CT and MR scans with a trained model.
 
     Scans are NIfTI files or folders of one DICOM series. Points are world millimetres. A model is the file
-    model.safetensors of a run; `describe` says what it is good for.
+    model.safetensors of a run, or what `import` makes of published weights; `describe` says what it is good for.
     """
 
 
-for command in (embed, match, propagate, register, view, score, describe, new, settings):
+for command in (
+    *(embed, match, propagate, register, apply, transform_points, view, score),
+    *(describe, import_weights, new, settings),
+):
     commands.add_command(command)
 
 

@@ -12,16 +12,19 @@ from anatomical_embedding.cli.options import (
     PointType,
     checkpoint_option,
     coordinates_option,
+    grid_of_scan,
     json_option,
     print_json,
     reading_options,
+    refinement_option,
     require_outputs,
     say_remarks,
 )
 
 if TYPE_CHECKING:
     from anatomical_embedding.api import EmbeddedScan
-    from anatomical_embedding.points.named_points import Coordinates, NamedPoints
+    from anatomical_embedding.points.named_points import Coordinates, GridOf, NamedPoints
+    from anatomical_embedding.settings.matching import Refinement
 
 
 @click.command()
@@ -42,7 +45,7 @@ if TYPE_CHECKING:
     "--points",
     "points_path",
     type=ExistingFile,
-    help="Points: .csv (x_mm,y_mm,z_mm,name), or .mrk.json and .fcsv of 3D Slicer.",
+    help="Points: .csv (x_mm,y_mm,z_mm,name), .mrk.json and .fcsv of 3D Slicer, or a file of elastix or ANTs.",
 )
 @coordinates_option
 @click.option(
@@ -51,18 +54,16 @@ if TYPE_CHECKING:
     "another one of the model; default: the model's choice.",
 )
 @reading_options
-@click.option("--output", type=OutputPath, help="Also write the answers: .csv, or .mrk.json for 3D Slicer.")
+@click.option(
+    "--output", type=OutputPath, help="Also write the answers: .csv, or .mrk.json and .fcsv for 3D Slicer."
+)
 @click.option(
     "--similarity-map",
     "map_path",
     type=OutputPath,
     help="Write how similar the whole target is to the point (.nii.gz).",
 )
-@click.option(
-    "--refine",
-    is_flag=True,
-    help="Move each match from its cell to the voxel, by comparing the scans themselves around it.",
-)
+@refinement_option
 @json_option
 def match(
     checkpoint: Path,
@@ -75,7 +76,7 @@ def match(
     reading: dict[str, Any],
     output: Path | None,
     map_path: Path | None,
-    refine: bool,
+    refinement: "Refinement | None",
     as_json: bool,
 ) -> None:
     """Find points of one scan in others.
@@ -92,18 +93,14 @@ def match(
         write_answers,
     )
     from anatomical_embedding.api import load_model, match_points, open_or_embed, read_scans
-    from anatomical_embedding.embedding.export import STORE_SUFFIX
     from anatomical_embedding.progress import track
-    from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES
+    from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES
 
-    asked = _asked_points(single, points_path, coordinates=coordinates)
+    asked = _asked_points(
+        single, points_path, coordinates=coordinates, grid=lambda: grid_of_scan(template, reading)
+    )
     if map_path is not None and (len(asked.names) > 1 or len(targets) > 1):
         raise click.UsageError("--similarity-map shows one point in one scan; ask for one")
-    stores = [path for path in (template, *targets) if path.suffix == STORE_SUFFIX]
-    if refine and stores:
-        raise click.UsageError(
-            f"--refine compares the scans themselves, and {stores[0]} is a store; name its scan"
-        )
     require_outputs(output, endings=ANSWER_ENDINGS, inputs=[points_path] if points_path else [])
     require_outputs(map_path, endings=NIFTI_SUFFIXES, inputs=(template, *targets))
     if output is not None:
@@ -115,7 +112,7 @@ def match(
     rows, remarks = [], [*asked.remarks, *source.remarks]
     for path in track(targets, description="matching", total=len(targets)):
         target = source if path == template else open_or_embed(model, scans[path])
-        answers = match_points(model, source, target, asked.points_mm, method=method, refine=refine)
+        answers = match_points(model, source, target, asked.points_mm, method=method, refinement=refinement)
         remarks += target.remarks
         rows += answer_rows(asked, answers, target=str(path), coordinates=coordinates)
         if map_path is not None:
@@ -124,26 +121,31 @@ def match(
         write_answers(rows, output, coordinates=coordinates)
     said = say_remarks(remarks)
     if as_json:
-        print_json({"coordinates": coordinates.upper(), "answers": rows, "remarks": said})
+        shown = "RAS" if coordinates == "voxel" else coordinates.upper()
+        print_json({"coordinates": shown, "answers": rows, "remarks": said})
     else:
         click.echo(answers_csv(rows), nl=False)
 
 
 def _asked_points(
-    single: tuple[tuple[float, float, float], ...], path: Path | None, *, coordinates: "Coordinates"
+    single: tuple[tuple[float, float, float], ...],
+    path: Path | None,
+    *,
+    coordinates: "Coordinates",
+    grid: "GridOf",
 ) -> "NamedPoints":
     """Return the points of the command line: those of --point, or those of a file."""
     import numpy as np
 
-    from anatomical_embedding.points.named_points import NamedPoints, as_ras
+    from anatomical_embedding.points.named_points import NamedPoints, world_points
     from anatomical_embedding.points.points_file import read_points
 
     if bool(single) == (path is not None):
         raise click.UsageError("expected either --point or --points")
     if path is not None:
-        return read_points(path, coordinates=coordinates)
+        return read_points(path, coordinates=coordinates, grid=grid)
     names = tuple(str(number) for number in range(1, len(single) + 1))
-    return NamedPoints(as_ras(np.array(single), coordinates=coordinates), names)
+    return NamedPoints(world_points(np.array(single), coordinates=coordinates, grid=grid), names)
 
 
 def _require_some_inside(source: "EmbeddedScan", asked: "NamedPoints") -> None:

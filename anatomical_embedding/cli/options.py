@@ -5,9 +5,12 @@ import json
 import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from anatomical_embedding.volumes.grid import Grid
 
 ExistingPath = click.Path(exists=True, path_type=Path)
 ExistingFile = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -34,32 +37,83 @@ _hu_offset_option: Decorator = click.option(
     type=float,
     help="Number to add to the values of the CTs to get HU, such as -1024; default: judged from the values.",
 )
+refinement_option: Decorator = click.option(
+    "--refinement",
+    type=click.Choice(["none", "parabolic", "voxel"]),
+    help="How a match moves on from its cell: not at all, within the cell, or to where the scans themselves look "
+    "alike; default: the model's, as far as raw scans of one modality are given.",
+)
+_series_option: Decorator = click.option(
+    "--series",
+    help="Number or UID of the DICOM series to take in folders that hold several; default: they are refused.",
+)
+_largest_gap_option: Decorator = click.option(
+    "--largest-gap",
+    "largest_gap_mm",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Largest gap in mm that is interpolated between DICOM slices that are not equally far apart; default: 10.",
+)
 json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 coordinates_option: Decorator = click.option(
     "--coordinates",
-    type=click.Choice(["ras", "lps"]),
+    type=click.Choice(["ras", "lps", "voxel"]),
     default="ras",
     show_default=True,
-    help="Coordinates read and written: RAS (NIfTI) or LPS (DICOM, ITK); a markups file states its own.",
+    help="Coordinates of points: RAS (NIfTI) or LPS (DICOM, ITK) mm, in and out, or voxels of their scan, in; files "
+    "that state their own are read by it.",
 )
 
 
 def reading_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say of scans what they do not say themselves; the verb gets them as one, `reading`.
 
-    `reading` holds the keywords `modality`, `geometry` and `hu_offset` of the library's functions.
+    `reading` holds keywords of the library: `modality`, `geometry`, `hu_offset`, `series`, `largest_gap_mm`.
     """
 
     @functools.wraps(verb)
     def with_reading(
-        *arguments: Any, modality: str | None, geometry: str | None, hu_offset: float | None, **others: Any
+        *arguments: Any,
+        modality: str | None,
+        geometry: str | None,
+        hu_offset: float | None,
+        series: str | None,
+        largest_gap_mm: float | None,
+        **others: Any,
     ) -> Any:
         if hu_offset is not None and not math.isfinite(hu_offset):
             raise click.UsageError(f"--hu-offset: expected a number such as -1024, got {hu_offset}")
-        reading = {"modality": modality, "geometry": geometry, "hu_offset": hu_offset}
+        reading: dict[str, Any] = {
+            "modality": modality,
+            "geometry": geometry,
+            "hu_offset": hu_offset,
+            "series": series,
+        }
+        if largest_gap_mm is not None:
+            reading["largest_gap_mm"] = largest_gap_mm
         return verb(*arguments, reading=reading, **others)
 
-    return _modality_option(_geometry_option(_hu_offset_option(with_reading)))
+    return _modality_option(
+        _geometry_option(_hu_offset_option(_series_option(_largest_gap_option(with_reading))))
+    )
+
+
+def grid_of_scan(scan: Path, reading: dict[str, Any]) -> "Grid":
+    """Return the voxels of a raw scan, for points that are counted in them.
+
+    Raises
+    ------
+    UserError
+        if it is a store, which keeps another grid, or cannot be read.
+    """
+    from anatomical_embedding.embedding.export import STORE_SUFFIX
+    from anatomical_embedding.errors import InputFileError
+    from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
+
+    if scan.suffix == STORE_SUFFIX:
+        raise InputFileError(
+            scan, "is a store, which does not keep the voxels of its scan; name the scan itself"
+        )
+    return read_raw_scan(scan, ReadingOptions(**reading)).grid
 
 
 class PointType(click.ParamType):

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,9 +14,13 @@ from anatomical_embedding.cli.options import (
     json_option,
     print_json,
     reading_options,
+    refinement_option,
     require_outputs,
     say_remarks,
 )
+
+if TYPE_CHECKING:
+    from anatomical_embedding.settings.matching import Refinement
 
 
 @click.command()
@@ -25,7 +29,7 @@ from anatomical_embedding.cli.options import (
     "--labels",
     type=ExistingFile,
     required=True,
-    help="Organ or lesion mask of the first scan, one number per label (.nii.gz).",
+    help="Labels of the first scan: a map (.nii.gz, .nrrd, .mha), .seg.nrrd, DICOM SEG or RTSTRUCT.",
 )
 @click.option(
     "--from", "template", type=ExistingPath, required=True, help="Scan or store that it belongs to."
@@ -34,6 +38,7 @@ from anatomical_embedding.cli.options import (
 @click.option(
     "--output", type=OutputPath, required=True, help="Mask to write (.nii.gz), on the grid of the target."
 )
+@refinement_option
 @reading_options
 @json_option
 def propagate(
@@ -42,6 +47,7 @@ def propagate(
     template: Path,
     target: Path,
     output: Path,
+    refinement: "Refinement | None",
     reading: dict[str, Any],
     as_json: bool,
 ) -> None:
@@ -58,14 +64,13 @@ def propagate(
         read_labels_of,
         read_scans,
     )
-    from anatomical_embedding.errors import InputFileError
     from anatomical_embedding.progress import log
-    from anatomical_embedding.volumes.labels import read_label_file
-    from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES, write_volume
+    from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES
+    from anatomical_embedding.volumes.labels import require_labels
+    from anatomical_embedding.volumes.nifti import write_volume
 
     require_outputs(output, endings=NIFTI_SUFFIXES, inputs=(labels, template, target))
-    if not read_label_file(labels, geometry=reading["geometry"]).volume.array.any():
-        raise InputFileError(labels, "the label map is empty: every voxel is 0")
+    require_labels(labels, geometry=reading["geometry"])
     model = load_model(checkpoint)
     scans = read_scans(model, (template, target), **reading)
     log("embedding the first scan")
@@ -73,7 +78,7 @@ def propagate(
     mask = read_labels_of(source, labels, geometry=reading["geometry"])
     log("embedding the second scan")
     goal = open_or_embed(model, scans[target])
-    found = propagate_labels(model, source, mask.volume, goal, grid=goal.scan_grid)
+    found = propagate_labels(model, source, mask.volume, goal, grid=goal.scan_grid, refinement=refinement)
     write_volume(found.volume, output)
     left_out = [
         f"label {label.label} is left out, {label.reason}"
@@ -83,7 +88,7 @@ def propagate(
     remarks = say_remarks([*mask.remarks, *source.remarks, *goal.remarks, *left_out])
     if as_json:
         rows = [asdict(label) for label in found.labels]
-        print_json({"output": str(output), "labels": rows, "remarks": remarks})
+        print_json({"output": str(output), "labels": rows, "refined": found.refined, "remarks": remarks})
         return
     for label in found.labels:
         volumes = f"{label.from_ml:.1f} ml to {label.to_ml:.1f} ml"

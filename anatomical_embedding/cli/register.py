@@ -1,6 +1,5 @@
 """The verb `register`."""
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from anatomical_embedding.cli.options import (
     OutputPath,
     checkpoint_option,
     coordinates_option,
+    grid_of_scan,
     json_option,
     print_json,
     reading_options,
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     "--deeds",
     "program",
     type=ExistingFile,
-    help="The built program; default: `deeds` on the search path.",
+    help="Another program deeds than the installed one.",
 )
 @click.option(
     "--points",
     "points_path",
     type=ExistingFile,
-    help="Points to carry: .csv (x_mm,y_mm,z_mm,name), or .mrk.json and .fcsv of 3D Slicer.",
+    help="Points to carry: .csv (x_mm,y_mm,z_mm,name), .mrk.json and .fcsv of 3D Slicer, or those of elastix or ANTs.",
 )
 @click.option(
     "--points-of",
@@ -48,6 +48,13 @@ if TYPE_CHECKING:
     default="fixed",
     show_default=True,
     help="Scan that the points belong to; they are carried to the other one.",
+)
+@click.option(
+    "--transforms",
+    "programs",
+    type=click.Choice(["elastix"]),
+    multiple=True,
+    help="Write the map for a program that does not read forward.h5 as well; repeatable.",
 )
 @coordinates_option
 @reading_options
@@ -60,6 +67,7 @@ def register(
     program: Path | None,
     points_path: Path | None,
     side: str,
+    programs: tuple[str, ...],
     coordinates: "Coordinates",
     reading: dict[str, Any],
     as_json: bool,
@@ -67,24 +75,30 @@ def register(
     """Register MOVING onto FIXED: a start that matches of the embeddings agree on, then deeds.
 
     Writes start.json, forward.h5 and inverse.h5 (ITK transforms of points, fixed to moving and back; forward.h5
-    resamples the moving scan), points.csv where points were given, displacement_field.nii.gz and, last, warped.nii.gz.
+    resamples the moving scan), points.csv where points were given (and the same in the form that they came in),
+    displacement_field.nii.gz and, last, warped.nii.gz.
     """
     from anatomical_embedding.api import load_model, read_scans, register_scans
     from anatomical_embedding.files import require_writable_folder
     from anatomical_embedding.points.points_file import read_points
     from anatomical_embedding.registration.deeds_program import require_program
+    from anatomical_embedding.registration.installed_program import installed_program
     from anatomical_embedding.usage.scans import require_raw
 
-    program = program or _deeds_on_path()
+    program = program or installed_program()
     require_writable_folder(folder)
     require_program(program)
-    asked = None if points_path is None else read_points(points_path, coordinates=coordinates)
+    their_scan = fixed if side == "fixed" else moving
+    asked = None
+    if points_path is not None:
+        asked = read_points(
+            points_path, coordinates=coordinates, grid=lambda: grid_of_scan(their_scan, reading)
+        )
     model = load_model(checkpoint)
     read = read_scans(model, (fixed, moving), **reading)
     scans = {path: require_raw(scan) for path, scan in read.items()}
     remarks: list[str] = []
     if asked is not None:
-        their_scan = fixed if side == "fixed" else moving
         remarks += [*asked.remarks, *_those_outside(asked, scans[their_scan].grid, their_scan)]
     found = register_scans(
         model,
@@ -98,7 +112,10 @@ def register(
             f"warning: no start was found ({found.start.reason}); the bodies were centred instead", err=True
         )
     carried = None if asked is None else _carried(found, asked, side=side)
-    _write_results(found, carried, folder, coordinates=coordinates)
+    if "elastix" in programs:
+        _write_for_elastix(found, folder / "elastix")
+    goal = found.moving if side == "fixed" else found.fixed
+    _write_results(found, carried, folder, coordinates=coordinates, goal=goal)
     said = say_remarks([*found.remarks, *remarks])
     if as_json:
         start = {"status": found.start.status, "reason": found.start.reason}
@@ -108,10 +125,15 @@ def register(
 
 
 def _write_results(
-    found: "ScanRegistration", carried: "NamedPoints | None", folder: Path, *, coordinates: "Coordinates"
+    found: "ScanRegistration",
+    carried: "NamedPoints | None",
+    folder: Path,
+    *,
+    coordinates: "Coordinates",
+    goal: "Volume",
 ) -> None:
     """Write what was found: first what is small and took longest, last the image, which is large."""
-    from anatomical_embedding.points.points_file import write_point_table
+    from anatomical_embedding.points.points_file import name_of_form, write_point_table, write_points
     from anatomical_embedding.registration.displacement_field import write_field
     from anatomical_embedding.registration.guided_start import write_start
     from anatomical_embedding.registration.itk_transform import write_transform
@@ -122,19 +144,21 @@ def _write_results(
     write_transform(found.inverse, folder / "inverse.h5")
     if carried is not None:
         write_point_table(carried.points_mm, carried.names, folder / "points.csv", coordinates=coordinates)
+        if carried.form is not None and (name := name_of_form(carried.form)):
+            write_points(carried.points_mm, carried.names, folder / name, form=carried.form, grid=goal)
     write_field(found.field.before(found.start.matrix), folder / "displacement_field.nii.gz")
     write_volume(found.warped(), folder / "warped.nii.gz")
 
 
-def _deeds_on_path() -> Path:
-    """Return the program that is installed."""
-    found = shutil.which("deeds")
-    if found is None:
-        raise click.UsageError(
-            "no program deeds on the path; build it (cmake -S deeds -B build && cmake --build build) "
-            "and name it by --deeds"
-        )
-    return Path(found)
+def _write_for_elastix(found: "ScanRegistration", folder: Path) -> None:
+    """Write both directions as parameter files of elastix."""
+    from anatomical_embedding.registration.elastix_files import write_elastix_files
+    from anatomical_embedding.volumes.straight_grid import straight_grid
+
+    ways = (("forward", found.fixed, found.moving), ("inverse", found.moving, found.fixed))
+    for name, onto, carried in ways:
+        fill = float(carried.array.min())
+        write_elastix_files(getattr(found, name), straight_grid(onto), folder / name, fill_value=fill)
 
 
 def _those_outside(asked: "NamedPoints", scan: "Volume", path: Path) -> list[str]:
@@ -160,4 +184,4 @@ def _carried(found: "ScanRegistration", asked: "NamedPoints", *, side: str) -> "
     from anatomical_embedding.registration.itk_transform import transform_by_itk
 
     transform = found.forward if side == "fixed" else found.inverse
-    return NamedPoints(transform_by_itk(transform, asked.points_mm), asked.names)
+    return NamedPoints(transform_by_itk(transform, asked.points_mm), asked.names, form=asked.form)

@@ -27,9 +27,13 @@ from anatomical_embedding.settings.phantom import (
     volume_id,
 )
 from anatomical_embedding.settings.volumes import Modality
+from anatomical_embedding.volumes.file_names import (
+    DETACHED_SUFFIXES,
+    VOLUME_SUFFIXES,
+    is_volume_name,
+    without_ending,
+)
 
-NIFTI_SUFFIXES = (".nii.gz", ".nii")
-RESOURCE_FORK_PREFIX = "._"  # files that macOS puts beside the real ones
 CASE_IMAGES: dict[Modality, str] = {"ct": "ct.nii.gz", "mr": "mri.nii.gz"}
 PHANTOM_LANDMARKS = "landmarks.csv"
 PHANTOM_LABEL_MAPS: dict[Modality, str] = {"ct": "labels.nii.gz", "mr": "mr_labels.nii.gz"}
@@ -128,9 +132,8 @@ def _list_ct_mr_pairs(settings: CtMrPairsSettings, *, made_folder: Path) -> list
 
 def _list_flat_folder(root: Path, *, patient_pattern: str, modality: Modality) -> list[RawVolume]:
     paths = [Path(entry.path) for entry in _scan(root) if is_volume_name(entry.name)]
-    by_id = _by_checked_id(
-        root, [(_without_suffix(path.name), path) for path in paths], expected=".nii.gz files"
-    )
+    named = [(without_ending(path.name), path) for path in paths]
+    by_id = _by_checked_id(root, named, expected="files such as .nii.gz, .nrrd or .mha")
     return [
         RawVolume(volume_id, _patient_of(volume_id, pattern=patient_pattern, root=root), modality, path, {})
         for volume_id, path in by_id
@@ -141,21 +144,17 @@ def left_out(settings: DatasetSettings) -> list[str]:
     """Return a sentence on what else lies in a folder of volumes, and is no volume by its name."""
     if not isinstance(settings, FolderSettings | CtMrPairsSettings):
         return []
+    names = [entry.name for entry in _scan(settings.root) if not entry.name.startswith(".")]
+    detached = {without_ending(name) for name in names if name.lower().endswith(DETACHED_SUFFIXES)}
     others = [
-        entry.name
-        for entry in _scan(settings.root)
-        if not is_volume_name(entry.name) and not entry.name.startswith(".")
+        name
+        for name in names
+        if not is_volume_name(name) and not {Path(name).stem, Path(Path(name).stem).stem} & detached
     ]
     if not others:
         return []
-    return [
-        f"{settings.root}: left out {quote_some(others)}, only {' and '.join(NIFTI_SUFFIXES)} files are volumes"
-    ]
-
-
-def is_volume_name(name: str) -> bool:
-    """Return whether a file is a volume by its name, endings in capitals too."""
-    return name.lower().endswith(NIFTI_SUFFIXES) and not name.startswith(RESOURCE_FORK_PREFIX)
+    endings = f"{', '.join(VOLUME_SUFFIXES[:-1])} and {VOLUME_SUFFIXES[-1]}"
+    return [f"{settings.root}: left out {quote_some(others)}, only {endings} files are volumes"]
 
 
 def _list_cases(settings: CaseFoldersSettings) -> list[RawVolume]:
@@ -229,11 +228,6 @@ def _patient_of(volume_id: str, *, pattern: str, root: Path) -> str:
     return found[1]
 
 
-def _without_suffix(name: str) -> str:
-    ending = next((suffix for suffix in NIFTI_SUFFIXES if name.lower().endswith(suffix)), "")
-    return name[: len(name) - len(ending)]
-
-
 def _case_image(folder: Path, *, name: str) -> Path:
     path = folder / name
     if not path.exists():
@@ -262,7 +256,7 @@ def _case_labels(folder: Path, *, organs: Sequence[str]) -> dict[str, Path]:
         return {}
     by_organ: dict[str, str] = {}
     for name in names:
-        organ = _without_suffix(name)
+        organ = without_ending(name)
         if organ in organs and by_organ.setdefault(organ, name) != name:
             raise InputFileError(
                 labels, f"holds the mask of {organ!r} twice, {by_organ[organ]!r} and {name!r}; remove one"

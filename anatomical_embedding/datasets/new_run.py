@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from anatomical_embedding.datasets.listing import CASE_IMAGES, CASE_LABELS, is_volume_name, list_raw_volumes
+from anatomical_embedding.datasets.listing import CASE_IMAGES, CASE_LABELS, list_raw_volumes
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.identifiers import is_identifier
 from anatomical_embedding.settings.organs import TABLES, organs_of_table
 from anatomical_embedding.settings.pipeline import read_pipeline_settings
 from anatomical_embedding.settings.volumes import Modality
+from anatomical_embedding.volumes.file_names import is_volume_name
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
 
@@ -81,8 +82,8 @@ def look_at_folder(root: Path, *, modality: Modality | None) -> ScanFolder:
         )
     raise InputFileError(
         root,
-        "holds no scans; expected .nii.gz files, or one folder per patient with ct.nii.gz or mri.nii.gz; name the "
-        "folder that directly holds the scans",
+        "holds no scans; expected files such as .nii.gz, .nrrd or .mha, or one folder per patient with ct.nii.gz or "
+        "mri.nii.gz; name the folder that directly holds the scans",
     )
 
 

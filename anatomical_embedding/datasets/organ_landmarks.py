@@ -11,8 +11,8 @@ from anatomical_embedding.settings.dataset import LandmarkKind
 from anatomical_embedding.settings.volumes import Geometry
 from anatomical_embedding.volumes.affine import transform_points
 from anatomical_embedding.volumes.labels import read_label_file, read_mask
-from anatomical_embedding.volumes.nifti import read_header
 from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.volume_file import read_file_header
 
 SIDES: Mapping[LandmarkKind, tuple[int, int]] = {
     "left": (0, -1),
@@ -47,7 +47,7 @@ def locate_landmarks(
         if a mask is unsound, not binary or on another grid than its image.
     """
     found, statuses = [], []
-    grid = read_header(raw.image_path, geometry=geometry)
+    grid = read_file_header(raw.image_path, geometry=geometry)
     label_map = read_label_file(raw.label_map_path, geometry=geometry).volume if raw.label_map_path else None
     for organ, kinds in landmarks.items():
         mask: Volume | None = None

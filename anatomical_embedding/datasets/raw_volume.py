@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 from anatomical_embedding.settings.volumes import Modality
+from anatomical_embedding.volumes.file_names import DETACHED_SUFFIXES, without_ending
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,7 @@ class RawVolume:
     volume_id : unique in its data set, also where case is ignored; see `identifiers`.
     patient_id : volumes of one patient stay together in a split.
     modality : kind of scan.
-    image_path : its NIfTI file.
+    image_path : its file.
     label_paths : mask file of each of the data set's organs that has one.
     label_map_path : file that holds all organs in one map; None where every organ has its mask or there are none.
     """
@@ -27,6 +29,14 @@ class RawVolume:
     image_path: Path
     label_paths: Mapping[str, Path]
     label_map_path: Path | None = None
+
+    @property
+    def image_files(self) -> list[Path]:
+        """Its file and, where that is a header alone, those of its name that hold the voxels."""
+        name = self.image_path.name
+        if not name.lower().endswith(DETACHED_SUFFIXES):
+            return [self.image_path]
+        return sorted(self.image_path.parent.glob(f"{escape(without_ending(name))}.*"))
 
     @property
     def all_label_paths(self) -> list[Path]:

@@ -88,6 +88,8 @@ class EmbeddedVolume(Grid):
     shape : voxels of the embedded volume along x, y, z.
     affine : (4, 4), voxel to world mm RAS+ of the embedded volume.
     origin : what it was made from.
+    remarks : what was corrected or chosen when its scan was read, a sentence each.
+    frame_of_reference : UID of the world of a DICOM series; empty for other scans.
     """
 
     volume_id: str
@@ -98,6 +100,8 @@ class EmbeddedVolume(Grid):
     shape: Size
     affine: NDArray[np.float64]
     origin: Origin
+    remarks: tuple[str, ...] = ()
+    frame_of_reference: str = ""
 
 
 def quantise(vectors: NDArray) -> tuple[NDArray[np.int8], NDArray[np.float16]]:
@@ -204,6 +208,8 @@ def write_store(path: Path | str, embedded: EmbeddedVolume) -> None:
         "stride_vox": {name: list(head.stride_vox) for name, head in _heads(embedded).items()},
         "provenance": asdict(embedded.origin),
     }
+    said = {"remarks": list(embedded.remarks), "frame_of_reference": embedded.frame_of_reference}
+    header |= {key: value for key, value in said.items() if value}
     with written_atomically(path) as temporary:
         contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
         save_file(contiguous, temporary, metadata={METADATA_KEY: canonical_json(header)})
@@ -248,6 +254,8 @@ def open_store(path: Path | str, *, checkpoint_sha256: str | None = None) -> Emb
         shape=tuple(header["shape"]),
         affine=affine,
         origin=origin,
+        remarks=tuple(header.get("remarks", ())),
+        frame_of_reference=header.get("frame_of_reference", ""),
     )
 
 

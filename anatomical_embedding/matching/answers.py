@@ -8,15 +8,14 @@ from numpy.typing import ArrayLike, NDArray
 from anatomical_embedding.matching.decision import Decision, decide
 from anatomical_embedding.matching.methods import CYCLE_COLUMN, match_by
 from anatomical_embedding.matching.prepared_target import PreparedTarget
-from anatomical_embedding.matching.voxel_refinement import refine_matches
+from anatomical_embedding.matching.refine_scans import refine_between, refined_words
 from anatomical_embedding.model_card import AnswerConfidence
 from anatomical_embedding.settings.matching import MatchingMethod
 from anatomical_embedding.settings.refinement import RefinementSettings
 from anatomical_embedding.settings.usage import AnswerSettings
 from anatomical_embedding.volumes.affine import Points
+from anatomical_embedding.volumes.raw_scan import RawScan
 from anatomical_embedding.volumes.volume import Volume
-
-REFINED = "yes"
 
 
 @dataclass(frozen=True)
@@ -101,24 +100,24 @@ def answer_points(
 
 def refine_answers(
     answers: Answers,
-    template: Volume,
-    target: Volume,
+    template: RawScan,
+    target: RawScan,
     query_points_mm: ArrayLike,
     *,
     settings: RefinementSettings,
 ) -> Answers:
-    """Return answers whose points are moved to the voxel where the scans tell the place; see `refine_matches`.
+    """Return answers whose points are moved to the voxel where the scans tell the place; see `refine_between`.
 
     Parameters
     ----------
-    template, target : the scans themselves, of one modality.
+    template, target : the scans themselves.
     query_points_mm : (N, 3) mm RAS+ in the template's world, those of the answers.
     """
-    moved = refine_matches(template, target, query_points_mm, answers.points_mm, settings=settings)
+    moved = refine_between(template, target, query_points_mm, answers.points_mm, settings=settings)
     return replace(
         answers,
         points_mm=moved.points_mm,
-        refined=tuple(reason or REFINED for reason in moved.reason),
+        refined=refined_words(moved),
         refinement_shift_mm=np.where(np.isfinite(answers.similarity), moved.shift_mm, np.nan),
     )
 

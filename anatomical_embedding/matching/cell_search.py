@@ -53,7 +53,7 @@ def best_cells(target: PreparedTarget, queries: QueryVectors) -> BestCells:
         else:
             best, score = _search_pruned(target, target.scan, group)
         position = target.cells_xyz(best).double()
-        if target.settings.refinement == "parabolic":
+        if target.settings.refinement != "none":
             position = position + torch.cat(
                 [
                     _parabolic_offsets(

@@ -21,7 +21,6 @@ from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
 
 NUM_SHIFTS, NUM_MATRIX = 3, 9
-NUM_UNKNOWNS = NUM_SHIFTS + NUM_MATRIX + 2  # gain and offset
 LARGEST_STEP_MM = 2.0
 LARGEST_BEND = 0.1
 SMALLEST_STEP_MM = 0.02

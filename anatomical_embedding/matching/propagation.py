@@ -6,7 +6,8 @@ so that a single wrong match moves nothing. Needs no semantic head and no traini
 lesions as well.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ from anatomical_embedding.matching.grid_points import lattice_in_body
 from anatomical_embedding.matching.local_affine import SMALLEST_SCALE_MM, fit_local_affines
 from anatomical_embedding.matching.nearest import cycle_errors_mm, match_nearest
 from anatomical_embedding.matching.prepared_target import PreparedTarget
+from anatomical_embedding.matching.refine_scans import REFINED, refined_words
+from anatomical_embedding.matching.voxel_refinement import RefinedMatches
 from anatomical_embedding.settings.matching import MatchingSettings
 from anatomical_embedding.settings.usage import PropagationSettings
 from anatomical_embedding.volumes.affine import Points
@@ -27,7 +30,6 @@ from anatomical_embedding.volumes.labels import label_type, labels_at
 from anatomical_embedding.volumes.volume import Volume
 
 MM3_PER_ML = 1000.0
-HALF_VOXEL = 0.5
 NODES_AT_ONCE = 4000
 """Local maps fitted together; bounds memory to about 100 MB."""
 MOST_OUTSIDE_IN_A_LABEL_OF_THE_SCAN = 0.5
@@ -61,10 +63,18 @@ class CarriedLabel:
 
 @dataclass(frozen=True)
 class CarriedLabels:
-    """The label map of the target, and what became of each label."""
+    """The label map of the target, and what became of each label.
+
+    Attributes
+    ----------
+    volume : the labels.
+    labels : what became of each.
+    refined : `yes`, or why the anchors were not moved to the voxel by the scans; empty where that was not asked.
+    """
 
     volume: Volume
     labels: tuple[CarriedLabel, ...]
+    refined: str
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,7 @@ def carry_by_anchors(
     grid: Volume,
     matching: MatchingSettings,
     settings: PropagationSettings,
+    refine: Callable[[Points, Points], RefinedMatches] | None = None,
 ) -> CarriedLabels:
     """Return the labels of the template carried to the target.
 
@@ -95,6 +106,7 @@ def carry_by_anchors(
     template_body : its body mask, to ask inside the body only; None to ask everywhere.
     grid : the labels are wanted on its voxels; its values are not read.
     matching, settings : how to search, and how to carry.
+    refine : moves the matches of points to the voxel by the scans themselves; None leaves them in their cells.
 
     Raises
     ------
@@ -114,6 +126,9 @@ def carry_by_anchors(
             "give the label map of this very scan"
         )
     anchors = _match_forth_and_back(template, target, asked_mm, matching=matching, settings=settings)
+    refined = ""
+    if refine is not None and anchors.is_kept.any():
+        anchors, refined = _refined(anchors, refine)
     carried = np.zeros(grid.shape, dtype=label_type(max(regions)))
     if anchors.is_kept.sum() >= settings.min_anchors:
         _read_labels(carried, labels, anchors, grid=grid, settings=settings)
@@ -135,7 +150,7 @@ def carry_by_anchors(
         if row.decision == "failed":
             carried[carried == label] = 0
         rows.append(row)
-    return CarriedLabels(Volume(carried, grid.affine), tuple(rows))
+    return CarriedLabels(Volume(carried, grid.affine), tuple(rows), refined)
 
 
 def require_labels_in(template: EmbeddedVolume, labels: Volume) -> tuple[dict[int, Points], dict[int, float]]:
@@ -220,6 +235,15 @@ def _match_forth_and_back(
     there = match_nearest(template.embedded, target, asked_mm, settings=matching)
     distance_mm = cycle_errors_mm(template, target.embedded, asked_mm, there.points_mm, settings=matching)
     return _Anchors(asked_mm, there.points_mm, distance_mm <= settings.max_cycle_error_mm)  # NaN is not
+
+
+def _refined(anchors: _Anchors, refine: Callable[[Points, Points], RefinedMatches]) -> tuple[_Anchors, str]:
+    """Return anchors of which those that came back are moved to the voxel, and `yes`, or why none was."""
+    kept, target_mm = anchors.is_kept, anchors.target_mm.copy()
+    moved = refine(anchors.template_mm[kept], target_mm[kept])
+    target_mm[kept] = moved.points_mm
+    words = refined_words(moved)
+    return replace(anchors, target_mm=target_mm), REFINED if moved.is_refined.any() else words[0]
 
 
 def _read_labels(

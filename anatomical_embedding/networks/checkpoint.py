@@ -80,7 +80,7 @@ def initialise_from_file(network: EmbeddingNetwork, path: Path | str) -> None:
     Parameters
     ----------
     network : changed in place.
-    path : a checkpoint of this project; `workflow_scripts.import_checkpoint` makes one of a published file.
+    path : a checkpoint of this project; `anatomical-embedding import` makes one of a published file.
 
     Raises
     ------

@@ -36,7 +36,6 @@ ILIAC_CREST_MM = np.array([92.0, -24.0, -78.0])
 ILIAC_SPINE_MM = np.array([104.0, 38.0, -128.0])
 SACRUM_TIP_MM = np.array([0.0, -84.0, -218.0])
 CLAVICLE_MEDIAL_MM = np.array([13.0, 38.0, 193.0])
-SCAPULA_TIP_MM = np.array([84.0, -94.0, 108.0])
 HUMERAL_HEAD_MM = np.array([138.0, -10.0, 196.0])
 
 # ribs 1 to 12: how far the bone goes round from the back (180 is the middle in front), and how far it falls

@@ -1,16 +1,36 @@
 """Points with their names, and what was left out while they were read."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.volumes.affine import Points, lps_from_ras
+from anatomical_embedding.volumes.grid import Grid
 
-Coordinates = Literal["ras", "lps"]
+Coordinates = Literal["ras", "lps", "voxel"]
+"""What numbers mean: mm in the world, or voxels of the scan, counted from 0 at the centre of the first."""
+Kind = Literal["table", "ants", "elastix", "markups", "fcsv"]
+GridOf = Callable[[], Grid]
+"""Gives the voxels of the scan that points belong to, where they are asked for."""
+
+
+@dataclass(frozen=True)
+class PointForm:
+    """How a file lists points, so that others can be written as it does.
+
+    Attributes
+    ----------
+    kind : format of the file.
+    coordinates : of its numbers.
+    """
+
+    kind: Kind
+    coordinates: Coordinates
 
 
 @dataclass(frozen=True)
@@ -22,11 +42,13 @@ class NamedPoints:
     points_mm : (N, 3) world mm RAS+.
     names : N labels.
     remarks : what was left out or converted, a sentence each.
+    form : how their file lists them; None for points that came from none.
     """
 
     points_mm: Points
     names: tuple[str, ...]
     remarks: tuple[str, ...] = ()
+    form: PointForm | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +90,21 @@ def placed_points(listed: Iterable[ListedPoint], *, path: Path, remarks: Sequenc
     return NamedPoints(points_mm, tuple(name for name, _ in kept), (*remarks, *left_out))
 
 
-def as_ras(points_mm: Points, *, coordinates: Coordinates) -> Points:
-    """Return points in RAS+; the map is its own inverse, so it also turns RAS+ into `coordinates`."""
+def as_ras(points_mm: ArrayLike, *, coordinates: Coordinates) -> Points:
+    """Return points in RAS+; the map is its own inverse, so it also turns RAS+ into `coordinates`, RAS+ for voxels."""
     return lps_from_ras(points_mm) if coordinates == "lps" else np.asarray(points_mm, dtype=np.float64)
+
+
+def world_points(numbers: ArrayLike, *, coordinates: Coordinates, grid: GridOf | None) -> Points:
+    """Return (N, 3) mm RAS+ of the numbers of points.
+
+    Raises
+    ------
+    UserError
+        if they are voxels, and of no scan.
+    """
+    if coordinates != "voxel":
+        return as_ras(numbers, coordinates=coordinates)
+    if grid is None:
+        raise UserError("points in voxels belong to a scan; name it, or give mm")
+    return grid().world_from_voxel(numbers)

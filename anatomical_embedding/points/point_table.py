@@ -5,13 +5,28 @@ import io
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.points.named_points import ListedPoint, NamedPoints, placed_points
+from anatomical_embedding.points.named_points import (
+    Coordinates,
+    ListedPoint,
+    NamedPoints,
+    PointForm,
+    placed_points,
+)
 
 POINT_COLUMNS = ("x_mm", "y_mm", "z_mm")
+ANTS_COLUMNS = ("x", "y", "z")
+VOXEL_COLUMNS = ("i", "j", "k")
 NAME_COLUMN = "name"
+NAME_COLUMNS = (NAME_COLUMN, "label")
+TIME_COLUMN = "t"
+"""ANTs writes it behind x, y and z; other programs do not."""
+Columns = tuple[str, str, str]
+COLUMN_SETS: tuple[Columns, ...] = (POINT_COLUMNS, ANTS_COLUMNS, VOXEL_COLUMNS)
+"""Names of the columns that hold coordinates, the usual ones first."""
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 SEPARATOR_LINE = re.compile(r'"?sep=.?"?', re.IGNORECASE)
@@ -20,10 +35,11 @@ NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
 """A number with at most one decimal mark, and none between thousands."""
 
 
-def read_point_table(path: Path) -> NamedPoints:
-    """Return the points of a table with the columns x_mm, y_mm, z_mm, and name if there is one.
+def read_point_table(path: Path, *, coordinates: Coordinates) -> NamedPoints:
+    """Return the points of a table with the columns x_mm, y_mm, z_mm (or x, y, z, or i, j, k) and name or label.
 
-    The numbers are returned as they stand, in whatever coordinates. The separator is the one that splits the header
+    The numbers are returned as they stand, and the form says their coordinates: those that are told, LPS for the
+    columns x, y, z, t of ANTs, voxels for i, j, k. The separator is the one that splits the header
     into these columns; where it is no comma, decimals may be written with a comma, all of them. A row that has no
     number at all is a point that was never placed; an empty row is none.
 
@@ -34,7 +50,7 @@ def read_point_table(path: Path) -> NamedPoints:
         decimals; or if a column is missing or twice, or the file is not text in UTF-8 (or UTF-16 with its mark).
     """
     text = _text(path)
-    separator, header = _separator(text, path=path)
+    separator, header, columns = _separator(text, path=path)
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True
     )
@@ -49,10 +65,29 @@ def read_point_table(path: Path) -> NamedPoints:
                     f"{SEPARATORS[separator]} in double quotes",
                 )
             row = dict(zip(header, cells, strict=False))
-            listed.append(_listed_point(row, numbers, line=reader.line_num))
+            listed.append(_listed_point(row, columns, numbers, line=reader.line_num))
     except csv.Error as error:
         raise InputFileError(path, f"line {reader.line_num}: is not a line of a table ({error})") from error
-    return placed_points(listed, path=path)
+    form, remarks = _form(header, columns, told=coordinates, path=path)
+    return replace(placed_points(listed, path=path, remarks=remarks), form=form)
+
+
+def _form(
+    header: list[str], columns: Columns, *, told: Coordinates, path: Path
+) -> tuple[PointForm, list[str]]:
+    """Return what the columns of a table say of its numbers, and what is to be said of that."""
+    if columns == VOXEL_COLUMNS:
+        return PointForm("table", "voxel"), []
+    if columns == ANTS_COLUMNS and TIME_COLUMN in header:
+        return PointForm("ants", "lps"), [
+            f"{path}: its columns x, y, z, t are those of ANTs, taken as LPS mm"
+        ]
+    if columns == ANTS_COLUMNS:
+        meaning = "voxels" if told == "voxel" else f"{told.upper()} mm"
+        return PointForm("table", told), [
+            f"{path}: its columns x, y, z do not say what they are, taken as {meaning}"
+        ]
+    return PointForm("table", told), []
 
 
 def _text(path: Path) -> str:
@@ -66,25 +101,27 @@ def _text(path: Path) -> str:
     return rest if SEPARATOR_LINE.fullmatch(first.strip()) else text
 
 
-def _separator(text: str, *, path: Path) -> tuple[str, list[str]]:
-    """Return the separator that gives the columns, and the names of all columns."""
+def _separator(text: str, *, path: Path) -> tuple[str, list[str], Columns]:
+    """Return the separator that gives the columns, the names of all columns, and those of the coordinates."""
     first_line = next((line for line in text.splitlines() if line.strip()), "")
     headers = {
         separator: [cell.strip().lower() for cell in next(csv.reader([first_line], delimiter=separator), [])]
         for separator in SEPARATORS
     }
-    separator, header = max(headers.items(), key=lambda entry: len(set(entry[1]) & set(POINT_COLUMNS)))
-    missing = [column for column in POINT_COLUMNS if column not in header]
+    choices = [(separator, columns) for columns in COLUMN_SETS for separator in SEPARATORS]
+    separator, columns = max(choices, key=lambda choice: len(set(headers[choice[0]]) & set(choice[1])))
+    header = headers[separator]
+    missing = [column for column in columns if column not in header]
     if missing:
         raise InputFileError(
             path,
             f"has no column {missing[0]}; expected {', '.join(POINT_COLUMNS)} and maybe {NAME_COLUMN} in the first "
             f"line, with {', '.join(SEPARATORS.values())} between",
         )
-    wanted = [column for column in header if column in (*POINT_COLUMNS, NAME_COLUMN)]
+    wanted = [column for column in header if column in (*columns, *NAME_COLUMNS)]
     if len(set(wanted)) < len(wanted):
         raise InputFileError(path, f"names a column twice: {', '.join(header)}")
-    return separator, header
+    return separator, header, columns
 
 
 def _below_header(reader: Iterator[list[str]]) -> Iterator[list[str]]:
@@ -94,9 +131,9 @@ def _below_header(reader: Iterator[list[str]]) -> Iterator[list[str]]:
     return rows
 
 
-def _listed_point(row: dict[str, str], numbers: "_Numbers", *, line: int) -> ListedPoint:
-    name = row.get(NAME_COLUMN, "").strip()
-    cells = [row.get(column, "").strip() for column in POINT_COLUMNS]
+def _listed_point(row: dict[str, str], columns: Columns, numbers: "_Numbers", *, line: int) -> ListedPoint:
+    name = next((row[column].strip() for column in NAME_COLUMNS if column in row), "")
+    cells = [row.get(column, "").strip() for column in columns]
     if not any(cells):
         return ListedPoint(name, None, f"line {line} gives it no position")
     return ListedPoint(name, [numbers.read(cell, line=line) for cell in cells])

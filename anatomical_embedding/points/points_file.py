@@ -5,6 +5,7 @@ named in the remarks; everything else that cannot be read as three finite number
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,39 +14,60 @@ from numpy.typing import ArrayLike
 from anatomical_embedding.csv_table import csv_text
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.files import written_atomically
-from anatomical_embedding.points.named_points import Coordinates, NamedPoints, as_ras
-from anatomical_embedding.points.point_table import NAME_COLUMN, POINT_COLUMNS, read_point_table
-from anatomical_embedding.points.slicer_fcsv import read_fcsv
-from anatomical_embedding.points.slicer_markups import read_markups
+from anatomical_embedding.points.elastix_points import (
+    ELASTIX_SUFFIXES,
+    read_elastix_points,
+    write_elastix_points,
+)
+from anatomical_embedding.points.named_points import (
+    Coordinates,
+    GridOf,
+    NamedPoints,
+    PointForm,
+    as_ras,
+    world_points,
+)
+from anatomical_embedding.points.point_table import (
+    ANTS_COLUMNS,
+    NAME_COLUMN,
+    POINT_COLUMNS,
+    TIME_COLUMN,
+    VOXEL_COLUMNS,
+    read_point_table,
+)
+from anatomical_embedding.points.slicer_fcsv import read_fcsv, write_fcsv
+from anatomical_embedding.points.slicer_markups import read_markups, write_markups
+from anatomical_embedding.volumes.affine import Points
+from anatomical_embedding.volumes.grid import Grid
 
-POINT_FILES = ".csv (x_mm,y_mm,z_mm,name), .mrk.json or .fcsv"
+POINT_FILES = ".csv (x_mm,y_mm,z_mm,name), .mrk.json, .fcsv, or .txt and .pts of elastix"
 """What can be read, in the words of help and messages."""
+NAMES_OF_FORMS = {
+    "ants": "points_ants.csv",
+    "elastix": "points.txt",
+    "markups": "points.mrk.json",
+    "fcsv": "points.fcsv",
+}
 
 
-def read_points(path: Path | str, *, coordinates: Coordinates) -> NamedPoints:
-    """Return the points of a table (`.csv`, `.tsv`), or of 3D Slicer's `.mrk.json` or `.fcsv`.
+def read_points(path: Path | str, *, coordinates: Coordinates, grid: GridOf | None = None) -> NamedPoints:
+    """Return the points of a table, of 3D Slicer (`.mrk.json`, `.fcsv`), of ANTs, or of elastix.
 
     Parameters
     ----------
-    coordinates : of the numbers in a table; the files of 3D Slicer say their own.
+    coordinates : of the numbers in a table; other files say their own.
+    grid : gives the voxels of the scan that they belong to; called where the numbers are voxels.
 
     Raises
     ------
     InputFileError
         naming the line or the point at fault, or if the file holds no point or is of another kind.
+    UserError
+        if the points are voxels, and of no scan.
     """
     path = Path(path)
-    name = path.name.lower()
     try:
-        if name.endswith(".json"):
-            found = read_markups(path)
-        elif name.endswith(".fcsv"):
-            found = read_fcsv(path)
-        elif name.endswith((".csv", ".tsv")):
-            table = read_point_table(path)
-            found = NamedPoints(as_ras(table.points_mm, coordinates=coordinates), table.names, table.remarks)
-        else:
-            raise InputFileError(path, f"expected a list of points: {POINT_FILES}")
+        found = _read(path, coordinates=coordinates, grid=grid)
     except OSError as error:
         raise InputFileError(path, f"cannot be read as a list of points ({error.strerror})") from error
     if not len(found.points_mm):
@@ -53,11 +75,67 @@ def read_points(path: Path | str, *, coordinates: Coordinates) -> NamedPoints:
     return found
 
 
+def _read(path: Path, *, coordinates: Coordinates, grid: GridOf | None) -> NamedPoints:
+    name = path.name.lower()
+    if name.endswith(".json"):
+        return read_markups(path)
+    if name.endswith(".fcsv"):
+        return read_fcsv(path)
+    if name.endswith((".csv", ".tsv")):
+        table = read_point_table(path, coordinates=coordinates)
+        stated = table.form.coordinates if table.form else coordinates
+        return replace(table, points_mm=world_points(table.points_mm, coordinates=stated, grid=grid))
+    if name.endswith(ELASTIX_SUFFIXES):
+        numbers, is_index, remarks = read_elastix_points(path)
+        form = PointForm("elastix", "voxel" if is_index else "lps")
+        points_mm = world_points(numbers, coordinates=form.coordinates, grid=grid)
+        return NamedPoints(points_mm, tuple(map(str, range(1, len(numbers) + 1))), tuple(remarks), form)
+    raise InputFileError(path, f"expected a list of points: {POINT_FILES}")
+
+
+def name_of_form(form: PointForm) -> str:
+    """Return what a file of points in a form is called; empty for a plain table in mm, which is `points.csv`."""
+    if form.kind == "table":
+        return "points_voxels.csv" if form.coordinates == "voxel" else ""
+    return NAMES_OF_FORMS[form.kind]
+
+
+def write_points(
+    points_mm: ArrayLike, names: Sequence[str], path: Path, *, form: PointForm, grid: Grid
+) -> None:
+    """Write (N, 3) points, RAS+ mm, in a form that they came in.
+
+    Parameters
+    ----------
+    path : its ending is that of the form.
+    form : of the file.
+    grid : voxels of the scan that the points lie in, for forms that count voxels.
+    """
+    points_mm = np.reshape(np.asarray(points_mm, dtype=np.float64), (-1, 3))
+    is_index = form.coordinates == "voxel"
+    shown = grid.voxel_from_world(points_mm) if is_index else as_ras(points_mm, coordinates=form.coordinates)
+    if form.kind == "markups":
+        write_markups(points_mm, names, path)
+    elif form.kind == "fcsv":
+        write_fcsv(points_mm, names, path, coordinates=form.coordinates)
+    elif form.kind == "elastix":
+        write_elastix_points(shown, path, is_index=is_index)
+    elif form.kind == "ants":
+        _write_table([*ANTS_COLUMNS, TIME_COLUMN, "label"], shown, [["0", name] for name in names], path)
+    else:
+        columns = VOXEL_COLUMNS if is_index else POINT_COLUMNS
+        _write_table([*columns, NAME_COLUMN], shown, [[name] for name in names], path)
+
+
 def write_point_table(
     points_mm: ArrayLike, names: Sequence[str], path: Path | str, *, coordinates: Coordinates
 ) -> None:
     """Write (N, 3) points, RAS+ mm, as the table that `read_points` reads; names may hold anything."""
     shown = as_ras(np.reshape(np.asarray(points_mm, dtype=np.float64), (-1, 3)), coordinates=coordinates)
-    rows = [[*(f"{value:.6f}" for value in point), name] for point, name in zip(shown, names, strict=True)]
+    _write_table([*POINT_COLUMNS, NAME_COLUMN], shown, [[name] for name in names], Path(path))
+
+
+def _write_table(header: Sequence[str], shown: Points, others: Sequence[Sequence[str]], path: Path) -> None:
+    rows = [[*(f"{value:.6f}" for value in point), *rest] for point, rest in zip(shown, others, strict=True)]
     with written_atomically(path) as temporary:
-        temporary.write_bytes(csv_text([*POINT_COLUMNS, NAME_COLUMN], rows).encode("utf-8"))
+        temporary.write_bytes(csv_text(header, rows).encode("utf-8"))

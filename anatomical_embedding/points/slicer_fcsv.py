@@ -3,10 +3,23 @@
 import csv
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from anatomical_embedding.csv_table import csv_text
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.points.named_points import ListedPoint, NamedPoints, as_ras, placed_points
+from anatomical_embedding.files import written_atomically
+from anatomical_embedding.points.named_points import (
+    Coordinates,
+    ListedPoint,
+    NamedPoints,
+    PointForm,
+    as_ras,
+    placed_points,
+)
 from anatomical_embedding.points.slicer_markups import coordinates_of
 
 COLUMNS = ("id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID").split(",")
@@ -44,7 +57,24 @@ def read_fcsv(path: Path) -> NamedPoints:
         if line.strip() and not line.startswith("#")
     ]
     found = placed_points(listed, path=path)
-    return NamedPoints(as_ras(found.points_mm, coordinates=coordinates), found.names, found.remarks)
+    form = PointForm("fcsv", coordinates)
+    return NamedPoints(as_ras(found.points_mm, coordinates=coordinates), found.names, found.remarks, form)
+
+
+def write_fcsv(
+    points_mm: ArrayLike, names: Sequence[str], path: Path, *, coordinates: Coordinates = "lps"
+) -> None:
+    """Write (N, 3) points, RAS+ mm, as 3D Slicer reads them, in LPS or RAS."""
+    shown = as_ras(np.reshape(np.asarray(points_mm, dtype=np.float64), (-1, 3)), coordinates=coordinates)
+    head = ["# Markups fiducial file version = 5.0", f"# CoordinateSystem = {coordinates.upper()}"]
+    rows = [
+        [str(number), *(f"{value:.6f}" for value in point), *"0001110", name, "", "", "2", "0"]
+        for number, (name, point) in enumerate(zip(names, shown, strict=True), start=1)
+    ]
+    table = csv_text(COLUMNS, rows).partition("\n")[2]
+    text = "\n".join([*head, f"# columns = {','.join(COLUMNS)}", table])
+    with written_atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _listed_point(line: str, columns: list[str], *, path: Path, number: int) -> ListedPoint:

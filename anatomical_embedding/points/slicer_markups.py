@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from anatomical_embedding.points.named_points import (
     Coordinates,
     ListedPoint,
     NamedPoints,
+    PointForm,
     as_ras,
     placed_points,
 )
@@ -98,7 +100,7 @@ def read_markups(path: Path | str) -> NamedPoints:
         for point in points:
             place = len(listed) + 1
             listed.append(_listed_point(point, coordinates, mm_per_unit=mm_per_unit, path=path, place=place))
-    return placed_points(listed, path=path, remarks=remarks)
+    return replace(placed_points(listed, path=path, remarks=remarks), form=PointForm("markups", "lps"))
 
 
 def coordinates_of(system: Any, *, path: Path) -> Coordinates:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.registration import deeds_program
 from anatomical_embedding.registration.displacement_field import DisplacementField, read_field
+from anatomical_embedding.registration.robust_fit import is_rigid
 from anatomical_embedding.registration.shared_view import seen_from, shared_box
 from anatomical_embedding.settings.registration import DeedsSettings
 from anatomical_embedding.volumes.nifti import write_volume
@@ -54,6 +55,7 @@ def deform(
     program : the built program.
     fixed, moving : prepared volumes, each in its own world.
     matrix : (4, 4) start, fixed to moving world; None leaves the start to `settings` and registers the whole volume.
+        After one that scales or shears the linear step is left out: it brings nothing there.
     moving_labels : label map to carry along; None for none.
     settings : of the program.
     output_stem : what the names of the program's files begin with.
@@ -71,6 +73,8 @@ def deform(
     if box is None:
         raise UserError(f"{output_stem.parent.name}: the volumes share no place after their start")
     start = np.eye(4) if matrix is None else matrix
+    if not is_rigid(start):
+        settings = settings.model_copy(update={"linear": None})
     with working_folder(output_stem.parent / ".deeds") as folder:
         fixed_part = crop_volume(fixed, box=box)
         if settings.spacing_mm is not None:

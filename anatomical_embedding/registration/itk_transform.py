@@ -10,8 +10,9 @@ from anatomical_embedding.errors import OutputFileError
 from anatomical_embedding.files import written_atomically
 from anatomical_embedding.registration.displacement_field import DisplacementField, field_image
 from anatomical_embedding.volumes.affine import Points, invert_affine, lps_from_ras, spacing_from_affine
-from anatomical_embedding.volumes.nifti import SMALL_TYPE_BYTES, VolumeHeader
+from anatomical_embedding.volumes.nifti import VolumeHeader
 from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.voxels import SMALL_TYPE_BYTES
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 FADE_MM = 32.0

@@ -21,6 +21,8 @@ RICHER_KINDS: tuple[MapKind, ...] = ("similarity", "affine")
 """What `auto` tries after rigid."""
 MAX_REFINEMENTS = 20
 """Rounds of fitting to the inliers; it settles after a few."""
+RIGID_TOLERANCE = 1e-6
+"""Of the products of the columns of a rotation."""
 LEAST_GAIN_IN_STANDARD_ERRORS = 2.0
 """Over the octants, by which a richer map must predict left-out matches better. At 1, rigid pairs of phantoms got
 affine maps and a pair of patients a start that was 34 mm off; at 2, none did."""
@@ -231,6 +233,18 @@ def _with_clipped_rotation(
     clipped[:3, :3] = Rotation.from_rotvec(vector).as_matrix()
     clipped[:3, 3] = moving_mm.mean(axis=0) - clipped[:3, :3] @ fixed_mm.mean(axis=0)
     return clipped
+
+
+def is_rigid(matrix: NDArray[np.float64]) -> bool:
+    """Tell whether a (4, 4) map keeps all distances, to a millionth.
+
+    Examples
+    --------
+    >>> is_rigid(np.diag([-1.0, -1.0, 1.0, 1.0])), is_rigid(np.diag([1.0, 1.0, 1.1, 1.0]))
+    (True, False)
+    """
+    linear = matrix[:3, :3]
+    return bool(np.abs(linear.T @ linear - np.eye(3)).max() <= RIGID_TOLERANCE)
 
 
 def rotation_angle_rad(rotation: NDArray[np.float64]) -> float:

@@ -98,6 +98,9 @@ class LandmarkEvaluationSettings(QuerySettings):
     methods: tuple[MethodName, ...] = Field(min_length=1)
     """Names of the ways of matching, in the section `methods`. Published: nearest for SAM, stable_points for SAM++."""
 
+    refined: bool
+    """Whether matches are moved to the voxel by the raw scans, as `answers.refinement` says, or stay in their cells."""
+
     bootstrap: BootstrapSettings
     """Confidence intervals of the scores."""
 

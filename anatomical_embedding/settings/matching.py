@@ -5,6 +5,12 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from anatomical_embedding.settings.base import Settings
+from anatomical_embedding.settings.dataset import DatasetSettings
+from anatomical_embedding.settings.refinement import RefinementSettings
+
+Refinement = Literal["none", "parabolic", "voxel"]
+"""How a match moves on from the centre of its cell: not at all; to the peak of a parabola along each axis; or on to
+where the scans themselves look alike, where they are at hand (anatomical_embedding/matching/voxel_refinement.py)."""
 
 
 class StoreSettings(Settings):
@@ -45,8 +51,8 @@ class MatchingSettings(Settings):
     trained on phantoms with cells of 8 mm, 16 give the exact answer for 97.9 % of the queries, 64 for 99.8 %."""
     scan_precision: Literal["bf16", "fp32"]
     """Number format of the pruned scan; bf16 is fast only where the processor supports it."""
-    refinement: Literal["none", "parabolic"]
-    """`parabolic` moves the answer from the cell's centre to the peak of a parabola along each axis."""
+    refinement: Refinement
+    """How a match moves on from the centre of its cell; with `voxel`, a store alone answers as with `parabolic`."""
     max_memory_mb: int = Field(ge=64)
     """Bound on working memory of a search beyond the stores and the prepared target, in MB."""
     device: Literal["auto", "cpu", "cuda"]
@@ -103,6 +109,15 @@ MethodName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-
 """What a way of matching is called in a run file, in the names of its answers and in the report."""
 
 
+class RefineTableSettings(Settings):
+    """What it takes to move the matches of a stage to the voxel."""
+
+    dataset: DatasetSettings
+    """Whose raw scans are compared."""
+    refinement: RefinementSettings
+    """How."""
+
+
 class MatchPointsSettings(Settings):
     """What the stage match_points may see."""
 
@@ -112,3 +127,5 @@ class MatchPointsSettings(Settings):
     """The way of matching."""
     with_way_back: bool
     """Whether matches are matched back as well; a way of matching that needs the way back does so anyway."""
+    refined: RefineTableSettings | None
+    """How matches are moved to the voxel by the scans; null leaves them in their cells."""

@@ -53,7 +53,7 @@ class DeedsSettings(SearchLevelsSettings):
     alpha: float = Field(gt=0.0)
     """Weight of smoothness against similarity; published: 1.6."""
     linear: LinearStepSettings | None
-    """The linear step; null begins as the volumes lie."""
+    """The linear step, left out after a guided start that scales or shears; null begins as the volumes lie."""
     start: Literal["world", "centres"]
     """What lies on one another at the start: equal world coordinates, or the centres of the volumes."""
     background: float

@@ -10,6 +10,7 @@ stand in `recipes/`, readable files that come with the package:
   `recipe`, and the section `scan_registration` names its guide alike.
 * `usage.yaml` holds the sections of a trained model's use.
 * `entries/KIND.yaml` holds what an evaluation, a tracking or a synthetic data set need not say.
+* `published_weights/KIND.yaml` names the recipes that fit weights which the papers' authors published.
 """
 
 from collections.abc import Iterable, Mapping
@@ -95,6 +96,11 @@ def known_recipes(folder: str) -> list[str]:
     return sorted(path.stem for path in (RECIPES / folder).glob("*.yaml"))
 
 
+def recipe_path(name: str) -> Path:
+    """Return the file of a recipe, such as `preparations/published`."""
+    return RECIPES / f"{name}.yaml"
+
+
 def _complete_models(models: Any) -> dict[str, str]:
     """Fill in the recipes of models, in place; return model -> name of the preparation that its recipe is made for."""
     preparations = {}
@@ -165,7 +171,7 @@ def _recipe(name: str) -> Section:
 
 @cache
 def _read_recipe(name: str) -> Section:
-    return dict(yaml.safe_load((RECIPES / f"{name}.yaml").read_text(encoding="utf-8")))
+    return dict(yaml.safe_load(recipe_path(name).read_text(encoding="utf-8")))
 
 
 def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Section:

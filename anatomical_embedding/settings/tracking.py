@@ -73,6 +73,8 @@ class TrackingSettings(Settings):
     """Names of the models that answer, in the section `models`."""
     methods: tuple[MethodName, ...] = Field(min_length=1)
     """Names of the ways of matching, in the section `methods`, each with every model."""
+    refined: bool
+    """Whether matches are moved to the voxel by the raw scans, as `answers.refinement` says, or stay in their cells."""
     split: AnnotatedSplit
     """Split of the data set that is scored."""
     bootstrap: ResamplingSettings

@@ -19,8 +19,8 @@ class AnswerSettings(Settings):
     """Way of matching where none is asked for, in the section `methods`."""
     max_cycle_error_mm: float = Field(gt=0)
     """A match is doubtful if its own match in the first volume lies farther than this from the point asked for."""
-    refinement: RefinementSettings | None = None
-    """How a match is moved to the voxel by the scans themselves, where that is asked for."""
+    refinement: RefinementSettings
+    """How a match is moved to the voxel by the scans themselves, where `matching.refinement` is `voxel`."""
 
 
 class PropagationSettings(Settings):

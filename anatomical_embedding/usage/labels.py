@@ -1,14 +1,20 @@
 """Organ and lesion masks of one scan carried to another."""
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.matching.propagation import CarriedLabels, carry_by_anchors, require_labels_in
+from anatomical_embedding.matching.refine_scans import refine_between
+from anatomical_embedding.settings.matching import Refinement
 from anatomical_embedding.settings.volumes import Geometry
 from anatomical_embedding.usage.model import Model
+from anatomical_embedding.usage.refinement import refined_pair
 from anatomical_embedding.usage.scans import EmbeddedScan, require_scans_of
+from anatomical_embedding.volumes.dicom_labels import LabelledScan
 from anatomical_embedding.volumes.labels import LabelFile, read_label_file
 from anatomical_embedding.volumes.volume import Volume
 
@@ -21,7 +27,7 @@ def read_labels_of(
     Parameters
     ----------
     template : scan that it belongs to.
-    labels : NIfTI file.
+    labels : NIfTI, NRRD, MetaImage, `.seg.nrrd`, DICOM SEG or RTSTRUCT.
     geometry : form that places a file whose header states two places; None refuses it.
 
     Raises
@@ -29,12 +35,18 @@ def read_labels_of(
     InputFileError
         if the labels hold no whole numbers from 0 to 65535, are all zero, or lie mostly outside the scan.
     """
-    numbers = read_label_file(labels, geometry=geometry)
+    scan = LabelledScan(template.scan_grid or _grid_of(template), template.frame_of_reference)
+    numbers = read_label_file(labels, geometry=geometry, scan=scan)
     try:
         require_labels_in(template.embedded, numbers.volume)
     except UserError as error:
         raise InputFileError(labels, str(error)) from error
     return numbers
+
+
+def _grid_of(scan: EmbeddedScan) -> Volume:
+    """Return the grid that was embedded, a volume of zeros that takes no memory."""
+    return Volume(np.broadcast_to(np.zeros((), np.uint8), scan.embedded.shape), scan.embedded.affine)
 
 
 def propagate_labels(
@@ -44,31 +56,40 @@ def propagate_labels(
     target: EmbeddedScan,
     *,
     grid: Volume | None = None,
+    refinement: Refinement | None = None,
 ) -> CarriedLabels:
     """Return an organ or lesion mask of one scan carried to another, and what became of each label.
 
     Parameters
     ----------
     template, target : scans embedded by this model.
-    labels : whole numbers on any grid in the world of the template, as a NIfTI file or from `read_labels_of`; 0 is no
+    labels : whole numbers on any grid in the world of the template, as a file or from `read_labels_of`; 0 is no
         label.
     grid : the labels are wanted on its voxels, such as `target.scan_grid`; None for those that were embedded.
+    refinement : how the points that carry the labels move on from their cells, as in `match_points`.
 
     Raises
     ------
     UserError
         if the labels hold no whole numbers from 0 to 65535 or lie outside the template, or a scan was embedded by
-        another model.
+        another model, or `voxel` is asked for and one of them is a store.
     """
     require_scans_of(model, template, target)
+    pair = refined_pair(template, target, refinement)
+    usage = model.card.usage
+    refine = None
+    if pair.scans is not None:
+        refine = partial(refine_between, *pair.scans, settings=usage.answers.refinement)
     if grid is None:
-        grid = Volume(np.broadcast_to(np.zeros((), np.uint8), target.embedded.shape), target.embedded.affine)
-    return carry_by_anchors(
-        template.searchable,
-        target.searchable,
+        grid = _grid_of(target)
+    carried = carry_by_anchors(
+        pair.template.searchable,
+        pair.target.searchable,
         labels if isinstance(labels, Volume) else read_labels_of(template, labels).volume,
         template_body=template.body_mask,
         grid=grid,
-        matching=target.matching,
-        settings=model.card.usage.propagation,
+        matching=pair.target.matching,
+        settings=usage.propagation,
+        refine=refine,
     )
+    return replace(carried, refined=pair.in_cells) if pair.in_cells else carried

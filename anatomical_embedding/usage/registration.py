@@ -15,6 +15,7 @@ from anatomical_embedding.registration.deeds_program import require_program
 from anatomical_embedding.registration.deformation import deform
 from anatomical_embedding.registration.displacement_field import DisplacementField
 from anatomical_embedding.registration.guided_start import GuidedStart, find_start
+from anatomical_embedding.registration.installed_program import installed_program
 from anatomical_embedding.registration.itk_transform import (
     forward_transform,
     inverse_transform,
@@ -70,8 +71,8 @@ def register_scans(
     fixed: Path | str | RawScan,
     moving: Path | str | RawScan,
     *,
-    program: Path | str,
     folder: Path | str,
+    program: Path | str | None = None,
     threads: int | None = None,
     **reading: Unpack[Reading],
 ) -> ScanRegistration:
@@ -81,8 +82,8 @@ def register_scans(
     ----------
     model : from `load_model`; it knows both kinds of scan.
     fixed, moving : NIfTI files, or folders of one DICOM series, or scans from `read_scan`.
-    program : the built program deeds.
     folder : for the program's files, which stay there.
+    program : deeds; None for the one that came with the installation.
     threads : that the program uses; None for as many as this process may use cores.
     reading : as in `read_scan`, of both scans.
 
@@ -93,7 +94,8 @@ def register_scans(
         be written; what shows before the scans are embedded is told then.
     """
     settings = model.card.usage.scan_registration
-    require_program(Path(program))
+    program = installed_program() if program is None else Path(program)
+    require_program(program)
     require_writable_folder(folder)
     raw = [
         scan if isinstance(scan, RawScan) else read_scan(model, scan, **reading) for scan in (fixed, moving)
@@ -112,7 +114,7 @@ def register_scans(
     )
     start = find_start(found, fixed_body=fixed_body, moving_body=moving_body, settings=settings.fit)
     deformation = deform(
-        Path(program),
+        program,
         prepared[0].image,
         prepared[1].image,
         matrix=start.matrix,

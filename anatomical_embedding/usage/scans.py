@@ -1,7 +1,7 @@
 """Scans ready to be asked and searched: raw scans are read once and embedded, stores are opened."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Unpack
@@ -13,7 +13,7 @@ from anatomical_embedding.embedding.store import EmbeddedVolume, Origin, open_st
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.files import canonical_json, sha256_of_text
 from anatomical_embedding.matching.prepared_target import PreparedTarget, prepare_target
-from anatomical_embedding.settings.matching import MatchingSettings
+from anatomical_embedding.settings.matching import MatchingSettings, Refinement
 from anatomical_embedding.settings.volumes import Modality, PrepareVolumeSettings
 from anatomical_embedding.usage.model import Model
 from anatomical_embedding.volumes.nifti import read_volume
@@ -59,6 +59,17 @@ class EmbeddedScan:
         """The raw scan's own grid, zeros that take no memory; None for a store."""
         return None if self.raw is None else self.raw.grid
 
+    def refined_by(self, refinement: Refinement) -> "EmbeddedScan":
+        """Return the scan with another way to move matches on from their cells."""
+        if refinement == self.matching.refinement:
+            return self
+        return replace(self, matching=self.matching.model_copy(update={"refinement": refinement}))
+
+    @property
+    def frame_of_reference(self) -> str:
+        """UID of the world of a DICOM series, by which labels are known to be its own; else empty."""
+        return self.embedded.frame_of_reference if self.raw is None else self.raw.frame_of_reference
+
     @cached_property
     def searchable(self) -> PreparedTarget:
         """The vectors made ready for searching, once."""
@@ -75,8 +86,8 @@ def read_scan(
     Parameters
     ----------
     model : from `load_model`.
-    scan : NIfTI file, or folder of one DICOM series; docs/scans.md says what is accepted, corrected and refused.
-    reading : what the scan does not say itself, `modality`, `geometry` or `hu_offset` (`ReadingOptions`).
+    scan : file, or folder of one DICOM series; docs/scans.md says what is accepted, corrected and refused.
+    reading : what the scan does not say itself, see `ReadingOptions`.
 
     Raises
     ------
@@ -155,7 +166,7 @@ def open_embedding(model: Model, store: Path | str) -> EmbeddedScan:
     embedded = open_store(store, checkpoint_sha256=model.card.checkpoint_sha256)
     mask_path = body_mask_path(store)
     mask = read_volume(mask_path, require_contrast=False) if mask_path.exists() else None
-    return EmbeddedScan(embedded, mask, model.card.usage.matching)
+    return EmbeddedScan(embedded, mask, model.card.usage.matching, remarks=embedded.remarks)
 
 
 def open_or_embed(

@@ -19,9 +19,11 @@ from anatomical_embedding.usage.scans import (
     read_scan,
     require_known,
 )
-from anatomical_embedding.volumes.nifti import read_header, write_volume
+from anatomical_embedding.volumes.file_names import is_volume_name
+from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.raw_scan import Reading, ReadingOptions
 from anatomical_embedding.volumes.scan import distinct_names, folder_name, sha256_of_scan
+from anatomical_embedding.volumes.volume_file import read_file_header
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def embed_scans(
     for path, name in track(named, description="embedding scans", total=len(named)):
         # A scan that is stored need not be read again, unless only its values tell what it is.
         raw = None if options.modality else read_scan(model, path, **reading)
-        sha256 = raw.sha256 if raw else sha256_of_scan(path)
+        sha256 = raw.sha256 if raw else sha256_of_scan(path, series=options.series)
         modality = raw.modality if raw else options.modality
         origin = origin_of(model, sha256, modality=modality, options=options)
         taken = {other.store for other in stored}
@@ -86,8 +88,8 @@ def _require_sound_header(model: Model, scan: Path, options: ReadingOptions) -> 
     """Refuse what shows without reading voxels, before the first scan is embedded."""
     if options.modality is not None:
         require_known(model, scan, options.modality, is_told=True)
-    if not scan.is_dir():
-        read_header(scan, geometry=options.geometry)
+    if is_volume_name(scan.name):
+        read_file_header(scan, geometry=options.geometry)
 
 
 def _place_of_store(
@@ -107,7 +109,8 @@ def _place_of_store(
 
 
 def save_embedding(scan: EmbeddedScan, store: Path | str) -> None:
-    """Write the store of a scan, with its body mask beside it."""
+    """Write the store of a scan with what was said of it, and its body mask beside it."""
     if scan.body_mask is not None:
         write_volume(scan.body_mask, body_mask_path(store))
-    write_store(store, scan.embedded)
+    said = replace(scan.embedded, remarks=scan.remarks, frame_of_reference=scan.frame_of_reference)
+    write_store(store, said)

@@ -16,6 +16,7 @@ from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.files import write_json
 from anatomical_embedding.model_card import card_lines
 from anatomical_embedding.volumes.affine import transform_points
+from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES
 from anatomical_embedding.volumes.nifti import nifti_bytes
 from anatomical_embedding.volumes.raw_scan import RawScan
 from anatomical_embedding.volumes.volume import Volume
@@ -42,7 +43,7 @@ class ShownScan:
     @property
     def is_shown_as_stored(self) -> bool:
         """Whether the page gets the file itself: a NIfTI file of which nothing had to be corrected or chosen."""
-        return not self.raw.path.is_dir() and not self.embedded.remarks
+        return self.raw.path.name.lower().endswith(NIFTI_SUFFIXES) and not self.embedded.remarks
 
     @property
     def file_name(self) -> str:
@@ -163,6 +164,8 @@ class Session:
             "confidence": _known(answers.confidence[0]),
             "decision": answers.decision[0],
             "reason": answers.reason[0],
+            "refined": answers.refined[0],
+            "refinement_shift_mm": _known(answers.refinement_shift_mm[0]),
         }
 
 

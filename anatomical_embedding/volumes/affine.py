@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 Points = NDArray[np.float64]
 """Points as (N, 3) float64."""
 
+LPS_SIGNS = (-1.0, -1.0, 1.0)
+"""Of LPS+ coordinates in RAS+, and back."""
+
 
 def transform_points(matrix: NDArray[np.floating], points: ArrayLike) -> Points:
     """Apply a (4, 4) affine matrix to (..., 3) points.
@@ -44,4 +47,4 @@ def spacing_from_affine(affine: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def lps_from_ras(points_mm: ArrayLike) -> Points:
     """Turn (..., 3) RAS+ points into LPS+ points, or back: the map is its own inverse."""
-    return np.asarray(points_mm, dtype=np.float64) * np.array([-1.0, -1.0, 1.0])
+    return np.asarray(points_mm, dtype=np.float64) * np.array(LPS_SIGNS)

@@ -1,4 +1,4 @@
-"""Folders of DICOM slices: one series becomes one volume, or is refused with the reason.
+"""Folders of DICOM slices, and files of many frames: one series becomes one volume, or is refused with the reason.
 
 The place of a volume follows the positions and directions of its slices, not the order or the names of the files
 (`dicom_place`); each slice has its own rescale (`dicom_values`); what else lies in the folder is left out and said, or
@@ -15,18 +15,24 @@ from numpy.typing import NDArray
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.settings.volumes import Modality
 from anatomical_embedding.volumes.dicom_files import SMALLEST_NUM_SLICES, find_series_files, names_of
-from anatomical_embedding.volumes.dicom_header import DIFFERENCES, DicomFile
+from anatomical_embedding.volumes.dicom_header import DIFFERENCES, DicomFile, name_of_uid
 from anatomical_embedding.volumes.dicom_pixels import read_stored
 from anatomical_embedding.volumes.dicom_place import (
-    affine_of_slices,
+    place_of_slices,
     require_equal_slices,
     sorted_along_normal,
 )
+from anatomical_embedding.volumes.dicom_straight import LARGEST_GAP_MM, straighten
 from anatomical_embedding.volumes.dicom_values import read_rescale, read_values
+from anatomical_embedding.volumes.scan_checks import MODALITIES
 from anatomical_embedding.volumes.volume import Volume
 
 SAME_PLACE_MM = 1e-3
-MODALITIES: dict[str, Modality] = {"CT": "ct", "MR": "mr"}
+MODALITY_OF_CLASS = {
+    f"1.2.840.10008.5.1.4.1.1.{number}": word
+    for number, word in (("2", "CT"), ("2.1", "CT"), ("4", "MR"), ("4.1", "MR"), ("128", "PT"), ("130", "PT"))
+}
+"""For files that do not say their modality."""
 HOUNSFIELD_UNITS = {"", "HU"}
 
 
@@ -39,46 +45,69 @@ class DicomSeries:
     volume : values after each slice's own rescale, and their place in the world.
     modality : `ct` or `mr`, None for another word.
     modality_word : as it is written, such as `PT` for PET; empty where nothing is.
+    object_kind : name of the kind of object in the standard; empty where the files do not say it.
     has_rescale : whether slope and intercept are given; without them it is unknown what the values of a CT are.
     remarks : what was left out, corrected or is uncommon, one sentence each with the name of the file.
+    frame_of_reference : UID of the world that it lies in; empty where its files do not say one, or several.
     """
 
     volume: Volume
     modality: Modality | None
     modality_word: str
+    object_kind: str
     has_rescale: bool
     remarks: tuple[str, ...]
+    frame_of_reference: str
 
 
-def read_dicom_series(folder: Path | str) -> DicomSeries:
-    """Return the one DICOM series in a folder, each slice with its own rescale applied.
+def read_dicom_series(
+    folder: Path | str, *, series: str | None = None, largest_gap_mm: float = LARGEST_GAP_MM
+) -> DicomSeries:
+    """Return the one DICOM series in a folder or a multi-frame file, each slice with its own rescale applied.
+
+    Slices of a tilted gantry or with unequal gaps are resampled onto a straight grid, and that is said.
+
+    Parameters
+    ----------
+    folder : folder of slices, or a file of many frames.
+    series : number or UID of the one to take where a folder holds several.
+    largest_gap_mm : unequal gaps up to this are interpolated.
 
     Raises
     ------
     InputFileError
         if the folder holds no series or several; if a file that may be a slice cannot be read; or if the slices are not
-        of one size, not parallel, not equally far apart, two of them lie at one place, or they are shifted against each
-        other (tilted gantry). The message names the file.
+        of one size, not parallel, not on one line, two of them lie at one place, or a gap is too large. The message
+        names the file.
     """
     folder = Path(folder)
-    found = find_series_files(folder)
+    found = find_series_files(folder, series=series)
     remarks = list(found.remarks)
     require_equal_slices(found.slices)
     _look_at_frames(found.slices, remarks)
     files, positions = sorted_along_normal(found.slices)
     files, positions = _without_copies(files, positions, remarks)
     if len(files) < SMALLEST_NUM_SLICES:
-        raise InputFileError(
-            files[0].path, "is the only slice of its folder, apart from copies; expected 2 or more"
-        )
-    affine = affine_of_slices(folder, files, positions, remarks=remarks)
+        raise files[0].fault("is the only slice of its folder, apart from copies; expected 2 or more")
+    places = place_of_slices(folder, files, positions, largest_gap_mm=largest_gap_mm, remarks=remarks)
     has_rescale = _has_rescale(files)
-    word = files[0].text("Modality")
+    sop_class = files[0].text("SOPClassUID")
+    word = files[0].text("Modality") or MODALITY_OF_CLASS.get(sop_class, "")
     _look_at_units(files, word, has_rescale=has_rescale, remarks=remarks)
     array = read_values(files)
     if array.min() == array.max():
         raise InputFileError(folder, f"every voxel has the value {array.flat[0]}, expected an image")
-    return DicomSeries(Volume(array, affine), MODALITIES.get(word), word, has_rescale, tuple(remarks))
+    if places.straightening is not None:
+        array = straighten(array, places.straightening)
+    return DicomSeries(
+        Volume(array, places.affine),
+        MODALITIES.get(word),
+        word,
+        name_of_uid(sop_class) if sop_class else "",
+        has_rescale,
+        tuple(remarks),
+        _one_frame(files),
+    )
 
 
 def _look_at_frames(files: Sequence[DicomFile], remarks: list[str]) -> None:
@@ -87,9 +116,15 @@ def _look_at_frames(files: Sequence[DicomFile], remarks: list[str]) -> None:
     others = [file for file in files if file.text("FrameOfReferenceUID") != first.text("FrameOfReferenceUID")]
     if others:
         remarks.append(
-            f"{names_of(file.path for file in others)}: another frame of reference than {first.path.name}; "
+            f"{names_of(file.name for file in others)}: another frame of reference than {first.name}; "
             "positions are taken as of one."
         )
+
+
+def _one_frame(files: Sequence[DicomFile]) -> str:
+    """Return the frame of reference that all slices name; empty where they name several."""
+    named = {file.text("FrameOfReferenceUID") for file in files}
+    return named.pop() if len(named) == 1 else ""
 
 
 def _without_copies(
@@ -105,7 +140,7 @@ def _without_copies(
             continue
         if not _same_values(files[first], files[number]):
             raise _two_at_one_place(files[first], files[number], num_images=len(files), num_places=len(kept))
-        copies[files[number].path] = files[first].path
+        copies[files[number].name] = files[first].name
     if copies:
         remarks.append(f"Left out {names_of(copies)}: the same as {names_of(copies.values())}.")
     return [files[number] for number in kept], positions[kept]
@@ -122,9 +157,8 @@ def _two_at_one_place(
 ) -> InputFileError:
     told = [keyword for keyword in DIFFERENCES if first.text(keyword) != other.text(keyword)]
     tag = f" ({told[0]} {first.text(told[0])} and {other.text(told[0])})" if told else ""
-    return InputFileError(
-        other.path,
-        f"lies at the same place as {first.path.name}, with other values{tag}: {num_images} images at {num_places} "
+    return other.fault(
+        f"lies at the same place as {first.name}, with other values{tag}: {num_images} images at {num_places} "
         "places, as a series of several phases or echoes has; put the slices of one of them in a folder of its own",
     )
 
@@ -134,8 +168,8 @@ def _has_rescale(files: Sequence[DicomFile]) -> bool:
     given = [read_rescale(file).is_given for file in files]
     if any(given) and not all(given):
         without = files[given.index(False)]
-        raise InputFileError(
-            without.path, "gives no rescale slope and intercept, the other slices do; export the series again"
+        raise without.fault(
+            "gives no rescale slope and intercept, the other slices do; export the series again"
         )
     return all(given)
 
@@ -144,19 +178,18 @@ def _look_at_units(files: Sequence[DicomFile], word: str, *, has_rescale: bool, 
     """Say what is uncommon about the values, and refuse those whose sense is unknown."""
     inverted = [file for file in files if file.text("PhotometricInterpretation") == "MONOCHROME1"]
     if inverted and not (word == "CT" and has_rescale):
-        raise InputFileError(
-            inverted[0].path,
+        raise inverted[0].fault(
             "shows its lowest values white (MONOCHROME1), so it is unknown whether the values are inverted; export it "
             "as MONOCHROME2",
         )
     if inverted:
         remarks.append(
-            f"{names_of(file.path for file in inverted)}: lowest values are shown white (MONOCHROME1), which changes "
+            f"{names_of(file.name for file in inverted)}: lowest values are shown white (MONOCHROME1), which changes "
             "no HU; values are taken as stored."
         )
     other_units = [file for file in files if file.text("RescaleType") not in HOUNSFIELD_UNITS]
     if word == "CT" and other_units:
         remarks.append(
-            f"{names_of(file.path for file in other_units)}: values are said to be of type "
+            f"{names_of(file.name for file in other_units)}: values are said to be of type "
             f"{other_units[0].text('RescaleType')}, expected HU."
         )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.volumes.dicom_frames import read_frames
 from anatomical_embedding.volumes.dicom_header import DicomFile, name_of_uid, read_header
 
 STORAGE = "1.2.840.10008.5.1.4.1.1"
@@ -40,43 +41,80 @@ class SeriesFiles:
     remarks: tuple[str, ...]
 
 
-def find_series_files(folder: Path | str) -> SeriesFiles:
-    """Return the slices of the one DICOM series that lies in a folder; folders below it are not looked into.
+def find_series_files(path: Path | str, *, series: str | None = None) -> SeriesFiles:
+    """Return the slices of the one DICOM series in a folder, or the frames of one multi-frame file.
+
+    Folders below the folder are not looked into.
+
+    Parameters
+    ----------
+    path : folder, or file of many frames.
+    series : number or UID of the series to take where a folder holds several; None refuses such a folder.
 
     Raises
     ------
     InputFileError
-        if the folder holds no series or several, or a file that may be one of its slices but cannot be read.
+        if the folder holds no series or several, or a file that may be one of its slices but cannot be read; if the
+        file is not a whole volume.
     """
-    folder = Path(folder)
+    path = Path(path)
+    if not path.is_dir():
+        return SeriesFiles(tuple(_frames_of_file(path)), ())
     try:
-        paths = sorted(folder.iterdir())
+        paths = sorted(path.iterdir())
     except OSError as error:
-        raise InputFileError(folder, f"cannot be read: {error.strerror}; check the path") from error
-    files = {path: read_header(path) for path in paths}
-    left_out = {path: reason for path, file in files.items() if (reason := _no_slice(path, file))}
-    images = [file for path, file in files.items() if file is not None and path not in left_out]
+        raise InputFileError(path, f"cannot be read: {error.strerror}; check the path") from error
+    files = {entry: read_header(entry) for entry in paths}
+    left_out = {entry: reason for entry, file in files.items() if (reason := _no_slice(entry, file))}
+    images = [file for entry, file in files.items() if file is not None and entry not in left_out]
     if not images:
-        raise _no_series(folder, left_out)
-    others = _other_images(folder, images)
-    slices = tuple(file for file in images if file.path not in others)
-    _require_no_lost_slice({path: files[path] for path in left_out}, slices)
+        raise _no_series(path, left_out)
+    slices, others = _one_series(path, images, series=series)
+    _require_no_lost_slice({entry: files[entry] for entry in left_out}, slices)
     left_out |= others
+    if slices[0].has_frames:
+        slices = read_frames(slices[0])
     if len(slices) < SMALLEST_NUM_SLICES:
         problem = f"holds {len(slices)} slice, expected {SMALLEST_NUM_SLICES} or more."
-        raise InputFileError(folder, " ".join([problem, *left_out_sentences(left_out)]))
-    return SeriesFiles(slices, tuple(left_out_sentences(left_out)))
+        raise InputFileError(path, " ".join([problem, *left_out_sentences(left_out)]))
+    return SeriesFiles(tuple(slices), tuple(left_out_sentences(left_out)))
 
 
-def names_of(paths: Iterable[Path]) -> str:
-    """Return the names of files: the first few, and the number of the others.
+def is_dicom_file(path: Path) -> bool:
+    """Say whether a file is DICOM, by its beginning."""
+    return path.is_file() and read_header(path) is not None
+
+
+def _frames_of_file(path: Path) -> list[DicomFile]:
+    """Return the frames of one file that is a whole volume."""
+    file = read_header(path)
+    if file is None:
+        raise InputFileError(
+            path, "is not a DICOM file; expected one of many frames, or a folder of one series"
+        )
+    reason = _no_slice(path, file)
+    if reason:
+        raise InputFileError(path, f"is {reason}, expected a scan")
+    if not file.has_frames:
+        raise InputFileError(
+            path,
+            "is one slice of a series; name the folder that holds all of them, with --series where it holds several",
+        )
+    frames = read_frames(file)
+    if len(frames) < SMALLEST_NUM_SLICES:
+        raise InputFileError(path, f"holds {len(frames)} frame, expected {SMALLEST_NUM_SLICES} or more")
+    return frames
+
+
+def names_of(files: Iterable[Path | str]) -> str:
+    """Return the names of files or frames: the first few, and the number of the others.
 
     Examples
     --------
     >>> names_of([Path("a/1.dcm"), Path("a/2.dcm")]), names_of(Path(str(number)) for number in range(12))
     ('1.dcm, 2.dcm', '0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more')
     """
-    names = [" ".join(path.name.split()) for path in paths]
+    names = [" ".join((file if isinstance(file, str) else file.name).split()) for file in files]
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
     return ", ".join(names[:MOST_NAMES]) + more
 
@@ -103,17 +141,20 @@ def _no_slice(path: Path, file: DicomFile | None) -> str:
         return "an empty file" if _is_empty(path) else "not a DICOM file"
     sop_class = file.text("SOPClassUID")
     kind, frames, colours = name_of_uid(sop_class), file.text("NumberOfFrames"), file.text(COLOURS)
-    is_multi_frame = frames not in {"", "0", "1"} or "Enhanced" in kind
+    is_multi_frame = not file.has_frames and (frames not in {"", "0", "1"} or "Enhanced" in kind)
     is_coloured = colours not in GREY or file.text("SamplesPerPixel") not in {"", "1"}
     has_no_pixels = "Rows" not in file.tags
     reasons = (
         (_is_cut_in_header(file), "a broken DICOM file"),
         (sop_class == DICOMDIR_CLASS, "a table of contents (DICOMDIR)"),
         (has_no_pixels or sop_class in NOT_SLICE_CLASSES, f"an object of the kind {kind}, not a slice"),
-        (is_multi_frame, f"a multi-frame file ({frames or 1} frames, {kind})"),
+        (
+            is_multi_frame,
+            f"a multi-frame file ({frames or 1} frames, {kind}) that does not state their positions",
+        ),
         (is_coloured, f"a colour picture ({colours})"),
         (
-            sop_class not in SLICE_CLASSES and not file.has_place,
+            sop_class not in SLICE_CLASSES and not file.has_place and not file.has_frames,
             f"an image of the kind {kind} that does not state its position",
         ),
     )
@@ -129,32 +170,66 @@ def _is_empty(path: Path) -> bool:
     return path.is_file() and path.stat().st_size == 0
 
 
-def _other_images(folder: Path, images: Sequence[DicomFile]) -> dict[Path, str]:
-    """Return the images that do not belong to the one series, with what they are."""
+def _one_series(
+    folder: Path, images: Sequence[DicomFile], *, series: str | None
+) -> tuple[list[DicomFile], dict[Path, str]]:
+    """Return the files of the one series, or of the one that is asked for, and what the other images are."""
     has_slices = any(not file.is_localizer for file in images)
     others = {file.path: "a localizer" for file in images if has_slices and file.is_localizer}
-    series: dict[str, list[DicomFile]] = {}
+    groups: dict[str, list[DicomFile]] = {}
     for file in images:
         if file.path not in others:
-            series.setdefault(file.text("SeriesInstanceUID"), []).append(file)
-    volumes = [files for files in series.values() if len(files) >= SMALLEST_NUM_SLICES]
-    candidates = volumes or list(series.values())
+            name = f"{file.text('SeriesInstanceUID')} {file.path if file.has_frames else ''}"
+            groups.setdefault(name, []).append(file)
+    every = list(groups.values())
+    volumes = [files for files in every if len(files) >= SMALLEST_NUM_SLICES or files[0].has_frames]
+    candidates = volumes or every
+    if series is not None:
+        candidates = [files for files in every if series in _names_of_series(files)]
+        if not candidates:
+            raise InputFileError(
+                folder, f"holds no series {series}, but {_listed(every)}; --series takes one of them"
+            )
     if len(candidates) > 1:
-        listed = ", ".join(_described(files) for files in candidates[:MOST_SERIES])
-        more = f" and {len(candidates) - MOST_SERIES} more" if len(candidates) > MOST_SERIES else ""
         raise InputFileError(
             folder,
-            f"holds {len(candidates)} DICOM series, expected one: {listed}{more}; put the slices of one of them "
-            "in a folder of its own",
+            f"holds {len(candidates)} DICOM series, expected one: {_listed(candidates)}; {_how_to_choose(candidates)}",
         )
-    single = [files for files in series.values() if files is not candidates[0]]
-    return others | {files[0].path: f"the one image of {_described(files)}" for files in single}
+    rest = [files for files in every if files is not candidates[0]]
+    others |= {
+        file.path: f"{'the one image' if len(files) == 1 else 'images'} of {_described(files)}"
+        for files in rest
+        for file in files
+    }
+    return candidates[0], others
+
+
+def _names_of_series(files: Sequence[DicomFile]) -> tuple[str, str]:
+    """Return what `--series` calls a series: its number and its UID."""
+    return files[0].text("SeriesNumber"), files[0].text("SeriesInstanceUID")
+
+
+def _how_to_choose(candidates: Sequence[Sequence[DicomFile]]) -> str:
+    """Return how a user says which of several series is wanted."""
+    numbers, uids = zip(*map(_names_of_series, candidates), strict=True)
+    if all(numbers) and len(set(numbers)) == len(numbers):
+        return f"--series takes one, such as --series {numbers[0]}"
+    if len(set(uids)) == len(uids):
+        return f"--series takes one by its UID, such as --series {uids[0]}"
+    return f"name one of the files, such as {candidates[0][0].name}"
+
+
+def _listed(candidates: Sequence[Sequence[DicomFile]]) -> str:
+    listed = ", ".join(_described(files) for files in candidates[:MOST_SERIES])
+    return listed + (f" and {len(candidates) - MOST_SERIES} more" if len(candidates) > MOST_SERIES else "")
 
 
 def _described(files: Sequence[DicomFile]) -> str:
     first = files[0]
     number = first.text("SeriesNumber") or "without number"
     images = "1 image" if len(files) == 1 else f"{len(files)} images"
+    if first.has_frames:
+        images = f"{first.name}, {first.text('NumberOfFrames') or 1} frames"
     return f'series {number} "{first.text("SeriesDescription")}" ({images}, {first.text("Modality")})'
 
 
@@ -162,10 +237,10 @@ def _no_series(folder: Path, left_out: dict[Path, str]) -> InputFileError:
     for path, reason in left_out.items():
         if reason.startswith(("a multi-frame", "a colour")):
             return InputFileError(
-                path, f"is {reason}, expected one grey slice in a file; convert it first (dcm2niix does)"
+                path, f"is {reason}, expected grey slices; convert it first (dcm2niix does)"
             )
     found = left_out_sentences(left_out) or ["The folder is empty."]
-    problem = "holds no DICOM series that can be read; name a NIfTI file or such a folder."
+    problem = "holds no DICOM series that can be read; name a file with a volume or such a folder."
     return InputFileError(folder, " ".join([problem, *found]))
 
 

@@ -36,18 +36,34 @@ HEADER_TAGS = (
 )
 
 
+FRAMES = "PerFrameFunctionalGroupsSequence"
+PIXEL_TAGS = ("PixelData", "NumberOfFrames", "ExtendedOffsetTable", "ExtendedOffsetTableLengths")
+
+
 @dataclass(frozen=True)
 class DicomFile:
-    """One DICOM file and the tags of its header that a volume needs.
+    """One DICOM file, or one frame of it, and the tags that a volume needs.
 
     Attributes
     ----------
     path : the file.
     tags : keyword -> values as they are written in the file; a tag that is empty is absent.
+    frame : number of the frame, from 0; None for a file that is one image.
     """
 
     path: Path
     tags: dict[str, tuple[str, ...]]
+    frame: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What a user knows the image by."""
+        return self.path.name if self.frame is None else f"{self.path.name} frame {self.frame + 1}"
+
+    def fault(self, problem: str) -> InputFileError:
+        """Return the error that says what is wrong with the image."""
+        frame = "" if self.frame is None else f"frame {self.frame + 1}: "
+        return InputFileError(self.path, f"{frame}{problem}")
 
     def text(self, keyword: str) -> str:
         r"""Return the values of a tag on one line with `\` between them, empty where it is absent."""
@@ -69,9 +85,7 @@ class DicomFile:
         if len(values) != count or not (np.abs(values) < LARGEST_NUMBER).all():
             wanted = "one number" if count == 1 else f"{count} numbers"
             given = self.text(keyword) or "nothing"
-            raise InputFileError(
-                self.path, f"has {given} for {keyword}, expected {wanted}; export the series again"
-            )
+            raise self.fault(f"has {given} for {keyword}, expected {wanted}; export the series again")
         return values
 
     def number(self, keyword: str) -> float:
@@ -82,6 +96,11 @@ class DicomFile:
     def is_localizer(self) -> bool:
         """Whether the scanner calls the image a localizer (scout, topogram)."""
         return "LOCALIZER" in (value.upper() for value in self.tags.get("ImageType", ()))
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether the file holds several images and says where each of them lies."""
+        return FRAMES in self.tags
 
     @property
     def has_place(self) -> bool:
@@ -127,9 +146,28 @@ def read_header(path: Path) -> DicomFile | None:
         return None
     try:
         with without_warnings():
-            return DicomFile(path, _written_tags(_read_tags(path, HEADER_TAGS, stop_before_pixels=True)))
+            return DicomFile(
+                path, written_tags(_read_tags(path, (*HEADER_TAGS, FRAMES), stop_before_pixels=True))
+            )
     except Exception:  # a parser of any bytes whatever may fail in any way
         return DicomFile(path, {})
+
+
+def read_dataset(path: Path, *, stop_before_pixels: bool) -> Dataset:
+    """Return all tags of a DICOM file.
+
+    Raises
+    ------
+    InputFileError
+        if they cannot be read to the end.
+    """
+    try:
+        with without_warnings():
+            return pydicom.dcmread(path, stop_before_pixels=stop_before_pixels, force=True)
+    except Exception as error:  # see read_header
+        raise InputFileError(
+            path, "is cut short or broken, its tags cannot be read; copy it again"
+        ) from error
 
 
 def read_pixel_data(path: Path) -> Dataset:
@@ -142,7 +180,7 @@ def read_pixel_data(path: Path) -> Dataset:
     """
     try:
         with without_warnings():
-            dataset = _read_tags(path, ("PixelData",), stop_before_pixels=False)
+            dataset = _read_tags(path, PIXEL_TAGS, stop_before_pixels=False)
             is_present = bool(dataset.get("PixelData"))
     except Exception as error:  # see read_header
         raise InputFileError(
@@ -157,19 +195,27 @@ def _read_tags(path: Path, tags: Sequence[str], *, stop_before_pixels: bool) -> 
     return pydicom.dcmread(path, stop_before_pixels=stop_before_pixels, specific_tags=list(tags), force=True)
 
 
-def _written_tags(header: Dataset) -> dict[str, tuple[str, ...]]:
+def written_tags(header: Dataset) -> dict[str, tuple[str, ...]]:
+    """Return the tags of a header that a volume needs, as they are written."""
     tags = {}
     for keyword in HEADER_TAGS:
-        value = _value(header, keyword)
-        entries = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-        values = tuple("" if entry is None else str(entry).strip() for entry in entries)
+        values = written_values(header, keyword)
         if any(values):
             tags[keyword] = values
+    if FRAMES in header:
+        tags[FRAMES] = ("present",)
     meta = getattr(header, "file_meta", Dataset())
     tags["TransferSyntaxUID"] = (str(meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)),)
     if "SOPClassUID" not in tags and "MediaStorageSOPClassUID" in meta:
         tags["SOPClassUID"] = (str(meta.MediaStorageSOPClassUID),)
     return tags
+
+
+def written_values(header: Dataset, keyword: str) -> tuple[str, ...]:
+    """Return the values of a tag as they are written; one empty text where it is absent."""
+    value = _value(header, keyword)
+    entries = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    return tuple("" if entry is None else str(entry).strip() for entry in entries)
 
 
 def _value(header: Dataset, keyword: str) -> object:

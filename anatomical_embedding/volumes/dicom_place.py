@@ -1,18 +1,21 @@
 """Where the slices of a DICOM series lie, and the one affine that says so.
 
 A volume has one affine, so its slices must be parallel, equally far apart, and stacked along their normal (DICOM PS3.3
-C.7.6.2). A gap, a slice beside the others or a tilted gantry is refused: straightening needs resampling. A tilt too
-small to matter is kept in the affine, which is sheared then.
+C.7.6.2). Unequal gaps and a tilted gantry are brought to such a grid (`dicom_straight`); a slice beside the others is
+refused. A tilt too small to matter is kept in the affine, which is sheared then.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.volumes.affine import LPS_SIGNS
 from anatomical_embedding.volumes.dicom_header import DicomFile
+from anatomical_embedding.volumes.dicom_straight import Straightening, straightening_of
 
 LARGEST_OFF_PLACE_MM = 0.05
 """How far a slice may lie from where the affine has it; positions are often rounded to 0.01 mm."""
@@ -21,9 +24,26 @@ LARGEST_OFF_PLACE_SHARE = 0.05
 SAID_OFF_PLACE_MM = 0.01
 SMALLEST_NUM_PIXELS = 2
 LARGEST_TILT_DEGREES = 0.1
+"""That is kept as a shear of the affine; slices that are tilted more are resampled."""
+MOST_TILT_DEGREES = 45.0
+"""No gantry tilts by more."""
 LARGEST_DIRECTION_DIFFERENCE = 1e-4
 LARGEST_COSINE_ERROR = 1e-3
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
+LPS_TO_RAS = np.diag(LPS_SIGNS)
+
+
+@dataclass(frozen=True)
+class SlicePlaces:
+    """Where the volume of a series lies.
+
+    Attributes
+    ----------
+    affine : (4, 4) column, row and slice number to world mm RAS+.
+    straightening : how the slices are brought to that grid; None where they lie on it.
+    """
+
+    affine: NDArray[np.float64]
+    straightening: Straightening | None
 
 
 def require_equal_slices(files: Sequence[DicomFile]) -> None:
@@ -36,9 +56,8 @@ def require_equal_slices(files: Sequence[DicomFile]) -> None:
     """
     for file in files:
         if file.text("Modality") != files[0].text("Modality"):
-            raise InputFileError(
-                file.path,
-                f"is of modality {file.text('Modality')}, {files[0].path.name} of {files[0].text('Modality')}; "
+            raise file.fault(
+                f"is of modality {file.text('Modality')}, {files[0].name} of {files[0].text('Modality')}; "
                 "expected slices of one kind",
             )
         _require_size(file)
@@ -54,8 +73,7 @@ def require_equal_slices(files: Sequence[DicomFile]) -> None:
         scale = usual if keyword == "PixelSpacing" else 1.0
         odd = np.flatnonzero((np.abs(values - usual) > tolerance * scale).any(axis=1))
         if odd.size:
-            raise InputFileError(
-                files[odd[0]].path,
+            raise files[odd[0]].fault(
                 f"{fault} the other slices ({files[odd[0]].text(keyword)}), expected slices of one kind",
             )
 
@@ -63,20 +81,17 @@ def require_equal_slices(files: Sequence[DicomFile]) -> None:
 def _require_size(file: DicomFile) -> None:
     rows, columns = int(file.number("Rows")), int(file.number("Columns"))
     if min(rows, columns) < SMALLEST_NUM_PIXELS:
-        raise InputFileError(file.path, f"has {rows} rows and {columns} columns, expected 2 or more of both")
+        raise file.fault(f"has {rows} rows and {columns} columns, expected 2 or more of both")
 
 
 def _require_directions(file: DicomFile) -> None:
     directions = file.numbers("ImageOrientationPatient", 6).reshape(2, 3)
     if np.abs(directions @ directions.T - np.eye(2)).max() > LARGEST_COSINE_ERROR:
-        raise InputFileError(
-            file.path,
+        raise file.fault(
             f"has the directions {file.text('ImageOrientationPatient')}, expected two unit vectors at right angles",
         )
     if file.numbers("PixelSpacing", 2).min() <= 0:
-        raise InputFileError(
-            file.path, f"has the pixel spacing {file.text('PixelSpacing')}, expected more than 0"
-        )
+        raise file.fault(f"has the pixel spacing {file.text('PixelSpacing')}, expected more than 0")
 
 
 def _normal(files: Sequence[DicomFile]) -> NDArray[np.float64]:
@@ -98,36 +113,91 @@ def sorted_along_normal(files: Sequence[DicomFile]) -> tuple[list[DicomFile], ND
     return [files[number] for number in order], positions[order]
 
 
-def affine_of_slices(
-    folder: Path, files: Sequence[DicomFile], positions: NDArray[np.float64], *, remarks: list[str]
-) -> NDArray[np.float64]:
-    """Return the (4, 4) affine of slices that are equally far apart: column, row and slice number to world mm RAS+.
+def place_of_slices(
+    folder: Path,
+    files: Sequence[DicomFile],
+    positions: NDArray[np.float64],
+    *,
+    largest_gap_mm: float,
+    remarks: list[str],
+) -> SlicePlaces:
+    """Return where the volume of parallel slices lies.
 
     Parameters
     ----------
     folder : where the files lie, to name it.
     files, positions : two or more slices in their order in space, and their (N, 3) places in LPS mm.
+    largest_gap_mm : between neighbouring slices, where gaps are unequal.
     remarks : what was said so far of the folder, which may explain a gap; what is uncommon is added.
 
     Raises
     ------
     InputFileError
-        if slices are not equally far apart, not on one line, or shifted against each other (tilted gantry).
+        if slices do not lie on one line, or one gap is larger than the others and than allowed.
     """
     origin, step = _line_through(positions)
     off_mm = np.linalg.norm(positions - origin - np.outer(np.arange(len(files)), step), axis=1)
-    _require_even_steps(folder, files, positions, off_mm, remarks)
-    _require_no_tilt(folder, step, _normal(files))
-    if off_mm.max() > SAID_OFF_PLACE_MM:
-        name = files[int(off_mm.argmax())].path.name
-        remarks.append(f"{name} lies {off_mm.max():.3f} mm from its place in equal steps.")
-    along_row, along_column = files[0].numbers("ImageOrientationPatient", 6).reshape(2, 3)
-    between_rows, between_columns = files[0].numbers("PixelSpacing", 2)
+    normal = _normal(files)
+    heights_mm = positions @ normal
+    gaps_mm = np.diff(heights_mm)
+    usual_mm = float(np.median(gaps_mm))
+    allowed_mm = min(LARGEST_OFF_PLACE_MM, LARGEST_OFF_PLACE_SHARE * usual_mm)
+    if off_mm.max() <= allowed_mm and _tilt_degrees(step, normal) <= LARGEST_TILT_DEGREES:
+        if off_mm.max() > SAID_OFF_PLACE_MM:
+            name = files[int(off_mm.argmax())].name
+            remarks.append(f"{name} lies {off_mm.max():.3f} mm from its place in equal steps.")
+        return SlicePlaces(_affine(files, origin, step), None)
+    uneven = _uneven_gaps(
+        folder, files, gaps_mm, allowed_mm=allowed_mm, largest_gap_mm=largest_gap_mm, said=remarks
+    )
+    lean = _lean(files, positions, heights_mm, allowed_mm=max(allowed_mm, SAID_OFF_PLACE_MM))
+    tilt_degrees = _tilt_degrees(lean + normal, normal)
+    if tilt_degrees > MOST_TILT_DEGREES:
+        raise InputFileError(
+            folder,
+            f"has slices that are shifted against each other as by a gantry tilt of {tilt_degrees:.0f} degrees, which "
+            "no scanner has; export the series again",
+        )
+    tilted = (
+        f"was acquired with a gantry tilt of {tilt_degrees:.1f} degrees"
+        if tilt_degrees > LARGEST_TILT_DEGREES
+        else ""
+    )
+    drifted = f"has slices up to {off_mm.max():.3f} mm from equal steps"
+    along, between = _pixel_steps(files)
+    pixels_vox = (positions - positions[0]) @ np.stack(
+        [along / (along @ along), between / (between @ between)], axis=1
+    )
+    first_vox = pixels_vox.min(axis=0)
+    how, step_mm = straightening_of(heights_mm, pixels_vox)
+    remarks.append(
+        f"{' and '.join(filter(None, [tilted, uneven])) or drifted}; resampled onto a straight grid with slices every "
+        f"{step_mm:.4g} mm, by the exact places of the slices."
+    )
+    corner = positions[0] + first_vox[0] * along + first_vox[1] * between
+    return SlicePlaces(_affine(files, corner, step_mm * normal), how)
+
+
+def _affine(
+    files: Sequence[DicomFile], origin: NDArray[np.float64], step: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the (4, 4) affine of column, row and slice number to world mm RAS+."""
     affine = np.eye(4)
-    columns = (along_row * between_columns, along_column * between_rows, step)
-    affine[:3, :3] = LPS_TO_RAS @ np.stack(columns, axis=1)
+    affine[:3, :3] = LPS_TO_RAS @ np.stack((*_pixel_steps(files), step), axis=1)
     affine[:3, 3] = LPS_TO_RAS @ origin
     return affine
+
+
+def _pixel_steps(files: Sequence[DicomFile]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the (3,) steps from column to column and from row to row, LPS mm."""
+    along_row, along_column = files[0].numbers("ImageOrientationPatient", 6).reshape(2, 3)
+    between_rows, between_columns = files[0].numbers("PixelSpacing", 2)
+    return along_row * between_columns, along_column * between_rows
+
+
+def _tilt_degrees(step: NDArray[np.float64], normal: NDArray[np.float64]) -> float:
+    """Return the angle between the way from slice to slice and their normal."""
+    return float(np.degrees(np.arccos(np.clip(step @ normal / np.linalg.norm(step), -1.0, 1.0))))
 
 
 def _line_through(positions: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -137,38 +207,51 @@ def _line_through(positions: NDArray[np.float64]) -> tuple[NDArray[np.float64], 
     return positions.mean(axis=0) + numbers[0] * step, step
 
 
-def _require_even_steps(
+def _uneven_gaps(
     folder: Path,
     files: Sequence[DicomFile],
-    positions: NDArray[np.float64],
-    off_mm: NDArray[np.float64],
-    remarks: Sequence[str],
-) -> None:
-    gaps_mm = np.diff(positions @ _normal(files))
+    gaps_mm: NDArray[np.float64],
+    *,
+    allowed_mm: float,
+    largest_gap_mm: float,
+    said: Sequence[str],
+) -> str:
+    """Return what is to be said of unequal gaps, empty where they are equal; refuse one that is too large."""
     usual_mm = float(np.median(gaps_mm))
-    allowed_mm = min(LARGEST_OFF_PLACE_MM, LARGEST_OFF_PLACE_SHARE * usual_mm)
-    if off_mm.max() <= allowed_mm:
-        return
     worst = int(np.abs(gaps_mm - usual_mm).argmax())
-    before, after = files[worst].path.name, files[worst + 1].path.name
-    if abs(gaps_mm[worst] - usual_mm) > allowed_mm:
-        problem = (
-            f"has unequal slice gaps: {gaps_mm[worst]:.3f} mm between {before} and {after}, {usual_mm:.3f} mm "
-            "elsewhere; a slice is missing or there twice."
-        )
-        raise InputFileError(folder, " ".join([problem, *remarks]))
-    file = files[int(off_mm.argmax())]
-    raise InputFileError(
-        file.path,
-        f"lies {off_mm.max():.3f} mm beside the line through the other slices, expected a straight stack",
+    if abs(gaps_mm[worst] - usual_mm) <= allowed_mm:
+        return ""
+    neighbours = f"{files[worst].name} and {files[worst + 1].name}"
+    problem = (
+        f"has unequal slice gaps: {gaps_mm[worst]:.3f} mm between {neighbours}, {usual_mm:.3f} mm elsewhere"
     )
+    if gaps_mm[worst] > max(largest_gap_mm, usual_mm):
+        cause = f"{problem}; a slice is missing. Gaps of up to {largest_gap_mm:g} mm are interpolated (--largest-gap)."
+        raise InputFileError(folder, " ".join([cause, *said]))
+    return problem
 
 
-def _require_no_tilt(folder: Path, step: NDArray[np.float64], normal: NDArray[np.float64]) -> None:
-    tilt = np.degrees(np.arccos(np.clip(step @ normal / np.linalg.norm(step), -1.0, 1.0)))
-    if tilt > LARGEST_TILT_DEGREES:
-        raise InputFileError(
-            folder,
-            f"was taken with a gantry tilt of {tilt:.1f} degrees, so its slices are shifted against each other; "
-            "straighten it first (dcm2niix does)",
+def _lean(
+    files: Sequence[DicomFile],
+    positions: NDArray[np.float64],
+    heights_mm: NDArray[np.float64],
+    *,
+    allowed_mm: float,
+) -> NDArray[np.float64]:
+    """Return the (3,) shift of slices within their planes for each mm of height, the same for all of them.
+
+    Raises
+    ------
+    InputFileError
+        naming a slice that lies beside the line of the others.
+    """
+    normal = _normal(files)
+    in_plane = positions - np.outer(heights_mm, normal)
+    height = heights_mm - heights_mm.mean()
+    lean = height @ in_plane / (height @ height)
+    off_mm = np.linalg.norm(in_plane - in_plane.mean(axis=0) - np.outer(height, lean), axis=1)
+    if off_mm.max() > allowed_mm:
+        raise files[int(off_mm.argmax())].fault(
+            f"lies {off_mm.max():.3f} mm beside the line through the other slices, expected a straight stack"
         )
+    return lean

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.volumes.dicom_files import names_of
 from anatomical_embedding.volumes.dicom_header import DicomFile
-from anatomical_embedding.volumes.dicom_pixels import read_stored
+from anatomical_embedding.volumes.dicom_pixels import read_all_stored
 
 WHOLE_TYPES = (np.int16, np.uint16, np.int32, np.int64)
 LARGEST_INT32_SOURCE_BYTES = 2
@@ -52,13 +52,11 @@ def read_rescale(file: DicomFile) -> Rescale:
     given = [keyword in file.tags for keyword in ("RescaleSlope", "RescaleIntercept")]
     if not any(given):
         if "ModalityLUTSequence" in file.tags:
-            raise InputFileError(
-                file.path, "gives its values by a table (Modality LUT), expected slope and intercept"
-            )
+            raise file.fault("gives its values by a table (Modality LUT), expected slope and intercept")
         return Rescale(1.0, 0.0, is_given=False)
     slope, intercept = file.number("RescaleSlope"), file.number("RescaleIntercept")
     if slope == 0:
-        raise InputFileError(file.path, "has a rescale slope of 0, so its values are lost; export it again")
+        raise file.fault("has a rescale slope of 0, so its values are lost; export it again")
     return Rescale(slope, intercept, is_given=True)
 
 
@@ -89,15 +87,16 @@ def read_values(files: Sequence[DicomFile]) -> NDArray:
 
 def _read_all(files: Sequence[DicomFile]) -> list[NDArray]:
     """Return the stored numbers of all slices, or name every file that cannot be read."""
-    stored, faults = [], []
-    for file in files:
-        try:
-            stored.append(read_stored(file))
-        except InputFileError as error:
-            faults.append(error)
+    stored, faults = [], {}
+    for file, found in zip(files, read_all_stored(files), strict=True):
+        if isinstance(found, InputFileError):
+            faults[file.name] = found
+        else:
+            stored.append(found)
     if faults:
-        others = f" (and {names_of(error.path for error in faults[1:])} too)" if len(faults) > 1 else ""
-        raise InputFileError(faults[0].path, f"{faults[0].problem}{others}") from faults[0]
+        first, *others = faults
+        too = f" (and {names_of(others)} too)" if others else ""
+        raise InputFileError(faults[first].path, f"{faults[first].problem}{too}") from faults[first]
     return stored
 
 

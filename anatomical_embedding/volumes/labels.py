@@ -11,13 +11,17 @@ from numpy.typing import ArrayLike, NDArray
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.settings.volumes import Geometry
 from anatomical_embedding.volumes.affine import spacing_from_affine
+from anatomical_embedding.volumes.dicom_labels import LabelledScan, is_dicom_labels, read_dicom_labels
+from anatomical_embedding.volumes.file_names import is_volume_name
 from anatomical_embedding.volumes.grid import largest_distance_mm
-from anatomical_embedding.volumes.nifti import VolumeHeader, read_nifti
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.nifti import VolumeHeader
+from anatomical_embedding.volumes.segment_layers import SEGMENTATION_SUFFIXES, read_layers
+from anatomical_embedding.volumes.segments import LARGEST_LABEL
+from anatomical_embedding.volumes.volume import FoundVolume, Volume
+from anatomical_embedding.volumes.volume_file import read_volume_file
 
 BadLabels = Literal["refuse", "skip"]
 """What becomes of labels that do not fit: an error, or left out and named."""
-LARGEST_LABEL = np.iinfo(np.uint16).max
 LARGEST_FRACTION = 1e-3
 """Labels that a program scaled or interpolated come back this far off whole numbers; more is no label map."""
 SAME_GRID_FRACTION = 0.01  # of a voxel: headers of one grid written by two programs differ by rounding only
@@ -59,25 +63,58 @@ class LabelFile:
     remarks: tuple[str, ...]
 
 
-def read_label_file(path: Path | str, *, geometry: Geometry | None = None) -> LabelFile:
+def read_label_file(
+    path: Path | str, *, geometry: Geometry | None = None, scan: LabelledScan | None = None
+) -> LabelFile:
     """Return the label map in a file: whole numbers on any grid; numbers that are nearly whole are rounded.
+
+    Segmentations of 3D Slicer (`.seg.nrrd`), DICOM SEG and RTSTRUCT give the numbers and names of their segments.
 
     Parameters
     ----------
-    path : NIfTI file.
-    geometry : form that places a file whose header states two places.
+    path : NIfTI, NRRD, MetaImage or DICOM file.
+    geometry : form that places a NIfTI file whose header states two places.
+    scan : that the labels belong to, on whose voxels those of a DICOM object are wanted.
 
     Raises
     ------
     InputFileError
-        if the file is no sound NIfTI (`read_nifti`), or holds fractions, negative numbers or numbers above 65535.
+        if the file is not sound, or holds fractions, negative numbers or numbers above 65535; if it is a DICOM object
+        and no scan is given, or that of another world.
     """
-    stored = read_nifti(path, geometry=geometry, require_contrast=False)
-    remarks = [f"{path}: {remark}" for remark in stored.remarks]
+    path = Path(path)
+    if path.name.lower().endswith(SEGMENTATION_SUFFIXES):
+        return _said_of(path, read_layers(path))
+    if not is_volume_name(path.name) and is_dicom_labels(path):
+        if scan is None:
+            raise InputFileError(
+                path, "is a DICOM object, whose labels need the scan that they were drawn on; convert it"
+            )
+        return _said_of(path, read_dicom_labels(path, scan))
+    stored = read_volume_file(path, geometry=geometry, require_contrast=False)
     array, fraction = _whole_numbers(stored.volume.array, path=path)
-    if fraction:
-        remarks.append(f"{path}: its labels are up to {fraction:.2g} off whole numbers and were rounded")
-    return LabelFile(Volume(array, stored.volume.affine), tuple(remarks))
+    rounded = [f"its labels are up to {fraction:.2g} off whole numbers and were rounded"] if fraction else []
+    return _said_of(path, FoundVolume(Volume(array, stored.volume.affine), (*stored.remarks, *rounded)))
+
+
+def require_labels(path: Path | str, *, geometry: Geometry | None = None) -> None:
+    """Refuse a file of labels that shows none, as far as that can be told without the scan.
+
+    Raises
+    ------
+    InputFileError
+        as `read_label_file`, and if every voxel is 0.
+    """
+    path = Path(path)
+    if not is_volume_name(path.name) and is_dicom_labels(path):
+        return
+    if not read_label_file(path, geometry=geometry).volume.array.any():
+        raise InputFileError(path, "the label map is empty: every voxel is 0")
+
+
+def _said_of(path: Path, found: FoundVolume) -> LabelFile:
+    """Return a label map with the name of its file before each remark."""
+    return LabelFile(found.volume, tuple(f"{path}: {remark}" for remark in found.remarks))
 
 
 def read_mask(path: Path | str, *, grid: VolumeHeader | None, geometry: Geometry | None = None) -> Volume:
@@ -85,7 +122,7 @@ def read_mask(path: Path | str, *, grid: VolumeHeader | None, geometry: Geometry
 
     Parameters
     ----------
-    path : NIfTI file of zeros and ones.
+    path : file of zeros and ones.
     grid : grid that the mask must have; None accepts any.
     geometry : form that places a file whose header states two places.
 
@@ -181,7 +218,7 @@ def read_label_map(
 
     Parameters
     ----------
-    path : NIfTI file of whole numbers.
+    path : file of whole numbers.
     organs : all organs of the data set, in the order of their labels.
     grid : grid of the image.
     bad_labels : whether an id beyond the organs is an error, or becomes background.

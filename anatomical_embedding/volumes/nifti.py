@@ -24,16 +24,16 @@ from numpy.typing import NDArray
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.files import written_atomically
 from anatomical_embedding.settings.volumes import Geometry
+from anatomical_embedding.volumes import voxels
+from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES
 from anatomical_embedding.volumes.grid import Grid, largest_distance_mm
 from anatomical_embedding.volumes.nifti_geometry import SAME_PLACE_MM, place_of
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.volume import FoundVolume, Volume
 
-NIFTI_SUFFIXES = (".nii.gz", ".nii")
 WRITABLE_INTEGERS = (np.uint8, np.int16, np.uint16)
 
 PLAIN_NUMBERS = "iuf"  # numpy's kinds of integers and floats; colours and complex numbers are others
 SCANNER_CODE = 1  # "scanner anatomical" of the NIfTI standard
-SMALL_TYPE_BYTES = 2  # int16 and uint16 hold stored HU; wider integers keep their type
 EXACT_IN_FLOAT32 = 2**24
 MOST_COMPRESSED = 1032
 """Bytes that deflate packs into one at most: a header that claims more is not followed by its voxels."""
@@ -55,20 +55,6 @@ class VolumeHeader(Grid):
 
     shape: tuple[int, int, int]
     affine: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class NiftiVolume:
-    """What a NIfTI file holds, and what its reader had to correct or to choose.
-
-    Attributes
-    ----------
-    volume : voxels and place.
-    remarks : a sentence each; empty for a file that says all as it should.
-    """
-
-    volume: Volume
-    remarks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -116,7 +102,7 @@ def read_nifti(
     geometry: Geometry | None,
     require_finite: bool = True,
     require_contrast: bool = True,
-) -> NiftiVolume:
+) -> FoundVolume:
     """Return the volume in a NIfTI file, with its stored scaling applied, in millimetres.
 
     Integers stay integers where slope and intercept are whole (a CT stored as uint16 with intercept -1024
@@ -142,14 +128,12 @@ def read_nifti(
         stored = np.asanyarray(_stored_array(found))
     except (*READ_ERRORS, MemoryError) as error:
         raise _unreadable(path, error) from error
-    array = _apply_scaling(stored, slope=found.slope, intercept=found.intercept)
+    array = voxels.scaled_values(stored, slope=found.slope, intercept=found.intercept)
     if require_finite:
-        _require_finite(array, path=path)
-    if require_contrast and array.min() == array.max():
-        raise InputFileError(
-            path, f"every voxel has the value {array.flat[0]}, expected an image; check how it was exported"
-        )
-    return NiftiVolume(Volume(array, found.affine), found.remarks)
+        voxels.require_finite(array, path=path)
+    if require_contrast:
+        voxels.require_contrast(array, path=path)
+    return FoundVolume(Volume(array, found.affine), found.remarks)
 
 
 def map_volume(path: Path | str) -> Volume:
@@ -360,65 +344,11 @@ def _checked_shape(header: Nifti1Header, *, path: Path) -> tuple[int, int, int]:
     num_axes = int(header["dim"][0])
     if not 1 <= num_axes <= MOST_AXES:
         raise InputFileError(path, f"has {num_axes} axes by its header, expected 3; export it again")
-    shape = tuple(int(length) for length in header["dim"][1 : num_axes + 1])
-    spatial, others = shape[:3], shape[3:]
-    if any(length != 1 for length in others):
-        raise InputFileError(
-            path, f"has shape {shape}, expected one volume of 3 axes; split the series into volumes first"
-        )
-    if len(spatial) != len("XYZ") or min(spatial) <= 1:
-        raise InputFileError(
-            path, f"has shape {shape}, expected 3 axes of 2 or more voxels; a single slice is not a volume"
-        )
-    size_x, size_y, size_z = spatial
-    return size_x, size_y, size_z
+    return voxels.require_one_volume([int(length) for length in header["dim"][1 : num_axes + 1]], path=path)
 
 
 def _stored_array(found: _OpenFile) -> ArrayProxy:
     """Return the voxels as they are stored, read when they are used."""
     return ArrayProxy(
         str(found.path), (found.shape, found.data_type, found.first_byte), mmap=False, order="F"
-    )
-
-
-def _apply_scaling(stored: NDArray, *, slope: float, intercept: float) -> NDArray:
-    """Return `slope * stored + intercept`, as integers where that loses nothing, else as float32."""
-    native = stored.astype(stored.dtype.newbyteorder("="), copy=False)
-    if native.dtype.kind in "iu" and slope == 1.0 and intercept.is_integer():
-        shifted = native if intercept == 0.0 else _shift_integers(native, int(intercept))
-        if shifted is not None:
-            return shifted
-    if (slope, intercept) == (1.0, 0.0):
-        return native.astype(np.float32)
-    # Wide numbers may be large where their scaled values are not, so they are scaled in double precision.
-    wide = np.float32 if native.dtype.itemsize <= SMALL_TYPE_BYTES else np.float64
-    scaled: NDArray = np.multiply(native, slope, dtype=wide)
-    np.add(scaled, intercept, out=scaled)
-    return scaled.astype(np.float32, copy=False)
-
-
-def _shift_integers(stored: NDArray, intercept: int) -> NDArray | None:
-    """Return the sum in int16 where every value fits, else in int64; None beyond that."""
-    lowest, highest = int(stored.min()) + intercept, int(stored.max()) + intercept
-    limits = np.iinfo(np.int16)
-    fits = limits.min <= lowest and highest <= limits.max
-    if fits and stored.dtype.itemsize <= SMALL_TYPE_BYTES:
-        # Wraps in uint16, which is the right sum modulo 2**16 and so the right int16.
-        return (stored.astype(np.uint16) + np.uint16(intercept % 2**16)).astype(np.int16)
-    largest = np.iinfo(np.int64).max
-    if (
-        max(abs(lowest - intercept), abs(highest - intercept), abs(intercept), abs(lowest), abs(highest))
-        > largest
-    ):
-        return None
-    return stored.astype(np.int64) + intercept
-
-
-def _require_finite(array: NDArray, *, path: Path) -> None:
-    if array.dtype.kind != "f" or np.isfinite(array).all():
-        return
-    count = int(array.size - np.isfinite(array).sum())
-    raise InputFileError(
-        path,
-        f"has {count} of {array.size} voxels that are NaN or infinite; replace them by air or background",
     )

@@ -97,7 +97,7 @@ def place_of(header: Nifti1Header, *, shape: Shape, geometry: Geometry | None, p
     if fault:
         other = [f"; --geometry {rival} takes the other form" for rival in forms if rival != name]
         raise InputFileError(path, f"has {fault}{''.join(other) or '; export it again'}")
-    _require_extent(affine, shape=shape, unit=unit, path=path)
+    require_extent(affine, shape=shape, unit=unit, path=path)
     remarks = (
         *_unit_remark(unit_code),
         *_agreement(forms, name, spacing_mm=spacing_mm, shape=shape, geometry=geometry, path=path),
@@ -140,7 +140,7 @@ def _set_forms(
 def _sform(header: Nifti1Header, *, unit_mm: float) -> _Form:
     affine = np.eye(4)
     affine[:3] = [header[f"srow_{axis}"].astype(np.float64) * unit_mm for axis in "xyz"]
-    return _Form(affine, int(header["sform_code"]), _fault(affine, name="sform"))
+    return _Form(affine, int(header["sform_code"]), fault_of(affine, name="sform"))
 
 
 def _qform(header: Nifti1Header, *, unit_mm: float, spacing_mm: NDArray[np.float64]) -> _Form:
@@ -159,11 +159,11 @@ def _qform(header: Nifti1Header, *, unit_mm: float, spacing_mm: NDArray[np.float
         cosine = float(np.sqrt(1.0 - squared_length))
     handedness = -1.0 if header["pixdim"][0] < 0 else 1.0
     affine[:3, :3] = quat2mat([cosine, *vector]) * spacing_mm * (1.0, 1.0, handedness)
-    return _Form(affine, code, _fault(affine, name="qform"))
+    return _Form(affine, code, fault_of(affine, name="qform"))
 
 
-def _fault(affine: NDArray[np.float64], *, name: str) -> str:
-    """Say what is wrong with an affine; empty where it places a volume."""
+def fault_of(affine: NDArray[np.float64], *, name: str) -> str:
+    """Say what is wrong with an affine, with the name of what states it; empty where it places a volume."""
     if not np.isfinite(affine).all():
         return f"a {name} that is not finite"
     columns = spacing_from_affine(affine)
@@ -249,8 +249,14 @@ def _skew_remark(affine: NDArray[np.float64], *, has_qform: bool) -> list[str]:
     ]
 
 
-def _require_extent(affine: NDArray[np.float64], *, shape: Shape, unit: str, path: Path) -> None:
-    """Refuse what no scanner makes, before memory for it is asked for: its header is in another unit, or broken."""
+def require_extent(affine: NDArray[np.float64], *, shape: Shape, unit: str, path: Path) -> None:
+    """Refuse what no scanner makes, before memory for it is asked for: its header is in another unit, or broken.
+
+    Raises
+    ------
+    InputFileError
+        with its length by the header, in mm, or its place.
+    """
     extent_mm = float((spacing_from_affine(affine) * shape).max())
     if not SMALLEST_EXTENT_MM <= extent_mm <= LARGEST_EXTENT_MM:
         raise InputFileError(

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.settings.volumes import Geometry, Modality
-from anatomical_embedding.volumes.dicom import MODALITIES, read_dicom_series
-from anatomical_embedding.volumes.nifti import read_nifti
+from anatomical_embedding.volumes.dicom_straight import LARGEST_GAP_MM
+from anatomical_embedding.volumes.file_names import is_volume_name
 from anatomical_embedding.volumes.scan import sha256_of_scan
 from anatomical_embedding.volumes.scan_checks import (
+    MODALITIES,
     Kind,
     Offset,
     add_offset,
@@ -29,6 +30,7 @@ from anatomical_embedding.volumes.scan_checks import (
     told_offset,
 )
 from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.volume_file import read_volume_file
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,12 @@ class RawScan:
 
     Attributes
     ----------
-    path : NIfTI file or folder of one DICOM series.
+    path : file, or folder of one DICOM series.
     volume : mm; a CT in HU.
     modality : kind of scan.
     remarks : what was corrected, chosen or told, a sentence each; empty for most scans.
     options : what its user said about it.
+    frame_of_reference : UID of the world of a DICOM series; empty for other files.
     """
 
     path: Path
@@ -49,11 +52,12 @@ class RawScan:
     modality: Modality
     remarks: tuple[str, ...]
     options: "ReadingOptions"
+    frame_of_reference: str = ""
 
     @cached_property
     def sha256(self) -> str:
         """Checksum of its files, taken once."""
-        return sha256_of_scan(self.path)
+        return sha256_of_scan(self.path, series=self.options.series)
 
     @property
     def grid(self) -> Volume:
@@ -79,11 +83,15 @@ class ReadingOptions:
     modality : kind of the scans; None takes what DICOM headers say and else looks at the values.
     geometry : form of a NIfTI header that is taken where it states two places; None refuses such a file.
     hu_offset : number that makes HU of the values of a CT; None looks at the values.
+    series : number or UID of the DICOM series to take where a folder holds several; None refuses such a folder.
+    largest_gap_mm : between DICOM slices that are not equally far apart; larger gaps are refused.
     """
 
     modality: Modality | None = None
     geometry: Geometry | None = None
     hu_offset: float | None = None
+    series: str | None = None
+    largest_gap_mm: float = LARGEST_GAP_MM
 
 
 class Reading(TypedDict, total=False):
@@ -92,22 +100,24 @@ class Reading(TypedDict, total=False):
     modality: Modality | None
     geometry: Geometry | None
     hu_offset: float | None
+    series: str | None
+    largest_gap_mm: float
 
 
 def read_raw_scan(path: Path | str, options: ReadingOptions) -> RawScan:
-    """Return the scan in a NIfTI file, or in a folder that holds one DICOM series.
+    """Return the scan in a file (NIfTI, NRRD, MetaImage, DICOM of many frames), or in a folder of one DICOM series.
 
     Raises
     ------
     InputFileError
-        for everything that `read_nifti` and `read_dicom_series` refuse; if the scan may be a CT or an MR; if a CT
+        for everything that `read_volume_file` and `read_dicom_series` refuse; if the scan may be a CT or an MR; if a CT
         is not in HU and no certain rule makes it so; if the options do not fit the scan.
     """
     path = Path(path)
-    stored = _read(path, geometry=options.geometry)
+    stored = _read(path, options)
     array = stored.volume.array
     try:
-        kind = _kind_of(array, stated=stored.modality_word, options=options)
+        kind = _kind_of(array, stored, options=options)
         offset = _offset_of(array, kind=kind, options=options)
     except UserError as error:
         raise InputFileError(path, str(error)) from error
@@ -117,7 +127,8 @@ def read_raw_scan(path: Path | str, options: ReadingOptions) -> RawScan:
     if kind.modality == "ct" and not stored.has_scale and not offset.remark:
         scale_remark = "it gives no rescale; its values look like HU and were taken as they are"
     remarks = (*stored.remarks, *filter(None, (kind.remark, scale_remark)))
-    return RawScan(path, Volume(array, stored.volume.affine), kind.modality, remarks, options)
+    place = Volume(array, stored.volume.affine)
+    return RawScan(path, place, kind.modality, remarks, options, stored.frame_of_reference)
 
 
 @dataclass(frozen=True)
@@ -125,27 +136,44 @@ class _Stored:
     """What a file or a folder holds, before its values are looked at; no modality word where nothing is said."""
 
     volume: Volume
-    modality_word: str
-    has_scale: bool
     remarks: tuple[str, ...]
+    modality_word: str = ""
+    object_kind: str = ""
+    has_scale: bool = True
+    frame_of_reference: str = ""
 
 
-def _read(path: Path, *, geometry: Geometry | None) -> _Stored:
-    if path.is_dir():
-        series = read_dicom_series(path)
-        return _Stored(series.volume, series.modality_word, series.has_rescale, series.remarks)
-    found = read_nifti(path, geometry=geometry)
-    return _Stored(found.volume, "", has_scale=True, remarks=found.remarks)
+def _read(path: Path, options: ReadingOptions) -> _Stored:
+    if path.is_dir() or not is_volume_name(path.name):
+        # The readers of DICOM take longer to load than a stage that prepares a NIfTI file computes.
+        from anatomical_embedding.volumes.dicom import read_dicom_series  # noqa: PLC0415
+        from anatomical_embedding.volumes.dicom_files import is_dicom_file  # noqa: PLC0415
+
+        if path.is_dir() or is_dicom_file(path):
+            found = read_dicom_series(path, series=options.series, largest_gap_mm=options.largest_gap_mm)
+            return _Stored(
+                found.volume,
+                found.remarks,
+                found.modality_word,
+                found.object_kind,
+                found.has_rescale,
+                found.frame_of_reference,
+            )
+    stored = read_volume_file(path, geometry=options.geometry)
+    return _Stored(stored.volume, stored.remarks)
 
 
-def _kind_of(array: NDArray, *, stated: str, options: ReadingOptions) -> Kind:
+def _kind_of(array: NDArray, stored: _Stored, *, options: ReadingOptions) -> Kind:
     """Return what a scan is: as told, else as its header words it, else by its values."""
-    told = options.modality
+    told, stated = options.modality, stored.modality_word
     if told is None and not stated and options.hu_offset is not None:
         told = "ct"  # no other scan has HU
     if told is None:
         if stated and stated not in MODALITIES:
-            raise UserError(f"is of modality {stated}, expected CT or MR; --modality takes it as one of them")
+            kind = f" ({stored.object_kind})" if stored.object_kind else ""
+            raise UserError(
+                f"is of modality {stated}{kind}, expected CT or MR; --modality takes it as one of them"
+            )
         return Kind(MODALITIES[stated], "") if stated else find_kind(array)
     if stated and told != MODALITIES.get(stated):
         return Kind(told, f"its header says {stated}, taken as {told.upper()}, as told")

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import SimpleITK
 from numpy.typing import NDArray
 
 from anatomical_embedding.volumes.affine import invert_affine
@@ -77,6 +76,8 @@ def resample_onto(
     is_label : nearest voxel instead of linear interpolation.
     fill_value : value where the new grid lies outside the volume.
     """
+    import SimpleITK  # noqa: PLC0415, most volumes are only averaged or taken as they are, and it takes long to load
+
     # Both grids are given to ITK in voxel units, with the whole geometry in the transform: ITK's own geometry
     # has no shear, and this way no sign of an axis has to change.
     image = SimpleITK.GetImageFromArray(np.ascontiguousarray(volume.array.T))

@@ -1,4 +1,4 @@
-"""What a raw scan is called and which one it is: a NIfTI file or a folder of DICOM slices."""
+"""What a raw scan is called and which one it is: a file or a folder of DICOM slices."""
 
 import hashlib
 from collections import Counter
@@ -8,7 +8,8 @@ from pathlib import Path
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.files import sha256_of_file
 from anatomical_embedding.identifiers import first_clash
-from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES
+from anatomical_embedding.volumes.file_names import without_ending
+from anatomical_embedding.volumes.volume_file import files_of
 
 
 def scan_name(path: Path | str) -> str:
@@ -22,8 +23,7 @@ def scan_name(path: Path | str) -> str:
     name = Path(path).name
     if name in ("", ".."):
         name = Path(path).resolve().name or "scan"
-    ending = next((suffix for suffix in NIFTI_SUFFIXES if name.lower().endswith(suffix)), "")
-    return name[: len(name) - len(ending)]
+    return without_ending(name)
 
 
 def folder_name(path: Path | str) -> str:
@@ -56,13 +56,19 @@ def distinct_names(paths: Sequence[Path | str]) -> list[str]:
     return names
 
 
-def sha256_of_scan(path: Path | str) -> str:
-    """Return the checksum of a scan: of the file, or of all files of the folder with their names."""
+def sha256_of_scan(path: Path | str, *, series: str | None = None) -> str:
+    """Return the checksum of a scan: of its file, or of all its files or those of its folder, with their names.
+
+    A series that is told apart from others of its folder has a checksum of its own.
+    """
     path = Path(path)
-    if not path.is_dir():
+    entries = sorted(path.iterdir()) if path.is_dir() else files_of(path)
+    if entries == (path,):
         return sha256_of_file(path)
     digest = hashlib.sha256()
-    for entry in sorted(path.iterdir()):
+    for entry in entries:
         if entry.is_file():
             digest.update(f"{entry.name} {sha256_of_file(entry)}\n".encode())
+    if series is not None and path.is_dir():
+        digest.update(series.encode())
     return digest.hexdigest()

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.settings.volumes import Modality
 
+MODALITIES: dict[str, Modality] = {"CT": "ct", "MR": "mr"}
+"""Word of a DICOM header -> kind of scan."""
 MOST_SAMPLES = 500_000
 AIR_HU, LUNG_HU = (-1200.0, -700.0), (-700.0, -200.0)
 FAT_HU, SOFT_HU, TISSUE_HU = (-160.0, -40.0), (-20.0, 120.0), (-200.0, 200.0)

@@ -25,3 +25,17 @@ class Volume(Grid):
     def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
         """Number of voxels along X, Y and Z."""
         return self.array.shape  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class FoundVolume:
+    """What a file of an owner holds, and what its reader had to mend or to choose.
+
+    Attributes
+    ----------
+    volume : voxels and place.
+    remarks : a sentence each; empty for a file that says all as it should.
+    """
+
+    volume: Volume
+    remarks: tuple[str, ...]

@@ -90,6 +90,7 @@ OVERLAY = {
         "phantom_tracking": {
             "dataset": "phantom_tracking",
             "models": ["sam"],
+            "refined": True,
             "bootstrap": {"num_resamples": 100},
             "confidence": None,
         }

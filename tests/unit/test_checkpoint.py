@@ -85,7 +85,7 @@ def test_files_of_other_kinds_are_refused(tmp_path):
     with pytest.raises(InputFileError, match="no such file"):
         load_checkpoint(path)
     path.write_bytes(b"PK this is a .pth file in truth")
-    with pytest.raises(InputFileError, match="import_checkpoint"):
+    with pytest.raises(InputFileError, match="anatomical-embedding import"):
         load_checkpoint(path)
     save_file({"a": torch.zeros(1)}, path)
     with pytest.raises(InputFileError, match="is not a checkpoint of this project"):

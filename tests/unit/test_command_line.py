@@ -170,7 +170,7 @@ def test_stable_points_answer_as_the_library_does(folder, model, capsys):
     found = np.array([[row["x_mm"], row["y_mm"], row["z_mm"]] for row in rows])
     np.testing.assert_allclose(found, expected.matches.points_mm, atol=1e-6)
     assert [row["cycle_error_mm"] for row in rows] == pytest.approx(expected.cycle_error_mm.tolist())
-    assert [row["confidence"] for row in rows] == [None, None]  # no evaluation told this model
+    assert [row["confidence"] for row in rows] == ["unknown", "unknown"]  # no evaluation told this model
 
 
 def ball_labels(scan, *, centre_mm, radius_mm):
@@ -267,19 +267,34 @@ def test_a_dicom_series_is_the_nifti_it_was_made_of(folder, model, tmp_path, num
 @pytest.mark.parametrize(
     ("moved", "message"),
     [
-        ({20: (0.0, 0.0, 1.0)}, "has unequal slice gaps"),
-        ({n: (0.0, 0.4 * n, 0.0) for n in range(42)}, "was taken with a gantry tilt of 5.4"),
+        ({20: (0.0, 0.0, 1.0)}, "has unequal slice gaps: 5.250 mm between"),
+        ({n: (0.0, 0.4 * n, 0.0) for n in range(42)}, "was acquired with a gantry tilt of 5.4"),
     ],
     ids=["gap", "tilt"],
 )
-def test_slices_that_are_no_volume_are_refused(folder, tmp_path, capsys, moved, message):
-    affine = np.diag([-4.0, -4.0, 4.25, 1.0])
-    volume = body_scan(offset_vox=(4, 2, 6), affine=affine)
+def test_slices_on_no_straight_grid_are_straightened_and_the_store_says_so(
+    folder, model, tmp_path, moved, message
+):
+    volume = body_scan(offset_vox=(4, 2, 6), affine=np.diag([-4.0, -4.0, 4.25, 1.0]))
     series = write_dicom_series(volume, tmp_path / "series", moved_slices_mm=moved)
+    assert not run(
+        ["embed", series, "--checkpoint", folder / "tiny.safetensors", "--output", tmp_path / "out"]
+    )
+    remark = api.open_embedding(model, tmp_path / "out" / "series.safetensors").remarks[0]
+    assert remark.startswith(f"{series}: ") and message in remark
+    assert "resampled onto a straight grid" in remark
+
+
+def test_a_gap_that_is_too_large_is_refused(folder, tmp_path, capsys):
+    volume = body_scan(offset_vox=(4, 2, 6), affine=np.diag([-4.0, -4.0, 4.25, 1.0]))
+    series = write_dicom_series(volume, tmp_path / "series")
+    for number in (20, 21):
+        (series / f"slice_{number:03d}.dcm").unlink()
     arguments = ["embed", series, "--checkpoint", folder / "tiny.safetensors", "--output", tmp_path / "out"]
     refusal = refusal_of(capsys, arguments)
-    assert message in refusal and str(series) in refusal
+    assert f"{series}: has unequal slice gaps: 12.750 mm between" in refusal
     assert not list(tmp_path.glob("out/*"))
+    assert not run([*arguments, "--largest-gap", "13"])
 
 
 def damaged_series(folder, damage):

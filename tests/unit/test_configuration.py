@@ -74,9 +74,11 @@ def test_files_are_combined_as_snakemake_does_it():
     for path in paths:
         update_config(content, yaml.safe_load(path.read_text(encoding="utf-8")))
     assert read_run_files(paths) == content
-    registrations = read_pipeline_settings(content).registrations
-    assert registrations["embedding_start"].deeds.linear == registrations["linear_start"].deeds.linear
-    assert registrations["embedding_start"].deeds.linear.kind == "affine"
+    settings = read_pipeline_settings(content)
+    registrations = settings.registrations
+    assert registrations["embedding_start"].deeds == settings.scan_registration.deeds
+    assert registrations["embedding_start"].guide.fit == settings.scan_registration.fit
+    assert registrations["linear_start"].deeds.linear.kind == "affine"
     assert registrations["embedding_start"].pairs == registrations["linear_start"].pairs
 
 

@@ -7,8 +7,8 @@ import torch
 from anatomical_embedding.networks.embedding_network import EmbeddingNetwork, unit_length
 from anatomical_embedding.networks.feature_pyramid import FeaturePyramid
 from anatomical_embedding.networks.folding import folded_copy
-from anatomical_embedding.networks.published import published_settings
 from anatomical_embedding.networks.resnet3d import BasicBlock
+from anatomical_embedding.settings.published_weights import published_network
 from tests.reference.small_networks import (
     isotropic_settings,
     network_with_statistics,
@@ -20,12 +20,12 @@ BOTH_SHAPES = pytest.mark.parametrize("settings", [small_published_settings(), i
 
 
 @pytest.mark.parametrize(
-    ("has_semantic_head", "num_parameters"),
+    ("kind", "num_parameters"),
     # A pyramid head: 1x1x1 convolutions of 64, 128 and 256 to 128 channels, one 3x3x3, all with bias.
-    [(True, 33_333_184), (False, 33_333_184 - (128 * (64 + 128 + 256) + 27 * 128 * 128 + 4 * 128))],
+    [("sampp", 33_333_184), ("sam", 33_333_184 - (128 * (64 + 128 + 256) + 27 * 128 * 128 + 4 * 128))],
 )
-def test_number_of_parameters_of_the_published_network(has_semantic_head, num_parameters):
-    network = EmbeddingNetwork(published_settings(has_semantic_head=has_semantic_head))
+def test_number_of_parameters_of_the_published_network(kind, num_parameters):
+    network = EmbeddingNetwork(published_network(kind))
     assert sum(parameter.numel() for parameter in network.parameters()) == num_parameters
 
 

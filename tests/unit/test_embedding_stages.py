@@ -26,6 +26,7 @@ from anatomical_embedding.settings.matching import MatchingSettings
 from anatomical_embedding.settings.network import NetworkSettings
 from anatomical_embedding.volumes.intensity import network_array, normalise_intensity
 from anatomical_embedding.volumes.volume import Volume
+from tests.packaged_model import usage_sections
 from tests.prepared_volumes import lps_affine, write_prepared, write_prepared_index
 from workflow_scripts import export_embeddings, match_points
 
@@ -252,7 +253,7 @@ def match(folder, **arguments):
         [
             *("--settings", settings_of(arguments), "--queries", f"{folder}/queries.csv"),
             *("--stores", f"{folder}/stores.csv", "--threads", "1", "--output", f"{folder}/matches.csv"),
-            *("--method-name", "nearest"),
+            *("--method-name", "nearest", "--made-folder", str(folder)),
         ]
     )
     return read_matches(folder / "matches.csv")
@@ -260,11 +261,11 @@ def match(folder, **arguments):
 
 def settings_of(arguments):
     """Return the settings of the stage as JSON, with other values of the section `matching`."""
-    method = {"kind": "nearest"}
+    settings = {"method": {"kind": "nearest"}, "with_way_back": False, "refined": None}
     if "stable_points" in arguments:
-        method = {"kind": "stable_points"} | arguments.pop("stable_points")
-    with_way_back = arguments.pop("with_way_back", False)
-    return json.dumps({"matching": MATCHING | arguments, "method": method, "with_way_back": with_way_back})
+        settings["method"] = {"kind": "stable_points"} | arguments.pop("stable_points")
+    settings |= {name: arguments.pop(name) for name in list(arguments) if name in settings}
+    return json.dumps(settings | {"matching": MATCHING | arguments})
 
 
 def ask_of_anatomy(folder, points):
@@ -322,6 +323,23 @@ def test_stable_points_find_the_query_again_and_say_how_sure_they_are(dataset):
     assert list(table.columns[-4:]) == ["num_anchors", "residual_mm", "cycle_error_mm", "is_fallback"]
     assert (table["num_anchors"] >= 4).all()
     assert not table["is_fallback"].any()
+
+
+def test_matches_are_moved_to_the_voxel_by_the_raw_scans(dataset):
+    export(dataset)
+    asked = [(f"q{n}", "b", "b", (18 + n, 18, 15 + n)) for n in range(4)]
+    truth_mm = ask_of_anatomy(dataset, [*asked, ("out", "b", "b", (60, 18, 17))])[:4]
+    in_cells = match(dataset)
+    scans = {"kind": "folder", "modality": "ct", "root": str(dataset)}
+    scans["split"] = {"num_test": 1, "num_validation": 1, "seed": 1}
+    match(dataset, refined={"dataset": scans, "refinement": usage_sections()["answers"]["refinement"]})
+    table = pd.read_csv(dataset / "matches.csv").set_index("query_id")
+    assert list(table["refined"]) == ["yes"] * 4 + ["there is no match to refine"]
+    moved = table[["x_mm", "y_mm", "z_mm"]].to_numpy()
+    assert np.linalg.norm(moved[:4] - truth_mm, axis=1).max() < 0.2
+    shift_mm = np.linalg.norm(moved[:4] - in_cells[["x_mm", "y_mm", "z_mm"]].to_numpy()[:4], axis=1)
+    np.testing.assert_allclose(table["refinement_shift_mm"][:4], shift_mm, atol=1e-3)
+    assert table["refinement_shift_mm"]["out"] == 0
 
 
 def test_queries_outside_fail_and_keep_their_row(dataset):

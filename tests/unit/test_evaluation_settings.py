@@ -9,6 +9,7 @@ VALID = {
     "dataset": "phantom",
     "models": ["sam"],
     "methods": ["nearest"],
+    "refined": False,
     "split": "test",
     "pairs": {"num_pairs": 16, "seed": 1},
     "bootstrap": {"num_resamples": 1000, "seed": 2, "confidence_level": 0.95},

@@ -128,6 +128,7 @@ def test_the_matching_method_answers(extended, tmp_path):
             "median_8_mm"
         ],
         "with_way_back": True,
+        "refined": None,
     }
     run_in(
         extended,

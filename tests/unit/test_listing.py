@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from anatomical_embedding.datasets.listing import list_raw_volumes
+from anatomical_embedding.datasets.listing import left_out, list_raw_volumes
 from anatomical_embedding.datasets.pairs import find_pairs
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.settings.dataset import DatasetSettings
@@ -218,3 +218,24 @@ def test_endings_in_capitals_are_endings(tmp_path):
         InputFileError, match=r"holds the mask of 'liver' twice, 'liver\.NII\.GZ' and 'liver\.nii'"
     ):
         volumes_of(_settings("case_folders", tmp_path / "b", organs=["aorta", "liver"]))
+
+
+def test_volumes_of_every_format_are_listed_and_the_files_of_their_voxels_belong_to_them(tmp_path):
+    _touch(
+        tmp_path, "a.nrrd", "b.mha", "1.3.6.mhd", "1.3.6.raw", "d.nhdr", "d.raw.gz", "notes.txt", "e.nii.gz"
+    )
+    settings = _settings("folder", tmp_path)
+    volumes = {raw.volume_id: raw for raw in volumes_of(settings)}
+    assert sorted(volumes) == ["1.3.6", "a", "b", "d", "e"]
+    files = {name: [path.name for path in raw.image_files] for name, raw in volumes.items()}
+    assert files["1.3.6"] == ["1.3.6.mhd", "1.3.6.raw"]
+    assert files["d"] == ["d.nhdr", "d.raw.gz"]
+    assert files["a"] == ["a.nrrd"]
+    (said,) = left_out(settings)
+    assert "left out 'notes.txt', only .nii.gz" in said
+
+
+def test_one_scan_in_two_formats_clashes(tmp_path):
+    _touch(tmp_path, "a.nrrd", "a.nii.gz")
+    with pytest.raises(InputFileError, match="holds the volume 'a' twice"):
+        volumes_of(_settings("folder", tmp_path))

@@ -3,11 +3,11 @@
 import pydantic
 import pytest
 
-from anatomical_embedding.networks.published import published_settings
 from anatomical_embedding.settings.network import NetworkSettings
+from anatomical_embedding.settings.published_weights import published_network
 from tests.reference.small_networks import isotropic_settings
 
-PUBLISHED = published_settings(has_semantic_head=True)
+PUBLISHED = published_network("sampp")
 
 
 def test_strides_of_the_published_network():

@@ -6,12 +6,14 @@ import yaml
 from click.testing import CliRunner
 
 from anatomical_embedding.cli.new import new
+from anatomical_embedding.datasets.listing import list_raw_volumes
 from anatomical_embedding.datasets.new_run import look_at_folder, run_file_text
 from anatomical_embedding.errors import InputFileError, OutputFileError, SettingsError
 from anatomical_embedding.settings.pipeline import read_pipeline_settings
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.volume import Volume
 from tests.packaged_model import write_dicom_series
+from tests.scan_inputs import metaimage, nrrd
 from tests.unit.samples import LPS_AFFINE
 
 
@@ -61,6 +63,20 @@ def test_scans_of_one_modality(tmp_path, write_scan, modality):
     assert (dataset.split.num_test, dataset.split.num_validation) == (0, 2)
     assert settings.models["sam"].training.mix == {"my_scans": 2}
     assert "modality: " + modality + " # by the voxels" in text
+
+
+def test_a_folder_of_nrrd_and_metaimage_files(tmp_path):
+    """Six scans, three of which are a header and voxels beside it."""
+    (tmp_path / "scans").mkdir()
+    for number in range(3):
+        nrrd(f"s{number}.nrrd")(tmp_path / "scans")
+        metaimage(f"m{number}.mhd", files=f"m{number}.raw")(tmp_path / "scans")
+    settings, _ = written(tmp_path / "scans")
+    dataset = settings.datasets["scans"]
+    assert (dataset.kind, dataset.modality, dataset.split.num_validation) == ("folder", "ct", 1)
+    assert [raw.image_path.name for raw in list_raw_volumes(dataset, made_folder=tmp_path)] == [
+        *("m0.mhd", "m1.mhd", "m2.mhd", "s0.nrrd", "s1.nrrd", "s2.nrrd"),
+    ]
 
 
 def test_scans_of_two_modalities_are_an_error(tmp_path):

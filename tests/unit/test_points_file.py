@@ -5,8 +5,9 @@ import csv
 import numpy as np
 import pytest
 
-from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.points.points_file import read_points, write_point_table
+from anatomical_embedding.errors import InputFileError, UserError
+from anatomical_embedding.points.points_file import name_of_form, read_points, write_point_table, write_points
+from anatomical_embedding.volumes.volume import Volume
 
 FCSV_HEAD = (
     "# Markups fiducial file version = 5.4\n# CoordinateSystem = {system}\n"
@@ -179,3 +180,85 @@ def test_fcsv_of_old_and_new_versions(tmp_path):
 )
 def test_malformed_fcsv_is_refused(tmp_path, content, message):
     assert message in refusal(tmp_path, content, name="slicer.fcsv")
+
+
+# elastix, ANTs, voxels
+
+GRID = Volume(
+    np.zeros((10, 10, 10)),
+    np.array([[0.0, -2, 0, 5], [1.5, 0, 0, -7], [0, 0, 3, 11], [0, 0, 0, 1]]),
+)
+"""World of voxel (1, 2, 3): x = -2 * 2 + 5, y = 1.5 * 1 - 7, z = 3 * 3 + 11."""
+
+
+@pytest.mark.parametrize("name", ["points.txt", "points.pts"])
+def test_elastix_points_are_lps(tmp_path, name):
+    found = read(tmp_path, "point\n2\n-280.5 -250 200\n10 0.5 3\n", name=name, coordinates="ras")
+    np.testing.assert_allclose(found.points_mm, [[280.5, 250, 200], [-10, -0.5, 3]])
+    assert found.names == ("1", "2") and found.remarks == ()
+
+
+@pytest.mark.parametrize("word", ["index\n", ""])
+def test_elastix_indices_are_voxels_of_the_scan(tmp_path, word):
+    path = tmp_path / "points.txt"
+    path.write_text(f"{word}1\n1 2 3\n", encoding="utf-8")
+    found = read_points(path, coordinates="ras", grid=lambda: GRID)
+    np.testing.assert_allclose(found.points_mm, [[1.0, -5.5, 20.0]])
+    assert bool(found.remarks) == (word == "")
+    with pytest.raises(UserError, match="points in voxels belong to a scan"):
+        read_points(path, coordinates="ras")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("point\n3\n1 2 3\n", "counts 3 points and holds 1"),
+        ("point\n1\n1 2\n", "point 1: expected three numbers, got '1 2'"),
+        ("point\n1\n1 2 nan\n", "point 1: expected three numbers"),
+        ("anything else\n", "is not a point file of elastix"),
+        ("", "is not a point file of elastix"),
+    ],
+)
+def test_faulty_elastix_files_are_refused(tmp_path, content, problem):
+    assert problem in refusal(tmp_path, content, name="points.txt")
+
+
+def test_points_of_ants_are_lps_whatever_is_told(tmp_path):
+    found = read(tmp_path, "x,y,z,t,label\n-280.5,-250,200,0,A\n", coordinates="ras")
+    np.testing.assert_allclose(found.points_mm, [[280.5, 250, 200]])
+    assert found.names == ("A",) and "those of ANTs, taken as LPS mm" in found.remarks[0]
+
+
+def test_columns_that_do_not_say_what_they_are_are_taken_as_told_and_that_is_said(tmp_path):
+    found = read(tmp_path, "label;x;y;z\nA;-280,5;-250;200\n", coordinates="lps")
+    np.testing.assert_allclose(found.points_mm, [[280.5, 250, 200]])
+    assert found.names == ("A",) and "do not say what they are, taken as LPS mm" in found.remarks[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "coordinates"),
+    [("i,j,k,name\n1,2,3,A\n", "ras"), ("x_mm,y_mm,z_mm,name\n1,2,3,A\n", "voxel")],
+)
+def test_points_in_voxels_lie_in_their_scan(tmp_path, content, coordinates):
+    (tmp_path / "points.csv").write_text(content, encoding="utf-8")
+    found = read_points(tmp_path / "points.csv", coordinates=coordinates, grid=lambda: GRID)
+    np.testing.assert_allclose(found.points_mm, [[1.0, -5.5, 20.0]])
+
+
+FORMS = {
+    "points.csv": "x_mm,y_mm,z_mm,name\n-280.500000,-250.000000,200.000000,A\n",
+    "points_ants.csv": "x,y,z,t,label\n280.500000,250.000000,200.000000,0,A\n",
+    "points.txt": "point\n1\n280.500000 250.000000 200.000000\n",
+    "points.fcsv": FCSV_HEAD.format(system="RAS").replace("5.4", "5.0")
+    + "1,-280.500000,-250.000000,200.000000,0,0,0,1,1,1,0,A,,,2,0\n",
+    "points_voxels.csv": "i,j,k,name\n1.000000,2.000000,3.000000,A\n",
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_points_go_out_in_the_form_that_they_came_in(tmp_path, name):
+    (tmp_path / name).write_text(FORMS[name], encoding="utf-8")
+    asked = read_points(tmp_path / name, coordinates="ras", grid=lambda: GRID)
+    assert (name_of_form(asked.form) or "points.csv") == name
+    write_points(asked.points_mm, asked.names, tmp_path / f"out_{name}", form=asked.form, grid=GRID)
+    assert (tmp_path / f"out_{name}").read_text(encoding="utf-8") == FORMS[name]

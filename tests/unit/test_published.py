@@ -1,5 +1,6 @@
-"""Published checkpoints: the same outputs as the published code, and what is refused."""
+"""Published checkpoints: the outputs of the published code, what is read of a file and what refused, and the model."""
 
+import json
 import runpy
 import shutil
 import subprocess
@@ -10,11 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from anatomical_embedding.cli.main import main
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.networks.checkpoint import load_checkpoint
+from anatomical_embedding.model_card import read_model_card
+from anatomical_embedding.networks.checkpoint import initialise_from_file, load_checkpoint
 from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
-from anatomical_embedding.networks.published import load_published, published_settings
-from workflow_scripts.import_checkpoint import main as import_checkpoint
+from anatomical_embedding.networks.published import load_published
+from anatomical_embedding.settings.published_weights import published_network
 
 FIXTURE = Path(__file__).parents[2].parent / "shared" / "data" / "published_checkpoint"
 INPUTS = ("base", "odd", "weak")
@@ -26,9 +29,11 @@ needs_fixture = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def weights():
-    """Weights of a three-head network under the published names."""
+    """Weights of a three-head network under the published names, its semantic head trained."""
     torch.manual_seed(0)
-    return EmbeddingNetwork(published_settings(has_semantic_head=True)).state_dict()
+    drawn = EmbeddingNetwork(published_network("sampp")).state_dict()
+    trained = [name for name in drawn if name.startswith("semantic_head.") and name.endswith(".bias")]
+    return drawn | {name: drawn[name] + 0.01 for name in trained}
 
 
 def without(weights, *prefixes):
@@ -45,7 +50,9 @@ def test_outputs_equal_those_of_the_published_code(tmp_path):
         ("make_inputs.py", inputs, "--expected", FIXTURE / "uae_s" / "expected.npz"),
     ):
         subprocess.run([sys.executable, FIXTURE / script, *map(str, arguments)], check=True)
-    network = load_published(tmp_path / "uae_s.pth")
+    found = load_published(tmp_path / "uae_s.pth")
+    assert found.kind == "sampp"
+    network = found.network
     outputs = {}
     with np.load(inputs) as volumes, torch.no_grad():
         for name in INPUTS:
@@ -76,21 +83,81 @@ def test_names_and_shapes_are_those_of_the_published_key_list(weights):
     }
 
 
+def saved(path, content):
+    torch.save(content, path)
+    return path
+
+
+def averaged(weights):
+    """Return weights as mmcv's hook for averages saves them: the averages by name, and the last step's beside them."""
+    return dict(weights) | {f"ema_{name.replace('.', '_')}": tensor + 1 for name, tensor in weights.items()}
+
+
+LAYOUTS = {
+    "alone": lambda weights: weights,
+    "with an optimizer": lambda weights: {
+        "meta": {"iter": 20000, "lr": np.float64(0.02), "seen": np.arange(3)},
+        "state_dict": weights,
+        "optimizer": {"state": {0: {"momentum_buffer": torch.ones(3)}}, "param_groups": [{"lr": 0.02}]},
+    },
+    "module.": lambda weights: {"state_dict": {f"module.{name}": tensor for name, tensor in weights.items()}},
+    "compiled": lambda weights: {"model": {f"_orig_mod.module.{name}": weights[name] for name in weights}},
+    "averaged": lambda weights: {"state_dict": averaged(weights)},
+    "average of torch": lambda weights: {
+        "n_averaged": torch.tensor(5),
+        **{f"module.{name}": tensor for name, tensor in weights.items()},
+    },
+    "half precision": lambda weights: {
+        "state_dict": {name: t.half() if t.is_floating_point() else t for name, t in weights.items()}
+    },
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("prefix", ["", "module."])
-@pytest.mark.parametrize("has_semantic_head", [True, False])
-@pytest.mark.parametrize("is_wrapped", [True, False])
-def test_prefix_and_number_of_heads_do_not_matter(tmp_path, weights, prefix, has_semantic_head, is_wrapped):
-    kept = weights if has_semantic_head else without(weights, "semantic_head.")
-    named = {prefix + name: tensor for name, tensor in kept.items()}
-    torch.save({"meta": {"iter": 20000}, "state_dict": named} if is_wrapped else named, tmp_path / "a.pth")
-    network = load_published(tmp_path / "a.pth")
-    assert not network.training
-    assert (network.semantic_head is not None) == has_semantic_head
-    for name, tensor in network.state_dict().items():
-        assert torch.equal(tensor, kept[name]), name
-    with torch.no_grad():
-        assert (network(torch.zeros(1, 1, 2, 16, 16)).semantic is not None) == has_semantic_head
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_same_weights_are_read_from_every_layout(tmp_path, weights, layout):
+    found = load_published(saved(tmp_path / "a.pth", LAYOUTS[layout](weights)))
+    assert not found.network.training
+    exact = layout != "half precision"
+    for name, tensor in found.network.state_dict().items():
+        assert tensor.dtype == weights[name].dtype
+        torch.testing.assert_close(
+            tensor, weights[name], rtol=0 if exact else 1e-3, atol=0 if exact else 1e-6
+        )
+    copies = f"{len(weights)} averaged copies of weights are left out"
+    assert any(copies in said for said in found.remarks) == (layout == "averaged")
+
+
+def untrained_semantic_head(weights):
+    return {
+        name: torch.zeros_like(tensor)
+        if name.startswith("semantic_head.") and name.endswith("bias")
+        else tensor
+        for name, tensor in weights.items()
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "told", "expected"),
+    [
+        (dict, None, ("sampp", "SAM++ (UAE-S)")),
+        (lambda weights: without(weights, "semantic_head."), None, ("sam", "SAM")),
+        (untrained_semantic_head, None, ("cross_sam", "Cross-SAM (UAE-M)")),
+        (lambda weights: without(weights, "semantic_head."), "cross_sam", ("cross_sam", None)),
+        (dict, "sam", ("sam", None)),
+    ],
+)
+def test_the_model_is_told_by_the_tensors_or_by_its_user(tmp_path, weights, change, told, expected):
+    kind, title = expected
+    found = load_published(saved(tmp_path / "a.pth", {"state_dict": change(weights)}), kind=told)
+    assert found.kind == kind
+    assert (found.network.semantic_head is not None) == (kind == "sampp")
+    assert [said for said in found.remarks if "taken for" in said] == (
+        [f"{tmp_path}/a.pth: it is taken for {title}; --kind says what it is if that is wrong"]
+        if title
+        else []
+    )
 
 
 def test_missing_and_unexpected_names_are_told(tmp_path, weights):
@@ -129,13 +196,14 @@ class RunsCode:
         ([1, 2], "has no weights"),
         ({"meta": 1}, "its entry 'meta' is not a tensor"),
         (RunsCode(), "without running code from it"),
-        (None, "without running code from it"),
+        (b"not a checkpoint", "without running code from it: it is damaged or of another kind"),
+        (b"\x80\x02.", "without running code from it: it is damaged or of another kind"),
     ],
 )
 def test_files_that_are_no_checkpoint_are_refused(tmp_path, content, message):
     path = tmp_path / "a.pth"
-    if content is None:
-        path.write_bytes(b"not a checkpoint")
+    if isinstance(content, bytes):
+        path.write_bytes(content)
     else:
         torch.save(content, path)
     with pytest.raises(InputFileError, match=message):
@@ -152,12 +220,96 @@ def test_truncated_and_missing_files_are_refused(tmp_path, weights):
         load_published(tmp_path / "b.pth")
 
 
-def test_import_stage_writes_a_checkpoint_of_this_project(tmp_path, weights):
-    source, target = tmp_path / "uae_s.pth", tmp_path / "models" / "uae_s.safetensors"
-    torch.save({"state_dict": {f"module.{name}": tensor for name, tensor in weights.items()}}, source)
-    import_checkpoint(["--input", str(source), "--output", str(target)])
-    network, metadata = load_checkpoint(target)
-    assert metadata["preprocessing"]["spacing_mm"] == [2.0, 2.0, 2.0]
-    assert metadata["preprocessing"]["ct_clip_hu"] == [-1024.0, 3071.0]
-    assert metadata["provenance"]["imported_from"] == "uae_s.pth"
-    assert all(torch.equal(tensor, weights[name]) for name, tensor in network.state_dict().items())
+class Foreign:
+    """Something plain of another program."""
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            {"conv.weight": torch.ones(1)},
+            r"no tensor backbone\.conv1\.conv\.weight.*its first is conv\.weight",
+        ),
+        (
+            {"backbone.conv1.conv.weight": torch.ones(1)},
+            r"it has no tensors neck\. \(the fine head\), read_out_head\. \(the coarse head\)",
+        ),
+        ({"state_dict": {}, "meta": Foreign()}, r"it holds \S*test_published\.Foreign beside tensors"),
+    ],
+)
+def test_what_is_missing_is_named(tmp_path, content, message):
+    with pytest.raises(InputFileError, match=message):
+        load_published(saved(tmp_path / "a.pth", content))
+
+
+def test_a_model_without_a_semantic_head_is_no_sampp(tmp_path, weights):
+    path = saved(tmp_path / "a.pth", without(weights, "semantic_head."))
+    with pytest.raises(InputFileError, match=r"8 tensors are missing, the first is semantic_head\."):
+        load_published(path, kind="sampp")
+
+
+def test_damaged_weights_are_refused(tmp_path, weights):
+    name = "neck.fpn_convs.0.conv.bias"
+    path = saved(tmp_path / "a.pth", dict(weights) | {name: torch.full((128,), torch.inf)})
+    with pytest.raises(InputFileError, match=rf"{name} holds values that are no finite numbers"):
+        load_published(path)
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory, weights):
+    """Return the model that the verb makes of a published Cross-SAM."""
+    folder = tmp_path_factory.mktemp("imported")
+    path = saved(folder / "CrossSAM.pth", {"state_dict": untrained_semantic_head(weights)})
+    main(["import", str(path), "--output", str(folder / "models" / "cross.safetensors")])
+    return folder / "models" / "cross.safetensors"
+
+
+@pytest.mark.slow
+def test_the_card_has_the_published_values_and_says_where_they_come_from(imported):
+    """Numbers of the papers and the released configuration (../shared/method.md, sections 1.3, 1.5 and 4.3)."""
+    card, network = read_model_card(imported)
+    usage = card.usage
+    assert (card.name, card.modalities, card.confidence, card.evaluations) == ("cross", ("ct", "mr"), {}, ())
+    assert usage.volumes.spacing_mm == (2.0, 2.0, 2.0)
+    assert (usage.intensity.ct_low_hu, usage.intensity.ct_high_hu) == (-1024.0, 3071.0)
+    assert (usage.intensity.mr_low_percentile, usage.intensity.mr_high_percentile) == (0.2, 99.8)
+    assert (usage.intensity.output_span, usage.intensity.output_offset) == (255.0, -50.0)
+    assert usage.volumes.body_mask.ct.threshold_hu == -300.0
+    weights_of_heads = usage.matching.head_weights
+    assert weights_of_heads.fine == weights_of_heads.coarse > 0.0
+    assert (network.embedding_channels, network.coarse_channels) == (128, 128)
+    assert (network.has_semantic_head, network.fine_stride_zyx) == (False, (2, 2, 2))
+    assert usage.scan_registration.grid.min_similarity == 0.75
+    assert card.origin.file == "CrossSAM.pth"
+    assert {"network", "spacing", "orientation", "intensity", "body mask", "similarity"} <= set(
+        card.origin.sources
+    )
+    assert [paper[-10:] for paper in card.origin.papers] == ["2307.03535", "2311.15111"]
+
+
+@pytest.mark.slow
+def test_describe_says_that_the_accuracy_is_not_known(imported, capsys):
+    main(["describe", str(imported)])
+    said = capsys.readouterr().out
+    assert "measured       nothing: how accurate it is, is not known" in said
+    assert "imported       Cross-SAM (UAE-M) from CrossSAM.pth" in said
+
+
+@pytest.mark.slow
+def test_a_training_starts_from_an_imported_model(imported, weights):
+    network = EmbeddingNetwork(published_network("cross_sam"))
+    initialise_from_file(network, imported)
+    loaded, _ = load_checkpoint(imported)
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, weights[name])
+        assert torch.equal(tensor, loaded.state_dict()[name])
+
+
+@pytest.mark.slow
+def test_one_file_taken_for_two_kinds_makes_two_models(tmp_path, imported, capsys):
+    source = imported.parents[1] / "CrossSAM.pth"
+    main(["import", str(source), "--output", str(tmp_path / "b.safetensors"), "--kind", "sampp", "--json"])
+    card = json.loads(capsys.readouterr().out)["card"]
+    assert card["origin"]["sha256"] == read_model_card(imported)[0].origin.sha256
+    assert card["checkpoint_sha256"] != read_model_card(imported)[0].checkpoint_sha256

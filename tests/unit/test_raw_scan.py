@@ -179,7 +179,10 @@ def test_a_dicom_header_goes_before_the_values(tmp_path):
     series = {word: write_dicom_series(volume, tmp_path / word, modality=word) for word in ("CT", "MR", "PT")}
     assert read_raw_scan(series["CT"], ReadingOptions()).modality == "ct"
     assert read_raw_scan(series["MR"], ReadingOptions()).modality == "mr"
-    with pytest.raises(InputFileError, match="PT: is of modality PT, expected CT or MR; --modality takes it"):
+    with pytest.raises(
+        InputFileError,
+        match=r"PT: is of modality PT \(CT Image Storage\), expected CT or MR; --modality takes it",
+    ):
         read_raw_scan(series["PT"], ReadingOptions())
     with pytest.raises(InputFileError, match="MR: is an MR by its header or as told, which has no HU"):
         read_raw_scan(series["MR"], ReadingOptions(hu_offset=-1024.0))

@@ -1,4 +1,4 @@
-"""`match --refine`: answers below a cell, told by the scans; and where that cannot be."""
+"""Answers to the voxel: answers below a cell, told by the scans; and where that cannot be."""
 
 import csv
 import io
@@ -11,7 +11,9 @@ from click.testing import CliRunner
 from anatomical_embedding import api
 from anatomical_embedding.cli.match import match
 from anatomical_embedding.errors import UserError
+from anatomical_embedding.volumes.affine import invert_affine, transform_points
 from anatomical_embedding.volumes.nifti import read_volume
+from anatomical_embedding.volumes.volume import Volume
 from tests.packaged_model import points_in, write_model, write_two_scans
 
 SECOND_FROM_FIRST_VOX = np.array([-2, 0, -4])
@@ -34,8 +36,8 @@ def queries(folder):
 def test_a_scan_is_found_in_itself(folder, queries):
     model = api.load_model(folder / "tiny.safetensors")
     scan = api.embed_scan(model, folder / "first.nii.gz", modality="ct")
-    coarse = api.match_points(model, scan, scan, queries)
-    fine = api.match_points(model, scan, scan, queries, refine=True)
+    coarse = api.match_points(model, scan, scan, queries, refinement="parabolic")
+    fine = api.match_points(model, scan, scan, queries)
     coarse_mm, fine_mm = (np.linalg.norm(answers.points_mm - queries, axis=1) for answers in (coarse, fine))
     is_near = coarse_mm < 12  # random weights take another place for some
     assert is_near.sum() >= 8
@@ -57,8 +59,8 @@ def test_a_wrong_match_stays_as_it_was(folder, queries):
     )
     volumes = [read_volume(folder / f"{name}.nii.gz") for name in ("first", "second")]
     truth = volumes[1].world_from_voxel(volumes[0].voxel_from_world(queries) + SECOND_FROM_FIRST_VOX)
-    coarse = api.match_points(model, first, second, queries)
-    fine = api.match_points(model, first, second, queries, refine=True)
+    coarse = api.match_points(model, first, second, queries, refinement="parabolic")
+    fine = api.match_points(model, first, second, queries)
     is_wrong = np.linalg.norm(coarse.points_mm - truth, axis=1) > 25
     assert is_wrong.sum() >= 3
     np.testing.assert_array_equal(fine.points_mm[is_wrong], coarse.points_mm[is_wrong])
@@ -68,7 +70,7 @@ def test_a_wrong_match_stays_as_it_was(folder, queries):
 def test_the_verb_says_what_was_refined(folder, queries):
     scan = folder / "first.nii.gz"
     arguments = ["--checkpoint", folder / "tiny.safetensors", "--from", scan, "--to", scan]
-    arguments += ["--point", ",".join(map(repr, queries[0].tolist())), "--refine"]
+    arguments += ["--point", ",".join(map(repr, queries[0].tolist()))]
     done = CliRunner().invoke(match, list(map(str, arguments)), catch_exceptions=False)
     assert done.exit_code == 0, done.output
     (row,) = csv.DictReader(io.StringIO(done.stdout))
@@ -78,13 +80,56 @@ def test_the_verb_says_what_was_refined(folder, queries):
     assert np.linalg.norm(found - queries[0]) < 0.2
 
 
-def test_a_store_cannot_refine(folder):
-    arguments = ["--checkpoint", folder / "tiny.safetensors", "--from", folder / "first.nii.gz"]
-    arguments += ["--to", folder / "tiny.safetensors", "--point", "0,0,0", "--refine"]
-    done = CliRunner().invoke(match, list(map(str, arguments)))
-    assert done.exit_code == 2
-    assert "tiny.safetensors is a store; name its scan" in done.output
+def test_a_store_answers_in_cells_and_says_so(folder, queries, tmp_path):
     model = api.load_model(folder / "tiny.safetensors")
-    scan = replace(api.embed_scan(model, folder / "first.nii.gz", modality="ct"), raw=None)
-    with pytest.raises(UserError, match="name the scan itself to refine matches by it"):
-        api.match_points(model, scan, scan, [[0, 0, 0]], refine=True)
+    scan = api.embed_scan(model, folder / "first.nii.gz", modality="ct")
+    api.save_embedding(scan, tmp_path / "first.safetensors")
+    store = api.open_embedding(model, tmp_path / "first.safetensors")
+    for template, target in ((scan, store), (store, scan)):
+        found = api.match_points(model, template, target, queries)
+        assert set(found.refined) == {"first is a store, which answers in cells; name the scan itself"}
+        expected = api.match_points(model, scan, scan, queries, refinement="parabolic")
+        np.testing.assert_array_equal(found.points_mm, expected.points_mm)
+        with pytest.raises(UserError, match="cannot be moved to the voxel: first is a store"):
+            api.match_points(model, template, target, queries, refinement="voxel")
+    arguments = ["--checkpoint", folder / "tiny.safetensors", "--from", folder / "first.nii.gz"]
+    arguments += ["--to", tmp_path / "first.safetensors", "--point", "12,9,30", "--refinement", "voxel"]
+    done = CliRunner().invoke(match, list(map(str, arguments)))
+    assert "first is a store" in str(done.exception)
+
+
+def test_scans_of_two_modalities_answer_in_cells_and_say_so(folder, queries):
+    model = api.load_model(folder / "tiny.safetensors")
+    ct = api.embed_scan(model, folder / "first.nii.gz", modality="ct")
+    mr = replace(ct, raw=replace(ct.raw, modality="mr"))
+    found = api.match_points(model, ct, mr, queries)
+    assert set(found.refined) == {"only scans of one modality are compared"}
+    in_cells = api.match_points(model, ct, ct, queries, refinement="parabolic")
+    np.testing.assert_array_equal(found.points_mm, in_cells.points_mm)
+
+
+def test_cells_alone_are_answered_by_their_centres(folder, queries):
+    model = api.load_model(folder / "tiny.safetensors")
+    scan = api.embed_scan(model, folder / "first.nii.gz", modality="ct")
+    found = api.match_points(model, scan, scan, queries, refinement="none")
+    cells = transform_points(invert_affine(scan.embedded.fine.cell_affine), found.points_mm)
+    np.testing.assert_allclose(cells, np.rint(cells), atol=1e-6)
+
+
+def test_a_mask_is_carried_by_refined_points(folder):
+    """To the scan itself: in cells its border moves by parts of a cell, refined not at all."""
+    model = api.load_model(folder / "tiny.safetensors")
+    scan = api.embed_scan(model, folder / "first.nii.gz", modality="ct")
+    labels = np.zeros(scan.scan_grid.shape, np.uint8)
+    labels[12:32, 12:30, 14:30] = 1
+    mask = Volume(labels, scan.scan_grid.affine)
+    dice = {}
+    for refinement in ("parabolic", "voxel"):
+        carried = api.propagate_labels(model, scan, mask, scan, grid=scan.scan_grid, refinement=refinement)
+        both = np.count_nonzero((carried.volume.array == 1) & (labels == 1))
+        dice[refinement] = 2 * both / (np.count_nonzero(carried.volume.array) + labels.sum())
+        assert carried.refined == ("yes" if refinement == "voxel" else "")
+    assert dice["voxel"] > dice["parabolic"]
+    assert dice["voxel"] > 0.97
+    in_cells = api.propagate_labels(model, scan, mask, replace(scan, raw=None))
+    assert in_cells.refined == "first is a store, which answers in cells; name the scan itself"

@@ -91,17 +91,24 @@ function answer(question, answers, elapsed) {
   alternativesTimer = setTimeout(() => more(current), ALTERNATIVES_AFTER_MS);
 }
 
+function refinement(found) {
+  if (!found.refined) return "";
+  return found.refined === "yes" ? `, moved ${found.refinement_shift_mm.toFixed(1)} mm to the voxel` : `, in its cell: ${found.refined}`;
+}
+
 function described(found) {
   if (!found.point) return found.reason;
-  const numbers = `${millimetres(found.point)}; similarity ${found.similarity.toFixed(3)}, way back ${found.cycle_error_mm.toFixed(1)} mm off`;
+  const numbers = `${millimetres(found.point)}; similarity ${found.similarity.toFixed(3)}, way back ${found.cycle_error_mm.toFixed(1)} mm off${refinement(found)}`;
   return found.reason ? `${numbers}; ${found.reason}` : numbers;
 }
 
 const toneOf = (found) =>
   found.decision === "found" && found.confidence !== null && found.confidence < LIKELY ? "doubtful" : found.decision;
 
-const certainty = (found) =>
-  found.point && found.confidence !== null ? `${found.decision}, ${Math.round(100 * found.confidence)} % sure` : found.decision;
+const certainty = (found) => {
+  if (!found.point) return found.decision;
+  return found.confidence === null ? `${found.decision}, confidence unknown` : `${found.decision}, ${Math.round(100 * found.confidence)} % sure`;
+};
 
 function label(view, tone, word, text) {
   const badge = view.node.querySelector(".badge");

@@ -1,0 +1,46 @@
+"""Whether matches of two scans are moved from their cells to the voxel: only the scans themselves tell where."""
+
+from dataclasses import dataclass
+
+from anatomical_embedding.errors import UserError
+from anatomical_embedding.settings.matching import Refinement
+from anatomical_embedding.usage.scans import EmbeddedScan
+from anatomical_embedding.volumes.raw_scan import RawScan
+
+
+@dataclass(frozen=True)
+class RefinedPair:
+    """Two scans that are matched with one refinement.
+
+    Attributes
+    ----------
+    template, target : the scans, with this refinement in their settings.
+    scans : the raw scans, where matches are moved by them; None where they stay in their cells.
+    in_cells : why they do although the voxel is asked for; else empty.
+    """
+
+    template: EmbeddedScan
+    target: EmbeddedScan
+    scans: tuple[RawScan, RawScan] | None
+    in_cells: str
+
+
+def refined_pair(template: EmbeddedScan, target: EmbeddedScan, refinement: Refinement | None) -> RefinedPair:
+    """Return two scans with a refinement; None takes that of their settings as far as they can.
+
+    Raises
+    ------
+    UserError
+        if `voxel` is asked for and one of them is a store.
+    """
+    if refinement is not None:
+        template, target = template.refined_by(refinement), target.refined_by(refinement)
+    if target.matching.refinement != "voxel":
+        return RefinedPair(template, target, None, "")
+    if template.raw is not None and target.raw is not None:
+        return RefinedPair(template, target, (template.raw, target.raw), "")
+    store = template if template.raw is None else target
+    in_cells = f"{store.name} is a store, which answers in cells; name the scan itself"
+    if refinement == "voxel":
+        raise UserError(f"matches cannot be moved to the voxel: {in_cells}")
+    return RefinedPair(template, target, None, in_cells)

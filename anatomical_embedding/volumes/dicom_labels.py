@@ -1,0 +1,298 @@
+"""Labels that are DICOM objects: segmentations (SEG) and structure sets (RTSTRUCT), brought to the voxels of a scan.
+
+Both lie in the world of the series that they were drawn on, their frame of reference, and know nothing of its voxels
+(DICOM PS3.3 C.8.20.2 and C.8.8.6).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.volumes.dicom_files import names_of
+from anatomical_embedding.volumes.dicom_frames import read_frames
+from anatomical_embedding.volumes.dicom_header import (
+    DicomFile,
+    name_of_uid,
+    read_dataset,
+    read_header,
+    read_pixel_data,
+    without_warnings,
+)
+from anatomical_embedding.volumes.dicom_pixels import read_all_stored
+from anatomical_embedding.volumes.dicom_place import require_equal_slices
+from anatomical_embedding.volumes.grid import Grid
+from anatomical_embedding.volumes.label_planes import (
+    SAME_HEIGHT_MM,
+    Outlines,
+    Pixels,
+    PlanarSegment,
+    step_along,
+    usual_gap_mm,
+)
+from anatomical_embedding.volumes.segments import Segment, label_map_of, usable_numbers
+from anatomical_embedding.volumes.volume import FoundVolume
+
+STORAGE = "1.2.840.10008.5.1.4.1.1"
+SEGMENTATION, LABEL_MAP, STRUCTURES = f"{STORAGE}.66.4", f"{STORAGE}.66.7", f"{STORAGE}.481.3"
+CLOSED = "CLOSED_PLANAR"
+FEWEST_CORNERS = 3
+LARGEST_OFF_PLANE_MM = 0.5
+"""Of the corners of an outline, which is written with two digits or so."""
+SAME_DIRECTION = 5e-4
+"""Sine of the angle between two directions that are one, but for rounding."""
+MOST_OUTSIDE, SAID_OUTSIDE = 0.5, 0.001
+
+
+@dataclass(frozen=True)
+class LabelledScan:
+    """The scan that labels belong to.
+
+    Attributes
+    ----------
+    grid : its voxels.
+    frame_of_reference : UID of its world; empty where it is not known, as of every file that is not DICOM.
+    """
+
+    grid: Grid
+    frame_of_reference: str
+
+
+def is_dicom_labels(path: Path) -> bool:
+    """Say whether a file is a DICOM object, and refuse one that holds no labels.
+
+    Raises
+    ------
+    InputFileError
+        naming what it is.
+    """
+    file = read_header(path)
+    if file is None:
+        return False
+    if file.text("SOPClassUID") not in {SEGMENTATION, LABEL_MAP, STRUCTURES}:
+        kind = name_of_uid(file.text("SOPClassUID")) or "unknown kind"
+        raise InputFileError(path, f"is a DICOM object ({kind}), expected a segmentation or a structure set")
+    return True
+
+
+def read_dicom_labels(path: Path, scan: LabelledScan) -> FoundVolume:
+    """Return the label map of a DICOM segmentation or structure set on the voxels of its scan.
+
+    Raises
+    ------
+    InputFileError
+        if the object is broken, belongs to another frame of reference, or lies mostly outside the scan.
+    """
+    file = read_header(path)
+    if file is None:
+        raise InputFileError(path, "is not a DICOM object")
+    dataset = read_dataset(path, stop_before_pixels=True)
+    remarks: list[str] = []
+    try:
+        with without_warnings():
+            _require_frame(dataset, scan, path=path, remarks=remarks)
+            if file.text("SOPClassUID") == STRUCTURES:
+                drawn = _outlined(dataset, scan.grid, path=path, remarks=remarks)
+            else:
+                drawn = _masked(file, dataset, scan.grid, remarks=remarks)
+    except (
+        AttributeError,
+        KeyError,
+        IndexError,
+        TypeError,
+        ValueError,
+    ) as error:  # of tags that are not there
+        reason = " ".join(str(error).split())
+        raise InputFileError(
+            path, f"is not a sound DICOM object of labels ({reason}); export it again"
+        ) from error
+    if not drawn:
+        raise InputFileError(path, " ".join(["shows no label.", *remarks]))
+    _require_inside(drawn, scan.grid, path=path, remarks=remarks)
+    segments = [Segment(each.number, each.name, each.voxels_on(scan.grid)) for each in drawn]
+    volume, said = label_map_of(segments, grid=scan.grid)
+    return FoundVolume(volume, (*remarks, *said))
+
+
+def _require_frame(dataset: Dataset, scan: LabelledScan, *, path: Path, remarks: list[str]) -> None:
+    """Refuse labels of another world than the scan's; say where that is not known."""
+    frames = {str(dataset.get("FrameOfReferenceUID") or "")}
+    for sequence, keyword in (
+        ("ReferencedFrameOfReferenceSequence", "FrameOfReferenceUID"),
+        ("StructureSetROISequence", "ReferencedFrameOfReferenceUID"),
+    ):
+        frames |= {str(item.get(keyword) or "") for item in dataset.get(sequence) or []}
+    frames -= {""}
+    if not frames or not scan.frame_of_reference:
+        remarks.append("its frame of reference cannot be compared with that of the scan")
+    elif scan.frame_of_reference not in frames:
+        raise InputFileError(
+            path,
+            f"lies in the frame of reference {sorted(frames)[0]}, the scan in {scan.frame_of_reference}: these labels "
+            "were drawn on another scan; give those of this one",
+        )
+
+
+def _require_inside(drawn: Sequence[PlanarSegment], grid: Grid, *, path: Path, remarks: list[str]) -> None:
+    """Refuse labels that lie mostly outside the scan; say what else does."""
+    outside = {each.name or str(each.number): each.share_outside(grid) for each in drawn}
+    if min(outside.values()) > MOST_OUTSIDE:
+        name, share = min(outside.items(), key=lambda item: item[1])
+        raise InputFileError(
+            path,
+            f"{share:.0%} of the label {name!r} lies outside the scan, and more of the others; give its own labels",
+        )
+    remarks += [
+        f"{share:.0%} of the label {name!r} lies outside the scan"
+        for name, share in outside.items()
+        if share > SAID_OUTSIDE
+    ]
+
+
+def _masked(file: DicomFile, dataset: Dataset, grid: Grid, *, remarks: list[str]) -> list[PlanarSegment]:
+    """Return the segments of a segmentation object."""
+    frames = read_frames(file)
+    require_equal_slices(frames)
+    axes = _axes(frames[0])
+    between_rows, between_columns = frames[0].numbers("PixelSpacing", 2)
+    spacing_mm = np.array([between_columns, between_rows])
+    names = {int(item.SegmentNumber): str(item.get("SegmentLabel") or "") for item in dataset.SegmentSequence}
+    masks = list(_frame_masks(file, dataset, frames, remarks=remarks))
+    places = [frame.numbers("ImagePositionPatient", 3) @ axes.T for frame in frames]
+    heights = sorted(place[2] for place in places)
+    gaps = [gap for gap in np.diff(heights) if gap > SAME_HEIGHT_MM]
+    reach_mm = (min(gaps) if gaps else step_along(grid, axes[2])) / 2.0
+    return [
+        PlanarSegment(
+            number,
+            name,
+            axes,
+            [
+                (float(place[2]), Pixels(mask, place[:2], spacing_mm))
+                for place, shown in zip(places, masks, strict=True)
+                for of_segment, mask in shown.items()
+                if of_segment == number
+            ],
+            reach_mm,
+        )
+        for number, name in names.items()
+    ]
+
+
+def _axes(frame: DicomFile) -> NDArray[np.float64]:
+    """Return the (3, 3) directions of columns, of rows and of their normal, LPS, a row each."""
+    along_row, along_column = frame.numbers("ImageOrientationPatient", 6).reshape(2, 3)
+    return np.stack([along_row, along_column, np.cross(along_row, along_column)])
+
+
+def _frame_masks(
+    file: DicomFile, dataset: Dataset, frames: Sequence[DicomFile], *, remarks: list[str]
+) -> list[dict[int, NDArray[np.bool_]]]:
+    """Return what each frame shows: segment number -> (rows, columns) mask, none that is empty."""
+    if file.text("SOPClassUID") == LABEL_MAP:
+        return [
+            {int(number): pixels == number for number in np.unique(pixels) if number}
+            for pixels in _stored(frames)
+        ]
+    numbers = [int(frame.number("ReferencedSegmentNumber")) for frame in frames]
+    if str(dataset.SegmentationType) == "FRACTIONAL":
+        highest = float(dataset.MaximumFractionalValue)
+        masks = [2.0 * pixels >= highest for pixels in _stored(frames)]
+        kind = str(dataset.get("SegmentationFractionalType") or "fraction").lower()
+        remarks.append(f"holds fractions ({kind}); half and more counts as the label")
+    elif int(dataset.BitsAllocated) == 1:
+        masks = _bits(file, shape=(len(frames), int(dataset.Rows), int(dataset.Columns)))
+    else:
+        masks = [pixels > 0 for pixels in _stored(frames)]
+    return [{number: mask} if mask.any() else {} for number, mask in zip(numbers, masks, strict=True)]
+
+
+def _stored(frames: Sequence[DicomFile]) -> list[NDArray]:
+    """Return the stored numbers of all frames."""
+    stored = []
+    for pixels in read_all_stored(frames):
+        if isinstance(pixels, InputFileError):
+            raise pixels
+        stored.append(pixels)
+    return stored
+
+
+def _bits(file: DicomFile, *, shape: tuple[int, int, int]) -> list[NDArray[np.bool_]]:
+    """Return masks of one bit a pixel, which are packed over the borders of frames (DICOM PS3.5 8.1.1)."""
+    packed = np.frombuffer(read_pixel_data(file.path).PixelData, dtype=np.uint8)
+    count = int(np.prod(shape))
+    if len(packed) * 8 < count:
+        raise InputFileError(file.path, f"is cut short: {len(packed) * 8} of {count} pixels; copy it again")
+    return list(np.unpackbits(packed, count=count, bitorder="little").astype(bool).reshape(shape))
+
+
+def _outlined(dataset: Dataset, grid: Grid, *, path: Path, remarks: list[str]) -> list[PlanarSegment]:
+    """Return the regions of a structure set that are closed outlines."""
+    names = {int(item.ROINumber): str(item.get("ROIName") or "") for item in dataset.StructureSetROISequence}
+    outlines: dict[int, list[NDArray[np.float64]]] = {number: [] for number in names}
+    others = set()
+    for region in dataset.get("ROIContourSequence") or []:
+        number = int(region.ReferencedROINumber)
+        for contour in region.get("ContourSequence") or []:
+            corners = np.reshape(np.array(contour.ContourData, dtype=np.float64), (-1, 3))
+            if not np.isfinite(corners).all():
+                raise InputFileError(
+                    path, f"has an outline of {names[number]!r} that is not finite; export it again"
+                )
+            if contour.ContourGeometricType == CLOSED and len(corners) >= FEWEST_CORNERS:
+                outlines[number].append(corners)
+            else:
+                others.add(names[number])
+    if others:
+        remarks.append(f"points and open lines of {names_of(sorted(others))} are left out")
+    empty = [names[number] for number, found in outlines.items() if not found]
+    if empty:
+        remarks.append(f"{names_of(empty)} left out: no closed outline")
+    kept = [number for number, found in outlines.items() if found]
+    return [
+        _region(label, names[number], outlines[number], grid, path=path)
+        for label, number in zip(usable_numbers(kept), kept, strict=True)
+    ]
+
+
+def _region(
+    label: int, name: str, outlines: Sequence[NDArray[np.float64]], grid: Grid, *, path: Path
+) -> PlanarSegment:
+    """Return one region of outlines that lie in parallel planes."""
+    axes = _axes_of_outlines(outlines)
+    by_height: dict[float, list[NDArray[np.float64]]] = {}
+    for corners in outlines:
+        places = corners @ axes.T
+        height = float(np.median(places[:, 2]))
+        off_mm = float(np.abs(places[:, 2] - height).max())
+        if off_mm > LARGEST_OFF_PLANE_MM:
+            raise InputFileError(
+                path,
+                f"has an outline of {name!r} with corners {off_mm:.2g} mm off its plane, expected flat ones",
+            )
+        same = next((known for known in by_height if abs(known - height) <= SAME_HEIGHT_MM), height)
+        by_height.setdefault(same, []).append(places[:, :2])
+    gap_mm = usual_gap_mm(by_height, otherwise=step_along(grid, axes[2]))
+    planes = [(height, Outlines(polygons)) for height, polygons in sorted(by_height.items())]
+    return PlanarSegment(label, name, axes, planes, gap_mm / 2.0)
+
+
+def _axes_of_outlines(outlines: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return the (3, 3) axes of the planes: any two directions, and the normal of the largest outline."""
+    areas = [
+        np.cross(corners - corners[0], np.roll(corners, -1, axis=0) - corners[0]).sum(axis=0)
+        for corners in outlines
+    ]
+    largest = max(areas, key=np.linalg.norm)
+    length = np.linalg.norm(largest)
+    normal = largest / length if length else np.array([0.0, 0.0, 1.0])
+    # Outlines in the planes of the axes of LPS are exact in them.
+    nearest = np.eye(3)[np.abs(normal).argmax()]
+    normal = nearest if np.linalg.norm(np.cross(normal, nearest)) < SAME_DIRECTION else normal
+    first = np.cross(np.eye(3)[np.abs(normal).argmin()], normal)
+    first /= np.linalg.norm(first)
+    return np.stack([first, np.cross(normal, first), normal])

@@ -1,0 +1,69 @@
+"""Segments, which may overlap, made into one label map."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anatomical_embedding.volumes.grid import Grid
+from anatomical_embedding.volumes.volume import Volume
+
+LARGEST_LABEL = np.iinfo(np.uint16).max
+MOST_NAMES = 20
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A named set of voxels.
+
+    Attributes
+    ----------
+    number : its label.
+    name : as its file has it; may be empty.
+    voxels : flat numbers (in C order) of its voxels on the grid.
+    """
+
+    number: int
+    name: str
+    voxels: NDArray[np.int64]
+
+
+def label_map_of(segments: Sequence[Segment], *, grid: Grid) -> tuple[Volume, list[str]]:
+    """Return the label map of segments, and what is to be said of it: their names, and where they overlap.
+
+    A voxel of several segments gets the smallest of them, so that a lesion in an organ is not lost in it.
+    """
+    labels = np.zeros(grid.shape, dtype=np.uint16)
+    flat = labels.reshape(-1)
+    num_overlapping = 0
+    for segment in sorted(segments, key=lambda segment: -len(segment.voxels)):
+        num_overlapping += int(np.count_nonzero(flat[segment.voxels]))
+        flat[segment.voxels] = segment.number
+    if max((segment.number for segment in segments), default=0) <= np.iinfo(np.uint8).max:
+        labels = labels.astype(np.uint8)
+    named = ", ".join(f"{segment.number} {segment.name}".strip() for segment in segments[:MOST_NAMES])
+    more = f" and {len(segments) - MOST_NAMES} more" if len(segments) > MOST_NAMES else ""
+    remarks = [f"its labels are {named}{more}"]
+    empty = [segment.name or str(segment.number) for segment in segments if not len(segment.voxels)]
+    if empty:
+        remarks.append(f"no voxel of the scan lies in {', '.join(empty[:MOST_NAMES])}")
+    if num_overlapping:
+        remarks.append(
+            f"its labels overlap in {num_overlapping} voxels; the smaller label has them, a voxel holds one"
+        )
+    return Volume(labels, grid.affine), remarks
+
+
+def usable_numbers(stated: Sequence[int]) -> list[int]:
+    """Return the labels of segments: as stated where these are labels and differ, else by their order.
+
+    Examples
+    --------
+    >>> usable_numbers([4, 2]), usable_numbers([1, 1, 1]), usable_numbers([0, 7])
+    ([4, 2], [1, 2, 3], [1, 2])
+    """
+    are_labels = all(1 <= number <= LARGEST_LABEL for number in stated)
+    if are_labels and len(set(stated)) == len(stated):
+        return list(stated)
+    return list(range(1, len(stated) + 1))

@@ -1,0 +1,133 @@
+"""The verbs `apply` and `transform-points`, and the files for elastix: by maps whose effect is known by hand."""
+
+import re
+
+import numpy as np
+import pytest
+import SimpleITK
+
+from anatomical_embedding.cli.main import EXIT_USER_ERROR, main
+from anatomical_embedding.points.points_file import read_points
+from anatomical_embedding.registration.displacement_field import DisplacementField, write_field
+from anatomical_embedding.registration.elastix_files import write_elastix_files
+from anatomical_embedding.volumes.nifti import VolumeHeader, read_volume, write_volume
+from anatomical_embedding.volumes.volume import Volume
+from tests.unit.samples import LPS_AFFINE, body_array
+
+SHIFT_VOX = (3, -2, 1)
+SHIFT_LPS_MM = (6.0, -4.0, 2.0)
+"""The same on a grid whose axes are those of LPS, with 2 mm voxels."""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return a folder with a scan, its labels, points RAS, and one shift as three kinds of file."""
+    array = body_array((30, 28, 16))
+    write_volume(Volume(array, LPS_AFFINE), tmp_path / "moving.nii.gz")
+    write_volume(Volume(np.roll(array, (5, 5, 2), (0, 1, 2)), LPS_AFFINE), tmp_path / "fixed.nii.gz")
+    write_volume(Volume((array > 500).astype(np.uint16) * 300, LPS_AFFINE), tmp_path / "labels.nii.gz")
+    (tmp_path / "points.csv").write_text("x_mm,y_mm,z_mm,name\n-10,-20,8,liver\n", encoding="utf-8")
+    shift = SimpleITK.TranslationTransform(3, SHIFT_LPS_MM)
+    for name in ("shift.tfm", "shift.h5"):
+        SimpleITK.WriteTransform(SimpleITK.CompositeTransform([shift]), str(tmp_path / name))
+    ras = np.broadcast_to(np.array([-6.0, 4.0, 2.0], np.float32), (*array.shape, 3))
+    write_field(DisplacementField(ras, LPS_AFFINE), tmp_path / "shift.nii.gz")
+    return tmp_path
+
+
+def run(*arguments):
+    try:
+        main([*map(str, arguments)])
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
+KINDS = pytest.mark.parametrize("transform", ["shift.tfm", "shift.h5", "shift.nii.gz"])
+
+
+@KINDS
+@pytest.mark.parametrize(("name", "options"), [("moving", []), ("labels", ["--labels"])])
+def test_an_image_is_shifted_by_whole_voxels(folder, transform, name, options):
+    """The value of a fixed voxel is that of the moving voxel where its place is led to."""
+    output = folder / "out.nii.gz"
+    arguments = ["--onto", folder / "fixed.nii.gz", "--output", output, "--modality", "ct", *options]
+    assert run("apply", folder / transform, folder / f"{name}.nii.gz", *arguments) == 0
+    found, moving = read_volume(output), read_volume(folder / f"{name}.nii.gz")
+    assert found.array.dtype == moving.array.dtype
+    np.testing.assert_array_equal(found.affine, LPS_AFFINE)
+    x, y, z = SHIFT_VOX
+    np.testing.assert_array_equal(found.array[:-x, -y:, :-z], moving.array[x:, :y, z:])
+    assert (found.array[-x:] == moving.array.min()).all()
+
+
+@KINDS
+@pytest.mark.parametrize("output", ["out.csv", "out.mrk.json"])
+def test_points_are_shifted(folder, transform, output):
+    assert (
+        run("transform-points", folder / transform, folder / "points.csv", "--output", folder / output) == 0
+    )
+    found = read_points(folder / output, coordinates="ras")
+    np.testing.assert_allclose(found.points_mm, [[-16.0, -16.0, 10.0]], atol=1e-5)
+    assert found.names == ("liver",)
+
+
+def test_points_of_itk_are_taken_and_given_as_they_are(folder):
+    arguments = ["--output", folder / "out.csv", "--coordinates", "lps"]
+    assert run("transform-points", folder / "shift.tfm", folder / "points.csv", *arguments) == 0
+    found = read_points(folder / "out.csv", coordinates="ras")
+    np.testing.assert_allclose(found.points_mm, [[-4.0, -24.0, 10.0]], atol=1e-5)
+
+
+def test_what_is_no_transform_is_refused(folder, capsys):
+    one = (folder / "shift.tfm").read_text(encoding="utf-8").replace("CompositeTransform_double_3_3", "")
+    several = "#Insight Transform File V1.0\n" + 2 * (
+        "#Transform 0\nTransform: TranslationTransform_double_3_3\nParameters: 1 2 3\nFixedParameters:\n"
+    )
+    for name, content in (("several.tfm", several), ("text.tfm", one[:20]), ("notes.md", "text")):
+        (folder / name).write_text(content, encoding="utf-8")
+    refused = {
+        "several.tfm": "holds several transforms that are no composite",
+        "text.tfm": "cannot be read as a transform of ITK",
+        "notes.md": "expected a transform: .h5",
+        "moving.nii.gz": "holds no vectors of three components",
+    }
+    for name, message in refused.items():
+        arguments = ["transform-points", folder / name, folder / "points.csv", "--output", folder / "out.csv"]
+        assert run(*arguments) == EXIT_USER_ERROR
+        said = capsys.readouterr().err
+        assert f"{name}: " in said
+        assert message in said
+        assert said.count("\n") == 1
+    assert not (folder / "out.csv").exists()
+
+
+def test_files_of_elastix_name_each_other_in_the_order_in_which_they_are_applied(folder):
+    """Directions column by column, numbers in LPS; `make test-peers` has transformix read them."""
+    start = SimpleITK.AffineTransform(3)
+    start.SetMatrix([0.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0])
+    start.SetTranslation([5.0, 6.0, 7.0])
+    vectors = SimpleITK.Image([4, 4, 4], SimpleITK.sitkVectorFloat64)
+    transform = SimpleITK.CompositeTransform([start, SimpleITK.DisplacementFieldTransform(vectors)])
+    affine = np.array([[0.0, 3.0, 0, 10], [-2.0, 0, 0, 20], [0, 0, 4.0, 30], [0, 0, 0, 1]])
+    last = write_elastix_files(
+        transform, VolumeHeader((6, 7, 8), affine), folder / "elastix", fill_value=-1024.0
+    )
+    first = folder / "elastix" / "TransformParameters.0.txt"
+    assert last == folder / "elastix" / "TransformParameters.1.txt"
+    whole, deformation = (
+        dict(re.fullmatch(r"\((\S+) (.*)\)", line).groups() for line in path.read_text("utf-8").splitlines())
+        for path in (last, first)
+    )
+    assert whole["Transform"] == '"AffineTransform"'
+    assert whole["TransformParameters"] == "0 -1 0 1 0 0 0 0 1 5 6 7"
+    assert whole["InitialTransformParameterFileName"] == f'"{first}"'
+    assert deformation["Transform"] == '"DeformationFieldTransform"'
+    assert deformation["DeformationFieldFileName"] == f'"{folder}/elastix/field.0.nii.gz"'
+    assert deformation["InitialTransformParameterFileName"] == '"NoInitialTransform"'
+    for parameters in (whole, deformation):
+        assert parameters["Size"] == "6 7 8"
+        assert parameters["Spacing"] == "2 3 4"
+        assert parameters["Origin"] == "-10 -20 30"
+        assert [float(part) for part in parameters["Direction"].split()] == [0, 1, 0, -1, 0, 0, 0, 0, 1]
+        assert parameters["DefaultPixelValue"] == "-1024"
