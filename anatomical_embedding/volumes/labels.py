@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,12 +15,9 @@ from anatomical_embedding.volumes.file_names import is_volume_name
 from anatomical_embedding.volumes.grid import largest_distance_mm
 from anatomical_embedding.volumes.nifti import VolumeHeader
 from anatomical_embedding.volumes.segment_layers import SEGMENTATION_SUFFIXES, read_layers
-from anatomical_embedding.volumes.segments import LARGEST_LABEL
+from anatomical_embedding.volumes.segments import LARGEST_LABEL, LabelledScan
 from anatomical_embedding.volumes.volume import FoundVolume, Volume
 from anatomical_embedding.volumes.volume_file import read_volume_file
-
-if TYPE_CHECKING:
-    from anatomical_embedding.volumes.dicom_labels import LabelledScan
 
 BadLabels = Literal["refuse", "skip"]
 """What becomes of labels that do not fit: an error, or left out and named."""
@@ -66,7 +63,7 @@ class LabelFile:
 
 
 def read_label_file(
-    path: Path | str, *, geometry: Geometry | None = None, scan: "LabelledScan | None" = None
+    path: Path | str, *, geometry: Geometry | None = None, scan: LabelledScan | None = None
 ) -> LabelFile:
     """Return the label map in a file: whole numbers on any grid; numbers that are nearly whole are rounded.
 
@@ -117,7 +114,7 @@ def require_labels(path: Path | str, *, geometry: Geometry | None = None) -> Non
 
 
 def _is_dicom(path: Path) -> bool:
-    """Say whether a file holds DICOM labels; their readers load slowly and are asked where the name leaves it open."""
+    """Say whether a file is a DICOM object of labels; the readers of DICOM load for files of no other format alone."""
     if is_volume_name(path.name):
         return False
     from anatomical_embedding.volumes.dicom_labels import is_dicom_labels  # noqa: PLC0415
