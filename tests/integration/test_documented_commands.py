@@ -57,7 +57,8 @@ def workplace(demo, tmp_path_factory):
     write_volume(organs, folder / "organs.nii.gz")
     write_volume(Volume((organs.array == LIVER).astype(np.uint8), organs.affine), folder / "lesion.nii.gz")
     write_markups(POINT_OF_API[np.newaxis], ["place"], folder / "points.mrk.json")
-    pair = demo / "results" / "phantoms" / "phantom_pairs" / "phantom_000"
+    registered = min((demo / "results" / "registrations" / "round_1").glob("*_ct__*")).name
+    pair = demo / "results" / "phantoms" / "phantom_pairs" / registered.partition("_ct__")[0]
     for name in ("ct", "mr"):
         (folder / f"{name}.nii.gz").symlink_to(pair / f"{name}.nii.gz")
     torch.manual_seed(0)
