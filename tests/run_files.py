@@ -6,7 +6,9 @@ from pathlib import Path
 from anatomical_embedding.code_fingerprint import REPOSITORY
 
 CONFIGS = REPOSITORY / "configs"
-DELIVERED = [REPOSITORY / "config.yaml", *sorted(CONFIGS.glob("*.yaml"))]
+YARDSTICK = CONFIGS / "known_warps.yaml"
+"""Settings of a benchmark, no run file."""
+DELIVERED = [REPOSITORY / "config.yaml", *sorted({*CONFIGS.glob("*.yaml")} - {YARDSTICK})]
 ADDED_TO = {
     "headneck_registration.yaml": [CONFIGS / "headneck_ct.yaml"],
     "phantom_moved_pairs.yaml": [REPOSITORY / "config.yaml"],

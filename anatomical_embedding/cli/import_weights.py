@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option(
     "--kind",
     type=click.Choice(["sam", "sampp", "cross_sam"]),
-    help="What the weights are of: SAM, SAM++ (UAE-S) or Cross-SAM (UAE-M); default: told by the file.",
+    help="What the weights are of: SAM, SAM++ (UAE-S) or Cross-SAM (UAE-M); default: recognised by its tensors.",
 )
 @json_option
 def import_weights(checkpoint: Path, output: Path, kind: "PublishedKind | None", as_json: bool) -> None:

@@ -41,7 +41,7 @@ refinement_option: Decorator = click.option(
     "--refinement",
     type=click.Choice(["none", "parabolic", "voxel"]),
     help="How a match moves on from its cell: not at all, within the cell, or to where the scans themselves look "
-    "alike; default: the model's, as far as raw scans of one modality are given.",
+    "alike; default: the model's, as far as raw scans are given.",
 )
 _series_option: Decorator = click.option(
     "--series",

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     "--deeds",
     "program",
     type=ExistingFile,
-    help="Another program deeds than the installed one.",
+    help="Program deeds to use instead of the installed one.",
 )
 @click.option(
     "--points",

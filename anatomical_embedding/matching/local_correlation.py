@@ -1,7 +1,9 @@
 """The shift at which the surroundings of one place look most like those of another: weighted local correlation.
 
-Every shift of a lattice is tried at once: the three weighted sums that the normalised cross-correlation needs are
-products of Fourier transforms (J. P. Lewis, Fast normalized cross-correlation, Vision Interface 1995).
+What is correlated are self-similarities (`local_self_similarity`), not intensities: they serve CT and MR alike, and a
+lesion that grew or vanished weighs no more in them than the tissue around it. Every shift of a lattice is tried at
+once: the weighted sums that the correlation needs are products of Fourier transforms (J. P. Lewis, Fast normalized
+cross-correlation, Vision Interface 1995).
 """
 
 from typing import NamedTuple
@@ -11,18 +13,19 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from anatomical_embedding.matching.local_cubes import cube_offsets_mm, sample_cubes, steps_mm
+from anatomical_embedding.matching.local_self_similarity import MARGIN_STEPS, self_similarity
 from anatomical_embedding.settings.refinement import CorrelationSettings
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
 
-AXES = (1, 2, 3)
-EVERYTHING = slice(None)
-MIRRORED = (EVERYTHING, *[slice(None, None, -1)] * 3)
+SPACE = (2, 3, 4)
+MIRRORED = (*[slice(None)] * 2, *[slice(None, None, -1)] * 3)
 PULL_PER_MM2 = 1e-5
 """Of two places that look alike the nearer one is taken."""
 FLAT_SHARE = 1e-2
 """Below this share of the query's variance the surroundings of a shift count as flat: their correlation is noise."""
 OUT_OF_REACH = -1.0
+SMALLEST_FALL = 1e-3
 
 
 class BestShifts(NamedTuple):
@@ -32,93 +35,149 @@ class BestShifts(NamedTuple):
     ----------
     shift_mm : (N, 3) from the place that was given.
     correlation : (N,) in [-1, 1]; 0 or so where there is nothing to see.
+    width_mm : (N,) from the peak to where the parabola through it has fallen by 0.5.
+    return_mm : (N,) distance from the point at which the same search ends that leads back from there.
     """
 
     shift_mm: NDArray[np.float64]
     correlation: NDArray[np.float64]
+    width_mm: NDArray[np.float64]
+    return_mm: NDArray[np.float64]
 
 
 def best_shifts(
-    template: Volume,
-    points_mm: Points,
-    target: Volume,
-    places_mm: Points,
-    *,
-    reach_mm: float,
-    settings: CorrelationSettings,
+    template: Volume, points_mm: Points, target: Volume, places_mm: Points, *, settings: CorrelationSettings
 ) -> BestShifts:
     """Return by how far (N, 3) places of the target have to move to look like (N, 3) points of the template.
 
     Parameters
     ----------
     points_mm, places_mm : mm RAS+, each in the world of its scan; finite.
-    reach_mm : largest shift.
-    settings : cube, step and weights.
+    settings : cube, step, weights and reach.
+
+    Notes
+    -----
+    Each scan is sampled and described once: the way back begins at the shift of the lattice nearest to the peak, so
+    it should end as far from the point as the peak lies from that shift.
     """
-    steps = steps_mm(settings.half_size_mm, step_mm=settings.step_mm)
-    wide = steps_mm(settings.half_size_mm + reach_mm, step_mm=settings.step_mm)
-    blur_mm = settings.blur_steps * settings.step_mm
-    known = sample_cubes(template, points_mm, steps, blur_mm=blur_mm)
-    searched = sample_cubes(target, places_mm, wide, blur_mm=blur_mm)
-    nearness = np.exp(-np.sum(cube_offsets_mm(steps) ** 2, axis=-1) / (2.0 * settings.deviation_mm**2))
-    correlation = correlate_shifted(
-        known.values,
-        (nearness * known.is_inside).astype(np.float32),
-        np.where(
-            searched.is_inside,
-            searched.values - searched.values.mean(axis=AXES, keepdims=True),
-            np.float32(0),
-        ),
+    count = round(settings.half_size_mm / settings.step_mm)
+    nearness = np.exp(
+        -np.sum(cube_offsets_mm(steps_mm(settings.half_size_mm, step_mm=settings.step_mm)) ** 2, axis=-1)
+        / (2.0 * settings.deviation_mm**2)
+    ).astype(np.float32)
+    known = _described(template, points_mm, count, reach_mm=settings.return_reach_mm, settings=settings)
+    searched = _described(target, places_mm, count, reach_mm=settings.reach_mm, settings=settings)
+    size = 2 * count + 1
+    middle = np.full((len(points_mm), 3), (known.values.shape[-1] - size) // 2)
+    there = _highest(known.part(middle, size), searched, nearness, settings=settings)
+    back = _highest(searched.part(there.corner, size), known, nearness, settings=settings)
+    fraction = there.steps - np.rint(there.steps)
+    return BestShifts(
+        there.steps * settings.step_mm,
+        there.height,
+        settings.step_mm * np.sqrt(0.5 / np.maximum(there.fall, SMALLEST_FALL)),
+        np.linalg.norm(back.steps + fraction, axis=1) * settings.step_mm,
     )
+
+
+class _Described(NamedTuple):
+    """(N, C, S, S, S) descriptors, and which of the (N, S, S, S) samples lie in the scan."""
+
+    values: NDArray[np.float32]
+    is_inside: NDArray[np.bool_]
+
+    def part(self, corners: NDArray[np.int64], size: int) -> "_Described":
+        """Return the cubes of a size that begin at (N, 3) samples."""
+        parts = [(slice(i, i + size), slice(j, j + size), slice(k, k + size)) for i, j, k in corners.tolist()]
+        values = [cube[:, *part] for cube, part in zip(self.values, parts, strict=True)]
+        inside = [cube[part] for cube, part in zip(self.is_inside, parts, strict=True)]
+        return _Described(np.stack(values), np.stack(inside))
+
+
+class _Peaks(NamedTuple):
+    """The highest of (N, M, M, M) values.
+
+    Attributes
+    ----------
+    corner : (N, 3) index of each, which is also where the part of the searched cube begins.
+    steps : (N, 3) where it lies below a step, seen from the middle.
+    height : (N,).
+    fall : (N,) how far the parabola through it falls over a step, in the mean over the axes.
+    """
+
+    corner: NDArray[np.int64]
+    steps: NDArray[np.float64]
+    height: NDArray[np.float64]
+    fall: NDArray[np.float64]
+
+
+def _highest(
+    known: _Described, searched: _Described, nearness: NDArray[np.float32], *, settings: CorrelationSettings
+) -> _Peaks:
+    """Return where in the searched cubes the known ones correlate best, within a ball."""
+    correlation = correlate_shifted(known.values, nearness * known.is_inside, *searched)
     half = (correlation.shape[1] - 1) // 2
-    distance2_mm2 = np.sum(cube_offsets_mm(np.arange(-half, half + 1) * settings.step_mm) ** 2, axis=-1)
-    is_near = distance2_mm2 <= (reach_mm + 1e-6) ** 2
-    correlation = np.where(is_near, correlation - PULL_PER_MM2 * distance2_mm2, OUT_OF_REACH)
-    peak, height = _peaks(correlation)
-    return BestShifts((peak - half) * settings.step_mm, height)
+    distance2 = np.sum(cube_offsets_mm(np.arange(-half, half + 1.0)) ** 2, axis=-1)
+    is_near = distance2 <= half**2
+    pulled = correlation - PULL_PER_MM2 * settings.step_mm**2 * distance2
+    return _peaks(np.where(is_near, pulled, OUT_OF_REACH))
+
+
+def _described(
+    volume: Volume, centres_mm: Points, count: int, *, reach_mm: float, settings: CorrelationSettings
+) -> _Described:
+    """Return what is seen around places: of cubes of `count` steps to each side, moved by up to a reach."""
+    num_steps = count + round(reach_mm / settings.step_mm) + MARGIN_STEPS
+    steps = steps_mm(num_steps * settings.step_mm, step_mm=settings.step_mm)
+    cubes = sample_cubes(volume, centres_mm, steps, blur_mm=settings.blur_steps * settings.step_mm)
+    inner = slice(MARGIN_STEPS, -MARGIN_STEPS)
+    return _Described(self_similarity(cubes.values), cubes.is_inside[:, inner, inner, inner])
 
 
 def correlate_shifted(
-    known: NDArray[np.float32], weights: NDArray[np.float32], searched: NDArray[np.float32]
+    known: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    searched: NDArray[np.float32],
+    is_inside: NDArray[np.bool_],
 ) -> NDArray[np.float32]:
     """Return the weighted correlation of cubes with every part of larger cubes.
 
     Parameters
     ----------
-    known, weights : (N, S, S, S) samples and their weights, 0 or more.
-    searched : (N, L, L, L), L at least S.
+    known : (N, C, S, S, S) samples; each channel is counted from its weighted mean.
+    weights : (N, S, S, S), 0 or more.
+    searched : (N, C, L, L, L), L at least S, counted from the same means.
+    is_inside : (N, L, L, L), samples that count; the others are taken for the mean.
 
     Returns
     -------
     (N, L - S + 1, L - S + 1, L - S + 1) in [-1, 1]; the first entry lays the cube on the first samples.
     """
-    small, large = known.shape[1], searched.shape[1]
-    weights = weights / np.maximum(weights.sum(axis=AXES, keepdims=True), 1e-9)
-    deviation = known - (weights * known).sum(axis=AXES, keepdims=True)
-    variance = (weights * deviation**2).sum(axis=AXES, keepdims=True)
+    small, large = known.shape[-1], searched.shape[-1]
+    weights = (weights / np.maximum(weights.sum(axis=(1, 2, 3), keepdims=True), 1e-9))[:, np.newaxis]
+    means = (weights * known).sum(axis=SPACE, keepdims=True)
+    known, searched = known - means, (searched - means) * is_inside[:, np.newaxis]
+    variance = (weights * known**2).sum(axis=(1, *SPACE))[:, None, None, None]
     size = [scipy.fft.next_fast_len(large, real=True)] * 3
-    shifted = (EVERYTHING, *[slice(small - 1, large)] * 3)
 
     def transformed(values: NDArray) -> NDArray:
-        return scipy.fft.rfftn(np.ascontiguousarray(values, dtype=np.float32), size, axes=AXES)
+        return scipy.fft.rfftn(values, size, axes=SPACE)
 
-    def summed(product: NDArray) -> NDArray:
-        return scipy.fft.irfftn(product, size, axes=AXES)[shifted]
+    def summed(products: NDArray) -> NDArray:
+        sums = scipy.fft.irfftn(products.sum(axis=1), size, axes=(1, 2, 3))
+        return sums[:, *[slice(small - 1, large)] * 3]
 
-    of_searched, of_weights = transformed(searched), transformed(weights[MIRRORED])
-    covariance = summed(of_searched * transformed((weights * deviation)[MIRRORED]))
-    mean = summed(of_searched * of_weights)
-    square = summed(transformed(searched**2) * of_weights)
-    spread = np.maximum(square - mean**2, FLAT_SHARE * variance + 1e-6)
-    return covariance / np.sqrt(spread * np.maximum(variance, 1e-6))
+    covariance = summed(transformed(searched) * transformed((weights * known)[MIRRORED]))
+    spread = summed(transformed((searched**2).sum(axis=1, keepdims=True)) * transformed(weights[MIRRORED]))
+    return covariance / np.sqrt(np.maximum(spread, FLAT_SHARE * variance + 1e-6) * np.maximum(variance, 1e-6))
 
 
-def _peaks(correlation: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the (N, 3) index of each highest value, moved to the top of a parabola along each axis, and the value."""
+def _peaks(correlation: NDArray[np.float32]) -> _Peaks:
+    """Return the highest values, moved to the top of a parabola along each axis."""
     flat = correlation.reshape(len(correlation), -1)
     index = np.stack(np.unravel_index(flat.argmax(axis=1), correlation.shape[1:]), axis=1)
     rows = np.arange(len(correlation))
-    peak = index.astype(np.float64)
+    steps, fall = index - (correlation.shape[1] - 1) / 2.0, np.zeros(len(correlation))
     for axis, length in enumerate(correlation.shape[1:]):
         middle = np.clip(index[:, axis], 1, length - 2)
         below, at, above = (
@@ -127,5 +186,6 @@ def _peaks(correlation: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArr
         )
         bend = below - 2.0 * at + above
         is_peak = (bend < 0.0) & (middle == index[:, axis]) & (np.minimum(below, above) > OUT_OF_REACH / 2.0)
-        peak[:, axis] += np.where(is_peak, 0.5 * (below - above) / np.where(is_peak, bend, 1.0), 0.0)
-    return peak, flat.max(axis=1).astype(np.float64)
+        steps[:, axis] += np.where(is_peak, 0.5 * (below - above) / np.where(is_peak, bend, 1.0), 0.0)
+        fall += np.where(is_peak, -bend / 6.0, 0.0)
+    return _Peaks(index, steps, flat.max(axis=1).astype(np.float64), fall)

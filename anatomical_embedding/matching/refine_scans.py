@@ -1,6 +1,5 @@
-"""The refinement of matches between two scans: which scans can be compared, and how."""
+"""The refinement of matches between two scans: by what they are compared."""
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from anatomical_embedding.matching.voxel_refinement import RefinedMatches, refine_matches
@@ -8,7 +7,6 @@ from anatomical_embedding.settings.refinement import RefinementSettings
 from anatomical_embedding.volumes.raw_scan import RawScan
 
 REFINED = "yes"
-TWO_MODALITIES = "only scans of one modality are compared"
 
 
 def refine_between(
@@ -23,16 +21,16 @@ def refine_between(
 
     Parameters
     ----------
-    template, target : scans of one modality; between others every match stands as it was.
+    template, target : scans of any modality; intensities are compared where it is the same.
     query_points_mm, matches_mm : (N, 3) mm RAS+, each in the world of its scan; NaN where there is no match.
     """
-    if template.modality == target.modality:
-        return refine_matches(template.volume, target.volume, query_points_mm, matches_mm, settings=settings)
-    given_mm = np.array(matches_mm, dtype=np.float64).reshape(-1, 3)
-    number = len(given_mm)
-    unknown = np.full(number, np.nan)
-    return RefinedMatches(
-        given_mm, np.zeros(number, bool), (TWO_MODALITIES,) * number, np.zeros(number), unknown, unknown
+    return refine_matches(
+        template.volume,
+        target.volume,
+        query_points_mm,
+        matches_mm,
+        is_same_contrast=template.modality == target.modality,
+        settings=settings,
     )
 
 

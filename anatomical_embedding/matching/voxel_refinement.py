@@ -1,9 +1,11 @@
 """A match below the size of a cell: the scans themselves tell where the surroundings of a query point lie.
 
 An embedding answers in cells of several millimetres. Around its answer the two scans are compared as they are: by
-correlation over a lattice of shifts (`local_correlation`), then by Gauss-Newton steps for a local affine map
-(`local_descent`). The refined place is kept only if its surroundings look like those of the query and the same search
-from there ends at the query again; otherwise the match stands as it was, and the reason is told.
+correlation of self-similarities over a lattice of shifts (`local_correlation`), which any two contrasts allow, then,
+between scans of one contrast, by Gauss-Newton steps for a local affine map (`local_descent`). The refined place is kept
+only if its surroundings resemble those of the query, the same search from there ends at the query again, and it is no
+farther than a cell may be wrong, unless neighbours moved alike; otherwise the match stands as it was, and the reason is
+told.
 """
 
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from anatomical_embedding.matching.local_correlation import best_shifts
 from anatomical_embedding.matching.local_descent import descend
-from anatomical_embedding.settings.refinement import RefinementSettings
+from anatomical_embedding.settings.refinement import DescentSettings, RefinementSettings
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
 
@@ -35,6 +37,7 @@ class RefinedMatches:
     reason : (N,) why a match was not refined; empty where it was.
     shift_mm : (N,) distance from the match that was given; 0 where not refined.
     correlation : (N,) of the surroundings at the best place, in [-1, 1]; NaN without a match.
+    width_mm : (N,) width of that peak; NaN without a match.
     return_mm : (N,) distance from the query at which matching back ends; NaN without a match.
     """
 
@@ -43,6 +46,7 @@ class RefinedMatches:
     reason: tuple[str, ...]
     shift_mm: NDArray[np.float64]
     correlation: NDArray[np.float64]
+    width_mm: NDArray[np.float64]
     return_mm: NDArray[np.float64]
 
 
@@ -53,108 +57,96 @@ def refine_matches(
     matches_mm: ArrayLike,
     *,
     settings: RefinementSettings,
+    is_same_contrast: bool = True,
 ) -> RefinedMatches:
     """Return matches moved to where the target looks most like the surroundings of each query.
 
     Parameters
     ----------
-    template, target : scans of one kind, each on its own grid; the values of one are those of the other up to a gain
-        and an offset.
+    template, target : scans, each on its own grid.
     query_points_mm : (N, 3) mm RAS+ in the template's world.
     matches_mm : (N, 3) mm RAS+ in the target's world; NaN where there is no match.
+    is_same_contrast : whether the values of one scan are those of the other up to a gain and an offset, as in two CTs;
+        without it a place is only as exact as its self-similarities tell, about a millimetre.
 
     Notes
     -----
-    Costs about 15 ms of processor time a point, whatever the size of the scans (`benchmarks/voxel_refinement.py`).
+    Costs about 13 ms of processor time a point, whatever the size of the scans, and twice that where one lies
+    obliquely in the world (`benchmarks/voxel_refinement.py`).
     """
     queries_mm = np.asarray(query_points_mm, dtype=np.float64).reshape(-1, 3)
     given_mm = np.asarray(matches_mm, dtype=np.float64).reshape(-1, 3)
     found_mm = given_mm.copy()
-    correlation, return_mm = np.full((2, len(given_mm)), np.nan)
+    correlation, width_mm, return_mm = np.full((3, len(given_mm)), np.nan)
     for rows in _batches(np.flatnonzero(np.isfinite(given_mm).all(axis=1))):
         query, start = queries_mm[rows], given_mm[rows]
-        place, correlation[rows] = _look_alike(
-            template,
-            query,
-            target,
-            start,
-            reach_mm=settings.correlation.reach_mm,
-            num_last_steps=settings.descent.num_last_steps,
-            settings=settings,
-        )
-        # The way back must not begin at its goal: it begins as far off as the match was moved.
-        back, _ = _look_alike(
-            target,
-            place,
-            template,
-            query + _at_most(start - place, settings.correlation.return_reach_mm / 2.0),
-            reach_mm=settings.correlation.return_reach_mm,
-            num_last_steps=0,
-            settings=settings,
-        )
-        return_mm[rows] = np.linalg.norm(back - query, axis=1)
-        found_mm[rows] = place
+        best = best_shifts(template, query, target, start, settings=settings.correlation)
+        correlation[rows], width_mm[rows], return_mm[rows] = best[1:]
+        found_mm[rows] = start + best.shift_mm
+        if is_same_contrast:
+            found_mm[rows] = _descended(template, query, target, found_mm[rows], settings=settings.descent)
+    shift_mm = np.linalg.norm(found_mm - given_mm, axis=1)
+    is_alone = shift_mm > settings.max_shift_alone_mm
+    is_alone[is_alone] = ~_neighbours_agree(
+        given_mm, found_mm - given_mm, np.flatnonzero(is_alone), settings=settings
+    )
     reason = tuple(
-        _why_not(seen, back_mm, settings=settings)
-        for seen, back_mm in zip(correlation, return_mm, strict=True)
+        _why_not(seen, back_mm, moved_mm if alone else 0.0, settings=settings)
+        for seen, back_mm, moved_mm, alone in zip(correlation, return_mm, shift_mm, is_alone, strict=True)
     )
     is_refined = np.array([not text for text in reason], dtype=bool)
     points_mm = np.where(is_refined[:, np.newaxis], found_mm, given_mm)
-    shift_mm = np.where(is_refined, np.linalg.norm(found_mm - given_mm, axis=1), 0.0)
-    return RefinedMatches(points_mm, is_refined, reason, shift_mm, correlation, return_mm)
+    shift_mm = np.where(is_refined, shift_mm, 0.0)
+    return RefinedMatches(points_mm, is_refined, reason, shift_mm, correlation, width_mm, return_mm)
 
 
-def _look_alike(
-    template: Volume,
-    points_mm: Points,
-    target: Volume,
-    places_mm: Points,
-    *,
-    reach_mm: float,
-    num_last_steps: int,
-    settings: RefinementSettings,
-) -> tuple[Points, NDArray[np.float64]]:
-    """Return the (N, 3) places near given ones that look like points of the template, and the (N,) correlation."""
-    best = best_shifts(
-        template, points_mm, target, places_mm, reach_mm=reach_mm, settings=settings.correlation
-    )
-    places_mm, correlation = places_mm + best.shift_mm, best.correlation
+def _descended(
+    template: Volume, points_mm: Points, target: Volume, places_mm: Points, *, settings: DescentSettings
+) -> Points:
+    """Return (N, 3) places moved by the descent, where it ends near and at surroundings that agree."""
     matrices = None
-    passes = [(settings.descent.reach_mm, settings.descent.num_steps)]
-    if num_last_steps:
-        passes.append((LAST_REACH_STEPS * settings.descent.step_mm, num_last_steps))
-    for reach, num_steps in passes:
+    passes = (
+        (settings.reach_mm, settings.num_steps),
+        (LAST_REACH_STEPS * settings.step_mm, settings.num_last_steps),
+    )
+    for reach_mm, num_steps in passes:
         step = descend(
             template,
             points_mm,
             target,
             places_mm,
             matrices=matrices,
-            reach_mm=reach,
+            reach_mm=reach_mm,
             num_steps=num_steps,
-            settings=settings.descent,
+            settings=settings,
         )
-        is_kept = np.linalg.norm(step.shift_mm, axis=1) <= reach
+        is_kept = (np.linalg.norm(step.shift_mm, axis=1) <= reach_mm) & (
+            step.correlation >= settings.min_correlation
+        )
         places_mm = places_mm + np.where(is_kept[:, np.newaxis], step.shift_mm, 0.0)
-        correlation = np.where(is_kept, step.correlation, correlation)
         matrices = step.matrices
-    return places_mm, correlation
+    return places_mm
 
 
-def _why_not(correlation: float, return_mm: float, *, settings: RefinementSettings) -> str:
+def _neighbours_agree(
+    places_mm: Points, shifts_mm: Points, rows: NDArray[np.int64], *, settings: RefinementSettings
+) -> NDArray[np.bool_]:
+    """Return for some rows whether enough of the other matches around them moved alike; NaN is no match."""
+    is_near = np.linalg.norm(places_mm[rows, np.newaxis] - places_mm, axis=2) <= settings.neighbour_mm
+    is_alike = np.linalg.norm(shifts_mm[rows, np.newaxis] - shifts_mm, axis=2) <= settings.max_disagreement_mm
+    return np.sum(is_near & is_alike, axis=1) - 1 >= settings.min_neighbours
+
+
+def _why_not(correlation: float, return_mm: float, alone_mm: float, *, settings: RefinementSettings) -> str:
     if np.isnan(correlation):
         return "there is no match to refine"
     if correlation < settings.min_correlation:
         return f"the surroundings differ (correlation {correlation:.2f})"
     if not return_mm <= settings.max_return_mm:
         return f"the way back through the scans ends {return_mm:.1f} mm from the point"
+    if alone_mm:
+        return f"it would move by {alone_mm:.1f} mm, and no neighbours move alike"
     return ""
-
-
-def _at_most(vectors: Points, length_mm: float) -> Points:
-    """Return (N, 3) vectors, the longer ones shortened."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors * np.minimum(1.0, length_mm / np.maximum(lengths, 1e-9))
 
 
 def _batches(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:

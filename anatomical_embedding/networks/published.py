@@ -81,7 +81,7 @@ def load_published(path: Path | str, *, kind: PublishedKind | None = None) -> Pu
         )
     if not told:
         title = published_weights(kind).title
-        remarks.append(f"{path}: it is taken for {title}; --kind says what it is if that is wrong")
+        remarks.append(f"{path}: it is recognised as {title}; --kind overrides that")
     check_names(path, weights, expected=network.state_dict())
     _require_finite(path, weights)
     copy_weights(network, weights, path=path)

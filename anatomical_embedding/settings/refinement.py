@@ -41,6 +41,9 @@ class DescentSettings(Settings):
     """Steps more from samples around the place found, so that equal scans agree exactly."""
     stiffness: float = Field(ge=0.0)
     """Resistance of the local affine map to leaving a mere shift."""
+    min_correlation: float = Field(ge=-1.0, le=1.0)
+    """With a lower correlation of the intensities at its end the place from before the descent stands: tissue that
+    changed would pull it away."""
 
 
 class RefinementSettings(Settings):
@@ -54,3 +57,11 @@ class RefinementSettings(Settings):
     """With a lower correlation of the surroundings the match stands as it was."""
     max_return_mm: float = Field(gt=0.0)
     """Where matching back ends farther from the query than this, the match stands as it was."""
+    max_shift_alone_mm: float = Field(gt=0.0)
+    """A match that would move farther than a cell may be wrong stands as it was, unless neighbours move alike."""
+    neighbour_mm: float = Field(gt=0.0)
+    """Matches of the same call so near in the target are neighbours."""
+    max_disagreement_mm: float = Field(gt=0.0)
+    """Neighbours move alike if their shifts differ by no more."""
+    min_neighbours: int = Field(ge=1)
+    """So many of them have to."""

@@ -30,7 +30,7 @@ def match_points(
     points_mm : (N, 3) mm RAS+ in the template's world.
     method : name of one of the model's ways of matching, such as `nearest` or `stable_points`; None for its own choice.
     refinement : how a match moves on from its cell; None as the settings of the scans say, which for delivered models
-        is `voxel` where two raw scans of one modality are asked, and else `parabolic`; `refined` says which it was.
+        is `voxel` where two raw scans are asked, and else `parabolic`; `refined` says which it was.
 
     Raises
     ------

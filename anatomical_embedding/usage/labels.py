@@ -14,8 +14,8 @@ from anatomical_embedding.settings.volumes import Geometry
 from anatomical_embedding.usage.model import Model
 from anatomical_embedding.usage.refinement import refined_pair
 from anatomical_embedding.usage.scans import EmbeddedScan, require_scans_of
-from anatomical_embedding.volumes.dicom_labels import LabelledScan
 from anatomical_embedding.volumes.labels import LabelFile, read_label_file
+from anatomical_embedding.volumes.segments import LabelledScan
 from anatomical_embedding.volumes.volume import Volume
 
 

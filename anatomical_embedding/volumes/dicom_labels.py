@@ -5,7 +5,6 @@ Both lie in the world of the series that they were drawn on, their frame of refe
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +33,8 @@ from anatomical_embedding.volumes.label_planes import (
     step_along,
     usual_gap_mm,
 )
-from anatomical_embedding.volumes.segments import Segment, label_map_of, usable_numbers
+from anatomical_embedding.volumes.nifti_geometry import LARGEST_POSITION_MM
+from anatomical_embedding.volumes.segments import LabelledScan, Segment, label_map_of, usable_numbers
 from anatomical_embedding.volumes.volume import FoundVolume
 
 STORAGE = "1.2.840.10008.5.1.4.1.1"
@@ -46,20 +46,6 @@ LARGEST_OFF_PLANE_MM = 0.5
 SAME_DIRECTION = 5e-4
 """Sine of the angle between two directions that are one, but for rounding."""
 MOST_OUTSIDE, SAID_OUTSIDE = 0.5, 0.001
-
-
-@dataclass(frozen=True)
-class LabelledScan:
-    """The scan that labels belong to.
-
-    Attributes
-    ----------
-    grid : its voxels.
-    frame_of_reference : UID of its world; empty where it is not known, as of every file that is not DICOM.
-    """
-
-    grid: Grid
-    frame_of_reference: str
 
 
 def is_dicom_labels(path: Path) -> bool:
@@ -99,13 +85,9 @@ def read_dicom_labels(path: Path, scan: LabelledScan) -> FoundVolume:
                 drawn = _outlined(dataset, scan.grid, path=path, remarks=remarks)
             else:
                 drawn = _masked(file, dataset, scan.grid, remarks=remarks)
-    except (
-        AttributeError,
-        KeyError,
-        IndexError,
-        TypeError,
-        ValueError,
-    ) as error:  # of tags that are not there
+    except InputFileError:
+        raise
+    except Exception as error:  # of tags that are not there or not what they should be, in any way
         reason = " ".join(str(error).split())
         raise InputFileError(
             path, f"is not a sound DICOM object of labels ({reason}); export it again"
@@ -239,9 +221,9 @@ def _outlined(dataset: Dataset, grid: Grid, *, path: Path, remarks: list[str]) -
         number = int(region.ReferencedROINumber)
         for contour in region.get("ContourSequence") or []:
             corners = np.reshape(np.array(contour.ContourData, dtype=np.float64), (-1, 3))
-            if not np.isfinite(corners).all():
+            if not (np.abs(corners) < LARGEST_POSITION_MM).all():
                 raise InputFileError(
-                    path, f"has an outline of {names[number]!r} that is not finite; export it again"
+                    path, f"has an outline of {names[number]!r} that lies nowhere; export it again"
                 )
             if contour.ContourGeometricType == CLOSED and len(corners) >= FEWEST_CORNERS:
                 outlines[number].append(corners)

@@ -11,12 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.settings.volumes import Geometry
 from anatomical_embedding.volumes.affine import spacing_from_affine
-from anatomical_embedding.volumes.dicom_labels import LabelledScan, is_dicom_labels, read_dicom_labels
 from anatomical_embedding.volumes.file_names import is_volume_name
 from anatomical_embedding.volumes.grid import largest_distance_mm
 from anatomical_embedding.volumes.nifti import VolumeHeader
 from anatomical_embedding.volumes.segment_layers import SEGMENTATION_SUFFIXES, read_layers
-from anatomical_embedding.volumes.segments import LARGEST_LABEL
+from anatomical_embedding.volumes.segments import LARGEST_LABEL, LabelledScan
 from anatomical_embedding.volumes.volume import FoundVolume, Volume
 from anatomical_embedding.volumes.volume_file import read_volume_file
 
@@ -85,11 +84,13 @@ def read_label_file(
     path = Path(path)
     if path.name.lower().endswith(SEGMENTATION_SUFFIXES):
         return _said_of(path, read_layers(path))
-    if not is_volume_name(path.name) and is_dicom_labels(path):
+    if _is_dicom(path):
         if scan is None:
             raise InputFileError(
                 path, "is a DICOM object, whose labels need the scan that they were drawn on; convert it"
             )
+        from anatomical_embedding.volumes.dicom_labels import read_dicom_labels  # noqa: PLC0415
+
         return _said_of(path, read_dicom_labels(path, scan))
     stored = read_volume_file(path, geometry=geometry, require_contrast=False)
     array, fraction = _whole_numbers(stored.volume.array, path=path)
@@ -106,10 +107,19 @@ def require_labels(path: Path | str, *, geometry: Geometry | None = None) -> Non
         as `read_label_file`, and if every voxel is 0.
     """
     path = Path(path)
-    if not is_volume_name(path.name) and is_dicom_labels(path):
+    if _is_dicom(path):
         return
     if not read_label_file(path, geometry=geometry).volume.array.any():
         raise InputFileError(path, "the label map is empty: every voxel is 0")
+
+
+def _is_dicom(path: Path) -> bool:
+    """Say whether a file is a DICOM object of labels; the readers of DICOM load for files of no other format alone."""
+    if is_volume_name(path.name):
+        return False
+    from anatomical_embedding.volumes.dicom_labels import is_dicom_labels  # noqa: PLC0415
+
+    return is_dicom_labels(path)
 
 
 def _said_of(path: Path, found: FoundVolume) -> LabelFile:

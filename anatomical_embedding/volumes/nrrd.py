@@ -95,7 +95,7 @@ def read_nrrd_header(path: Path) -> TextHeader:
     to_ras, remarks = _space(fields)
     mm_per_unit, unit_remarks = _unit(fields)
     if "spaceorigin" in fields.values:
-        origin = _vectors(fields, "space origin")[0]
+        origin = next(iter(_vectors(fields, "space origin")), None)
     else:
         origin = np.zeros(NUM_SPATIAL)
         remarks = [*remarks, "it gives no origin (space origin), taken as 0, 0, 0"]

@@ -1,4 +1,4 @@
-"""Segments, which may overlap, made into one label map."""
+"""Segments, which may overlap, made into one label map on the voxels of the scan that they belong to."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +11,20 @@ from anatomical_embedding.volumes.volume import Volume
 
 LARGEST_LABEL = np.iinfo(np.uint16).max
 MOST_NAMES = 20
+
+
+@dataclass(frozen=True)
+class LabelledScan:
+    """The scan that labels belong to.
+
+    Attributes
+    ----------
+    grid : its voxels.
+    frame_of_reference : UID of its world; empty where it is not known, as of every file that is not DICOM.
+    """
+
+    grid: Grid
+    frame_of_reference: str
 
 
 @dataclass(frozen=True)

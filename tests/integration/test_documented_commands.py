@@ -9,9 +9,12 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
+from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
 from anatomical_embedding.points.slicer_markups import write_markups
+from anatomical_embedding.settings.published_weights import published_network
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.volume import Volume
 from tests.documented_commands import blocks_of, commands_of
@@ -42,6 +45,7 @@ def workplace(demo, tmp_path_factory):
     command = shlex.join([sys.executable, "-m", "anatomical_embedding.cli.main"])
     script.write_text(f'#!/bin/sh\nexec {command} "$@"\n', encoding="utf-8")
     script.chmod(0o755)
+    (script.parent / "deeds").symlink_to(demo / "results" / "deeds" / "deeds")
     first, second = (
         demo / "results" / "phantoms" / "phantom_ct" / f"phantom_00{number}" for number in (0, 1)
     )
@@ -53,9 +57,14 @@ def workplace(demo, tmp_path_factory):
     write_volume(organs, folder / "organs.nii.gz")
     write_volume(Volume((organs.array == LIVER).astype(np.uint8), organs.affine), folder / "lesion.nii.gz")
     write_markups(POINT_OF_API[np.newaxis], ["place"], folder / "points.mrk.json")
-    pair = demo / "results" / "phantoms" / "phantom_pairs" / "phantom_000"
+    registered = min((demo / "results" / "registrations" / "round_1").glob("*_ct__*")).name
+    pair = demo / "results" / "phantoms" / "phantom_pairs" / registered.partition("_ct__")[0]
     for name in ("ct", "mr"):
         (folder / f"{name}.nii.gz").symlink_to(pair / f"{name}.nii.gz")
+    torch.manual_seed(0)
+    torch.save(EmbeddingNetwork(published_network("sam")).state_dict(), folder / "SAM.pth")
+    points = "x_mm,y_mm,z_mm,name\n-165,-117,-40,liver\n"
+    (folder / "points.csv").write_text(points, encoding="utf-8")
     return folder
 
 
@@ -92,9 +101,14 @@ def first_line(command, folder, environment):
         return line
 
 
+def runs_here(command):
+    """Say whether a command is one of the demo; those of published weights run in test_installed_package.py."""
+    return not command.startswith(("snakemake", "pip")) and "--checkpoint sam.safetensors" not in command
+
+
 @pytest.mark.parametrize("document", ["README.md", "docs/api.md"])
 def test_commands_work_as_they_are_written(document, workplace, environment):
-    commands = [command for command in commands_of(document) if not command.startswith("snakemake")]
+    commands = [command for command in commands_of(document) if runs_here(command)]
     assert commands
     for command in commands:
         if " view " in command:

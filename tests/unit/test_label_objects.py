@@ -8,9 +8,9 @@ from pydicom.uid import UID
 from scipy.spatial.transform import Rotation
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.volumes.dicom_labels import LabelledScan
 from anatomical_embedding.volumes.label_planes import Outlines
 from anatomical_embedding.volumes.labels import read_label_file, require_labels
+from anatomical_embedding.volumes.segments import LabelledScan
 from anatomical_embedding.volumes.volume import Volume
 from tests.dicom_slices import SEGMENTATION_CLASS, plain_object, save
 

@@ -153,10 +153,8 @@ def test_the_model_is_told_by_the_tensors_or_by_its_user(tmp_path, weights, chan
     found = load_published(saved(tmp_path / "a.pth", {"state_dict": change(weights)}), kind=told)
     assert found.kind == kind
     assert (found.network.semantic_head is not None) == (kind == "sampp")
-    assert [said for said in found.remarks if "taken for" in said] == (
-        [f"{tmp_path}/a.pth: it is taken for {title}; --kind says what it is if that is wrong"]
-        if title
-        else []
+    assert [said for said in found.remarks if "recognised as" in said] == (
+        [f"{tmp_path}/a.pth: it is recognised as {title}; --kind overrides that"] if title else []
     )
 
 

@@ -166,3 +166,38 @@ def test_places_of_real_nifti_files(name):
     volume = read_raw_scan(path, ReadingOptions()).volume
     voxels = np.array([[0, 0, 0], [1, 2, 3], [3, 4, 1], [2, 0, 6], [3, 3, 3]])
     np.testing.assert_allclose(volume.world_from_voxel(voxels), voxels @ rows[:, :3].T + rows[:, 3], atol=0.1)
+
+
+@pytest.mark.parametrize("name", ["nrrd", "nrrd gzip", "nrrd detached", "mha", "mhd slices listed"])
+def test_damaged_headers_are_read_or_refused_in_one_line(tmp_path, name):
+    """Sixty damages each: a byte changed, some taken out or put in, or the file cut."""
+    path = INPUTS[name].write(tmp_path)
+    sound = path.read_bytes()
+    rng = np.random.default_rng(5)
+    num_refused = 0
+    for _ in range(60):
+        content = bytearray(sound)
+        place = int(rng.integers(0, min(600, len(sound))))
+        kind = int(rng.integers(0, 4))
+        if kind == 0:
+            content[place] = int(rng.choice(list(b"0123456789-.e (),:=\n\xff")))
+        elif kind == 1:
+            del content[place : place + int(rng.integers(1, 30))]
+        elif kind == 2:
+            content[place:place] = bytes(rng.choice(list(b"0123456789 -\n"), 4).tolist())
+        else:
+            del content[place:]
+        path.write_bytes(bytes(content))
+        try:
+            read_raw_scan(path, ReadingOptions(modality="ct", hu_offset=0.0))
+        except InputFileError as error:
+            num_refused += 1
+            assert "\n" not in str(error)
+    assert num_refused > 20
+
+
+def test_a_file_that_is_cut_in_its_space_origin_is_refused(tmp_path):
+    path = INPUTS["nrrd"].write(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"space origin: (", b"space origin: [", 1))
+    with pytest.raises(InputFileError, match="has a space origin that is not three numbers"):
+        read_raw_scan(path, ReadingOptions())

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.spatial.transform import Rotation
 
 from anatomical_embedding.matching.local_correlation import correlate_shifted
 from anatomical_embedding.matching.local_cubes import sample_cubes, steps_mm
+from anatomical_embedding.matching.local_self_similarity import self_similarity
 from anatomical_embedding.matching.voxel_refinement import refine_matches
 from anatomical_embedding.settings.refinement import RefinementSettings
 from anatomical_embedding.volumes.volume import Volume
@@ -16,21 +18,26 @@ SETTINGS = RefinementSettings(
         "step_mm": 2.5,
         "deviation_mm": 9,
         "blur_steps": 0.5,
-        "reach_mm": 15,
-        "return_reach_mm": 10,
+        "reach_mm": 12.5,
+        "return_reach_mm": 7.5,
     },
     descent={
         "half_size_mm": 12.25,
         "step_mm": 1.75,
         "deviation_mm": 6,
         "blur_steps": 0.5,
-        "reach_mm": 5.25,
+        "reach_mm": 3.5,
         "num_steps": 5,
         "num_last_steps": 2,
         "stiffness": 0.1,
+        "min_correlation": 0.9,
     },
-    min_correlation=0.4,
-    max_return_mm=2,
+    min_correlation=0.2,
+    max_return_mm=2.5,
+    max_shift_alone_mm=10,
+    neighbour_mm=30,
+    max_disagreement_mm=4,
+    min_neighbours=3,
 )
 SPACING_MM = 2.0
 SIZE = 60
@@ -117,20 +124,47 @@ def test_turned_and_flipped_header(queries, spacing_mm):
     assert errors.max() < 1.0
 
 
-def test_a_lesion_that_grew_does_not_pull_the_place_away():
+@pytest.mark.parametrize("radii_mm", [(6.0, 9.0), (8.0, 4.0), (6.0, 0.0)])
+def test_a_lesion_that_changed_does_not_pull_the_place_away(radii_mm):
     template, target = scan(straight()), scan(straight())
-    inside = np.linalg.norm(
+    distance_mm = np.linalg.norm(
         np.stack(np.meshgrid(*[np.arange(SIZE)] * 3, indexing="ij"), axis=-1) * SPACING_MM
         + straight()[:3, 3]
         - np.array([5.0, 0.0, 0.0]),
         axis=-1,
     )
-    template.array[inside < 4.0] += 80.0
-    target.array[inside < 7.0] += 80.0
+    for volume, radius_mm in zip((template, target), radii_mm, strict=True):
+        volume.array[distance_mm < radius_mm] += 120.0
     query = np.array([[5.0, 0.0, 0.0]])
     found = refine_matches(template, target, query, off(query), settings=SETTINGS)
     assert found.is_refined.all()
-    assert np.linalg.norm(found.points_mm - query) < 2.0  # half of what it was off
+    assert np.linalg.norm(found.points_mm - query) < 1.0  # a quarter of what it was off
+
+
+def test_another_contrast(queries):
+    template, target = scan(straight()), scan(straight())
+    target = Volume(
+        np.exp(-target.array / 60.0), target.affine
+    )  # bright is dark there, and by no straight line
+    found = refine_matches(template, target, queries, off(queries), settings=SETTINGS, is_same_contrast=False)
+    assert found.is_refined.all()
+    assert np.linalg.norm(found.points_mm - queries, axis=1).max() < 1.0
+
+
+def test_a_long_way_needs_neighbours_that_go_it_too():
+    template = scan(straight())
+    query = np.array([[2.0, -3.0, 5.0]])
+    start = query + np.array([11.0, 0, 0])
+    alone = refine_matches(template, template, query, start, settings=SETTINGS)
+    assert alone.reason == ("it would move by 11.0 mm, and no neighbours move alike",)
+    around = query + np.array([[0.0, 0, 0], [8, 0, 0], [0, 8, 0], [0, 0, 8]])
+    together = refine_matches(template, template, around, around + np.array([11.0, 0, 0]), settings=SETTINGS)
+    assert together.is_refined.all()
+    np.testing.assert_allclose(together.points_mm, around, atol=0.1)
+    start = around.copy()
+    start[0, 0] += 11.0
+    apart = refine_matches(template, template, around, start, settings=SETTINGS)
+    np.testing.assert_array_equal(apart.is_refined, [False, True, True, True])
 
 
 def test_where_the_scans_tell_nothing_the_match_stands(queries):
@@ -171,18 +205,67 @@ def test_an_empty_list():
 
 def test_correlation_equals_a_loop():
     generator = np.random.default_rng(0)
-    known, weights = generator.standard_normal((2, 2, 3, 3, 3)).astype(np.float32)
-    weights = np.abs(weights)
-    searched = generator.standard_normal((2, 5, 5, 5)).astype(np.float32)
-    found = correlate_shifted(known, weights, searched)
+    known = generator.standard_normal((2, 3, 3, 3, 3)).astype(np.float32)
+    weights = np.abs(generator.standard_normal((2, 3, 3, 3))).astype(np.float32)
+    searched = generator.standard_normal((2, 3, 5, 5, 5)).astype(np.float32)
+    is_inside = generator.random((2, 5, 5, 5)) < 0.8
+    found = correlate_shifted(known, weights, searched, is_inside)
+    assert found.shape == (2, 3, 3, 3)
     for row, i, j, k in np.ndindex(found.shape):
-        part, w = (
-            searched[row, i : i + 3, j : j + 3, k : k + 3].astype(float),
-            weights[row] / weights[row].sum(),
+        products, of_known, of_searched = 0.0, 0.0, 0.0
+        part = np.s_[i : i + 3, j : j + 3, k : k + 3]
+        w = weights[row] / weights[row].sum()
+        for channel in range(3):
+            mean = (w * known[row, channel]).sum()
+            a = known[row, channel] - mean
+            b = (searched[row, channel][part] - mean) * is_inside[row][part]
+            products, of_known = products + (w * a * b).sum(), of_known + (w * a * a).sum()
+            of_searched += (w * b * b).sum()
+        assert found[row, i, j, k] == pytest.approx(products / np.sqrt(of_known * of_searched), abs=2e-4)
+
+
+def test_self_similarity_equals_a_loop():
+    cube = np.random.default_rng(0).standard_normal((7, 7, 7))
+    found = self_similarity(cube[np.newaxis].astype(np.float32))[0]
+    neighbours = [tuple(sign * np.eye(3, dtype=int)[axis]) for axis in range(3) for sign in (1, -1)]
+    pairs = [
+        (a, b) for index, a in enumerate(neighbours) for b in neighbours[index + 1 :] if np.any(np.add(a, b))
+    ]
+    for place in np.ndindex(3, 3, 3):
+        distances = np.array(
+            [
+                sum((cube[(*a,)] - cube[(*b,)]) ** 2 for a, b in patches(np.array(place) + 2, pair))
+                for pair in pairs
+            ]
         )
-        a, b = known[row] - (w * known[row]).sum(), part - (w * part).sum()
-        expected = (w * a * b).sum() / np.sqrt((w * a * a).sum() * (w * b * b).sum())
-        assert found[row, i, j, k] == pytest.approx(expected, abs=2e-4)
+        expected = np.exp(-distances / distances.mean())
+        # The order of the channels is free, as long as it is one everywhere.
+        np.testing.assert_allclose(np.sort(found[(slice(None), *place)]), np.sort(expected), rtol=2e-4)
+    assert len({tuple(channel.ravel()) for channel in found}) == 12
+
+
+def patches(middle, pair):
+    """Return the pairs of samples of the patches around two neighbours of a sample."""
+    steps = [np.array(step) for step in np.ndindex(3, 3, 3)]
+    return [(middle + pair[0] + step - 1, middle + pair[1] + step - 1) for step in steps]
+
+
+def test_a_straight_scan_is_sampled_as_a_turned_one():
+    generator = np.random.default_rng(0)
+    affine = np.array([[0, 2.0, 0, -10], [-1.5, 0, 0, 5], [0, 0, 0.8, -20], [0, 0, 0, 1]])
+    straight_scan = Volume(generator.standard_normal((20, 22, 40)).astype(np.float32), affine)
+    turned = affine.copy()
+    turned[:3, :3] = (
+        Rotation.from_rotvec([0, 0, 2e-4]).as_matrix() @ affine[:3, :3]
+    )  # too far to count as straight
+    centres = straight_scan.world_from_voxel([[9.3, 11.2, 12.6], [1, 2, 3], [19, 21, 39.0]])
+    first, second = (
+        sample_cubes(Volume(straight_scan.array, matrix), centres, steps_mm(8, step_mm=2), blur_mm=1.5)
+        for matrix in (affine, turned)
+    )
+    np.testing.assert_allclose(first.values, second.values, atol=0.02)
+    assert np.mean(first.is_inside != second.is_inside) < 0.01
+    assert 0.3 < first.is_inside.mean() < 0.8
 
 
 def test_samples_are_the_interpolated_voxels():

@@ -1,0 +1,127 @@
+"""Known warps: the points of a pair correspond, the field folds nothing, and lesions are where they should be."""
+
+import numpy as np
+import pytest
+import yaml
+from scipy.ndimage import map_coordinates
+
+from anatomical_embedding.code_fingerprint import REPOSITORY
+from anatomical_embedding.datasets.known_warp import draw_pair, draw_warp, smallest_volume
+from anatomical_embedding.settings.known_warps import KnownWarpsSettings
+from anatomical_embedding.volumes.volume import Volume
+
+AFFINE = np.array([[-2.0, 0, 0, 60], [0, 2.0, 0, -50], [0, 0, 2.5, 10], [0, 0, 0, 1]])
+SHAPE = (60, 50, 44)
+
+
+def settings(**warp):
+    """Return the delivered yardstick with one warp, and lesions that this small scan has room for."""
+    content = yaml.safe_load((REPOSITORY / "configs" / "known_warps.yaml").read_text(encoding="utf-8"))
+    asked = {"mean_mm": 3, "smooth_mm": 25, **warp}
+    return KnownWarpsSettings(**content | {"warps": {"asked": asked}})
+
+
+def coordinates():
+    """Return a scan whose value at a place is 10 x + 3 y + 5 z in mm: interpolation of any kind is exact."""
+    grid = np.stack(np.meshgrid(*map(np.arange, SHAPE), indexing="ij"), axis=-1)
+    return Volume(value_at(grid @ AFFINE[:3, :3].T + AFFINE[:3, 3]).astype(np.float32), AFFINE)
+
+
+def value_at(points_mm):
+    return points_mm @ np.array([10.0, 3.0, 5.0])
+
+
+def interpolated(volume, points_mm):
+    return map_coordinates(volume.array.astype(float), volume.voxel_from_world(points_mm).T, order=1)
+
+
+def everywhere(volume):
+    return np.ones(volume.shape, dtype=bool)
+
+
+@pytest.mark.parametrize("warp", [{}, {"slice_mm": 5}, {"kept_share": 0.5}, {"mean_mm": 0}])
+def test_the_target_shows_at_each_point_what_the_template_shows_at_its_partner(warp):
+    pair = draw_pair(coordinates(), "body", warp_name="asked", body_of=everywhere, settings=settings(**warp))
+    assert len(pair.target_mm) == 100
+    shown = interpolated(pair.target, pair.target_mm)
+    # Half a unit of rounding to whole HU, and the bend of the field within a voxel: 15 HU are a millimetre.
+    np.testing.assert_allclose(shown, value_at(pair.template_mm), atol=4.0)
+    assert np.abs(shown - value_at(pair.template_mm)).mean() < 1.0
+    moved_mm = np.linalg.norm(pair.template_mm - pair.target_mm, axis=1)
+    assert moved_mm.max() == 0 if warp.get("mean_mm") == 0 else 1.5 < moved_mm.mean() < 5
+
+
+def test_slices_fields_of_view_and_margins():
+    thick, cut = (
+        draw_pair(coordinates(), "body", warp_name="asked", body_of=everywhere, settings=settings(**warp))
+        for warp in ({"slice_mm": 5}, {"kept_share": 0.5})
+    )
+    np.testing.assert_allclose(thick.target.spacing_mm, [2, 2, 5])
+    assert cut.target.shape[2] <= SHAPE[2] / 2
+    for pair in (thick, cut):
+        assert pair.target.depth_mm(pair.target_mm).min() >= 4
+        assert pair.template.depth_mm(pair.template_mm).min() >= 4
+
+
+def test_sliding_moves_the_middle_along_its_axis_alone():
+    asked = settings(mean_mm=0, slide_mm=12)
+    pair = draw_pair(coordinates(), "body", warp_name="asked", body_of=everywhere, settings=asked)
+    moved_mm = pair.template_mm - pair.target_mm
+    offset = (pair.target_mm[:, :2] - coordinates().centre_mm[:2]) / (0.6 * np.array([59.0, 49.0]))
+    np.testing.assert_allclose(moved_mm[:, :2], 0, atol=1e-9)
+    np.testing.assert_allclose(moved_mm[:, 2], np.where(np.sum(offset**2, axis=1) < 1, 12, 0))
+    assert 0 < np.mean(moved_mm[:, 2] > 0) < 1
+
+
+def test_a_field_is_the_same_on_a_slice_and_folds_nothing():
+    asked = settings(mean_mm=20, smooth_mm=12)
+    generator = np.random.default_rng(0)
+    warp = draw_warp(coordinates(), asked.warps["asked"], generator=generator, settings=asked)
+    x_mm, y_mm = np.linspace(-55, 55, 12), np.linspace(-45, 45, 9)
+    points_mm = np.stack(np.meshgrid(x_mm, y_mm, [40.0], indexing="ij"), axis=-1)
+    np.testing.assert_allclose(
+        warp.displacement_on_slice_mm(x_mm, y_mm, 40.0), warp.displacement_mm(points_mm)[:, :, 0], atol=1e-9
+    )
+    grid_mm = np.stack(np.meshgrid(*[np.arange(-40.0, 41, 3)] * 3, indexing="ij"), axis=-1)
+    grid_mm = grid_mm + np.array([0, 0, 60])
+    assert smallest_volume(warp, grid_mm) > 0
+    assert np.linalg.norm(warp.displacement_mm(grid_mm), axis=-1).max() <= 25
+
+
+def test_lesions_grow_shrink_and_vanish_around_their_points():
+    flat = Volume(np.zeros(SHAPE, np.float32), AFFINE)
+    asked = settings(mean_mm=3, growth=[2, 0.5, 0])
+    pair = draw_pair(flat, "body", warp_name="asked", body_of=everywhere, settings=asked)
+    assert set(pair.growth) == {2, 0.5, 0}
+    np.testing.assert_allclose(interpolated(pair.template, pair.template_mm), 110, atol=8)
+    middle = interpolated(pair.target, pair.target_mm)
+    np.testing.assert_allclose(middle[pair.growth == 2], 110, atol=1)
+    np.testing.assert_array_equal(middle[pair.growth == 0], 0)
+    shrunk_hu, grown_hu = (
+        pair.target.array[
+            np.linalg.norm(places(pair.target) - pair.target_mm[pair.growth == g][0], axis=-1) < 14
+        ]
+        for g in (0.5, 2)
+    )
+    assert grown_hu.sum() > 8 * shrunk_hu.sum()
+
+
+def places(volume):
+    return volume.world_from_voxel(
+        np.stack(np.meshgrid(*map(np.arange, volume.shape), indexing="ij"), axis=-1)
+    )
+
+
+def test_names_and_seed_alone_decide():
+    first, again, other = (
+        draw_pair(coordinates(), name, warp_name="asked", body_of=everywhere, settings=settings(noise_hu=5))
+        for name in ("a", "a", "b")
+    )
+    np.testing.assert_array_equal(first.target.array, again.target.array)
+    np.testing.assert_array_equal(first.template_mm, again.template_mm)
+    assert not np.array_equal(first.template_mm, other.template_mm)
+
+
+def test_no_patient_is_in_both_halves():
+    halves = settings().scans
+    assert not set(halves["development"]) & set(halves["test"])
