@@ -45,6 +45,14 @@ def pytest_collection_modifyitems(config, items):
         items.sort(key=lambda item: _place_in_queue(groups[item.path]))
 
 
+def pytest_collection_finish(session):
+    """Refuse a pytest under which pytest-xdist does not group: every worker would make the shared runs again."""
+    if session.config.getoption("loadgroup", default=False) and not all(
+        "@" in item.nodeid for item in session.items
+    ):
+        raise pytest.UsageError("this pytest and pytest-xdist do not keep groups of tests in one worker")
+
+
 def _place_in_queue(group):
     if group in LONGEST_FIRST:
         return LONGEST_FIRST.index(group)
