@@ -75,7 +75,7 @@ Extent extent_of(const Region& control) {
 class MovingSlices {
   public:
     MovingSlices(const Words& moving, const SearchLevel& level, const Extent& extent, const PhaseRows& rows,
-                 LargeArray<std::uint64_t>& phases)
+                 std::vector<std::uint64_t>& phases)
         : moving_(moving),
           level_(level),
           pad_(std::int64_t{1} * level.radius * level.quantization),
@@ -138,7 +138,7 @@ class MovingSlices {
     Span y_;
     std::int64_t kept_;
     std::vector<std::int64_t> held_;  ///< slice in each place
-    LargeArray<std::uint64_t>& phases_;
+    std::vector<std::uint64_t>& phases_;
 };
 
 /// Start of the eight words of each sample and label along i, inside a row of phases.

@@ -62,8 +62,8 @@ struct ControlPoints {
 /// Reused between calls, so that large arrays are touched for the first time only once.
 struct DataCost {
     /// [slot][label], label = (k * length + j) * length + i; then kSumsSlack entries that may be read.
-    LargeArray<std::uint16_t> sums;
-    LargeArray<std::uint64_t> moving_phases;
+    std::vector<std::uint16_t> sums;
+    std::vector<std::uint64_t> moving_phases;
 };
 
 /// Room for every control point of the largest level, so that no array moves when the next level is larger.

@@ -20,7 +20,7 @@ constexpr std::uint64_t kUniformWord = (std::uint64_t{1} << 60) - 1;
 struct Words {
     Region region;
     std::vector<std::size_t> start;  ///< place of each row's first word, [row]
-    LargeArray<std::uint64_t> values;
+    std::vector<std::uint64_t> values;
 
     /// Lays the rows out and makes room for their words.
     void resize(const Region& new_region);

@@ -12,10 +12,8 @@ void warp_row(const WarpRow& row) {
     const float last_y = static_cast<float>(row.size_y - 1);
     const float last_z = static_cast<float>(row.size_z - 1);
     const std::int64_t stride_y = row.size_x, stride_z = row.size_x * row.size_y;
-    const std::int64_t last = row.size_x * row.size_y * row.size_z - 1;
-    std::int64_t corner[kChunk], step_y[kChunk], step_z[kChunk];
-    std::int32_t inner[kChunk] = {};
-    float fx[kChunk] = {}, fy[kChunk] = {}, fz[kChunk] = {}, pairs[4][2 * kChunk] = {}, value[kChunk];
+    std::int64_t corner[kChunk], step_x[kChunk], step_y[kChunk], step_z[kChunk];
+    float fx[kChunk] = {}, fy[kChunk] = {}, fz[kChunk] = {}, corners[8][kChunk] = {}, value[kChunk];
     for (std::int64_t start = 0; start < row.count; start += kChunk) {
         const std::int64_t n = row.count - start < kChunk ? row.count - start : kChunk;
         const float* __restrict xs = row.x + start;
@@ -31,33 +29,32 @@ void warp_row(const WarpRow& row) {
             fy[t] = y - static_cast<float>(iy);
             fz[t] = z - static_cast<float>(iz);
             corner[t] = iz * stride_z + iy * stride_y + ix;
-            inner[t] = x < last_x ? 1 : 0;
+            step_x[t] = x < last_x ? 1 : 0;
             step_y[t] = y < last_y ? stride_y : 0;
             step_z[t] = z < last_z ? stride_z : 0;
         }
-        // Two neighbours along x are one load; the last voxel of all has none behind it.
         for (std::int64_t t = 0; t < n; ++t) {
-            const std::int64_t here = corner[t], behind = here + step_z[t];
-            const std::int64_t at[4] = {here, here + step_y[t], behind, behind + step_y[t]};
-            if (at[3] < last) {
-                for (int p = 0; p < 4; ++p) __builtin_memcpy(&pairs[p][2 * t], image + at[p], 2 * sizeof(float));
-            } else {
-                for (int p = 0; p < 4; ++p) {
-                    pairs[p][2 * t] = image[at[p]];
-                    pairs[p][2 * t + 1] = image[at[p] + inner[t]];
-                }
-            }
+            const float* p = image + corner[t];
+            const float* q = p + step_z[t];
+            const std::int64_t sx = step_x[t], sy = step_y[t];
+            corners[0][t] = p[0];
+            corners[1][t] = p[sx];
+            corners[2][t] = p[sy];
+            corners[3][t] = p[sy + sx];
+            corners[4][t] = q[0];
+            corners[5][t] = q[sx];
+            corners[6][t] = q[sy];
+            corners[7][t] = q[sy + sx];
         }
         // What is behind n is not kept; whole chunks are single vector loops.
         for (std::int64_t t = 0; t < kChunk; ++t) {
-            float along_x[4];
-            for (int p = 0; p < 4; ++p) {
-                const float low = pairs[p][2 * t], high = inner[t] != 0 ? pairs[p][2 * t + 1] : low;
-                along_x[p] = low + fx[t] * (high - low);
-            }
-            const float near = along_x[0] + fy[t] * (along_x[1] - along_x[0]);
-            const float far = along_x[2] + fy[t] * (along_x[3] - along_x[2]);
-            value[t] = near + fz[t] * (far - near);
+            const float a = corners[0][t] + fx[t] * (corners[1][t] - corners[0][t]);
+            const float b = corners[2][t] + fx[t] * (corners[3][t] - corners[2][t]);
+            const float c = corners[4][t] + fx[t] * (corners[5][t] - corners[4][t]);
+            const float d = corners[6][t] + fx[t] * (corners[7][t] - corners[6][t]);
+            const float e = a + fy[t] * (b - a);
+            const float f = c + fy[t] * (d - c);
+            value[t] = e + fz[t] * (f - e);
         }
         for (std::int64_t t = 0; t < n; ++t) out[t] = value[t];
         if (!row.replicate) {

@@ -24,7 +24,7 @@ struct Subtree {
 class MinSum {
   public:
     MinSum(const Tree& tree, const SearchLevel& level, float scale, const std::array<std::vector<float>, 3>& base,
-           const ControlPoints& points, LargeArray<std::uint16_t>& sums)
+           const ControlPoints& points, std::vector<std::uint16_t>& sums)
         : tree_(tree),
           shape_(label_shape(level.length())),
           scale_(scale),
@@ -203,7 +203,7 @@ class MinSum {
     float scale_;
     const std::array<std::vector<float>, 3>& base_;
     std::int64_t compared_;  ///< slots below this one hold costs
-    LargeArray<std::uint16_t>& sums_;
+    std::vector<std::uint16_t>& sums_;
     std::vector<std::int32_t> slot_;
     std::vector<float> step_;  ///< value of one step of each node's stored belief
     std::vector<std::int32_t> label_;
@@ -213,7 +213,7 @@ class MinSum {
 
 std::vector<std::int32_t> best_labels(const Tree& tree, const SearchLevel& level, float scale,
                                       const std::array<std::vector<float>, 3>& base, const ControlPoints& points,
-                                      ThreadPool& pool, LargeArray<std::uint16_t>& sums) {
+                                      ThreadPool& pool, std::vector<std::uint16_t>& sums) {
     return MinSum(tree, level, scale, base, points, sums).run(pool);
 }
 

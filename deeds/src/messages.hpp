@@ -21,6 +21,6 @@ namespace deeds {
 /// neighbours: a subtree of them alone sends no message.
 std::vector<std::int32_t> best_labels(const Tree& tree, const SearchLevel& level, float scale,
                                       const std::array<std::vector<float>, 3>& base, const ControlPoints& points,
-                                      ThreadPool& pool, LargeArray<std::uint16_t>& sums);
+                                      ThreadPool& pool, std::vector<std::uint16_t>& sums);
 
 }  // namespace deeds

@@ -202,7 +202,7 @@ Geometry read_geometry(const std::string& path) {
 }
 
 void require_contrast(const Image& image) {
-    const auto& values = image.voxels.values;
+    const std::vector<float>& values = image.voxels.values;
     const float first = values.empty() ? 0.0f : values.front();
     if (std::all_of(values.begin(), values.end(), [first](float value) { return value == first; }))
         throw FileError(image.path, "is constant: every voxel is " + std::to_string(first));

@@ -170,7 +170,7 @@ std::vector<unsigned char> header_for(const std::string& path, const Geometry& g
 }
 
 template <class T>
-void write_as(ByteSink& sink, const LargeArray<float>& values) {
+void write_as(ByteSink& sink, const std::vector<float>& values) {
     std::vector<unsigned char> buffer;
     const std::size_t step = static_cast<std::size_t>(chunk_bytes) / sizeof(T);
     for (std::size_t first = 0; first < values.size(); first += step) {

@@ -9,7 +9,6 @@
 #include <cmath>
 #include <cstring>
 #include <functional>
-#include <limits>
 #include <queue>
 #include <stdexcept>
 
@@ -70,16 +69,7 @@ std::vector<std::int32_t> grow_tree(const PatchDifferences& differences, Size3 c
     reached.reserve(static_cast<std::size_t>(count));
     std::vector<char> done(static_cast<std::size_t>(count), 0);
     std::priority_queue<std::uint64_t, std::vector<std::uint64_t>, std::greater<>> queue;
-    // An edge is named by 6 * (point to be reached) + direction from its parent. Of the edges to a point only those
-    // better than all before wait: the others would be met when it is done.
-    std::vector<std::uint64_t> best(static_cast<std::size_t>(count), std::numeric_limits<std::uint64_t>::max());
-    const auto wait = [&](float difference, std::int64_t point, std::size_t direction) {
-        const std::uint64_t key = edge_key(difference, static_cast<std::uint32_t>(6 * point) + static_cast<std::uint32_t>(direction));
-        std::uint64_t& least = best[static_cast<std::size_t>(point)];
-        if (key >= least) return;
-        least = key;
-        queue.push(key);
-    };
+    // An edge is named by 6 * (point to be reached) + direction from its parent.
     const auto reach = [&](std::int32_t point) {
         done[static_cast<std::size_t>(point)] = 1;
         reached.push_back(point);
@@ -88,10 +78,12 @@ std::vector<std::int32_t> grow_tree(const PatchDifferences& differences, Size3 c
         for (std::size_t axis = 0; axis < 3; ++axis) {
             const auto& axis_differences = differences[axis];
             if (at[axis] + 1 < size[axis] && !done[static_cast<std::size_t>(point + step[axis])]) {
-                wait(axis_differences[static_cast<std::size_t>(point)], point + step[axis], axis);
+                queue.push(edge_key(axis_differences[static_cast<std::size_t>(point)],
+                                    static_cast<std::uint32_t>(6 * (point + step[axis]) + static_cast<int>(axis))));
             }
             if (at[axis] > 0 && !done[static_cast<std::size_t>(point - step[axis])]) {
-                wait(axis_differences[static_cast<std::size_t>(point - step[axis])], point - step[axis], axis + 3);
+                queue.push(edge_key(axis_differences[static_cast<std::size_t>(point - step[axis])],
+                                    static_cast<std::uint32_t>(6 * (point - step[axis]) + static_cast<int>(axis) + 3)));
             }
         }
     };

@@ -6,8 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
-
-#include "large_pages.hpp"
+#include <vector>
 
 namespace deeds {
 
@@ -26,7 +25,7 @@ struct Size3 {
 template <class T>
 struct Grid3 {
     Size3 size;
-    LargeArray<T> values;
+    std::vector<T> values;
 
     Grid3() = default;
     explicit Grid3(Size3 grid_size, T value = T{})

@@ -65,7 +65,7 @@ constexpr Size3 kControl{4, 4, 3};
 
 struct SmallTree {
     Tree tree;
-    LargeArray<std::uint16_t> sums;
+    std::vector<std::uint16_t> sums;
     std::array<std::vector<float>, 3> base;
 };
 
@@ -150,7 +150,7 @@ void labels_equal_brute_force() {
                 select_instruction_set(set);
                 for (const int threads : {1, 2, 3}) {
                     ThreadPool pool(threads);
-                    LargeArray<std::uint16_t> sums = small.sums;
+                    std::vector<std::uint16_t> sums = small.sums;
                     const auto labels = best_labels(small.tree, level, kScale, small.base, points, pool, sums);
                     if (first.empty()) first = labels;
                     CHECK(labels == first);
@@ -179,7 +179,7 @@ void points_that_are_not_compared_cost_nothing() {
         }
         const ControlPoints points(compared);
         const std::size_t labels = static_cast<std::size_t>(level.labels());
-        LargeArray<std::uint16_t> compact(static_cast<std::size_t>(points.count) * labels + kSumsSlack, 0);
+        std::vector<std::uint16_t> compact(static_cast<std::size_t>(points.count) * labels + kSumsSlack, 0);
         std::vector<bool> is_compared;
         for (std::size_t node = 0; node < small.tree.order.size(); ++node) {
             const std::int64_t at = static_cast<std::int64_t>(node);
@@ -199,7 +199,7 @@ void points_that_are_not_compared_cost_nothing() {
             select_instruction_set(set);
             for (const int threads : {1, 3}) {
                 ThreadPool pool(threads);
-                LargeArray<std::uint16_t> sums = compact;
+                std::vector<std::uint16_t> sums = compact;
                 const auto chosen = best_labels(small.tree, level, kScale, small.base, points, pool, sums);
                 if (first.empty()) first = chosen;
                 CHECK(chosen == first);
