@@ -44,9 +44,10 @@ def asked(demo, tmp_path_factory):
 
 
 def answers(demo, asked, source, target):
+    """Return the answers within cells, as the rules give them and a store can."""
     done = command_line(
         *("match", "--checkpoint", demo / "results" / "models" / "sam" / "model.safetensors"),
-        *("--from", source, "--to", target, "--points", asked[2], "--json"),
+        *("--from", source, "--to", target, "--points", asked[2], "--refinement", "parabolic", "--json"),
     )
     assert done.returncode == 0, done.stderr
     return {row["name"]: row for row in json.loads(done.stdout)["answers"]}
