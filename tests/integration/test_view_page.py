@@ -279,7 +279,7 @@ def test_everything_has_a_name_for_a_screen_reader(watched, server):
     page = watched.page
     watched.open(server.address)
     page.evaluate(
-        "(point) => window.askAt(0, point)", points_in(server.session.scans[0].path, count=1)[0].tolist()
+        "(point) => window.askAt(0, point)", points_in(server.session.scans[0].raw.path, count=1)[0].tolist()
     )
     watched.answered(1)
     page.wait_for_selector(".alternatives button")

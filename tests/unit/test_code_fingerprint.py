@@ -67,7 +67,9 @@ def test_reachable_modules_follow_imports_of_imports():
 
 
 def source_of(module):
-    return (REPOSITORY / (module.replace(".", "/") + ".py")).read_text(encoding="utf-8")
+    """Return the text of a module; a package named by an import has none."""
+    path = REPOSITORY / module.replace(".", "/")
+    return "" if path.is_dir() else path.with_suffix(".py").read_text(encoding="utf-8")
 
 
 def words_of_people(tree):

@@ -123,7 +123,7 @@ def test_landmarks_of_a_pair_are_moved_with_its_mr(tmp_path):
 def test_other_files_hold_no_move(tmp_path):
     path = tmp_path / "move.json"
     path.write_text('{"moved_from_shared_world": [1]}', encoding="utf-8")
-    with pytest.raises(InputFileError, match=r"move\.json: holds no move of a scan"):
+    with pytest.raises(InputFileError, match=r"move\.json: does not describe the move of a scan"):
         read_move(path)
 
 

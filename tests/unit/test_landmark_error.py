@@ -176,7 +176,7 @@ def test_foreign_scores_are_refused():
 def test_a_volume_without_subject_is_refused():
     queries, matches = example()
     errors = landmark_errors(queries, matches, matches_path="m.csv")
-    with pytest.raises(UserError, match="'d' is in no index"):
+    with pytest.raises(UserError, match="'d' is in none of the index files"):
         score_errors(
             errors,
             subject_of_volume={name: name for name in "abc"},

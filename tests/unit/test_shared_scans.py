@@ -93,7 +93,7 @@ def test_the_index_takes_capital_endings_and_names_what_it_leaves_out(tmp_path, 
     text = index_of(tmp_path, {"X.NII.GZ": "1" * 64, "y.nii": "2" * 64, "z.nii.gz": "3" * 64})
     assert [line.split(",")[0] for line in text.splitlines()[1:]] == ["X", "y", "z"]
     said = capsys.readouterr().err
-    assert f"note: {tmp_path / 'raw'}: left out 'notes.txt', 'series', only .nii.gz and .nii files" in said
+    assert f"note: {tmp_path / 'raw'}: left out 'notes.txt', 'series', only .nii.gz, .nii, .nrrd" in said
 
 
 def test_the_index_refuses_a_scan_that_is_learned_and_tested(tmp_path):
