@@ -71,7 +71,7 @@ def refine_matches(
 
     Notes
     -----
-    Costs about 13 ms of processor time a point, whatever the size of the scans, and twice that where one lies
+    Costs 12 to 18 ms of processor time a point, whatever the size of the scans, and up to twice that where one lies
     obliquely in the world (`benchmarks/voxel_refinement.py`).
     """
     queries_mm = np.asarray(query_points_mm, dtype=np.float64).reshape(-1, 3)
