@@ -95,6 +95,8 @@ def read_scan(
         if the scan cannot be read, or is of a kind that the model does not know.
     """
     options = ReadingOptions(**reading)
+    if options.largest_gap_mm is None:
+        options = replace(options, largest_gap_mm=model.card.usage.volumes.largest_gap_mm)
     raw = read_raw_scan(scan, options)
     require_known(model, raw.path, raw.modality, is_told=options.modality is not None)
     return raw
