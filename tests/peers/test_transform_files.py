@@ -25,8 +25,12 @@ from tests.unit.samples import oblique_affine
 PEERS = os.environ.get("ANATOMICAL_EMBEDDING_PEERS")
 SCRIPTS = Path(__file__).parent
 OUTSIDE_HU = -2000.0
-MOST_MM = 0.05
-MOST_HU = 1.0
+EDGE_VOX = 0.1
+MOST = {"hu": 1.0, "mm": 0.05}
+MOST_OF_OTHERS = {
+    "nitransforms": {"hu": 15.0, "mm": 0.2},  # cubic splines through the vectors, which others take linear between
+    "mrtrix": {"hu": 15.0, "mm": 0.05},  # images only: the warp is resliced to their grid first
+}
 
 pytestmark = pytest.mark.skipif(
     PEERS is None, reason="`make test-peers` names the Python that has the programs"
@@ -137,7 +141,8 @@ def test_a_program_carries_images_and_points_as_we_do(pair, program, name, direc
     ours = resample_by_itk(transform, carried, VolumeHeader(onto.shape, onto.affine))
     places = transform_by_itk(transform, onto.world_from_voxel(np.indices(onto.shape).reshape(3, -1).T))
     voxels = carried.voxel_from_world(places)
-    is_inside = ((voxels > 0) & (voxels < np.array(carried.shape) - 1)).all(axis=-1).reshape(onto.shape)
+    is_inside = ((voxels > EDGE_VOX) & (voxels < np.array(carried.shape) - 1 - EDGE_VOX)).all(axis=-1)
+    is_inside = is_inside.reshape(onto.shape)
     assert is_inside.sum() > 10_000
     np.testing.assert_allclose(found.affine, onto.affine, atol=1e-3)
     difference_hu = np.abs(found.array - ours.array)[is_inside]
@@ -147,5 +152,6 @@ def test_a_program_carries_images_and_points_as_we_do(pair, program, name, direc
         f"{program}, {' '.join(files)}: {difference_hu.max():.4f} HU at most, "
         f"{difference_hu.mean():.4f} HU on average, {mm:.5f} mm"
     )
-    assert difference_hu.max() < MOST_HU
-    assert mm < MOST_MM
+    most = MOST_OF_OTHERS.get(program, MOST)
+    assert difference_hu.max() < most["hu"]
+    assert mm < most["mm"]
