@@ -23,6 +23,27 @@ if TYPE_CHECKING:
     from anatomical_embedding.points.named_points import Coordinates, NamedPoints
     from anatomical_embedding.volumes.volume import Volume
 
+PROGRAM_NAMES = ("itk", "ants", "elastix", "greedy", "niftyreg", "slicer", "mrtrix")
+"""Those of `registration.program_files`, which takes longer to load than `--help` may."""
+
+
+class ProgramNames(click.ParamType):
+    """Names of programs with commas between."""
+
+    name = "NAMES"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Return the names in a text, each once."""
+        if isinstance(value, tuple):
+            return value
+        names = [name.strip().lower() for name in str(value).split(",")]
+        unknown = [name for name in names if name not in PROGRAM_NAMES]
+        if unknown:
+            self.fail(f"expected names of {', '.join(PROGRAM_NAMES)}, got {unknown[0]!r}", param, ctx)
+        return tuple(dict.fromkeys(names))
+
 
 @click.command()
 @click.argument("fixed", type=ExistingPath)
@@ -52,9 +73,9 @@ if TYPE_CHECKING:
 @click.option(
     "--transforms",
     "programs",
-    type=click.Choice(["elastix"]),
+    type=ProgramNames(),
     multiple=True,
-    help="Write the map for a program that does not read forward.h5 as well; repeatable.",
+    help=f"Write what these programs read as well: {', '.join(PROGRAM_NAMES)}.",
 )
 @coordinates_option
 @reading_options
@@ -67,7 +88,7 @@ def register(
     program: Path | None,
     points_path: Path | None,
     side: str,
-    programs: tuple[str, ...],
+    programs: tuple[tuple[str, ...], ...],
     coordinates: "Coordinates",
     reading: dict[str, Any],
     as_json: bool,
@@ -112,10 +133,9 @@ def register(
             f"warning: no start was found ({found.start.reason}); the bodies were centred instead", err=True
         )
     carried = None if asked is None else _carried(found, asked, side=side)
-    if "elastix" in programs:
-        _write_for_elastix(found, folder / "elastix")
     goal = found.moving if side == "fixed" else found.fixed
-    _write_results(found, carried, folder, coordinates=coordinates, goal=goal)
+    asked_for = [name for names in programs for name in names]
+    _write_results(found, carried, folder, programs=asked_for, coordinates=coordinates, goal=goal)
     said = say_remarks([*found.remarks, *remarks])
     if as_json:
         start = {"status": found.start.status, "reason": found.start.reason}
@@ -129,6 +149,7 @@ def _write_results(
     carried: "NamedPoints | None",
     folder: Path,
     *,
+    programs: list[str],
     coordinates: "Coordinates",
     goal: "Volume",
 ) -> None:
@@ -136,29 +157,20 @@ def _write_results(
     from anatomical_embedding.points.points_file import name_of_form, write_point_table, write_points
     from anatomical_embedding.registration.displacement_field import write_field
     from anatomical_embedding.registration.guided_start import write_start
-    from anatomical_embedding.registration.itk_transform import write_transform
+    from anatomical_embedding.registration.program_files import PROGRAMS, write_itk
     from anatomical_embedding.volumes.nifti import write_volume
 
     write_start(found.start, folder / "start.json")
-    write_transform(found.forward, folder / "forward.h5")
-    write_transform(found.inverse, folder / "inverse.h5")
+    write_itk(found.pair_map, folder)
     if carried is not None:
         write_point_table(carried.points_mm, carried.names, folder / "points.csv", coordinates=coordinates)
         if carried.form is not None and (name := name_of_form(carried.form)):
             write_points(carried.points_mm, carried.names, folder / name, form=carried.form, grid=goal)
     write_field(found.field.before(found.start.matrix), folder / "displacement_field.nii.gz")
+    for write in dict.fromkeys(PROGRAMS[name].write for name in programs):
+        if write is not write_itk:  # 3D Slicer and ITK read what is there already
+            write(found.pair_map, folder)
     write_volume(found.warped(), folder / "warped.nii.gz")
-
-
-def _write_for_elastix(found: "ScanRegistration", folder: Path) -> None:
-    """Write both directions as parameter files of elastix."""
-    from anatomical_embedding.registration.elastix_files import write_elastix_files
-    from anatomical_embedding.volumes.straight_grid import straight_grid
-
-    ways = (("forward", found.fixed, found.moving), ("inverse", found.moving, found.fixed))
-    for name, onto, carried in ways:
-        fill = float(carried.array.min())
-        write_elastix_files(getattr(found, name), straight_grid(onto), folder / name, fill_value=fill)
 
 
 def _those_outside(asked: "NamedPoints", scan: "Volume", path: Path) -> list[str]:

@@ -58,11 +58,24 @@ class DisplacementField:
         ]
         return np.asarray(fixed_mm, dtype=np.float64) + np.stack(moved, axis=-1)
 
+    def places_mm(self) -> NDArray[np.float64]:
+        """Return the (X, Y, Z, 3) places, RAS+, that the voxels go to."""
+        return _grid_points_mm(self.displacements_mm.shape[:3], self.affine) + self.displacements_mm
+
     def before(self, matrix: NDArray[np.float64]) -> "DisplacementField":
         """Return the field of the map that moves by this field and then by a (4, 4) matrix between worlds."""
         grid_mm = _grid_points_mm(self.displacements_mm.shape[:3], self.affine)
         moved = _transformed(matrix, grid_mm + self.displacements_mm)
         return DisplacementField((moved - grid_mm).astype(np.float32), self.affine)
+
+    def after_inverse_of(self, matrix: NDArray[np.float64]) -> "DisplacementField":
+        """Return the field of the map that goes back by a (4, 4) matrix between worlds and then moves by this field.
+
+        It lies where the matrix leads the grid of this field, which may skew its axes.
+        """
+        grid_mm = _grid_points_mm(self.displacements_mm.shape[:3], self.affine)
+        displacements_mm = self.places_mm() - _transformed(matrix, grid_mm)
+        return DisplacementField(displacements_mm.astype(np.float32), matrix @ self.affine)
 
 
 def read_field(path: Path) -> DisplacementField:

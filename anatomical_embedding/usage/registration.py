@@ -16,11 +16,8 @@ from anatomical_embedding.registration.deformation import deform
 from anatomical_embedding.registration.displacement_field import DisplacementField
 from anatomical_embedding.registration.guided_start import GuidedStart, find_start
 from anatomical_embedding.registration.installed_program import installed_program
-from anatomical_embedding.registration.itk_transform import (
-    forward_transform,
-    inverse_transform,
-    resample_by_itk,
-)
+from anatomical_embedding.registration.itk_transform import resample_by_itk
+from anatomical_embedding.registration.pair_map import PairMap
 from anatomical_embedding.settings.registration import MatchGridSettings
 from anatomical_embedding.usage.model import Model
 from anatomical_embedding.usage.scans import embed_raw_scan, read_scan
@@ -48,14 +45,27 @@ class ScanRegistration:
     remarks: tuple[str, ...] = ()
 
     @cached_property
+    def pair_map(self) -> PairMap:
+        """The map in its parts, for the files of other programs."""
+        fixed, moving = self.fixed, self.moving
+        return PairMap(
+            self.start.matrix,
+            self.field,
+            straight_grid(fixed),
+            straight_grid(moving),
+            fixed_fill=float(fixed.array.min()),
+            moving_fill=float(moving.array.min()),
+        )
+
+    @property
     def forward(self) -> SimpleITK.Transform:
         """ITK transform of fixed to moving points, LPS mm; with it ITK resamples the moving scan onto the fixed."""
-        return forward_transform(self.start.matrix, self.field)
+        return self.pair_map.forward
 
-    @cached_property
+    @property
     def inverse(self) -> SimpleITK.Transform:
         """ITK transform of moving to fixed points, LPS mm."""
-        return inverse_transform(self.start.matrix, self.field)
+        return self.pair_map.inverse
 
     def warped(self) -> Volume:
         """Return the moving scan on the grid of the fixed one, interpolated once.
