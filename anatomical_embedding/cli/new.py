@@ -1,11 +1,14 @@
 """The verb `new`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from anatomical_embedding.cli.options import OutputPath
-from anatomical_embedding.settings.volumes import Modality
+
+if TYPE_CHECKING:
+    from anatomical_embedding.settings.volumes import Modality
 
 
 @click.command()
@@ -23,7 +26,7 @@ from anatomical_embedding.settings.volumes import Modality
     type=click.Choice(["ct", "mr"]),
     help="Kind of all scans; default: judged from a few of them.",
 )
-def new(folder: Path, output: Path | None, chosen: tuple[str, ...], modality: Modality | None) -> None:
+def new(folder: Path, output: Path | None, chosen: tuple[str, ...], modality: "Modality | None") -> None:
     """Look at a FOLDER of scans and write a run file that trains on them.
 
     It recognises scans of one modality (NIfTI, NRRD or MetaImage files, or one folder of a DICOM series each), pairs
