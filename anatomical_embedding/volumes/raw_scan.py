@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anatomical_embedding.errors import InputFileError, UserError
-from anatomical_embedding.settings.recipe_values import recipe_largest_gap_mm
 from anatomical_embedding.settings.volumes import Geometry, Modality
 from anatomical_embedding.volumes.file_names import is_volume_name
 from anatomical_embedding.volumes.scan import sha256_of_scan
@@ -147,6 +146,7 @@ class _Stored:
 def _read(path: Path, options: ReadingOptions) -> _Stored:
     if path.is_dir() or not is_volume_name(path.name):
         # The readers of DICOM take longer to load than a stage that prepares a NIfTI file computes.
+        from anatomical_embedding.settings.recipe_values import recipe_largest_gap_mm  # noqa: PLC0415
         from anatomical_embedding.volumes.dicom import read_dicom_series  # noqa: PLC0415
         from anatomical_embedding.volumes.dicom_files import is_dicom_file  # noqa: PLC0415
 
