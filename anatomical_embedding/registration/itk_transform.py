@@ -21,7 +21,9 @@ INVERSION_STEPS = 50
 INVERSION_TOLERANCE = 0.001
 
 
-def forward_transform(matrix: NDArray[np.float64], deformation: DisplacementField) -> SimpleITK.Transform:
+def forward_transform(
+    matrix: NDArray[np.float64], deformation: DisplacementField
+) -> SimpleITK.CompositeTransform:
     """Return the transform of a point of the fixed world (LPS mm) to its place in the moving one.
 
     Parameters
@@ -35,7 +37,9 @@ def forward_transform(matrix: NDArray[np.float64], deformation: DisplacementFiel
     )
 
 
-def inverse_transform(matrix: NDArray[np.float64], inverse: DisplacementField) -> SimpleITK.Transform:
+def inverse_transform(
+    matrix: NDArray[np.float64], inverse: DisplacementField
+) -> SimpleITK.CompositeTransform:
     """Return the transform of a point of the moving world (LPS mm) to its place in the fixed one.
 
     Parameters

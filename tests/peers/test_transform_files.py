@@ -28,7 +28,10 @@ OUTSIDE_HU = -2000.0
 EDGE_VOX = 0.1
 MOST = {"hu": 1.0, "mm": 0.05}
 MOST_OF_OTHERS = {
-    "nitransforms": {"hu": 15.0, "mm": 0.2},  # cubic splines through the vectors, which others take linear between
+    "nitransforms": {
+        "hu": 15.0,
+        "mm": 0.2,
+    },  # cubic splines through the vectors, which others take linear between
     "mrtrix": {"hu": 15.0, "mm": 0.05},  # images only: the warp is resliced to their grid first
 }
 
