@@ -10,7 +10,7 @@ import SimpleITK
 from numpy.typing import NDArray
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.registration.initial.itk_file import ras_matrix
+from anatomical_embedding.registration.itk_transform import ras_matrix
 
 BEFORE = ("InitialTransformParameterFileName", "InitialTransformParametersFileName")
 """The name of the key, as elastix writes it since 5.1 and before."""

@@ -7,7 +7,7 @@ import SimpleITK
 from numpy.typing import NDArray
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.registration.itk_transform import RAS_TO_LPS
+from anatomical_embedding.registration.itk_transform import ras_matrix
 from anatomical_embedding.registration.transform_files import read_transform
 
 
@@ -23,16 +23,6 @@ def read_itk_matrix(path: Path) -> NDArray[np.float64]:
     if not transform.IsLinear():
         raise InputFileError(path, f"holds {_bent_parts(transform)}, which is no affine map")
     return ras_matrix(transform)
-
-
-def ras_matrix(transform: SimpleITK.Transform) -> NDArray[np.float64]:
-    """Return the (4, 4) matrix, RAS+ mm, of an affine ITK transform: from where the origin and the axes go."""
-    origin = np.array(transform.TransformPoint((0.0, 0.0, 0.0)))
-    matrix = np.eye(4)
-    matrix[:3, 3] = origin
-    for axis, unit in enumerate(np.eye(3)):
-        matrix[:3, axis] = np.array(transform.TransformPoint(unit.tolist())) - origin
-    return RAS_TO_LPS @ matrix @ RAS_TO_LPS
 
 
 def _bent_parts(transform: SimpleITK.Transform) -> str:
