@@ -262,7 +262,7 @@ def embed_raw_scan(
     return prepared, EmbeddedScan(embedded, prepared.body_mask, matching, raw, prepared.remarks)
 
 
-def prepare_raw_scan(model: Model, raw: RawScan) -> PreparedVolume:
+def prepare_raw_scan(model: Model, raw: RawScan) -> "PreparedVolume":
     """Return a raw scan prepared as in the training, or raise an `InputFileError` if there is no body in it."""
     # Stores, which need no preparation, are opened before this is loaded.
     from anatomical_embedding.volumes.prepare import prepare_scan  # noqa: PLC0415
