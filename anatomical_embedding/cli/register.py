@@ -22,6 +22,7 @@ from anatomical_embedding.cli.options import (
 if TYPE_CHECKING:
     from anatomical_embedding.api import ScanRegistration
     from anatomical_embedding.points.named_points import Coordinates, NamedPoints
+    from anatomical_embedding.registration.initial.read import MatrixProgram
     from anatomical_embedding.volumes.dicom_source import DicomSource
     from anatomical_embedding.volumes.raw_scan import RawScan
     from anatomical_embedding.volumes.volume import Volume
@@ -60,6 +61,17 @@ class ProgramNames(click.ParamType):
     help="Program deeds to use instead of the installed one.",
 )
 @click.option(
+    "--initial",
+    type=ExistingFile,
+    help="Start to use instead of looking for one: of ITK or ANTs, elastix, FSL, greedy, NiftyReg, FreeSurfer (.lta), "
+    "DICOM Spatial Registration, or start.json of another run.",
+)
+@click.option(
+    "--initial-program",
+    type=click.Choice(["fsl", "greedy", "niftyreg"]),
+    help="Program that a start comes from which is a 4x4 matrix in text.",
+)
+@click.option(
     "--points",
     "points_path",
     type=ExistingFile,
@@ -89,6 +101,8 @@ def register(
     checkpoint: Path,
     folder: Path,
     program: Path | None,
+    initial: Path | None,
+    initial_program: "MatrixProgram | None",
     points_path: Path | None,
     side: str,
     programs: tuple[tuple[str, ...], ...],
@@ -96,7 +110,7 @@ def register(
     reading: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """Register MOVING onto FIXED: a start that matches of the embeddings agree on, then deeds.
+    """Register MOVING onto FIXED: a start that matches of the embeddings agree on, or a given one, then deeds.
 
     Writes start.json, forward.h5 and inverse.h5 (ITK transforms of points, fixed to moving and back; forward.h5
     resamples the moving scan), points.csv where points were given (and the same in the form that they came in),
@@ -109,6 +123,10 @@ def register(
     from anatomical_embedding.registration.installed_program import installed_program
     from anatomical_embedding.usage.scans import require_raw
 
+    if initial_program is not None and initial is None:
+        raise click.UsageError(
+            "--initial-program: says where the start of --initial comes from; give that too"
+        )
     program = program or installed_program()
     require_writable_folder(folder)
     require_program(program)
@@ -132,6 +150,8 @@ def register(
         scans[moving],
         program=program,
         folder=folder,
+        initial=initial,
+        initial_program=initial_program,
     )
     found = replace(found, sources=sources)
     if found.start.status == "failed":

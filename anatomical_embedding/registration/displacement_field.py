@@ -92,11 +92,16 @@ def read_field(path: Path) -> DisplacementField:
         raise InputFileError(path, f"cannot be read as a displacement field ({error})") from error
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 3:  # noqa: PLR2004, x, y and z
         raise InputFileError(path, "holds no vectors of three components; expected a displacement field")
+    vectors = SimpleITK.GetArrayFromImage(image).transpose(2, 1, 0, 3)
+    return DisplacementField((vectors * LPS_SIGNS).astype(np.float32, copy=False), affine_of_image(image))
+
+
+def affine_of_image(image: SimpleITK.Image) -> NDArray[np.float64]:
+    """Return the (4, 4) map of the voxels of an ITK image to world mm RAS+."""
     affine = np.eye(4)
     affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
     affine[:3, 3] = image.GetOrigin()
-    vectors = SimpleITK.GetArrayFromImage(image).transpose(2, 1, 0, 3)
-    return DisplacementField((vectors * LPS_SIGNS).astype(np.float32, copy=False), LPS_FROM_RAS @ affine)
+    return LPS_FROM_RAS @ affine
 
 
 def write_field(field: DisplacementField, path: Path) -> None:

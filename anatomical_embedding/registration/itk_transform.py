@@ -21,7 +21,9 @@ INVERSION_STEPS = 50
 INVERSION_TOLERANCE = 0.001
 
 
-def forward_transform(matrix: NDArray[np.float64], deformation: DisplacementField) -> SimpleITK.Transform:
+def forward_transform(
+    matrix: NDArray[np.float64], deformation: DisplacementField
+) -> SimpleITK.CompositeTransform:
     """Return the transform of a point of the fixed world (LPS mm) to its place in the moving one.
 
     Parameters
@@ -35,7 +37,9 @@ def forward_transform(matrix: NDArray[np.float64], deformation: DisplacementFiel
     )
 
 
-def inverse_transform(matrix: NDArray[np.float64], inverse: DisplacementField) -> SimpleITK.Transform:
+def inverse_transform(
+    matrix: NDArray[np.float64], inverse: DisplacementField
+) -> SimpleITK.CompositeTransform:
     """Return the transform of a point of the moving world (LPS mm) to its place in the fixed one.
 
     Parameters
@@ -147,3 +151,13 @@ def affine_transform(matrix: NDArray[np.float64]) -> SimpleITK.AffineTransform:
     transform.SetMatrix(lps[:3, :3].ravel().tolist())
     transform.SetTranslation(lps[:3, 3].tolist())
     return transform
+
+
+def ras_matrix(transform: SimpleITK.Transform) -> NDArray[np.float64]:
+    """Return the (4, 4) matrix, RAS+ mm, of an affine ITK transform: from where the origin and the axes go."""
+    origin = np.array(transform.TransformPoint((0.0, 0.0, 0.0)))
+    matrix = np.eye(4)
+    matrix[:3, 3] = origin
+    for axis, unit in enumerate(np.eye(3)):
+        matrix[:3, axis] = np.array(transform.TransformPoint(unit.tolist())) - origin
+    return RAS_TO_LPS @ matrix @ RAS_TO_LPS

@@ -246,17 +246,7 @@ def embed_raw_scan(
     InputFileError
         if there is no body in the scan, or it cannot be embedded.
     """
-    # Stores, which need no preparation, are opened before this is loaded.
-    from anatomical_embedding.volumes.prepare import prepare_scan  # noqa: PLC0415
-
-    usage = model.card.usage
-    prepared = prepare_scan(
-        raw,
-        label_paths={},
-        settings=PrepareVolumeSettings(
-            volumes=usage.volumes, modality=raw.modality, organs=(), bad_labels="refuse"
-        ),
-    )
+    prepared = prepare_raw_scan(model, raw)
     try:
         embedded = model.embedder.embed(
             prepared.image,
@@ -268,7 +258,22 @@ def embed_raw_scan(
         raise
     except UserError as error:  # of a volume without a name
         raise InputFileError(raw.path, str(error)) from error
-    return prepared, EmbeddedScan(embedded, prepared.body_mask, usage.matching, raw, prepared.remarks)
+    matching = model.card.usage.matching
+    return prepared, EmbeddedScan(embedded, prepared.body_mask, matching, raw, prepared.remarks)
+
+
+def prepare_raw_scan(model: Model, raw: RawScan) -> "PreparedVolume":
+    """Return a raw scan prepared as in the training, or raise an `InputFileError` if there is no body in it."""
+    # Stores, which need no preparation, are opened before this is loaded.
+    from anatomical_embedding.volumes.prepare import prepare_scan  # noqa: PLC0415
+
+    return prepare_scan(
+        raw,
+        label_paths={},
+        settings=PrepareVolumeSettings(
+            volumes=model.card.usage.volumes, modality=raw.modality, organs=(), bad_labels="refuse"
+        ),
+    )
 
 
 def origin_of(

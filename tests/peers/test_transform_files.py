@@ -3,13 +3,7 @@
 `make test-peers` installs the programs into an environment of their own and runs this; it is no part of `make test`.
 """
 
-import os
-import shutil
-import subprocess
-from pathlib import Path
-
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.ndimage import gaussian_filter
 
@@ -17,27 +11,18 @@ from anatomical_embedding.registration.displacement_field import DisplacementFie
 from anatomical_embedding.registration.itk_transform import resample_by_itk, transform_by_itk
 from anatomical_embedding.registration.pair_map import PairMap
 from anatomical_embedding.registration.program_files import PROGRAMS
-from anatomical_embedding.volumes.affine import lps_from_ras
 from anatomical_embedding.volumes.nifti import VolumeHeader, read_volume, write_volume
 from anatomical_embedding.volumes.volume import Volume
+from tests.peers.programs import needs_peers, read_points, run_program, write_points
 from tests.unit.samples import oblique_affine
 
-PEERS = os.environ.get("ANATOMICAL_EMBEDDING_PEERS")
-SCRIPTS = Path(__file__).parent
 OUTSIDE_HU = -2000.0
 EDGE_VOX = 0.1
 MOST = {"hu": 1.0, "mm": 0.05}
-MOST_OF_OTHERS = {
-    "nitransforms": {
-        "hu": 15.0,
-        "mm": 0.2,
-    },  # cubic splines through the vectors, which others take linear between
-    "mrtrix": {"hu": 15.0, "mm": 0.05},  # images only: the warp is resliced to their grid first
-}
+CUBIC = {"hu": 15.0, "mm": 0.2}
+"""Of programs that lay cubic splines through the vectors, which the others take linear between voxels."""
 
-pytestmark = pytest.mark.skipif(
-    PEERS is None, reason="`make test-peers` names the Python that has the programs"
-)
+pytestmark = needs_peers
 
 
 def smooth_noise(shape, *, seed, width, peak):
@@ -77,24 +62,8 @@ def case_of(pair, direction, folder):
     write_volume(onto, folder / "onto.nii.gz")
     write_volume(carried, folder / "carried.nii.gz")
     places = np.random.default_rng(6).uniform(0.15, 0.85, (200, 3)) * np.array(onto.shape)
-    points = pd.DataFrame(lps_from_ras(onto.world_from_voxel(places)), columns=["x", "y", "z"])
-    points.to_csv(folder / "points.csv", index=False)
+    write_points(onto.world_from_voxel(places), folder / "points.csv")
     return transform, onto, carried
-
-
-def run_peer(program, folder, files):
-    """Run the script of a program and return the image and the points (RAS+) that it writes."""
-    done = subprocess.run(
-        [PEERS, SCRIPTS / f"with_{program}.py", folder, *files],
-        check=False,
-        capture_output=True,
-        encoding="utf-8",
-        env=os.environ | {"PYTHONPATH": ""},
-        cwd="/",
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    points = pd.read_csv(folder / "found.csv")[["x", "y", "z"]].to_numpy()
-    return read_volume(folder / "found.nii.gz", require_contrast=False), lps_from_ras(points)
 
 
 USES = {
@@ -119,9 +88,10 @@ USES = {
 """Program that runs, name of its files for `--transforms`, and the files it is given for each direction."""
 
 
-def is_missing(program):
-    """Say whether a program cannot be installed by pip and is not on the search path."""
-    return program == "mrtrix" and shutil.which("mrtransform") is None
+def placed(name, folder):
+    """Return the name of a file with its folder, after the word that asks for its inverse."""
+    word, _, file = name.rpartition(":")
+    return f"{word}:{folder / file}" if word else str(folder / file)
 
 
 @pytest.mark.parametrize("direction", ["forward", "inverse"])
@@ -131,16 +101,11 @@ def test_a_program_carries_images_and_points_as_we_do(pair, program, name, direc
 
     In the outer half of the outermost voxels ITK goes on with their value; greedy, NiftyReg and others mix in nothing.
     """
-    if is_missing(program):
-        pytest.skip(f"{program} is not on the search path")
     transform, onto, carried = case_of(pair, direction, tmp_path)
     PROGRAMS[name].write(pair[2], tmp_path)
     files = USES[program, name][direction == "inverse"]
-    placed = [
-        file.replace(file.removeprefix("inverse:"), f"{tmp_path}/{file.removeprefix('inverse:')}")
-        for file in files
-    ]
-    found, moved = run_peer(program, tmp_path, placed)
+    moved = run_program(program, tmp_path, [placed(name, tmp_path) for name in files])
+    found = read_volume(tmp_path / "found.nii.gz", require_contrast=False)
     ours = resample_by_itk(transform, carried, VolumeHeader(onto.shape, onto.affine))
     places = transform_by_itk(transform, onto.world_from_voxel(np.indices(onto.shape).reshape(3, -1).T))
     voxels = carried.voxel_from_world(places)
@@ -149,12 +114,12 @@ def test_a_program_carries_images_and_points_as_we_do(pair, program, name, direc
     assert is_inside.sum() > 10_000
     np.testing.assert_allclose(found.affine, onto.affine, atol=1e-3)
     difference_hu = np.abs(found.array - ours.array)[is_inside]
-    points = lps_from_ras(pd.read_csv(tmp_path / "points.csv")[["x", "y", "z"]].to_numpy())
+    points = read_points(tmp_path / "points.csv")
     mm = np.linalg.norm(moved - transform_by_itk(transform, points), axis=1).max()
     print(
         f"{program}, {' '.join(files)}: {difference_hu.max():.4f} HU at most, "
         f"{difference_hu.mean():.4f} HU on average, {mm:.5f} mm"
     )
-    most = MOST_OF_OTHERS.get(program, MOST)
+    most = CUBIC if program in ("nitransforms", "mrtrix") else MOST
     assert difference_hu.max() < most["hu"]
     assert mm < most["mm"]
