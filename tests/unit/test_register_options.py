@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK
 
@@ -13,7 +14,8 @@ from anatomical_embedding.registration.deformation import Deformation
 from anatomical_embedding.registration.displacement_field import DisplacementField
 from anatomical_embedding.registration.program_files import PROGRAMS
 from anatomical_embedding.usage import registration
-from tests.packaged_model import write_model, write_two_scans
+from anatomical_embedding.volumes.nifti import read_volume
+from tests.packaged_model import write_dicom_series, write_model, write_two_scans
 
 START = "1 0 0 10\n0 1 0 -20\n0 0 1 30\n0 0 0 1\n"
 """Fixed to moving, RAS+ mm."""
@@ -52,8 +54,8 @@ def run(folder, tmp_path, monkeypatch):
     program.chmod(0o755)
     (tmp_path / "start.mat").write_text(START, encoding="utf-8")
 
-    def register(*more):
-        scans = [folder / "first.nii.gz", folder / "second.nii.gz"]
+    def register(*more, scans=None):
+        scans = scans or [folder / "first.nii.gz", folder / "second.nii.gz"]
         options = ["--checkpoint", folder / "tiny.safetensors", "--deeds", program]
         with pytest.raises(SystemExit) as stop:
             main(list(map(str, ["register", *scans, *options, "--output", tmp_path / "out", *more])))
@@ -123,3 +125,33 @@ def test_in_python(folder, tmp_path):
     )
     assert found.start.status == "given"
     np.testing.assert_array_equal(found.start.matrix[:3, 3], (10.0, -20.0, 30.0))
+
+
+def as_series(scan, folder, *, world):
+    """Write a scan as a DICOM series of a frame of reference, and return its folder."""
+    write_dicom_series(read_volume(scan), folder)
+    for path in folder.iterdir():
+        dataset = pydicom.dcmread(path)
+        dataset.FrameOfReferenceUID = world
+        dataset.save_as(path)
+    return folder
+
+
+def test_objects_of_dicom_are_written_of_two_series(run, folder, tmp_path, capsys):
+    """The start goes out and comes in again as an object; scans that are no series are refused before work."""
+    series = [
+        as_series(folder / f"{name}.nii.gz", tmp_path / name, world=f"1.2.826.0.1.3680043.2.1125.{number}")
+        for number, name in enumerate(("first", "second"), start=1)
+    ]
+    given = ("--initial", tmp_path / "start.mat", "--initial-program", "greedy")
+    assert run(*given, "--transforms", "dicom", scans=series) == 0
+    objects = [tmp_path / "out" / name for name in PROGRAMS["dicom"].files]
+    whole, start = map(pydicom.dcmread, objects)
+    assert whole.FrameOfReferenceUID == start.FrameOfReferenceUID == "1.2.826.0.1.3680043.2.1125.1"
+    assert run("--initial", objects[1], scans=series) == 0
+    forward = SimpleITK.ReadTransform(str(tmp_path / "out" / "forward.h5"))
+    np.testing.assert_allclose(forward.TransformPoint((0.0, 0.0, 0.0)), (-10.0, 20.0, 30.0), atol=1e-6)
+
+    capsys.readouterr()
+    assert run(*given, "--transforms", "dicom", scans=[series[0], folder / "second.nii.gz"]) == 2
+    assert "--transforms dicom needs two DICOM series: " in capsys.readouterr().err
