@@ -64,7 +64,8 @@ rule score_registration:
         runtime=10,
     params:
         settings=lambda wildcards: section_json(
-            start=SETTINGS.registrations[wildcards.registration].deeds.start
+            start=SETTINGS.registrations[wildcards.registration].deeds.start,
+            headline=SETTINGS.registrations[wildcards.registration].headline,
         ),
         optional=given_options("start", "landmarks"),
         code=code_of("score_registration"),

@@ -154,6 +154,9 @@ class RegistrationSettings(Settings):
     """Start found by embeddings; null starts as `deeds.start` says."""
     deeds: DeedsSettings
     """How they are registered."""
+    headline: tuple[Identifier, ...] = ()
+    """Landmarks whose errors stand for the registration, such as those whose places anatomy fixes; errors of all are
+    measured beside them. Empty: all alike."""
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -202,3 +205,5 @@ class ScoreRegistrationSettings(Settings):
 
     start: Literal["world", "centres"]
     """What lay on one another before a pair without a guide was registered."""
+    headline: tuple[Identifier, ...]
+    """Landmarks whose errors stand for the registration; empty for all alike."""
