@@ -1,5 +1,6 @@
 """The verb `register`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
     from anatomical_embedding.api import ScanRegistration
     from anatomical_embedding.points.named_points import Coordinates, NamedPoints
     from anatomical_embedding.registration.initial.read import MatrixProgram
+    from anatomical_embedding.volumes.dicom_source import DicomSource
+    from anatomical_embedding.volumes.raw_scan import RawScan
     from anatomical_embedding.volumes.volume import Volume
 
-PROGRAM_NAMES = ("itk", "ants", "elastix", "greedy", "niftyreg", "slicer", "mrtrix")
+PROGRAM_NAMES = ("itk", "ants", "elastix", "greedy", "niftyreg", "slicer", "mrtrix", "dicom")
 """Those of `registration.program_files`, which takes longer to load than `--help` may."""
 
 
@@ -136,6 +139,8 @@ def register(
     model = load_model(checkpoint)
     read = read_scans(model, (fixed, moving), **reading)
     scans = {path: require_raw(scan) for path, scan in read.items()}
+    asked_for = [name for names in programs for name in names]
+    sources = _dicom_sources(scans[fixed], scans[moving]) if "dicom" in asked_for else None
     remarks: list[str] = []
     if asked is not None:
         remarks += [*asked.remarks, *_those_outside(asked, scans[their_scan].grid, their_scan)]
@@ -148,13 +153,13 @@ def register(
         initial=initial,
         initial_program=initial_program,
     )
+    found = replace(found, sources=sources)
     if found.start.status == "failed":
         click.echo(
             f"warning: no start was found ({found.start.reason}); the bodies were centred instead", err=True
         )
     carried = None if asked is None else _carried(found, asked, side=side)
     goal = found.moving if side == "fixed" else found.fixed
-    asked_for = [name for names in programs for name in names]
     _write_results(found, carried, folder, programs=asked_for, coordinates=coordinates, goal=goal)
     said = say_remarks([*found.remarks, *remarks])
     if as_json:
@@ -162,6 +167,18 @@ def register(
         print_json({**start, "folder": str(folder), "remarks": said})
     else:
         click.echo(str(folder))
+
+
+def _dicom_sources(fixed: "RawScan", moving: "RawScan") -> "tuple[DicomSource, DicomSource]":
+    """Return what DICOM objects refer to in two scans, and refuse other scans before work is done for them."""
+    from anatomical_embedding.errors import UserError
+    from anatomical_embedding.volumes.dicom_source import read_dicom_source
+
+    try:
+        first, second = (read_dicom_source(scan.path, series=scan.options.series) for scan in (fixed, moving))
+    except UserError as error:
+        raise UserError(f"--transforms dicom needs two DICOM series: {error}") from error
+    return first, second
 
 
 def _write_results(

@@ -6,6 +6,7 @@ beyond what was registered; back, a point y goes to z + v(z) with z = A⁻¹ y.
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK
@@ -21,6 +22,9 @@ from anatomical_embedding.registration.itk_transform import (
 from anatomical_embedding.volumes.affine import invert_affine, transform_points
 from anatomical_embedding.volumes.nifti import VolumeHeader
 
+if TYPE_CHECKING:
+    from anatomical_embedding.volumes.dicom_source import DicomSource
+
 
 @dataclass(frozen=True)
 class PairMap:
@@ -32,6 +36,7 @@ class PairMap:
     field : deformation in the fixed world, before the start.
     fixed, moving : grids of the scans, with axes at right angles.
     fixed_fill, moving_fill : values that stand for nothing in the scans.
+    sources : the fixed and the moving scan as DICOM objects refer to them; None where one of them is no DICOM series.
     """
 
     matrix: NDArray[np.float64]
@@ -40,6 +45,7 @@ class PairMap:
     moving: VolumeHeader
     fixed_fill: float
     moving_fill: float
+    sources: "tuple[DicomSource, DicomSource] | None" = None
 
     @cached_property
     def deformation(self) -> DisplacementField:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomical_embedding.errors import UserError
 from anatomical_embedding.files import written_atomically
 from anatomical_embedding.registration.displacement_field import write_field
 from anatomical_embedding.registration.elastix_files import write_elastix_files
@@ -75,6 +76,29 @@ def write_mrtrix(pair: PairMap, folder: Path) -> None:
     write_ras_places(pair.whole_inverse(), folder / "mrtrix" / "inverse.nii.gz")
 
 
+def write_dicom_objects(pair: PairMap, folder: Path) -> None:
+    """Write the start and the whole map as objects of DICOM, in the study and the world of the fixed scan.
+
+    Raises
+    ------
+    UserError
+        if a scan is no DICOM series.
+    """
+    # pydicom takes longer to load than all other writers.
+    from anatomical_embedding.registration.dicom_registration import (  # noqa: PLC0415
+        deformable_registration,
+        spatial_registration,
+        write_dicom,
+    )
+
+    if pair.sources is None:
+        raise UserError("a registration as DICOM objects needs two DICOM series; leave out `dicom`")
+    start = spatial_registration(pair.matrix, *pair.sources)
+    whole = deformable_registration(pair.matrix, pair.deformation, *pair.sources)
+    write_dicom(start, folder / "dicom" / "spatial_registration.dcm")
+    write_dicom(whole, folder / "dicom" / "deformable_registration.dcm")
+
+
 def write_matrix(matrix: NDArray[np.float64], path: Path) -> None:
     """Write a (4, 4) map between worlds, RAS+ mm, as text, a row a line."""
     with written_atomically(path) as temporary:
@@ -97,5 +121,8 @@ PROGRAMS = {
     "niftyreg": ProgramFiles(("niftyreg/forward.nii.gz", "niftyreg/inverse.nii.gz"), write_niftyreg),
     "slicer": ITK_FILES,
     "mrtrix": ProgramFiles(("mrtrix/forward.nii.gz", "mrtrix/inverse.nii.gz"), write_mrtrix),
+    "dicom": ProgramFiles(
+        ("dicom/deformable_registration.dcm", "dicom/spatial_registration.dcm"), write_dicom_objects
+    ),
 }
 """The programs by the names that `register --transforms` takes; composites are always written."""

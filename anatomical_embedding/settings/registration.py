@@ -8,7 +8,7 @@ from anatomical_embedding.identifiers import Identifier
 from anatomical_embedding.settings.base import Settings
 from anatomical_embedding.settings.evaluation import Split
 from anatomical_embedding.settings.matching import MatchingSettings
-from anatomical_embedding.settings.volumes import Modality
+from anatomical_embedding.settings.volumes import Modality, ReadScanSettings
 
 MapKind = Literal["rigid", "similarity", "affine"]
 """Rotation and shift; with one scale; with any linear part."""
@@ -189,6 +189,8 @@ class ResampleRegisteredSettings(Settings):
 
     spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
     """Working spacing of the copy that a training reads."""
+    moving: ReadScanSettings
+    """How the original moving volume is read."""
 
 
 class RegisterDeedsSettings(Settings):

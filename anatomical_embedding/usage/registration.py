@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, Unpack
+from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 import SimpleITK
 
@@ -27,6 +27,9 @@ from anatomical_embedding.volumes.raw_scan import RawScan, Reading
 from anatomical_embedding.volumes.straight_grid import straight_grid
 from anatomical_embedding.volumes.volume import Volume
 
+if TYPE_CHECKING:
+    from anatomical_embedding.volumes.dicom_source import DicomSource
+
 
 @dataclass(frozen=True)
 class ScanRegistration:
@@ -39,6 +42,7 @@ class ScanRegistration:
     field : deformation in the fixed world, before the start.
     fixed, moving : the raw scans.
     remarks : what was corrected or chosen when they were read, a sentence each that begins with the path.
+    sources : the fixed and the moving scan as DICOM objects refer to them, for `--transforms dicom`.
     """
 
     start: GuidedStart
@@ -46,6 +50,7 @@ class ScanRegistration:
     fixed: Volume
     moving: Volume
     remarks: tuple[str, ...] = ()
+    sources: "tuple[DicomSource, DicomSource] | None" = None
 
     @cached_property
     def pair_map(self) -> PairMap:
@@ -58,6 +63,7 @@ class ScanRegistration:
             straight_grid(moving),
             fixed_fill=float(fixed.array.min()),
             moving_fill=float(moving.array.min()),
+            sources=self.sources,
         )
 
     @property

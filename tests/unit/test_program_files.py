@@ -140,14 +140,15 @@ READERS = {
 
 
 def test_the_verb_names_every_program_and_each_is_tested():
-    assert set(PROGRAM_NAMES) == set(PROGRAMS) == set(READERS)
+    """`test_dicom_registration` has the objects of DICOM, which need two series."""
+    assert set(PROGRAM_NAMES) == set(PROGRAMS) == {*READERS, "dicom"}
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     """Return the folder with the files of all programs."""
     folder = tmp_path_factory.mktemp("transforms")
-    for program in PROGRAMS.values():
+    for program in (PROGRAMS[name] for name in READERS):
         program.write(PAIR, folder)
         assert all((folder / name).is_file() for name in program.files)
     return folder
