@@ -20,12 +20,15 @@ import SimpleITK
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.registration.dicom_registration import spatial_registration, write_dicom
 from anatomical_embedding.registration.guided_start import given_start, write_start
 from anatomical_embedding.registration.initial.dicom_file import SPATIAL_REGISTRATION
 from anatomical_embedding.registration.initial.read import read_initial_start
 from anatomical_embedding.volumes.affine import transform_points
+from anatomical_embedding.volumes.dicom_source import read_dicom_source
 from anatomical_embedding.volumes.raw_scan import RawScan, ReadingOptions
 from anatomical_embedding.volumes.volume import Volume
+from tests.dicom_slices import Stack
 
 FIXED_AFFINE = np.array([[1.2, -2.4, 0, 10], [1.6, 1.8, 0, -20], [0, 0, 5, 30], [0, 0, 0, 1]])
 MOVING_AFFINE = np.array([[4.0, 0, 0, -3], [0, 0, 1, 4], [0, 2, 0, -5], [0, 0, 0, 1]])
@@ -231,6 +234,47 @@ def test_dicom_leads_items_to_the_registered_frame(tmp_path, knows, registered):
     assert len(start.remarks) == (0 if all(knows) else 1)
 
 
+def series_of(folder, number):
+    """Write a series whose images are numbered, in the frame of reference of the fixed scan."""
+
+    def edit(dataset, k):
+        dataset.FrameOfReferenceUID, dataset.SOPInstanceUID = FIXED_UID, f"1.2.3.{number}.{k}"
+
+    return Stack(edit=edit).write(folder)
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_dicom_of_one_frame_tells_the_scans_apart_by_their_images(tmp_path, knows):
+    """As `register --transforms dicom` writes it where both series lie in one frame of reference."""
+    sources = [series_of(tmp_path / name, number) for number, name in enumerate(("fixed", "moving"))]
+    items = [item("", np.eye(4)), item("", BACK_LPS)]
+    for number, entry in enumerate(items):
+        del entry.FrameOfReferenceUID
+        image = pydicom.Dataset()
+        image.ReferencedSOPInstanceUID = f"1.2.3.{number}.1"
+        entry.ReferencedImageSequence = [image]
+    path = write_registration(tmp_path / "reg.dcm", *items[::-1])
+    world = FIXED_UID if knows else ""
+    fixed, moving = (
+        scan(series, shape, affine, world)
+        for series, shape, affine in zip(
+            sources, ((7, 6, 5), (5, 8, 9)), (FIXED_AFFINE, MOVING_AFFINE), strict=True
+        )
+    )
+    hold_by_hand(read(path, fixed=fixed, moving=moving))
+
+
+@pytest.mark.parametrize("moving_world", [FIXED_UID, MOVING_UID])
+def test_the_object_that_register_writes_is_a_start(tmp_path, moving_world):
+    folders = [series_of(tmp_path / name, number) for number, name in enumerate(("fixed", "moving"))]
+    sources = [read_dicom_source(folder, series=None) for folder in folders]
+    sources[1].header.FrameOfReferenceUID = moving_world
+    write_dicom(spatial_registration(RAS, *sources), tmp_path / "reg.dcm")
+    fixed = scan(folders[0], (7, 6, 5), FIXED_AFFINE, FIXED_UID)
+    moving = scan(folders[1], (5, 8, 9), MOVING_AFFINE, moving_world)
+    hold_by_hand(read(tmp_path / "reg.dcm", fixed=fixed, moving=moving))
+
+
 def test_a_reversed_lta_is_taken_by_its_own_words(tmp_path):
     path = tmp_path / "reversed.lta"
     rows = "\n".join(" ".join(map(str, row)) for row in RAS) + "\n"
@@ -302,10 +346,14 @@ REFUSED = {
         registration_of(sop_class=CTImageStorage),
         "is an object of CT Image Storage, expected",
     ),
-    "alone.dcm": (registration_of(item(FIXED_UID, np.eye(4))), "is between 1 frames of reference"),
+    "alone.dcm": (registration_of(item(FIXED_UID, np.eye(4))), "is between 1 worlds"),
     "three.dcm": (
         registration_of(item(MOVING_UID, LPS), item(THIRD_UID, LPS)),
-        "is between 3 frames of reference",
+        "is between 3 worlds",
+    ),
+    "unnamed.dcm": (
+        registration_of(item(MOVING_UID, LPS), item(FIXED_UID, LPS)),
+        "does not say which of its worlds is the fixed scan's",
     ),
     "steps.dcm": (registration_of(item(MOVING_UID, LPS, LPS)), "holds no single 4x4 matrix"),
 }
