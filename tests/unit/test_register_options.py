@@ -9,6 +9,7 @@ import SimpleITK
 from anatomical_embedding import api
 from anatomical_embedding.cli.main import main
 from anatomical_embedding.embedding.export import StoreEmbedder
+from anatomical_embedding.errors import UserError
 from anatomical_embedding.registration.deformation import Deformation
 from anatomical_embedding.registration.displacement_field import DisplacementField
 from anatomical_embedding.registration.program_files import PROGRAMS
@@ -122,4 +123,9 @@ def test_in_python(folder, tmp_path):
         initial_program="niftyreg",
     )
     assert found.start.status == "given"
+    api.write_transforms(found, tmp_path / "more", programs=["greedy", "itk", "slicer"])
+    assert (tmp_path / "more" / "greedy" / "start.mat").is_file()
+    assert (tmp_path / "more" / "forward.h5").is_file()
+    with pytest.raises(UserError, match="got 'fsl'"):
+        api.write_transforms(found, tmp_path / "more", programs=["fsl"])
     np.testing.assert_array_equal(found.start.matrix[:3, 3], (10.0, -20.0, 30.0))
