@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 import SimpleITK
 
-from anatomical_embedding.errors import UserError
+from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.files import require_writable_folder
 from anatomical_embedding.matching.grid_points import match_grid
 from anatomical_embedding.progress import track
@@ -22,6 +22,7 @@ from anatomical_embedding.registration.installed_program import installed_progra
 from anatomical_embedding.registration.itk_transform import resample_by_itk
 from anatomical_embedding.registration.pair_map import PairMap
 from anatomical_embedding.registration.program_files import PROGRAMS
+from anatomical_embedding.registration.shared_view import seen_from, shared_box
 from anatomical_embedding.settings.registration import MatchGridSettings
 from anatomical_embedding.usage.model import Model
 from anatomical_embedding.usage.scans import embed_raw_scan, prepare_raw_scan, read_scan
@@ -181,6 +182,11 @@ def _begin(
     if initial is not None:
         given = read_initial_start(Path(initial), fixed=fixed, moving=moving, program=initial_program)
         prepared = [prepare_raw_scan(model, scan) for scan in (fixed, moving)]
+        if shared_box(prepared[0].image, seen_from(prepared[1].image, given.matrix)) is None:
+            raise InputFileError(
+                initial,
+                f"leads no place of {fixed.path} into {moving.path}; it may lead the other way, or belong to others",
+            )
         remarks = (*given.remarks, *prepared[0].remarks, *prepared[1].remarks)
         return _Begun(prepared[0], prepared[1], given_start(given.matrix), remarks)
     settings = model.card.usage.scan_registration

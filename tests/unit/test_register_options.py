@@ -52,6 +52,7 @@ def run(folder, tmp_path, monkeypatch):
     program.write_text("#!/bin/sh\necho deeds 0.1.0\n", encoding="utf-8")
     program.chmod(0o755)
     (tmp_path / "start.mat").write_text(START, encoding="utf-8")
+    (tmp_path / "far.txt").write_text(START.replace("10", "9000"), encoding="utf-8")
 
     def register(*more):
         scans = [folder / "first.nii.gz", folder / "second.nii.gz"]
@@ -92,6 +93,7 @@ def test_files_are_written_for_the_programs_named(run, tmp_path):
     ("more", "message"),
     [
         (["--initial", "start.mat"], "start.mat: is a 4x4 matrix, which FSL writes"),
+        (["--initial", "far.txt", "--initial-program", "greedy"], "far.txt: leads no place of"),
         (["--initial-program", "fsl"], "--initial-program: says where the start of --initial comes from"),
         (
             ["--transforms", "ants,nifty"],
