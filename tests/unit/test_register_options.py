@@ -16,7 +16,7 @@ from anatomical_embedding.registration.program_files import PROGRAMS
 from anatomical_embedding.usage import registration
 from tests.packaged_model import write_model, write_two_scans
 
-START = "1 0 0 10\n0 1 0 -20\n0 0 1 30\n0 0 0 1\n"
+START = "1 0 0 -100\n0 1 0 50\n0 0 1 360\n0 0 0 1\n"
 """Fixed to moving, RAS+ mm."""
 
 
@@ -52,7 +52,7 @@ def run(folder, tmp_path, monkeypatch):
     program.write_text("#!/bin/sh\necho deeds 0.1.0\n", encoding="utf-8")
     program.chmod(0o755)
     (tmp_path / "start.mat").write_text(START, encoding="utf-8")
-    (tmp_path / "far.txt").write_text(START.replace("10", "9000"), encoding="utf-8")
+    (tmp_path / "far.txt").write_text(START.replace("-100", "9000"), encoding="utf-8")
 
     def register(*more):
         scans = [folder / "first.nii.gz", folder / "second.nii.gz"]
@@ -70,7 +70,7 @@ def test_a_given_start_is_used_without_matching(run, tmp_path):
     start = json.loads((tmp_path / "out" / "start.json").read_text(encoding="utf-8"))
     assert (start["status"], start["num_queries"]) == ("given", 0)
     forward = SimpleITK.ReadTransform(str(tmp_path / "out" / "forward.h5"))
-    np.testing.assert_allclose(forward.TransformPoint((0.0, 0.0, 0.0)), (-10.0, 20.0, 30.0), atol=1e-6)
+    np.testing.assert_allclose(forward.TransformPoint((0.0, 0.0, 0.0)), (100.0, -50.0, 360.0), atol=1e-6)
     again = tmp_path / "out" / "start.json"
     assert run("--initial", again) == 0
     assert json.loads(again.read_text(encoding="utf-8")) == start
@@ -130,4 +130,4 @@ def test_in_python(folder, tmp_path):
     assert (tmp_path / "more" / "forward.h5").is_file()
     with pytest.raises(UserError, match="got 'fsl'"):
         api.write_transforms(found, tmp_path / "more", programs=["fsl"])
-    np.testing.assert_array_equal(found.start.matrix[:3, 3], (10.0, -20.0, 30.0))
+    np.testing.assert_array_equal(found.start.matrix[:3, 3], (-100.0, 50.0, 360.0))
