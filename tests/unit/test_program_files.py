@@ -140,7 +140,7 @@ READERS = {
 
 
 def test_the_verb_names_every_program_and_each_is_tested():
-    """`test_dicom_registration` has the objects of DICOM, which need two series."""
+    """DICOM's objects, which need series on both sides, in test_dicom_registration.py."""
     assert set(PROGRAM_NAMES) == set(PROGRAMS) == {*READERS, "dicom"}
 
 
