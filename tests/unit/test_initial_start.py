@@ -1,4 +1,4 @@
-"""Starts of other programs: one map in the words of each, and where it leads points by hand (`tests.starts_by_hand`)."""
+"""Starts of other programs: one map in the words of each, and where it leads points, by hand (`starts_by_hand`)."""
 
 import numpy as np
 import pydicom
