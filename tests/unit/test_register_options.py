@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK
 
@@ -14,7 +15,8 @@ from anatomical_embedding.registration.deformation import Deformation
 from anatomical_embedding.registration.displacement_field import DisplacementField
 from anatomical_embedding.registration.program_files import PROGRAMS
 from anatomical_embedding.usage import registration
-from tests.packaged_model import write_model, write_two_scans
+from anatomical_embedding.volumes.nifti import read_volume
+from tests.packaged_model import write_dicom_series, write_model, write_two_scans
 
 START = "1 0 0 -100\n0 1 0 50\n0 0 1 360\n0 0 0 1\n"
 """Fixed to moving, RAS+ mm."""
@@ -54,8 +56,8 @@ def run(folder, tmp_path, monkeypatch):
     (tmp_path / "start.mat").write_text(START, encoding="utf-8")
     (tmp_path / "far.txt").write_text(START.replace("-100", "9000"), encoding="utf-8")
 
-    def register(*more):
-        scans = [folder / "first.nii.gz", folder / "second.nii.gz"]
+    def register(*more, scans=None):
+        scans = scans or [folder / "first.nii.gz", folder / "second.nii.gz"]
         options = ["--checkpoint", folder / "tiny.safetensors", "--deeds", program]
         with pytest.raises(SystemExit) as stop:
             main(list(map(str, ["register", *scans, *options, "--output", tmp_path / "out", *more])))
@@ -131,3 +133,33 @@ def test_in_python(folder, tmp_path):
     with pytest.raises(UserError, match="got 'fsl'"):
         api.write_transforms(found, tmp_path / "more", programs=["fsl"])
     np.testing.assert_array_equal(found.start.matrix[:3, 3], (-100.0, 50.0, 360.0))
+
+
+def as_series(scan, folder, *, world):
+    """Write a scan as a DICOM series of a frame of reference, and return its folder."""
+    write_dicom_series(read_volume(scan), folder)
+    for path in folder.iterdir():
+        dataset = pydicom.dcmread(path)
+        dataset.FrameOfReferenceUID = world
+        dataset.save_as(path)
+    return folder
+
+
+def test_objects_of_dicom_are_written_of_two_series(run, folder, tmp_path, capsys):
+    """The start goes out and comes in again as an object; scans that are no series are refused before work."""
+    series = [
+        as_series(folder / f"{name}.nii.gz", tmp_path / name, world=f"1.2.826.0.1.3680043.2.1125.{number}")
+        for number, name in enumerate(("first", "second"), start=1)
+    ]
+    given = ("--initial", tmp_path / "start.mat", "--initial-program", "greedy")
+    assert run(*given, "--transforms", "dicom", scans=series) == 0
+    objects = [tmp_path / "out" / name for name in PROGRAMS["dicom"].files]
+    whole, start = map(pydicom.dcmread, objects)
+    assert whole.FrameOfReferenceUID == start.FrameOfReferenceUID == "1.2.826.0.1.3680043.2.1125.1"
+    assert run("--initial", objects[1], scans=series) == 0
+    forward = SimpleITK.ReadTransform(str(tmp_path / "out" / "forward.h5"))
+    np.testing.assert_allclose(forward.TransformPoint((0.0, 0.0, 0.0)), (100.0, -50.0, 360.0), atol=1e-6)
+
+    capsys.readouterr()
+    assert run(*given, "--transforms", "dicom", scans=[series[0], folder / "second.nii.gz"]) == 2
+    assert "--transforms dicom needs two DICOM series: " in capsys.readouterr().err
