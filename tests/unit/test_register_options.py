@@ -10,6 +10,7 @@ import SimpleITK
 from anatomical_embedding import api
 from anatomical_embedding.cli.main import main
 from anatomical_embedding.embedding.export import StoreEmbedder
+from anatomical_embedding.errors import UserError
 from anatomical_embedding.registration.deformation import Deformation
 from anatomical_embedding.registration.displacement_field import DisplacementField
 from anatomical_embedding.registration.program_files import PROGRAMS
@@ -17,7 +18,7 @@ from anatomical_embedding.usage import registration
 from anatomical_embedding.volumes.nifti import read_volume
 from tests.packaged_model import write_dicom_series, write_model, write_two_scans
 
-START = "1 0 0 10\n0 1 0 -20\n0 0 1 30\n0 0 0 1\n"
+START = "1 0 0 -100\n0 1 0 50\n0 0 1 360\n0 0 0 1\n"
 """Fixed to moving, RAS+ mm."""
 
 
@@ -53,6 +54,7 @@ def run(folder, tmp_path, monkeypatch):
     program.write_text("#!/bin/sh\necho deeds 0.1.0\n", encoding="utf-8")
     program.chmod(0o755)
     (tmp_path / "start.mat").write_text(START, encoding="utf-8")
+    (tmp_path / "far.txt").write_text(START.replace("-100", "9000"), encoding="utf-8")
 
     def register(*more, scans=None):
         scans = scans or [folder / "first.nii.gz", folder / "second.nii.gz"]
@@ -70,7 +72,7 @@ def test_a_given_start_is_used_without_matching(run, tmp_path):
     start = json.loads((tmp_path / "out" / "start.json").read_text(encoding="utf-8"))
     assert (start["status"], start["num_queries"]) == ("given", 0)
     forward = SimpleITK.ReadTransform(str(tmp_path / "out" / "forward.h5"))
-    np.testing.assert_allclose(forward.TransformPoint((0.0, 0.0, 0.0)), (-10.0, 20.0, 30.0), atol=1e-6)
+    np.testing.assert_allclose(forward.TransformPoint((0.0, 0.0, 0.0)), (100.0, -50.0, 360.0), atol=1e-6)
     again = tmp_path / "out" / "start.json"
     assert run("--initial", again) == 0
     assert json.loads(again.read_text(encoding="utf-8")) == start
@@ -93,6 +95,7 @@ def test_files_are_written_for_the_programs_named(run, tmp_path):
     ("more", "message"),
     [
         (["--initial", "start.mat"], "start.mat: is a 4x4 matrix, which FSL writes"),
+        (["--initial", "far.txt", "--initial-program", "greedy"], "far.txt: leads no place of"),
         (["--initial-program", "fsl"], "--initial-program: says where the start of --initial comes from"),
         (
             ["--transforms", "ants,nifty"],
@@ -124,7 +127,12 @@ def test_in_python(folder, tmp_path):
         initial_program="niftyreg",
     )
     assert found.start.status == "given"
-    np.testing.assert_array_equal(found.start.matrix[:3, 3], (10.0, -20.0, 30.0))
+    api.write_transforms(found, tmp_path / "more", programs=["greedy", "itk", "slicer"])
+    assert (tmp_path / "more" / "greedy" / "start.mat").is_file()
+    assert (tmp_path / "more" / "forward.h5").is_file()
+    with pytest.raises(UserError, match="got 'fsl'"):
+        api.write_transforms(found, tmp_path / "more", programs=["fsl"])
+    np.testing.assert_array_equal(found.start.matrix[:3, 3], (-100.0, 50.0, 360.0))
 
 
 def as_series(scan, folder, *, world):
@@ -150,7 +158,7 @@ def test_objects_of_dicom_are_written_of_two_series(run, folder, tmp_path, capsy
     assert whole.FrameOfReferenceUID == start.FrameOfReferenceUID == "1.2.826.0.1.3680043.2.1125.1"
     assert run("--initial", objects[1], scans=series) == 0
     forward = SimpleITK.ReadTransform(str(tmp_path / "out" / "forward.h5"))
-    np.testing.assert_allclose(forward.TransformPoint((0.0, 0.0, 0.0)), (-10.0, 20.0, 30.0), atol=1e-6)
+    np.testing.assert_allclose(forward.TransformPoint((0.0, 0.0, 0.0)), (100.0, -50.0, 360.0), atol=1e-6)
 
     capsys.readouterr()
     assert run(*given, "--transforms", "dicom", scans=[series[0], folder / "second.nii.gz"]) == 2
