@@ -240,9 +240,10 @@ def test_the_radii_are_circles_around_the_answer(watched, server, scans):
     )
     assert len(circles) == 6
     for wide, narrow in zip(circles[::2], circles[1::2], strict=True):
-        assert wide[:2] == narrow[:2]
+        assert wide[:2] == narrow[:2] and narrow[2] > 0
         assert wide[2] / narrow[2] == pytest.approx(np.expm1(2.0) / np.expm1(1.0), rel=0.05)
     assert page.locator(".view").nth(0).locator("circle").count() == 0
+    assert watched.errors == []
 
 
 def contrast(first, second):

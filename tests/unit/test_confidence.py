@@ -139,8 +139,14 @@ def test_radii_cover_patients_that_differ():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"errors_mm": np.full(300, 3.0)}, "300 answers are within 10 mm and 0 are not"),
-        ({"errors_mm": np.full(300, 30.0)}, "0 answers are within 10 mm and 300 are not"),
+        (
+            {"errors_mm": np.full(300, 3.0), "is_in_view": np.ones(300, bool)},
+            "300 answers are within 10 mm and 0 are not",
+        ),
+        (
+            {"errors_mm": np.full(300, 30.0), "is_in_view": np.ones(300, bool)},
+            "0 answers are within 10 mm and 300 are not",
+        ),
         ({"patient_ids": np.full(300, "one")}, "one patient"),
     ],
 )

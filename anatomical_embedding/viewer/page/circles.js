@@ -6,7 +6,7 @@ const IN_PLANE = [[0, 1], [0, 2], [1, 2]]; // world axes across and up an axial,
 function placed(slice, point, radius) {
   const [left, top, width, height] = slice.leftTopWidthHeight;
   const [across, up] = IN_PLANE[slice.axCorSag].map((axis, side) => (point[axis] - slice.leftTopMM[side]) / slice.fovMM[side]);
-  return { x: left + across * width, y: top + (1 - up) * height, r: (radius / slice.fovMM[0]) * Math.abs(width) };
+  return { x: left + across * width, y: top + (1 - up) * height, r: Math.abs((radius / slice.fovMM[0]) * width) };
 }
 
 /** Draw circles of some radii in mm around a point over every slice of a viewer; none without a point. */
