@@ -146,7 +146,7 @@ def card_lines(card: ModelCard, network: NetworkSettings) -> list[str]:
             f"{fitted.num_answers} answers of {fitted.num_patients} patients ({', '.join(fitted.sources)}), "
             f"{fitted.num_out_of_view} of them out of view"
         )
-    lines += [line for scores in card.confidence_scores for line in _confidence_lines(scores)]
+    lines += [line for scores in card.confidence_scores for line in confidence_lines(scores)]
     return lines + [f"limit          {limit}" for limit in card.limits]
 
 
@@ -160,7 +160,7 @@ def _origin_lines(origin: Origin) -> list[str]:
     ]
 
 
-def _confidence_lines(scores: dict[str, Any]) -> list[str]:
+def confidence_lines(scores: dict[str, Any]) -> list[str]:
     """Return what was measured of a confidence: ranking, calibration, and radii over all and by organ."""
     lines = [
         f"reliability    {scores['method']}, {scores['source']}: AUROC {_two_digits(scores['auroc'])}, "

@@ -16,7 +16,7 @@ from anatomical_embedding.confidence import (
 )
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.matching.decision import NOT_FITTED, OUT_OF_VIEW, OUTSIDE_BODY, judge
-from anatomical_embedding.model_card import card_lines, read_model_card
+from anatomical_embedding.model_card import card_lines, confidence_lines, read_model_card
 from anatomical_embedding.settings.confidence import DecisionSettings
 from tests.confidences import confidence_of, line
 from tests.packaged_model import usage_sections, write_model
@@ -163,3 +163,25 @@ def test_a_card_of_before_is_refused_with_the_command_that_packs_again(tmp_path)
     with pytest.raises(InputFileError, match=r"pack it again: .*snakemake package_model") as refused:
         read_model_card(old)
     assert "confidence" in str(refused.value)
+
+
+def test_a_card_tells_how_well_its_confidence_holds():
+    scores = {
+        **{
+            "method": "nearest",
+            "source": "bodies",
+            "auroc": 0.875,
+            "calibration_error": None,
+            "num_queries": 40,
+        },
+        "risk": [{"accepted": 0.5, "p90_mm": 6.0}, {"accepted": 1.0, "p90_mm": 12.0}],
+        "groups": {
+            "all": {"num": 40, "radius": {"90": {"covered": 0.925, "median_mm": 11.0}}},
+            "rib": {"num": 0, "radius": {"90": {"covered": None, "median_mm": None}}},
+        },
+    }
+    assert confidence_lines(scores) == [
+        "reliability    nearest, bodies: AUROC 0.88, calibration error not defined over 40 answers",
+        "               9 of 10 answers lie within 12.0 mm, of the surest half within 6.0 mm",
+        "               all (40): 90 % radius 11.0 mm holds 92 %",
+    ]
