@@ -160,7 +160,10 @@ def test_a_card_of_before_is_refused_with_the_command_that_packs_again(tmp_path)
     card["usage"]["answers"]["max_cycle_error_mm"] = 20
     old = tmp_path / "old.safetensors"
     copy_checkpoint(model, old, metadata=metadata)
-    with pytest.raises(InputFileError, match=r"pack it again: .*snakemake package_model") as refused:
+    with pytest.raises(
+        InputFileError,
+        match=r"pack it again .*snakemake --cores all --configfile RUN_FILE -- \S+/model\.safetensors",
+    ) as refused:
         read_model_card(old)
     assert "confidence" in str(refused.value)
 
