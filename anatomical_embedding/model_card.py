@@ -101,8 +101,8 @@ def read_model_card(path: Path | str) -> tuple[ModelCard, NetworkSettings]:
         raise InputFileError(
             path,
             f"has a model card of another version ({describe_validation_error(error, content=card)}); pack it again "
-            "in the folder of its run, `snakemake --cores all --configfile RUN_FILE -- results/models/NAME/model.safetensors`, "
-            "or with `anatomical-embedding import` for published weights",
+            "in the folder of its run, `snakemake --cores all --configfile RUN_FILE -- "
+            "results/models/NAME/model.safetensors`, or with `anatomical-embedding import` for published weights",
         ) from error
 
 

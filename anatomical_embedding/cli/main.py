@@ -3,6 +3,7 @@
 Every verb is one module here and imports the library when it runs, so that help comes at once.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -44,6 +45,8 @@ for command in (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0, or 2 with one line on standard error for errors that a user can fix."""
+    # Threads that wait must sleep: on a busy machine those that spin make two threads many times slower than one.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         commands.main(args=arguments, prog_name="anatomical-embedding", standalone_mode=False)
     except click.exceptions.Exit as stop:

@@ -1,7 +1,6 @@
 """The verb `view`."""
 
 import contextlib
-import webbrowser
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +64,8 @@ def view(
         else:
             click.echo(f"{server.address}\nCtrl-C ends it.")
         if opens:
+            import webbrowser
+
             webbrowser.open(server.address)
         with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever()

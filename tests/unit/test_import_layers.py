@@ -38,7 +38,17 @@ WITHOUT_TORCH = [
 ]
 
 
-NOT_FOR_HELP = ("torch", "numpy", "pydantic", "yaml", "pydicom", "nibabel", "scipy", "SimpleITK")
+NOT_FOR_HELP = (
+    "torch",
+    "numpy",
+    "pydantic",
+    "yaml",
+    "pydicom",
+    "nibabel",
+    "scipy",
+    "SimpleITK",
+    "webbrowser",
+)
 
 
 def modules():
