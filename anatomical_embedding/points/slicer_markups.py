@@ -35,7 +35,9 @@ MM_PER_UNIT = {"mm": 1.0, "um": 1e-3, "\u00b5m": 1e-3, "\u03bcm": 1e-3, "cm": 10
 """Units of length by their UCUM codes, and the two signs that are used for micro."""
 
 
-def write_markups(points_mm: ArrayLike, names: Sequence[str], path: Path | str) -> None:
+def write_markups(
+    points_mm: ArrayLike, names: Sequence[str], path: Path | str, *, descriptions: Sequence[str] | None = None
+) -> None:
     """Write points as a list of fiducials that 3D Slicer opens by drag and drop.
 
     Parameters
@@ -43,26 +45,28 @@ def write_markups(points_mm: ArrayLike, names: Sequence[str], path: Path | str) 
     points_mm : (N, 3) world mm RAS+. The file holds LPS, Slicer's own default, and says so.
     names : N labels shown beside the points.
     path : file to write, ending in `.mrk.json`.
+    descriptions : N texts that Slicer lists beside the names; None for none.
 
     Raises
     ------
     InputFileError
         if the name does not end in `.mrk.json`, by which Slicer knows the format, or a point is not finite.
     ValueError
-        if there are not as many names as points.
+        if there are not as many names, or descriptions, as points.
     """
     if not str(path).endswith(".mrk.json"):
         raise InputFileError(path, "does not end in .mrk.json, by which 3D Slicer knows markups")
     points_lps = lps_from_ras(np.reshape(np.asarray(points_mm, dtype=np.float64), (-1, 3)))
     control_points = []
-    for number, (name, point) in enumerate(zip(names, points_lps, strict=True), start=1):
+    texts = [""] * len(points_lps) if descriptions is None else descriptions
+    for number, (name, text, point) in enumerate(zip(names, texts, points_lps, strict=True), start=1):
         if not np.isfinite(point).all():
             raise InputFileError(
                 path, f"point {name!r} is not finite; leave failed points out of the markups"
             )
-        control_points.append(
-            {"id": str(number), "label": name, "position": point.tolist(), "positionStatus": "defined"}
-        )
+        described = {"description": text} if text else {}
+        place = {"position": point.tolist(), "positionStatus": "defined"}
+        control_points.append({"id": str(number), "label": name} | described | place)
     markup = {
         "type": "Fiducial",
         "coordinateSystem": "LPS",

@@ -10,6 +10,7 @@ from anatomical_embedding.errors import SettingsError
 from anatomical_embedding.files import canonical_json
 from anatomical_embedding.identifiers import Identifier
 from anatomical_embedding.settings.base import Settings
+from anatomical_embedding.settings.confidence import ConfidenceSettings
 from anatomical_embedding.settings.dataset import DatasetSettings, DeepLesionTrackingSettings
 from anatomical_embedding.settings.embedding import EmbeddingSettings
 from anatomical_embedding.settings.evaluation import BaselineMethod, LandmarkEvaluationSettings
@@ -55,8 +56,10 @@ class PipelineSettings(Settings):
     """How the vectors of points are compared."""
     methods: dict[MethodName, MatchingMethod]
     """Name -> way of matching, for evaluations, trackings and users' points."""
+    confidence: ConfidenceSettings
+    """How far answers are trusted, those of evaluations and trackings as those to users' points."""
     answers: AnswerSettings
-    """When the answer to a user's point counts as found."""
+    """How a user's points are answered."""
     propagation: PropagationSettings
     """How the command `propagate` carries labels to another scan; nothing in the workflow depends on it."""
     scan_registration: ScanRegistrationSettings
@@ -132,12 +135,9 @@ class PipelineSettings(Settings):
                 f"{where}.dataset names {tracking.dataset!r} of kind {dataset.kind}, expected deeplesion_tracking "
                 "or phantom_tracking"
             )
-        wanted = {tracking.split, *([tracking.confidence.fitted_on] if tracking.confidence else [])}
-        known = dataset.annotations if isinstance(dataset, DeepLesionTrackingSettings) else wanted
-        if not wanted <= set(known):
+        if isinstance(dataset, DeepLesionTrackingSettings) and tracking.split not in dataset.annotations:
             raise ValueError(
-                f"{where} needs annotations of {', '.join(sorted(wanted - set(known)))}, which the data set "
-                f"{tracking.dataset!r} does not name"
+                f"{where} needs annotations of {tracking.split}, which the data set {tracking.dataset!r} does not name"
             )
 
     def _check_rounds(self) -> None:

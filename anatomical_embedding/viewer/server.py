@@ -26,6 +26,7 @@ PAGE_FILES = {
     "": ("index.html", "text/html; charset=utf-8"),
     "page.css": ("page.css", "text/css; charset=utf-8"),
     "page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "circles.js": ("circles.js", "text/javascript; charset=utf-8"),
     "niivue.js": ("niivue.js.gz", "text/javascript; charset=utf-8"),
 }
 SECURITY_HEADERS = {

@@ -25,6 +25,8 @@ NUM_ALTERNATIVES = 3
 ALTERNATIVE_DISTANCE_CELLS = 3
 """Peaks of the similarity nearer to each other than this are one place."""
 NUM_COORDINATES = 3
+PINNED_NUMBERS = ("similarity", "confidence", "radius_50_mm", "radius_90_mm")
+"""What is kept of an answer beside its place and decision; None where it is not known, as in older files."""
 
 
 @dataclass(frozen=True)
@@ -156,12 +158,14 @@ class Session:
 
     def _answer(self, source: ShownScan, target: ShownScan, point_mm: NDArray) -> dict[str, Any]:
         answers = match_points(self._model, source.embedded, target.embedded, point_mm)
-        is_failed = answers.decision[0] == "failed"
+        has_place = bool(np.isfinite(answers.points_mm[0]).all())
         return {
-            "point": None if is_failed else answers.points_mm[0].tolist(),
-            "similarity": None if is_failed else float(answers.similarity[0]),
-            "cycle_error_mm": None if is_failed else float(answers.cycle_error_mm[0]),
+            "point": answers.points_mm[0].tolist() if has_place else None,
+            "similarity": _known(answers.similarity[0]),
+            "cycle_error_mm": _known(answers.cycle_error_mm[0]),
             "confidence": _known(answers.confidence[0]),
+            "radius_50_mm": _known(answers.radius_50_mm[0]),
+            "radius_90_mm": _known(answers.radius_90_mm[0]),
             "decision": answers.decision[0],
             "reason": answers.reason[0],
             "refined": answers.refined[0],
@@ -210,11 +214,15 @@ def _checked_pins(pins: Any, *, num_scans: int) -> list[dict[str, Any]]:
         ) from error
 
 
+def _number_or_none(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
 def _checked_entry(entry: dict[str, Any]) -> dict[str, Any]:
     return {
         "point": None if entry["point"] is None else _point(entry["point"]).tolist(),
         "decision": str(entry["decision"]),
-        "similarity": None if entry["similarity"] is None else float(entry["similarity"]),
+        **{name: _number_or_none(entry.get(name)) for name in PINNED_NUMBERS},
         "corrected": bool(entry["corrected"]),
     }
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from anatomical_embedding import api
-from anatomical_embedding.model_card import AnswerConfidence
 from anatomical_embedding.viewer.open_session import open_session
 from anatomical_embedding.viewer.server import ViewServer
+from tests.confidences import confidence_of, line
 from tests.packaged_model import points_in, write_model, write_two_scans
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
@@ -35,17 +35,9 @@ NUM_CLICKS = 10
 MOST_MILLISECONDS = 200
 LEAST_CONTRAST = 4.5
 """Of text on its ground: WCAG 2.2, success criterion 1.4.3."""
-CONFIDENCE = AnswerConfidence(
-    within_mm=10.0,
-    intercept=-2.0,
-    per_similarity=5.0,
-    per_log_cycle=-0.5,
-    evaluations=("test",),
-    num_answers=100,
-    num_targets=5,
-    share_right=0.5,
-    calibration_error=0.05,
-    area_under_curve=0.8,
+CONFIDENCE = confidence_of(
+    right=line(-2.0, similarity=5.0, cycle_error_mm=-0.5),
+    radius={"50": line(1.0), "90": line(2.0)},
 )
 
 
@@ -226,8 +218,31 @@ def test_the_badge_tells_the_confidence_and_its_colour(watched, server, scans):
         decision = answers.decision[number]
         said = re.fullmatch(rf"{decision}, (\d+) % sure", badge.inner_text())
         assert int(said.group(1)) == pytest.approx(100 * share, abs=0.51)
-        is_green = decision == "found" and share >= 0.5
-        assert badge.get_attribute("class") == f"badge {'found' if is_green else 'doubtful'}"
+        assert badge.get_attribute("class") == f"badge {decision}"
+        assert (decision == "found") == (share >= model.card.usage.confidence.decision.found_probability)
+        # e^1 - 1 and e^2 - 1 by hand.
+        assert "50 % within 1.7 mm, 90 % within 6.4 mm" in page.locator(".view").nth(1).inner_text()
+    assert watched.errors == []
+
+
+def test_the_radii_are_circles_around_the_answer(watched, server, scans):
+    """In every slice, twice: as wide as the millimetres of the slice say, with the answer in their middle."""
+    page = watched.page
+    watched.open(server.address)
+    _, (first, _) = scans
+    page.evaluate(
+        "(point) => window.askAt(0, point)", points_in(first.body_mask, count=1, seed=3)[0].tolist()
+    )
+    watched.answered(1)
+    circles = page.evaluate(
+        "[...document.querySelectorAll('.view:nth-child(2) .circles circle')]"
+        ".map((circle) => [circle.cx, circle.cy, circle.r].map((value) => value.baseVal.value))"
+    )
+    assert len(circles) == 6
+    for wide, narrow in zip(circles[::2], circles[1::2], strict=True):
+        assert wide[:2] == narrow[:2] and narrow[2] > 0
+        assert wide[2] / narrow[2] == pytest.approx(np.expm1(2.0) / np.expm1(1.0), rel=0.05)
+    assert page.locator(".view").nth(0).locator("circle").count() == 0
     assert watched.errors == []
 
 
@@ -251,7 +266,7 @@ def test_text_can_be_read_by_day_and_by_night(opened, server, scheme):
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (contrast(ground, "rgb(0, 0, 0)") > 10) == (scheme == "light")
     panel = page.evaluate("getComputedStyle(document.querySelector('.view')).backgroundColor")
-    for tone in ("asked", "found", "doubtful", "failed"):
+    for tone in ("asked", "found", "review", "out_of_view", "unknown", "failed"):
         page.evaluate("(tone) => { document.querySelector('.badge').className = `badge ${tone}`; }", tone)
         colour = page.evaluate("getComputedStyle(document.querySelector('.badge')).color")
         assert contrast(colour, panel) >= LEAST_CONTRAST, tone

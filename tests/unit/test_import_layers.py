@@ -11,7 +11,7 @@ from anatomical_embedding.code_fingerprint import REPOSITORY, reachable_modules
 LAYERS = [
     {"errors", "files", "progress", "identifiers", "code_fingerprint", "versions", "provenance", "csv_table"},
     {"settings"},
-    {"volumes", "index_file", "landmark_file", "checkpoint_header", "model_card"},
+    {"volumes", "index_file", "landmark_file", "checkpoint_header", "confidence", "model_card"},
     {"points", "processes"},
     {"datasets", "phantom", "patches", "networks", "losses"},
     {"embedding", "registration", "training"},
@@ -33,6 +33,7 @@ WITHOUT_TORCH = [
     "evaluation",
     "report",
     "checkpoint_header",
+    "confidence",
     "model_card",
 ]
 

@@ -1,11 +1,11 @@
 // Linked slice views: a click in one scan asks the server, and the crosshairs of the others jump to the answers.
 import { Niivue, SLICE_TYPE } from "./niivue.js";
+import { drawCircles } from "./circles.js";
 
 const WINDOWS = { soft: [-160, 240], lung: [-1350, 150], bone: [-450, 1050], full: null };
 const PLANES = { multi: SLICE_TYPE.MULTIPLANAR, axial: SLICE_TYPE.AXIAL, coronal: SLICE_TYPE.CORONAL, sagittal: SLICE_TYPE.SAGITTAL };
 const STEPS = { ArrowLeft: [-1, 0, 0], ArrowRight: [1, 0, 0], ArrowUp: [0, 1, 0], ArrowDown: [0, -1, 0], PageUp: [0, 0, 1], PageDown: [0, 0, -1] };
-const CROSSHAIRS = { asked: [1, 0.88, 0.3, 1], found: [0.3, 0.9, 0.5, 1], doubtful: [1, 0.65, 0.15, 1], failed: [1, 0.4, 0.4, 0.45] };
-const LIKELY = 0.5; // an answer that is more likely wrong than right is coloured as doubtful
+const CROSSHAIRS = { asked: [1, 0.88, 0.3, 1], found: [0.3, 0.9, 0.5, 1], review: [1, 0.65, 0.15, 1], unknown: [1, 0.65, 0.15, 1], out_of_view: [0.6, 0.6, 0.6, 0.45], failed: [1, 0.4, 0.4, 0.45] };
 const ALTERNATIVES_AFTER_MS = 250; // a click is answered first; what else fits can wait until the hand rests
 
 const element = (id) => document.getElementById(id);
@@ -76,12 +76,15 @@ function answer(question, answers, elapsed) {
   views.forEach((view, index) => {
     view.node.classList.toggle("asked", index === question.from);
     view.node.querySelector(".alternatives").replaceChildren();
-    if (index === question.from) label(view, "asked", "asked", millimetres(question.point));
+    if (index !== question.from) return;
+    label(view, "asked", "asked", millimetres(question.point));
+    circle(view, null);
   });
   for (const found of answers) {
     const view = views[found.scan];
     if (found.point) show(view, found.point);
-    label(view, toneOf(found), certainty(found), described(found));
+    label(view, found.decision, certainty(found), described(found));
+    circle(view, found);
   }
   element("pin").disabled = false;
   document.body.dataset.answered = String(Number(document.body.dataset.answered || 0) + 1);
@@ -96,19 +99,28 @@ function refinement(found) {
   return found.refined === "yes" ? `, moved ${found.refinement_shift_mm.toFixed(1)} mm to the voxel` : `, in its cell: ${found.refined}`;
 }
 
+const radii = (found) =>
+  found.radius_90_mm === null ? "" : `; 50 % within ${found.radius_50_mm.toFixed(1)} mm, 90 % within ${found.radius_90_mm.toFixed(1)} mm`;
+
 function described(found) {
   if (!found.point) return found.reason;
-  const numbers = `${millimetres(found.point)}; similarity ${found.similarity.toFixed(3)}, way back ${found.cycle_error_mm.toFixed(1)} mm off${refinement(found)}`;
+  const numbers = `${millimetres(found.point)}; similarity ${found.similarity.toFixed(3)}, way back ${found.cycle_error_mm.toFixed(1)} mm off${refinement(found)}${radii(found)}`;
   return found.reason ? `${numbers}; ${found.reason}` : numbers;
 }
 
-const toneOf = (found) =>
-  found.decision === "found" && found.confidence !== null && found.confidence < LIKELY ? "doubtful" : found.decision;
-
 const certainty = (found) => {
-  if (!found.point) return found.decision;
-  return found.confidence === null ? `${found.decision}, confidence unknown` : `${found.decision}, ${Math.round(100 * found.confidence)} % sure`;
+  const word = found.decision.replaceAll("_", " ");
+  return found.confidence === null || !found.point ? word : `${word}, ${Math.round(100 * found.confidence)} % sure`;
 };
+
+const radiiOf = (found) => (found.radius_90_mm === null ? [] : [found.radius_90_mm, found.radius_50_mm]);
+
+function circle(view, found) {
+  view.circled = found?.point ? { point: found.point, radii: radiiOf(found) } : null;
+  redraw(view);
+}
+
+const redraw = (view) => drawCircles(view.node.querySelector(".canvas-frame"), view.viewer, view.circled?.point, view.circled?.radii);
 
 function label(view, tone, word, text) {
   const badge = view.node.querySelector(".badge");
@@ -147,8 +159,10 @@ function offer(view, alternatives) {
       kept.point = other.point;
       kept.similarity = other.similarity;
       kept.corrected = true;
-      kept.confidence = null;
-      label(view, "doubtful", "chosen by hand", `${millimetres(other.point)}; similarity ${other.similarity.toFixed(3)}`);
+      kept.decision = "review";
+      kept.confidence = kept.radius_50_mm = kept.radius_90_mm = null;
+      circle(view, null);
+      label(view, "review", "chosen by hand", `${millimetres(other.point)}; similarity ${other.similarity.toFixed(3)}`);
     });
     return button;
   });
@@ -181,9 +195,10 @@ async function keep(changed) {
 function pinCurrent() {
   if (!current || correcting) return;
   const points = views.map((view, index) => {
-    if (index === current.from) return { point: current.point, decision: "asked", similarity: null, corrected: false };
-    const { point: at, decision, similarity, corrected } = current.answers.find((found) => found.scan === index);
-    return { point: at, decision, similarity, corrected: Boolean(corrected) };
+    if (index === current.from) return { point: current.point, decision: "asked", similarity: null, confidence: null, radius_50_mm: null, radius_90_mm: null, corrected: false };
+    const found = current.answers.find((answered) => answered.scan === index);
+    const { point: at, decision, similarity, confidence, radius_50_mm, radius_90_mm } = found;
+    return { point: at, decision, similarity, confidence, radius_50_mm, radius_90_mm, corrected: Boolean(found.corrected) };
   });
   const number = Math.max(0, ...pins.map((pin) => pin.number)) + 1;
   keep([...pins, { number, name: `point ${number}`, from: current.from, points }]).then(
@@ -309,12 +324,13 @@ async function addView(scan, index) {
     isRadiologicalConvention: true, crosshairColor: [1, 0.75, 0.1, 1], crosshairWidth: 1.2, crosshairWidthUnit: "mm", crosshairGap: 8, fontColor: [0.9, 0.9, 0.9, 1], backColor: [0, 0, 0, 1],
     show3Dcrosshair: false, multiplanarShowRender: 0, dragAndDropEnabled: false, logLevel: "error", isOrientCube: false,
   });
-  const view = { scan, viewer, node, canvas, point: scan.centre_mm, overlay: null };
+  const view = { scan, viewer, node, canvas, point: scan.centre_mm, overlay: null, circled: null };
   views[index] = view;
   await viewer.attachToCanvas(canvas);
   await viewer.loadFromArrayBuffer(await contentOf(scan.url), scan.file_name);
   viewer.setSliceType(SLICE_TYPE.MULTIPLANAR);
   show(view, scan.centre_mm);
+  new ResizeObserver(() => requestAnimationFrame(() => redraw(view))).observe(canvas);
   viewer.onLocationChange = (location) => {
     const at = Array.from(location.mm).slice(0, 3);
     const moved = Math.max(...at.map((value, axis) => Math.abs(value - view.point[axis])));
@@ -352,7 +368,9 @@ async function start() {
   pins = (await ask("pins")).pins;
   list();
   element("window").addEventListener("change", (event) => setWindow(event.target.value));
-  element("planes").addEventListener("change", (event) => views.forEach((view) => view.viewer.setSliceType(PLANES[event.target.value])));
+  element("planes").addEventListener("change", (event) => {
+    views.forEach((view) => { view.viewer.setSliceType(PLANES[event.target.value]); redraw(view); });
+  });
   element("overlay").addEventListener("change", () => current && overlay(current).catch((error) => say(error.message, true)));
   element("pin").addEventListener("click", pinCurrent);
   window.addEventListener("keydown", onKey, { capture: true });
