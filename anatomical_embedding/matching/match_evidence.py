@@ -1,6 +1,6 @@
 """What speaks for and against an answer: measured from the embeddings alone, without the truth.
 
-For every query: the margin of its similarity to the best place elsewhere; how far from the query the answer leads when
+For every query: the margin of its similarity to the best other candidate; how far from the query the answer leads when
 it is matched back; and where the answer should lie by the anchors, points of the body around the query that are matched
 to the target and come back. A query whose place by the anchors is outside the target has left the field of view,
 whatever the best place inside looks like.
@@ -35,7 +35,7 @@ Evidence = dict[str, NDArray[np.float64]]
 """Feature -> (N,) numbers, NaN where one cannot be measured; the features are those of `confidence.FEATURES`:
 
 similarity : of the match.
-margin : the similarity less that of the best place elsewhere.
+margin : the similarity less that of the best of the other candidates, peaks of the coarse map, that lie elsewhere.
 cycle_error_mm : distance of the query from where the answer leads back to.
 anchor_distance_mm : distance of the answer from its place by the anchors.
 anchor_spread_mm : median distance of the anchors from their common map.
