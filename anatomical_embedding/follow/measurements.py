@@ -19,12 +19,14 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist, squareform
 
 from anatomical_embedding.errors import UserError
+from anatomical_embedding.follow.records import MeasurementRow
 from anatomical_embedding.volumes.affine import transform_points
 from anatomical_embedding.volumes.orientation import axis_codes
 from anatomical_embedding.volumes.volume import Volume
 
 TOUCHING_IN_PLANE = np.ones((3, 3))
 """Pixels that share a corner belong to one part."""
+MM3_PER_ML = 1000.0
 NEIGHBOURS = ((-1, 0), (1, 0), (0, -1), (0, 1))
 
 
@@ -226,3 +228,22 @@ def _chord(places: NDArray[np.float64], at: float) -> tuple[float, float]:
     heights = first[:, 1] + share * (second[:, 1] - first[:, 1])
     heights = np.concatenate([heights, second[is_upright, 1]])
     return float(heights.min()), float(heights.max())
+
+
+def measurement_row(lesion: int, visit: str, found: Measurement) -> MeasurementRow:
+    """Return a measurement as a row of `measurements.csv`."""
+    ends = (found.longest.start_mm, found.longest.end_mm, found.short.start_mm, found.short.end_mm)
+    long_start, long_end, short_start, short_end = ((float(x), float(y), float(z)) for x, y, z in ends)
+    return MeasurementRow(
+        lesion=lesion,
+        visit=visit,
+        volume_ml=found.volume_mm3 / MM3_PER_ML,
+        long_axis_mm=found.longest.length_mm,
+        short_axis_mm=found.short.length_mm,
+        long_start_mm=long_start,
+        long_end_mm=long_end,
+        short_start_mm=short_start,
+        short_end_mm=short_end,
+        mean=found.mean,
+        sd=found.standard_deviation,
+    )

@@ -9,7 +9,13 @@ from scipy.spatial.distance import pdist
 from scipy.spatial.transform import Rotation
 
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.follow.measurements import axial_axis, measure_lesions, measure_mask
+from anatomical_embedding.follow.measurements import (
+    axial_axis,
+    measure_lesions,
+    measure_mask,
+    measurement_row,
+)
+from anatomical_embedding.follow.records import read_measurements, write_measurements
 from anatomical_embedding.volumes.volume import Volume
 
 SHAPE = (40, 36, 14)
@@ -182,3 +188,20 @@ def test_what_cannot_be_measured_is_named():
         measure_mask(Volume(np.zeros(SHAPE, dtype=bool), straight()), scan)
     with pytest.raises(UserError, match=r"shape \(2, 2, 2\), its scan \(40, 36, 14\)"):
         measure_mask(Volume(np.ones((2, 2, 2), dtype=bool), straight()), scan)
+
+
+def test_a_measurement_is_a_row_of_the_file(tmp_path):
+    """In ml, with the ends of both lines."""
+    array = np.zeros(SHAPE, dtype=bool)
+    array[10:20, 10:14, 5:8] = True
+    found = measure_mask(Volume(array, oblique()), Volume(array.astype(float), oblique()))
+    row = measurement_row(3, "week8", found)
+    write_measurements([row], tmp_path / "measurements.csv")
+    (read,) = read_measurements(tmp_path / "measurements.csv")
+    assert (read.lesion, read.visit) == (3, "week8")
+    assert read.volume_ml == pytest.approx(120 * 0.8 * 1.1 * 3.0 / 1000.0)
+    for name, line in (("long", found.longest), ("short", found.short)):
+        for end in ("start", "end"):
+            point = getattr(read, f"{name}_{end}_mm")
+            np.testing.assert_allclose(point, getattr(line, f"{end}_mm"), rtol=1e-5)
+    assert read.long_axis_mm == pytest.approx(np.hypot(10 * 0.8, 3 * 1.1), rel=1e-5)
