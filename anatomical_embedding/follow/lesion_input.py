@@ -96,7 +96,7 @@ def read_lesions(
     if not path.exists():
         raise InputFileError(path, f"is not there; expected {LESION_FILES}")
     found = read_label_file(path, geometry=geometry, scan=scan)
-    labels, remarks = _on_grid(found.volume, scan.grid, path=path), list(found.remarks)
+    labels, remarks = labels_on_grid(found.volume, scan.grid, path=path), list(found.remarks)
     labels, said = _apart(labels, path=path)
     return _of_masks(labels, {}, [*remarks, *said], path=path)
 
@@ -151,7 +151,7 @@ def _read_folder(
     segments = []
     for number, name, path in zip(numbers_of_names(names), names, paths, strict=True):
         found = read_label_file(path, geometry=geometry, scan=scan)
-        array = _on_grid(found.volume, scan.grid, path=path).array
+        array = labels_on_grid(found.volume, scan.grid, path=path).array
         shown = np.unique(array[array > 0])
         if len(shown) != 1:
             raise InputFileError(
@@ -184,10 +184,15 @@ def _of_masks(labels: Volume, names: dict[int, str], remarks: Sequence[str], *, 
     return GivenLesions(tuple(lesions), labels, tuple(remarks))
 
 
-def _on_grid(labels: Volume, grid: Grid, *, path: Path) -> Volume:
+def labels_on_grid(labels: Volume, grid: Grid, *, path: Path) -> Volume:
     """Return labels on the voxels of the scan.
 
     Their file may hold a part of them, as 3D Slicer writes it, and in another order, as converters of DICOM do.
+
+    Raises
+    ------
+    InputFileError
+        naming the file, if they lie on another grid or outside the scan.
     """
     labels = to_axes_of(labels, grid.affine)
     place = invert_affine(grid.affine) @ labels.affine

@@ -157,13 +157,13 @@ def _diameters(
     steps = affine[:3, [across, down]]
     directions, in_plane = np.linalg.qr(steps)  # (3, 2) orthonormal, and the steps in their mm
     best: tuple[float, NDArray, int] = (-1.0, np.empty((0, 2)), 0)
-    for plane in np.flatnonzero(array.any(axis=(across, down))):
-        parts, num_parts = label(np.take(array, plane, axis=axis), structure=TOUCHING_IN_PLANE)
+    for shown in map(int, np.flatnonzero(array.any(axis=(across, down)))):
+        parts, num_parts = label(np.take(array, shown, axis=axis), structure=TOUCHING_IN_PLANE)
         for part in range(1, num_parts + 1):
             corners = convex_corners(outline_of(parts == part) @ in_plane.T)
             length_mm = float(pdist(corners).max())
             if length_mm > best[0]:
-                best = (length_mm, corners, int(plane))
+                best = (length_mm, corners, shown)
     _, corners, plane = best
     corner_of_plane = affine[:3, 3] + plane * affine[:3, axis]
     lines = (longest_line(corners), perpendicular_line(corners))

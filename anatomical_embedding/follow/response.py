@@ -81,6 +81,11 @@ class VisitResponse:
     category: Category
     reason: str
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every target was assessed."""
+        return self.category == "baseline" or not math.isnan(self.from_baseline)
+
 
 def read_targets(path: Path | str) -> list[Target]:
     """Return the targets that a user chose: a table with the columns lesion, organ, kind (`lesion` or `node`).
