@@ -112,7 +112,7 @@ class Session:
     def match(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return the answers of all other scans to the point of one."""
         source = self._scan(request.get("from"))
-        point_mm = _point(request.get("point"))
+        point_mm = point_of(request.get("point"))
         with self._lock:
             return {
                 "answers": [
@@ -134,7 +134,9 @@ class Session:
         """Return the similarity of a scan to the point of another."""
         source, target = self._scan(request.get("from")), self._scan(request.get("to"))
         with self._lock:
-            return map_similarity(self._model, source.embedded, target.embedded, _point(request.get("point")))
+            return map_similarity(
+                self._model, source.embedded, target.embedded, point_of(request.get("point"))
+            )
 
     @property
     def pins(self) -> list[dict[str, Any]]:
@@ -182,7 +184,8 @@ def _known(number: float) -> float | None:
     return float(number) if np.isfinite(number) else None
 
 
-def _point(value: Any) -> NDArray[np.float64]:
+def point_of(value: Any) -> NDArray[np.float64]:
+    """Return a point of a request; three finite numbers in mm, or a `UserError`."""
     try:
         point = np.array(value, dtype=np.float64)
     except (TypeError, ValueError):
@@ -212,7 +215,7 @@ def _checked_pins(pins: Any, *, num_scans: int) -> list[dict[str, Any]]:
 
 def _checked_entry(entry: dict[str, Any]) -> dict[str, Any]:
     return {
-        "point": None if entry["point"] is None else _point(entry["point"]).tolist(),
+        "point": None if entry["point"] is None else point_of(entry["point"]).tolist(),
         "decision": str(entry["decision"]),
         "similarity": None if entry["similarity"] is None else float(entry["similarity"]),
         "corrected": bool(entry["corrected"]),
