@@ -110,7 +110,9 @@ def fit_mask(
     )
     carried = _carried(patch, source, source_centre_mm, matrix)
     if not carried.any():
-        return FittedMask(patch, patch.distances_mm <= max(radius_mm, settings.step_mm), False, "it is too small")
+        return FittedMask(
+            patch, patch.distances_mm <= max(radius_mm, settings.step_mm), False, "it is too small"
+        )
     fitted = _watershed(patch, carried, radius_mm=radius_mm, settings=settings)
     note = _why_not_trusted(patch, carried, fitted, settings)
     return FittedMask(patch, carried if note else fitted, not note, note)
@@ -160,7 +162,9 @@ def _why_not_trusted(patch: Patch, carried: Mask, fitted: Mask, settings: MaskSe
         return f"its volume would change {change:.1f} times"
     inside = patch.values[fitted & np.isfinite(patch.values)]
     shell_mm = patch.step_mm * distance_transform_edt(~fitted)
-    around = patch.values[(shell_mm > patch.step_mm) & (shell_mm <= 4 * patch.step_mm) & np.isfinite(patch.values)]
+    around = patch.values[
+        (shell_mm > patch.step_mm) & (shell_mm <= 4 * patch.step_mm) & np.isfinite(patch.values)
+    ]
     if not len(inside) or not len(around):
         return "it lies at the edge of the scan"
     contrast = abs(inside.mean() - around.mean()) / max(inside.std(), np.finfo(float).tiny)

@@ -85,12 +85,12 @@ def values_at(scan: Volume, points_mm: FloatArray) -> FloatArray:
 
 def measure_look(scan: Volume, centre_mm: FloatArray, radius_mm: float, *, settings: LookSettings) -> Look:
     """Return the look of a lesion that is there; NaN where it lies outside the scan."""
-    patch = take_patch(
-        scan, centre_mm, half_size_mm=radius_mm * settings.shell[1], step_mm=settings.step_mm
-    )
+    patch = take_patch(scan, centre_mm, half_size_mm=radius_mm * settings.shell[1], step_mm=settings.step_mm)
     distance = patch.distances_mm
     inner = _mean(patch.values[distance <= _inner_mm(radius_mm, settings)])
-    shell = patch.values[(distance > settings.shell[0] * radius_mm) & (distance <= settings.shell[1] * radius_mm)]
+    shell = patch.values[
+        (distance > settings.shell[0] * radius_mm) & (distance <= settings.shell[1] * radius_mm)
+    ]
     return Look(inner, float(np.sqrt(_mean((shell - inner) ** 2))))
 
 

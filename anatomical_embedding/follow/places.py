@@ -63,7 +63,7 @@ class JoinedPlaces:
     ----------
     points_mm : (N, 3) places, NaN where no visit answers.
     predicted_mm : (N, 3) places by the surroundings alone; they may lie outside the scan.
-    error_mm : (N,) deviation along each axis.
+    error_mm, predicted_error_mm : (N,) deviations of both along each axis.
     disagreement_mm : (N,) largest distance between what the visits say; NaN where one answers.
     refined : (N,) `yes`, or why no scan moved the place to the voxel.
     matrices : (N, 3, 3) how the surroundings are turned and stretched from the nearest visit on.
@@ -72,6 +72,7 @@ class JoinedPlaces:
     points_mm: Points
     predicted_mm: Points
     error_mm: NDArray[np.float64]
+    predicted_error_mm: NDArray[np.float64]
     disagreement_mm: NDArray[np.float64]
     refined: tuple[str, ...]
     matrices: NDArray[np.float64]
@@ -95,7 +96,11 @@ def pair_anchors(template: EmbeddedScan, target: EmbeddedScan, *, settings: Plac
 def predict_places(anchors: Anchors, points_mm: Points, *, settings: PlaceSettings) -> Prediction:
     """Return where (N, 3) points lie under the map of the anchors round each; points that are NaN stay so."""
     num, is_known = len(points_mm), np.isfinite(points_mm[:, 0])
-    places, matrices, errors = np.full((num, 3), np.nan), np.tile(np.eye(3), (num, 1, 1)), np.full(num, np.nan)
+    places, matrices, errors = (
+        np.full((num, 3), np.nan),
+        np.tile(np.eye(3), (num, 1, 1)),
+        np.full(num, np.nan),
+    )
     if len(anchors.template_mm) >= FEWEST_ANCHORS and is_known.any():
         fit = _predict(anchors, points_mm[is_known], settings)
         places[is_known], matrices[is_known], errors[is_known] = fit.points_mm, fit.matrices, fit.error_mm
@@ -175,17 +180,23 @@ def join_answers(answers: Sequence[Answer], joined: Prediction, *, settings: Pla
         places = np.nansum(points * weights[..., None], axis=0) / total[:, None]
     predicted = np.array([answer.predicted.points_mm for answer in answers])
     disagreement = _largest_distance(np.where(is_there[..., None], points, predicted))
-    any_refined = is_refined.any(axis=0)
+    any_refined = np.asarray(is_refined.any(axis=0))
     words = tuple(
-        REFINED if refined else answers[0].refined[place] for place, refined in enumerate(any_refined)
+        REFINED if refined else answers[0].refined[place]
+        for place, refined in enumerate(any_refined.tolist())
     )
     spread = np.nan_to_num(disagreement) / 2.0
-    error = np.where(
-        any_refined,
-        np.hypot(settings.smallest_error_mm, spread),
-        np.hypot(np.hypot(joined.error_mm, settings.smallest_error_mm), spread),
+    predicted_error = np.hypot(joined.error_mm, settings.smallest_error_mm)
+    error = np.hypot(np.where(any_refined, settings.smallest_error_mm, predicted_error), spread)
+    return JoinedPlaces(
+        places,
+        joined.points_mm,
+        error,
+        predicted_error,
+        disagreement,
+        words,
+        answers[-1].predicted.matrices,
     )
-    return JoinedPlaces(places, joined.points_mm, error, disagreement, words, answers[-1].predicted.matrices)
 
 
 def _largest_distance(points_mm: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -78,6 +78,8 @@ class FollowSettings(Settings):
     """What it covers."""
     present_probability: Share
     """Smallest probability of the most likely state; answers below it are to be reviewed."""
+    merged_share: Share
+    """Two lesions have merged where their fitted masks share this much of the smaller one."""
     same_lesion_mm: float = Field(gt=0)
     """A lesion that is given at a later visit is one that was followed there, if this near to its place."""
 
