@@ -8,8 +8,8 @@ from pathlib import Path
 
 from anatomical_embedding.embedding.export import is_stored
 from anatomical_embedding.errors import InputFileError, UserError
-from anatomical_embedding.follow.records import FollowFolder, Visit
 from anatomical_embedding.follow.places import pair_anchors
+from anatomical_embedding.follow.records import FollowFolder, Visit
 from anatomical_embedding.identifiers import is_identifier
 from anatomical_embedding.matching.match_evidence import Anchors
 from anatomical_embedding.progress import log
