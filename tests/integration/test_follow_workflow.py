@@ -1,4 +1,4 @@
-"""Lesions followed in the workflow: a new visit runs its own jobs, a corrected mask its report, a fault stops the plan."""
+"""Lesions followed in the workflow: a new visit runs its own jobs, a corrected mask its report, faults none."""
 
 import shutil
 
