@@ -7,6 +7,7 @@ masks/VISIT.nii.gz  lesion numbers, the same at all visits, on the grid of the v
 corrected/VISIT.nii.gz  a user's own masks in the same form; a visit that has one takes no other
 decisions.csv       what a user decided, line by line (`DECISION_COLUMNS`); only ever appended to
 stores/             embeddings of the visits, made once
+visits/VISIT.csv    rows of `lesions.csv` as they were found for one visit, by those before it
 
 Points are world mm RAS+ of the visit's scan.
 """
@@ -255,6 +256,19 @@ class FollowFolder:
     def decisions(self) -> Path:
         """`decisions.csv`."""
         return self.folder / "decisions.csv"
+
+    @property
+    def key(self) -> Path:
+        """What the files of each visit were made from."""
+        return self.folder / "visits" / "made_from.json"
+
+    def rows(self, visit: str) -> Path:
+        """Return where the rows of one visit lie, in the form of `lesions.csv`."""
+        return self.folder / "visits" / f"{visit}.csv"
+
+    def rows_back(self, visit: str) -> Path:
+        """Return where the rows lie of the lesions that are new at a visit, at the visits before it."""
+        return self.folder / "visits" / f"{visit}.back.csv"
 
     @property
     def stores(self) -> Path:
