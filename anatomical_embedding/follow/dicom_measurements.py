@@ -23,7 +23,7 @@ SCHEME = "99AEFOLLOW"
 SERIES_NUMBER = 9002
 LONG_AXIS, SHORT_AXIS = Code("103339001", "SCT", "Long Axis"), Code("103340004", "SCT", "Short Axis")
 STATE = Code("state", SCHEME, "State of the lesion")
-PROBABILITY = Code("state_probability", SCHEME, "Probability that the state is right")
+PROBABILITY = Code("probability", SCHEME, "Probability that the state is right")
 RATIO, NO_UNITS = Code("{ratio}", "UCUM", "ratio"), Code("1", "UCUM", "no units")
 MR_SIGNAL = Code("110852", "DCM", "MR signal intensity")
 PROCEDURES = {
@@ -58,7 +58,7 @@ def measurement_report(
             )
         ),
         procedure_reported=PROCEDURES[visit.modality],
-        imaging_measurements=[_group(history, visit, row, segmentation) for row in rows],
+        imaging_measurements=[_group(history, visit, row, slices, segmentation) for row in rows],
         title=codes.DCM.ImagingMeasurementReport,
     )
     words = content_words(history, visit)
@@ -80,6 +80,7 @@ def _group(
     history: History,
     visit: Visit,
     row: LesionRow,
+    slices: Sequence[Dataset],
     segmentation: highdicom.seg.Segmentation | None,
 ) -> sr.VolumetricROIMeasurementsAndQualitativeEvaluations | sr.MeasurementsAndQualitativeEvaluations:
     tracking_id, tracking_uid = tracking_of(history, row.lesion)
@@ -101,7 +102,12 @@ def _group(
     }
     if segmentation is None or tracking_uid not in segments:
         return sr.MeasurementsAndQualitativeEvaluations(**common)
-    segment = sr.ReferencedSegment.from_segmentation(segmentation, segment_number=segments[tracking_uid])
+    segment = sr.ReferencedSegment(
+        sop_class_uid=segmentation.SOPClassUID,
+        sop_instance_uid=segmentation.SOPInstanceUID,
+        segment_number=segments[tracking_uid],
+        source_series=sr.SourceSeriesForSegmentation(slices[0].SeriesInstanceUID),
+    )
     return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=segment, **common)
 
 

@@ -155,10 +155,12 @@ def test_highdicom_reads_both_back_and_the_report_names_the_segments(written):
     groups = report.content.get_volumetric_roi_measurement_groups()
     assert len(groups) == 2
     for group in groups:
-        segment = group.referenced_segment
-        assert segment.referenced_sop_instance_uid == segmentation.SOPInstanceUID
-        (number,) = segmentation.get_segment_numbers(tracking_uid=group.tracking_uid)
-        assert segment.referenced_segment_numbers == [number] or segment.referenced_segment_number == number
+        (referenced,) = [item for item in group.referenced_segment if item.ValueType == "IMAGE"]
+        image = referenced.ReferencedSOPSequence[0]
+        assert image.ReferencedSOPInstanceUID == segmentation.SOPInstanceUID
+        assert segmentation.get_segment_numbers(tracking_uid=group.tracking_uid) == [
+            image.ReferencedSegmentNumber
+        ]
 
 
 @pytest.mark.skipif(
