@@ -65,6 +65,7 @@ def write_dicom_objects(history: History) -> tuple[list[Path], list[str]]:
     require_dicom_writer()
     from anatomical_embedding.follow.dicom_measurements import measurement_report  # noqa: PLC0415
     from anatomical_embedding.follow.dicom_segmentation import segmentation_of  # noqa: PLC0415
+    from anatomical_embedding.volumes.dicom_header import without_warnings  # noqa: PLC0415
 
     written, remarks = [], []
     for visit in history.record.visits:
@@ -76,10 +77,10 @@ def write_dicom_objects(history: History) -> tuple[list[Path], list[str]]:
             continue
         masks = masks_in_use(history.folder, visit)
         has_masks = masks is not None and bool(masks.array.any())
-        segmentation = (
-            segmentation_of(history, visit, slices, masks) if has_masks and masks is not None else None
-        )
-        report = measurement_report(history, visit, slices, segmentation)
+        with without_warnings():  # of names and codes that the scanner wrote
+            shown = masks if has_masks else None
+            segmentation = None if shown is None else segmentation_of(history, visit, slices, shown)
+            report = measurement_report(history, visit, slices, segmentation)
         for kind, dataset in (("seg", segmentation), ("sr", report)):
             path = history.folder.folder / FOLDER / f"{visit.name}.{kind}.dcm"
             if dataset is None:
