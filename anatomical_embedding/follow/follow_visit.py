@@ -18,7 +18,6 @@ from anatomical_embedding.follow.places import (
     answer_from,
     join_answers,
     join_predictions,
-    pair_anchors,
     predict_places,
 )
 from anatomical_embedding.follow.records import How, LesionRow, MaskKind, State
@@ -263,7 +262,7 @@ def _join(
     ]
     predictions = [
         predict_places(
-            pair_anchors(scans[visit.name], scans[name], settings=settings.places),
+            scans.anchors(visit.name, name, settings=settings.places),
             places,
             settings=settings.places,
         )

@@ -8,9 +8,12 @@ from pathlib import Path
 
 from anatomical_embedding.embedding.export import is_stored
 from anatomical_embedding.errors import InputFileError, UserError
+from anatomical_embedding.follow.places import pair_anchors
 from anatomical_embedding.follow.records import FollowFolder, Visit
 from anatomical_embedding.identifiers import is_identifier
+from anatomical_embedding.matching.match_evidence import Anchors
 from anatomical_embedding.progress import log
+from anatomical_embedding.settings.follow import PlaceSettings
 from anatomical_embedding.usage.model import Model
 from anatomical_embedding.usage.scans import (
     EmbeddedScan,
@@ -26,6 +29,8 @@ from anatomical_embedding.volumes.scan import distinct_names, sha256_of_scan
 
 DICOM_DATES = ("AcquisitionDate", "SeriesDate", "StudyDate")
 """Where a date is looked for, in this order."""
+NUM_PAIRS_KEPT = 16
+"""Of visits whose matched points stay in memory, some 100 KB each."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,7 @@ class VisitScans:
         self._num_kept = num_kept
         self._options = options
         self._open: OrderedDict[str, EmbeddedScan] = OrderedDict()
+        self._anchors: OrderedDict[tuple[str, str], Anchors] = OrderedDict()
         self.remarks: list[str] = []
 
     def __getitem__(self, name: str) -> EmbeddedScan:
@@ -154,6 +160,15 @@ class VisitScans:
         require_known(self.model, raw.path, raw.modality, is_told=self._options.modality is not None)
         self._open[name] = self._embedded(raw, self._folder.stores / f"{name}.safetensors")
         return self._open[name]
+
+    def anchors(self, template: str, target: str, *, settings: PlaceSettings) -> Anchors:
+        """Return the points of the body that are matched between two visits, found once for those used last."""
+        pair = (template, target)
+        if pair not in self._anchors:
+            if len(self._anchors) >= NUM_PAIRS_KEPT:
+                self._anchors.popitem(last=False)
+            self._anchors[pair] = pair_anchors(self[template], self[target], settings=settings)
+        return self._anchors[pair]
 
     def _embedded(self, raw: RawScan, store: Path) -> EmbeddedScan:
         origin = origin_of(self.model, raw.sha256, modality=raw.modality, options=raw.options)
