@@ -88,7 +88,7 @@ def draw(balls: Mapping[int, Ball], *, seed: int) -> tuple[NDArray[np.int16], ND
         inside = (off_mm**2).sum(axis=-1) <= ball.radius_mm**2 if ball.radius_mm else np.zeros(SHAPE, bool)
         scan[inside], masks[inside] = LESION_HU, number
     scan += np.random.default_rng(seed).normal(0.0, NOISE_HU, SHAPE)
-    return np.rint(scan).astype(np.int16), masks
+    return np.rint(np.maximum(scan, -1024)).astype(np.int16), masks
 
 
 def write_followed(

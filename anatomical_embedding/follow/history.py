@@ -170,13 +170,18 @@ def read_scan_of(visit: Visit) -> RawScan:
     InputFileError
         if it cannot be read, or has other voxels than when it was followed.
     """
-    scan = read_raw_scan(visit.scan, ReadingOptions(modality=visit.modality))  # type: ignore[arg-type]
+    scan = read_raw_scan(visit.scan, options_of(visit))
     moved_mm = np.abs(scan.volume.affine - np.array(visit.affine)).max()
     if scan.volume.shape != visit.shape or moved_mm > SAME_PLACE_MM:
         raise InputFileError(
             visit.scan, f"is not the scan any more that was followed as {visit.name}; run `follow` again"
         )
     return scan
+
+
+def options_of(visit: Visit) -> ReadingOptions:
+    """Return what the user said of the scan of a visit; its kind is that of the time when it was followed."""
+    return ReadingOptions(**{**visit.reading, "modality": visit.modality})
 
 
 def grid_of(visit: Visit) -> Volume:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import find_objects, label
+from scipy.ndimage import find_objects
+from scipy.ndimage import label as connected_parts
 from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist, squareform
 
@@ -99,10 +100,10 @@ def measure_lesions(labels: Volume, scan: Volume) -> dict[int, Measurement]:
     UserError
         if map and scan differ in shape.
     """
-    boxes = find_objects(labels.array)
+    _require_same_voxels(labels, scan)
     return {
-        number: measure_mask(Volume(labels.array == number, labels.affine), scan)
-        for number, box in enumerate(boxes, start=1)
+        number: _measure(labels, scan, box, label=number)
+        for number, box in enumerate(find_objects(labels.array), start=1)
         if box is not None
     }
 
@@ -120,22 +121,30 @@ def measure_mask(mask: Volume, scan: Volume) -> Measurement:
     UserError
         if the mask has no voxel, or another shape than the scan.
     """
+    _require_same_voxels(mask, scan)
+    boxes = find_objects(mask.array.astype(np.uint8))
+    if not boxes:
+        raise UserError("a mask without a voxel has nothing to measure")
+    return _measure(mask, scan, boxes[0], label=1)
+
+
+def _require_same_voxels(mask: Volume, scan: Volume) -> None:
     if mask.shape != scan.shape:
         raise UserError(
             f"a mask has shape {mask.shape}, its scan {scan.shape}; expected the scan's own voxels"
         )
-    boxes = find_objects(mask.array.astype(np.uint8))
-    if not boxes:
-        raise UserError("a mask without a voxel has nothing to measure")
-    (box,) = boxes
+
+
+def _measure(labels: Volume, scan: Volume, box: tuple[slice, ...], *, label: int) -> Measurement:
+    """Return what one label measures, which lies in a box of the map."""
     offset = np.array([part.start for part in box])
-    array = mask.array[box]
-    affine = mask.affine.copy()
-    affine[:3, 3] = transform_points(mask.affine, offset)
+    array = labels.array[box] == label
+    affine = labels.affine.copy()
+    affine[:3, 3] = transform_points(labels.affine, offset)
     intensities = np.asarray(scan.array[box][array], dtype=np.float64)
-    axis = axial_axis(mask)
+    axis = axial_axis(labels)
     longest, short, plane = _diameters(array, affine, axis=axis)
-    reaches = [part.start == 0 or part.stop == size for part, size in zip(box, mask.shape, strict=True)]
+    reaches = [part.start == 0 or part.stop == size for part, size in zip(box, labels.shape, strict=True)]
     return Measurement(
         num_vox=int(array.sum()),
         volume_mm3=float(array.sum() * abs(np.linalg.det(affine[:3, :3]))),
@@ -158,7 +167,7 @@ def _diameters(
     directions, in_plane = np.linalg.qr(steps)  # (3, 2) orthonormal, and the steps in their mm
     best: tuple[float, NDArray, int] = (-1.0, np.empty((0, 2)), 0)
     for shown in map(int, np.flatnonzero(array.any(axis=(across, down)))):
-        parts, num_parts = label(np.take(array, shown, axis=axis), structure=TOUCHING_IN_PLANE)
+        parts, num_parts = connected_parts(np.take(array, shown, axis=axis), structure=TOUCHING_IN_PLANE)
         for part in range(1, num_parts + 1):
             corners = convex_corners(outline_of(parts == part) @ in_plane.T)
             length_mm = float(pdist(corners).max())

@@ -23,6 +23,8 @@ from anatomical_embedding.report.markup import Markup, element
 from anatomical_embedding.report.numbers import percent
 from anatomical_embedding.report.tables import Cell, number_cell, render_table
 
+CURVES = {"volume_ml": "volume", "long_axis_mm": "longest diameter", "short_axis_mm": "short axis"}
+"""Sizes whose curves are drawn, in the order of their colours."""
 UNITS = {"ct": " HU", "mr": ""}
 STYLE = """
 .strip { display: grid; gap: 0.5rem; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 13rem)); }
@@ -179,13 +181,21 @@ def _curves(history: History, lesion: int) -> Markup | None:
     if len(found) < len(("from", "to")):
         return None
     times, unit = times_of(history)
-    volume = Chart(description=f"volume of lesion {lesion} over time", x_label=unit, y_label="ml")
-    _draw(volume, [(times[visit], row.volume_ml) for visit, row in found], series=0)
-    axes = Chart(description=f"diameters of lesion {lesion} over time", x_label=unit, y_label="mm")
-    _draw(axes, [(times[visit], row.long_axis_mm) for visit, row in found], series=0)
-    _draw(axes, [(times[visit], row.short_axis_mm) for visit, row in found], series=1)
-    charts = (volume.render(caption="Volume"), axes.render(caption="Longest diameter and short axis"))
-    return element("details", element("summary", "Curves"), element("div", *charts, class_="charts"))
+    chart = Chart(
+        description=f"size of lesion {lesion} over time",
+        x_label=unit,
+        y_label="percent of the first measurement",
+    )
+    for series, name in enumerate(CURVES):
+        sizes = [(times[visit], getattr(row, name)) for visit, row in found]
+        _draw(chart, [(time, 100.0 * size / sizes[0][1]) for time, size in sizes], series=series)
+    caption = "Volume and diameters as a share of the first measurement"
+    return element(
+        "details",
+        element("summary", "Curves"),
+        element("div", chart.render(caption=caption), class_="charts"),
+        legend(list(enumerate(CURVES.values()))),
+    )
 
 
 def _draw(chart: Chart, values: Sequence[tuple[float, float]], *, series: int) -> None:
@@ -195,14 +205,13 @@ def _draw(chart: Chart, values: Sequence[tuple[float, float]], *, series: int) -
 
 
 def _key() -> Markup:
-    note = element(
+    return element(
         "p",
         "Axial slices through the longest diameter, the patient's left on the right. Green: outline of the mask; "
         "yellow: longest diameter; orange: short axis; a yellow cross: a place without a mask. All pictures of a "
         "lesion have one scale. A percentage is the probability that the state is right.",
         class_="note",
     )
-    return element("div", note, legend([(0, "longest diameter, volume"), (1, "short axis")]))
 
 
 def _method(history: History) -> Markup:

@@ -17,7 +17,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -64,6 +64,7 @@ class Visit:
     sha256 : checksum of the scan.
     shape, affine : its grid: (3,) voxels, (4, 4) voxel to world mm RAS+.
     modality : kind of scan.
+    reading : what its user said of the scan, by the names of `ReadingOptions`.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Visit:
     shape: tuple[int, int, int]
     affine: tuple[tuple[float, ...], ...]
     modality: str
+    reading: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -348,6 +350,7 @@ def _entry(visit: Visit) -> dict[str, Any]:
         "shape": list(visit.shape),
         "affine": [list(row) for row in visit.affine],
         "modality": visit.modality,
+        "reading": visit.reading,
     }
 
 
@@ -367,7 +370,14 @@ def _visit(entry: dict[str, Any]) -> Visit:
     date = None if entry["date"] is None else datetime.date.fromisoformat(entry["date"])
     affine = tuple(tuple(map(float, row)) for row in entry["affine"])
     return Visit(
-        entry["name"], date, Path(entry["scan"]), entry["sha256"], (x, y, z), affine, entry["modality"]
+        name=entry["name"],
+        date=date,
+        scan=Path(entry["scan"]),
+        sha256=entry["sha256"],
+        shape=(x, y, z),
+        affine=affine,
+        modality=entry["modality"],
+        reading=dict(entry["reading"]),
     )
 
 

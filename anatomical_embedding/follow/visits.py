@@ -3,7 +3,7 @@
 import datetime
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from anatomical_embedding.embedding.export import is_stored
@@ -188,4 +188,5 @@ class VisitScans:
             raise InputFileError(self._asked[name].scan, "holds no image")
         affine = tuple(tuple(map(float, row)) for row in raw.volume.affine)
         asked = self._asked[name]
-        return Visit(name, asked.date, asked.scan, raw.sha256, raw.volume.shape, affine, raw.modality)
+        told = {name: value for name, value in asdict(self._options).items() if value is not None}
+        return Visit(name, asked.date, asked.scan, raw.sha256, raw.volume.shape, affine, raw.modality, told)

@@ -181,7 +181,8 @@ def grey_window(volume: Volume, *, modality: Modality) -> tuple[float, float]:
 
 def picture_of(volume: Volume, plane: Plane, *, index: int) -> NDArray:
     """Return the (rows, columns) picture of a slice, the patient's front or head up."""
-    picture = np.take(volume.array, index, axis=plane.through).T  # (down, across)
+    # (down, across), a view: np.take would copy a whole array whose axes were swapped.
+    picture = np.moveaxis(volume.array, plane.through, 0)[index].T
     return picture[::-1] if plane.is_flipped else picture
 
 

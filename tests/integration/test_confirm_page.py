@@ -1,6 +1,7 @@
 """The page on which a reader confirms answers, and the report, in a real browser: by keyboard alone, and offline."""
 
 import csv
+import re
 import threading
 from contextlib import contextmanager
 
@@ -13,9 +14,12 @@ from anatomical_embedding.viewer.confirm_server import ConfirmServer
 from anatomical_embedding.viewer.confirm_session import ConfirmSession
 from tests.followed_patient import SPACING_MM, Ball, write_followed
 
+playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+
 pytestmark = pytest.mark.slow
 
 NUM_LESIONS, NUM_FOLLOW_UPS = 10, 4
+MOVED = re.compile("^moved to ")
 OURSELVES = {"127.0.0.1", "data", "blob"}
 
 
@@ -45,7 +49,8 @@ def served(folder):
         thread.join()
 
 
-def test_forty_answers_are_confirmed_by_keyboard_and_survive_restart_and_rerun(watched, tmp_path):
+def test_forty_answers_are_confirmed_by_keyboard_and_survive_restart_and_rerun(opened, tmp_path):
+    watched = opened(viewport={"width": 700, "height": 500})  # drawn by the processor
     place = write_followed(tmp_path / "one", many_visits())
     rows = [row for row in read_lesions(place.lesions) if row.how != "given"]
     expected = sorted(rows, key=lambda row: row.probability)
@@ -58,16 +63,12 @@ def test_forty_answers_are_confirmed_by_keyboard_and_survive_restart_and_rerun(w
             if kind == "move":
                 page.keyboard.press("ArrowUp")
                 page.keyboard.press("PageDown")
-                page.wait_for_function(
-                    "document.querySelector('#answer-1').textContent.startsWith('moved to')"
-                )
+                playwright.expect(page.locator("#answer-1")).to_have_text(MOVED)
             page.keyboard.press(
                 {"accept": "a" if number % 8 else "Enter", "move": "Enter", "reject": "r"}[kind]
             )
             page.wait_for_selector(f"body[data-decided='{number + 1}']", timeout=20_000)
-        page.wait_for_function(
-            "document.querySelector('#status').textContent.endsWith('Every answer is decided.')"
-        )
+        playwright.expect(page.get_by_role("status")).to_have_text(re.compile("Every answer is decided.$"))
         assert page.locator("#progress").inner_text() == "40 of 40 decided"
     assert watched.errors == [] and watched.hosts <= OURSELVES
 
@@ -105,18 +106,18 @@ def test_a_click_moves_the_place_and_escape_puts_it_back(watched, tmp_path):
         box = page.locator("#scan-1").bounding_box()
         spot = (box["x"] + 0.25 * box["width"], box["y"] + 0.2 * box["height"])
         page.mouse.click(*spot)
-        page.wait_for_function("document.querySelector('#answer-1').textContent.startsWith('moved to')")
+        playwright.expect(page.locator("#answer-1")).to_have_text(MOVED)
         page.keyboard.press("Escape")
-        page.wait_for_function("!document.querySelector('#answer-1').textContent.startsWith('moved to')")
+        playwright.expect(page.locator("#answer-1")).not_to_have_text(MOVED)
         page.mouse.click(*spot)
-        page.wait_for_function("document.querySelector('#answer-1').textContent.startsWith('moved to')")
+        playwright.expect(page.locator("#answer-1")).to_have_text(MOVED)
         shown = page.locator("#answer-1").inner_text().removeprefix("moved to ").split(", Enter")[0]
         page.get_by_role("button", name="Keep it here").click()
         page.wait_for_selector("body[data-decided='1']", timeout=20_000)
         page.keyboard.press("n")
         page.wait_for_selector("body[data-shown='2']")
         page.keyboard.press("m")
-        page.wait_for_function("!document.querySelector('#overlay').checked")
+        playwright.expect(page.locator("#overlay")).not_to_be_checked()
     (row,) = read_decisions(place.decisions)
     assert (row.lesion, row.visit, row.action) == (2, "week8", "move")  # the least sure one
     np.testing.assert_allclose(row.point_mm, [float(number) for number in shown.split(",")], atol=0.06)
