@@ -3,17 +3,18 @@
 A visit depends on those before it alone, so that a later one changes nothing of it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
-from anatomical_embedding.follow.fit_mask import FittedMask, ball_radius_mm, fit_mask
-from anatomical_embedding.follow.given import Assigned, assign_given, voxels_mm
+from anatomical_embedding.follow.fit_mask import FittedMask, fit_mask
+from anatomical_embedding.follow.given import assign_given, voxels_mm
+from anatomical_embedding.follow.given_rows import as_point, followed_row, given_row
 from anatomical_embedding.follow.lesion_input import GivenLesions
 from anatomical_embedding.follow.look import measure_look, presence, unlikeness
+from anatomical_embedding.follow.place_masks import place_masks
 from anatomical_embedding.follow.places import (
     JoinedPlaces,
     answer_from,
@@ -22,56 +23,14 @@ from anatomical_embedding.follow.places import (
     predict_places,
     view_depth_mm,
 )
-from anatomical_embedding.follow.records import How, LesionRow, MaskKind, State
+from anatomical_embedding.follow.records import How, LesionRow, State
+from anatomical_embedding.follow.seen import NOWHERE, SeenVisit, Source, sources_of
 from anatomical_embedding.follow.states import judge_state, trust_place
 from anatomical_embedding.follow.visits import AskedVisit, VisitScans
 from anatomical_embedding.settings.follow import FollowSettings
 from anatomical_embedding.usage.scans import require_raw
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
-
-TOUCHING_VOX = 1.5
-NOWHERE = (np.nan, np.nan, np.nan)
-PLACED: frozenset[State] = frozenset({"given", "new", "present", "gone", "merged", "split"})
-"""States whose place others are found from."""
-SHOWN: frozenset[State] = frozenset({"given", "new", "present", "merged", "split"})
-"""States in which the lesion is to be seen."""
-
-
-@dataclass(frozen=True)
-class SeenVisit:
-    """A visit whose lesions are known.
-
-    Attributes
-    ----------
-    name : of the visit.
-    rows : by lesion.
-    masks : lesion numbers on the voxels of its scan; None without any.
-    """
-
-    name: str
-    rows: Mapping[int, LesionRow]
-    masks: Volume | None
-
-    def place_of(self, lesion: int) -> NDArray[np.float64]:
-        """Return (3,) where a lesion is; NaN where it is unknown, or not certain."""
-        row = self.rows.get(lesion)
-        return np.array(row.point_mm if row is not None and row.state in PLACED else NOWHERE)
-
-    def shows(self, lesion: int) -> bool:
-        """Say whether a lesion is to be seen at the visit."""
-        row = self.rows.get(lesion)
-        return row is not None and row.state in SHOWN
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A lesion at a visit that shows it: `mask` is true inside, None for a point."""
-
-    visit: str
-    centre_mm: NDArray[np.float64]
-    radius_mm: float
-    mask: Volume | None
 
 
 @dataclass(frozen=True)
@@ -109,7 +68,7 @@ def follow_visit(
     target = require_raw(scans[visit.name]).volume
     masks = np.zeros(target.shape, dtype=np.uint16)
     joined = dict(_answers(visit.name, before, list(labels), scans, settings=settings))
-    sources = {lesion: _sources(lesion, before, settings) for lesion in labels}
+    sources = {lesion: sources_of(lesion, before, settings) for lesion in labels}
     assigned = assign_given(
         covered,
         list(joined),
@@ -121,7 +80,7 @@ def follow_visit(
     fitted: dict[int, FittedMask] = {}
     for lesion, place in joined.items():
         if lesion in assigned.parts:
-            row = _given_row(lesion, visit, assigned, covered, given, label=labels[lesion])
+            row = followed_row(lesion, visit, assigned, covered, given, label=labels[lesion])
             if row.mask == "given" and given is not None and given.masks is not None:
                 first = min((lesion, *row.related)) if row.state == "merged" else lesion
                 masks[np.isin(given.masks.array, assigned.parts[lesion])] = first
@@ -136,28 +95,11 @@ def follow_visit(
     for number in assigned.new:
         lesion = next_number if before else number
         next_number += 1
-        has_mask = given is not None and given.masks is not None
-        rows.append(
-            LesionRow(
-                lesion,
-                visit.name,
-                visit.date,
-                "new" if before else "given",
-                1.0,
-                np.nan,
-                _as_point(covered[number].mean(axis=0)),
-                "given",
-                np.nan,
-                "",
-                "given" if has_mask else "none",
-                (),
-                names.get(number, ""),
-                "",
-            )
-        )
-        if has_mask and given is not None and given.masks is not None:
+        state: State = "new" if before else "given"
+        rows.append(given_row(lesion, visit, state, covered[number], given, label=names.get(number, "")))
+        if given is not None and given.masks is not None:
             masks[given.masks.array == number] = lesion
-    rows = _with_masks(rows, fitted, masks, target, sources={n: each[-1] for n, each in sources.items()})
+    rows = place_masks(rows, fitted, masks, target, sources={n: each[-1] for n, each in sources.items()})
     return FollowedVisit(tuple(rows), Volume(masks, target.affine) if masks.any() else None)
 
 
@@ -181,7 +123,7 @@ def look_back(
     rows = []
     for lesion, place in _answers(visit.name, chain, list(known.rows), scans, settings=settings):
         row, _ = _answered_row(
-            lesion, visit, place, _sources(lesion, chain, settings), scans, settings=settings
+            lesion, visit, place, sources_of(lesion, chain, settings), scans, settings=settings
         )
         note = row.note or ("it is not there yet" if row.state == "gone" else "")
         rows.append(replace(row, label=known.rows[lesion].label, mask="none", note=note))
@@ -278,34 +220,11 @@ def _join(
     return join_answers(answers, joined, depth_mm, settings=settings.places)
 
 
-def _sources(lesion: int, before: Sequence[SeenVisit], settings: FollowSettings) -> list[_Source]:
-    """Return a lesion at the visit where it was given and at the last one that shows it, which may be the same."""
-    shown = [visit for visit in before if visit.shows(lesion)]
-    found = [_source(lesion, visit, settings) for visit in (shown[0], *shown[-1:])]
-    with_mask = [visit for visit in shown if visit.masks is not None and np.any(visit.masks.array == lesion)]
-    if found[-1].mask is None and with_mask:
-        found.insert(-1, _source(lesion, with_mask[-1], settings))
-        found.append(found.pop(-2))
-    return found
-
-
-def _source(lesion: int, visit: SeenVisit, settings: FollowSettings) -> _Source:
-    centre = np.array(visit.rows[lesion].point_mm)
-    if visit.masks is None:
-        return _Source(visit.name, centre, settings.look.point_radius_mm, None)
-    inside = visit.masks.array == lesion
-    if not inside.any():
-        return _Source(visit.name, centre, settings.look.point_radius_mm, None)
-    middle = visit.masks.world_from_voxel(np.argwhere(inside)).mean(axis=0)
-    radius_mm = ball_radius_mm(float(inside.sum() * np.prod(visit.masks.spacing_mm)))
-    return _Source(visit.name, middle, radius_mm, Volume(inside, visit.masks.affine))
-
-
 def _answered_row(
     lesion: int,
     visit: AskedVisit,
     place: _Place,
-    sources: Sequence[_Source],
+    sources: Sequence[Source],
     scans: VisitScans,
     *,
     settings: FollowSettings,
@@ -340,7 +259,7 @@ def _answered_row(
         state=judged.state,
         probability=judged.probability,
         radius_mm=trust.radius_mm,
-        point_mm=NOWHERE if judged.state == "out_of_view" else _as_point(place.point_mm),
+        point_mm=NOWHERE if judged.state == "out_of_view" else as_point(place.point_mm),
         note=judged.note,
     )
     if judged.state not in ("present", "review") or not scan.contains(place.point_mm):
@@ -358,75 +277,3 @@ def _answered_row(
         settings=settings.masks,
     )
     return row, fit
-
-
-def _given_row(
-    lesion: int,
-    visit: AskedVisit,
-    assigned: Assigned,
-    covered: Mapping[int, Points],
-    given: GivenLesions | None,
-    *,
-    label: str,
-) -> LesionRow:
-    """Return the row of a lesion that is followed and given."""
-    parts = assigned.parts[lesion]
-    sharers = assigned.sharers(lesion)
-    state: State = "merged" if sharers else "split" if len(parts) > 1 else "given"
-    has_mask = given is not None and given.masks is not None
-    middle = np.vstack([covered[part] for part in parts]).mean(axis=0)
-    return LesionRow(
-        lesion, visit.name, visit.date, state, 1.0, np.nan, _as_point(middle), "given", np.nan, "",
-        "given" if has_mask else "none", sharers, label, f"it is {len(parts)} lesions now" if state == "split" else "",
-    )  # fmt: skip
-
-
-def _with_masks(
-    rows: Sequence[LesionRow],
-    fitted: Mapping[int, FittedMask],
-    masks: NDArray[np.uint16],
-    grid: Volume,
-    *,
-    sources: Mapping[int, _Source],
-) -> list[LesionRow]:
-    """Return the rows with what their masks are, and write those into the free voxels of `masks`."""
-    voxels = {lesion: fit.voxels_on(grid) for lesion, fit in fitted.items()}
-    present = [row.lesion for row in rows if row.state == "present" and len(voxels.get(row.lesion, ()))]
-    finished = []
-    for row in rows:
-        mine = voxels.get(row.lesion)
-        if mine is None or not len(mine):
-            finished.append(row)
-            continue
-        merged = tuple(
-            other
-            for other in present
-            if row.lesion in present
-            and other != row.lesion
-            and _are_apart(sources[row.lesion], sources[other])
-            and _touch(mine, voxels[other])
-        )
-        fit = fitted[row.lesion]
-        chosen = mine[masks[tuple(mine.T)] == 0]
-        masks[tuple(chosen.T)] = row.lesion
-        note = "; ".join(filter(None, [row.note, f"carried mask: {fit.note}" if fit.note else ""]))
-        kind: MaskKind = "fitted" if fit.is_fitted else "carried"
-        state: State = "merged" if merged else row.state
-        finished.append(replace(row, mask=kind, note=note, state=state, related=merged))
-    return finished
-
-
-def _are_apart(first: _Source, second: _Source) -> bool:
-    """Say whether two lesions did not touch at the visit that shows both."""
-    apart_mm = float(np.linalg.norm(first.centre_mm - second.centre_mm))
-    return first.visit == second.visit and apart_mm > first.radius_mm + second.radius_mm
-
-
-def _touch(first: NDArray[np.int64], second: NDArray[np.int64]) -> bool:
-    """Say whether two sets of (N, 3) voxels overlap, or hold two that are neighbours along an axis."""
-    return bool(cKDTree(first).query(second, distance_upper_bound=TOUCHING_VOX)[0].min() <= 1.0)
-
-
-def _as_point(point_mm: NDArray[np.float64]) -> tuple[float, float, float]:
-    x, y, z = map(float, point_mm)
-    return x, y, z

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.files import canonical_json, sha256_of_file, sha256_of_text, write_json
-from anatomical_embedding.follow.follow_visit import SeenVisit, follow_visit, look_back
+from anatomical_embedding.follow.follow_visit import follow_visit, look_back
 from anatomical_embedding.follow.lesion_input import GivenLesions, read_lesions
 from anatomical_embedding.follow.records import (
     FollowFolder,
@@ -19,6 +19,7 @@ from anatomical_embedding.follow.records import (
     write_visit,
 )
 from anatomical_embedding.follow.records import read_lesions as read_rows
+from anatomical_embedding.follow.seen import SeenVisit
 from anatomical_embedding.follow.visits import AskedVisit, VisitScans, require_order
 from anatomical_embedding.points.named_points import Coordinates
 from anatomical_embedding.progress import log, track
@@ -26,7 +27,6 @@ from anatomical_embedding.settings.follow import FollowSettings
 from anatomical_embedding.settings.volumes import Geometry
 from anatomical_embedding.usage.model import Model
 from anatomical_embedding.usage.scans import require_raw
-from anatomical_embedding.volumes.labels import read_label_file
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.raw_scan import ReadingOptions
 from anatomical_embedding.volumes.segments import LabelledScan
@@ -131,7 +131,9 @@ def follow_one(
     else:
         place.mask(visit.name).unlink(missing_ok=True)
     new = {row.lesion: row for row in found.rows if row.state in ("new", "given")}
-    known = SeenVisit(visit.name, {n: row for n, row in new.items() if _is_first(n, before)}, found.masks)
+    known = SeenVisit(
+        visit.name, {n: row for n, row in new.items() if _is_first(n, before)}, place.mask_in_use(visit.name)
+    )
     back: list[LesionRow] = []
     if known.rows:
         between: list[SeenVisit] = []
@@ -236,9 +238,8 @@ def _given_at(asked: AskedPatient, visit: AskedVisit, scans: VisitScans) -> Give
 
 def _seen(name: str, place: FollowFolder) -> SeenVisit:
     """Return a visit as its files know it."""
-    path = place.mask_in_use(name)
-    masks = read_label_file(path).volume if path is not None else None
-    return SeenVisit(name, {row.lesion: row for row in read_rows(place.rows(name))}, masks)
+    rows = {row.lesion: row for row in read_rows(place.rows(name))}
+    return SeenVisit(name, rows, place.mask_in_use(name))
 
 
 def _is_first(lesion: int, before: Sequence[SeenVisit]) -> bool:

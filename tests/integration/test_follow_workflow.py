@@ -34,7 +34,7 @@ def followed(tiny_run, tmp_path_factory):
     write_volume(Volume(labels, scan.affine), folder / "lesions.nii.gz")
     (folder / "visits.csv").write_text(HEADER + "".join(ROWS), encoding="utf-8")
     write_overlay(folder, OVERLAY | {"followings": {"clinic": {"visits": "visits.csv", "model": "sam"}}})
-    done = snakemake(folder, f"{PATIENT}/report.html")
+    done = snakemake(folder, "--keep-going", f"{PATIENT}/report.html")
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
