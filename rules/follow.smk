@@ -59,6 +59,12 @@ def visits_json(wildcards):
     )
 
 
+def modality_option(wildcards):
+    """Return the option that says what all scans are, where the run file does."""
+    modality = SETTINGS.followings[wildcards.following].modality
+    return f"--modality={modality}" if modality else ""
+
+
 def corrected_masks(wildcards):
     """Return the masks of a patient that a user has corrected."""
     folder = RESULTS / "followings" / wildcards.following / wildcards.patient
@@ -100,6 +106,7 @@ rule follow_visit:
             SETTINGS.followings[wildcards.following].follow()
         ),
         visits=visits_json,
+        modality=modality_option,
         folder=lambda wildcards, output: Path(output[0]).parents[1],
         state=lambda wildcards: state_of(files_up_to(wildcards)),
         code=code_of("follow_visit"),
@@ -110,6 +117,7 @@ rule follow_visit:
         " --patient {wildcards.patient}"
         " --checkpoint {input.checkpoint}"
         " --folder {params.folder}"
+        " {params.modality}"
         " 2> {log}"
 
 

@@ -25,10 +25,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--patient", required=True)
     parser.add_argument("--checkpoint", type=existing_file, required=True, help="packaged model")
     parser.add_argument("--folder", type=Path, required=True, help="of the patient")
+    parser.add_argument("--modality", choices=("ct", "mr"), help="what all scans are")
     options = parser.parse_args(arguments)
     settings = parse_settings(FollowSettings, options.settings)
 
-    asked = _asked(options.patient, json.loads(options.visits))
+    asked = _asked(options.patient, json.loads(options.visits), ReadingOptions(modality=options.modality))
     require_order(asked.visits)
     place = FollowFolder(options.folder)
     scans = open_visits(load_model(options.checkpoint), asked, place, settings=settings)
@@ -36,7 +37,7 @@ def main(arguments: list[str]) -> None:
         log(remark)
 
 
-def _asked(patient: str, listed: list[dict[str, Any]]) -> AskedPatient:
+def _asked(patient: str, listed: list[dict[str, Any]], reading: ReadingOptions) -> AskedPatient:
     """Return a patient as the rule lists its visits."""
     visits = []
     for entry in listed:
@@ -45,7 +46,7 @@ def _asked(patient: str, listed: list[dict[str, Any]]) -> AskedPatient:
         date = datetime.date.fromisoformat(told) if told else date_of_scan(scan)
         visits.append(AskedVisit(entry["visit"], scan, date))
     lesions = {entry["visit"]: Path(entry["lesions"]) for entry in listed if entry["lesions"]}
-    return AskedPatient(patient, tuple(visits), lesions, "ras", ReadingOptions())
+    return AskedPatient(patient, tuple(visits), lesions, "ras", reading)
 
 
 if __name__ == "__main__":

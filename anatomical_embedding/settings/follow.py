@@ -10,6 +10,7 @@ from pydantic import Field
 from anatomical_embedding.settings.base import Settings
 from anatomical_embedding.settings.input_path import InputPath
 from anatomical_embedding.settings.tracking import EvidenceSettings
+from anatomical_embedding.settings.volumes import Modality
 
 RECIPE = "recipes/entries/following.yaml"
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -103,6 +104,8 @@ class FollowingSettings(FollowSettings):
     """Table with a row a visit: patient, visit, date, scan, lesions (docs/follow.md)."""
     model: str = Field(min_length=1)
     """Name of the model that finds the places, in the section `models`."""
+    modality: Modality | None = None
+    """What all scans are; null takes what DICOM headers say and else looks at the values."""
 
     def follow(self) -> FollowSettings:
         """Return what following the lesions of one patient depends on."""

@@ -33,7 +33,10 @@ def followed(tiny_run, tmp_path_factory):
     labels[18:21, 18:21, 13:16] = 1
     write_volume(Volume(labels, scan.affine), folder / "lesions.nii.gz")
     (folder / "visits.csv").write_text(HEADER + "".join(ROWS), encoding="utf-8")
-    write_overlay(folder, OVERLAY | {"followings": {"clinic": {"visits": "visits.csv", "model": "sam"}}})
+    write_overlay(
+        folder,
+        OVERLAY | {"followings": {"clinic": {"visits": "visits.csv", "model": "sam", "modality": "ct"}}},
+    )
     done = snakemake(folder, "--keep-going", f"{PATIENT}/report.html")
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
@@ -63,7 +66,7 @@ def test_a_corrected_mask_runs_its_report(followed):
 
 
 def test_a_changed_threshold_follows_again(followed):
-    following = {"visits": "visits.csv", "model": "sam", "present_probability": 0.6}
+    following = {"visits": "visits.csv", "model": "sam", "modality": "ct", "present_probability": 0.6}
     write_overlay(followed, OVERLAY | {"followings": {"clinic": following}})
     assert plan(followed) == {"follow_visit": 2, "report_followed": 1}
 
