@@ -12,6 +12,8 @@ import click
 from anatomical_embedding.cli.apply import apply, transform_points
 from anatomical_embedding.cli.describe import describe
 from anatomical_embedding.cli.embed import embed
+from anatomical_embedding.cli.follow import follow
+from anatomical_embedding.cli.follow_report import follow_report
 from anatomical_embedding.cli.import_weights import import_weights
 from anatomical_embedding.cli.match import match
 from anatomical_embedding.cli.new import new
@@ -37,7 +39,7 @@ def commands() -> None:
 
 
 for command in (
-    *(embed, match, propagate, register, apply, transform_points, view, score),
+    *(embed, match, propagate, follow, register, apply, transform_points, follow_report, view, score),
     *(describe, import_weights, new, settings),
 ):
     commands.add_command(command)

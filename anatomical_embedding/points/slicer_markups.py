@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -54,26 +54,63 @@ def write_markups(
     ValueError
         if there are not as many names, or descriptions, as points.
     """
-    if not str(path).endswith(".mrk.json"):
-        raise InputFileError(path, "does not end in .mrk.json, by which 3D Slicer knows markups")
+    write_markup_file([markup_of(points_mm, names, path=path)], path)
+
+
+def markup_of(
+    points_mm: ArrayLike,
+    names: Sequence[str],
+    *,
+    path: Path | str,
+    kind: Literal["Fiducial", "Line"] = "Fiducial",
+    name: str = "",
+) -> dict[str, Any]:
+    """Return a list of points as it stands in a markups file, to be written by `write_markup_file`.
+
+    Parameters
+    ----------
+    points_mm : (N, 3) world mm RAS+; two of a line.
+    names : N labels.
+    path : named in errors.
+    kind : of the markup.
+    name : of the list; empty leaves it to Slicer.
+
+    Raises
+    ------
+    InputFileError
+        if a point is not finite.
+    """
     points_lps = lps_from_ras(np.reshape(np.asarray(points_mm, dtype=np.float64), (-1, 3)))
     control_points = []
     texts = [""] * len(points_lps) if descriptions is None else descriptions
-    for number, (name, text, point) in enumerate(zip(names, texts, points_lps, strict=True), start=1):
+    for number, (label, text, point) in enumerate(zip(names, texts, points_lps, strict=True), start=1):
         if not np.isfinite(point).all():
             raise InputFileError(
-                path, f"point {name!r} is not finite; leave failed points out of the markups"
+                path, f"point {label!r} is not finite; leave failed points out of the markups"
             )
         described = {"description": text} if text else {}
         place = {"position": point.tolist(), "positionStatus": "defined"}
-        control_points.append({"id": str(number), "label": name} | described | place)
-    markup = {
-        "type": "Fiducial",
+        control_points.append({"id": str(number), "label": label} | described | place)
+    return {
+        "type": kind,
+        **({"name": name} if name else {}),
         "coordinateSystem": "LPS",
         "coordinateUnits": "mm",
         "controlPoints": control_points,
     }
-    write_json(path, {"@schema": SCHEMA, "markups": [markup]})
+
+
+def write_markup_file(markups: Sequence[dict[str, Any]], path: Path | str) -> None:
+    """Write lists of points, one after the other.
+
+    Raises
+    ------
+    InputFileError
+        if the name does not end in `.mrk.json`, by which Slicer knows the format.
+    """
+    if not str(path).endswith(".mrk.json"):
+        raise InputFileError(path, "does not end in .mrk.json, by which 3D Slicer knows markups")
+    write_json(path, {"@schema": SCHEMA, "markups": list(markups)})
 
 
 def read_markups(path: Path | str) -> NamedPoints:

@@ -114,7 +114,7 @@ class Session:
     def match(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return the answers of all other scans to the point of one."""
         source = self._scan(request.get("from"))
-        point_mm = _point(request.get("point"))
+        point_mm = point_of(request.get("point"))
         with self._lock:
             return {
                 "answers": [
@@ -136,7 +136,9 @@ class Session:
         """Return the similarity of a scan to the point of another."""
         source, target = self._scan(request.get("from")), self._scan(request.get("to"))
         with self._lock:
-            return map_similarity(self._model, source.embedded, target.embedded, _point(request.get("point")))
+            return map_similarity(
+                self._model, source.embedded, target.embedded, point_of(request.get("point"))
+            )
 
     @property
     def pins(self) -> list[dict[str, Any]]:
@@ -186,7 +188,8 @@ def _known(number: float) -> float | None:
     return float(number) if np.isfinite(number) else None
 
 
-def _point(value: Any) -> NDArray[np.float64]:
+def point_of(value: Any) -> NDArray[np.float64]:
+    """Return a point of a request; three finite numbers in mm, or a `UserError`."""
     try:
         point = np.array(value, dtype=np.float64)
     except (TypeError, ValueError):
@@ -220,7 +223,7 @@ def _number_or_none(value: Any) -> float | None:
 
 def _checked_entry(entry: dict[str, Any]) -> dict[str, Any]:
     return {
-        "point": None if entry["point"] is None else _point(entry["point"]).tolist(),
+        "point": None if entry["point"] is None else point_of(entry["point"]).tolist(),
         "decision": str(entry["decision"]),
         **{name: _number_or_none(entry.get(name)) for name in PINNED_NUMBERS},
         "corrected": bool(entry["corrected"]),

@@ -9,7 +9,6 @@ import re
 import shutil
 import threading
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -24,13 +23,6 @@ playwright = pytest.importorskip("playwright.sync_api", reason="needs the packag
 
 pytestmark = pytest.mark.slow
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-SOFTWARE_GRAPHICS = [
-    "--no-sandbox",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--ignore-gpu-blocklist",
-]
 NUM_CLICKS = 10
 MOST_MILLISECONDS = 200
 LEAST_CONTRAST = 4.5
@@ -75,67 +67,6 @@ def server(folder):
         thread.start()
         yield server
         server.shutdown()
-
-
-class Watched:
-    """A page that notes what goes wrong, where requests go, and what was asked and answered."""
-
-    def __init__(self, page):
-        self.page = page
-        self.errors, self.hosts, self.matches = [], set(), []
-        page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on(
-            "request",
-            lambda request: self.hosts.add(urlsplit(request.url).hostname or urlsplit(request.url).scheme),
-        )
-        page.on("response", self._note)
-
-    def _note(self, response):
-        if response.url.endswith("/match"):
-            self.matches.append((json.loads(response.request.post_data), response))
-
-    def _note_host(self, address):
-        self.hosts.add(address.hostname or address.scheme)
-
-    def open(self, address):
-        """Open the page and wait until its scans are shown."""
-        self.page.goto(address)
-        self.page.wait_for_selector("body[data-ready=true]", timeout=60_000)
-
-    def answered(self, number):
-        """Wait for the answer of that number."""
-        self.page.wait_for_selector(f"body[data-answered='{number}']", timeout=20_000)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium, which is not on the path")
-    with playwright.sync_playwright() as tools:
-        browser = tools.chromium.launch(executable_path=CHROMIUM, args=SOFTWARE_GRAPHICS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def opened(browser):
-    """Return a function that opens a page of its own with the settings of a device."""
-    contexts = []
-
-    def open_page(**device):
-        context = browser.new_context(**({"viewport": {"width": 1280, "height": 800}} | device))
-        contexts.append(context)
-        return Watched(context.new_page())
-
-    yield open_page
-    for context in contexts:
-        context.close()
-
-
-@pytest.fixture
-def watched(opened):
-    return opened()
 
 
 def test_clicks_pins_corrections_and_exports(watched, server, scans):

@@ -18,7 +18,7 @@ LAYERS = [
     {"matching"},
     {"evaluation"},
     {"report"},
-    {"workflow_scripts", "usage", "api", "answers_file"},
+    {"workflow_scripts", "usage", "follow", "api", "answers_file"},
     {"viewer"},
     {"cli"},
 ]

@@ -109,7 +109,7 @@ def test_nothing_but_the_page_and_the_scans_is_served(server, path):
 
 
 def test_page_and_scans_are_served_with_a_strict_policy(server, folder):
-    for path in ("", "page.css", "page.js", "niivue.js"):
+    for path in ("", "page.css", "page.js", "scans.js", "niivue.js"):
         status, headers, content = request(server, path)
         assert status == 200 and content
         assert headers["Content-Security-Policy"].startswith("default-src 'none'")

@@ -1,48 +1,16 @@
 // Linked slice views: a click in one scan asks the server, and the crosshairs of the others jump to the answers.
-import { Niivue, SLICE_TYPE } from "./niivue.js";
 import { drawCircles } from "./circles.js";
+import { PLANES, STEPS, WINDOWS, ask, element, label, loadScan, millimetres, nameView, newView, say, setRange, show, step } from "./scans.js";
 
-const WINDOWS = { soft: [-160, 240], lung: [-1350, 150], bone: [-450, 1050], full: null };
-const PLANES = { multi: SLICE_TYPE.MULTIPLANAR, axial: SLICE_TYPE.AXIAL, coronal: SLICE_TYPE.CORONAL, sagittal: SLICE_TYPE.SAGITTAL };
-const STEPS = { ArrowLeft: [-1, 0, 0], ArrowRight: [1, 0, 0], ArrowUp: [0, 1, 0], ArrowDown: [0, -1, 0], PageUp: [0, 0, 1], PageDown: [0, 0, -1] };
-const CROSSHAIRS = { asked: [1, 0.88, 0.3, 1], found: [0.3, 0.9, 0.5, 1], review: [1, 0.65, 0.15, 1], unknown: [1, 0.65, 0.15, 1], out_of_view: [0.6, 0.6, 0.6, 0.45], failed: [1, 0.4, 0.4, 0.45] };
 const ALTERNATIVES_AFTER_MS = 250; // a click is answered first; what else fits can wait until the hand rests
 
-const element = (id) => document.getElementById(id);
-const views = []; // one a scan: {scan, viewer, node, point, overlay}
+const views = []; // one a scan: {scan, viewer, node, canvas, point, overlay, circled}
 let pins = [];
 let current = null; // {from, point, answers}: what is shown
 let asking = false;
 let waiting = null; // the newest question, while another is being answered
 let correcting = null; // the pin whose points are being moved
 let alternativesTimer = 0;
-
-async function ask(path, body) {
-  const options = body === undefined ? {} : { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
-  const reply = await fetch(path, options);
-  const content = await reply.json();
-  if (!reply.ok) throw new Error(content.error);
-  return content;
-}
-
-async function contentOf(path) {
-  const reply = await fetch(path);
-  if (!reply.ok) throw new Error((await reply.json()).error);
-  return reply.arrayBuffer();
-}
-
-function say(text, isError = false) {
-  element("status").textContent = text;
-  element("status").classList.toggle("error", isError);
-}
-
-const millimetres = (point) => point.map((value) => value.toFixed(1)).join(", ");
-
-function show(view, point) {
-  view.point = point;
-  view.viewer.scene.crosshairPos = view.viewer.mm2frac(new Float32Array(point));
-  view.viewer.drawScene();
-}
 
 // ---- questions -------------------------------------------------------------------------------------------------
 
@@ -121,15 +89,6 @@ function circle(view, found) {
 }
 
 const redraw = (view) => drawCircles(view.node.querySelector(".canvas-frame"), view.viewer, view.circled?.point, view.circled?.radii);
-
-function label(view, tone, word, text) {
-  const badge = view.node.querySelector(".badge");
-  badge.hidden = false;
-  badge.className = `badge ${tone}`;
-  badge.textContent = word;
-  view.viewer.setCrosshairColor(CROSSHAIRS[tone]);
-  view.node.querySelector(".answer").textContent = text;
-}
 
 async function more(shown) {
   for (const [index, view] of views.entries()) {
@@ -279,22 +238,15 @@ async function finishCorrection(row) {
 
 function setWindow(name) {
   element("window").value = name;
-  for (const view of views) {
-    const volume = view.viewer.volumes[0];
-    const range = view.scan.modality === "ct" ? WINDOWS[name] : null;
-    [volume.cal_min, volume.cal_max] = range ?? [volume.robust_min, volume.robust_max];
-    view.viewer.updateGLVolume();
-  }
+  views.forEach((view) => setRange(view, name));
 }
 
 function onKey(event) {
   if (event.target.matches("input[type=text], select") || event.ctrlKey || event.metaKey || event.altKey) return;
   const index = views.findIndex((view) => view.canvas === document.activeElement);
-  const step = STEPS[event.key];
-  if (step && index >= 0) {
-    const view = views[index];
-    const at = view.point.map((value, axis) => value + step[axis] * view.scan.step_mm[axis]);
-    show(view, at);
+  if (STEPS[event.key] && index >= 0) {
+    const at = step(views[index], event.key);
+    show(views[index], at);
     point(index, at);
   } else if (event.key === "p" || event.key === "P") {
     pinCurrent();
@@ -310,32 +262,12 @@ function onKey(event) {
 }
 
 async function addView(scan, index) {
-  const node = element("view-template").content.firstElementChild.cloneNode(true);
-  element("views").append(node);
-  node.querySelector("h3").textContent = scan.name;
-  const canvas = node.querySelector("canvas");
-  canvas.id = `scan-${index}`;
-  canvas.setAttribute("role", "application");
-  const answer = node.querySelector(".answer");
-  answer.id = `answer-${index}`;
-  canvas.setAttribute("aria-describedby", answer.id);
-  canvas.setAttribute("aria-label", `Slices of ${scan.name}; arrow keys and page keys move the crosshair`);
-  const viewer = new Niivue({
-    isRadiologicalConvention: true, crosshairColor: [1, 0.75, 0.1, 1], crosshairWidth: 1.2, crosshairWidthUnit: "mm", crosshairGap: 8, fontColor: [0.9, 0.9, 0.9, 1], backColor: [0, 0, 0, 1],
-    show3Dcrosshair: false, multiplanarShowRender: 0, dragAndDropEnabled: false, logLevel: "error", isOrientCube: false,
-  });
-  const view = { scan, viewer, node, canvas, point: scan.centre_mm, overlay: null, circled: null };
+  const view = await newView(index, (_, at) => point(index, at));
   views[index] = view;
-  await viewer.attachToCanvas(canvas);
-  await viewer.loadFromArrayBuffer(await contentOf(scan.url), scan.file_name);
-  viewer.setSliceType(SLICE_TYPE.MULTIPLANAR);
+  nameView(view, scan.name);
+  await loadScan(view, scan);
   show(view, scan.centre_mm);
-  new ResizeObserver(() => requestAnimationFrame(() => redraw(view))).observe(canvas);
-  viewer.onLocationChange = (location) => {
-    const at = Array.from(location.mm).slice(0, 3);
-    const moved = Math.max(...at.map((value, axis) => Math.abs(value - view.point[axis])));
-    if (moved > 1e-3) point(index, at);
-  };
+  new ResizeObserver(() => requestAnimationFrame(() => redraw(view))).observe(view.canvas);
 }
 
 async function start() {
