@@ -29,6 +29,7 @@ include: "rules/lesion_confidence.smk"
 include: "rules/lesion_scores.smk"
 include: "rules/report.smk"
 include: "rules/package.smk"
+include: "rules/follow.smk"
 
 
 onstart:
@@ -46,3 +47,4 @@ rule all:
         "<results>/summary.json",
         expand("<results>/models/{model}/model.safetensors", model=MODELS),
         registered_pairs_files("registered_moving.nii.gz"),
+        followed_patients(),

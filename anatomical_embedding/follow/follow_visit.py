@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from anatomical_embedding.follow.fit_mask import FittedMask, ball_radius_mm, fit_mask
 from anatomical_embedding.follow.given import Assigned, assign_given, voxels_mm
@@ -19,6 +20,7 @@ from anatomical_embedding.follow.places import (
     join_answers,
     join_predictions,
     predict_places,
+    view_depth_mm,
 )
 from anatomical_embedding.follow.records import How, LesionRow, MaskKind, State
 from anatomical_embedding.follow.states import judge_state, trust_place
@@ -28,6 +30,7 @@ from anatomical_embedding.usage.scans import require_raw
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
 
+TOUCHING_VOX = 1.5
 NOWHERE = (np.nan, np.nan, np.nan)
 PLACED: frozenset[State] = frozenset({"given", "new", "present", "gone", "merged", "split"})
 """States whose place others are found from."""
@@ -154,7 +157,7 @@ def follow_visit(
         )
         if has_mask and given is not None and given.masks is not None:
             masks[given.masks.array == number] = lesion
-    rows = _with_masks(rows, fitted, masks, target, settings=settings)
+    rows = _with_masks(rows, fitted, masks, target, sources={n: each[-1] for n, each in sources.items()})
     return FollowedVisit(tuple(rows), Volume(masks, target.affine) if masks.any() else None)
 
 
@@ -187,12 +190,11 @@ def look_back(
 
 @dataclass(frozen=True)
 class _Place:
-    """One lesion of `JoinedPlaces`, with how it was found and how deep inside the scan its surroundings put it."""
+    """One lesion of `JoinedPlaces`, with how it was found."""
 
     point_mm: NDArray[np.float64]
-    predicted_mm: NDArray[np.float64]
+    depth_mm: float
     error_mm: float
-    predicted_error_mm: float
     disagreement_mm: float
     refined: str
     matrix: NDArray[np.float64]
@@ -234,9 +236,8 @@ def _answers(
                 lesion,
                 _Place(
                     point if np.isfinite(point).all() else joined.predicted_mm[row],
-                    joined.predicted_mm[row],
+                    float(joined.depth_mm[row]),
                     float(joined.error_mm[row]),
-                    float(joined.predicted_error_mm[row]),
                     float(joined.disagreement_mm[row]),
                     joined.refined[row],
                     joined.matrices[row],
@@ -260,14 +261,12 @@ def _join(
     points: list[Points] = [
         np.array([visit.place_of(lesion) for lesion in lesions]).reshape(-1, 3) for visit in templates
     ]
+    anchors = [scans.anchors(visit.name, name, settings=settings.places) for visit in templates]
     predictions = [
-        predict_places(
-            scans.anchors(visit.name, name, settings=settings.places),
-            places,
-            settings=settings.places,
-        )
-        for visit, places in zip(templates, points, strict=True)
+        predict_places(pairs, places, settings=settings.places)
+        for pairs, places in zip(anchors, points, strict=True)
     ]
+    depth_mm = view_depth_mm(anchors, points, scans[name], settings=settings.places)
     joined = join_predictions(predictions, settings=settings.places)
     refinement = scans.model.card.usage.answers.refinement
     answers = [
@@ -276,7 +275,7 @@ def _join(
         )
         for visit, places, prediction in zip(templates, points, predictions, strict=True)
     ]
-    return join_answers(answers, joined, settings=settings.places)
+    return join_answers(answers, joined, depth_mm, settings=settings.places)
 
 
 def _sources(lesion: int, before: Sequence[SeenVisit], settings: FollowSettings) -> list[_Source]:
@@ -321,8 +320,8 @@ def _answered_row(
     scan = require_raw(scans[visit.name]).volume
     trust = trust_place(
         error_mm=place.error_mm,
-        predicted_error_mm=place.predicted_error_mm,
-        depth_mm=float(scan.depth_mm(place.predicted_mm)),
+        depth_mm=place.depth_mm,
+        depth_error_mm=settings.places.view.error_mm,
     )
     changes = []
     for source in sources:
@@ -388,35 +387,44 @@ def _with_masks(
     masks: NDArray[np.uint16],
     grid: Volume,
     *,
-    settings: FollowSettings,
+    sources: Mapping[int, _Source],
 ) -> list[LesionRow]:
     """Return the rows with what their masks are, and write those into the free voxels of `masks`."""
-    voxels = {
-        lesion: {tuple(voxel) for voxel in fit.voxels_on(grid).tolist()} for lesion, fit in fitted.items()
-    }
+    voxels = {lesion: fit.voxels_on(grid) for lesion, fit in fitted.items()}
+    present = [row.lesion for row in rows if row.state == "present" and len(voxels.get(row.lesion, ()))]
     finished = []
     for row in rows:
         mine = voxels.get(row.lesion)
-        if not mine:
+        if mine is None or not len(mine):
             finished.append(row)
             continue
         merged = tuple(
             other
-            for other, theirs in voxels.items()
-            if other != row.lesion
-            and theirs
-            and len(mine & theirs) >= settings.merged_share * min(len(mine), len(theirs))
+            for other in present
+            if row.lesion in present
+            and other != row.lesion
+            and _are_apart(sources[row.lesion], sources[other])
+            and _touch(mine, voxels[other])
         )
         fit = fitted[row.lesion]
-        chosen = np.array([voxel for voxel in sorted(mine) if masks[voxel] == 0], dtype=np.int64).reshape(
-            -1, 3
-        )
+        chosen = mine[masks[tuple(mine.T)] == 0]
         masks[tuple(chosen.T)] = row.lesion
         note = "; ".join(filter(None, [row.note, f"carried mask: {fit.note}" if fit.note else ""]))
-        state: State = "merged" if merged and row.state == "present" else row.state
         kind: MaskKind = "fitted" if fit.is_fitted else "carried"
+        state: State = "merged" if merged else row.state
         finished.append(replace(row, mask=kind, note=note, state=state, related=merged))
     return finished
+
+
+def _are_apart(first: _Source, second: _Source) -> bool:
+    """Say whether two lesions did not touch at the visit that shows both."""
+    apart_mm = float(np.linalg.norm(first.centre_mm - second.centre_mm))
+    return first.visit == second.visit and apart_mm > first.radius_mm + second.radius_mm
+
+
+def _touch(first: NDArray[np.int64], second: NDArray[np.int64]) -> bool:
+    """Say whether two sets of (N, 3) voxels overlap, or hold two that are neighbours along an axis."""
+    return bool(cKDTree(first).query(second, distance_upper_bound=TOUCHING_VOX)[0].min() <= 1.0)
 
 
 def _as_point(point_mm: NDArray[np.float64]) -> tuple[float, float, float]:

@@ -60,7 +60,7 @@ def assign_given(
     covered_mm : number in the file -> (N, 3) points that it covers.
     followed, places_mm, radii_mm : numbers of the followed lesions, (L, 3) where they are expected at the visit, NaN
         where that is outside it, and how large they were.
-    near_mm : a given lesion is a followed one if this near to its place.
+    near_mm : a given lesion is a followed one if this near to its place, or within its radius.
     """
     trees = {number: cKDTree(points) for number, points in covered_mm.items()}
     middles = {number: points.mean(axis=0) for number, points in covered_mm.items()}
@@ -70,14 +70,14 @@ def assign_given(
             continue
         apart = {number: float(tree.query(place)[0]) for number, tree in trees.items()}
         nearest = min(apart, key=apart.__getitem__)
-        if apart[nearest] > near_mm:
+        reach_mm = max(near_mm, radius)
+        if apart[nearest] > reach_mm:
             continue
         # The parts of a split lesion lie on both sides of where it was, each with its middle within its former extent.
-        reach = max(near_mm, radius) + near_mm / 2
         beside = [
             number
             for number, middle in middles.items()
-            if apart[number] <= near_mm and np.linalg.norm(middle - place) <= reach
+            if apart[number] <= reach_mm and np.linalg.norm(middle - place) <= reach_mm + radius / 2.0
         ]
         parts[lesion] = tuple(sorted({nearest, *beside}))
     parts = _each_to_the_nearest(parts, followed, places_mm, trees)

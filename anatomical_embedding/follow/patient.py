@@ -13,10 +13,10 @@ from anatomical_embedding.follow.records import (
     FollowFolder,
     FollowRecord,
     LesionRow,
-    Visit,
-    read_record,
+    read_visit,
     write_lesions,
     write_record,
+    write_visit,
 )
 from anatomical_embedding.follow.records import read_lesions as read_rows
 from anatomical_embedding.follow.visits import AskedVisit, VisitScans, require_order
@@ -84,7 +84,13 @@ def follow_patient(
         said += follow_one(asked, visit, scans, place, settings=settings)
         states[visit.name] = key
         write_json(place.key, states)
-    rows = gather(model, asked, checksums, scans, place, settings=settings)
+    rows = gather(
+        asked.name,
+        [visit.name for visit in asked.visits],
+        place,
+        checkpoint_sha256=model.card.checkpoint_sha256,
+        settings=settings,
+    )
     return rows, [*said, *scans.remarks]
 
 
@@ -133,38 +139,38 @@ def follow_one(
             rows = look_back(earlier, known, between, scans, settings=settings)
             back += rows
             between.append(SeenVisit(earlier.name, {row.lesion: row for row in rows}, None))
+    write_visit(scans.visit(visit.name), place.entry(visit.name))
     write_lesions(back, place.rows_back(visit.name))
     write_lesions(found.rows, place.rows(visit.name))
     return given.remarks if given is not None else ()
 
 
 def gather(
-    model: Model,
-    asked: AskedPatient,
-    checksums: Mapping[str, str],
-    scans: VisitScans,
+    patient: str,
+    visits: Sequence[str],
     place: FollowFolder,
     *,
+    checkpoint_sha256: str,
     settings: FollowSettings,
 ) -> list[LesionRow]:
-    """Write `follow.json` and `lesions.csv` from the files of all visits, and return the rows by lesion and visit."""
-    order = {visit.name: number for number, visit in enumerate(asked.visits)}
+    """Write `follow.json` and `lesions.csv` from the files of all visits, and return the rows by lesion and visit.
+
+    Parameters
+    ----------
+    patient, visits : their names, the visits in the order of time.
+    checkpoint_sha256 : of the model that answered.
+    """
+    order = {visit: number for number, visit in enumerate(visits)}
     rows = [
-        row
-        for visit in asked.visits
-        for path in (place.rows(visit.name), place.rows_back(visit.name))
+        _with_correction(row, place)
+        for visit in visits
+        for path in (place.rows(visit), place.rows_back(visit))
         for row in read_rows(path)
     ]
-    rows = [_with_correction(row, place) for row in rows]
     rows.sort(key=lambda row: (row.lesion, order[row.visit]))
+    entries = tuple(read_visit(place.entry(visit)) for visit in visits)
     write_record(
-        FollowRecord(
-            asked.name,
-            tuple(_visit(visit, checksums[visit.name], scans, place) for visit in asked.visits),
-            model.card.checkpoint_sha256,
-            settings.model_dump(mode="json"),
-        ),
-        place.record,
+        FollowRecord(patient, entries, checkpoint_sha256, settings.model_dump(mode="json")), place.record
     )
     write_lesions(rows, place.lesions)
     return rows
@@ -241,12 +247,3 @@ def _is_first(lesion: int, before: Sequence[SeenVisit]) -> bool:
 
 def _with_correction(row: LesionRow, place: FollowFolder) -> LesionRow:
     return replace(row, mask="corrected") if place.corrected(row.visit).exists() else row
-
-
-def _visit(visit: AskedVisit, checksum: str, scans: VisitScans, place: FollowFolder) -> Visit:
-    """Return what the record says of a visit, from the last record where that holds."""
-    if place.record.exists():
-        known = {each.name: each for each in read_record(place.record).visits}.get(visit.name)
-        if known is not None and known.sha256 == checksum:
-            return replace(known, date=visit.date, scan=visit.scan)
-    return scans.visit(visit.name)

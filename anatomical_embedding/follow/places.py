@@ -62,6 +62,7 @@ class JoinedPlaces:
     Attributes
     ----------
     points_mm : (N, 3) places, NaN where no visit answers.
+    depth_mm : (N,) how deep inside the scan the body farther in puts them; negative outside.
     predicted_mm : (N, 3) places by the surroundings alone; they may lie outside the scan.
     error_mm, predicted_error_mm : (N,) deviations of both along each axis.
     disagreement_mm : (N,) largest distance between what the visits say; NaN where one answers.
@@ -70,6 +71,7 @@ class JoinedPlaces:
     """
 
     points_mm: Points
+    depth_mm: NDArray[np.float64]
     predicted_mm: Points
     error_mm: NDArray[np.float64]
     predicted_error_mm: NDArray[np.float64]
@@ -126,6 +128,28 @@ def _predict(anchors: Anchors, points_mm: Points, settings: PlaceSettings) -> Pr
     return Prediction(fit.answers_mm, fit.matrices, spread + settings.error_per_lean * lean_mm)
 
 
+def view_depth_mm(
+    anchors: Sequence[Anchors], points_mm: Sequence[Points], target: EmbeddedScan, *, settings: PlaceSettings
+) -> NDArray[np.float64]:
+    """Return (N,) how deep inside a scan points lie by the body well inside it; NaN where nothing tells it.
+
+    Parameters
+    ----------
+    anchors, points_mm : of each visit that answers, (N, 3) of the points.
+    """
+    scan = require_raw(target).volume
+    evidence = settings.evidence.model_copy(update={"anchor_reach_mm": settings.view.reach_mm})
+    wide = settings.model_copy(update={"evidence": evidence})
+    depths = []
+    for pairs, places in zip(anchors, points_mm, strict=True):
+        is_deep = scan.depth_mm(pairs.target_mm) >= settings.view.depth_mm
+        inner = Anchors(pairs.template_mm[is_deep], pairs.target_mm[is_deep])
+        depths.append(scan.depth_mm(predict_places(inner, places, settings=wide).points_mm))
+    known = np.isfinite(depths)
+    total = np.where(known, depths, 0.0).sum(axis=0)
+    return np.asarray(np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan))
+
+
 def join_predictions(predictions: Sequence[Prediction], *, settings: PlaceSettings) -> Prediction:
     """Return the average of what several visits say, each weighted by its inverse square error."""
     points = np.array([each.points_mm for each in predictions])  # (V, N, 3)
@@ -163,13 +187,16 @@ def answer_from(
     return Answer(predicted, moved_mm, tuple(words))
 
 
-def join_answers(answers: Sequence[Answer], joined: Prediction, *, settings: PlaceSettings) -> JoinedPlaces:
+def join_answers(
+    answers: Sequence[Answer], joined: Prediction, depth_mm: NDArray[np.float64], *, settings: PlaceSettings
+) -> JoinedPlaces:
     """Return the places on which the visits agree best.
 
     Parameters
     ----------
     answers : one a visit, the one where the lesions were given first.
     joined : where they lie by the surroundings alone.
+    depth_mm : (N,) how deep inside the scan the body farther in puts them.
     """
     points = np.array([answer.refined_mm for answer in answers])  # (V, N, 3)
     is_refined = np.array([[word == REFINED for word in answer.refined] for answer in answers])
@@ -190,6 +217,7 @@ def join_answers(answers: Sequence[Answer], joined: Prediction, *, settings: Pla
     error = np.hypot(np.where(any_refined, settings.smallest_error_mm, predicted_error), spread)
     return JoinedPlaces(
         places,
+        depth_mm,
         joined.points_mm,
         error,
         predicted_error,

@@ -7,7 +7,7 @@ masks/VISIT.nii.gz  lesion numbers, the same at all visits, on the grid of the v
 corrected/VISIT.nii.gz  a user's own masks in the same form; a visit that has one takes no other
 decisions.csv       what a user decided, line by line (`DECISION_COLUMNS`); only ever appended to
 stores/             embeddings of the visits, made once
-visits/VISIT.csv    rows of `lesions.csv` as they were found for one visit, by those before it
+visits/VISIT.csv, VISIT.json   rows of `lesions.csv` and entry of `follow.json` of one visit, by those before it
 
 Points are world mm RAS+ of the visit's scan.
 """
@@ -262,7 +262,11 @@ class FollowFolder:
     @property
     def key(self) -> Path:
         """What the files of each visit were made from."""
-        return self.folder / "visits" / "made_from.json"
+        return self.folder / "made_from.json"
+
+    def entry(self, visit: str) -> Path:
+        """Return where the entry of one visit lies that `follow.json` takes over."""
+        return self.folder / "visits" / f"{visit}.json"
 
     def rows(self, visit: str) -> Path:
         """Return where the rows of one visit lie, in the form of `lesions.csv`."""
@@ -293,26 +297,13 @@ class FollowFolder:
 
 def write_record(record: FollowRecord, path: Path | str) -> None:
     """Write `follow.json` atomically."""
-    visits = [
-        {
-            "name": visit.name,
-            "date": None if visit.date is None else visit.date.isoformat(),
-            "scan": str(visit.scan),
-            "sha256": visit.sha256,
-            "shape": list(visit.shape),
-            "affine": [list(row) for row in visit.affine],
-            "modality": visit.modality,
-            "reading": visit.reading,
-        }
-        for visit in record.visits
-    ]
     write_json(
         path,
         {
             "format": FORMAT,
             "version": VERSION,
             "patient": record.patient,
-            "visits": visits,
+            "visits": [_entry(visit) for visit in record.visits],
             "checkpoint_sha256": record.checkpoint_sha256,
             "settings": record.settings,
         },
@@ -335,6 +326,32 @@ def read_record(path: Path | str) -> FollowRecord:
         return FollowRecord(content["patient"], visits, content["checkpoint_sha256"], content["settings"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputFileError(path, f"is damaged ({error!r}); run `follow` again") from error
+
+
+def write_visit(visit: Visit, path: Path | str) -> None:
+    """Write the entry of one visit atomically."""
+    write_json(path, _entry(visit))
+
+
+def read_visit(path: Path | str) -> Visit:
+    """Return the entry of one visit; raises as `read_record`."""
+    try:
+        return _visit(_read_json(path))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputFileError(path, f"is damaged ({error!r}); run `follow` again") from error
+
+
+def _entry(visit: Visit) -> dict[str, Any]:
+    return {
+        "name": visit.name,
+        "date": None if visit.date is None else visit.date.isoformat(),
+        "scan": str(visit.scan),
+        "sha256": visit.sha256,
+        "shape": list(visit.shape),
+        "affine": [list(row) for row in visit.affine],
+        "modality": visit.modality,
+        "reading": visit.reading,
+    }
 
 
 def _read_json(path: Path | str) -> Any:

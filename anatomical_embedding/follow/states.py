@@ -39,18 +39,19 @@ class JudgedState:
     note: str
 
 
-def trust_place(*, error_mm: float, predicted_error_mm: float, depth_mm: float) -> PlaceTrust:
+def trust_place(*, error_mm: float, depth_mm: float, depth_error_mm: float) -> PlaceTrust:
     """Return how far a place can be relied on: the only door to the confidence of places.
 
     Parameters
     ----------
     error_mm : deviation of the place along each axis.
-    predicted_error_mm : the same of the place by the surroundings alone.
-    depth_mm : how deep that place lies inside the scan; negative outside.
+    depth_mm : how deep the lesion lies inside the scan by the body farther in; negative outside, NaN where unknown.
+    depth_error_mm : deviation of that.
     """
     found = float(chi2.cdf((RIGHT_MM / error_mm) ** 2, df=NUM_AXES))
     radius_mm = error_mm * float(chi2.ppf(QUANTILE_OF_RADIUS, df=NUM_AXES)) ** 0.5
-    return PlaceTrust(found, float(norm.cdf(-depth_mm / predicted_error_mm)), radius_mm)
+    out_of_view = 0.0 if math.isnan(depth_mm) else float(norm.cdf(-depth_mm / depth_error_mm))
+    return PlaceTrust(found, out_of_view, radius_mm)
 
 
 def judge_state(

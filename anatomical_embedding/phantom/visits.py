@@ -26,7 +26,7 @@ CHANGE_FROM = 2
 """Visit from which on a lesion that vanishes, appears, splits or merges has done so."""
 STEP_OF_GROWTH = (0.82, 1.2)
 """Factor of the radius from visit to visit."""
-PART_OF_SPLIT, APART_OF_SPLIT = 0.75, 1.15
+PART_OF_SPLIT, APART_OF_SPLIT = 0.6, 0.85
 """Radius of the two parts of a lesion that has split, and their distance from its centre, in its radii."""
 APART_BEFORE_MERGER, APART_AFTER_MERGER = 1.35, 0.75
 """Distance of two lesions from the middle between them, in their radii."""

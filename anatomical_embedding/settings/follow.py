@@ -8,10 +8,22 @@ import yaml
 from pydantic import Field
 
 from anatomical_embedding.settings.base import Settings
+from anatomical_embedding.settings.input_path import InputPath
 from anatomical_embedding.settings.tracking import EvidenceSettings
 
-RECIPE = "recipes/follow.yaml"
+RECIPE = "recipes/entries/following.yaml"
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
+
+
+class ViewSettings(Settings):
+    """How it is told whether a place is inside the scan: by the points of the body well inside it."""
+
+    reach_mm: float = Field(gt=0)
+    """Weight of a point of the body falls with its distance as a Gaussian of this deviation."""
+    depth_mm: float = Field(ge=0)
+    """Points found less deep inside the scan do not count."""
+    error_mm: float = Field(gt=0)
+    """Deviation of the depth that they tell."""
 
 
 class PlaceSettings(Settings):
@@ -19,6 +31,8 @@ class PlaceSettings(Settings):
 
     evidence: EvidenceSettings
     """Points of the body that are matched between two visits, and how far they decide on a place."""
+    view: ViewSettings
+    """How it is told whether a place is inside the scan."""
     num_neighbours: int = Field(ge=1)
     """Visits nearest in time that answer beside the one where the lesion was given."""
     stiffness_mm: float = Field(gt=0)
@@ -78,10 +92,21 @@ class FollowSettings(Settings):
     """What it covers."""
     present_probability: Share
     """Smallest probability of the most likely state; answers below it are to be reviewed."""
-    merged_share: Share
-    """Two lesions have merged where their fitted masks share this much of the smaller one."""
     same_lesion_mm: float = Field(gt=0)
-    """A lesion that is given at a later visit is one that was followed there, if this near to its place."""
+    """A lesion given at a later visit is one that is followed, if this near to its place or within its radius."""
+
+
+class FollowingSettings(FollowSettings):
+    """One list of patients whose lesions are followed."""
+
+    visits: InputPath
+    """Table with a row a visit: patient, visit, date, scan, lesions (docs/follow.md)."""
+    model: str = Field(min_length=1)
+    """Name of the model that finds the places, in the section `models`."""
+
+    def follow(self) -> FollowSettings:
+        """Return what following the lesions of one patient depends on."""
+        return FollowSettings(**{name: getattr(self, name) for name in FollowSettings.model_fields})
 
 
 @cache

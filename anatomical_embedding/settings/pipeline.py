@@ -13,6 +13,7 @@ from anatomical_embedding.settings.base import Settings
 from anatomical_embedding.settings.dataset import DatasetSettings, DeepLesionTrackingSettings
 from anatomical_embedding.settings.embedding import EmbeddingSettings
 from anatomical_embedding.settings.evaluation import BaselineMethod, LandmarkEvaluationSettings
+from anatomical_embedding.settings.follow import FollowingSettings
 from anatomical_embedding.settings.matching import MatchingMethod, MatchingSettings, MethodName, StoreSettings
 from anatomical_embedding.settings.model import CrossSamModelSettings, ModelSettings, SamppModelSettings
 from anatomical_embedding.settings.phantom import PhantomTrackingSettings
@@ -67,6 +68,8 @@ class PipelineSettings(Settings):
     """Name -> pairs of volumes to register; may be empty."""
     trackings: dict[Identifier, TrackingSettings]
     """Name -> lesion tracking; may be empty."""
+    followings: dict[Identifier, FollowingSettings]
+    """Name -> patients whose lesions are followed over visits; may be empty."""
 
     def usage(self) -> UsageSettings:
         """Return the part that using a trained model needs."""
@@ -97,6 +100,7 @@ class PipelineSettings(Settings):
         for name, tracking in self.trackings.items():
             self._check_tracking(tracking, where=f"trackings.{name}")
         self._check_rounds()
+        self._check_followings()
         _require(self.answers.method, self.methods, where="answers.method", section="methods")
         taken = sorted(set(self.methods) & set(get_args(BaselineMethod)))
         if taken:
@@ -139,6 +143,10 @@ class PipelineSettings(Settings):
                 f"{where} needs annotations of {', '.join(sorted(wanted - set(known)))}, which the data set "
                 f"{tracking.dataset!r} does not name"
             )
+
+    def _check_followings(self) -> None:
+        for name, following in self.followings.items():
+            _require(following.model, self.models, where=f"followings.{name}.model", section="models")
 
     def _check_rounds(self) -> None:
         """Refuse models across modalities that start from or are registered by what does not come before them."""

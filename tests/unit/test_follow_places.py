@@ -73,7 +73,7 @@ def test_places_that_the_scans_confirm_outvote_one_that_they_do_not():
     start = prediction([[0, 0, 0]], [5.0])
     places = [([[1.0, 0, 0]], "yes"), ([[3.0, 0, 0]], "yes"), ([[50.0, 0, 0]], "the way back")]
     answers = [Answer(start, np.array(place), (word,)) for place, word in places]
-    joined = join_answers(answers, start, settings=SETTINGS.places)
+    joined = join_answers(answers, start, np.zeros(1), settings=SETTINGS.places)
     assert joined.points_mm[0, 0] == pytest.approx((1.0 + 3.0 + 0.05 * 50.0) / 2.05)
     assert joined.disagreement_mm[0] == 49.0
     assert joined.refined == ("yes",)
@@ -81,7 +81,9 @@ def test_places_that_the_scans_confirm_outvote_one_that_they_do_not():
 
 def test_one_visit_disagrees_with_nobody():
     start = prediction([[0, 0, 0]], [5.0])
-    joined = join_answers([Answer(start, np.zeros((1, 3)), ("yes",))], start, settings=SETTINGS.places)
+    joined = join_answers(
+        [Answer(start, np.zeros((1, 3)), ("yes",))], start, np.zeros(1), settings=SETTINGS.places
+    )
     assert np.isnan(joined.disagreement_mm[0])
     assert joined.error_mm[0] == SETTINGS.places.smallest_error_mm
 
@@ -212,6 +214,6 @@ def test_a_state_is_told_where_it_is_likely_and_the_visits_agree(trust, present,
 
 
 def test_a_place_by_its_surroundings_outside_the_scan_is_out_of_view():
-    trust = trust_place(error_mm=4.0, predicted_error_mm=4.0, depth_mm=-8.0)
+    trust = trust_place(error_mm=4.0, depth_mm=-8.0, depth_error_mm=4.0)
     assert trust.out_of_view == pytest.approx(0.97725, abs=1e-5)  # two deviations of a normal error
     assert trust.radius_mm == pytest.approx(4.0 * 2.5003, abs=1e-3)  # 90 % of three normal errors
