@@ -15,7 +15,7 @@ RECIPE = "recipes/entries/following.yaml"
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
-class ViewSettings(Settings):
+class InViewSettings(Settings):
     """How it is told whether a place is inside the scan: by the points of the body well inside it."""
 
     reach_mm: float = Field(gt=0)
@@ -31,7 +31,7 @@ class PlaceSettings(Settings):
 
     evidence: EvidenceSettings
     """Points of the body that are matched between two visits, and how far they decide on a place."""
-    view: ViewSettings
+    view: InViewSettings
     """How it is told whether a place is inside the scan."""
     num_neighbours: int = Field(ge=1)
     """Visits nearest in time that answer beside the one where the lesion was given."""
