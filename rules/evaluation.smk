@@ -47,6 +47,7 @@ def matching_section(asked, matching, with_way_back):
     if asked.refined and not is_untrained:
         refined = {
             "dataset": SETTINGS.datasets[asked.dataset].model_dump(mode="json"),
+            "largest_gap_mm": SETTINGS.volumes.largest_gap_mm,
             "refinement": SETTINGS.answers.refinement.model_dump(mode="json"),
         }
     return section_json(
@@ -61,6 +62,12 @@ def scans_that_refine(asked):
     """Return the raw scans that move the matches of an evaluation or a tracking to the voxel."""
     volumes = RAW_VOLUMES[asked.dataset].values() if asked.refined else []
     return [volume.image_path for volume in volumes]
+
+
+def state_of_scans(asked):
+    """Return what changes when a file of the scans that refine is replaced."""
+    volumes = RAW_VOLUMES[asked.dataset].values() if asked.refined else []
+    return state_of(path for volume in volumes for path in volume.image_files)
 
 
 def evaluated_stores(wildcards):
@@ -218,7 +225,7 @@ rule match_points:
         ),
         method=lambda wildcards: wildcards.matching,
         made_folder=lambda wildcards: made_folder(evaluation_of(wildcards).dataset),
-        state=lambda wildcards: state_of(scans_that_refine(evaluation_of(wildcards))),
+        state=lambda wildcards: state_of_scans(evaluation_of(wildcards)),
         code=code_of("match_points"),
     shell:
         "python -m workflow_scripts.match_points"

@@ -16,8 +16,24 @@ def pair_landmarks(wildcards):
 
 def raw_moving(wildcards):
     """Return the moving volume of a pair as its owner stores it."""
+    return moving_volume(wildcards).image_path
+
+
+def moving_volume(wildcards):
+    """Return the moving volume of a pair."""
     dataset = SETTINGS.registrations[wildcards.registration].dataset
-    return RAW_VOLUMES[dataset][wildcards.moving].image_path
+    return RAW_VOLUMES[dataset][wildcards.moving]
+
+
+def resample_registered_section(wildcards):
+    """Return what bringing a moving volume onto the fixed one may see."""
+    dataset = SETTINGS.registrations[wildcards.registration].dataset
+    moving = reading_settings(
+        moving_volume(wildcards),
+        SETTINGS.datasets[dataset],
+        largest_gap_mm=SETTINGS.volumes.largest_gap_mm,
+    )
+    return section_json(spacing_mm=list(SETTINGS.volumes.spacing_mm), moving=moving)
 
 
 def registered_pairs_files(name, registrations=SETTINGS.registrations):
@@ -64,7 +80,8 @@ rule score_registration:
         runtime=10,
     params:
         settings=lambda wildcards: section_json(
-            start=SETTINGS.registrations[wildcards.registration].deeds.start
+            start=SETTINGS.registrations[wildcards.registration].deeds.start,
+            headline=SETTINGS.registrations[wildcards.registration].headline,
         ),
         optional=given_options("start", "landmarks"),
         code=code_of("score_registration"),
@@ -104,7 +121,7 @@ rule resample_registered:
         mem_mb=4000,
         runtime=30,
     params:
-        settings=section_json(spacing_mm=list(SETTINGS.volumes.spacing_mm)),
+        settings=resample_registered_section,
         labels=lambda wildcards, input, output: [
             f"--{option}={files[name]}"
             for option, name, files in (

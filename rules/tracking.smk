@@ -144,5 +144,5 @@ use rule match_points as match_lesions with:
         ),
         method=lambda wildcards: wildcards.method,
         made_folder=lambda wildcards: made_folder(tracking_of(wildcards).dataset),
-        state=lambda wildcards: state_of(scans_that_refine(tracking_of(wildcards))),
+        state=lambda wildcards: state_of_scans(tracking_of(wildcards)),
         code=code_of("match_points"),

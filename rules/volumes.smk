@@ -19,12 +19,16 @@ def prepare_section(wildcards):
         bad_labels=getattr(dataset, "bad_labels", "refuse"),
         geometry=getattr(dataset, "geometry", None),
         hu_offset=getattr(dataset, "hu_offset", None),
+        series=raw.series,
     )
 
 
 def dataset_section(wildcards):
     """Return what the stages of a whole data set may see."""
-    return section_json(dataset=SETTINGS.datasets[wildcards.dataset])
+    return section_json(
+        dataset=SETTINGS.datasets[wildcards.dataset],
+        largest_gap_mm=SETTINGS.volumes.largest_gap_mm,
+    )
 
 
 def raw_image(wildcards):

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, RLELossless
 
+from anatomical_embedding.volumes.dicom import DicomSeries, read_dicom_series
+
 CT_CLASS, MR_CLASS, PET_CLASS = (UID(f"1.2.840.10008.5.1.4.1.1.{number}") for number in (2, 4, 128))
 SECONDARY_CAPTURE_CLASS = UID("1.2.840.10008.5.1.4.1.1.7")
 ENHANCED_CT_CLASS = UID("1.2.840.10008.5.1.4.1.1.2.1")
@@ -120,3 +122,8 @@ def save(dataset: Dataset, path: Path, *, syntax: UID = ExplicitVRLittleEndian) 
 def decimal(value: float) -> str:
     """Return a number as a decimal string, which holds at most 16 characters."""
     return next(text for digits in range(14, 0, -1) if len(text := f"{value:.{digits}g}") <= 16)
+
+
+def read_series(folder: Path, *, series: str | None = None, largest_gap_mm: float = 10.0) -> DicomSeries:
+    """Return a series as scans are read by the recipes: gaps of up to 10 mm are interpolated."""
+    return read_dicom_series(folder, series=series, largest_gap_mm=largest_gap_mm)

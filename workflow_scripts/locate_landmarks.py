@@ -38,7 +38,8 @@ def main(arguments: list[str]) -> None:
         help="CSV: every wanted landmark, found or missing and why",
     )
     options = parser.parse_args(arguments)
-    dataset = parse_settings(DatasetSectionSettings, options.settings).dataset
+    settings = parse_settings(DatasetSectionSettings, options.settings)
+    dataset = settings.dataset
 
     raw_volumes = list_raw_volumes(dataset, made_folder=options.made_folder)
     landmarks: list[Landmark] = []
@@ -57,6 +58,7 @@ def main(arguments: list[str]) -> None:
                 landmarks=dataset.landmarks,
                 organs=dataset.organs,
                 geometry=getattr(dataset, "geometry", None),
+                largest_gap_mm=settings.largest_gap_mm,
             )
         landmarks += found
         statuses += accounted

@@ -1,6 +1,6 @@
 """Write the queries of a landmark evaluation: ordered pairs of volumes and the landmarks that both show.
 
-Settings: the part `queries` of a landmark evaluation (`split`, `pairs`).
+Settings: the part `queries` of a landmark evaluation (`split`, `pairs`, `landmarks`).
 """
 
 from pathlib import Path

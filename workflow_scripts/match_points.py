@@ -15,8 +15,7 @@ from anatomical_embedding.embedding.store_manifest import read_store_manifest
 from anatomical_embedding.evaluation.landmarks.tables import read_questions, write_table
 from anatomical_embedding.matching.match_queries import match_queries
 from anatomical_embedding.matching.refine_table import refine_table
-from anatomical_embedding.settings.dataset import DatasetSettings
-from anatomical_embedding.settings.matching import MatchPointsSettings
+from anatomical_embedding.settings.matching import MatchPointsSettings, RefineTableSettings
 from anatomical_embedding.volumes.raw_scan import RawScan
 from workflow_scripts.command_line import existing_file, parse_settings, run_stage, stage_parser
 
@@ -42,15 +41,16 @@ def main(arguments: list[str]) -> None:
         queries, read_store_manifest(options.stores), method=options.method_name, settings=settings
     )
     if settings.refined is not None:
-        read_scan = scan_reader(settings.refined.dataset, made_folder=options.made_folder)
+        read_scan = scan_reader(settings.refined, made_folder=options.made_folder)
         matches = refine_table(queries, matches, read_scan, settings=settings.refined.refinement)
     write_table(matches, options.output)
 
 
-def scan_reader(dataset: DatasetSettings, *, made_folder: Path) -> Callable[[str], RawScan]:
+def scan_reader(settings: RefineTableSettings, *, made_folder: Path) -> Callable[[str], RawScan]:
     """Return what reads the raw scan of a volume of a data set."""
+    dataset, gap_mm = settings.dataset, settings.largest_gap_mm
     volumes = {volume.volume_id: volume for volume in list_raw_volumes(dataset, made_folder=made_folder)}
-    return lambda volume_id: read_listed_scan(volumes[volume_id], dataset)
+    return lambda volume_id: read_listed_scan(volumes[volume_id], dataset, largest_gap_mm=gap_mm)
 
 
 if __name__ == "__main__":

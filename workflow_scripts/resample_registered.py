@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from anatomical_embedding.datasets.listed_scan import read_told_scan
+from anatomical_embedding.provenance import note_remarks
 from anatomical_embedding.registration.displacement_field import (
     Sampling,
     read_field,
@@ -27,7 +29,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--field", type=existing_file, required=True, help="displacement field of the whole map"
     )
-    parser.add_argument("--moving", type=existing_file, required=True, help="original moving volume")
+    parser.add_argument("--moving", type=Path, required=True, help="original moving volume")
     parser.add_argument("--moving-labels", type=existing_file, help="label map of the moving volume")
     parser.add_argument("--fixed-body", type=existing_file, required=True, help="body mask")
     parser.add_argument("--moving-body", type=existing_file, required=True, help="body mask")
@@ -43,7 +45,9 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     settings = parse_settings(ResampleRegisteredSettings, options.settings)
     field = read_field(options.field)
-    moving = to_lps(read_volume(options.moving))
+    scan = read_told_scan(options.moving, settings.moving)
+    note_remarks(scan.notes)
+    moving = to_lps(scan.volume)
     grid = registered_grid(field, spacing_mm=moving.spacing_mm)
 
     samplings = [Sampling(moving, False, float(moving.array.min()))]

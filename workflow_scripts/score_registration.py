@@ -1,9 +1,12 @@
 """Score a registered pair: how far off its landmarks are before and after, and whether the map folds."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from anatomical_embedding.errors import UserError
 from anatomical_embedding.evaluation.registration.landmark_errors import (
     AFFINE,
     BODY_BOXES,
@@ -11,7 +14,7 @@ from anatomical_embedding.evaluation.registration.landmark_errors import (
     measure_errors,
     write_registration_errors,
 )
-from anatomical_embedding.landmark_file import read_landmarks
+from anatomical_embedding.landmark_file import Landmark, read_landmarks
 from anatomical_embedding.progress import log
 from anatomical_embedding.registration.displacement_field import read_field
 from anatomical_embedding.registration.guided_start import body_boxes_centred, read_start
@@ -42,26 +45,36 @@ def main(arguments: list[str]) -> None:
     else:
         before = {START: starting_matrix(moving, fixed, start=settings.start)}
     registered = Volume(field.displacements_mm[..., 0], field.affine)
-    points = common_landmarks(options.landmarks, options.names, (registered, moving))
-    errors = measure_errors(field, before=before, fixed_mm=points[0], moving_mm=points[1])
+    landmarks = read_landmarks(options.landmarks) if options.landmarks else []
+    unknown = sorted(set(settings.headline) - {landmark.landmark for landmark in landmarks})
+    if unknown:
+        raise UserError(
+            f"headline: {unknown[0]!r} is a landmark of no volume of the data set; correct the run file"
+        )
+    names, fixed_mm, moving_mm = common_landmarks(landmarks, options.names, (registered, moving))
+    is_headline = np.isin(names, settings.headline)
+    errors = measure_errors(
+        field, before=before, fixed_mm=fixed_mm, moving_mm=moving_mm, is_headline=is_headline
+    )
     write_registration_errors(errors, options.output)
-    for name, of_map in errors.points.items():
-        log(f"{name}: median error {of_map.median_mm:.1f} mm of {errors.num_landmarks} landmarks")
+    number = errors.num_headline or errors.num_landmarks
+    for name, of_map in errors.shown.items():
+        log(f"{name}: median error {of_map.median_mm:.1f} mm of {number} landmarks")
 
 
 def common_landmarks(
-    path: Path | None, names: tuple[str, str], volumes: tuple[Volume, Volume]
-) -> tuple[Points, Points]:
-    """Return the (N, 3) places of the landmarks that both volumes show, in the world of each."""
+    landmarks: Sequence[Landmark], names: tuple[str, str], volumes: tuple[Volume, Volume]
+) -> tuple[NDArray[np.str_], Points, Points]:
+    """Return the (N,) names and (N, 3) places of the landmarks that both volumes show, in the world of each."""
     known: tuple[dict[str, tuple[float, float, float]], dict[str, tuple[float, float, float]]] = ({}, {})
-    for landmark in read_landmarks(path) if path else []:
+    for landmark in landmarks:
         for places, name in zip(known, names, strict=True):
             if landmark.volume_id == name:
                 places[landmark.landmark] = (landmark.x_mm, landmark.y_mm, landmark.z_mm)
-    common = sorted(known[0].keys() & known[1].keys())
+    common = np.array(sorted(known[0].keys() & known[1].keys()), dtype=str)
     fixed, moving = (np.array([places[landmark] for landmark in common]).reshape(-1, 3) for places in known)
     is_seen = volumes[0].contains(fixed) & volumes[1].contains(moving)
-    return fixed[is_seen], moving[is_seen]
+    return common[is_seen], fixed[is_seen], moving[is_seen]
 
 
 if __name__ == "__main__":

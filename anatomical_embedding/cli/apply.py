@@ -1,5 +1,7 @@
 """The verbs `apply` and `transform-points`: images, labels and points carried by transforms that `register` wrote."""
 
+import functools
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ from anatomical_embedding.cli.options import (
     ExistingPath,
     OutputPath,
     coordinates_option,
+    grid_of_scan,
     json_option,
     print_json,
     reading_options,
@@ -18,7 +21,15 @@ from anatomical_embedding.cli.options import (
 )
 
 if TYPE_CHECKING:
+    import SimpleITK
+
     from anatomical_embedding.points.named_points import Coordinates
+    from anatomical_embedding.volumes.grid import Grid
+    from anatomical_embedding.volumes.volume import Volume
+
+MOST_LABELS = 256
+MOST_LOOKED_AT = 1_000_000
+"""Voxels of a scan that are looked at to tell whether it is a label map."""
 
 
 @click.command()
@@ -44,7 +55,11 @@ def apply(
     `register` do; inverse.h5 brings the fixed scan onto the moving one. Scans are interpolated linearly, once.
     """
     from anatomical_embedding.registration.itk_transform import resample_by_itk
-    from anatomical_embedding.registration.transform_files import read_transform, resample_labels_by_itk
+    from anatomical_embedding.registration.transform_files import (
+        read_transform,
+        require_something,
+        resample_labels_by_itk,
+    )
     from anatomical_embedding.volumes.labels import read_label_file
     from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES, write_volume
     from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
@@ -55,49 +70,107 @@ def apply(
     options = ReadingOptions(**reading)
     onto = read_raw_scan(fixed, options)
     grid = straight_grid(onto.grid)
+    remarks = [*onto.notes, *_uncovered_share(carrier, grid, transform)]
     if is_labels:
         labels = read_label_file(moving, geometry=options.geometry)
-        write_volume(resample_labels_by_itk(carrier, labels.volume, grid), output)
-        remarks = labels.remarks
+        carried, found = labels.volume, resample_labels_by_itk(carrier, labels.volume, grid)
+        remarks += [*labels.remarks, *_lost_labels(carried, found, moving)]
     else:
         scan = read_raw_scan(moving, options)
-        write_volume(resample_by_itk(carrier, scan.volume, grid), output)
-        remarks = scan.notes
-    said = say_remarks([*onto.notes, *remarks])
+        carried, found = scan.volume, resample_by_itk(carrier, scan.volume, grid)
+        remarks += [*scan.notes, *_like_labels(carried, moving)]
+    require_something(found, carried, transform=transform, names=(moving, fixed))
+    write_volume(found, output)
+    said = say_remarks(remarks)
     if as_json:
         print_json({"output": str(output), "remarks": said})
     else:
         click.echo(str(output))
 
 
+def _uncovered_share(carrier: "SimpleITK.Transform", grid: "Grid", transform: Path) -> list[str]:
+    """Say which share of a grid a plain field says nothing of."""
+    from anatomical_embedding.registration.transform_files import is_covered, sampled_places
+
+    share = 1.0 - float(is_covered(carrier, sampled_places(grid)).mean())
+    if not share:
+        return []
+    return [
+        f"{transform}: covers {1 - share:.0%} of the scan, and leaves the rest where it is; forward.h5 of `register` "
+        "holds the start there"
+    ]
+
+
+def _lost_labels(carried: "Volume", found: "Volume", moving: Path) -> list[str]:
+    """Name the labels of which no voxel is left."""
+    import numpy as np
+
+    lost = sorted({*np.unique(carried.array).tolist()} - {*np.unique(found.array).tolist()} - {0})
+    return [f"{moving}: no voxel of the label {label} is left" for label in lost]
+
+
+def _like_labels(scan: "Volume", moving: Path) -> list[str]:
+    """Say so where a scan holds as few different numbers as a label map does."""
+    import numpy as np
+
+    step = max(1, scan.array.size // MOST_LOOKED_AT)
+    values = np.unique(scan.array.reshape(-1)[::step])
+    if len(values) > MOST_LABELS or (values != np.rint(values)).any() or values.min() < 0:
+        return []
+    return [
+        f"{moving}: holds {len(values)} different whole numbers, as a label map does, and was interpolated; --labels "
+        "takes the nearest one"
+    ]
+
+
 @click.command("transform-points")
 @click.argument("transform", type=ExistingFile)
 @click.argument("points", type=ExistingFile)
-@click.option("--output", type=OutputPath, required=True, help="Points to write (.csv or .mrk.json).")
+@click.option(
+    "--output",
+    type=OutputPath,
+    required=True,
+    help="Points to write: .csv, .mrk.json, .fcsv, or .txt and .pts of elastix.",
+)
+@click.option(
+    "--of",
+    "scan",
+    type=ExistingPath,
+    help="Scan whose voxels are counted, where points are given in voxels.",
+)
 @coordinates_option
+@reading_options
 @json_option
 def transform_points(
-    transform: Path, points: Path, output: Path, coordinates: "Coordinates", as_json: bool
+    transform: Path,
+    points: Path,
+    output: Path,
+    scan: Path | None,
+    coordinates: "Coordinates",
+    reading: dict[str, Any],
+    as_json: bool,
 ) -> None:
-    """Carry POINTS (.csv, .mrk.json or .fcsv) by a TRANSFORM.
+    """Carry POINTS (.csv, .mrk.json, .fcsv, or those of elastix or ANTs) by a TRANSFORM.
 
     forward.h5 and displacement_field.nii.gz of `register` lead points of the fixed scan to the moving one,
-    inverse.h5 leads them back.
+    inverse.h5 leads them back. A .csv is written with the columns of ANTs where the points came with them.
     """
-    from anatomical_embedding.points.points_file import read_points, write_point_table
-    from anatomical_embedding.points.slicer_markups import write_markups
+    from anatomical_embedding.points.points_file import CARRIED_ENDINGS, read_points, write_carried_points
     from anatomical_embedding.registration.itk_transform import transform_by_itk
-    from anatomical_embedding.registration.transform_files import read_transform
+    from anatomical_embedding.registration.transform_files import is_covered, read_transform
 
-    require_outputs(output, endings=(".csv", ".mrk.json"), inputs=(transform, points))
+    require_outputs(output, endings=CARRIED_ENDINGS, inputs=(transform, points))
     carrier = read_transform(transform)
-    asked = read_points(points, coordinates=coordinates)
+    grid = None if scan is None else functools.partial(grid_of_scan, scan, reading)
+    asked = read_points(points, coordinates=coordinates, grid=grid)
     carried = transform_by_itk(carrier, asked.points_mm)
-    if output.name.endswith(".csv"):
-        write_point_table(carried, asked.names, output, coordinates=coordinates)
-    else:
-        write_markups(carried, asked.names, output)
-    said = say_remarks(asked.remarks)
+    write_carried_points(replace(asked, points_mm=carried), output, coordinates=coordinates)
+    left_alone = [
+        f"{transform}: does not cover the point {name!r}, which is left where it was"
+        for name, covered in zip(asked.names, is_covered(carrier, asked.points_mm), strict=True)
+        if not covered
+    ]
+    said = say_remarks([*asked.remarks, *left_alone])
     if as_json:
         print_json({"output": str(output), "remarks": said})
     else:

@@ -51,7 +51,8 @@ _largest_gap_option: Decorator = click.option(
     "--largest-gap",
     "largest_gap_mm",
     type=click.FloatRange(min=0, min_open=True),
-    help="Largest gap in mm that is interpolated between DICOM slices that are not equally far apart; default: 10.",
+    help="Largest gap in mm that is interpolated between DICOM slices that are not equally far apart; default: the "
+    "model's, which is 10 in the recipes.",
 )
 json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 coordinates_option: Decorator = click.option(
@@ -87,9 +88,8 @@ def reading_options(verb: Callable[..., Any]) -> Callable[..., Any]:
             "geometry": geometry,
             "hu_offset": hu_offset,
             "series": series,
+            "largest_gap_mm": largest_gap_mm,
         }
-        if largest_gap_mm is not None:
-            reading["largest_gap_mm"] = largest_gap_mm
         return verb(*arguments, reading=reading, **others)
 
     return _modality_option(

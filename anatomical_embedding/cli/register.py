@@ -1,5 +1,6 @@
 """The verb `register`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,31 @@ from anatomical_embedding.cli.options import (
 if TYPE_CHECKING:
     from anatomical_embedding.api import ScanRegistration
     from anatomical_embedding.points.named_points import Coordinates, NamedPoints
+    from anatomical_embedding.registration.initial.read import MatrixProgram
+    from anatomical_embedding.volumes.dicom_source import DicomSource
+    from anatomical_embedding.volumes.raw_scan import RawScan
     from anatomical_embedding.volumes.volume import Volume
+
+PROGRAM_NAMES = ("itk", "ants", "elastix", "greedy", "niftyreg", "slicer", "mrtrix", "dicom")
+"""Those of `registration.program_files`, which takes longer to load than `--help` may."""
+
+
+class ProgramNames(click.ParamType):
+    """Names of programs with commas between."""
+
+    name = "NAMES"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Return the names in a text, each once."""
+        if isinstance(value, tuple):
+            return value
+        names = [name.strip().lower() for name in str(value).split(",")]
+        unknown = [name for name in names if name not in PROGRAM_NAMES]
+        if unknown:
+            self.fail(f"expected names of {', '.join(PROGRAM_NAMES)}, got {unknown[0]!r}", param, ctx)
+        return tuple(dict.fromkeys(names))
 
 
 @click.command()
@@ -34,6 +59,17 @@ if TYPE_CHECKING:
     "program",
     type=ExistingFile,
     help="Program deeds to use instead of the installed one.",
+)
+@click.option(
+    "--initial",
+    type=ExistingFile,
+    help="Start to use instead of looking for one: of ITK or ANTs, elastix, FSL, greedy, NiftyReg, FreeSurfer (.lta), "
+    "DICOM Spatial Registration, or start.json of another run.",
+)
+@click.option(
+    "--initial-program",
+    type=click.Choice(["fsl", "greedy", "niftyreg"]),
+    help="Program that a start comes from which is a 4x4 matrix in text.",
 )
 @click.option(
     "--points",
@@ -52,9 +88,9 @@ if TYPE_CHECKING:
 @click.option(
     "--transforms",
     "programs",
-    type=click.Choice(["elastix"]),
+    type=ProgramNames(),
     multiple=True,
-    help="Write the map for a program that does not read forward.h5 as well; repeatable.",
+    help=f"Write what these programs read as well: {', '.join(PROGRAM_NAMES)}.",
 )
 @coordinates_option
 @reading_options
@@ -65,14 +101,16 @@ def register(
     checkpoint: Path,
     folder: Path,
     program: Path | None,
+    initial: Path | None,
+    initial_program: "MatrixProgram | None",
     points_path: Path | None,
     side: str,
-    programs: tuple[str, ...],
+    programs: tuple[tuple[str, ...], ...],
     coordinates: "Coordinates",
     reading: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """Register MOVING onto FIXED: a start that matches of the embeddings agree on, then deeds.
+    """Register MOVING onto FIXED: a start that matches of the embeddings agree on, or a given one, then deeds.
 
     Writes start.json, forward.h5 and inverse.h5 (ITK transforms of points, fixed to moving and back; forward.h5
     resamples the moving scan), points.csv where points were given (and the same in the form that they came in),
@@ -85,6 +123,10 @@ def register(
     from anatomical_embedding.registration.installed_program import installed_program
     from anatomical_embedding.usage.scans import require_raw
 
+    if initial_program is not None and initial is None:
+        raise click.UsageError(
+            "--initial-program: says where the start of --initial comes from; give that too"
+        )
     program = program or installed_program()
     require_writable_folder(folder)
     require_program(program)
@@ -97,6 +139,8 @@ def register(
     model = load_model(checkpoint)
     read = read_scans(model, (fixed, moving), **reading)
     scans = {path: require_raw(scan) for path, scan in read.items()}
+    asked_for = [name for names in programs for name in names]
+    sources = _dicom_sources(scans[fixed], scans[moving]) if "dicom" in asked_for else None
     remarks: list[str] = []
     if asked is not None:
         remarks += [*asked.remarks, *_those_outside(asked, scans[their_scan].grid, their_scan)]
@@ -106,16 +150,17 @@ def register(
         scans[moving],
         program=program,
         folder=folder,
+        initial=initial,
+        initial_program=initial_program,
     )
+    found = replace(found, sources=sources)
     if found.start.status == "failed":
         click.echo(
             f"warning: no start was found ({found.start.reason}); the bodies were centred instead", err=True
         )
     carried = None if asked is None else _carried(found, asked, side=side)
-    if "elastix" in programs:
-        _write_for_elastix(found, folder / "elastix")
     goal = found.moving if side == "fixed" else found.fixed
-    _write_results(found, carried, folder, coordinates=coordinates, goal=goal)
+    _write_results(found, carried, folder, programs=asked_for, coordinates=coordinates, goal=goal)
     said = say_remarks([*found.remarks, *remarks])
     if as_json:
         start = {"status": found.start.status, "reason": found.start.reason}
@@ -124,11 +169,24 @@ def register(
         click.echo(str(folder))
 
 
+def _dicom_sources(fixed: "RawScan", moving: "RawScan") -> "tuple[DicomSource, DicomSource]":
+    """Return what DICOM objects refer to in two scans, and refuse other scans before work is done for them."""
+    from anatomical_embedding.errors import UserError
+    from anatomical_embedding.volumes.dicom_source import read_dicom_source
+
+    try:
+        first, second = (read_dicom_source(scan.path, series=scan.options.series) for scan in (fixed, moving))
+    except UserError as error:
+        raise UserError(f"--transforms dicom needs two DICOM series: {error}") from error
+    return first, second
+
+
 def _write_results(
     found: "ScanRegistration",
     carried: "NamedPoints | None",
     folder: Path,
     *,
+    programs: list[str],
     coordinates: "Coordinates",
     goal: "Volume",
 ) -> None:
@@ -136,29 +194,20 @@ def _write_results(
     from anatomical_embedding.points.points_file import name_of_form, write_point_table, write_points
     from anatomical_embedding.registration.displacement_field import write_field
     from anatomical_embedding.registration.guided_start import write_start
-    from anatomical_embedding.registration.itk_transform import write_transform
+    from anatomical_embedding.registration.program_files import PROGRAMS, write_itk
     from anatomical_embedding.volumes.nifti import write_volume
 
     write_start(found.start, folder / "start.json")
-    write_transform(found.forward, folder / "forward.h5")
-    write_transform(found.inverse, folder / "inverse.h5")
+    write_itk(found.pair_map, folder)
     if carried is not None:
         write_point_table(carried.points_mm, carried.names, folder / "points.csv", coordinates=coordinates)
         if carried.form is not None and (name := name_of_form(carried.form)):
             write_points(carried.points_mm, carried.names, folder / name, form=carried.form, grid=goal)
     write_field(found.field.before(found.start.matrix), folder / "displacement_field.nii.gz")
+    for write in dict.fromkeys(PROGRAMS[name].write for name in programs):
+        if write is not write_itk:  # 3D Slicer and ITK read what is there already
+            write(found.pair_map, folder)
     write_volume(found.warped(), folder / "warped.nii.gz")
-
-
-def _write_for_elastix(found: "ScanRegistration", folder: Path) -> None:
-    """Write both directions as parameter files of elastix."""
-    from anatomical_embedding.registration.elastix_files import write_elastix_files
-    from anatomical_embedding.volumes.straight_grid import straight_grid
-
-    ways = (("forward", found.fixed, found.moving), ("inverse", found.moving, found.fixed))
-    for name, onto, carried in ways:
-        fill = float(carried.array.min())
-        write_elastix_files(getattr(found, name), straight_grid(onto), folder / name, fill_value=fill)
 
 
 def _those_outside(asked: "NamedPoints", scan: "Volume", path: Path) -> list[str]:

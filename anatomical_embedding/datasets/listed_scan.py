@@ -1,11 +1,14 @@
 """The raw scan behind a volume of a data set."""
 
-from anatomical_embedding.datasets.raw_volume import RawVolume
-from anatomical_embedding.settings.dataset import DatasetSettings, StoredScansSettings
+from pathlib import Path
+
+from anatomical_embedding.datasets.raw_volume import RawVolume, reading_settings
+from anatomical_embedding.settings.dataset import DatasetSettings
+from anatomical_embedding.settings.volumes import ReadScanSettings
 from anatomical_embedding.volumes.raw_scan import RawScan, ReadingOptions, read_raw_scan
 
 
-def read_listed_scan(volume: RawVolume, dataset: DatasetSettings) -> RawScan:
+def read_listed_scan(volume: RawVolume, dataset: DatasetSettings, *, largest_gap_mm: float) -> RawScan:
     """Return the scan of a volume, read as its data set says.
 
     Raises
@@ -13,8 +16,9 @@ def read_listed_scan(volume: RawVolume, dataset: DatasetSettings) -> RawScan:
     InputFileError
         as `read_raw_scan`.
     """
-    options = ReadingOptions(modality=volume.modality)
-    if isinstance(dataset, StoredScansSettings):
-        hu_offset = dataset.hu_offset if volume.modality == "ct" else None
-        options = ReadingOptions(volume.modality, geometry=dataset.geometry, hu_offset=hu_offset)
-    return read_raw_scan(volume.image_path, options)
+    return read_told_scan(volume.image_path, reading_settings(volume, dataset, largest_gap_mm=largest_gap_mm))
+
+
+def read_told_scan(path: Path, told: ReadScanSettings) -> RawScan:
+    """Return the scan in a file or folder, read as a stage is told; see `read_raw_scan`."""
+    return read_raw_scan(path, ReadingOptions(**told.model_dump()))

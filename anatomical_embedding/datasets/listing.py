@@ -1,4 +1,4 @@
-"""Raw folders in, raw volumes out: by name alone, no image is opened."""
+"""Raw folders in, raw volumes out: by name, and of folders by whether they hold DICOM; no image is read."""
 
 import os
 import re
@@ -9,6 +9,13 @@ from typing import get_args
 
 from anatomical_embedding.datasets.deeplesion_tracking import list_annotated_volumes
 from anatomical_embedding.datasets.raw_volume import RawVolume
+from anatomical_embedding.datasets.scan_entries import (
+    CASE_IMAGES,
+    case_images,
+    entries_of,
+    is_scan,
+    name_of_scan,
+)
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.identifiers import first_clash, is_identifier, quote_some
 from anatomical_embedding.settings.dataset import (
@@ -16,6 +23,7 @@ from anatomical_embedding.settings.dataset import (
     CtMrPairsSettings,
     DatasetSettings,
     DeepLesionTrackingSettings,
+    FlatFolderSettings,
     FolderSettings,
 )
 from anatomical_embedding.settings.phantom import (
@@ -34,7 +42,7 @@ from anatomical_embedding.volumes.file_names import (
     without_ending,
 )
 
-CASE_IMAGES: dict[Modality, str] = {"ct": "ct.nii.gz", "mr": "mri.nii.gz"}
+SCAN_KINDS = "files such as .nii.gz, .nrrd or .mha, or folders of one DICOM series each"
 PHANTOM_LANDMARKS = "landmarks.csv"
 PHANTOM_LABEL_MAPS: dict[Modality, str] = {"ct": "labels.nii.gz", "mr": "mr_labels.nii.gz"}
 CASE_LABELS = "segmentations"
@@ -60,12 +68,12 @@ def list_raw_volumes(settings: DatasetSettings, *, made_folder: Path) -> list[Ra
 
     Notes
     -----
-    One system call a file; 10,000 volumes take under a second.
+    One system call a file; 10,000 volumes take under a second. Of each folder one file is opened.
     """
     match settings:
         case FolderSettings():
             return _list_flat_folder(
-                settings.root, patient_pattern=settings.patient_pattern, modality=settings.modality
+                settings, patient_pattern=settings.patient_pattern, modality=settings.modality
             )
         case DeepLesionTrackingSettings():
             return list_annotated_volumes(settings)
@@ -111,7 +119,7 @@ def _list_tracked_phantoms(settings: PhantomTrackingSettings, *, folder: Path) -
 def _list_ct_mr_pairs(settings: CtMrPairsSettings, *, made_folder: Path) -> list[RawVolume]:
     """Return the volumes of `<patient>_<four digits>.nii.gz`; 0000 is the CT, all others are MRs."""
     volumes = []
-    for raw in _list_flat_folder(settings.root, patient_pattern=PAIR_PATTERN, modality="ct"):
+    for raw in _list_flat_folder(settings, patient_pattern=PAIR_PATTERN, modality="ct"):
         if raw.volume_id.endswith(PAIR_CT):
             volumes.append(raw)
             continue
@@ -130,72 +138,74 @@ def _list_ct_mr_pairs(settings: CtMrPairsSettings, *, made_folder: Path) -> list
     return volumes
 
 
-def _list_flat_folder(root: Path, *, patient_pattern: str, modality: Modality) -> list[RawVolume]:
-    paths = [Path(entry.path) for entry in _scan(root) if is_volume_name(entry.name)]
-    named = [(without_ending(path.name), path) for path in paths]
-    by_id = _by_checked_id(root, named, expected="files such as .nii.gz, .nrrd or .mha")
-    return [
-        RawVolume(volume_id, _patient_of(volume_id, pattern=patient_pattern, root=root), modality, path, {})
-        for volume_id, path in by_id
-    ]
+def _list_flat_folder(
+    settings: FlatFolderSettings, *, patient_pattern: str, modality: Modality
+) -> list[RawVolume]:
+    root = settings.root
+    named = [(name_of_scan(entry), Path(entry.path)) for entry in entries_of(root) if is_scan(entry)]
+    volumes = []
+    for name, path in _by_checked_id(root, named, expected=SCAN_KINDS):
+        patient = _patient_of(name, pattern=patient_pattern, root=root)
+        series = settings.series_of(name) if path.is_dir() else None
+        volumes.append(RawVolume(name, patient, modality, path, {}, series=series))
+    _require_chosen(settings, volumes)
+    return volumes
+
+
+def _require_chosen(settings: FlatFolderSettings | CaseFoldersSettings, volumes: Sequence[RawVolume]) -> None:
+    """Refuse a choice of a series for what is no volume, or no folder of DICOM."""
+    if isinstance(settings.series, dict):
+        folders = {volume.volume_id for volume in volumes if volume.image_path.is_dir()}
+        unknown = sorted(set(settings.series) - folders)
+        if unknown:
+            raise InputFileError(
+                settings.root,
+                f"holds no folder of DICOM for {quote_some(unknown)}, of which `series` takes one; expected volume ids",
+            )
 
 
 def left_out(settings: DatasetSettings) -> list[str]:
     """Return a sentence on what else lies in a folder of volumes, and is no volume by its name."""
     if not isinstance(settings, FolderSettings | CtMrPairsSettings):
         return []
-    names = [entry.name for entry in _scan(settings.root) if not entry.name.startswith(".")]
+    entries = [entry for entry in entries_of(settings.root) if not entry.name.startswith(".")]
+    names = [entry.name for entry in entries]
+    scans = {entry.name for entry in entries if is_scan(entry)}
     detached = {without_ending(name) for name in names if name.lower().endswith(DETACHED_SUFFIXES)}
     others = [
         name
         for name in names
-        if not is_volume_name(name) and not {Path(name).stem, Path(Path(name).stem).stem} & detached
+        if name not in scans and not {Path(name).stem, Path(Path(name).stem).stem} & detached
     ]
     if not others:
         return []
     endings = f"{', '.join(VOLUME_SUFFIXES[:-1])} and {VOLUME_SUFFIXES[-1]}"
-    return [f"{settings.root}: left out {quote_some(others)}, only {endings} files are volumes"]
+    return [
+        f"{settings.root}: left out {quote_some(others)}, only {endings} files, DICOM files and folders that hold "
+        "DICOM files themselves are volumes"
+    ]
 
 
 def _list_cases(settings: CaseFoldersSettings) -> list[RawVolume]:
     root, organs, modality = settings.root, settings.organs, settings.modality
-    image_name = CASE_IMAGES[modality]
-    folders = [(entry.name, Path(entry.path)) for entry in _scan(root) if entry.is_dir()]
-    by_id = _by_checked_id(root, folders, expected=f"case folders with {image_name}")
-    if organs and settings.label_map is not None:
-        return [
-            RawVolume(
-                case,
-                case,
-                modality,
-                _case_image(folder, name=image_name),
-                {},
-                _case_map(folder, name=settings.label_map),
-            )
-            for case, folder in by_id
-        ]
-    volumes = [
-        RawVolume(
-            case, case, modality, _case_image(folder, name=image_name), _case_labels(folder, organs=organs)
-        )
-        for case, folder in by_id
-    ]
+    folders = [(entry.name, Path(entry.path)) for entry in entries_of(root) if entry.is_dir()]
+    by_id = _by_checked_id(root, folders, expected=f"case folders with {CASE_IMAGES[modality]}.nii.gz")
+    volumes = []
+    for case, folder in by_id:
+        image = _case_image(folder, modality=modality)
+        series = settings.series_of(case) if image.is_dir() else None
+        one_map = _case_map(folder, name=settings.label_map) if organs and settings.label_map else None
+        masks = {} if one_map else _case_labels(folder, organs=organs)
+        volumes.append(RawVolume(case, case, modality, image, masks, one_map, series))
+    _require_chosen(settings, volumes)
+    if settings.label_map is not None:
+        return volumes
     nowhere = sorted(set(organs).difference(*(volume.label_paths for volume in volumes)))
     if nowhere:
         raise InputFileError(
             root, f"no case has a mask of {quote_some(nowhere)}; check the spelling of the data set's organs"
         )
     return volumes
-
-
-def _scan(root: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(root) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        raise InputFileError(
-            root, f"cannot be read as a folder ({error.strerror}); set the data set's root"
-        ) from error
 
 
 def _by_checked_id(root: Path, named: Iterable[tuple[str, Path]], *, expected: str) -> list[tuple[str, Path]]:
@@ -228,13 +238,19 @@ def _patient_of(volume_id: str, *, pattern: str, root: Path) -> str:
     return found[1]
 
 
-def _case_image(folder: Path, *, name: str) -> Path:
-    path = folder / name
-    if not path.exists():
+def _case_image(folder: Path, *, modality: Modality) -> Path:
+    found, name = case_images(folder, modality=modality), CASE_IMAGES[modality]
+    if not found:
         raise InputFileError(
-            folder, f"has no {name}; every folder here counts as a case; move other folders away"
+            folder,
+            f"has no {name}.nii.gz, nor {name} in another format; every folder here counts as a case; move other "
+            "folders away",
         )
-    return path
+    if len(found) > 1:
+        raise InputFileError(
+            folder, f"holds several scans, {quote_some([path.name for path in found])}; remove all but one"
+        )
+    return found[0]
 
 
 def _case_map(folder: Path, *, name: Path) -> Path:

@@ -1,24 +1,31 @@
 """A folder of scans in, a run file out: its kind is told by names, its modality by a few of its scans."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from anatomical_embedding.datasets.listing import CASE_IMAGES, CASE_LABELS, list_raw_volumes
-from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.datasets.listing import CASE_LABELS, SCAN_KINDS, list_raw_volumes
+from anatomical_embedding.datasets.scan_entries import (
+    CASE_IMAGES,
+    case_images,
+    entries_of,
+    is_scan,
+    name_of_scan,
+)
+from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.identifiers import is_identifier
 from anatomical_embedding.settings.organs import TABLES, organs_of_table
 from anatomical_embedding.settings.pipeline import read_pipeline_settings
 from anatomical_embedding.settings.volumes import Modality
-from anatomical_embedding.volumes.file_names import is_volume_name
-from anatomical_embedding.volumes.nifti import write_volume
+from anatomical_embedding.volumes.dicom_files import find_series_files
+from anatomical_embedding.volumes.file_names import is_volume_name, without_ending
 from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
 
 Kind = Literal["folder", "case_folders", "ct_mr_pairs"]
 
-PAIR_NAME = re.compile(r"(.+)_([0-9]{4})\.nii(\.gz)?", re.IGNORECASE)
+PAIR_NAME = re.compile(r"(.+)_([0-9]{4})")
 DEEPLESION_NAME = re.compile(r"[0-9]{6}_[0-9]{2}_[0-9]{2}_.*")
 DEEPLESION_PATIENT = "^([0-9]+)_"
 NUM_LOOKED_AT = 3
@@ -28,7 +35,6 @@ FEWEST_PATIENTS = 4
 PATIENTS_A_TESTED_ONE = 5
 PATIENTS_A_VALIDATING_ONE = 10
 MOST_LANDMARKED_ORGANS = 12
-DICOM_PREAMBLE, DICOM_MARK = 128, b"DICM"
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,8 @@ class ScanFolder:
     num_patients : who have scans in it.
     organs : that it has masks of, sorted.
     patient_pattern : takes the patient out of a volume's id; None where every volume is a patient.
+    series : number or UID of the DICOM series to take where a folder holds several, as the user tells it; by volume
+        or for all; None where no folder does.
     """
 
     root: Path
@@ -51,64 +59,67 @@ class ScanFolder:
     num_patients: int
     organs: tuple[str, ...] = ()
     patient_pattern: str | None = None
+    series: str | dict[str, str] | None = None
 
 
-def look_at_folder(root: Path, *, modality: Modality | None) -> ScanFolder:
+def look_at_folder(
+    root: Path, *, modality: Modality | None, series: str | dict[str, str] | None = None
+) -> ScanFolder:
     """Return what a folder of scans is.
 
     Parameters
     ----------
     root : the folder.
     modality : of its scans, where the user tells it; None looks at some of them.
+    series : number or UID of the DICOM series to take where folders hold several, by the name of the folder or for all.
 
     Raises
     ------
     InputFileError
-        naming the folder, if it holds no scans in a layout that is known, DICOM files, or CTs and MRs without order.
+        naming the folder, if it holds no scans in a layout that is known, or CTs and MRs without order; or naming a
+        folder of DICOM that holds several series, or none that can be read.
     """
-    entries = sorted(root.iterdir())
-    for named_by, image in CASE_IMAGES.items():
-        cases = [entry for entry in entries if (entry / image).is_file()]
-        if cases:
-            masks = [path for case in cases for path in (case / CASE_LABELS).glob("*.nii.gz")]
-            organs = tuple(sorted({path.name.removesuffix(".nii.gz") for path in masks}))
-            return ScanFolder(root, "case_folders", named_by, len(cases), organs)
-    scans = [entry for entry in entries if entry.is_file() and is_volume_name(entry.name)]
+    entries = entries_of(root)
+    folders = [Path(entry.path) for entry in entries if entry.is_dir()]
+    for named_by in CASE_IMAGES:
+        images = [image for folder in folders for image in case_images(folder, modality=named_by)]
+        if images:
+            cases = sorted({image.parent for image in images})
+            masks = [
+                path for case in cases for path in (case / CASE_LABELS).glob("*") if is_volume_name(path.name)
+            ]
+            organs = tuple(sorted({without_ending(path.name) for path in masks}))
+            _require_one_series(images, series)
+            return ScanFolder(root, "case_folders", named_by, len(cases), organs, series=series)
+    scans = {name_of_scan(entry): Path(entry.path) for entry in entries if is_scan(entry)}
     if scans:
-        return _flat_folder(root, scans, told=modality)
-    if folders_of_dicom(root):
-        raise InputFileError(
-            root, "holds folders of DICOM files; name a folder for their NIfTI copies with --nifti"
-        )
+        _require_one_series(scans.values(), series)
+        return _flat_folder(root, scans, told=modality, series=series)
     raise InputFileError(
         root,
-        "holds no scans; expected files such as .nii.gz, .nrrd or .mha, or one folder per patient with ct.nii.gz or "
-        "mri.nii.gz; name the folder that directly holds the scans",
+        f"holds no scans; expected {SCAN_KINDS}, or one folder per patient with ct.nii.gz or mri.nii.gz; name the "
+        "folder that directly holds the scans",
     )
 
 
-def folders_of_dicom(root: Path) -> list[Path]:
-    """Return the folders right below a folder that hold DICOM files, sorted."""
-    return [
-        entry
-        for entry in sorted(root.iterdir())
-        if entry.is_dir() and any(map(_is_dicom, sorted(entry.iterdir())[:1]))
-    ]
+def _require_one_series(scans: Iterable[Path], series: str | dict[str, str] | None) -> None:
+    """Refuse folders of DICOM that hold several series without a choice; all headers are read, all faults are told."""
+    faults = []
+    for scan in scans:
+        if not is_volume_name(scan.name):
+            try:
+                find_series_files(scan, series=_chosen(series, scan))
+            except InputFileError as error:
+                faults.append(str(error))
+    if faults:
+        raise UserError("\n".join(faults))
 
 
-def copy_as_nifti(series: Path, folder: Path) -> tuple[Path, Modality]:
-    """Write the DICOM series of a folder as a NIfTI file of its name and return that, and what its header calls it.
-
-    Raises
-    ------
-    InputFileError
-        if the series cannot be read, or is of no modality that is known.
-    """
-    scan = read_raw_scan(series, ReadingOptions())
-    path = folder / f"{name_of_folder(series)}.nii.gz"
-    folder.mkdir(parents=True, exist_ok=True)
-    write_volume(scan.volume, path)
-    return path, scan.modality
+def _chosen(series: str | dict[str, str] | None, scan: Path) -> str | None:
+    """Return the series to take of a scan; its case or its own name says which."""
+    if not scan.is_dir():
+        return None
+    return series.get(scan.name, series.get(scan.parent.name)) if isinstance(series, dict) else series
 
 
 def run_file_text(folder: ScanFolder, *, name: str) -> str:
@@ -153,37 +164,38 @@ def check_run(content: dict, *, name: str) -> None:
     list_raw_volumes(dataset, made_folder=Path("results"))
 
 
-def _flat_folder(root: Path, scans: Sequence[Path], *, told: Modality | None) -> ScanFolder:
-    pairs = [PAIR_NAME.fullmatch(scan.name) for scan in scans]
+def _flat_folder(
+    root: Path,
+    scans: Mapping[str, Path],
+    *,
+    told: Modality | None,
+    series: str | dict[str, str] | None,
+) -> ScanFolder:
+    pairs = [PAIR_NAME.fullmatch(name) for name in scans]
     numbers: dict[str, set[str]] = {}
     for found in pairs:
         if found is not None:
             numbers.setdefault(found[1], set()).add(found[2])
     if all(pairs) and all("0000" in known and len(known) > 1 for known in numbers.values()):
-        return ScanFolder(root, "ct_mr_pairs", None, len(numbers))
-    modality = told or _modality_of(root, scans)
-    if all(DEEPLESION_NAME.fullmatch(scan.name) for scan in scans):
-        patients = {scan.name.partition("_")[0] for scan in scans}
+        return ScanFolder(root, "ct_mr_pairs", None, len(numbers), series=series)
+    modality = told or _modality_of(root, list(scans.values()), series=series)
+    if all(DEEPLESION_NAME.fullmatch(name) for name in scans):
+        patients = {name.partition("_")[0] for name in scans}
         return ScanFolder(root, "folder", modality, len(patients), patient_pattern=DEEPLESION_PATIENT)
-    return ScanFolder(root, "folder", modality, len(scans))
+    return ScanFolder(root, "folder", modality, len(scans), series=series)
 
 
-def _modality_of(root: Path, scans: Sequence[Path]) -> Modality:
+def _modality_of(root: Path, scans: Sequence[Path], *, series: str | dict[str, str] | None) -> Modality:
     """Return the modality of the first, middle and last scan, which must be one."""
     places = sorted({round(index * (len(scans) - 1) / (NUM_LOOKED_AT - 1)) for index in range(NUM_LOOKED_AT)})
-    found = {scans[place]: read_raw_scan(scans[place], ReadingOptions()).modality for place in places}
+    looked_at = [scans[place] for place in places]
+    found = {
+        scan: read_raw_scan(scan, ReadingOptions(series=_chosen(series, scan))).modality for scan in looked_at
+    }
     if len(set(found.values())) > 1:
         named = ", ".join(f"{path.name} is {modality}" for path, modality in found.items())
         raise InputFileError(root, f"holds CTs and MRs ({named}), expected one modality; give each a folder")
     return next(iter(found.values()))
-
-
-def _is_dicom(path: Path) -> bool:
-    """Say whether a file has the preamble of DICOM."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as stream:
-        return stream.read(len(DICOM_MARK) + DICOM_PREAMBLE)[DICOM_PREAMBLE:] == DICOM_MARK
 
 
 def _dataset_lines(folder: ScanFolder, *, name: str) -> list[str]:
@@ -191,9 +203,11 @@ def _dataset_lines(folder: ScanFolder, *, name: str) -> list[str]:
     tested = max(2, folder.num_patients // PATIENTS_A_TESTED_ONE) if folder.organs else 0
     lines = [f"kind: {folder.kind} # {folder.num_patients} patients"]
     if folder.modality is not None:
-        how = "by their file names" if folder.kind == "case_folders" else "by the voxels of a few scans"
+        how = "by their file names" if folder.kind == "case_folders" else "by a few of the scans"
         lines.append(f"modality: {folder.modality} # {how}; change it if it is wrong")
     lines.append(f"root: {_quoted(str(folder.root))}")
+    if folder.series is not None:
+        lines.append(f"series: {_series_text(folder.series)} # of the folders of DICOM that hold several")
     if folder.patient_pattern is not None:
         lines.append(
             f"patient_pattern: {_quoted(folder.patient_pattern)} # the patient's number opens the file name"
@@ -248,6 +262,13 @@ def _organs_text(organs: Sequence[str]) -> str:
         if set(organs_of_table(table.stem)) == set(organs):
             return table.stem
     return f"[{', '.join(organs)}]"
+
+
+def _series_text(series: str | dict[str, str]) -> str:
+    """Return the choice of series as YAML; numbers are quoted, so that they stay as they are written."""
+    if isinstance(series, str):
+        return f'"{series}"'
+    return "{" + ", ".join(f'{_quoted(name)}: "{number}"' for name, number in series.items()) + "}"
 
 
 def _quoted(text: str) -> str:

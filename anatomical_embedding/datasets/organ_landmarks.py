@@ -8,9 +8,12 @@ from numpy.typing import NDArray
 from anatomical_embedding.datasets.raw_volume import RawVolume
 from anatomical_embedding.landmark_file import Landmark, LandmarkStatus
 from anatomical_embedding.settings.dataset import LandmarkKind
+from anatomical_embedding.settings.recipe_values import recipe_largest_gap_mm
 from anatomical_embedding.settings.volumes import Geometry
 from anatomical_embedding.volumes.affine import transform_points
+from anatomical_embedding.volumes.file_names import is_volume_name
 from anatomical_embedding.volumes.labels import read_label_file, read_mask
+from anatomical_embedding.volumes.nifti import VolumeHeader
 from anatomical_embedding.volumes.volume import Volume
 from anatomical_embedding.volumes.volume_file import read_file_header
 
@@ -31,6 +34,7 @@ def locate_landmarks(
     landmarks: Mapping[str, Sequence[LandmarkKind]],
     organs: Sequence[str],
     geometry: Geometry | None = None,
+    largest_gap_mm: float | None = None,
 ) -> tuple[list[Landmark], list[LandmarkStatus]]:
     """Return a volume's landmarks that its masks show, and what became of every one that was wanted.
 
@@ -40,6 +44,7 @@ def locate_landmarks(
     landmarks : wanted points of each organ; they are named `<organ>_<kind>`.
     organs : all organs of the data set in the order of their labels, for volumes with one label map.
     geometry : form that places files whose header states two places.
+    largest_gap_mm : between DICOM slices that are not equally far apart; None takes the number of the recipes.
 
     Raises
     ------
@@ -47,7 +52,7 @@ def locate_landmarks(
         if a mask is unsound, not binary or on another grid than its image.
     """
     found, statuses = [], []
-    grid = read_file_header(raw.image_path, geometry=geometry)
+    grid = _grid_of(raw, geometry=geometry, largest_gap_mm=largest_gap_mm)
     label_map = read_label_file(raw.label_map_path, geometry=geometry).volume if raw.label_map_path else None
     for organ, kinds in landmarks.items():
         mask: Volume | None = None
@@ -68,6 +73,18 @@ def locate_landmarks(
                 for kind, point_mm in zip(kinds, points_mm.tolist(), strict=True)
             ]
     return found, statuses
+
+
+def _grid_of(raw: RawVolume, *, geometry: Geometry | None, largest_gap_mm: float | None) -> VolumeHeader:
+    """Return the grid of a volume's image; that of a DICOM series shows when all of it is read."""
+    if is_volume_name(raw.image_path.name):
+        return read_file_header(raw.image_path, geometry=geometry)
+    # The readers of DICOM take longer to load than the stage computes for other files.
+    from anatomical_embedding.volumes.dicom import read_dicom_series  # noqa: PLC0415
+
+    gap_mm = recipe_largest_gap_mm() if largest_gap_mm is None else largest_gap_mm
+    found = read_dicom_series(raw.image_path, series=raw.series, largest_gap_mm=gap_mm)
+    return VolumeHeader(found.volume.shape, found.volume.affine)
 
 
 def landmark_points(mask: Volume, *, kinds: Sequence[LandmarkKind]) -> NDArray[np.float64]:

@@ -8,7 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 from anatomical_embedding.matching.decision import Decision, decide
 from anatomical_embedding.matching.methods import CYCLE_COLUMN, match_by
 from anatomical_embedding.matching.prepared_target import PreparedTarget
-from anatomical_embedding.matching.refine_scans import refine_between, refined_words
 from anatomical_embedding.model_card import AnswerConfidence
 from anatomical_embedding.settings.matching import MatchingMethod
 from anatomical_embedding.settings.refinement import RefinementSettings
@@ -113,6 +112,9 @@ def refine_answers(
     template, target : the scans themselves.
     query_points_mm : (N, 3) mm RAS+ in the template's world, those of the answers.
     """
+    # Stores, which nothing is refined for, answer before this is loaded.
+    from anatomical_embedding.matching.refine_scans import refine_between, refined_words  # noqa: PLC0415
+
     moved = refine_between(template, target, query_points_mm, answers.points_mm, settings=settings)
     return replace(
         answers,

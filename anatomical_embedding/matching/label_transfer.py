@@ -16,7 +16,6 @@ from scipy.ndimage import affine_transform
 
 from anatomical_embedding.embedding.store import EmbeddedVolume, HeadMap, decode
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.matching.nearest import require_one_model
 from anatomical_embedding.volumes.affine import invert_affine, transform_points
 from anatomical_embedding.volumes.labels import labels_at
 from anatomical_embedding.volumes.volume import Volume
@@ -114,18 +113,6 @@ def transfer_labels(target: EmbeddedVolume, prototypes: OrganPrototypes) -> Volu
         highest[is_higher] = on_voxels[is_higher]
         labels[is_higher] = label
     return Volume(labels, target.affine)
-
-
-def carry_labels(template: EmbeddedVolume, labels: Volume, target: EmbeddedVolume) -> Volume:
-    """Return the label map of `target` by the organs of one labelled volume.
-
-    Raises
-    ------
-    UserError
-        if the embeddings come from different models or have no semantic head, or the template shows no organ.
-    """
-    require_one_model(template, target)
-    return transfer_labels(target, organ_prototypes(template, labels))
 
 
 def _semantic(volume: EmbeddedVolume) -> HeadMap:

@@ -4,8 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from monai.transforms import GaussianSmooth
-from monai.utils import convert_to_tensor
 
 from anatomical_embedding.patches.histogram_shift import shift_histogram
 from anatomical_embedding.settings.training import AugmentationSettings
@@ -42,9 +40,17 @@ def augment_intensity(
     )
     blur_vox = generator.uniform(*settings.blur_standard_deviation_range_vox)
     if blur_vox > SMALLEST_BLUR_VOX:
-        # MONAI answers with its own kind of tensor, which would follow every operation of the network.
-        patch = convert_to_tensor(GaussianSmooth(sigma=blur_vox)(patch[None]), track_meta=False)[0]
+        patch = _blurred(patch, blur_vox)
     noise = generator.uniform(*settings.noise_standard_deviation_range)
     if noise > 0.0:
         patch = patch + noise * torch.from_numpy(generator.standard_normal(patch.shape, dtype=np.float32))
     return patch
+
+
+def _blurred(patch: torch.Tensor, deviation_vox: float) -> torch.Tensor:
+    # MONAI takes 3 CPU s to load, which trainings without a blur need not wait for.
+    from monai.transforms import GaussianSmooth  # noqa: PLC0415
+    from monai.utils import convert_to_tensor  # noqa: PLC0415
+
+    # It answers with its own kind of tensor, which would follow every operation of the network.
+    return convert_to_tensor(GaussianSmooth(sigma=deviation_vox)(patch[None]), track_meta=False)[0]

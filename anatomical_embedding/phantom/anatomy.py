@@ -2,9 +2,6 @@
 
 from functools import cache
 
-import numpy as np
-from numpy.typing import ArrayLike
-
 from anatomical_embedding.phantom.organs import (
     abdominal_organ_parts,
     bowel_parts,
@@ -45,9 +42,3 @@ def atlas_parts() -> tuple[Part, ...]:
         *vein_parts(),
         *skeleton_parts(),
     )
-
-
-def grid_of_points(points_mm: ArrayLike) -> tuple[Field, Field, Field]:
-    """Return (N, 3) atlas points as the three (N, 1, 1) arrays that `paint_atlas` takes."""
-    x, y, z = np.asarray(points_mm, dtype=np.float32).reshape(-1, 1, 1, 3).transpose(3, 0, 1, 2)
-    return x, y, z

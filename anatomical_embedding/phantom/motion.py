@@ -153,12 +153,6 @@ class BodyMotion:
         to_atlas = (self.rotation.T / self.scale[:, None]).astype(np.float32)
         return [row[0] * moved[0] + row[1] * moved[1] + row[2] * moved[2] for row in to_atlas]
 
-    def jacobian_determinant_at(self, points_mm: ArrayLike) -> NDArray[np.float64]:
-        """Return the (N,) change of volume from the world to the atlas at (N, 3) world points."""
-        upright = (np.asarray(points_mm, dtype=np.float64) - self.origin_mm) @ self.rotation
-        determinants = np.linalg.det(np.eye(3) + self.field.derivative_at(upright))
-        return determinants / np.prod(self.scale)
-
 
 def random_lattice(
     random: np.random.Generator,

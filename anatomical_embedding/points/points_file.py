@@ -42,6 +42,8 @@ from anatomical_embedding.volumes.grid import Grid
 
 POINT_FILES = ".csv (x_mm,y_mm,z_mm,name), .mrk.json, .fcsv, or .txt and .pts of elastix"
 """What can be read, in the words of help and messages."""
+CARRIED_ENDINGS = (".csv", ".mrk.json", ".fcsv", *ELASTIX_SUFFIXES)
+"""Of files that `write_carried_points` writes."""
 NAMES_OF_FORMS = {
     "ants": "points_ants.csv",
     "elastix": "points.txt",
@@ -121,10 +123,34 @@ def write_points(
     elif form.kind == "elastix":
         write_elastix_points(shown, path, is_index=is_index)
     elif form.kind == "ants":
-        _write_table([*ANTS_COLUMNS, TIME_COLUMN, "label"], shown, [["0", name] for name in names], path)
+        _write_ants_table(shown, names, path)
     else:
         columns = VOXEL_COLUMNS if is_index else POINT_COLUMNS
         _write_table([*columns, NAME_COLUMN], shown, [[name] for name in names], path)
+
+
+def write_carried_points(points: NamedPoints, path: Path, *, coordinates: Coordinates) -> None:
+    """Write points, RAS+ mm, in the form that the ending of a file names: those of `CARRIED_ENDINGS`.
+
+    A table has the columns of ANTs where the points came with them, else millimetres in `coordinates`; voxels of the
+    scan that they came from mean nothing in the other one, so they are written as RAS+.
+
+    Parameters
+    ----------
+    coordinates : of a table, and of `.fcsv`.
+    """
+    name = path.name.lower()
+    in_mm: Coordinates = "ras" if coordinates == "voxel" else coordinates
+    if name.endswith(".json"):
+        write_markups(points.points_mm, points.names, path)
+    elif name.endswith(".fcsv"):
+        write_fcsv(points.points_mm, points.names, path, coordinates=in_mm)
+    elif name.endswith(ELASTIX_SUFFIXES):
+        write_elastix_points(as_ras(points.points_mm, coordinates="lps"), path, is_index=False)
+    elif points.form is not None and points.form.kind == "ants":
+        _write_ants_table(as_ras(points.points_mm, coordinates="lps"), points.names, path)
+    else:
+        write_point_table(points.points_mm, points.names, path, coordinates=in_mm)
 
 
 def write_point_table(
@@ -133,6 +159,10 @@ def write_point_table(
     """Write (N, 3) points, RAS+ mm, as the table that `read_points` reads; names may hold anything."""
     shown = as_ras(np.reshape(np.asarray(points_mm, dtype=np.float64), (-1, 3)), coordinates=coordinates)
     _write_table([*POINT_COLUMNS, NAME_COLUMN], shown, [[name] for name in names], Path(path))
+
+
+def _write_ants_table(shown: Points, names: Sequence[str], path: Path) -> None:
+    _write_table([*ANTS_COLUMNS, TIME_COLUMN, "label"], shown, [["0", name] for name in names], path)
 
 
 def _write_table(header: Sequence[str], shown: Points, others: Sequence[Sequence[str]], path: Path) -> None:

@@ -6,9 +6,7 @@ line that the program wrote. Its files are described in `deeds/README.md`.
 
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.progress import log
@@ -19,43 +17,6 @@ STATUS_WRONG_INPUT = 2
 PROGRAM_NAME = "deeds"
 BUILD_HINT = "build it with cmake, see deeds/README.md"
 SECONDS_FOR_A_VERSION = 30.0
-
-Direction = Literal["fixed-to-moving", "moving-to-fixed"]
-
-
-@dataclass(frozen=True)
-class RegistrationFiles:
-    """The files of one registration, all named after a stem.
-
-    Attributes
-    ----------
-    stem : what the names begin with, the folder included.
-    """
-
-    stem: Path
-
-    @property
-    def displacements(self) -> Path:
-        """Displacements of the control points, raw float32."""
-        return self._named("_displacements.dat")
-
-    @property
-    def sidecar(self) -> Path:
-        """Geometry of the registration as JSON."""
-        return self._named("_displacements.json")
-
-    @property
-    def deformed_image(self) -> Path:
-        """The moving volume on the fixed grid."""
-        return self._named("_deformed.nii.gz")
-
-    @property
-    def deformed_labels(self) -> Path:
-        """The moving labels on the fixed grid; written if labels were given."""
-        return self._named("_deformed_seg.nii.gz")
-
-    def _named(self, ending: str) -> Path:
-        return self.stem.with_name(self.stem.name + ending)
 
 
 def require_program(program: Path) -> None:
@@ -83,8 +44,8 @@ def register(
     settings: DeedsSettings,
     moving_labels: Path | None,
     threads: int,
-) -> RegistrationFiles:
-    """Register two volumes and return the files that were written.
+) -> None:
+    """Register two volumes; the files that are written are named after a stem.
 
     Parameters
     ----------
@@ -104,49 +65,6 @@ def register(
     labels: list[str | Path] = [] if moving_labels is None else ["--labels", moving_labels]
     pair = ["--fixed", fixed, "--moving", moving, "--output", output_stem, *labels]
     _run(program, ["register", *pair, *_options(settings), "--threads", threads])
-    return RegistrationFiles(output_stem)
-
-
-def apply_to_image(program: Path, image: Path, output: Path, *, stem: Path, background: float) -> None:
-    """Carry an image of the moving side onto the fixed grid, interpolated linearly.
-
-    Parameters
-    ----------
-    program : the built program.
-    image : any geometry.
-    output : `.nii` or `.nii.gz` to write.
-    stem : of the registration.
-    background : value where the image does not reach.
-
-    Raises
-    ------
-    UserError
-        with the program's sentence, if it refuses the input.
-    """
-    _run(program, [*_apply(image, output, stem), "--background", background])
-
-
-def apply_to_labels(program: Path, labels: Path, output: Path, *, stem: Path) -> None:
-    """Carry a label map of the moving side onto the fixed grid, the nearest label; errors as `apply_to_image`."""
-    _run(program, [*_apply(labels, output, stem), "--labels"])
-
-
-def carry_points(program: Path, points: Path, output: Path, *, stem: Path, direction: Direction) -> None:
-    """Carry the points of a CSV file (x_mm, y_mm, z_mm, world RAS+) and keep its other columns.
-
-    Parameters
-    ----------
-    program : the built program.
-    points, output : tables to read and to write.
-    stem : of the registration.
-    direction : which way.
-
-    Raises
-    ------
-    UserError
-        with the program's sentence, if it refuses the input.
-    """
-    _run(program, ["points", "-O", stem, "--input", points, "--output", output, "--direction", direction])
 
 
 def write_field(program: Path, output: Path, *, stem: Path) -> None:
@@ -158,10 +76,6 @@ def write_field(program: Path, output: Path, *, stem: Path) -> None:
         with the program's sentence, if it refuses the input.
     """
     _run(program, ["field", "-O", stem, "--displacements", output])
-
-
-def _apply(moving: Path, output: Path, stem: Path) -> list[str | Path]:
-    return ["apply", "--moving", moving, "--output", output, "--field", stem]
 
 
 def _options(settings: DeedsSettings) -> list[str | float]:

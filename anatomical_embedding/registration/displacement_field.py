@@ -58,11 +58,24 @@ class DisplacementField:
         ]
         return np.asarray(fixed_mm, dtype=np.float64) + np.stack(moved, axis=-1)
 
+    def places_mm(self) -> NDArray[np.float64]:
+        """Return the (X, Y, Z, 3) places, RAS+, that the voxels go to."""
+        return _grid_points_mm(self.displacements_mm.shape[:3], self.affine) + self.displacements_mm
+
     def before(self, matrix: NDArray[np.float64]) -> "DisplacementField":
         """Return the field of the map that moves by this field and then by a (4, 4) matrix between worlds."""
         grid_mm = _grid_points_mm(self.displacements_mm.shape[:3], self.affine)
         moved = _transformed(matrix, grid_mm + self.displacements_mm)
         return DisplacementField((moved - grid_mm).astype(np.float32), self.affine)
+
+    def after_inverse_of(self, matrix: NDArray[np.float64]) -> "DisplacementField":
+        """Return the field of the map that goes back by a (4, 4) matrix between worlds and then moves by this field.
+
+        It lies where the matrix leads the grid of this field, which may skew its axes.
+        """
+        grid_mm = _grid_points_mm(self.displacements_mm.shape[:3], self.affine)
+        displacements_mm = self.places_mm() - _transformed(matrix, grid_mm)
+        return DisplacementField(displacements_mm.astype(np.float32), matrix @ self.affine)
 
 
 def read_field(path: Path) -> DisplacementField:
@@ -79,11 +92,16 @@ def read_field(path: Path) -> DisplacementField:
         raise InputFileError(path, f"cannot be read as a displacement field ({error})") from error
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 3:  # noqa: PLR2004, x, y and z
         raise InputFileError(path, "holds no vectors of three components; expected a displacement field")
+    vectors = SimpleITK.GetArrayFromImage(image).transpose(2, 1, 0, 3)
+    return DisplacementField((vectors * LPS_SIGNS).astype(np.float32, copy=False), affine_of_image(image))
+
+
+def affine_of_image(image: SimpleITK.Image) -> NDArray[np.float64]:
+    """Return the (4, 4) map of the voxels of an ITK image to world mm RAS+."""
     affine = np.eye(4)
     affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
     affine[:3, 3] = image.GetOrigin()
-    vectors = SimpleITK.GetArrayFromImage(image).transpose(2, 1, 0, 3)
-    return DisplacementField((vectors * LPS_SIGNS).astype(np.float32, copy=False), LPS_FROM_RAS @ affine)
+    return LPS_FROM_RAS @ affine
 
 
 def write_field(field: DisplacementField, path: Path) -> None:

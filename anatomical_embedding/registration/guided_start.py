@@ -22,18 +22,18 @@ class GuidedStart:
 
     Attributes
     ----------
-    status : `found`, or `failed`; a pair that failed starts with its bodies' boxes centred on one another and is
-        used for no training.
+    status : `found`, `given` by the user, or `failed`; a pair that failed starts with its bodies' boxes centred on one
+        another and is used for no training.
     reason : why it failed; empty where it was found.
     matrix : (4, 4) fixed to moving, world mm RAS+.
     num_queries : points that were matched.
     num_kept : matches that were similar and consistent enough.
     num_inliers : those that the map explains.
-    confidence : share of the kept matches that the map explains; 0 where it failed.
+    confidence : share of the kept matches that the map explains; 0 where it failed or was given.
     median_residual_mm : of the inliers; None where there are none.
     """
 
-    status: Literal["found", "failed"]
+    status: Literal["found", "given", "failed"]
     reason: str
     matrix: NDArray[np.float64]
     num_queries: int
@@ -74,6 +74,16 @@ def find_start(
         confidence=0.0 if reason else num_inliers / int(kept.sum()),
         median_residual_mm=residual,
     )
+
+
+def given_start(matrix: NDArray[np.float64]) -> GuidedStart:
+    """Return a start that nothing was matched for.
+
+    Parameters
+    ----------
+    matrix : (4, 4) fixed to moving, world mm RAS+.
+    """
+    return GuidedStart("given", "", matrix, 0, 0, 0, confidence=0.0, median_residual_mm=None)
 
 
 def why_not_believed(fitted: FittedMap, fixed_mm: NDArray[np.float64], *, settings: AffineFitSettings) -> str:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.errors import OutputFileError
 from anatomical_embedding.files import written_atomically
-from anatomical_embedding.registration.displacement_field import DisplacementField, field_image
+from anatomical_embedding.registration.displacement_field import LPS_SIGNS, DisplacementField, field_image
 from anatomical_embedding.volumes.affine import Points, invert_affine, lps_from_ras, spacing_from_affine
 from anatomical_embedding.volumes.nifti import VolumeHeader
 from anatomical_embedding.volumes.volume import Volume
@@ -21,31 +21,50 @@ INVERSION_STEPS = 50
 INVERSION_TOLERANCE = 0.001
 
 
-def forward_transform(matrix: NDArray[np.float64], field: DisplacementField) -> SimpleITK.Transform:
+def forward_transform(
+    matrix: NDArray[np.float64], deformation: DisplacementField
+) -> SimpleITK.CompositeTransform:
     """Return the transform of a point of the fixed world (LPS mm) to its place in the moving one.
 
     Parameters
     ----------
     matrix : (4, 4) start, fixed to moving world RAS+.
-    field : deformation in the fixed world, before the start.
+    deformation : in the fixed world, before the start, `faded`.
     """
     # ITK applies the last transform of a composite first.
     return SimpleITK.CompositeTransform(
-        [affine_transform(matrix), SimpleITK.DisplacementFieldTransform(field_image(faded(field)))]
+        [affine_transform(matrix), SimpleITK.DisplacementFieldTransform(field_image(deformation))]
     )
 
 
-def inverse_transform(matrix: NDArray[np.float64], field: DisplacementField) -> SimpleITK.Transform:
-    """Return the transform of a point of the moving world (LPS mm) to its place in the fixed one."""
+def inverse_transform(
+    matrix: NDArray[np.float64], inverse: DisplacementField
+) -> SimpleITK.CompositeTransform:
+    """Return the transform of a point of the moving world (LPS mm) to its place in the fixed one.
+
+    Parameters
+    ----------
+    matrix : (4, 4) start, fixed to moving world RAS+.
+    inverse : of the deformation.
+    """
+    return SimpleITK.CompositeTransform(
+        [
+            SimpleITK.DisplacementFieldTransform(field_image(inverse)),
+            affine_transform(invert_affine(matrix)),
+        ]
+    )
+
+
+def inverse_deformation(deformation: DisplacementField) -> DisplacementField:
+    """Return the inverse of a `faded` deformation, on its grid."""
     inverse = SimpleITK.InvertDisplacementField(
-        field_image(faded(field)),
+        field_image(deformation),
         maximumNumberOfIterations=INVERSION_STEPS,
         maxErrorToleranceThreshold=INVERSION_TOLERANCE,
         meanErrorToleranceThreshold=INVERSION_TOLERANCE,
     )
-    return SimpleITK.CompositeTransform(
-        [SimpleITK.DisplacementFieldTransform(inverse), affine_transform(invert_affine(matrix))]
-    )
+    vectors = SimpleITK.GetArrayFromImage(inverse).transpose(2, 1, 0, 3)
+    return DisplacementField((vectors * LPS_SIGNS).astype(np.float32), deformation.affine)
 
 
 def write_transform(transform: SimpleITK.Transform, path: Path) -> None:
@@ -132,3 +151,13 @@ def affine_transform(matrix: NDArray[np.float64]) -> SimpleITK.AffineTransform:
     transform.SetMatrix(lps[:3, :3].ravel().tolist())
     transform.SetTranslation(lps[:3, 3].tolist())
     return transform
+
+
+def ras_matrix(transform: SimpleITK.Transform) -> NDArray[np.float64]:
+    """Return the (4, 4) matrix, RAS+ mm, of an affine ITK transform: from where the origin and the axes go."""
+    origin = np.array(transform.TransformPoint((0.0, 0.0, 0.0)))
+    matrix = np.eye(4)
+    matrix[:3, 3] = origin
+    for axis, unit in enumerate(np.eye(3)):
+        matrix[:3, axis] = np.array(transform.TransformPoint(unit.tolist())) - origin
+    return RAS_TO_LPS @ matrix @ RAS_TO_LPS

@@ -1,43 +1,145 @@
 """Transforms that a registration wrote, read again to carry images and points."""
 
 from pathlib import Path
+from typing import cast
 
+import anatomical_embedding.volumes.nibabel_alone  # noqa: F401, loads nibabel in its own way  # isort: skip
+import nibabel
 import numpy as np
 import SimpleITK
+from nibabel.spatialimages import SpatialImage
+from numpy.typing import NDArray
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.registration.displacement_field import field_image, read_field
-from anatomical_embedding.registration.itk_transform import itk_image
-from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES, VolumeHeader
+from anatomical_embedding.registration.displacement_field import (
+    DisplacementField,
+    affine_of_image,
+    field_image,
+    read_field,
+)
+from anatomical_embedding.registration.itk_transform import itk_image, ras_matrix
+from anatomical_embedding.volumes.affine import Points
+from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES, VOLUME_SUFFIXES
+from anatomical_embedding.volumes.grid import Grid
+from anatomical_embedding.volumes.nifti import VolumeHeader
 from anatomical_embedding.volumes.volume import Volume
 
 ITK_SUFFIXES = (".h5", ".hdf5", ".tfm", ".txt", ".mat")
+SAMPLES = 24
+"""Places along each axis of a grid at which it is asked whether a field covers it."""
 
 
 def read_transform(path: Path) -> SimpleITK.Transform:
-    """Return the transform of points (LPS mm) in a file of ITK, or in a field of LPS vectors (`.nii.gz`).
+    """Return the transform of points (LPS mm) in a file of ITK, or in an image of LPS vectors (NIfTI, NRRD, MetaImage).
 
     Raises
     ------
     InputFileError
-        if the file is of another kind, cannot be read, or holds several transforms that are no composite, of which ITK
-        would read the first alone.
+        if the file is of another kind, cannot be read, leads all points onto a plane, or holds several transforms that
+        are no composite, of which ITK would read the first alone.
     """
     name = path.name.lower()
-    if name.endswith(NIFTI_SUFFIXES):
-        return SimpleITK.DisplacementFieldTransform(field_image(read_field(path)))
+    if name.endswith(VOLUME_SUFFIXES):
+        return SimpleITK.DisplacementFieldTransform(field_image(_read_vectors(path)))
     if not name.endswith(ITK_SUFFIXES):
         raise InputFileError(
-            path, f"expected a transform: {', '.join(ITK_SUFFIXES)} of ITK, or a displacement field (.nii.gz)"
+            path,
+            f"expected a transform: {', '.join(ITK_SUFFIXES)} of ITK, or a displacement field "
+            f"({', '.join(VOLUME_SUFFIXES)})",
         )
     _require_one_transform(path)
     try:
         transform = SimpleITK.ReadTransform(str(path))
     except RuntimeError as error:
-        raise InputFileError(path, "cannot be read as a transform of ITK") from error
+        raise InputFileError(path, f"cannot be read as a transform of ITK{_what_else(path)}") from error
     if transform.GetDimension() != 3:  # noqa: PLR2004, x, y and z
         raise InputFileError(path, f"holds a transform of {transform.GetDimension()} dimensions, expected 3")
+    if (
+        transform.IsLinear()
+        and np.linalg.matrix_rank(ras_matrix(transform)[:3, :3]) < transform.GetDimension()
+    ):
+        raise InputFileError(path, "is singular: it leads all points onto a plane or a line")
     return transform
+
+
+def is_covered(transform: SimpleITK.Transform, points_mm: Points) -> NDArray[np.bool_]:
+    """Return whether (N, 3) points, RAS+, lie where a transform says something: ITK leaves those outside a field alone.
+
+    Composites count as saying something everywhere: those of `register` hold the start beyond their field.
+    """
+    if transform.GetTransformEnum() != SimpleITK.sitkDisplacementField:
+        return np.ones(len(points_mm), dtype=bool)
+    image = SimpleITK.DisplacementFieldTransform(transform).GetDisplacementField()
+    return VolumeHeader(image.GetSize(), affine_of_image(image)).contains(points_mm)
+
+
+def sampled_places(grid: Grid) -> Points:
+    """Return (N, 3) places, RAS+, spread over a grid."""
+    steps = [np.linspace(0, size - 1, SAMPLES) for size in grid.shape]
+    return grid.world_from_voxel(np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 3))
+
+
+def require_something(
+    resampled: Volume, moving: Volume, *, transform: Path, names: tuple[Path, Path]
+) -> None:
+    """Refuse a result that shows nothing of a moving volume that shows something.
+
+    Parameters
+    ----------
+    transform : file that was used.
+    names : of the moving and the fixed scan.
+
+    Raises
+    ------
+    InputFileError
+        naming the transform.
+    """
+    first = resampled.array.flat[0]
+    if (resampled.array == first).all() and (moving.array != moving.array.flat[0]).any():
+        raise InputFileError(
+            transform,
+            f"leads no place of {names[1]} to anything in {names[0]}; it may lead the other way (inverse.h5), or "
+            "belong to other scans",
+        )
+
+
+def _read_vectors(path: Path) -> DisplacementField:
+    """Return the field in an image, refusing what only looks like one of ITK."""
+    reader = SimpleITK.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        problem = str(error).strip().splitlines()[-1]
+        raise InputFileError(path, f"cannot be read as a displacement field ({problem})") from error
+    if reader.HasMetaDataKey("intent_name") and reader.GetMetaData("intent_name").startswith("NREG_TRANS"):
+        raise InputFileError(path, "is a transform of NiftyReg, whose vectors are RAS; give one of ITK")
+    if reader.GetPixelID() not in (SimpleITK.sitkVectorFloat32, SimpleITK.sitkVectorFloat64):
+        kind = SimpleITK.GetPixelIDValueAsString(reader.GetPixelID())
+        raise InputFileError(
+            path,
+            f"holds no vectors of three components in mm but {kind} along {reader.GetDimension()} axes; expected a "
+            "displacement field of ITK",
+        )
+    field = read_field(path)
+    vectors = field.displacements_mm
+    if path.name.lower().endswith(NIFTI_SUFFIXES):
+        # ITK reads as 0 what is not finite in a NIfTI file.
+        vectors = np.asanyarray(cast(SpatialImage, nibabel.load(path)).dataobj)
+    bad = int((~np.isfinite(vectors)).any(axis=-1).sum())
+    if bad:
+        raise InputFileError(path, f"has {bad} vectors that are not finite; replace them")
+    return field
+
+
+def _what_else(path: Path) -> str:
+    """Return what a text is that is no transform of ITK, as far as it is known."""
+    content = path.read_bytes()[:4096]
+    if content.lstrip().startswith(b"(") and b"Transform" in content:
+        return ": it is a parameter file of elastix, which transformix applies"
+    if len(content.split()) == 16:  # noqa: PLR2004, of a 4x4 matrix
+        return ": it is a 4x4 matrix in text; `register --initial` takes those"
+    return ""
 
 
 def _require_one_transform(path: Path) -> None:

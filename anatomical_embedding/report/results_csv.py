@@ -30,6 +30,7 @@ RESULT_COLUMNS = (
 are an interval."""
 
 EVERYTHING = "all"
+HEADLINE = "headline"
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ def _overlap_rows(pair: RegisteredPair) -> Iterator[tuple[Any, ...]]:
             "dice_before": organ.dice_before,
             "dice_after": organ.dice_after,
             "mean_distance_mm_after": organ.mean_distance_mm_after,
+            "p95_distance_mm_after": organ.p95_distance_mm_after,
         }
         yield from _rows(source, organ.organ, (1, int(organ.dice_after is None)), values, {})
 
@@ -105,9 +107,13 @@ def _registration_rows(pair: RegisteredPair) -> Iterator[tuple[Any, ...]]:
     name = f"{overlap.fixed}__{overlap.moving}"
     failed = int(pair.guide is not None and pair.guide.start.status == "failed")
     counts = (errors.num_landmarks, failed)
-    for method, figures in errors.points.items():
-        source = Source("registration", overlap.registration, name, "", method)
-        yield from _rows(source, EVERYTHING, counts, asdict(figures), {})
+    for part, of_part, points in (
+        (EVERYTHING, counts, errors.points),
+        (HEADLINE, (errors.num_headline, failed), errors.headline),
+    ):
+        for method, figures in points.items():
+            source = Source("registration", overlap.registration, name, "", method)
+            yield from _rows(source, part, of_part, asdict(figures), {})
     source = Source("registration", overlap.registration, name, "", "deformable")
     yield from _rows(source, EVERYTHING, counts, {"folding_share": errors.folding_share}, {})
 

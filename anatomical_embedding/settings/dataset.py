@@ -9,6 +9,7 @@ from pydantic import (
     Field,
     NonNegativeFloat,
     NonNegativeInt,
+    PositiveFloat,
     field_validator,
     model_validator,
 )
@@ -34,8 +35,25 @@ class StoredScansSettings(Settings):
     """Number that makes HU of the values of every CT, such as -1024, or 0 where they are HU; null: the values tell."""
 
 
-class FlatFolderSettings(StoredScansSettings):
-    """A folder that holds one NIfTI file a volume and nothing about organs."""
+SeriesName = int | str
+"""Number of a DICOM series, or its UID."""
+
+
+class SeriesSettings(StoredScansSettings):
+    """Scans that may be folders of DICOM."""
+
+    series: SeriesName | dict[Identifier, SeriesName] | None = None
+    """Number or UID of the DICOM series to take where a scan's folder holds several: one for all of them, or by the
+    id of the volume; null refuses such folders."""
+
+    def series_of(self, volume_id: str) -> str | None:
+        """Return what is taken of the folder of a volume; None for its only series."""
+        chosen = self.series.get(volume_id) if isinstance(self.series, dict) else self.series
+        return None if chosen is None else str(chosen)
+
+
+class FlatFolderSettings(SeriesSettings):
+    """A folder that holds one file a volume, or one folder of DICOM, and nothing about organs."""
 
     root: InputPath
     """The folder."""
@@ -54,7 +72,7 @@ class FlatFolderSettings(StoredScansSettings):
 
 
 class FolderSettings(FlatFolderSettings):
-    """Scans of one modality, one NIfTI file each, such as `ABD_LYMPH_001.nii.gz`."""
+    """Scans of one modality, one file each, such as `ABD_LYMPH_001.nii.gz`, or one folder of a DICOM series."""
 
     kind: Literal["folder"]
     """Data set kind."""
@@ -119,13 +137,14 @@ class CtMrPairsSettings(FlatFolderSettings):
     """Moves the MRs before anything else, to measure registrations by; null takes them as they are."""
 
 
-class CaseFoldersSettings(StoredScansSettings):
+class CaseFoldersSettings(SeriesSettings):
     """A folder a patient, with one scan and masks of organs: the layout of TotalSegmentator."""
 
     kind: Literal["case_folders"]
     """Data set kind."""
     modality: Modality
-    """What all scans are: `ct.nii.gz` or, as TotalSegmentator names its MRs, `mri.nii.gz` in every case folder."""
+    """What all scans are: `ct.nii.gz` or, as TotalSegmentator names its MRs, `mri.nii.gz` in every case folder, in any
+    format of a file, or `ct` or `mri` as a folder of a DICOM series."""
     root: InputPath
     """The folder of the case folders."""
     split: SplitSettings
@@ -191,3 +210,5 @@ class DatasetSectionSettings(Settings):
 
     dataset: DatasetSettings
     """The data set."""
+    largest_gap_mm: PositiveFloat | None = None
+    """Between DICOM slices that are not equally far apart; null takes the number of the recipes."""

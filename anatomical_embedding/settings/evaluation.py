@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from anatomical_embedding.identifiers import Identifier
 from anatomical_embedding.settings.base import Settings
 from anatomical_embedding.settings.matching import MethodName
 from anatomical_embedding.settings.volumes import Modality
@@ -85,6 +86,9 @@ class QuerySettings(Settings):
     pairs: PairSelectionSettings
     """Which ordered pairs of volumes are asked."""
 
+    landmarks: tuple[Identifier, ...] | None = None
+    """Names of the landmarks that are asked; null for all of the data set."""
+
 
 class LandmarkEvaluationSettings(QuerySettings):
     """One evaluation on a data set with landmarks."""
@@ -112,7 +116,7 @@ class LandmarkEvaluationSettings(QuerySettings):
 
     def queries(self) -> QuerySettings:
         """Return the part that the stage `make_queries` may see."""
-        return QuerySettings(split=self.split, pairs=self.pairs)
+        return QuerySettings(split=self.split, pairs=self.pairs, landmarks=self.landmarks)
 
     def baseline(self, method: Baseline) -> BaselineSettings:
         """Return the part that the stage `match_baseline` may see."""

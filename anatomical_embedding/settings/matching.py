@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, PositiveFloat, StringConstraints, model_validator
 
 from anatomical_embedding.settings.base import Settings
 from anatomical_embedding.settings.dataset import DatasetSettings
@@ -114,6 +114,8 @@ class RefineTableSettings(Settings):
 
     dataset: DatasetSettings
     """Whose raw scans are compared."""
+    largest_gap_mm: PositiveFloat
+    """Between DICOM slices of theirs that are not equally far apart."""
     refinement: RefinementSettings
     """How."""
 

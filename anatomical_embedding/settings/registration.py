@@ -8,7 +8,7 @@ from anatomical_embedding.identifiers import Identifier
 from anatomical_embedding.settings.base import Settings
 from anatomical_embedding.settings.evaluation import Split
 from anatomical_embedding.settings.matching import MatchingSettings
-from anatomical_embedding.settings.volumes import Modality
+from anatomical_embedding.settings.volumes import Modality, ReadScanSettings
 
 MapKind = Literal["rigid", "similarity", "affine"]
 """Rotation and shift; with one scale; with any linear part."""
@@ -154,6 +154,9 @@ class RegistrationSettings(Settings):
     """Start found by embeddings; null starts as `deeds.start` says."""
     deeds: DeedsSettings
     """How they are registered."""
+    headline: tuple[Identifier, ...] = ()
+    """Landmarks whose errors stand for the registration, such as those whose places anatomy fixes; errors of all are
+    measured beside them. Empty: all alike."""
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -186,6 +189,8 @@ class ResampleRegisteredSettings(Settings):
 
     spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
     """Working spacing of the copy that a training reads."""
+    moving: ReadScanSettings
+    """How the original moving volume is read."""
 
 
 class RegisterDeedsSettings(Settings):
@@ -202,3 +207,5 @@ class ScoreRegistrationSettings(Settings):
 
     start: Literal["world", "centres"]
     """What lay on one another before a pair without a guide was registered."""
+    headline: tuple[Identifier, ...]
+    """Landmarks whose errors stand for the registration; empty for all alike."""

@@ -26,6 +26,8 @@ RECIPES = Path(__file__).parent / "recipes"
 SECTIONS_OF_ENTRIES = ("datasets", "models", "evaluations", "registrations", "trackings")
 REGISTRATION_RECIPE = "small"
 """Of the section `scan_registration`."""
+RENAMED_SECTIONS = {"stable_points": "methods.stable_points"}
+"""What a section was called before -> where its keys stand now."""
 
 Section = dict[str, Any]
 
@@ -62,8 +64,10 @@ def completed_run_file(content: Mapping[str, Any]) -> Section:
     Raises
     ------
     SettingsError
-        if an entry is null, or a recipe is not known, or recipes of models want different preparations.
+        if an entry is null, a section has a former name, or a recipe is not known, or recipes of models want different
+        preparations.
     """
+    _refuse_renamed(content)
     _refuse_nulls(content)
     run = _unshared(content)
     preparations = _complete_models(run.get("models"))
@@ -202,6 +206,13 @@ def _mappings(section: Any) -> list[tuple[str, Section]]:
     if not isinstance(section, Mapping):
         return []
     return [(name, entry) for name, entry in section.items() if isinstance(entry, dict)]
+
+
+def _refuse_renamed(content: Mapping[str, Any]) -> None:
+    for former in RENAMED_SECTIONS.keys() & content.keys():
+        raise SettingsError(
+            f"configuration: {former}: has a new place; move its keys to {RENAMED_SECTIONS[former]}, each as it is"
+        )
 
 
 def _refuse_nulls(content: Mapping[str, Any]) -> None:

@@ -78,8 +78,26 @@ class VolumeSettings(Settings):
     """Voxel spacing of prepared volumes along left, posterior and superior."""
     crop_margin_mm: NonNegativeFloat
     """Room that is kept around the body's box (published: at least 8 voxels)."""
+    largest_gap_mm: PositiveFloat
+    """DICOM slices that are not equally far apart are interpolated where no gap is larger than this or the usual one;
+    other series are refused."""
     body_mask: BodyMaskSettings
     """How the body is told from the air around it."""
+
+
+class ReadScanSettings(Settings):
+    """What a stage is told of a raw scan that it reads."""
+
+    modality: Modality
+    """Kind of scan."""
+    geometry: Geometry | None
+    """Form that places files whose NIfTI header states two places; null refuses them."""
+    hu_offset: float | None
+    """Number that makes HU of the values of a CT; null looks at the values."""
+    series: str | None
+    """Number or UID of the DICOM series to take of a folder that holds several; null refuses such a folder."""
+    largest_gap_mm: PositiveFloat
+    """Between DICOM slices that are not equally far apart."""
 
 
 class PrepareVolumeSettings(Settings):
@@ -97,6 +115,8 @@ class PrepareVolumeSettings(Settings):
     """Form that places files whose NIfTI header states two places; null refuses them."""
     hu_offset: float | None = None
     """Number that makes HU of the values of a CT; null looks at the values."""
+    series: str | None = None
+    """Number or UID of the DICOM series to take of a folder that holds several; null refuses such a folder."""
 
 
 class IntensitySettings(Settings):

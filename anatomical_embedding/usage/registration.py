@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 import SimpleITK
 
@@ -14,19 +14,21 @@ from anatomical_embedding.progress import track
 from anatomical_embedding.registration.deeds_program import require_program
 from anatomical_embedding.registration.deformation import deform
 from anatomical_embedding.registration.displacement_field import DisplacementField
-from anatomical_embedding.registration.guided_start import GuidedStart, find_start
+from anatomical_embedding.registration.guided_start import GuidedStart, find_start, given_start
+from anatomical_embedding.registration.initial.read import MatrixProgram, read_initial_start
 from anatomical_embedding.registration.installed_program import installed_program
-from anatomical_embedding.registration.itk_transform import (
-    forward_transform,
-    inverse_transform,
-    resample_by_itk,
-)
+from anatomical_embedding.registration.itk_transform import resample_by_itk
+from anatomical_embedding.registration.pair_map import PairMap
 from anatomical_embedding.settings.registration import MatchGridSettings
 from anatomical_embedding.usage.model import Model
-from anatomical_embedding.usage.scans import embed_raw_scan, read_scan
+from anatomical_embedding.usage.scans import embed_raw_scan, prepare_raw_scan, read_scan
+from anatomical_embedding.volumes.prepare import PreparedVolume
 from anatomical_embedding.volumes.raw_scan import RawScan, Reading
 from anatomical_embedding.volumes.straight_grid import straight_grid
 from anatomical_embedding.volumes.volume import Volume
+
+if TYPE_CHECKING:
+    from anatomical_embedding.volumes.dicom_source import DicomSource
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,12 @@ class ScanRegistration:
 
     Attributes
     ----------
-    start : the map that matches agree on, or why there is none; then the bodies were centred on one another.
+    start : the map that was given, or that matches agree on, or why there is none; then the bodies were centred on one
+        another.
     field : deformation in the fixed world, before the start.
     fixed, moving : the raw scans.
     remarks : what was corrected or chosen when they were read, a sentence each that begins with the path.
+    sources : the fixed and the moving scan as DICOM objects refer to them, for `--transforms dicom`.
     """
 
     start: GuidedStart
@@ -46,16 +50,31 @@ class ScanRegistration:
     fixed: Volume
     moving: Volume
     remarks: tuple[str, ...] = ()
+    sources: "tuple[DicomSource, DicomSource] | None" = None
 
     @cached_property
+    def pair_map(self) -> PairMap:
+        """The map in its parts, for the files of other programs."""
+        fixed, moving = self.fixed, self.moving
+        return PairMap(
+            self.start.matrix,
+            self.field,
+            straight_grid(fixed),
+            straight_grid(moving),
+            fixed_fill=float(fixed.array.min()),
+            moving_fill=float(moving.array.min()),
+            sources=self.sources,
+        )
+
+    @property
     def forward(self) -> SimpleITK.Transform:
         """ITK transform of fixed to moving points, LPS mm; with it ITK resamples the moving scan onto the fixed."""
-        return forward_transform(self.start.matrix, self.field)
+        return self.pair_map.forward
 
-    @cached_property
+    @property
     def inverse(self) -> SimpleITK.Transform:
         """ITK transform of moving to fixed points, LPS mm."""
-        return inverse_transform(self.start.matrix, self.field)
+        return self.pair_map.inverse
 
     def warped(self) -> Volume:
         """Return the moving scan on the grid of the fixed one, interpolated once.
@@ -72,17 +91,21 @@ def register_scans(
     moving: Path | str | RawScan,
     *,
     folder: Path | str,
+    initial: Path | str | None = None,
+    initial_program: MatrixProgram | None = None,
     program: Path | str | None = None,
     threads: int | None = None,
     **reading: Unpack[Reading],
 ) -> ScanRegistration:
-    """Return two raw scans registered: a start by matched embeddings, then deeds where both show the body.
+    """Return two raw scans registered: a start by matches or a given one, then deeds where both show the body.
 
     Parameters
     ----------
     model : from `load_model`; it knows both kinds of scan.
     fixed, moving : NIfTI files, or folders of one DICOM series, or scans from `read_scan`.
     folder : for the program's files, which stay there.
+    initial : start of another program (docs/transforms.md); None looks for one by matched embeddings.
+    initial_program : that a 4x4 matrix in text comes from.
     program : deeds; None for the one that came with the installation.
     threads : that the program uses; None for as many as this process may use cores.
     reading : as in `read_scan`, of both scans.
@@ -100,28 +123,53 @@ def register_scans(
     raw = [
         scan if isinstance(scan, RawScan) else read_scan(model, scan, **reading) for scan in (fixed, moving)
     ]
-    prepared, embedded = zip(
-        *(embed_raw_scan(model, scan) for scan in track(raw, description="embedding scans", total=len(raw))),
-        strict=True,
-    )
-    fixed_body, moving_body = (volume.body_mask for volume in prepared)
-    found = match_grid(
-        embedded[0].embedded,
-        embedded[1].embedded,
-        fixed_body=fixed_body,
-        moving_body=moving_body,
-        settings=MatchGridSettings(grid=settings.grid, matching=model.card.usage.matching),
-    )
-    start = find_start(found, fixed_body=fixed_body, moving_body=moving_body, settings=settings.fit)
+    begun = _begin(model, raw[0], raw[1], initial=initial, initial_program=initial_program)
     deformation = deform(
         program,
-        prepared[0].image,
-        prepared[1].image,
-        matrix=start.matrix,
+        begun.fixed.image,
+        begun.moving.image,
+        matrix=begun.start.matrix,
         moving_labels=None,
         settings=settings.deeds,
         output_stem=Path(folder) / "deeds",
         threads=threads or len(os.sched_getaffinity(0)),
     )
-    remarks = (*embedded[0].remarks, *embedded[1].remarks)
-    return ScanRegistration(start, deformation.field, raw[0].volume, raw[1].volume, remarks)
+    return ScanRegistration(begun.start, deformation.field, raw[0].volume, raw[1].volume, begun.remarks)
+
+
+class _Begun(NamedTuple):
+    """The prepared scans and their start, with what is to be said of them."""
+
+    fixed: PreparedVolume
+    moving: PreparedVolume
+    start: GuidedStart
+    remarks: tuple[str, ...]
+
+
+def _begin(
+    model: Model,
+    fixed: RawScan,
+    moving: RawScan,
+    *,
+    initial: Path | str | None,
+    initial_program: MatrixProgram | None,
+) -> _Begun:
+    """Prepare two scans and find their start; one that is given needs no embedding."""
+    if initial is not None:
+        given = read_initial_start(Path(initial), fixed=fixed, moving=moving, program=initial_program)
+        prepared = [prepare_raw_scan(model, scan) for scan in (fixed, moving)]
+        remarks = (*given.remarks, *prepared[0].remarks, *prepared[1].remarks)
+        return _Begun(prepared[0], prepared[1], given_start(given.matrix), remarks)
+    settings = model.card.usage.scan_registration
+    (first, first_embedded), (second, second_embedded) = (
+        embed_raw_scan(model, scan) for scan in track((fixed, moving), description="embedding scans", total=2)
+    )
+    found = match_grid(
+        first_embedded.embedded,
+        second_embedded.embedded,
+        fixed_body=first.body_mask,
+        moving_body=second.body_mask,
+        settings=MatchGridSettings(grid=settings.grid, matching=model.card.usage.matching),
+    )
+    start = find_start(found, fixed_body=first.body_mask, moving_body=second.body_mask, settings=settings.fit)
+    return _Begun(first, second, start, (*first_embedded.remarks, *second_embedded.remarks))

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
@@ -17,10 +17,12 @@ from anatomical_embedding.settings.matching import MatchingSettings, Refinement
 from anatomical_embedding.settings.volumes import Modality, PrepareVolumeSettings
 from anatomical_embedding.usage.model import Model
 from anatomical_embedding.volumes.nifti import read_volume
-from anatomical_embedding.volumes.prepare import PreparedVolume, prepare_scan
 from anatomical_embedding.volumes.raw_scan import RawScan, Reading, ReadingOptions, read_raw_scan
 from anatomical_embedding.volumes.scan import scan_name
 from anatomical_embedding.volumes.volume import Volume
+
+if TYPE_CHECKING:
+    from anatomical_embedding.volumes.prepare import PreparedVolume
 
 BODY_MASK_SUFFIX = ".body_mask.nii.gz"
 
@@ -95,6 +97,8 @@ def read_scan(
         if the scan cannot be read, or is of a kind that the model does not know.
     """
     options = ReadingOptions(**reading)
+    if options.largest_gap_mm is None:
+        options = replace(options, largest_gap_mm=model.card.usage.volumes.largest_gap_mm)
     raw = read_raw_scan(scan, options)
     require_known(model, raw.path, raw.modality, is_told=options.modality is not None)
     return raw
@@ -230,7 +234,7 @@ def require_scans_of(model: Model, *scans: EmbeddedScan) -> None:
 
 def embed_raw_scan(
     model: Model, raw: RawScan, *, origin: Origin | None = None
-) -> tuple[PreparedVolume, EmbeddedScan]:
+) -> "tuple[PreparedVolume, EmbeddedScan]":
     """Return a raw scan prepared as in the training, and its embedding.
 
     Parameters
@@ -242,14 +246,7 @@ def embed_raw_scan(
     InputFileError
         if there is no body in the scan, or it cannot be embedded.
     """
-    usage = model.card.usage
-    prepared = prepare_scan(
-        raw,
-        label_paths={},
-        settings=PrepareVolumeSettings(
-            volumes=usage.volumes, modality=raw.modality, organs=(), bad_labels="refuse"
-        ),
-    )
+    prepared = prepare_raw_scan(model, raw)
     try:
         embedded = model.embedder.embed(
             prepared.image,
@@ -261,7 +258,22 @@ def embed_raw_scan(
         raise
     except UserError as error:  # of a volume without a name
         raise InputFileError(raw.path, str(error)) from error
-    return prepared, EmbeddedScan(embedded, prepared.body_mask, usage.matching, raw, prepared.remarks)
+    matching = model.card.usage.matching
+    return prepared, EmbeddedScan(embedded, prepared.body_mask, matching, raw, prepared.remarks)
+
+
+def prepare_raw_scan(model: Model, raw: RawScan) -> "PreparedVolume":
+    """Return a raw scan prepared as in the training, or raise an `InputFileError` if there is no body in it."""
+    # Stores, which need no preparation, are opened before this is loaded.
+    from anatomical_embedding.volumes.prepare import prepare_scan  # noqa: PLC0415
+
+    return prepare_scan(
+        raw,
+        label_paths={},
+        settings=PrepareVolumeSettings(
+            volumes=model.card.usage.volumes, modality=raw.modality, organs=(), bad_labels="refuse"
+        ),
+    )
 
 
 def origin_of(

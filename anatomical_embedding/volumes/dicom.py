@@ -22,7 +22,7 @@ from anatomical_embedding.volumes.dicom_place import (
     require_equal_slices,
     sorted_along_normal,
 )
-from anatomical_embedding.volumes.dicom_straight import LARGEST_GAP_MM, straighten
+from anatomical_embedding.volumes.dicom_straight import straighten
 from anatomical_embedding.volumes.dicom_values import read_rescale, read_values
 from anatomical_embedding.volumes.scan_checks import MODALITIES
 from anatomical_embedding.volumes.volume import Volume
@@ -60,9 +60,7 @@ class DicomSeries:
     frame_of_reference: str
 
 
-def read_dicom_series(
-    folder: Path | str, *, series: str | None = None, largest_gap_mm: float = LARGEST_GAP_MM
-) -> DicomSeries:
+def read_dicom_series(folder: Path | str, *, series: str | None = None, largest_gap_mm: float) -> DicomSeries:
     """Return the one DICOM series in a folder or a multi-frame file, each slice with its own rescale applied.
 
     Slices of a tilted gantry or with unequal gaps are resampled onto a straight grid, and that is said.

@@ -14,13 +14,10 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, ImplicitVRLittleEndian
 
 from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.volumes.dicom_mark import NUM_FIRST_BYTES, begins_as_dicom
 
 LARGEST_NUMBER = 1e20
 """Beyond this no length in mm, count or factor makes sense, and arithmetic with it would overflow."""
-PREAMBLE_BYTES = 128
-MAGIC = b"DICM"
-STARTS_WITHOUT_PREAMBLE = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
-"""A data set without the preamble begins with a tag of group 2 or 8."""
 DIFFERENCES = (
     *("TemporalPositionIdentifier", "AcquisitionNumber", "EchoTime", "DiffusionBValue", "TriggerTime"),
     *("ImageType", "AcquisitionTime", "ContentTime", "InstanceNumber"),
@@ -139,10 +136,10 @@ def read_header(path: Path) -> DicomFile | None:
         return None
     try:
         with path.open("rb") as stream:
-            start = stream.read(PREAMBLE_BYTES + len(MAGIC))
+            start = stream.read(NUM_FIRST_BYTES)
     except OSError as error:
         raise InputFileError(path, f"cannot be read: {error.strerror}; check its permissions") from error
-    if start[PREAMBLE_BYTES:] != MAGIC and not start.startswith(STARTS_WITHOUT_PREAMBLE):
+    if not begins_as_dicom(start):
         return None
     try:
         with without_warnings():

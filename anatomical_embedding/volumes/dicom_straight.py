@@ -10,8 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
-LARGEST_GAP_MM = 10.0
-"""Between slices whose gaps are unequal: the thickest slices that a scan of a body is read in."""
 ROUNDING_VOX = 1e-3
 """By which the slices may leave the grid before it grows by a pixel."""
 

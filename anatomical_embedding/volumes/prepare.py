@@ -62,7 +62,11 @@ def prepare_volume(
         naming the file that is unsound, that does not fit its image, or that has no body in it.
     """
     options = ReadingOptions(
-        modality=settings.modality, geometry=settings.geometry, hu_offset=_hu_offset(settings)
+        modality=settings.modality,
+        geometry=settings.geometry,
+        hu_offset=_hu_offset(settings),
+        series=settings.series,
+        largest_gap_mm=settings.volumes.largest_gap_mm,
     )
     scan = read_raw_scan(image_path, options)
     prepared = prepare_scan(scan, label_paths=label_paths, label_map_path=label_map_path, settings=settings)

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.settings.volumes import Geometry, Modality
-from anatomical_embedding.volumes.dicom_straight import LARGEST_GAP_MM
 from anatomical_embedding.volumes.file_names import is_volume_name
 from anatomical_embedding.volumes.scan import sha256_of_scan
 from anatomical_embedding.volumes.scan_checks import (
@@ -84,14 +83,15 @@ class ReadingOptions:
     geometry : form of a NIfTI header that is taken where it states two places; None refuses such a file.
     hu_offset : number that makes HU of the values of a CT; None looks at the values.
     series : number or UID of the DICOM series to take where a folder holds several; None refuses such a folder.
-    largest_gap_mm : between DICOM slices that are not equally far apart; larger gaps are refused.
+    largest_gap_mm : between DICOM slices that are not equally far apart; larger gaps are refused. None takes the
+        number of the recipes, for scans that belong to no model and no run.
     """
 
     modality: Modality | None = None
     geometry: Geometry | None = None
     hu_offset: float | None = None
     series: str | None = None
-    largest_gap_mm: float = LARGEST_GAP_MM
+    largest_gap_mm: float | None = None
 
 
 class Reading(TypedDict, total=False):
@@ -101,7 +101,7 @@ class Reading(TypedDict, total=False):
     geometry: Geometry | None
     hu_offset: float | None
     series: str | None
-    largest_gap_mm: float
+    largest_gap_mm: float | None
 
 
 def read_raw_scan(path: Path | str, options: ReadingOptions) -> RawScan:
@@ -146,11 +146,13 @@ class _Stored:
 def _read(path: Path, options: ReadingOptions) -> _Stored:
     if path.is_dir() or not is_volume_name(path.name):
         # The readers of DICOM take longer to load than a stage that prepares a NIfTI file computes.
+        from anatomical_embedding.settings.recipe_values import recipe_largest_gap_mm  # noqa: PLC0415
         from anatomical_embedding.volumes.dicom import read_dicom_series  # noqa: PLC0415
         from anatomical_embedding.volumes.dicom_files import is_dicom_file  # noqa: PLC0415
 
         if path.is_dir() or is_dicom_file(path):
-            found = read_dicom_series(path, series=options.series, largest_gap_mm=options.largest_gap_mm)
+            gap_mm = recipe_largest_gap_mm() if options.largest_gap_mm is None else options.largest_gap_mm
+            found = read_dicom_series(path, series=options.series, largest_gap_mm=gap_mm)
             return _Stored(
                 found.volume,
                 found.remarks,

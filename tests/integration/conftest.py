@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.demo_run import run_demo, set_up_demo
-from tests.integration.tiny_workflow import planned_jobs, set_up, snakemake
+from tests.integration.tiny_workflow import planned_jobs, set_up, snakemake, turn_into_dicom
 
 
 @pytest.fixture(scope="session")
@@ -23,9 +23,10 @@ def demo(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory):
-    """Return the folder of a whole run of seconds, of five scans; a test that changes something there undoes it."""
+    """Return the folder of a whole run of seconds, of five scans, one in DICOM; what a test changes there it undoes."""
     folder = tmp_path_factory.mktemp("tiny")
     set_up(folder, num_scans=5)
+    turn_into_dicom(folder / "scans" / "scan_3.nii.gz")
     done = snakemake(folder)
     assert done.returncode == 0, done.stdout + done.stderr
     yield folder

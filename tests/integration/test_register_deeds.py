@@ -13,7 +13,6 @@ from scipy.ndimage import map_coordinates
 
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.evaluation.registration.organ_overlap import read_pair_overlap
-from anatomical_embedding.registration.deeds_program import apply_to_labels, carry_points
 from anatomical_embedding.registration.deformation import deform
 from anatomical_embedding.registration.displacement_field import read_field
 from anatomical_embedding.volumes.affine import spacing_from_affine, transform_points
@@ -145,31 +144,6 @@ def test_volumes_are_registered_at_the_spacing_that_is_set(pair, binary, tmp_pat
     before = [dice(pair.moving_labels.array, pair.fixed_labels.array, label) for label in (1, 2, 3)]
     assert overlap.mean_dice[0] == pytest.approx(np.mean(before))
     assert overlap.mean_dice[1] > 0.9
-
-
-def test_wrapper_carries_labels_and_points(registered, pair, binary, tmp_path):
-    stem = registered / "out" / "pair"
-    apply_to_labels(binary, registered / "moving_labels.nii", tmp_path / "labels.nii", stem=stem)
-    carried = read_volume(tmp_path / "labels.nii", require_contrast=False).array
-    np.testing.assert_array_equal(
-        carried, read_volume(stem.with_name("pair_deformed_seg.nii.gz"), require_contrast=False).array
-    )
-    (tmp_path / "points.csv").write_text("name,x_mm,y_mm,z_mm\ncentre,-5,-5,20\n", encoding="utf-8")
-    there = {"stem": stem, "direction": "fixed-to-moving"}
-    carry_points(binary, tmp_path / "points.csv", tmp_path / "there.csv", **there)
-    carry_points(
-        binary, tmp_path / "there.csv", tmp_path / "back.csv", stem=stem, direction="moving-to-fixed"
-    )
-    header, back = (tmp_path / "back.csv").read_text(encoding="utf-8").splitlines()
-    assert header == "name,x_mm,y_mm,z_mm" and back.startswith("centre,")
-    np.testing.assert_allclose([float(cell) for cell in back.split(",")[1:]], [-5, -5, 20], atol=0.01)
-    voxel = pair.fixed.voxel_from_world([[-5, -5, 20]])[0]
-    shift = [map_coordinates(component, voxel[:, None], order=1)[0] for component in pair.displacement_vox]
-    there_mm = [
-        float(cell)
-        for cell in (tmp_path / "there.csv").read_text(encoding="utf-8").splitlines()[1].split(",")[1:]
-    ]
-    np.testing.assert_allclose(there_mm, pair.fixed.world_from_voxel([voxel + shift])[0], atol=2.0)
 
 
 def test_far_volumes_need_their_centres_aligned(registered, pair, binary, tmp_path):

@@ -63,6 +63,12 @@ def edited(tiny_run):
                 undo.append(path.unlink)
             write_scan(path, seed=seed)
 
+        @staticmethod
+        def change_last_byte(path):
+            keep(path)
+            content = path.read_bytes()
+            path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
     yield Edits
     for step in reversed(undo):
         step()
@@ -221,3 +227,22 @@ def test_a_link_turned_to_another_file(tiny_run, tmp_path):
     finally:
         scan.unlink()
         shutil.move(first, scan)
+
+
+def test_a_slice_of_a_dicom_series_replaced_by_an_older_one(edited):
+    """Neither the folder's date nor the size of a file shows it."""
+    path = edited.folder / "scans" / "scan_3" / "IM0007.dcm"
+    edited.change_last_byte(path)
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+    assert planned_jobs(edited.folder) == {"resample_volume": 1, "index_dataset": 1, **TRAINING}
+
+
+def test_a_slice_of_a_dicom_series_removed(tiny_run, tmp_path):
+    path = tiny_run / "scans" / "scan_3" / "IM0007.dcm"
+    state = path.parent.stat()
+    shutil.move(path, tmp_path / "slice")
+    try:
+        assert planned_jobs(tiny_run) == {"resample_volume": 1, "index_dataset": 1, **TRAINING}
+    finally:
+        shutil.move(tmp_path / "slice", path)
+        os.utime(path.parent, ns=(state.st_atime_ns, state.st_mtime_ns))

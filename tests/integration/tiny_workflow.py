@@ -10,8 +10,9 @@ import yaml
 from scipy.ndimage import gaussian_filter
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
-from anatomical_embedding.volumes.nifti import write_volume
+from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.volume import Volume
+from tests.dicom_slices import Stack
 from tests.integration.snakemake_run import run_snakemake
 from tests.integration.tiny_training import NETWORK, TRAINING
 
@@ -81,6 +82,14 @@ def write_scan(path: Path, *, seed: int) -> None:
         radius < 0.8, 40 + 3000 * gaussian_filter(generator.standard_normal((40, 40, 30)), 3), -1000
     )
     write_volume(Volume(image.astype(np.int16), np.diag([-8.0, -8.0, 8.0, 1.0])), path)
+
+
+def turn_into_dicom(path: Path) -> None:
+    """Put a folder of one DICOM series in the place of a scan of `write_scan`."""
+    stored = np.rint(read_volume(path).array).astype(np.int64).transpose(2, 1, 0) + 1024
+    path.unlink()
+    stack = Stack(stored, step_mm=(0.0, 0.0, 8.0), between_rows_mm=8.0, between_columns_mm=8.0)
+    stack.write(path.with_name(path.name.removesuffix(".nii.gz")))
 
 
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:

@@ -1,7 +1,8 @@
-"""Run by the Python of the peers: a moving image and points through a transform file, as antspyx does it.
+"""Run by the Python of the peers: a moving image and points through transform files, as antspyx does it.
 
 FOLDER holds the images onto.nii.gz and carried.nii.gz and points.csv (x, y, z in LPS mm, in the world of the first);
-TRANSFORM is the file to use. Writes ants.nii.gz and ants.csv into FOLDER.
+the other arguments are the files as after `antsApplyTransforms -t`, `inverse:FILE` for `[FILE,1]`. Writes found.nii.gz
+and found.csv into FOLDER.
 """
 
 import sys
@@ -9,9 +10,14 @@ import sys
 import ants
 import pandas
 
-folder, transform = sys.argv[1:]
+folder, *named = sys.argv[1:]
+files = [name.removeprefix("inverse:") for name in named]
+is_inverted = [name.startswith("inverse:") for name in named]
 fixed, moving = (ants.image_read(f"{folder}/{name}.nii.gz") for name in ("onto", "carried"))
-warped = ants.apply_transforms(fixed, moving, [transform], interpolator="linear", defaultvalue=-2000)
-ants.image_write(warped, f"{folder}/ants.nii.gz")
+warped = ants.apply_transforms(
+    fixed, moving, files, interpolator="linear", defaultvalue=-2000, whichtoinvert=is_inverted
+)
+ants.image_write(warped, f"{folder}/found.nii.gz")
 points = pandas.read_csv(f"{folder}/points.csv")
-ants.apply_transforms_to_points(3, points, [transform]).to_csv(f"{folder}/ants.csv", index=False)
+moved = ants.apply_transforms_to_points(3, points, files, whichtoinvert=is_inverted)
+moved.to_csv(f"{folder}/found.csv", index=False)

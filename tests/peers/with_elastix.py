@@ -1,7 +1,7 @@
 """Run by the Python of the peers: a moving image and points through a parameter file, as transformix does it.
 
 FOLDER holds carried.nii.gz and points.csv (x, y, z in LPS mm); PARAMETERS is the file for `transformix -tp`. Writes
-elastix.nii.gz and elastix.csv into FOLDER.
+found.nii.gz and found.csv into FOLDER.
 """
 
 import sys
@@ -24,9 +24,9 @@ transformix.SetFixedPointSetFileName(f"{folder}/points.txt")
 transformix.SetOutputDirectory(folder)
 transformix.SetLogToConsole(False)
 transformix.UpdateLargestPossibleRegion()
-itk.imwrite(transformix.GetOutput(), f"{folder}/elastix.nii.gz")
+itk.imwrite(transformix.GetOutput(), f"{folder}/found.nii.gz")
 lines = Path(f"{folder}/outputpoints.txt").read_text(encoding="utf-8").splitlines()
 found = [line.partition("OutputPoint = [")[2].partition("]")[0].split() for line in lines]
 pandas.DataFrame([list(map(float, row)) for row in found], columns=["x", "y", "z"]).to_csv(
-    f"{folder}/elastix.csv", index=False
+    f"{folder}/found.csv", index=False
 )

@@ -72,6 +72,7 @@ def prepare_settings(**changes) -> PrepareVolumeSettings:
     volumes = {
         "spacing_mm": [2.0, 2.0, 2.0],
         "crop_margin_mm": 4.0,
+        "largest_gap_mm": 10.0,
         "body_mask": {"ct": {"threshold_hu": -900.0} | cleaning, "mr": mr | cleaning},
     }
     return PrepareVolumeSettings.model_validate(

@@ -90,7 +90,7 @@ def test_what_is_no_transform_is_refused(folder, capsys):
         "several.tfm": "holds several transforms that are no composite",
         "text.tfm": "cannot be read as a transform of ITK",
         "notes.md": "expected a transform: .h5",
-        "moving.nii.gz": "holds no vectors of three components",
+        "moving.nii.gz": "holds no vectors of three components in mm but 16-bit signed integer",
     }
     for name, message in refused.items():
         arguments = ["transform-points", folder / name, folder / "points.csv", "--output", folder / "out.csv"]

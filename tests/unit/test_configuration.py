@@ -190,6 +190,11 @@ def test_settings_written_out_say_the_same():
             "models.sampp: is null; a run file contains only what it names, so leave it out",
         ),
         (("datasets", "phantom_ct"), None, "datasets.phantom_ct: is null"),
+        (
+            ("stable_points",),
+            {"num_places": 4},
+            "stable_points: has a new place; move its keys to methods.stable_points",
+        ),
         (("models", "sam"), "sam_small", "models.sam: "),
         (("models",), ["sam"], "models: "),
         (("scan_registration",), 3, "scan_registration: "),

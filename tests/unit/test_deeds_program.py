@@ -6,10 +6,6 @@ import pytest
 
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.registration.deeds_program import (
-    RegistrationFiles,
-    apply_to_image,
-    apply_to_labels,
-    carry_points,
     register,
     write_field,
 )
@@ -41,7 +37,7 @@ def words(tmp_path):
 
 
 def registered(program, stem, *, moving_labels=None, **changes):
-    return register(
+    register(
         program,
         FIXED,
         MOVING,
@@ -54,7 +50,7 @@ def registered(program, stem, *, moving_labels=None, **changes):
 
 def test_register_names_every_setting(program, tmp_path):
     stem = tmp_path / "new" / "pair"
-    files = registered(program(), stem, moving_labels=LABELS, start="centres", background=-7.5)
+    registered(program(), stem, moving_labels=LABELS, start="centres", background=-7.5)
     assert words(tmp_path) == [
         *("register", "--fixed", "a b/fixed.nii", "--moving", "moving.nii", "--output", str(stem)),
         *("--labels", "labels.nii", "--resample", "--background=-7.5", "--alpha", "1.6"),
@@ -63,15 +59,6 @@ def test_register_names_every_setting(program, tmp_path):
         *("--linear-search-radius", "4x3", "--linear-quantization", "2x1", "--threads", "2"),
     ]
     assert stem.parent.is_dir()
-    assert files == RegistrationFiles(stem)
-    names = [files.displacements, files.sidecar, files.deformed_image, files.deformed_labels]
-    assert [path.name for path in names] == [
-        "pair_displacements.dat",
-        "pair_displacements.json",
-        "pair_deformed.nii.gz",
-        "pair_deformed_seg.nii.gz",
-    ]
-    assert {path.parent for path in names} == {stem.parent}
 
 
 @pytest.mark.parametrize(
@@ -88,26 +75,8 @@ def test_register_leaves_out_what_is_not_asked_for(program, tmp_path, changes, g
     assert not absent & set(words(tmp_path))
 
 
-def test_the_other_commands(program, tmp_path):
-    stem, out, table = Path("results/pair"), Path("out.nii.gz"), Path("out.csv")
-    apply = ["apply", "--moving", "moving.nii", "--output", "out.nii.gz", "--field", "results/pair"]
-    apply_to_image(program(), MOVING, out, stem=stem, background=-1024)
-    assert words(tmp_path) == [*apply, "--background", "-1024"]
-    apply_to_labels(program(), MOVING, out, stem=stem)
-    assert words(tmp_path) == [*apply, "--labels"]
-    carry_points(program(), Path("in.csv"), table, stem=stem, direction="moving-to-fixed")
-    direction = ["--direction", "moving-to-fixed"]
-    assert words(tmp_path) == [
-        "points",
-        "-O",
-        "results/pair",
-        "--input",
-        "in.csv",
-        "--output",
-        "out.csv",
-        *direction,
-    ]
-    write_field(program(), out, stem=stem)
+def test_the_field_is_asked_for_by_the_stem(program, tmp_path):
+    write_field(program(), Path("out.nii.gz"), stem=Path("results/pair"))
     assert words(tmp_path) == ["field", "-O", "results/pair", "--displacements", "out.nii.gz"]
 
 
@@ -142,15 +111,6 @@ def test_the_program_takes_the_commands(binary, tmp_path):
     ):
         with pytest.raises(UserError, match=r"deeds: a b/fixed\.nii: .*No such file"):
             registered(binary, tmp_path / "pair", moving_labels=LABELS, **changes)
-    for direction in ("fixed-to-moving", "moving-to-fixed"):
-        with pytest.raises(UserError, match=r"in\.csv: cannot be read"):
-            carry_points(
-                binary, Path("in.csv"), tmp_path / "out.csv", stem=tmp_path / "pair", direction=direction
-            )
     with pytest.raises(UserError, match=r"pair_displacements\.dat"):
         write_field(binary, tmp_path / "out.nii", stem=tmp_path / "pair")
-    with pytest.raises(UserError, match=r"moving\.nii: .*No such file"):
-        apply_to_image(binary, MOVING, tmp_path / "out.nii", stem=tmp_path / "pair", background=-1024.5)
-    with pytest.raises(UserError, match=r"moving\.nii: .*No such file"):
-        apply_to_labels(binary, MOVING, tmp_path / "out.nii", stem=tmp_path / "pair")
     assert list(tmp_path.iterdir()) == []

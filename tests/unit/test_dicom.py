@@ -17,7 +17,6 @@ from scipy.ndimage import map_coordinates
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.volumes.body_mask import body_mask
-from anatomical_embedding.volumes.dicom import read_dicom_series
 from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
 from tests.dicom_slices import (
     AXIAL,
@@ -35,6 +34,7 @@ from tests.dicom_slices import (
     Stack,
     grey_ramp,
     plain_object,
+    read_series,
     save,
 )
 from tests.packaged_model import kept_locale
@@ -60,7 +60,7 @@ def edited(**tags):
 
 def refusal(folder):
     with pytest.raises(InputFileError) as caught:
-        read_dicom_series(folder)
+        read_series(folder)
     assert "\n" not in str(caught.value)
     return caught.value
 
@@ -69,7 +69,7 @@ def refusal(folder):
 
 
 def test_values_and_place_of_a_plain_series(tmp_path):
-    series = read_dicom_series(Stack().write(tmp_path))
+    series = read_series(Stack().write(tmp_path))
     stored = grey_ramp()
     np.testing.assert_array_equal(series.volume.array, stored.transpose(2, 1, 0) - 1024)
     assert series.volume.array.dtype == np.int16
@@ -88,7 +88,7 @@ def test_the_first_slice_may_have_another_intercept(tmp_path):
     stored[0] = 3000
     stored[1:, 3] = 4000
     stack = Stack(stored=stored, intercept=lambda k: 0.0 if k == 0 else -1024.0)
-    array = read_dicom_series(stack.write(tmp_path)).volume.array
+    array = read_series(stack.write(tmp_path)).volume.array
     assert array.dtype == np.int16
     assert set(np.unique(array[:, :, 0])) == {3000}
     assert set(np.unique(array[:, :, 1:])) == {-24, 2976}
@@ -97,7 +97,7 @@ def test_the_first_slice_may_have_another_intercept(tmp_path):
 @pytest.mark.parametrize("layout", [Layout(), Layout(is_signed=True), Layout(bits_stored=12)])
 def test_every_slice_has_its_own_slope(tmp_path, layout):
     stack = Stack(slope=lambda k: 0.5 + 0.01 * k, intercept=lambda k: 10.0 * k, layout=layout)
-    array = read_dicom_series(stack.write(tmp_path)).volume.array
+    array = read_series(stack.write(tmp_path)).volume.array
     assert array.dtype == np.float32
     # Column 4 of row 2 of slice 5: stored 3 * (5 * 56 + 2 * 8 + 4) = 900; 0.55 * 900 + 50.
     assert array[4, 2, 5] == pytest.approx(545.0, abs=1e-3)
@@ -121,7 +121,7 @@ def test_whole_values_stay_whole_in_a_type_that_holds_them(tmp_path, layout, end
     stored = np.full((3, 6, 8), ends[0])
     stored[1, 2, 3] = ends[1]
     stack = Stack(stored=stored, layout=layout, slope=always(rescale[0]), intercept=always(rescale[1]))
-    array = read_dicom_series(stack.write(tmp_path)).volume.array
+    array = read_series(stack.write(tmp_path)).volume.array
     assert array.dtype == expected
     assert int(array[3, 2, 1]) == rescale[0] * ends[1] + rescale[1]
     assert int(array[0, 0, 0]) == rescale[0] * ends[0] + rescale[1]
@@ -133,7 +133,7 @@ def test_bits_beside_the_stored_ones_change_nothing(tmp_path):
         dataset.PixelData = pixels.tobytes()
 
     stack = Stack(layout=Layout(bits_stored=12), edit=overlay_in_the_upper_bits)
-    array = read_dicom_series(stack.write(tmp_path)).volume.array
+    array = read_series(stack.write(tmp_path)).volume.array
     np.testing.assert_array_equal(array, grey_ramp().transpose(2, 1, 0) - 1024)
 
 
@@ -147,7 +147,7 @@ def test_every_slice_is_stored_in_its_own_way(tmp_path):
         dataset.RescaleIntercept = 0 if layout.is_signed else -1024
         layout.set(dataset, values[k] - int(dataset.RescaleIntercept))
 
-    array = read_dicom_series(Stack(edit=store).write(tmp_path)).volume.array
+    array = read_series(Stack(edit=store).write(tmp_path)).volume.array
     assert array.dtype == np.int16
     np.testing.assert_array_equal(array, values.transpose(2, 1, 0))
 
@@ -157,7 +157,7 @@ def test_padding_is_kept_as_it_is_stored(tmp_path):
     stored[:, 0] = -2000
     stack = Stack(stored=stored, layout=Layout(is_signed=True), intercept=always(0.0))
     stack.edit = lambda dataset, k: dataset.add_new("PixelPaddingValue", "SS", -2000)
-    array = read_dicom_series(stack.write(tmp_path)).volume.array
+    array = read_series(stack.write(tmp_path)).volume.array
     assert set(np.unique(array[:, 0])) == {-2000}
     np.testing.assert_array_equal(array[:, 1:], grey_ramp().transpose(2, 1, 0)[:, 1:])
 
@@ -172,7 +172,7 @@ def test_padding_below_air_leaves_the_body_mask_as_it_is(tmp_path):
     settings = prepare_settings().volumes.body_mask
     masks = [
         body_mask(
-            read_dicom_series(Stack(stored=numbers, layout=layout).write(tmp_path / name)).volume,
+            read_series(Stack(stored=numbers, layout=layout).write(tmp_path / name)).volume,
             modality="ct",
             settings=settings,
         )
@@ -188,7 +188,7 @@ def test_without_rescale_values_are_the_stored_ones_and_it_is_told(tmp_path, emp
     stack = Stack(slope=always(None), intercept=always(None))
     if empty:
         stack.edit = edited(RescaleSlope="", RescaleIntercept="")
-    series = read_dicom_series(stack.write(tmp_path))
+    series = read_series(stack.write(tmp_path))
     assert not series.has_rescale
     np.testing.assert_array_equal(series.volume.array, grey_ramp().transpose(2, 1, 0))
 
@@ -222,7 +222,7 @@ def test_a_table_in_place_of_a_rescale_is_refused(tmp_path):
 
 
 def test_values_of_a_ct_that_is_shown_inverted_are_the_stored_ones(tmp_path):
-    series = read_dicom_series(Stack(edit=edited(PhotometricInterpretation="MONOCHROME1")).write(tmp_path))
+    series = read_series(Stack(edit=edited(PhotometricInterpretation="MONOCHROME1")).write(tmp_path))
     np.testing.assert_array_equal(series.volume.array, grey_ramp().transpose(2, 1, 0) - 1024)
     (remark,) = series.remarks
     assert "IM0000.dcm" in remark and "MONOCHROME1" in remark
@@ -244,14 +244,14 @@ def test_other_scans_that_are_shown_inverted_are_refused(tmp_path, stack):
 
 @pytest.mark.parametrize(("kind", "num_remarks"), [("HU", 0), ("US", 1), ("OD", 1), ("Z_EFF", 1)])
 def test_a_ct_in_other_units_is_said(tmp_path, kind, num_remarks):
-    remarks = read_dicom_series(Stack(edit=edited(RescaleType=kind)).write(tmp_path)).remarks
+    remarks = read_series(Stack(edit=edited(RescaleType=kind)).write(tmp_path)).remarks
     assert [f"of type {kind}, expected HU" in remark for remark in remarks] == [True] * num_remarks
 
 
 def test_a_map_of_real_world_values_changes_nothing(tmp_path):
     mapped = pydicom.Dataset()
     mapped.RealWorldValueSlope, mapped.RealWorldValueIntercept = 7.0, 5.0
-    series = read_dicom_series(Stack(edit=edited(RealWorldValueMappingSequence=[mapped])).write(tmp_path))
+    series = read_series(Stack(edit=edited(RealWorldValueMappingSequence=[mapped])).write(tmp_path))
     assert series.volume.array[0, 0, 0] == -1024 and series.remarks == ()
 
 
@@ -288,7 +288,7 @@ def test_compressed_slices_are_rescaled_once(tmp_path, capfd, compressor, syntax
         dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
         (tmp_path / "series").mkdir(exist_ok=True)
         save(dataset, tmp_path / "series" / stack.name(k), syntax=packed.file_meta.TransferSyntaxUID)
-    array = read_dicom_series(tmp_path / "series").volume.array
+    array = read_series(tmp_path / "series").volume.array
     factors = np.arange(2, 8)[:, None, None]
     np.testing.assert_array_equal(array, (factors * stack.stored - 1024).transpose(2, 1, 0))
     assert capfd.readouterr() == ("", "")
@@ -329,7 +329,7 @@ def test_bytes_in_foreign_order_are_refused(tmp_path):
 )
 def test_the_modality_is_told_as_it_is_written(tmp_path, word, sop_class, modality):
     folder = Stack(modality=word, sop_class=sop_class).write(tmp_path)
-    series = read_dicom_series(folder)
+    series = read_series(folder)
     assert (series.modality_word, series.modality) == (word, modality)
 
 
@@ -351,7 +351,7 @@ def test_a_slice_of_another_modality_is_refused(tmp_path):
 
 @pytest.mark.parametrize("sop_class", [SECONDARY_CAPTURE_CLASS, UID("1.2.3.4.5")])
 def test_an_image_of_any_class_that_says_its_place_is_a_slice(tmp_path, sop_class):
-    series = read_dicom_series(Stack(sop_class=sop_class).write(tmp_path))
+    series = read_series(Stack(sop_class=sop_class).write(tmp_path))
     assert series.volume.shape == (8, 7, 6) and series.remarks == ()
 
 
@@ -360,14 +360,14 @@ def test_an_image_of_any_class_that_says_its_place_is_a_slice(tmp_path, sop_clas
 
 def test_another_frame_of_reference_is_said(tmp_path):
     stack = Stack(edit=lambda dataset, k: setattr(dataset, "FrameOfReferenceUID", f"1.2.{k // 5}"))
-    (remark,) = read_dicom_series(stack.write(tmp_path)).remarks
+    (remark,) = read_series(stack.write(tmp_path)).remarks
     assert remark.startswith("IM0005.dcm: another frame of reference than IM0000.dcm")
 
 
 @pytest.mark.parametrize("tilt_deg", [0.05, -0.09])
 def test_a_slight_tilt_is_kept_in_the_affine(tmp_path, tilt_deg):
     shift = 2.5 * np.tan(np.radians(tilt_deg))
-    volume = read_dicom_series(Stack(step_mm=(0.0, shift, 2.5)).write(tmp_path)).volume
+    volume = read_series(Stack(step_mm=(0.0, shift, 2.5)).write(tmp_path)).volume
     np.testing.assert_allclose(volume.affine[:3, 2], [0, -shift, 2.5], atol=1e-9)
 
 
@@ -412,7 +412,7 @@ def assert_values_grow_evenly(volume, positions_mm, *, smallest_share):
 def test_a_tilted_gantry_is_straightened_and_said(tmp_path, tilt_deg):
     steps = np.arange(9.0)[:, np.newaxis] * [0.0, 2.5 * np.tan(np.radians(tilt_deg)), 2.5]
     positions = steps + np.array([-10.0, -20.0, 30.0])
-    series = read_dicom_series(even_stack(positions).write(tmp_path))
+    series = read_series(even_stack(positions).write(tmp_path))
     assert series.remarks == (
         f"was acquired with a gantry tilt of {abs(tilt_deg):.1f} degrees; resampled onto a straight grid with slices "
         "every 2.5 mm, by the exact places of the slices.",
@@ -424,7 +424,7 @@ def test_a_tilted_gantry_is_straightened_and_said(tmp_path, tilt_deg):
 def test_unequal_gaps_are_straightened_and_said(tmp_path):
     heights = np.array([0, 2.5, 5, 7.5, 12.5, 13.75, 15, 17.5, 20])
     positions = np.stack([0 * heights, 0 * heights, heights], axis=1)
-    series = read_dicom_series(even_stack(positions).write(tmp_path))
+    series = read_series(even_stack(positions).write(tmp_path))
     assert series.remarks == (
         "has unequal slice gaps: 5.000 mm between IM0003.dcm and IM0004.dcm, 2.500 mm elsewhere; resampled onto a "
         "straight grid with slices every 2.5 mm, by the exact places of the slices.",
@@ -438,7 +438,7 @@ def test_tilt_and_gaps_at_once_in_an_oblique_series(tmp_path):
     row, column = np.array([0.8, 0.6, 0.0]), np.array([-0.6, 0.8, 0.0])
     positions = np.outer(heights, [0, 0, 1.0]) + np.outer(heights, 0.3 * column)
     stack = even_stack(positions, orientation=(*row, *column))
-    series = read_dicom_series(stack.write(tmp_path))
+    series = read_series(stack.write(tmp_path))
     assert "gantry tilt of 16.7 degrees and has unequal slice gaps: 6.000 mm" in series.remarks[0]
     assert_values_grow_evenly(series.volume, positions, smallest_share=0.7)
 
@@ -446,7 +446,7 @@ def test_tilt_and_gaps_at_once_in_an_oblique_series(tmp_path):
 def test_stored_slices_that_lie_on_the_straight_grid_keep_their_values(tmp_path):
     folder = Stack().write(tmp_path)
     (folder / "IM0003.dcm").unlink()
-    volume = read_dicom_series(folder).volume
+    volume = read_series(folder).volume
     expected = grey_ramp().transpose(2, 1, 0) - 1024
     assert volume.array.dtype == np.int16
     np.testing.assert_array_equal(volume.array, expected)  # slice 3 is the mean of its neighbours
@@ -456,7 +456,7 @@ def test_a_gap_larger_than_allowed_is_refused(tmp_path):
     folder = Stack().write(tmp_path)
     (folder / "IM0003.dcm").unlink()
     with pytest.raises(InputFileError, match=r"a slice is missing\. Gaps of up to 4 mm are interpolated"):
-        read_dicom_series(folder, largest_gap_mm=4.0)
+        read_series(folder, largest_gap_mm=4.0)
 
 
 def test_a_shift_that_no_gantry_makes_is_refused(tmp_path):
@@ -502,16 +502,16 @@ def test_gaps_that_drift_are_straightened(tmp_path):
     """Each gap differs by 0.6 % from the next, the middle slices by 0.9 mm from equal steps."""
     heights = np.array([sum(2.5 * (1 + 0.006 * number) for number in range(k)) for k in range(20)])
     positions = np.stack([0 * heights, 0 * heights, heights], axis=1)
-    series = read_dicom_series(even_stack(positions).write(tmp_path))
+    series = read_series(even_stack(positions).write(tmp_path))
     assert "has unequal slice gaps" in series.remarks[0]
     assert_values_grow_evenly(series.volume, positions, smallest_share=0.98)
 
 
 def test_a_rounded_position_is_accepted_and_said_where_it_matters(tmp_path):
-    series = read_dicom_series(Stack(edit=moved(3, z=0.03)).write(tmp_path))
+    series = read_series(Stack(edit=moved(3, z=0.03)).write(tmp_path))
     (remark,) = series.remarks
     assert remark.startswith("IM0003.dcm lies 0.02")
-    assert read_dicom_series(Stack(edit=moved(3, z=0.005)).write(tmp_path)).remarks == ()
+    assert read_series(Stack(edit=moved(3, z=0.005)).write(tmp_path)).remarks == ()
 
 
 @pytest.mark.parametrize("order", ["numbered backwards", "named at random"])
@@ -520,7 +520,7 @@ def test_the_place_follows_positions_not_names_and_numbers(tmp_path, order):
     stack = Stack(
         name=lambda k: f"{names[k]}", edit=lambda dataset, k: setattr(dataset, "InstanceNumber", names[k])
     )
-    volume = read_dicom_series(stack.write(tmp_path)).volume
+    volume = read_series(stack.write(tmp_path)).volume
     np.testing.assert_array_equal(volume.array, grey_ramp().transpose(2, 1, 0) - 1024)
 
 
@@ -588,7 +588,7 @@ def test_what_is_no_slice_is_left_out_and_said(tmp_path, kind):
     folder = Stack().write(tmp_path)
     other, reason = LEFT_OUT[kind]
     save(other, folder / "IM0006.dcm")
-    series = read_dicom_series(folder)
+    series = read_series(folder)
     (remark,) = series.remarks
     assert remark.startswith(f"Left out IM0006.dcm: {reason}")
     np.testing.assert_array_equal(series.volume.array, grey_ramp().transpose(2, 1, 0) - 1024)
@@ -600,7 +600,7 @@ def test_files_of_other_kinds_are_left_out_in_one_sentence_a_kind(tmp_path):
         (folder / name).write_bytes(b"anything")
     (folder / "reports").mkdir()
     (folder / "lock.tmp").touch()
-    assert read_dicom_series(folder).remarks == (
+    assert read_series(folder).remarks == (
         "Left out ._slice3, a.txt, b.jpg: not a DICOM file.",
         "Left out lock.tmp: an empty file.",
         "Left out reports: a folder.",
@@ -612,7 +612,7 @@ def test_a_copy_of_a_slice_is_left_out_and_said(tmp_path):
     dataset = pydicom.dcmread(folder / "IM0002.dcm")
     dataset.SOPInstanceUID = "1.2.3.4"
     save(dataset, folder / "IM0099.dcm")
-    series = read_dicom_series(folder)
+    series = read_series(folder)
     assert series.remarks == ("Left out IM0099.dcm: the same as IM0002.dcm.",)
     assert series.volume.shape == (8, 7, 6)
 
@@ -636,15 +636,15 @@ def test_several_series_are_listed(tmp_path):
         f'{tmp_path}: holds 2 DICOM series, expected one: series 1 "Test 1" (6 images, CT), series 2 "Test 2" '
         "(3 images, PT); --series takes one, such as --series 1"
     )
-    assert read_dicom_series(tmp_path, series="1").modality_word == "CT"
-    other = read_dicom_series(tmp_path, series=OTHER_SERIES)
+    assert read_series(tmp_path, series="1").modality_word == "CT"
+    other = read_series(tmp_path, series=OTHER_SERIES)
     assert (other.modality_word, other.volume.shape[2]) == ("PT", 3)
     assert other.remarks == (
         "Left out IM0000.dcm, IM0001.dcm, IM0002.dcm, IM0003.dcm, IM0004.dcm, IM0005.dcm: "
         'images of series 1 "Test 1" (6 images, CT).',
     )
     with pytest.raises(InputFileError, match='holds no series 7, but series 1 "Test 1"'):
-        read_dicom_series(tmp_path, series="7")
+        read_series(tmp_path, series="7")
 
 
 # Folders without a series
@@ -763,7 +763,7 @@ def test_slices_without_preamble_are_read(tmp_path):
         dataset.preamble = None
         dataset.save_as(path, implicit_vr=True, little_endian=True)
     assert not any(b"DICM" in path.read_bytes()[:132] for path in folder.iterdir())
-    array = read_dicom_series(folder).volume.array
+    array = read_series(folder).volume.array
     np.testing.assert_array_equal(array, grey_ramp().transpose(2, 1, 0) - 1024)
 
 
@@ -773,7 +773,7 @@ def test_nothing_reaches_standard_error(tmp_path):
     with pydicom.config.disable_value_validation(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         folder = stack.write(tmp_path)
-    code = f"from anatomical_embedding.volumes.dicom import read_dicom_series as r; r({str(folder)!r})"
+    code = f"from tests.dicom_slices import read_series; from pathlib import Path; read_series(Path({str(folder)!r}))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
@@ -786,7 +786,7 @@ def test_nothing_reaches_standard_error(tmp_path):
 @pytest.mark.real_data
 def test_the_real_series_is_where_its_tags_say():
     folder = real_data("dicom/head_phantom_5mm")
-    series = read_dicom_series(folder)
+    series = read_series(folder)
     assert (series.modality, series.has_rescale, series.remarks) == ("ct", True, ())
     paths = sorted(folder.iterdir())
     assert series.volume.shape == (512, 512, len(paths))
@@ -804,7 +804,7 @@ def test_the_real_series_is_where_its_tags_say():
 def test_the_real_tilted_series_is_straightened():
     """Pixels that a stored slice and the grid share in height have the value that their tags give."""
     folder = real_data("dicom/head_phantom_tilted")
-    series = read_dicom_series(folder)
+    series = read_series(folder)
     assert re.search(r"gantry tilt of 16\.5 degrees", series.remarks[-1])
     volume = series.volume
     smooth = []

@@ -19,7 +19,6 @@ from pydicom.uid import (
 from scipy.spatial.transform import Rotation
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.volumes.dicom import read_dicom_series
 from tests.dicom_slices import (
     AXIAL,
     DOSE_CLASS,
@@ -31,6 +30,7 @@ from tests.dicom_slices import (
     Stack,
     grey_ramp,
     plain_object,
+    read_series,
     save,
 )
 from tests.reference.dicom_by_tags import place_by_tags, value_by_tags
@@ -200,7 +200,7 @@ def test_pixels_are_where_their_tags_say_or_a_file_is_named(stack, extras, has_c
         if fault in FILE_FAULTS:
             FILE_FAULTS[fault](faulty)
         if fault == "none":
-            series = read_dicom_series(folder)
+            series = read_series(folder)
             said = " ".join(series.remarks)
             assert all(extra in said for extra in extras)
             assert ("copy.dcm" in said) == has_copy
@@ -208,7 +208,7 @@ def test_pixels_are_where_their_tags_say_or_a_file_is_named(stack, extras, has_c
             assert_equal_to_tags(series, folder)
         else:
             with pytest.raises(InputFileError) as caught:
-                read_dicom_series(folder)
+                read_series(folder)
             neighbours = {stack.name(2), stack.name(4)}
             named = neighbours if fault == "missing" else {faulty.name}
             assert all(name in str(caught.value) for name in named), caught.value

@@ -158,9 +158,9 @@ def test_jacobian_of_linear_maps_is_their_determinant():
     moved = still.before(MATRIX)
     np.testing.assert_allclose(jacobian_determinant(moved), np.linalg.det(MATRIX[:3, :3]), rtol=1e-4)
     mirrored = still.before(np.diag([-1.0, 1.0, 1.0, 1.0]))
-    assert measure_errors(
-        mirrored, before={}, fixed_mm=np.zeros((0, 3)), moving_mm=np.zeros((0, 3))
-    ).folding_share == pytest.approx(1.0)
+    none = np.zeros((0, 3))
+    folded = measure_errors(mirrored, before={}, fixed_mm=none, moving_mm=none, is_headline=np.zeros(0, bool))
+    assert folded.folding_share == pytest.approx(1.0)
 
 
 def test_errors_by_hand_and_back_from_their_file(tmp_path):
@@ -169,11 +169,20 @@ def test_errors_by_hand_and_back_from_their_file(tmp_path):
     shift[:3, 3] = (3.0, 4.0, 0.0)
     fixed = points_inside(3)
     moving = fixed + np.array([[0.0, 0, 0], [0, 0, 2.0], [6.0, 8.0, 0]])
-    errors = measure_errors(still, before={"affine": shift}, fixed_mm=fixed, moving_mm=moving)
+    errors = measure_errors(
+        still,
+        before={"affine": shift},
+        fixed_mm=fixed,
+        moving_mm=moving,
+        is_headline=np.array([True, True, False]),
+    )
     assert errors.points["deformable"].median_mm == pytest.approx(2.0)
     assert errors.points["deformable"].mean_mm == pytest.approx(4.0)
     assert errors.points["deformable"].max_mm == pytest.approx(10.0)
     assert errors.points["affine"].median_mm == pytest.approx(5.0)
+    assert (errors.num_landmarks, errors.num_headline) == (3, 2)
+    assert errors.headline["deformable"].max_mm == pytest.approx(2.0)
+    assert errors.shown == errors.headline
     write_registration_errors(errors, tmp_path / "errors.json")
     assert read_registration_errors(tmp_path / "errors.json") == errors
     (tmp_path / "errors.json").write_text("{}", encoding="utf-8")

@@ -37,6 +37,9 @@ WITHOUT_TORCH = [
 ]
 
 
+NOT_FOR_HELP = ("torch", "numpy", "pydantic", "yaml", "pydicom", "nibabel", "scipy", "SimpleITK")
+
+
 def modules():
     """Return the names of all first-party modules."""
     paths = [*REPOSITORY.glob("anatomical_embedding/**/*.py"), *REPOSITORY.glob("workflow_scripts/*.py")]
@@ -83,3 +86,12 @@ def test_no_torch_below(part):
 def test_init_files_are_empty():
     for path in REPOSITORY.glob("anatomical_embedding/**/__init__.py"):
         assert Path(path).read_text(encoding="utf-8") == ""
+
+
+def test_the_help_of_the_commands_loads_no_library():
+    """Each of these takes longer to load than the whole of `--help`."""
+    code = f"import anatomical_embedding.cli.main, sys; print([name for name in {NOT_FOR_HELP} if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

@@ -8,7 +8,7 @@ import pytest
 from anatomical_embedding.embedding.store import write_store
 from anatomical_embedding.embedding.store_manifest import write_store_manifest
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.matching.label_transfer import carry_labels, organ_prototypes
+from anatomical_embedding.matching.label_transfer import organ_prototypes, transfer_labels
 from anatomical_embedding.volumes.affine import transform_points
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.volume import Volume
@@ -56,7 +56,7 @@ def dice(found, truth, label):
 
 
 def test_organs_arrive_in_a_body_of_another_shape():
-    found = carry_labels(volume("template"), balls(), volume("target", into_template))
+    found = transfer_labels(volume("target", into_template), organ_prototypes(volume("template"), balls()))
     truth = balls(into_template)
     assert set(np.unique(found.array)) == {0, 3, 7}
     for label in CENTRES_MM:
@@ -100,17 +100,18 @@ def test_stage_writes_a_map_for_every_other_volume(tmp_path):
     assert [path.name for path in (tmp_path / "carried").iterdir()] == ["target.nii.gz"]
     carried = read_volume(tmp_path / "carried" / "target.nii.gz")
     assert dice(carried, balls(into_template), 7) > 0.85
+    other = dataclasses.replace(volumes["target"].origin, checkpoint_sha256="d" * 64)
+    write_store(tmp_path / "target.safetensors", dataclasses.replace(volumes["target"], origin=other))
+    with pytest.raises(UserError, match=r"target\.safetensors.*model"):
+        main([str(argument) for argument in arguments])
     arguments[3] = "nobody"
     with pytest.raises(UserError, match="lists no store of 'nobody'"):
         main([str(argument) for argument in arguments])
 
 
 def test_what_cannot_be_carried_is_refused():
-    template, target = volume("template"), volume("target")
+    template = volume("template")
     with pytest.raises(UserError, match="show no organ in the volume 'template'"):
-        carry_labels(template, Volume(np.zeros(SHAPE, np.uint8), GRID), target)
+        organ_prototypes(template, Volume(np.zeros(SHAPE, np.uint8), GRID))
     with pytest.raises(UserError, match="'template' has no semantic map; train a model of method sampp"):
-        carry_labels(dataclasses.replace(template, semantic=None), balls(), target)
-    other = dataclasses.replace(target.origin, checkpoint_sha256="d" * 64)
-    with pytest.raises(UserError, match="come from different models"):
-        carry_labels(template, balls(), dataclasses.replace(target, origin=other))
+        organ_prototypes(dataclasses.replace(template, semantic=None), balls())

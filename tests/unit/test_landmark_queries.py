@@ -56,6 +56,14 @@ def test_queries_do_not_depend_on_the_order_of_rows():
     )
 
 
+def test_only_some_landmarks_are_asked():
+    asked = ALL_PAIRS.model_copy(update={"landmarks": ("liver",)})
+    assert make_queries(all_ct("abc"), LANDMARKS, asked)["query_id"].tolist() == ["a/c/liver", "c/a/liver"]
+    unknown = ALL_PAIRS.model_copy(update={"landmarks": ("liver", "lever")})
+    with pytest.raises(UserError, match="landmarks: 'lever' is in no volume; expected one of heart, liver"):
+        make_queries(all_ct("abc"), LANDMARKS, unknown)
+
+
 def test_no_shared_landmark_is_an_error():
     with pytest.raises(UserError, match="no two volumes share a landmark"):
         make_queries(all_ct("bc"), LANDMARKS, ALL_PAIRS)

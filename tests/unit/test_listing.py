@@ -11,6 +11,7 @@ from anatomical_embedding.datasets.pairs import find_pairs
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.settings.dataset import DatasetSettings
 from anatomical_embedding.settings.registration import PatientPairsSettings, SplitPairsSettings
+from tests.dicom_slices import Stack
 from tests.unit.samples import real_data
 
 SPLIT = {"num_test": 0, "num_validation": 0, "seed": 0}
@@ -72,6 +73,43 @@ def test_a_folder_of_mrs_gives_mrs(tmp_path):
     assert case.image_path == tmp_path / "cases/s1/mri.nii.gz"
     with pytest.raises(InputFileError, match=r"s1: has no ct\.nii\.gz"):
         volumes_of(_settings("case_folders", tmp_path / "cases"))
+
+
+def test_folders_of_dicom_are_volumes(tmp_path):
+    """A folder counts by its first bytes of DICOM, also behind a note; others are left out and named."""
+    Stack().write(tmp_path / "p1.2")
+    Stack(name="IM{}".format).write(tmp_path / "p2")
+    _touch(tmp_path, "p2/A note", "empty/notes.txt", "study/p3/IM1", "p4.nrrd", "p5.dcm", ".hidden/IM1")
+    settings = _settings("folder", tmp_path, series={"p2": 3})
+    volumes = volumes_of(settings)
+    assert [(raw.volume_id, raw.series) for raw in volumes] == [
+        *(("p1.2", None), ("p2", "3"), ("p4", None), ("p5", None)),
+    ]
+    assert [path.name for path in volumes[1].image_files] == ["A note", *(f"IM{k}" for k in range(6))]
+    (said,) = left_out(settings)
+    assert "left out 'empty', 'study', only .nii.gz" in said
+
+
+def test_a_series_of_what_is_no_folder_of_dicom_is_an_error(tmp_path):
+    _touch(tmp_path, "p1.nii.gz")
+    Stack().write(tmp_path / "p2")
+    with pytest.raises(InputFileError, match=r"holds no folder of DICOM for 'p1', 'p3', of which `series`"):
+        volumes_of(_settings("folder", tmp_path, series={"p1": 3, "p2": 3, "p3": 3}))
+    assert [raw.series for raw in volumes_of(_settings("folder", tmp_path, series=3))] == [None, "3"]
+
+
+def test_the_scan_of_a_case_may_have_any_format(tmp_path):
+    _touch(tmp_path, "s1/ct.nrrd", "s1/ct_report.dcm", "s2/CT.mha", "s2/segmentations/liver.nrrd")
+    Stack().write(tmp_path / "s3" / "ct")
+    volumes = volumes_of(_settings("case_folders", tmp_path, organs=["liver"], series={"s3": "1"}))
+    assert [(raw.image_path.name, raw.series) for raw in volumes] == [
+        *(("ct.nrrd", None), ("CT.mha", None), ("ct", "1")),
+    ]
+    _touch(tmp_path, "s1/ct.nii.gz")
+    with pytest.raises(
+        InputFileError, match=r"s1: holds several scans, 'ct\.nii\.gz', 'ct\.nrrd'; remove all but"
+    ):
+        volumes_of(_settings("case_folders", tmp_path))
 
 
 def test_an_organ_in_no_case_is_an_error(tmp_path):

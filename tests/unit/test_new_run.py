@@ -8,10 +8,11 @@ from click.testing import CliRunner
 from anatomical_embedding.cli.new import new
 from anatomical_embedding.datasets.listing import list_raw_volumes
 from anatomical_embedding.datasets.new_run import look_at_folder, run_file_text
-from anatomical_embedding.errors import InputFileError, OutputFileError, SettingsError
+from anatomical_embedding.errors import InputFileError, OutputFileError, SettingsError, UserError
 from anatomical_embedding.settings.pipeline import read_pipeline_settings
-from anatomical_embedding.volumes.nifti import read_volume, write_volume
+from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.volume import Volume
+from tests.dicom_slices import SERIES, Stack
 from tests.packaged_model import write_dicom_series
 from tests.scan_inputs import metaimage, nrrd
 from tests.unit.samples import LPS_AFFINE
@@ -62,7 +63,7 @@ def test_scans_of_one_modality(tmp_path, write_scan, modality):
     assert dataset.root == (tmp_path / "my scans").resolve()
     assert (dataset.split.num_test, dataset.split.num_validation) == (0, 2)
     assert settings.models["sam"].training.mix == {"my_scans": 2}
-    assert "modality: " + modality + " # by the voxels" in text
+    assert "modality: " + modality + " # by a few of the scans" in text
 
 
 def test_a_folder_of_nrrd_and_metaimage_files(tmp_path):
@@ -158,16 +159,44 @@ def test_a_file_that_is_there_is_left_alone(tmp_path):
     assert (tmp_path / "new.yaml").read_text(encoding="utf-8") == "mine"
 
 
-def test_series_of_dicom_are_copied(tmp_path):
-    scans = tmp_path / "study"
-    array = body(air=-1000, fat=-100, muscle=50, noise=15)
-    scan = Volume(array, np.diag([-2.0, -2.0, 3.0, 1.0]))
-    for number in range(4):
-        write_dicom_series(scan, scans / f"series {number}")
-    with pytest.raises(InputFileError, match=r"holds folders of DICOM files; name a folder .* with --nifti"):
-        look_at_folder(scans, modality=None)
-    settings, _ = written(scans, "--nifti", str(tmp_path / "copies"))
+def dicom_folders(scans, count=4):
+    """Write folders of one DICOM series each."""
+    scan = Volume(body(air=-1000, fat=-100, muscle=50, noise=15), np.diag([-2.0, -2.0, 3.0, 1.0]))
+    for number in range(count):
+        write_dicom_series(scan, scans / f"series_{number}")
+
+
+def test_folders_of_dicom_series(tmp_path):
+    dicom_folders(tmp_path / "study")
+    settings, text = written(tmp_path / "study")
     dataset = settings.datasets["study"]
-    assert (dataset.kind, dataset.modality, dataset.root) == ("folder", "ct", tmp_path / "copies")
-    assert len(list(dataset.root.iterdir())) == 4
-    np.testing.assert_array_equal(read_volume(dataset.root / "series_0.nii.gz").array, array)
+    assert (dataset.kind, dataset.modality, dataset.series) == ("folder", "ct", None)
+    assert "4 patients" in text
+    assert [raw.volume_id for raw in list_raw_volumes(dataset, made_folder=tmp_path)] == [
+        *("series_0", "series_1", "series_2", "series_3"),
+    ]
+
+
+def test_a_folder_of_several_series_needs_a_choice(tmp_path):
+    """Every folder without one is named, with its series; nothing is guessed."""
+    scans = tmp_path / "study"
+    dicom_folders(scans)
+    for number in (1, 3):
+        Stack(name="B{:04d}".format).write(scans / f"series_{number}")
+    with pytest.raises(UserError) as caught:
+        look_at_folder(scans, modality=None)
+    first, second = str(caught.value).splitlines()
+    assert first.startswith(f"{scans / 'series_1'}: holds 2 DICOM series, expected one:")
+    assert second.startswith(f"{scans / 'series_3'}: holds 2 DICOM series")
+    settings, _ = written(scans, "--series", f"series_1={SERIES}", "--series", "series_3=1")
+    dataset = settings.datasets["study"]
+    assert dataset.series == {"series_1": SERIES, "series_3": "1"}
+    raws = list_raw_volumes(dataset, made_folder=tmp_path)
+    assert [raw.series for raw in raws] == [None, SERIES, None, "1"]
+
+
+def test_a_choice_of_series_that_cannot_be_read_is_a_usage_error(tmp_path):
+    dicom_folders(tmp_path / "study", count=1)
+    done = CliRunner().invoke(new, [str(tmp_path / "study"), "--series", "3", "--series", "4"])
+    assert done.exit_code == 2
+    assert "expected one for all folders, or FOLDER=SERIES for each, got 3 4" in done.output

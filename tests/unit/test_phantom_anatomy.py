@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from anatomical_embedding.phantom.anatomy import grid_of_points, paint_atlas
+from anatomical_embedding.phantom.anatomy import paint_atlas
 from anatomical_embedding.phantom.landmarks import LESION_SITES, atlas_landmarks
 from anatomical_embedding.phantom.spine import (
     LEVELS,
@@ -37,7 +37,8 @@ ORGAN_OF_LANDMARK = {
 
 
 def organs_at(points) -> list[str]:
-    canvas = paint_atlas(*grid_of_points(points))
+    axes = np.asarray(points, dtype=np.float32).reshape(-1, 1, 1, 3).transpose(3, 0, 1, 2)
+    canvas = paint_atlas(*axes)
     return [ORGAN_NAMES[index] for index in canvas.organ.ravel()]
 
 

@@ -27,6 +27,15 @@ def points_of_body(body: BodyMotion, *, number: int) -> np.ndarray:
     return body.world_from_atlas(atlas_points)
 
 
+def jacobian_determinants(body: BodyMotion, points: np.ndarray) -> np.ndarray:
+    """Return the change of volume from the world to the atlas, by central differences of 0.02 mm."""
+    columns = [
+        (body.atlas_from_world(points + step) - body.atlas_from_world(points - step)) / 0.02
+        for step in 0.01 * np.eye(3)
+    ]
+    return np.linalg.det(np.stack(columns, axis=2))
+
+
 def test_bump_shifts_its_centre_and_fades_like_a_gaussian():
     displacement = one_bump().at_points([[10, 0, 0], [10, 20, 0], [10, 0, 500]])
     np.testing.assert_allclose(displacement[0], [3, 0, -4])
@@ -88,19 +97,7 @@ def test_inverse_and_positive_jacobian_of_random_bodies(seed):
     np.testing.assert_allclose(
         body.world_from_atlas(body.atlas_from_world(world_points)), world_points, atol=0.01
     )
-    assert body.jacobian_determinant_at(world_points).min() > 0.05
-
-
-def test_jacobian_determinant_equals_finite_differences():
-    body = random_body(8)
-    points, step = points_of_body(body, number=10), 1e-3
-    columns = [
-        (body.atlas_from_world(points + step * axis) - body.atlas_from_world(points - step * axis))
-        / (2 * step)
-        for axis in np.eye(3)
-    ]
-    expected = np.linalg.det(np.stack(columns, axis=2))
-    np.testing.assert_allclose(body.jacobian_determinant_at(points), expected, rtol=1e-4)
+    assert jacobian_determinants(body, world_points).min() > 0.05
 
 
 def test_grid_gives_the_same_atlas_points_as_points_do():

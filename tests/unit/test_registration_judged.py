@@ -124,7 +124,7 @@ def test_a_lost_organ_counts_as_zero():
 
 
 def test_mean_of_nothing_is_not_a_number():
-    missing = OrganOverlap("a", None, None, None, "neither volume has it")
+    missing = OrganOverlap("a", None, None, None, None, "neither volume has it")
     assert all(math.isnan(mean) for mean in PairOverlap("test", "f", "m", (missing,)).mean_dice)
 
 
@@ -136,8 +136,8 @@ def test_overlap_needs_one_grid():
 
 def pair_overlap():
     organs = (
-        OrganOverlap("liver", 0.5, 0.875, 1.25, ""),
-        OrganOverlap("<gland>", None, None, None, "neither volume has it"),
+        OrganOverlap("liver", 0.5, 0.875, 1.25, 4.5, ""),
+        OrganOverlap("<gland>", None, None, None, None, "neither volume has it"),
     )
     return PairOverlap("test", "f", "m", organs)
 
@@ -150,6 +150,7 @@ def test_overlap_file_round_trip(tmp_path):
         "dice_before": 0.5,
         "dice_after": 0.875,
         "mean_distance_mm_after": 1.25,
+        "p95_distance_mm_after": 4.5,
         "reason": "",
     }
 
@@ -245,7 +246,9 @@ def write_pair(folder, *, is_guided):
     before = (
         {"body_boxes": np.eye(4), "affine": moved(np.eye(4), x_mm=3)} if is_guided else {"start": np.eye(4)}
     )
-    errors = measure_errors(field, before=before, fixed_mm=points, moving_mm=points)
+    errors = measure_errors(
+        field, before=before, fixed_mm=points, moving_mm=points, is_headline=np.zeros(30, bool)
+    )
     write_registration_errors(errors, pair / "errors.json")
     if is_guided:
         write_start(
@@ -293,7 +296,7 @@ def test_report_shows_before_and_after_and_every_organ(tmp_path):
     assert page.index(">Before<") < page.index(">After deeds<")
     assert page.count("data:image/png;base64,") == 3 * 3
     assert "Registration test: 1 pairs; median landmark error before 0.0 mm, deformable 0.0 mm." in page
-    for shown in (">0.500<", ">0.875<", ">1.2<", "&lt;gland&gt;", "neither volume has it", ">mean<"):
+    for shown in (">0.500<", ">0.875<", ">1.2<", ">4.5<", "&lt;gland&gt;", "neither volume has it", ">mean<"):
         assert shown in page
     assert "<gland>" not in page and "None" not in page and ">nan<" not in page
 

@@ -23,7 +23,7 @@ def make_queries(
     modality_of : the volumes of the split that is evaluated.
     landmarks : columns volume_id, landmark, x_mm, y_mm, z_mm; rows of other volumes are left alone. Leave out
         landmarks outside the field of view first (`landmarks_in_view`).
-    settings : which pairs are asked. A sample larger than the number of pairs takes all of them.
+    settings : which pairs and landmarks are asked. A sample larger than the number of pairs takes all of them.
 
     Returns
     -------
@@ -33,9 +33,17 @@ def make_queries(
     Raises
     ------
     UserError
-        if no two volumes share a landmark.
+        if a landmark that is asked is in no volume, or no two volumes share one.
     """
     points = landmarks[landmarks["volume_id"].isin(set(modality_of))]
+    if settings.landmarks is not None:
+        unknown = sorted(set(settings.landmarks) - set(landmarks["landmark"]))
+        if unknown:
+            raise UserError(
+                f"landmarks: {unknown[0]!r} is in no volume; expected one of "
+                f"{', '.join(sorted(set(landmarks['landmark'])))}"
+            )
+        points = points[points["landmark"].isin(settings.landmarks)]
     pairs = select_pairs(
         {volume_id: modality_of[volume_id] for volume_id in points["volume_id"].unique()}, settings.pairs
     )

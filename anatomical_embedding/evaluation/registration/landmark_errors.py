@@ -36,14 +36,22 @@ class RegistrationErrors:
     ----------
     num_landmarks : landmarks that both volumes show inside the registered field of view.
     points : map -> errors, in the order of the stages; empty without landmarks.
+    num_headline, headline : the same of the landmarks that the run file calls the headline.
     folding_share : share of the voxels whose Jacobian determinant is not positive.
     jacobian_range : 1st and 99th percentile of the determinant; 1 keeps the volume.
     """
 
     num_landmarks: int
     points: dict[str, PointErrors]
+    num_headline: int
+    headline: dict[str, PointErrors]
     folding_share: float
     jacobian_range: tuple[float, float]
+
+    @property
+    def shown(self) -> dict[str, PointErrors]:
+        """The errors of the headline where there is one, else those of all landmarks."""
+        return self.headline or self.points
 
 
 def measure_errors(
@@ -52,6 +60,7 @@ def measure_errors(
     before: Mapping[str, NDArray[np.float64]],
     fixed_mm: Points,
     moving_mm: Points,
+    is_headline: NDArray[np.bool_],
 ) -> RegistrationErrors:
     """Return the errors of a map and of those before it.
 
@@ -60,22 +69,31 @@ def measure_errors(
     field : the whole map.
     before : name -> (4, 4) map from fixed to moving world, such as the start.
     fixed_mm, moving_mm : (N, 3) landmarks that both volumes show.
+    is_headline : (N,) those that are the headline.
     """
-    points: dict[str, PointErrors] = {}
+    errors_mm: dict[str, NDArray[np.float64]] = {}
     if len(fixed_mm):
         mapped = {name: transform_points(matrix, fixed_mm) for name, matrix in before.items()}
         mapped[DEFORMABLE] = field.moving_points(fixed_mm)
-        for name, places in mapped.items():
-            errors = target_registration_errors_mm(places, moving_mm)
-            points[name] = PointErrors(float(np.median(errors)), float(errors.mean()), float(errors.max()))
+        errors_mm = {
+            name: target_registration_errors_mm(places, moving_mm) for name, places in mapped.items()
+        }
     determinant = jacobian_determinant(field)
     low, high = np.percentile(determinant, [1, 99])
     return RegistrationErrors(
         num_landmarks=len(fixed_mm),
-        points=points,
+        points={name: _summed_up(errors) for name, errors in errors_mm.items()},
+        num_headline=int(is_headline.sum()),
+        headline={
+            name: _summed_up(errors[is_headline]) for name, errors in errors_mm.items() if is_headline.any()
+        },
         folding_share=float((determinant <= 0.0).mean()),
         jacobian_range=(float(low), float(high)),
     )
+
+
+def _summed_up(errors_mm: NDArray[np.float64]) -> PointErrors:
+    return PointErrors(float(np.median(errors_mm)), float(errors_mm.mean()), float(errors_mm.max()))
 
 
 def jacobian_determinant(field: DisplacementField) -> NDArray[np.float64]:
@@ -130,9 +148,12 @@ def read_registration_errors(path: Path) -> RegistrationErrors:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        points = {name: PointErrors(**errors) for name, errors in content.pop("points").items()}
+        points, headline = (
+            {name: PointErrors(**errors) for name, errors in content.pop(key).items()}
+            for key in ("points", "headline")
+        )
         low, high = content.pop("jacobian_range")
-        return RegistrationErrors(**content, points=points, jacobian_range=(low, high))
+        return RegistrationErrors(**content, points=points, headline=headline, jacobian_range=(low, high))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputFileError(
             path, f"holds no errors of a registered pair ({error}); score it again"

@@ -23,7 +23,8 @@ class OrganOverlap:
     ----------
     organ : its name.
     dice_before, dice_after : 0 to 1; None if both volumes lack the organ.
-    mean_distance_mm_after : mean distance of the surfaces; None where there is none.
+    mean_distance_mm_after, p95_distance_mm_after : mean and 95th percentile of the distances of the surfaces; None
+        where there is none.
     reason : why there is no distance; empty if there is one.
     """
 
@@ -31,6 +32,7 @@ class OrganOverlap:
     dice_before: float | None
     dice_after: float | None
     mean_distance_mm_after: float | None
+    p95_distance_mm_after: float | None
     reason: str
 
 
@@ -93,7 +95,14 @@ def measure_organs(
         strict=True,
     )
     return tuple(
-        OrganOverlap(organ, _known(old.dice), _known(new.dice), _known(new.mean_distance_mm), new.reason)
+        OrganOverlap(
+            organ,
+            _known(old.dice),
+            _known(new.dice),
+            _known(new.mean_distance_mm),
+            _known(new.p95_distance_mm),
+            new.reason,
+        )
         for organ, old, new in rows
     )
 

@@ -52,7 +52,8 @@ def registrations(inputs: ReportInputs) -> Markup | None:
         "p",
         "Squares of the checkerboard show the fixed volume and the moving one in turn; edges continue from square "
         "to square where the two agree. The Dice overlap is between the organs of the fixed volume and those that were "
-        "carried over; distances are median errors of landmarks that both volumes show, after each step. A pair "
+        "carried over; distances are median errors of landmarks that both volumes show, after each step, of those that "
+        "the run file calls the headline where it names some. A pair "
         "whose correspondences do not agree on a map fails: it starts with the bodies centred on one another and "
         "is not used for training.",
         class_="note",
@@ -76,7 +77,7 @@ def registration_sentence(name: str, pairs: Sequence[RegisteredPair]) -> str:
     errors = [
         f"{title} {millimetres(float(np.median(medians)))} mm"
         for key, title in MAPS.items()
-        if (medians := [pair.errors.points[key].median_mm for pair in pairs if key in pair.errors.points])
+        if (medians := [pair.errors.shown[key].median_mm for pair in pairs if key in pair.errors.shown])
     ]
     return f"{text}; median landmark error {', '.join(errors)}." if errors else f"{text}."
 
@@ -110,12 +111,12 @@ def _show_registration(name: str, pairs: list[RegisteredPair]) -> Markup:
 def _concern(pair: RegisteredPair) -> tuple[bool, float]:
     """Return what pairs are sorted by: failed ones, then those with the largest error after registration."""
     has_failed = pair.guide is not None and pair.guide.start.status == "failed"
-    errors = pair.errors.points.get(DEFORMABLE)
+    errors = pair.errors.shown.get(DEFORMABLE)
     return has_failed, errors.median_mm if errors else 0.0
 
 
 def _pair_table(pairs: Sequence[RegisteredPair], *, caption: str) -> Markup:
-    maps = [key for key in MAPS if any(key in pair.errors.points for pair in pairs)]
+    maps = [key for key in MAPS if any(key in pair.errors.shown for pair in pairs)]
     is_guided = any(pair.guide for pair in pairs)
     headers = ["Pair", *(["Start", "Agreeing"] if is_guided else [])]
     headers += [f"{MAPS[key].capitalize()} mm" for key in maps]
@@ -130,8 +131,7 @@ def _pair_table(pairs: Sequence[RegisteredPair], *, caption: str) -> Markup:
                 _number(start.num_inliers / max(start.num_kept, 1) if start else None, 2),
             ]
         row += [
-            _number(pair.errors.points[key].median_mm if key in pair.errors.points else None, 1)
-            for key in maps
+            _number(pair.errors.shown[key].median_mm if key in pair.errors.shown else None, 1) for key in maps
         ]
         before, after = pair.overlap.mean_dice
         row += [_number(None if np.isnan(mean) else mean, 3) for mean in (before, after)]
@@ -271,14 +271,14 @@ def _organ_table(pair: RegisteredPair, *, caption: str) -> Markup:
             _number(organ.dice_before, 3),
             _number(organ.dice_after, 3),
             _number(organ.mean_distance_mm_after, 1),
+            _number(organ.p95_distance_mm_after, 1),
             Cell(organ.reason),
         ]
         for organ in pair.overlap.organs
     ]
-    rows.append([Cell("mean"), _number(mean_before, 3), _number(mean_after, 3), Cell(""), Cell("")])
-    return render_table(
-        ("Organ", "Dice before", "Dice after", "Surface distance mm", "Note"), rows, caption=caption
-    )
+    rows.append([Cell("mean"), _number(mean_before, 3), _number(mean_after, 3), Cell(""), Cell(""), Cell("")])
+    headers = ("Organ", "Dice before", "Dice after", "Surfaces apart mm", "95th percentile mm", "Note")
+    return render_table(headers, rows, caption=caption)
 
 
 def _number(value: float | None, decimals: int) -> Cell:

@@ -1,0 +1,54 @@
+"""What in a folder is a scan: a file by its name, a folder by whether it holds DICOM."""
+
+import os
+from pathlib import Path
+
+from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.settings.volumes import Modality
+from anatomical_embedding.volumes.dicom_mark import holds_dicom
+from anatomical_embedding.volumes.file_names import DICOM_SUFFIXES, is_volume_name, without_ending
+
+CASE_IMAGES: dict[Modality, str] = {"ct": "ct", "mr": "mri"}
+"""Name of the scan of a case, without the ending of its format."""
+
+
+def entries_of(root: Path) -> list[os.DirEntry[str]]:
+    """Return what lies in a folder, sorted by name.
+
+    Raises
+    ------
+    InputFileError
+        if it is none, or cannot be read.
+    """
+    try:
+        with os.scandir(root) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise InputFileError(
+            root, f"cannot be read as a folder ({error.strerror}); set the data set's root"
+        ) from error
+
+
+def is_scan(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a scan: a file of a known name, or a folder that itself holds a DICOM file."""
+    if is_volume_name(entry.name):
+        return True
+    if entry.name.startswith("."):
+        return False
+    return holds_dicom(entry.path) if entry.is_dir() else entry.name.lower().endswith(DICOM_SUFFIXES)
+
+
+def name_of_scan(entry: os.DirEntry[str]) -> str:
+    """Return what a scan is called: the name of its folder, or of its file without the ending of the format."""
+    is_folder = entry.is_dir() and not is_volume_name(entry.name)
+    return entry.name if is_folder else without_ending(entry.name)
+
+
+def case_images(folder: Path, *, modality: Modality) -> list[Path]:
+    """Return the scans of a case folder, of any format; more than one is an error of who made it."""
+    name = CASE_IMAGES[modality]
+    return [
+        Path(entry.path)
+        for entry in entries_of(folder)
+        if entry.name.lower().startswith(name) and name_of_scan(entry).lower() == name and is_scan(entry)
+    ]

@@ -1,0 +1,188 @@
+"""What `apply` and `transform-points` are given that is not quite what they want: read rightly, said, or refused."""
+
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK
+
+from anatomical_embedding.points.points_file import read_points
+from anatomical_embedding.volumes.nifti import read_volume, write_volume
+from anatomical_embedding.volumes.volume import Volume
+from tests.unit.samples import LPS_AFFINE
+from tests.unit.test_apply import folder, run  # noqa: F401, a fixture of moving, fixed, labels and one shift
+
+SHAPE = (30, 28, 16)
+VECTORS = np.broadcast_to(np.array([6.0, -4.0, 2.0], np.float32), (*SHAPE, 1, 3)).copy()
+"""The shift of the folder, as ITK states it: LPS."""
+
+
+def save_field(path, vectors=VECTORS, *, name=""):
+    image = nibabel.Nifti1Image(vectors, LPS_AFFINE)
+    image.header.set_intent("vector", name=name)
+    nibabel.save(image, path)
+
+
+def refusal_of(capsys, *arguments):
+    capsys.readouterr()
+    assert run(*arguments) == 2
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    return printed
+
+
+def notes_of(capsys, *arguments):
+    capsys.readouterr()
+    assert run(*arguments) == 0
+    return [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+
+
+@pytest.mark.parametrize("ending", ["nii", "nrrd", "mha"])
+def test_a_field_is_read_in_every_form_that_itk_writes(folder, ending):  # noqa: F811
+    path = folder / f"field.{ending}"
+    SimpleITK.WriteImage(SimpleITK.ReadImage(str(folder / "shift.nii.gz")), str(path))
+    assert run("transform-points", path, folder / "points.csv", "--output", folder / "out.csv") == 0
+    found = read_points(folder / "out.csv", coordinates="ras")
+    np.testing.assert_allclose(found.points_mm, [[-16.0, -16.0, 10.0]], atol=1e-5)
+
+
+def niftyreg(path):
+    save_field(path, name="NREG_TRANS")
+
+
+def colours(path):
+    rgb = np.zeros(SHAPE, dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+    nibabel.save(nibabel.Nifti1Image(rgb, LPS_AFFINE), path)
+
+
+def not_finite(path):
+    vectors = VECTORS.copy()
+    vectors[3:5, 0, 0] = np.nan
+    save_field(path, vectors)
+
+
+def four_axes(path):
+    nibabel.save(nibabel.Nifti1Image(VECTORS[:, :, :, 0], LPS_AFFINE), path)
+
+
+def elastix(path):
+    path.write_text('(Transform "TranslationTransform")\n(TransformParameters 1 2 3)\n', encoding="utf-8")
+
+
+def matrix(path):
+    path.write_text("1 0 0 1\n0 1 0 2\n0 0 1 3\n0 0 0 1\n", encoding="utf-8")
+
+
+def singular(path):
+    flat = SimpleITK.AffineTransform(3)
+    flat.SetMatrix([0.0, 0, 0, 0, 1, 0, 0, 0, 1])
+    SimpleITK.WriteTransform(flat, str(path))
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "message"),
+    [
+        (niftyreg, "a.nii.gz", "is a transform of NiftyReg, whose vectors are RAS"),
+        (
+            colours,
+            "a.nii.gz",
+            "holds no vectors of three components in mm but vector of 8-bit unsigned integer",
+        ),
+        (four_axes, "a.nii.gz", "holds no vectors of three components in mm but 32-bit float along 4 axes"),
+        (not_finite, "a.nii.gz", "has 2 vectors that are not finite"),
+        (elastix, "a.txt", "it is a parameter file of elastix"),
+        (matrix, "a.mat", "it is a 4x4 matrix in text"),
+        (singular, "a.tfm", "is singular: it leads all points onto a plane or a line"),
+    ],
+)
+def test_what_only_looks_like_a_transform_is_refused(folder, capsys, make, name, message):  # noqa: F811
+    make(folder / name)
+    said = refusal_of(
+        capsys, "transform-points", folder / name, folder / "points.csv", "--output", folder / "out.csv"
+    )
+    assert f"{name}: " in said
+    assert message in said
+
+
+def test_what_a_field_does_not_cover_is_said(folder, capsys):  # noqa: F811
+    """ITK leaves points outside a field where they are; the field ends at z = 31 mm, half of the scan does at 63."""
+    (folder / "points.csv").write_text(
+        "x_mm,y_mm,z_mm,name\n-10,-20,8,in\n-10,-20,40,out\n", encoding="utf-8"
+    )
+    arguments = ["transform-points", folder / "shift.nii.gz", folder / "points.csv"]
+    notes = notes_of(capsys, *arguments, "--output", folder / "out.csv")
+    assert notes == [
+        f"note: {folder / 'shift.nii.gz'}: does not cover the point 'out', which is left where it was"
+    ]
+    found = read_points(folder / "out.csv", coordinates="ras").points_mm
+    np.testing.assert_allclose(found, [[-16.0, -16.0, 10.0], [-10.0, -20.0, 40.0]], atol=1e-5)
+    twice = np.concatenate([read_volume(folder / "fixed.nii.gz").array] * 2, axis=2)
+    write_volume(Volume(twice, LPS_AFFINE), folder / "twice.nii.gz")
+    arguments = ["apply", folder / "shift.nii.gz", folder / "moving.nii.gz", "--modality", "ct"]
+    notes = notes_of(capsys, *arguments, "--onto", folder / "twice.nii.gz", "--output", folder / "out.nii.gz")
+    assert notes == [
+        f"note: {folder / 'shift.nii.gz'}: covers 50% of the scan, and leaves the rest where it is; forward.h5 of "
+        "`register` holds the start there"
+    ]
+
+
+@pytest.mark.parametrize(("name", "options"), [("moving", []), ("labels", ["--labels"])])
+def test_a_transform_that_leads_away_is_refused(folder, capsys, name, options):  # noqa: F811
+    SimpleITK.WriteTransform(SimpleITK.TranslationTransform(3, (900.0, 0, 0)), str(folder / "away.tfm"))
+    arguments = ["apply", folder / "away.tfm", folder / f"{name}.nii.gz", "--onto", folder / "fixed.nii.gz"]
+    arguments += ["--output", folder / "out.nii.gz", "--modality", "ct", *options]
+    said = refusal_of(capsys, *arguments)
+    assert "away.tfm: leads no place of" in said
+    assert "inverse.h5" in said
+    assert not (folder / "out.nii.gz").exists()
+
+
+def test_labels_that_are_lost_or_interpolated_are_said(folder, capsys):  # noqa: F811
+    array = read_volume(folder / "labels.nii.gz", require_contrast=False).array.copy()
+    array[0, 0, 0] = 7  # the shift leads fixed voxels to it from outside the scan
+    write_volume(Volume(array, LPS_AFFINE), folder / "labels.nii.gz")
+    arguments = ["apply", folder / "shift.tfm", folder / "labels.nii.gz", "--onto", folder / "fixed.nii.gz"]
+    arguments += ["--output", folder / "out.nii.gz"]
+    notes = notes_of(capsys, *arguments, "--modality", "ct", "--labels")
+    assert notes == [f"note: {folder / 'labels.nii.gz'}: no voxel of the label 7 is left"]
+    notes = notes_of(capsys, *arguments, "--modality", "mr")
+    assert any("holds 3 different whole numbers, as a label map does" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "output", "written"),
+    [
+        ("a.txt", "point\n1\n3 4 5\n", "out.txt", "point\n1\n9.000000 0.000000 7.000000\n"),
+        (
+            "a.csv",
+            "x,y,z,t,label\n10,20,8,0,one\n",
+            "out.csv",
+            "x,y,z,t,label\n16.000000,16.000000,10.000000,0,one\n",
+        ),
+        (
+            "a.csv",
+            "x_mm,y_mm,z_mm,name\n-10,-20,8,one\n",
+            "out.pts",
+            "point\n1\n16.000000 16.000000 10.000000\n",
+        ),
+        (
+            "a.csv",
+            "i,j,k,name\n5,10,4,one\n",
+            "out.csv",
+            "x_mm,y_mm,z_mm,name\n-16.000000,-16.000000,10.000000,one\n",
+        ),
+        (
+            "a.txt",
+            "index\n1\n5 10 4\n",
+            "out.csv",
+            "x_mm,y_mm,z_mm,name\n-16.000000,-16.000000,10.000000,1\n",
+        ),
+    ],
+)
+def test_points_go_out_in_the_form_that_is_asked_for(folder, name, content, output, written):  # noqa: F811
+    (folder / name).write_text(content, encoding="utf-8")
+    more = ["--of", folder / "moving.nii.gz", "--modality", "ct"]
+    if "i,j,k" in content:
+        more += ["--coordinates", "voxel"]
+    arguments = ["transform-points", folder / "shift.tfm", folder / name, "--output", folder / output]
+    assert run(*arguments, *more) == 0
+    assert (folder / output).read_text(encoding="utf-8").replace("\r", "") == written

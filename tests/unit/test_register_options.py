@@ -1,0 +1,125 @@
+"""`register` with a start that is given and files for other programs; nothing is matched, and deeds finds nothing."""
+
+import json
+
+import numpy as np
+import pytest
+import SimpleITK
+
+from anatomical_embedding import api
+from anatomical_embedding.cli.main import main
+from anatomical_embedding.embedding.export import StoreEmbedder
+from anatomical_embedding.registration.deformation import Deformation
+from anatomical_embedding.registration.displacement_field import DisplacementField
+from anatomical_embedding.registration.program_files import PROGRAMS
+from anatomical_embedding.usage import registration
+from tests.packaged_model import write_model, write_two_scans
+
+START = "1 0 0 10\n0 1 0 -20\n0 0 1 30\n0 0 0 1\n"
+"""Fixed to moving, RAS+ mm."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Return a folder with a model and two scans."""
+    folder = tmp_path_factory.mktemp("options")
+    write_model(folder)
+    write_two_scans(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_work(monkeypatch):
+    """Let the network refuse to work, and the program find no deformation."""
+
+    def embed(*_, **__):
+        raise AssertionError("a scan was embedded, though the start is given")
+
+    def deform(_program, fixed, _moving, **_others):
+        field = DisplacementField(np.zeros((*fixed.shape, 3), np.float32), fixed.affine)
+        return Deformation(field, (slice(0, 1),) * 3)
+
+    monkeypatch.setattr(StoreEmbedder, "embed", embed)
+    monkeypatch.setattr(registration, "deform", deform)
+
+
+@pytest.fixture
+def run(folder, tmp_path, monkeypatch):
+    """Return what runs `register` with more arguments in the folder of the test, and gives its exit code."""
+    monkeypatch.chdir(tmp_path)
+    program = tmp_path / "deeds"
+    program.write_text("#!/bin/sh\necho deeds 0.1.0\n", encoding="utf-8")
+    program.chmod(0o755)
+    (tmp_path / "start.mat").write_text(START, encoding="utf-8")
+
+    def register(*more):
+        scans = [folder / "first.nii.gz", folder / "second.nii.gz"]
+        options = ["--checkpoint", folder / "tiny.safetensors", "--deeds", program]
+        with pytest.raises(SystemExit) as stop:
+            main(list(map(str, ["register", *scans, *options, "--output", tmp_path / "out", *more])))
+            raise SystemExit(0)
+        return stop.value.code
+
+    return register
+
+
+def test_a_given_start_is_used_without_matching(run, tmp_path):
+    assert run("--initial", tmp_path / "start.mat", "--initial-program", "greedy") == 0
+    start = json.loads((tmp_path / "out" / "start.json").read_text(encoding="utf-8"))
+    assert (start["status"], start["num_queries"]) == ("given", 0)
+    forward = SimpleITK.ReadTransform(str(tmp_path / "out" / "forward.h5"))
+    np.testing.assert_allclose(forward.TransformPoint((0.0, 0.0, 0.0)), (-10.0, 20.0, 30.0), atol=1e-6)
+    again = tmp_path / "out" / "start.json"
+    assert run("--initial", again) == 0
+    assert json.loads(again.read_text(encoding="utf-8")) == start
+
+
+def test_files_are_written_for_the_programs_named(run, tmp_path):
+    given = ("--initial", tmp_path / "start.mat", "--initial-program", "greedy")
+    assert run(*given, "--transforms", "greedy, MRTRIX", "--transforms", "slicer,ants") == 0
+    folder = tmp_path / "out"
+    written = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    asked = [name for program in ("greedy", "mrtrix", "slicer", "ants") for name in PROGRAMS[program].files]
+    always = {"start.json", "displacement_field.nii.gz", "warped.nii.gz"}
+    assert written == always | set(asked)
+    np.testing.assert_allclose(
+        np.loadtxt(folder / "greedy" / "start.mat"), np.loadtxt(tmp_path / "start.mat")
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--initial", "start.mat"], "start.mat: is a 4x4 matrix, which FSL writes"),
+        (["--initial-program", "fsl"], "--initial-program: says where the start of --initial comes from"),
+        (
+            ["--transforms", "ants,nifty"],
+            "expected names of itk, ants, elastix, greedy, niftyreg, slicer, mrtrix",
+        ),
+        (["--transforms", ""], "got ''"),
+    ],
+)
+def test_what_cannot_be_used_is_told_in_one_line(run, tmp_path, capsys, more, message):
+    assert run(*more) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "out" / "start.json").exists()
+
+
+def test_in_python(folder, tmp_path):
+    (tmp_path / "start.mat").write_text(START, encoding="utf-8")
+    program = tmp_path / "deeds"
+    program.write_text("#!/bin/sh\necho deeds 0.1.0\n", encoding="utf-8")
+    program.chmod(0o755)
+    found = api.register_scans(
+        api.load_model(folder / "tiny.safetensors"),
+        folder / "first.nii.gz",
+        folder / "second.nii.gz",
+        folder=tmp_path / "out",
+        program=program,
+        initial=tmp_path / "start.mat",
+        initial_program="niftyreg",
+    )
+    assert found.start.status == "given"
+    np.testing.assert_array_equal(found.start.matrix[:3, 3], (10.0, -20.0, 30.0))
