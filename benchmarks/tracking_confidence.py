@@ -150,10 +150,24 @@ def follow(settings: PipelineSettings, folder: Path, *, split: str, checkpoint: 
     )
     asked = [f"--queries={output / 'queries.csv'}", f"--stores={stores}"]
     matching = section_json(
-        matching=settings.matching, method=settings.methods["nearest"], with_way_back=False, refined=None
+        matching=settings.matching,
+        method=settings.methods["nearest"],
+        with_way_back=False,
+        refined={
+            "dataset": settings.datasets[DATASET].model_dump(mode="json"),
+            "refinement": settings.answers.refinement.model_dump(mode="json"),
+            "largest_gap_mm": settings.volumes.largest_gap_mm,
+        },
     )
     match_points.main(
-        ["--settings", matching, *asked, "--method-name=nearest", f"--output={output / 'matches.csv'}"]
+        [
+            "--settings",
+            matching,
+            *asked,
+            "--method-name=nearest",
+            f"--made-folder={folder / 'phantoms'}",
+            f"--output={output / 'matches.csv'}",
+        ]
     )
     assess_matches.main(
         [

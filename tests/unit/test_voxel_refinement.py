@@ -23,7 +23,7 @@ SETTINGS = RefinementSettings(
     },
     descent={
         "passes": [
-            {"half_size_mm": 15, "step_mm": 2.5, "blur_steps": 0.75, "reach_mm": 5, "num_steps": 4},
+            {"half_size_mm": 15, "step_mm": 2.5, "blur_steps": 1, "reach_mm": 5, "num_steps": 5},
             {"half_size_mm": 12, "step_mm": 2, "blur_steps": 0.5, "reach_mm": 2, "num_steps": 3},
         ],
         "deviation_mm": 6,
