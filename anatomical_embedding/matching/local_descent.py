@@ -32,7 +32,7 @@ SMALLEST_STEP_MM = 0.02
 NORMAL_FROM_MEDIAN = 1.4826
 """Standard deviation of normal numbers, in units of the median of their sizes."""
 OUTLIER_SCALES = 1.5
-"""A sample that differs by so many standard deviations has a quarter of its weight left; 2 left more to lesions that grew."""
+"""A sample that differs by so many standard deviations has a quarter of its weight left."""
 DAMPING = 1e-5
 
 
