@@ -158,7 +158,11 @@ def follow(settings: PipelineSettings, folder: Path, *, split: str, checkpoint: 
         matching=settings.matching,
         method=settings.methods["nearest"],
         evidence=settings.confidence.evidence,
-        refined=None,
+        refined={
+            "dataset": settings.datasets[DATASET].model_dump(mode="json"),
+            "refinement": settings.answers.refinement.model_dump(mode="json"),
+            "largest_gap_mm": settings.volumes.largest_gap_mm,
+        },
     )
     match_points.main(
         [
@@ -167,6 +171,7 @@ def follow(settings: PipelineSettings, folder: Path, *, split: str, checkpoint: 
             *asked,
             index,
             "--method-name=nearest",
+            f"--made-folder={folder / 'phantoms'}",
             f"--output={output / 'matches.csv'}",
         ]
     )
