@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from anatomical_embedding.matching.local_affine import (
     SMALLEST_SCALE_MM,
     fit_local_affines,
-    weighted_median,
+    weighted_medians,
 )
-from anatomical_embedding.matching.match_evidence import Anchors, body_points, find_anchors
+from anatomical_embedding.matching.match_evidence import Anchors, find_anchors
 from anatomical_embedding.matching.refine_scans import REFINED, refine_between, refined_words
 from anatomical_embedding.settings.follow import PlaceSettings
 from anatomical_embedding.settings.refinement import RefinementSettings
@@ -85,13 +85,8 @@ def pair_anchors(template: EmbeddedScan, target: EmbeddedScan, *, settings: Plac
     source, goal = template.refined_by("parabolic"), target.refined_by("parabolic")
     if source.body_mask is None:
         raise ValueError(f"{source.name} has no body mask")
-    candidates_mm = body_points(source.body_mask, spacing_mm=settings.evidence.anchor_spacing_mm)
     return find_anchors(
-        source.searchable,
-        goal.searchable,
-        candidates_mm,
-        settings=settings.evidence,
-        matching=goal.matching,
+        source.searchable, goal.searchable, template_body=source.body_mask, settings=settings.evidence
     )
 
 
@@ -121,7 +116,7 @@ def _predict(anchors: Anchors, points_mm: Points, settings: PlaceSettings) -> Pr
     residuals = np.linalg.norm(
         partners - fit.answers_mm[:, None] - np.einsum("nij,naj->nai", fit.matrices, offsets), axis=2
     )
-    spread = np.array([weighted_median(*pair) for pair in zip(residuals, importance, strict=True)])
+    spread = weighted_medians(residuals, importance)
     # Where all anchors lie to one side the map is carried on, and errs more the farther it is carried.
     share = fit.weights / fit.weights.sum(axis=1, keepdims=True)
     lean_mm = np.linalg.norm(np.einsum("na,nai->ni", share, offsets), axis=1)

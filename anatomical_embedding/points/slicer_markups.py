@@ -54,7 +54,7 @@ def write_markups(
     ValueError
         if there are not as many names, or descriptions, as points.
     """
-    write_markup_file([markup_of(points_mm, names, path=path)], path)
+    write_markup_file([markup_of(points_mm, names, path=path, descriptions=descriptions)], path)
 
 
 def markup_of(
@@ -64,6 +64,7 @@ def markup_of(
     path: Path | str,
     kind: Literal["Fiducial", "Line"] = "Fiducial",
     name: str = "",
+    descriptions: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Return a list of points as it stands in a markups file, to be written by `write_markup_file`.
 
@@ -74,6 +75,7 @@ def markup_of(
     path : named in errors.
     kind : of the markup.
     name : of the list; empty leaves it to Slicer.
+    descriptions : N texts that Slicer lists beside the names; None for none.
 
     Raises
     ------

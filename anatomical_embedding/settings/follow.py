@@ -8,8 +8,8 @@ import yaml
 from pydantic import Field
 
 from anatomical_embedding.settings.base import Settings
+from anatomical_embedding.settings.confidence import EvidenceSettings
 from anatomical_embedding.settings.input_path import InputPath
-from anatomical_embedding.settings.tracking import EvidenceSettings
 from anatomical_embedding.settings.volumes import Modality
 
 RECIPE = "recipes/entries/following.yaml"

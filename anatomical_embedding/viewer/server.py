@@ -40,7 +40,11 @@ class ViewServer(PageServer):
 
 class _Handler(PageHandler):
     server: ViewServer
-    page_files = COMMON_FILES | {"": ("index.html", HTML), "page.js": ("page.js", SCRIPT), "circles.js": ("circles.js", SCRIPT)}
+    page_files = COMMON_FILES | {
+        "": ("index.html", HTML),
+        "page.js": ("page.js", SCRIPT),
+        "circles.js": ("circles.js", SCRIPT),
+    }
 
     def get(self, path: str) -> bool:
         session = self.server.session
