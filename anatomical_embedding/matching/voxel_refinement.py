@@ -69,8 +69,8 @@ def refine_matches(
 
     Notes
     -----
-    Costs 12 to 18 ms of processor time a point, whatever the size of the scans, and up to twice that where one lies
-    obliquely in the world (`benchmarks/voxel_refinement.py`).
+    The time goes with the number of points, whatever the size of the scans, and is two to three times as long where one
+    lies obliquely in the world (`benchmarks/voxel_refinement.py`).
     """
     queries_mm = np.asarray(query_points_mm, dtype=np.float64).reshape(-1, 3)
     given_mm = np.asarray(matches_mm, dtype=np.float64).reshape(-1, 3)

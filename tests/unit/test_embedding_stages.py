@@ -332,7 +332,8 @@ def test_matches_are_moved_to_the_voxel_by_the_raw_scans(dataset):
     in_cells = match(dataset)
     scans = {"kind": "folder", "modality": "ct", "root": str(dataset)}
     scans["split"] = {"num_test": 1, "num_validation": 1, "seed": 1}
-    match(dataset, refined={"dataset": scans, "refinement": usage_sections()["answers"]["refinement"]})
+    refinement = usage_sections()["answers"]["refinement"]
+    match(dataset, refined={"dataset": scans, "largest_gap_mm": 10.0, "refinement": refinement})
     table = pd.read_csv(dataset / "matches.csv").set_index("query_id")
     assert list(table["refined"]) == ["yes"] * 4 + ["there is no match to refine"]
     moved = table[["x_mm", "y_mm", "z_mm"]].to_numpy()
