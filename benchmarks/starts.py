@@ -6,11 +6,12 @@
     python -m benchmarks.starts judge /tmp/starts/*
 
 `match` makes pairs of CTs whose correspondence is known (`benchmarks.start_pairs`: synthetic bodies, patients of
-`configs/known_warps.yaml` before and after a known warp, or different patients with landmarks), cuts and turns them, and
-keeps the matches of a packaged model, a file a pair. Nothing is registered. `judge` fits the starts of the recipe
-`guides/small` and prints a line a kind: a start is right if its median error in the shared body is below 25 mm;
-`found` are right starts that were believed, `false alarms` right ones called failed, `caught` wrong ones called failed. It exits
-with 1 when a bar is missed: found 97 % of the pairs that share something, caught 95 %, false alarms 2 %.
+`configs/known_warps.yaml` before and after a known warp, or different patients of a run with their landmarks), cuts and
+turns them, and keeps the matches of a packaged model, a file a pair. Nothing is registered. `judge` fits the starts of
+the recipe `guides/small` and prints a line a kind: a start is right if its median error in the shared body is below
+25 mm; `found` are right starts that were believed, `false alarms` right ones called failed, `caught` wrong ones called
+failed. It exits with 1 when a bar is missed:
+found 97 % of the pairs that share something, caught 95 %, false alarms 2 %.
 """
 
 import argparse
@@ -136,8 +137,7 @@ def write_matches(
         moving_body=seen_moving.body_mask,
         settings=MatchGridSettings(grid=settings.scan_registration.grid, matching=settings.matching),
     )
-    np.savez_compressed(
-        path,
+    content = dict(
         **{name: getattr(found, name) for name in Correspondences.__dataclass_fields__},
         truth_fixed_mm=pair.fixed_mm,
         truth_moving_mm=pair.moving_mm,
@@ -148,6 +148,10 @@ def write_matches(
         moving_affine=seen_moving.body_mask.affine,
         moving_image=seen_moving.image.array,
     )
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        np.savez_compressed(file, **content)
+    part.replace(path)
 
 
 def judged(path: Path, settings: AffineFitSettings) -> dict[str, object]:
