@@ -25,10 +25,11 @@ include: "rules/evaluation.smk"
 include: "rules/registration.smk"
 include: "rules/registered_pairs.smk"
 include: "rules/tracking.smk"
-include: "rules/lesion_confidence.smk"
+include: "rules/confidence.smk"
 include: "rules/lesion_scores.smk"
 include: "rules/report.smk"
 include: "rules/package.smk"
+include: "rules/follow.smk"
 
 
 onstart:
@@ -46,3 +47,4 @@ rule all:
         "<results>/summary.json",
         expand("<results>/models/{model}/model.safetensors", model=MODELS),
         registered_pairs_files("registered_moving.nii.gz"),
+        followed_patients(),

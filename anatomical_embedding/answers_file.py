@@ -11,18 +11,20 @@ from anatomical_embedding.csv_table import csv_text
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.files import written_atomically
 from anatomical_embedding.matching.answers import Answers
+from anatomical_embedding.matching.decision import judgement_words
 from anatomical_embedding.points.named_points import Coordinates, NamedPoints, as_ras
 from anatomical_embedding.points.slicer_fcsv import write_fcsv
 from anatomical_embedding.points.slicer_markups import write_markups
 
 ANSWER_COLUMNS = (
     "name", "target", "query_x_mm", "query_y_mm", "query_z_mm", "x_mm", "y_mm", "z_mm",
-    "similarity", "cycle_error_mm", "confidence", "decision", "reason", "refined", "refinement_shift_mm",
+    "similarity", "cycle_error_mm", "confidence", "radius_50_mm", "radius_90_mm",
+    "decision", "reason", "refined", "refinement_shift_mm",
 )  # fmt: skip
 
 
 UNKNOWN = "unknown"
-"""The confidence of an answer where no evaluation of the model tells it."""
+"""The confidence of an answer of a model that holds none."""
 
 SLICER_ENDINGS = (".mrk.json", ".fcsv")
 ANSWER_ENDINGS = (".csv", *SLICER_ENDINGS)
@@ -34,7 +36,7 @@ def answer_rows(
 ) -> list[dict[str, Any]]:
     """Return one row per point with the keys of `ANSWER_COLUMNS`.
 
-    Numbers that are not there are None; the confidence of an answer without one is `unknown`.
+    Numbers that are not there are None; the confidence is `unknown` where the decision is.
     """
     queries = as_ras(asked.points_mm, coordinates=coordinates)
     found = as_ras(answers.points_mm, coordinates=coordinates)
@@ -50,6 +52,8 @@ def answer_rows(
                     _number(answers.similarity[row]),
                     _number(answers.cycle_error_mm[row]),
                     _confidence(answers, row),
+                    _number(answers.radius_50_mm[row]),
+                    _number(answers.radius_90_mm[row]),
                     answers.decision[row],
                     answers.reason[row],
                     answers.refined[row],
@@ -68,7 +72,9 @@ def answers_csv(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def write_answers(rows: Sequence[dict[str, Any]], path: Path | str, *, coordinates: Coordinates) -> None:
-    """Write rows of answers as `.csv`, or as `.mrk.json` or `.fcsv` with the points that were not refused.
+    """Write rows of answers as `.csv`, or as `.mrk.json` or `.fcsv` with the points that have a place.
+
+    Markups are described by decision, confidence and radii.
 
     Raises
     ------
@@ -81,7 +87,15 @@ def write_answers(rows: Sequence[dict[str, Any]], path: Path | str, *, coordinat
         kept = [row for row in rows if row["x_mm"] is not None]
         points_mm = np.reshape([[row["x_mm"], row["y_mm"], row["z_mm"]] for row in kept], (-1, 3))
         write = write_markups if path.name.endswith(".mrk.json") else write_fcsv
-        write(as_ras(points_mm, coordinates=coordinates), [row["name"] for row in kept], path)
+        write(
+            as_ras(points_mm, coordinates=coordinates),
+            [row["name"] for row in kept],
+            path,
+            descriptions=[
+                judgement_words(row["decision"], row["confidence"], row["radius_50_mm"], row["radius_90_mm"])
+                for row in kept
+            ],
+        )
     elif path.name.endswith(".csv"):
         with written_atomically(path) as temporary:
             temporary.write_bytes(answers_csv(rows).encode("utf-8"))
@@ -103,7 +117,7 @@ def require_one_target(path: Path, targets: Iterable[str]) -> None:
 
 def _confidence(answers: Answers, row: int) -> float | str | None:
     known = _number(answers.confidence[row])
-    return UNKNOWN if known is None and answers.decision[row] != "failed" else known
+    return UNKNOWN if answers.decision[row] == UNKNOWN else known
 
 
 def _number(value: float) -> float | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from anatomical_embedding.usage.answers import map_similarity, match_points
     from anatomical_embedding.usage.labels import propagate_labels, read_labels_of
     from anatomical_embedding.usage.model import Model, describe_model, load_model
-    from anatomical_embedding.usage.registration import ScanRegistration, register_scans
+    from anatomical_embedding.usage.registration import ScanRegistration, register_scans, write_transforms
     from anatomical_embedding.usage.scans import (
         EmbeddedScan,
         covered_mm,
@@ -50,6 +50,7 @@ __all__ = [
     "read_scans",
     "register_scans",
     "save_embedding",
+    "write_transforms",
     "write_volume",
 ]
 
@@ -64,6 +65,7 @@ HOMES = {
     "load_model": "usage.model",
     "ScanRegistration": "usage.registration",
     "register_scans": "usage.registration",
+    "write_transforms": "usage.registration",
     "EmbeddedScan": "usage.scans",
     "covered_mm": "usage.scans",
     "embed_scan": "usage.scans",

@@ -7,11 +7,10 @@ needs. Reading a card needs no torch.
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pydantic
-from numpy.typing import ArrayLike, NDArray
 
 from anatomical_embedding.checkpoint_header import CARD_KEY, read_checkpoint_header
+from anatomical_embedding.confidence import Confidence
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.settings.base import Settings
 from anatomical_embedding.settings.network import NetworkSettings
@@ -31,40 +30,6 @@ class TrainingData(Settings):
     """Volumes that it was trained on."""
     num_validation: int
     """Volumes that its training was watched with."""
-
-
-class AnswerConfidence(Settings):
-    """How likely an answer is right: a logistic regression, fitted to answers whose truth is known.
-
-    The log odds are `intercept + per_similarity * similarity + per_log_cycle * log(1 + cycle error in mm)`.
-    """
-
-    within_mm: float
-    """An answer this near to the truth is right."""
-    intercept: float
-    """Log odds at similarity 0 and cycle error 0."""
-    per_similarity: float
-    """Log odds by similarity."""
-    per_log_cycle: float
-    """Log odds by the logarithm of the cycle error."""
-    evaluations: tuple[str, ...]
-    """Where the answers come from."""
-    num_answers: int
-    """Answers that it was fitted to."""
-    num_targets: int
-    """Volumes that these lie in."""
-    share_right: float
-    """Share of the answers that are right."""
-    calibration_error: float
-    """Mean distance of predicted and observed shares, for volumes that the fit has not seen (cross-validation)."""
-    area_under_curve: float
-    """How often a right answer has a higher confidence than a wrong one, measured alike."""
-
-    def probability(self, similarity: ArrayLike, cycle_error_mm: ArrayLike) -> NDArray[np.float64]:
-        """Return (N,) probabilities that answers are right; NaN where a number is missing."""
-        odds = self.intercept + self.per_similarity * np.asarray(similarity, dtype=np.float64)
-        odds = odds + self.per_log_cycle * np.log1p(np.asarray(cycle_error_mm, dtype=np.float64))
-        return 1.0 / (1.0 + np.exp(-odds))
 
 
 class Origin(Settings):
@@ -103,8 +68,10 @@ class ModelCard(Settings):
     """Last row of the validation log without its time: points matched between two views of held-out volumes."""
     evaluations: tuple[dict[str, Any], ...]
     """Scores on held-out volumes, as in summary.json."""
-    confidence: dict[str, AnswerConfidence]
-    """Way of matching -> how likely its answers are right; empty where no evaluation tells."""
+    confidence: dict[str, Confidence]
+    """Way of matching -> how far its answers can be trusted; none where no patients were set aside to tell."""
+    confidence_scores: tuple[dict[str, Any], ...] = ()
+    """How good that is on held-out patients: `method`, `source` and the scores of `confidence_scores.json`."""
     limits: tuple[str, ...]
     """What it should not be used for."""
     origin: Origin | None = None
@@ -133,7 +100,9 @@ def read_model_card(path: Path | str) -> tuple[ModelCard, NetworkSettings]:
     except pydantic.ValidationError as error:
         raise InputFileError(
             path,
-            f"has a model card of another version ({describe_validation_error(error, content=card)}); package it again",
+            f"has a model card of another version ({describe_validation_error(error, content=card)}); pack it again "
+            "in the folder of its run, `snakemake --cores all --configfile RUN_FILE -- "
+            "results/models/NAME/model.safetensors`, or with `anatomical-embedding import` for published weights",
         ) from error
 
 
@@ -151,7 +120,7 @@ def card_lines(card: ModelCard, network: NetworkSettings) -> list[str]:
         f"vectors        {network.embedding_channels} fine and {network.coarse_channels} coarse channels, "
         f"one fine cell every {' x '.join(stride_mm)} mm",
         f"intensity      CT {usage.intensity.ct_low_hu:g} to {usage.intensity.ct_high_hu:g} HU",
-        f"decision       found if matching back ends within {usage.answers.max_cycle_error_mm:g} mm",
+        f"decision       found if {100 * usage.confidence.decision.found_probability:g} % sure, else for review",
     ]
     lines += [
         f"trained on     {data.dataset}: {data.num_train} {data.modality} volumes, {data.num_validation} for validation"
@@ -170,11 +139,15 @@ def card_lines(card: ModelCard, network: NetworkSettings) -> list[str]:
         f"{100 * scores['hit_10mm']:.0f} % within 10 mm of {scores['num_queries']} points"
         for scores in card.evaluations
     ]
-    lines += [
-        f"confidence     {method}: that an answer lies within {fitted.within_mm:g} mm, fitted to {fitted.num_answers} "
-        f"answers of {', '.join(fitted.evaluations)}; {100 * fitted.calibration_error:.1f} % off on unseen volumes"
-        for method, fitted in sorted(card.confidence.items())
-    ]
+    if not card.confidence:
+        lines.append("confidence     none fitted: answers are `unknown`")
+    for method, fitted in sorted(card.confidence.items()):
+        lines.append(
+            f"confidence     {method}: that an answer lies within {fitted.within_mm:g} mm, fitted to "
+            f"{fitted.num_answers} answers of {fitted.num_patients} patients ({', '.join(fitted.sources)}), "
+            f"{fitted.num_out_of_view} of them out of view"
+        )
+    lines += [line for scores in card.confidence_scores for line in confidence_lines(scores)]
     return lines + [f"limit          {limit}" for limit in card.limits]
 
 
@@ -186,3 +159,30 @@ def _origin_lines(origin: Origin) -> list[str]:
         *(f"paper          {paper}" for paper in origin.papers),
         f"license        {origin.license}",
     ]
+
+
+def confidence_lines(scores: dict[str, Any]) -> list[str]:
+    """Return what was measured of a confidence: ranking, calibration, and radii over all and by organ."""
+    lines = [
+        f"reliability    {scores['method']}, {scores['source']}: AUROC {_two_digits(scores['auroc'])}, "
+        f"calibration error {_two_digits(scores['calibration_error'])} over {scores['num_queries']} answers"
+    ]
+    if scores["risk"]:
+        half, whole = scores["risk"][len(scores["risk"]) // 2 - 1], scores["risk"][-1]
+        lines.append(
+            f"               9 of 10 answers lie within {whole['p90_mm']:.1f} mm, of the surest half within "
+            f"{half['p90_mm']:.1f} mm"
+        )
+    for name, group in scores["groups"].items():
+        covered = [
+            f"{level} % radius {radius['median_mm']:.1f} mm holds {100 * radius['covered']:.0f} %"
+            for level, radius in group["radius"].items()
+            if radius["covered"] is not None
+        ]
+        if covered:
+            lines.append(f"               {name} ({group['num']}): {', '.join(covered)}")
+    return lines
+
+
+def _two_digits(value: float | None) -> str:
+    return "not defined" if value is None else f"{value:.2f}"

@@ -18,7 +18,6 @@ from anatomical_embedding.settings.pipeline import PipelineSettings, read_pipeli
 from anatomical_embedding.settings.run_file import read_run_files
 from workflow_scripts import (
     annotate_phantoms,
-    assess_matches,
     export_embeddings,
     fit_confidence,
     index_dataset,
@@ -37,9 +36,11 @@ ANNOTATIONS = "phantoms/annotations/test.json"
 ANSWERS = "test/matches.csv"
 LARGEST_SHARE_OF_START = 0.5
 """Mean distance of the answers, as a share of that of the affine start."""
-SMALLEST_AUROC = 0.80
-LARGEST_CALIBRATION_ERROR = 0.05
-SMALLEST_OUT_OF_VIEW_FOUND = 0.95
+SMALLEST_AUROC = 0.95
+LARGEST_CALIBRATION_ERROR = 0.025
+SMALLEST_OUT_OF_VIEW_FOUND = 0.98
+COVERAGE = {"50": (0.46, 0.54), "90": (0.88, 0.92)}
+"""Percent -> least and most of the true places that the radii may hold."""
 
 
 def main() -> None:
@@ -61,11 +62,15 @@ def main() -> None:
     names = ("num_queries", "num_out_of_view", "auroc", "calibration_error", "out_of_view_found")
     for name in (*names, "out_of_view_called", "in_view_called"):
         print(f"{name:<20} {scores[name]:.3f}")
+    radius = scores["groups"]["all"]["radius"]
+    for level, covered in radius.items():
+        print(f"{level} % radius holds   {covered['covered']:.3f}, median {covered['median_mm']:.1f} mm")
     is_good = (
         med_mm <= LARGEST_SHARE_OF_START * start_mm
         and scores["auroc"] >= SMALLEST_AUROC
         and scores["calibration_error"] <= LARGEST_CALIBRATION_ERROR
-        and scores["out_of_view_found"] >= SMALLEST_OUT_OF_VIEW_FOUND
+        and scores["out_of_view_called"] >= SMALLEST_OUT_OF_VIEW_FOUND
+        and all(low <= radius[level]["covered"] <= high for level, (low, high) in COVERAGE.items())
     )
     sys.exit(0 if is_good else 1)
 
@@ -117,7 +122,8 @@ def prepare(settings: PipelineSettings, folder: Path) -> None:
             )
     common = ["--settings", whole, f"--phantom-folder={raw}"]
     index_path = prepared.with_suffix(".csv")
-    index_dataset.main([*common, f"--descriptions-folder={prepared}", f"--output-index={index_path}"])
+    made, descriptions = f"--made-folder={raw}", f"--descriptions-folder={prepared}"
+    index_dataset.main(["--settings", whole, made, descriptions, f"--output-index={index_path}"])
     annotate_phantoms.main([*common, f"--index={index_path}", f"--output-folder={raw / 'annotations'}"])
 
 
@@ -125,7 +131,6 @@ def follow(settings: PipelineSettings, folder: Path, *, split: str, checkpoint: 
     """Answer the queries of a split and measure the evidence."""
     index, stores = f"--index={folder / 'volumes' / DATASET}.csv", folder / f"{split}.stores.csv"
     annotations, output = folder / "phantoms" / "annotations", folder / split
-    confidence = settings.trackings[DATASET].confidence
     export = section_json(embedding=settings.embedding, store=settings.store, intensity=settings.intensity)
     export_embeddings.main(
         [
@@ -150,19 +155,24 @@ def follow(settings: PipelineSettings, folder: Path, *, split: str, checkpoint: 
     )
     asked = [f"--queries={output / 'queries.csv'}", f"--stores={stores}"]
     matching = section_json(
-        matching=settings.matching, method=settings.methods["nearest"], with_way_back=False, refined=None
+        matching=settings.matching,
+        method=settings.methods["nearest"],
+        evidence=settings.confidence.evidence,
+        refined={
+            "dataset": settings.datasets[DATASET].model_dump(mode="json"),
+            "refinement": settings.answers.refinement.model_dump(mode="json"),
+            "largest_gap_mm": settings.volumes.largest_gap_mm,
+        },
     )
     match_points.main(
-        ["--settings", matching, *asked, "--method-name=nearest", f"--output={output / 'matches.csv'}"]
-    )
-    assess_matches.main(
         [
             "--settings",
-            section_json(matching=settings.matching, evidence=confidence.evidence),
-            index,
+            matching,
             *asked,
-            f"--matches={output / 'matches.csv'}",
-            f"--output={output / 'evidence.csv'}",
+            index,
+            "--method-name=nearest",
+            f"--made-folder={folder / 'phantoms'}",
+            f"--output={output / 'matches.csv'}",
         ]
     )
 
@@ -186,36 +196,44 @@ def mean_distance(folder: Path, predictions: str) -> float:
 
 def trust(settings: PipelineSettings, folder: Path) -> dict:
     """Fit the confidence on the validation bodies and return its scores on the others."""
-    confidence = settings.trackings[DATASET].confidence
     fit, scored = folder / "validation", folder / "test"
-
-    def answers(split: Path, *names: str) -> list[str]:
-        return [f"--{name}={split / name}.csv" for name in names]
-
-    fit_settings = section_json(**confidence.fit().model_dump(mode="json"))
     fitted, judged = folder / "confidence.json", f"{scored / 'judged.csv'}"
+    fit_settings = section_json(**settings.confidence.fit.model_dump(mode="json"))
     fit_confidence.main(
-        ["--settings", fit_settings, *answers(fit, "queries", "matches", "evidence"), f"--output={fitted}"]
+        [
+            "--settings",
+            fit_settings,
+            *answers(fit, "queries", "matches"),
+            f"--index={folder / 'volumes' / DATASET}.csv",
+            f"--sources={DATASET}",
+            f"--output={fitted}",
+        ]
     )
     judge_matches.main(
         [
-            *answers(scored, "queries", "matches", "evidence"),
+            "--settings",
+            section_json(**settings.confidence.decision.model_dump(mode="json")),
+            *answers(scored, "queries", "matches"),
             f"--confidence={fitted}",
             f"--output={judged}",
             f"--output-markups={folder / 'markups'}",
         ]
     )
-    decision = section_json(**confidence.decision.model_dump(mode="json"))
     score_confidence.main(
         [
             "--settings",
-            decision,
+            fit_settings,
             *answers(scored, "queries", "matches"),
             f"--judged={judged}",
             f"--output={folder / 'scores.json'}",
         ]
     )
     return read_json(folder / "scores.json")
+
+
+def answers(split: Path, *names: str) -> list[str]:
+    """Return the options that name files of a split."""
+    return [f"--{name}={split / name}.csv" for name in names]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 # Contract
 #   reads    models/<model>/<weights>.safetensors, volumes/<dataset>.csv and the prepared volumes
 #   writes   embeddings/<model>/<weights>/<dataset>.csv, a list of one store per volume
-#   used by  evaluation, registration, tracking, lesion_confidence
+#   used by  evaluation, registration, tracking, confidence
 
 
 def export_section(wildcards):
@@ -13,18 +13,14 @@ def export_section(wildcards):
 
 def wanted_splits(wildcards):
     """Return the splits of a data set whose embeddings some evaluation, tracking or registration needs."""
-    evaluated = {
-        evaluation.split
-        for evaluation in SETTINGS.evaluations.values()
-        if evaluation.dataset == wildcards.dataset
-        and wildcards.model in evaluation.models
-    }
-    tracked = {
-        split
-        for tracking in SETTINGS.trackings.values()
-        if tracking.dataset == wildcards.dataset
-        for split in tracked_splits(tracking)
-    }
+    asked = [
+        entry
+        for entry in [*SETTINGS.evaluations.values(), *SETTINGS.trackings.values()]
+        if entry.dataset == wildcards.dataset and wildcards.model in entry.models
+    ]
+    answered = {entry.split for entry in asked}
+    # A confidence is fitted to the answers of patients that are not scored.
+    answered |= {"validation" for _ in asked if wildcards.weights == "trained"}
     registered = {
         split
         for registration in SETTINGS.registrations.values()
@@ -34,13 +30,7 @@ def wanted_splits(wildcards):
         and wildcards.weights == "trained"
         for split in registration.splits
     }
-    return sorted(evaluated | tracked | registered)
-
-
-def tracked_splits(tracking):
-    """Return the split that a tracking scores and, if it has a confidence, the one that is fitted on."""
-    confidence = tracking.confidence
-    return [tracking.split] + ([confidence.fitted_on] if confidence else [])
+    return sorted(answered | registered)
 
 
 rule export_embeddings:

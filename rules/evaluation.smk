@@ -2,7 +2,7 @@
 #   reads    volumes/<dataset>.csv, known landmarks or organ masks, the lists of embeddings
 #   writes   landmarks/<dataset>.csv and .status.csv; evaluations/<evaluation>/: queries.csv, and for every method
 #            <method>.matches.csv, .scores.json, .errors.csv and .landmarks.csv
-#   used by  registered_pairs (landmarks), package (scores and answers of a model), report
+#   used by  registered_pairs (landmarks), confidence, package (scores of a model), report
 # A method is a baseline, or <model>.<matching>: a way of matching of the section `methods`, or untrained (nearest with the
 # first weights).
 
@@ -40,11 +40,11 @@ def starts_anew(model):
     return getattr(SETTINGS.models[model], "initial_model", None) is None
 
 
-def matching_section(asked, matching, with_way_back):
+def matching_section(asked, matching, in_cells=False):
     """Return what a way of matching may see in an evaluation or a tracking; an untrained network answers in cells."""
     is_untrained = matching == "untrained"
     refined = None
-    if asked.refined and not is_untrained:
+    if asked.refined and not (is_untrained or in_cells):
         refined = {
             "dataset": SETTINGS.datasets[asked.dataset].model_dump(mode="json"),
             "largest_gap_mm": SETTINGS.volumes.largest_gap_mm,
@@ -53,7 +53,7 @@ def matching_section(asked, matching, with_way_back):
     return section_json(
         matching=SETTINGS.matching,
         method=NearestSettings() if is_untrained else SETTINGS.methods[matching],
-        with_way_back=with_way_back and not is_untrained,
+        evidence=None if is_untrained else SETTINGS.confidence.evidence,
         refined=refined,
     )
 
@@ -204,6 +204,7 @@ rule match_points:
     """Answer the queries by one way of matching."""
     input:
         queries="<results>/evaluations/{evaluation}/queries.csv",
+        index=evaluated_index,
         stores=evaluated_stores,
         scans=lambda wildcards: scans_that_refine(evaluation_of(wildcards)),
     output:
@@ -219,9 +220,8 @@ rule match_points:
         mem_mb=4000,
         runtime=120,
     params:
-        # Confidence is learned from the way back.
         settings=lambda wildcards: matching_section(
-            evaluation_of(wildcards), wildcards.matching, with_way_back=True
+            evaluation_of(wildcards), wildcards.matching
         ),
         method=lambda wildcards: wildcards.matching,
         made_folder=lambda wildcards: made_folder(evaluation_of(wildcards).dataset),
@@ -232,6 +232,7 @@ rule match_points:
         " --settings {params.settings:q}"
         " --queries {input.queries}"
         " --stores {input.stores}"
+        " --index {input.index}"
         " --method-name {params.method}"
         " --made-folder {params.made_folder}"
         " --threads {threads}"

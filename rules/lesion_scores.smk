@@ -8,9 +8,13 @@
 def answer_files(name, split, answer):
     """Return what pages show of an answer and of the affine start."""
     folder = RESULTS / "trackings" / name / split
-    kinds = ["scores.json", "pairs.csv", "matches.csv"]
-    if SETTINGS.trackings[name].confidence:
-        kinds += ["judged.csv", "confidence_scores.json"]
+    kinds = [
+        "scores.json",
+        "pairs.csv",
+        "matches.csv",
+        "judged.csv",
+        "confidence_scores.json",
+    ]
     return [
         *[
             folder / file

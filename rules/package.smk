@@ -1,6 +1,6 @@
 # Contract
-#   reads    models/<model>/: trained.safetensors, validation_log.csv; the indices of its training data; the answers, errors
-#            and scores of every evaluation that asks it
+#   reads    models/<model>/: trained.safetensors, validation_log.csv; the indices of its training data; the scores of every
+#            evaluation that asks it; its <method>.confidence.json and their scores on held-out answers
 #   writes   models/<model>/model.safetensors: all that a user needs
 #   used by  the run's end
 
@@ -20,21 +20,57 @@ def scores_of_model(wildcards):
     ]
 
 
-def answers_of_model(wildcards, suffix):
-    """Return one file of the answers of every evaluation that asks a trained model."""
+def methods_of_model(model):
+    """Return the ways of matching by which some evaluation or tracking asks a model."""
+    return sorted(
+        {
+            method
+            for asked in [
+                *SETTINGS.evaluations.values(),
+                *SETTINGS.trackings.values(),
+            ]
+            if model in asked.models
+            for method in asked.methods
+        }
+    )
+
+
+def confidences_of_model(wildcards):
+    """Return the confidence of each way of matching of a model."""
     return [
-        path.with_name(path.name.removesuffix("scores.json") + suffix)
-        for path in scores_of_model(wildcards)
+        RESULTS / "models" / wildcards.model / f"{method}.confidence.json"
+        for method in methods_of_model(wildcards.model)
     ]
 
 
-def answers_arguments(wildcards, input):
-    """Return the arguments that name matches and errors by their way of matching."""
-    methods = [Path(path).name.split(".")[-3] for path in input.matches]
+def confidence_options(wildcards, input):
+    """Return the options that name confidences by their way of matching."""
     return [
-        word
-        for answer in zip(methods, input.matches, input.errors, strict=True)
-        for word in ("--answers", *answer)
+        f"--confidence={Path(path).name.removesuffix('.confidence.json')}={path}"
+        for path in input.confidences
+    ]
+
+
+def held_out_confidence(wildcards):
+    """Return (way of matching, source, scores) of every confidence on held-out answers."""
+    model = wildcards.model
+    return [
+        (
+            method,
+            source,
+            path.with_name(f"{path.name}.confidence_scores.json"),
+        )
+        for method in methods_of_model(model)
+        for source, path in answers_of(model, method).items()
+    ]
+
+
+def held_out_options(wildcards):
+    """Return the options that name the scores of confidences."""
+    return [
+        str(word)
+        for named in held_out_confidence(wildcards)
+        for word in ("--confidence-scores", *named)
     ]
 
 
@@ -59,8 +95,10 @@ rule package_model:
         validation_log="<results>/models/{model}/validation_log.csv",
         indices=training_indices,
         scores=scores_of_model,
-        matches=lambda wildcards: answers_of_model(wildcards, "matches.csv"),
-        errors=lambda wildcards: answers_of_model(wildcards, "errors.csv"),
+        confidences=confidences_of_model,
+        confidence_scores=lambda wildcards: [
+            path for _, _, path in held_out_confidence(wildcards)
+        ],
     output:
         "<results>/models/{model}/model.safetensors",
     log:
@@ -75,7 +113,8 @@ rule package_model:
     params:
         settings=usage_section,
         indices=index_options,
-        answers=answers_arguments,
+        confidences=confidence_options,
+        confidence_scores=held_out_options,
         limits=lambda wildcards: [f"--limit={limit}" for limit in limits_of(wildcards)],
         code=code_of("package_model"),
     shell:
@@ -86,7 +125,8 @@ rule package_model:
         " {params.indices}"
         " --validation-log {input.validation_log}"
         " --scores {input.scores}"
-        " {params.answers}"
+        " {params.confidences}"
+        " {params.confidence_scores}"
         " {params.limits:q}"
         " --output {output}"
         " 2> {log}"

@@ -31,6 +31,18 @@ def tracking_files():
     return files
 
 
+def confidence_score_files():
+    """Return the scores of every confidence, by evaluation or tracking."""
+    return sorted(
+        {
+            path.with_name(f"{path.name}.confidence_scores.json")
+            for model in MODELS
+            for method in ASKED_METHODS
+            for path in answers_of(model, method).values()
+        }
+    )
+
+
 rule write_report:
     """Write the report: what ran, how well, with examples to look at."""
     input:
@@ -54,6 +66,7 @@ rule write_report:
             index_of(SETTINGS.trackings[name].dataset) for name, _ in ANSWERS
         ],
         datasets=[index_of(name) for name in DATASETS],
+        confidences=confidence_score_files(),
     output:
         report="<results>/report.html",
         match_page="<results>/matches.html",
@@ -96,6 +109,7 @@ rule write_report:
         " --match-page {output.match_page}"
         " --registrations {params.registrations}"
         " --registration-indices {input.registration_indices}"
+        " --confidences {input.confidences}"
         " --trackings {params.trackings}"
         " --tracking-indices {input.tracking_indices}"
         " --datasets {params.datasets}"

@@ -3,7 +3,7 @@
 #            file, or phantoms/<dataset>/<patient>.lesions.csv
 #   writes   phantoms/<dataset>/annotations/<split>.json; trackings/<tracking>/<split>/: queries.csv, frames.csv, and for
 #            every answer <model>.<method>.matches.csv
-#   used by  lesion_confidence and lesion_scores
+#   used by  confidence and lesion_scores
 
 ANSWERS = [
     (name, f"{model}.{method}")
@@ -45,6 +45,13 @@ def pairs_out_of_view(wildcards):
     if dataset in TRACKED_PHANTOMS:
         return [annotated_phantoms(dataset, f"{wildcards.split}.out_of_view.json")]
     return []
+
+
+def has_annotations(dataset, split):
+    """Say whether the lesions of a split are annotated; phantoms always know theirs."""
+    return (
+        dataset in TRACKED_PHANTOMS or split in SETTINGS.datasets[dataset].annotations
+    )
 
 
 def tracked_stores(wildcards):
@@ -128,6 +135,7 @@ rule make_tracking_queries:
 use rule match_points as match_lesions with:
     input:
         queries="<results>/trackings/{tracking}/{split}/queries.csv",
+        index=tracked_index,
         stores=tracked_stores,
         scans=lambda wildcards: scans_that_refine(tracking_of(wildcards)),
     output:
@@ -140,7 +148,7 @@ use rule match_points as match_lesions with:
         method=one_of(METHODS_OF_TRACKING),
     params:
         settings=lambda wildcards: matching_section(
-            tracking_of(wildcards), wildcards.method, with_way_back=False
+            tracking_of(wildcards), wildcards.method
         ),
         method=lambda wildcards: wildcards.method,
         made_folder=lambda wildcards: made_folder(tracking_of(wildcards).dataset),

@@ -25,6 +25,7 @@ from tests.ct_like import ct_like
 from tests.dicom_slices import (
     DOSE_CLASS,
     ENHANCED_CT_CLASS,
+    MR_CLASS,
     OTHER_SERIES,
     PET_CLASS,
     REPORT_CLASS,
@@ -155,6 +156,16 @@ NIFTI_INPUTS = {
     "nifti micrometres": ScanInput(
         nifti(rows=matrix(scale=1000.0), pixdim=SPACING_MM * 1000, units=3),
         remarks=("it is in micrometres",),
+    ),
+    "nifti metres": ScanInput(
+        nifti(rows=matrix(scale=0.001), pixdim=SPACING_MM / 1000, units=1), remarks=("it is in metres",)
+    ),
+    "nifti metres that are millimetres": ScanInput(nifti(units=1), refusal="is 96000 mm long by its header"),
+    "nifti slope and intercept that are no numbers": ScanInput(
+        nifti(slope=float("nan"), intercept=float("nan"))
+    ),
+    "nifti intercept beside a slope of 0": ScanInput(
+        nifti(slope=0.0, intercept=1024.0), remarks=("a slope of 0, which means no scaling",)
     ),
     "nifti stored from the other end": ScanInput(nifti(data=HU[::-1], rows=FLIPPED)),
     "nifti with an axis of one": ScanInput(nifti(shape=(*HU.shape, 1))),
@@ -546,6 +557,19 @@ def edited(**tags: Any) -> Callable[[Dataset, int], None]:
     return edit
 
 
+def another_acquisition(folder: Path) -> None:
+    """Write an acquisition of the same series that begins within the scan, between its slices."""
+    start_mm = ORIGIN_MM + DIRECTIONS[:, 2] * SPACING_MM[2] * 10.4
+    stack(origin_mm=tuple(start_mm * LPS), name="B{:04d}.dcm".format, edit=edited(AcquisitionNumber=2)).write(
+        folder
+    )
+
+
+def of_two_patients(dataset: Dataset, k: int) -> None:
+    """Say of the upper slices that they are another patient's."""
+    dataset.PatientID = "A" if k < HU.shape[2] // 2 else "B"
+
+
 TILT_STEP, TILTED_MARKS_MM = tilted(15.0)
 
 DICOM_INPUTS = {
@@ -619,6 +643,38 @@ DICOM_INPUTS = {
     "dicom many slices missing": ScanInput(
         beside(missing(5, 6, 7, 8)),
         refusal="has unequal slice gaps: 15.000 mm between IM0004.dcm and IM0009.dcm",
+    ),
+    "dicom positions of four digits": ScanInput(
+        series(
+            edit=lambda dataset, k: setattr(
+                dataset, "ImagePositionPatient", [f"{float(x):.4f}" for x in dataset.ImagePositionPatient]
+            )
+        )
+    ),
+    "dicom slice distances that lie": ScanInput(
+        series(edit=edited(SpacingBetweenSlices="1", SliceThickness="9", SliceLocation="7"))
+    ),
+    "dicom numbers with exponents": ScanInput(
+        series(edit=edited(RescaleSlope="1E0", RescaleIntercept="-1.024E+03"))
+    ),
+    "dicom another acquisition among its slices": ScanInput(
+        beside(another_acquisition, edit=edited(AcquisitionNumber=1)),
+        refusal="holds 2 acquisitions whose slices lie among each other at unequal distances",
+    ),
+    "dicom projections": ScanInput(
+        series(edit=edited(ImageType=["DERIVED", "SECONDARY", "MIN IP"])),
+        remarks=("a projection through several slices",),
+    ),
+    "dicom of two patients": ScanInput(
+        series(edit=of_two_patients), refusal="IM0010.dcm: is of another patient than IM0000.dcm"
+    ),
+    "dicom mosaics": ScanInput(
+        series(
+            modality="MR",
+            sop_class=MR_CLASS,
+            edit=edited(ImageType=["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]),
+        ),
+        refusal="is a mosaic of all slices of a volume",
     ),
     "dicom cut short": ScanInput(
         beside(lambda folder: _changed(folder / "IM0007.dcm", lambda content: content[:-300])),

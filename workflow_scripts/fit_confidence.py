@@ -1,47 +1,70 @@
-"""Fit how far answers can be trusted, on a split whose true points are known.
+"""Fit how far the answers of a model can be trusted, on patients that neither training nor scoring sees.
 
-Settings: the section `confidence` of a tracking, without `fitted_on` and `evidence`.
+Settings: the part `fit` of the section `confidence`. Queries, matches and indices run in parallel: the files at one
+place of all three belong to one evaluation or tracking.
 """
 
 from pathlib import Path
 
-from anatomical_embedding.datasets.lesion_annotations import patient_of_file
-from anatomical_embedding.evaluation.confidence.features import feature_table
-from anatomical_embedding.evaluation.confidence.tracked_answers import are_correct, errors_mm, join_evidence
-from anatomical_embedding.evaluation.confidence.tracking_confidence import fit_confidence, write_confidence
-from anatomical_embedding.evaluation.landmarks.tables import read_matches
-from anatomical_embedding.evaluation.lesions.queries import read_tracking_queries
+import numpy as np
+
+from anatomical_embedding.confidence import ConfidenceFile, write_confidence
+from anatomical_embedding.evaluation.confidence.fit import fit_confidence
+from anatomical_embedding.evaluation.confidence.known_answers import (
+    KnownAnswers,
+    known_answers,
+    read_evidence,
+    read_truths,
+)
+from anatomical_embedding.index_file import read_index
 from anatomical_embedding.progress import log
-from anatomical_embedding.settings.tracking import FitConfidenceSettings
+from anatomical_embedding.settings.confidence import FitSettings
 from workflow_scripts.command_line import existing_file, parse_settings, run_stage, stage_parser
 
 
 def main(arguments: list[str]) -> None:
     """Run the stage `fit_confidence`."""
     parser = stage_parser(__doc__)
-    parser.add_argument(
-        "--queries", type=existing_file, required=True, help="tracking queries with true points"
-    )
-    parser.add_argument("--matches", type=existing_file, required=True, help="answers of one method")
-    parser.add_argument("--evidence", type=existing_file, required=True, help="evidence of these answers")
+    for name, what in (
+        ("queries", "queries with true points"),
+        ("matches", "answers of one method with their evidence"),
+        ("index", "indices of the volumes, for the patients"),
+    ):
+        parser.add_argument(f"--{name}", type=existing_file, nargs="*", default=[], help=what)
+    parser.add_argument("--sources", nargs="*", default=[], help="names of the evaluations and trackings")
     parser.add_argument("--output", type=Path, required=True, help="confidence (JSON) to write")
     options = parser.parse_args(arguments)
-    settings = parse_settings(FitConfidenceSettings, options.settings)
+    settings = parse_settings(FitSettings, options.settings)
 
-    queries = read_tracking_queries(options.queries)
-    answers = join_evidence(read_matches(options.matches), options.evidence)
-    answers = answers.set_index("query_id", drop=False).loc[queries["query_id"]]
-    confidence = fit_confidence(
-        feature_table(answers),
-        is_correct=are_correct(errors_mm(queries, answers)),
-        is_in_view=queries["is_in_view"].to_numpy(),
-        patient_ids=queries["target_id"].map(patient_of_file).to_numpy(),
-        settings=settings,
-    )
-    write_confidence(confidence, options.output)
-    log(
-        f"{confidence.num_queries} answers of {confidence.num_patients} patients, "
-        f"{confidence.num_out_of_view} out of view"
+    parts = [
+        read_known(*paths) for paths in zip(options.queries, options.matches, options.index, strict=True)
+    ]
+    fitted = ConfidenceFile(confidence=None, reason="no patients are set aside for it")
+    if parts:
+        fitted = fit_confidence(together(parts), sources=options.sources, settings=settings)
+    write_confidence(fitted, options.output)
+    if fitted.confidence is None:
+        log(f"no confidence: {fitted.reason}")
+    else:
+        log(
+            f"{fitted.confidence.num_answers} answers of {fitted.confidence.num_patients} patients, "
+            f"{fitted.confidence.num_out_of_view} out of view"
+        )
+
+
+def read_known(queries: Path, matches: Path, index: Path) -> KnownAnswers:
+    """Return the answers of one evaluation or tracking."""
+    patient_of = {row.volume_id: row.patient_id for row in read_index(index)}
+    return known_answers(read_truths(queries), read_evidence(matches), patient_of=patient_of)
+
+
+def together(parts: list[KnownAnswers]) -> KnownAnswers:
+    """Return the answers of several evaluations as one list."""
+    return KnownAnswers(
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("features", "errors_mm", "is_in_view", "patient_ids")
+        )
     )
 
 

@@ -1,18 +1,19 @@
 """Write the queries of a landmark evaluation: ordered pairs of volumes and the landmarks that both show.
 
-Settings: the part `queries` of a landmark evaluation (`split`, `pairs`, `landmarks`).
+Settings: `split`, `pairs` and `landmarks` of a landmark evaluation, and whether targets are cut as well.
 """
 
 from pathlib import Path
 
 import pandas as pd
 
+from anatomical_embedding.evaluation.landmarks.cut_queries import with_cut_views
 from anatomical_embedding.evaluation.landmarks.queries import landmarks_in_view, make_queries
 from anatomical_embedding.evaluation.landmarks.tables import write_table
 from anatomical_embedding.index_file import read_index
 from anatomical_embedding.landmark_file import LANDMARK_COLUMNS, read_landmarks
 from anatomical_embedding.progress import log
-from anatomical_embedding.settings.evaluation import QuerySettings
+from anatomical_embedding.settings.evaluation import MakeQueriesSettings
 from anatomical_embedding.volumes.nifti import map_volume
 from workflow_scripts.command_line import existing_file, parse_settings, run_stage, stage_parser
 
@@ -24,7 +25,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--landmarks", type=existing_file, required=True, help="landmarks of the data set")
     parser.add_argument("--output", type=Path, required=True, help="queries to write")
     options = parser.parse_args(arguments)
-    settings = parse_settings(QuerySettings, options.settings)
+    settings = parse_settings(MakeQueriesSettings, options.settings)
 
     rows = [row for row in read_index(options.index) if row.split == settings.split]
     volumes = {row.volume_id: map_volume(row.image_path) for row in rows}
@@ -32,6 +33,8 @@ def main(arguments: list[str]) -> None:
     queries = make_queries(
         {row.volume_id: row.modality for row in rows}, landmarks_in_view(landmarks, volumes), settings
     )
+    if settings.with_cuts:
+        queries = with_cut_views(queries, volumes)
     write_table(queries, options.output)
     log(f"{len(queries)} queries between {queries['template_id'].nunique()} templates and their targets")
 

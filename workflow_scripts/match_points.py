@@ -1,7 +1,7 @@
 """Answer queries between volumes by one way of matching.
 
-Settings: the section `matching`; `method`, an entry of the section `methods`; whether the way back is wanted; and the
-data set whose scans refine the matches, or null.
+Settings: the section `matching`; `method`, an entry of the section `methods`; the part `evidence` of the confidence, or
+null; and the data set whose scans refine the matches, or null.
 """
 
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from anatomical_embedding.datasets.listed_scan import read_listed_scan
 from anatomical_embedding.datasets.listing import list_raw_volumes
 from anatomical_embedding.embedding.store_manifest import read_store_manifest
 from anatomical_embedding.evaluation.landmarks.tables import read_questions, write_table
+from anatomical_embedding.index_file import read_index
 from anatomical_embedding.matching.match_queries import match_queries
 from anatomical_embedding.matching.refine_table import refine_table
 from anatomical_embedding.settings.matching import MatchPointsSettings, RefineTableSettings
@@ -25,6 +26,7 @@ def main(arguments: list[str]) -> None:
     parser = stage_parser(__doc__)
     parser.add_argument("--queries", type=existing_file, required=True, help="queries; the truth is not read")
     parser.add_argument("--stores", type=existing_file, required=True, help="list of embedding stores")
+    parser.add_argument("--index", type=existing_file, help="index, for the body masks, in which anchors lie")
     parser.add_argument("--method-name", required=True, help="method written into the matches")
     parser.add_argument(
         "--made-folder", type=Path, help="phantoms or moved scans of the data set that refines"
@@ -38,7 +40,13 @@ def main(arguments: list[str]) -> None:
         torch.set_num_threads(options.threads)
     queries = read_questions(options.queries)
     matches = match_queries(
-        queries, read_store_manifest(options.stores), method=options.method_name, settings=settings
+        queries,
+        read_store_manifest(options.stores),
+        method=options.method_name,
+        settings=settings,
+        body_masks={row.volume_id: row.body_mask_path for row in read_index(options.index)}
+        if options.index
+        else {},
     )
     if settings.refined is not None:
         read_scan = scan_reader(settings.refined, made_folder=options.made_folder)

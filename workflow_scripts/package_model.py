@@ -1,6 +1,6 @@
 """Make a trained checkpoint usable alone: the same weights with a model card that says how to use them.
 
-Settings: what scans and matching need (volumes, intensity, embedding, store, matching, decision).
+Settings: what scans and matching need (volumes, intensity, embedding, store, matching, confidence).
 """
 
 import csv
@@ -8,8 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-
-import pandas as pd
+from typing import Any
 
 from anatomical_embedding.checkpoint_header import (
     CARD_KEY,
@@ -17,11 +16,9 @@ from anatomical_embedding.checkpoint_header import (
     model_sha256,
     read_checkpoint_header,
 )
-from anatomical_embedding.evaluation.confidence.answer_confidence import fit_answer_confidence
-from anatomical_embedding.evaluation.landmarks.tables import read_errors, read_matches
+from anatomical_embedding.confidence import Confidence, read_confidence
 from anatomical_embedding.index_file import read_index
-from anatomical_embedding.model_card import AnswerConfidence, ModelCard, TrainingData
-from anatomical_embedding.progress import log
+from anatomical_embedding.model_card import ModelCard, TrainingData
 from anatomical_embedding.settings.usage import UsageSettings
 from workflow_scripts.command_line import (
     existing_file,
@@ -32,7 +29,6 @@ from workflow_scripts.command_line import (
     stage_parser,
 )
 
-CYCLE_COLUMN = "cycle_error_mm"
 SCORES = ("protocol", "dataset", "method", "num_queries", "num_failed", "median_mm", "mean_mm", "hit_10mm")
 
 
@@ -47,12 +43,20 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--validation-log", type=existing_file)
     parser.add_argument("--scores", type=existing_file, nargs="*", default=[], help="scores on held-out data")
     parser.add_argument(
-        "--answers",
+        "--confidence",
+        type=named_file,
+        action="append",
+        default=[],
+        metavar="METHOD=PATH",
+        help="what `fit_confidence` wrote for a way of matching; repeatable",
+    )
+    parser.add_argument(
+        "--confidence-scores",
         nargs=3,
         action="append",
         default=[],
-        metavar=("METHOD", "MATCHES", "ERRORS"),
-        help="answers of a way of matching and how far off they are, to fit its confidence; repeatable",
+        metavar=("METHOD", "SOURCE", "PATH"),
+        help="how good that is on the held-out patients of an evaluation or tracking; repeatable",
     )
     parser.add_argument(
         "--modality", choices=("ct", "mr"), nargs="*", default=[], help="if there is no index"
@@ -72,8 +76,10 @@ def main(arguments: list[str]) -> None:
         training_data=tuple(training_data),
         validation=last_row(options.validation_log) if options.validation_log else {},
         evaluations=tuple(read_scores(path) for path in options.scores),
-        confidence=fit_confidences(
-            [(method, Path(matches), Path(errors)) for method, matches, errors in options.answers]
+        confidence=read_confidences(options.confidence),
+        confidence_scores=tuple(
+            read_confidence_scores(method, source, Path(path))
+            for method, source, path in options.confidence_scores
         ),
         limits=tuple(options.limit),
     )
@@ -102,26 +108,15 @@ def last_row(path: Path) -> dict[str, float]:
     return {name: float(value) for name, value in rows[-1].items() if name != "seconds"} if rows else {}
 
 
-def fit_confidences(answers: Sequence[tuple[str, Path, Path]]) -> dict[str, AnswerConfidence]:
-    """Return the confidence of each way of matching that enough answers tell of."""
-    fitted = {}
-    for method in sorted({method for method, _, _ in answers}):
-        files = [(matches, errors) for name, matches, errors in answers if name == method]
-        table = pd.concat([read_answers(matches, errors) for matches, errors in files])
-        confidence = fit_answer_confidence(table, evaluations=[matches.parent.name for matches, _ in files])
-        if confidence is None:
-            log(f"{method}: too few right or wrong answers to learn a confidence from")
-        else:
-            fitted[method] = confidence
-    return fitted
+def read_confidences(named: Sequence[tuple[str, Path]]) -> dict[str, Confidence]:
+    """Return the confidence of each way of matching for which there is one."""
+    fitted = {method: read_confidence(path).confidence for method, path in named}
+    return {method: confidence for method, confidence in fitted.items() if confidence is not None}
 
 
-def read_answers(matches: Path, errors: Path) -> pd.DataFrame:
-    """Return similarity, cycle error and error of the answers of one method."""
-    found = read_matches(matches, further_numbers=(CYCLE_COLUMN,))
-    return found.merge(
-        read_errors(errors)[["query_id", "target_id", "error_mm"]], on="query_id", validate="one_to_one"
-    )
+def read_confidence_scores(method: str, source: str, path: Path) -> dict[str, Any]:
+    """Return how good a confidence is on the held-out patients of an evaluation."""
+    return {"method": method, "source": source} | json.loads(path.read_text(encoding="utf-8"))
 
 
 def read_scores(path: Path) -> dict[str, object]:

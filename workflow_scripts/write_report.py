@@ -17,6 +17,7 @@ from anatomical_embedding.progress import log
 from anatomical_embedding.provenance import read_manifests
 from anatomical_embedding.report.inputs import (
     ReportInputs,
+    read_confidences,
     read_evaluations,
     read_stage_times,
     read_trainings,
@@ -59,6 +60,7 @@ def main(arguments: list[str]) -> None:
         ),
         manifests=list(read_manifests(options.provenance).values()) if options.provenance else [],
         match_page=options.match_page.name if options.match_page else None,
+        confidences=read_confidences(options.confidences),
         shared_scans=learned_and_held_out({name: read_index(path) for name, path in options.datasets}),
     )
     for sentence in inputs.shared_scans:
@@ -89,6 +91,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=existing_file, nargs="*", default=[], metavar="PATH")
     parser.add_argument("--registrations", type=Path, nargs="*", default=[], metavar="FOLDER")
     parser.add_argument("--registration-indices", type=existing_file, nargs="*", default=[], metavar="PATH")
+    parser.add_argument("--confidences", type=existing_file, nargs="*", default=[])
     parser.add_argument("--trackings", type=Path, nargs="*", default=[], metavar="PREFIX")
     parser.add_argument("--tracking-indices", type=existing_file, nargs="*", default=[], metavar="PATH")
     parser.add_argument(

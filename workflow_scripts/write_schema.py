@@ -1,12 +1,12 @@
 """Write the JSON schema of run files, by which editors complete and check them: `make schema`."""
 
 import json
-import sys
 from pathlib import Path
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.files import written_atomically
 from anatomical_embedding.settings.run_file_schema import run_file_schema
+from workflow_scripts.command_line import command_parser, run_stage
 
 SCHEMA_PATH = REPOSITORY / "config.schema.json"
 
@@ -16,11 +16,16 @@ def schema_text() -> str:
     return json.dumps(run_file_schema(), indent=1, sort_keys=True) + "\n"
 
 
-def main(path: Path) -> None:
+def main(arguments: list[str]) -> None:
     """Write the schema."""
-    with written_atomically(path) as temporary:
+    parser = command_parser(__doc__)
+    parser.add_argument(
+        "--output", type=Path, default=SCHEMA_PATH, help="file to write; that of the repository if left out"
+    )
+    options = parser.parse_args(arguments)
+    with written_atomically(options.output) as temporary:
         temporary.write_text(schema_text(), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if sys.argv[1:] else SCHEMA_PATH)
+    run_stage(main)

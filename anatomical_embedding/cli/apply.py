@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anatomical_embedding.cli.options import (
+    Decorator,
     ExistingFile,
     ExistingPath,
     OutputPath,
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from anatomical_embedding.volumes.grid import Grid
     from anatomical_embedding.volumes.volume import Volume
 
+inverse_option: Decorator = click.option(
+    "--inverse", "is_inverted", is_flag=True, help="Go the way back; of affine transforms alone."
+)
 MOST_LABELS = 256
 MOST_LOOKED_AT = 1_000_000
 """Voxels of a scan that are looked at to tell whether it is a label map."""
@@ -38,6 +42,7 @@ MOST_LOOKED_AT = 1_000_000
 @click.option("--onto", "fixed", type=ExistingPath, required=True, help="Scan on whose grid it is wanted.")
 @click.option("--output", type=OutputPath, required=True, help="Image to write (.nii.gz).")
 @click.option("--labels", "is_labels", is_flag=True, help="MOVING is a label map: take the nearest label.")
+@inverse_option
 @reading_options
 @json_option
 def apply(
@@ -46,6 +51,7 @@ def apply(
     fixed: Path,
     output: Path,
     is_labels: bool,
+    is_inverted: bool,
     reading: dict[str, Any],
     as_json: bool,
 ) -> None:
@@ -56,6 +62,7 @@ def apply(
     """
     from anatomical_embedding.registration.itk_transform import resample_by_itk
     from anatomical_embedding.registration.transform_files import (
+        inverted,
         read_transform,
         require_something,
         resample_labels_by_itk,
@@ -67,6 +74,8 @@ def apply(
 
     require_outputs(output, endings=NIFTI_SUFFIXES, inputs=(transform, moving, fixed))
     carrier = read_transform(transform)
+    if is_inverted:
+        carrier = inverted(carrier, transform)
     options = ReadingOptions(**reading)
     onto = read_raw_scan(fixed, options)
     grid = straight_grid(onto.grid)
@@ -138,6 +147,7 @@ def _like_labels(scan: "Volume", moving: Path) -> list[str]:
     type=ExistingPath,
     help="Scan whose voxels are counted, where points are given in voxels.",
 )
+@inverse_option
 @coordinates_option
 @reading_options
 @json_option
@@ -146,6 +156,7 @@ def transform_points(
     points: Path,
     output: Path,
     scan: Path | None,
+    is_inverted: bool,
     coordinates: "Coordinates",
     reading: dict[str, Any],
     as_json: bool,
@@ -157,10 +168,12 @@ def transform_points(
     """
     from anatomical_embedding.points.points_file import CARRIED_ENDINGS, read_points, write_carried_points
     from anatomical_embedding.registration.itk_transform import transform_by_itk
-    from anatomical_embedding.registration.transform_files import is_covered, read_transform
+    from anatomical_embedding.registration.transform_files import inverted, is_covered, read_transform
 
     require_outputs(output, endings=CARRIED_ENDINGS, inputs=(transform, points))
     carrier = read_transform(transform)
+    if is_inverted:
+        carrier = inverted(carrier, transform)
     grid = None if scan is None else functools.partial(grid_of_scan, scan, reading)
     asked = read_points(points, coordinates=coordinates, grid=grid)
     carried = transform_by_itk(carrier, asked.points_mm)

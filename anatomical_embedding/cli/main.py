@@ -3,6 +3,7 @@
 Every verb is one module here and imports the library when it runs, so that help comes at once.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -11,6 +12,8 @@ import click
 from anatomical_embedding.cli.apply import apply, transform_points
 from anatomical_embedding.cli.describe import describe
 from anatomical_embedding.cli.embed import embed
+from anatomical_embedding.cli.follow import follow
+from anatomical_embedding.cli.follow_report import follow_report
 from anatomical_embedding.cli.import_weights import import_weights
 from anatomical_embedding.cli.match import match
 from anatomical_embedding.cli.new import new
@@ -36,7 +39,7 @@ def commands() -> None:
 
 
 for command in (
-    *(embed, match, propagate, register, apply, transform_points, view, score),
+    *(embed, match, propagate, follow, register, apply, transform_points, follow_report, view, score),
     *(describe, import_weights, new, settings),
 ):
     commands.add_command(command)
@@ -44,6 +47,8 @@ for command in (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0, or 2 with one line on standard error for errors that a user can fix."""
+    # Threads that wait must sleep: on a busy machine those that spin make two threads many times slower than one.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         commands.main(args=arguments, prog_name="anatomical-embedding", standalone_mode=False)
     except click.exceptions.Exit as stop:

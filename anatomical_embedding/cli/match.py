@@ -82,8 +82,9 @@ def match(
     """Find points of one scan in others.
 
     Each answer has its similarity, the cycle error (how far from the point matching back ends), the confidence (how
-    likely it lies within 10 mm, as far as the model was measured) and a decision: found, doubtful (matching back ends
-    elsewhere, or the point lies outside the body) or failed.
+    likely it lies within 10 mm), two radii (within which the true place lies in 50 and in 90 of 100 cases) and a
+    decision: found, review (less sure, unlike what the confidence was fitted to, or outside the body), out_of_view (no
+    place is given), failed, or unknown where the model holds no confidence. docs/confidence.md says what they mean.
     """
     from anatomical_embedding.answers_file import (
         ANSWER_ENDINGS,

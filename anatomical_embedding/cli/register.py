@@ -191,22 +191,21 @@ def _write_results(
     goal: "Volume",
 ) -> None:
     """Write what was found: first what is small and took longest, last the image, which is large."""
+    from anatomical_embedding.api import write_transforms
     from anatomical_embedding.points.points_file import name_of_form, write_point_table, write_points
     from anatomical_embedding.registration.displacement_field import write_field
     from anatomical_embedding.registration.guided_start import write_start
-    from anatomical_embedding.registration.program_files import PROGRAMS, write_itk
     from anatomical_embedding.volumes.nifti import write_volume
 
     write_start(found.start, folder / "start.json")
-    write_itk(found.pair_map, folder)
+    write_transforms(found, folder, programs=["itk"])
     if carried is not None:
         write_point_table(carried.points_mm, carried.names, folder / "points.csv", coordinates=coordinates)
         if carried.form is not None and (name := name_of_form(carried.form)):
             write_points(carried.points_mm, carried.names, folder / name, form=carried.form, grid=goal)
     write_field(found.field.before(found.start.matrix), folder / "displacement_field.nii.gz")
-    for write in dict.fromkeys(PROGRAMS[name].write for name in programs):
-        if write is not write_itk:  # 3D Slicer and ITK read what is there already
-            write(found.pair_map, folder)
+    # ITK and 3D Slicer read what is there already.
+    write_transforms(found, folder, programs=[name for name in programs if name not in {"itk", "slicer"}])
     write_volume(found.warped(), folder / "warped.nii.gz")
 
 

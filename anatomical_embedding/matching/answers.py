@@ -1,17 +1,19 @@
-"""Answers for people: a match with the way back, and whether it can be relied on."""
+"""Answers for people: matches, and whether they can be relied on."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from anatomical_embedding.matching.decision import Decision, decide
+from anatomical_embedding.confidence import Confidence
+from anatomical_embedding.matching.decision import Decision, judge
+from anatomical_embedding.matching.match_evidence import Anchors, measure_evidence
 from anatomical_embedding.matching.methods import CYCLE_COLUMN, match_by
 from anatomical_embedding.matching.prepared_target import PreparedTarget
-from anatomical_embedding.model_card import AnswerConfidence
+from anatomical_embedding.settings.confidence import ConfidenceSettings
 from anatomical_embedding.settings.matching import MatchingMethod
 from anatomical_embedding.settings.refinement import RefinementSettings
-from anatomical_embedding.settings.usage import AnswerSettings
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.raw_scan import RawScan
 from anatomical_embedding.volumes.volume import Volume
@@ -23,12 +25,14 @@ class Answers:
 
     Attributes
     ----------
-    points_mm : (N, 3) mm RAS+ in the target's world; NaN where failed.
+    points_mm : (N, 3) mm RAS+ in the target's world; NaN where failed or out of view.
     similarity : (N,) weighted mean cosine in [-1, 1]; NaN where failed.
     cycle_error_mm : (N,) distance of the point asked for and the match of its match; NaN where failed.
     confidence : (N,) probability that the answer is right; NaN where failed, outside the body, or where the
         model does not know.
-    decision : (N,) found, doubtful or failed.
+    radius_50_mm, radius_90_mm : (N,) distance within which the true place lies in 50 and in 90 of 100 cases, if it
+        is in view; NaN likewise.
+    decision : (N,) found, review, out_of_view, failed, or unknown.
     reason : (N,) why not found; empty where found.
     refined : (N,) `yes`, or why the match was not moved to the voxel by the scans; empty where that was not asked.
     refinement_shift_mm : (N,) by how far it was moved; 0 where not, NaN where failed.
@@ -38,6 +42,8 @@ class Answers:
     similarity: NDArray[np.float64]
     cycle_error_mm: NDArray[np.float64]
     confidence: NDArray[np.float64]
+    radius_50_mm: NDArray[np.float64]
+    radius_90_mm: NDArray[np.float64]
     decision: tuple[Decision, ...]
     reason: tuple[str, ...]
     refined: tuple[str, ...]
@@ -51,19 +57,21 @@ def answer_points(
     *,
     template_body: Volume | None,
     method: MatchingMethod,
-    confidence: AnswerConfidence | None,
-    settings: AnswerSettings,
+    confidence: Confidence | None,
+    find_anchors: Callable[[], Anchors],
+    settings: ConfidenceSettings,
 ) -> Answers:
-    """Return where points of the template lie in the target, and whether the way back leads to them.
+    """Return where points of the template lie in the target, and what is thought of that.
 
     Parameters
     ----------
     template, target : both prepared for the same settings, because the way back searches the template.
     query_points_mm : (N, 3) mm RAS+ in the template's world.
-    template_body : body mask of the template; None where there is none, then no point is doubtful for lying outside.
+    template_body : body mask of the template; None where there is none, then no point is taken to lie outside.
     method : the way of matching.
     confidence : of this way of matching; None where it is not known.
-    settings : when an answer counts as found.
+    find_anchors : the points of both scans by which answers are judged; called where there is a confidence.
+    settings : what is measured around an answer, and when it is believed.
 
     Raises
     ------
@@ -77,23 +85,32 @@ def answer_points(
     in_body = np.ones(len(points_mm), dtype=bool)
     if template_body is not None:
         in_body[found] = is_in_mask(template_body, points_mm[found])
-    judged = [
-        decide(reason, cycle_mm=cycle_mm, is_in_body=inside, settings=settings)
-        for reason, cycle_mm, inside in zip(matches.reason, cycle_error_mm, in_body, strict=True)
-    ]
-    likely = np.full(len(points_mm), np.nan)
+    evidence = None
     if confidence is not None:
-        # Nothing was learned from points in the air, which look alike everywhere.
-        likely = np.where(in_body, confidence.probability(matches.similarity, cycle_error_mm), np.nan)
+        evidence = measure_evidence(
+            template,
+            target,
+            points_mm,
+            matches,
+            cycle_error_mm=cycle_error_mm,
+            anchors=find_anchors(),
+            settings=settings.evidence,
+        )
+    judged = judge(
+        confidence, evidence, failures=matches.reason, is_in_body=in_body, settings=settings.decision
+    )
+    is_shown = found & (np.array(judged.decision) != "out_of_view")
     return Answers(
-        matches.points_mm,
+        np.where(is_shown[:, np.newaxis], matches.points_mm, np.nan),
         matches.similarity,
         cycle_error_mm,
-        likely,
-        tuple(word for word, _ in judged),
-        tuple(reason for _, reason in judged),
+        judged.probability,
+        judged.radius_50_mm,
+        judged.radius_90_mm,
+        judged.decision,
+        judged.reason,
         refined=("",) * len(points_mm),
-        refinement_shift_mm=np.where(found, 0.0, np.nan),
+        refinement_shift_mm=np.where(is_shown, 0.0, np.nan),
     )
 
 
@@ -120,7 +137,7 @@ def refine_answers(
         answers,
         points_mm=moved.points_mm,
         refined=refined_words(moved),
-        refinement_shift_mm=np.where(np.isfinite(answers.similarity), moved.shift_mm, np.nan),
+        refinement_shift_mm=np.where(np.isfinite(answers.points_mm).all(axis=1), moved.shift_mm, np.nan),
     )
 
 

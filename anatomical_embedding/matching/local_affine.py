@@ -12,8 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomical_embedding.volumes.affine import Points
-
 NUM_ITERATIONS = 20
 BIWEIGHT_CUTOFF = 4.685
 """In units of the scale: 95 % efficient for normal residuals."""
@@ -23,22 +21,6 @@ SMALLEST_SCALE_MM = 1.0
 RIDGE_MM = 20.0
 """The pull to the identity on neighbours weighs as much as one correspondence this far away."""
 FEWEST_CORRESPONDENCES = 4
-
-
-@dataclass(frozen=True)
-class LocalPrediction:
-    """Where a point should lie.
-
-    Attributes
-    ----------
-    point_mm : (3,) world mm of the target; NaN where there are too few correspondences.
-    spread_mm : weighted median distance of the correspondences from the map.
-    num_effective : their effective number, `sum(w)**2 / sum(w**2)`.
-    """
-
-    point_mm: NDArray[np.float64]
-    spread_mm: float
-    num_effective: float
 
 
 @dataclass(frozen=True)
@@ -59,43 +41,6 @@ class LocalAffines:
     weights: NDArray[np.float64]
     residual_mm: NDArray[np.float64]
     spread_mm: NDArray[np.float64]
-
-
-def predict_by_neighbours(
-    point_mm: NDArray[np.float64], source_mm: Points, target_mm: Points, *, reach_mm: float
-) -> LocalPrediction:
-    """Return where a point lies under the affine map of the correspondences around it.
-
-    Parameters
-    ----------
-    point_mm : (3,) world mm of the source volume.
-    source_mm, target_mm : (M, 3) corresponding points.
-    reach_mm : deviation of the Gaussian by which weights fall with the distance from the point.
-    """
-    if len(source_mm) < FEWEST_CORRESPONDENCES:
-        return LocalPrediction(np.full(3, np.nan), np.nan, float(len(source_mm)))
-    offsets = source_mm - point_mm
-    squared = np.sum(offsets**2, axis=1)
-    nearness = np.exp(-(squared - squared.min()) / (2.0 * reach_mm**2))
-    fit = fit_local_affines(
-        offsets[np.newaxis],
-        target_mm[np.newaxis],
-        nearness[np.newaxis],
-        stiffness_mm=RIDGE_MM / len(source_mm) ** 0.5,
-        smallest_scale_mm=SMALLEST_SCALE_MM,
-    )
-    residuals = np.linalg.norm(target_mm - fit.answers_mm[0] - offsets @ fit.matrices[0].T, axis=1)
-    weights = fit.weights[0]
-    return LocalPrediction(
-        fit.answers_mm[0],
-        weighted_median(residuals, nearness),
-        float(weights.sum() ** 2 / np.sum(weights**2)),
-    )
-
-
-def weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
-    """Return the smallest value below or at which half of the weight lies."""
-    return float(_weighted_medians(values[np.newaxis], weights[np.newaxis])[0])
 
 
 def fit_local_affines(
@@ -121,7 +66,7 @@ def fit_local_affines(
     """
     num_rows = len(offsets_mm)
     shifts = partners_mm - offsets_mm
-    answers = np.stack([_weighted_medians(shifts[..., axis], importance) for axis in range(3)], axis=1)
+    answers = np.stack([weighted_medians(shifts[..., axis], importance) for axis in range(3)], axis=1)
     matrices = np.tile(np.eye(3), (num_rows, 1, 1))
     weights = importance
     for _ in range(NUM_ITERATIONS):
@@ -148,13 +93,13 @@ def _distances(
 def _biweights(
     distance: NDArray[np.float64], importance: NDArray[np.float64], *, smallest_scale_mm: float
 ) -> NDArray[np.float64]:
-    median = _weighted_medians(distance, importance)
+    median = weighted_medians(distance, importance)
     scale = np.fmax(median / MEDIAN_OF_CHI_3, smallest_scale_mm)
     ratio = np.where(importance > 0, distance, np.inf) / (BIWEIGHT_CUTOFF * scale[:, None])
     return np.where(ratio < 1.0, 1.0 - np.minimum(ratio, 1.0) ** 2, 0.0) ** 2
 
 
-def _weighted_medians(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+def weighted_medians(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (N,) the smallest value of each row below or at which half of its weight lies; NaN without weight."""
     order = np.argsort(np.where(weights > 0, values, np.inf), axis=1)
     cumulative = np.cumsum(np.take_along_axis(weights, order, axis=1), axis=1)

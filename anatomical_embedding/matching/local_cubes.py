@@ -1,20 +1,23 @@
 """Cubes of samples around places of a scan, along the axes of the world: what two scans of any grid have in common."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
+from anatomical_embedding.matching.local_splines import between_samples, spline_basis, spline_coefficients
 from anatomical_embedding.volumes.affine import Points, invert_affine, transform_points
 from anatomical_embedding.volumes.volume import Volume
 
-BLUR_OF_LINEAR = 0.3
+BLUR_OF_VOXELS = 0.3
 """Standard deviation, in voxels, of the blur that a scan's own voxels are taken to have."""
 SMALLEST_BLUR_VOX = 0.3
 TRUNCATE = 2.5
+SPLINE_MARGIN_VOX = 4
+"""A voxel so far beyond a sample moves it by less than a hundredth of its own change."""
 FIRST_EDGE = -0.5
 """Where the first voxel begins, counted from its centre."""
 ALONG = 1e-4
@@ -53,7 +56,7 @@ def cube_offsets_mm(steps: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def sample_cubes(volume: Volume, centres_mm: Points, steps: NDArray[np.float64], *, blur_mm: float) -> Cubes:
-    """Return samples around (N, 3) places in mm RAS+, by linear interpolation.
+    """Return samples around (N, 3) places in mm RAS+, from the cubic spline through the voxels.
 
     Parameters
     ----------
@@ -70,7 +73,7 @@ def sample_cubes(volume: Volume, centres_mm: Points, steps: NDArray[np.float64],
     inverse = invert_affine(volume.affine)
     reach_vox = np.abs(inverse[:3, :3]).sum(axis=1) * np.abs(steps).max()
     sigma_vox = _sigma_vox(volume.spacing_mm, blur_mm=blur_mm)
-    margin_vox = np.ceil(TRUNCATE * sigma_vox).astype(int) + 1
+    margin_vox = np.ceil(TRUNCATE * sigma_vox).astype(int) + SPLINE_MARGIN_VOX
     last_edge = np.array(volume.shape) + FIRST_EDGE
     values = np.zeros((len(centres_mm), *[len(steps)] * 3), np.float32)
     is_inside = np.zeros(values.shape, dtype=bool)
@@ -105,10 +108,10 @@ def _sampled_straight(
     sides = []
     for axis, along in enumerate(axes):
         places = centre_vox[axis] + inverse[axis, along] * steps
-        weights = _weights(places, box.shape[0], sigma_vox[axis])
-        box = np.tensordot(
-            box, weights, axes=(0, 1)
-        )  # the axis done goes last, so that the next one is first
+        length = box.shape[0]
+        weights = spline_basis(places, length) @ _blurred_coefficients(length, sigma_vox[axis])
+        # The axis done goes last, so that the next one is first.
+        box = np.tensordot(box, weights.astype(np.float32), axes=(0, 1))
         sides.append((places >= within[0][axis]) & (places <= within[1][axis]))
     is_inside = sides[0][:, None, None] & sides[1][:, None] & sides[2]
     order = np.argsort(axes)
@@ -127,7 +130,12 @@ def _sampled_obliquely(
     """Return samples of a box that lies obliquely in the world, and which of them lie within two corners."""
     points_vox = cube_offsets_mm(steps) @ inverse.T + centre_vox
     is_inside = np.all((points_vox >= within[0]) & (points_vox <= within[1]), axis=-1)
-    return _interpolate(_blurred(box, sigma_vox), points_vox), is_inside
+    for axis in range(3):
+        matrix = _blurred_coefficients(box.shape[0], sigma_vox[axis])
+        box = np.tensordot(box, matrix.astype(np.float32), axes=(0, 1))
+    places = torch.from_numpy(points_vox.reshape(1, -1, 3).astype(np.float32))
+    found = between_samples(torch.from_numpy(np.ascontiguousarray(box))[None], places)
+    return found.numpy().reshape(is_inside.shape), is_inside
 
 
 def _is_straight(inverse: NDArray[np.float64]) -> bool:
@@ -153,40 +161,17 @@ def _box(volume: Volume, low: NDArray[np.int64], high: NDArray[np.int64]) -> NDA
     return box
 
 
-def _weights(places: NDArray[np.float64], length: int, sigma: float) -> NDArray[np.float32]:
-    """Return the (S, length) weights of voxels in samples at (S,) places: blur, then linear interpolation."""
-    distance = places[:, np.newaxis] - np.arange(length)
+@lru_cache(maxsize=256)
+def _blurred_coefficients(length: int, sigma: float) -> NDArray[np.float64]:
+    """Return the (length, length) matrix from a row of voxels to the coefficients of a spline, blurred."""
+    to_coefficients = spline_coefficients(length)
     if sigma <= SMALLEST_BLUR_VOX:
-        return np.maximum(1.0 - np.abs(distance), 0.0).astype(np.float32)
-    radius = int(TRUNCATE * sigma + 0.5)
-    taps = np.arange(-radius, radius + 1)
-    kernel = np.exp(-0.5 * (taps / sigma) ** 2)
-    hats = np.maximum(1.0 - np.abs(distance[..., np.newaxis] - taps), 0.0)
-    return (hats @ (kernel / kernel.sum())).astype(np.float32)
+        return to_coefficients
+    blur = gaussian_filter1d(np.eye(length), sigma, axis=0, mode="nearest", truncate=TRUNCATE)
+    return np.asarray(to_coefficients @ blur)
 
 
 def _sigma_vox(spacing_mm: NDArray[np.float64], *, blur_mm: float) -> NDArray[np.float64]:
     """Return the (3,) blur that is missing along each axis, in voxels."""
-    own_mm = BLUR_OF_LINEAR * spacing_mm
-    return np.asarray(np.sqrt(np.maximum(blur_mm**2 - own_mm**2, 0.0)) / spacing_mm)
-
-
-def _blurred(box: NDArray[np.float32], sigma_vox: NDArray[np.float64]) -> NDArray[np.float32]:
-    for axis, sigma in enumerate(sigma_vox):
-        if sigma > SMALLEST_BLUR_VOX:
-            box = gaussian_filter1d(box, sigma, axis=axis, mode="nearest", truncate=TRUNCATE)
-    return box
-
-
-def _interpolate(box: NDArray[np.float32], points_vox: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return a box of voxels at (S, S, S, 3) places by linear interpolation."""
-    places = points_vox * (2.0 / (np.array(box.shape) - 1)) - 1.0
-    grid = torch.from_numpy(np.ascontiguousarray(places[..., ::-1], dtype=np.float32))
-    sampled = F.grid_sample(
-        torch.from_numpy(np.ascontiguousarray(box))[None, None],
-        grid[None],
-        mode="bilinear",
-        padding_mode="border",
-        align_corners=True,
-    )
-    return np.asarray(sampled[0, 0].numpy())
+    own_mm = BLUR_OF_VOXELS * spacing_mm
+    return np.asarray(np.sqrt(np.maximum(blur_mm**2 - own_mm**2, 0.0)) / spacing_mm).round(6)

@@ -12,11 +12,16 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from anatomical_embedding.matching.local_cubes import cube_offsets_mm, sample_cubes, steps_mm
-from anatomical_embedding.settings.refinement import DescentSettings
+from anatomical_embedding.matching.local_cubes import Cubes, cube_offsets_mm, sample_cubes, steps_mm
+from anatomical_embedding.matching.local_splines import (
+    between_samples,
+    linear_between_samples,
+    spline_coefficients,
+    spline_slopes,
+)
+from anatomical_embedding.settings.refinement import DescentPassSettings, DescentSettings
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
 
@@ -26,7 +31,7 @@ LARGEST_BEND = 0.1
 SMALLEST_STEP_MM = 0.02
 NORMAL_FROM_MEDIAN = 1.4826
 """Standard deviation of normal numbers, in units of the median of their sizes."""
-OUTLIER_SCALES = 2.0
+OUTLIER_SCALES = 1.5
 """A sample that differs by so many standard deviations has a quarter of its weight left."""
 DAMPING = 1e-5
 
@@ -53,9 +58,8 @@ def descend(
     places_mm: Points,
     *,
     matrices: torch.Tensor | None,
-    reach_mm: float,
-    num_steps: int,
     settings: DescentSettings,
+    samples: DescentPassSettings,
 ) -> Descent:
     """Return by how far (N, 3) places of the target have to move to agree with (N, 3) points of the template.
 
@@ -63,96 +67,94 @@ def descend(
     ----------
     points_mm, places_mm : mm RAS+, each in the world of its scan; finite.
     matrices : (N, 3, 3) to begin with; None for the identity.
-    reach_mm : the target is sampled so far beyond the cube; a shift that is larger is not to be trusted.
-    num_steps : at most.
-    settings : cube, step, weights and stiffness.
+    settings, samples : weights and stiffness, and what is sampled; a shift beyond its reach is not to be trusted.
     """
-    steps = steps_mm(settings.half_size_mm, step_mm=settings.step_mm)
-    wide = steps_mm(settings.half_size_mm + reach_mm, step_mm=settings.step_mm)
-    blur_mm = settings.blur_steps * settings.step_mm
+    steps = steps_mm(samples.half_size_mm, step_mm=samples.step_mm)
+    wide = steps_mm(samples.half_size_mm + samples.reach_mm, step_mm=samples.step_mm)
+    blur_mm = samples.blur_steps * samples.step_mm
     known = sample_cubes(template, points_mm, steps, blur_mm=blur_mm)
-    searched = sample_cubes(target, places_mm, wide, blur_mm=blur_mm)
+    surroundings = _Surroundings(sample_cubes(target, places_mm, wide, blur_mm=blur_mm))
     count = len(known.values)
     offsets = torch.from_numpy(cube_offsets_mm(steps).reshape(-1, 3).astype(np.float32))
-    in_ball = (offsets**2).sum(dim=1) <= settings.half_size_mm**2
+    in_ball = (offsets**2).sum(dim=1) <= samples.half_size_mm**2
     offsets = offsets[in_ball]  # (P, 3)
     values = torch.from_numpy(known.values.reshape(count, -1))[:, in_ball]
+    slopes = _slopes(known.values, step_mm=samples.step_mm)[:, in_ball]
     weights = torch.exp(-(offsets**2).sum(dim=1) / (2.0 * settings.deviation_mm**2)) * torch.from_numpy(
         known.is_inside.reshape(count, -1)[:, in_ball]
     )
-    surroundings = _Surroundings(
-        searched.values, searched.is_inside, step_mm=settings.step_mm, half_mm=wide[-1]
-    )
     shift = torch.zeros(count, 3)
     matrix = torch.eye(3).repeat(count, 1, 1) if matrices is None else matrices
-    for _ in range(num_steps):
-        step = _step(values, weights, offsets, surroundings, shift=shift, matrix=matrix, settings=settings)
+    for _ in range(samples.num_steps):
+        seen, is_inside = surroundings.look((shift[:, None] + offsets @ matrix.mT) / samples.step_mm)
+        step = _step(values, slopes, offsets, seen, weights * is_inside, matrix=matrix, settings=settings)
         shift = shift + step[:, :NUM_SHIFTS].clamp(-LARGEST_STEP_MM, LARGEST_STEP_MM)
         bend = (step[:, NUM_SHIFTS : NUM_SHIFTS + NUM_MATRIX] / settings.deviation_mm).reshape(count, 3, 3)
         matrix = matrix + bend.clamp(-LARGEST_BEND, LARGEST_BEND)
         if float(step[:, :NUM_SHIFTS].abs().max()) < SMALLEST_STEP_MM:
             break
-    seen, _, is_inside = surroundings.look(offsets, shift, matrix)
+    seen, is_inside = surroundings.look((shift[:, None] + offsets @ matrix.mT) / samples.step_mm)
     correlation = _correlation(values, seen, weights * is_inside)
     return Descent(shift.double().numpy(), matrix, correlation.double().numpy())
 
 
+def _slopes(cubes: NDArray[np.float32], *, step_mm: float) -> torch.Tensor:
+    """Return the (N, S^3, 3) slopes per mm of (N, S, S, S) samples."""
+    matrix = torch.from_numpy((spline_slopes(cubes.shape[-1]) / step_mm).astype(np.float32))
+    along = [
+        torch.einsum(f"nijk,a{axis}->n{'ijk'.replace(axis, 'a')}", torch.from_numpy(cubes), matrix)
+        for axis in "ijk"
+    ]
+    return torch.stack(along, dim=-1).flatten(1, 3)
+
+
 class _Surroundings:
-    """Cubes of the target with their slopes, to be read at any place.
+    """Cubes of the target, to be read at any place.
 
     Parameters
     ----------
-    values, is_inside : (N, L, L, L).
-    step_mm : distance of samples.
-    half_mm : half the edge of the cubes.
+    cubes : samples around places.
     """
 
-    def __init__(
-        self, values: NDArray[np.float32], is_inside: NDArray[np.bool_], *, step_mm: float, half_mm: float
-    ):
-        samples = torch.from_numpy(values)
-        slopes = torch.stack(torch.gradient(samples, spacing=step_mm, dim=(1, 2, 3)), dim=1)
-        inside = torch.from_numpy(is_inside.astype(np.float32))
-        self._channels = torch.cat([samples[:, None], slopes, inside[:, None]], dim=1)  # (N, 5, L, L, L)
-        self._half_mm = half_mm
+    def __init__(self, cubes: Cubes):
+        count = cubes.values.shape[-1]
+        matrix = torch.from_numpy(spline_coefficients(count).astype(np.float32))
+        values = torch.from_numpy(cubes.values)
+        self._coefficients = torch.einsum("ai,bj,ck,nijk->nabc", matrix, matrix, matrix, values)
+        self._inside = None if cubes.is_inside.all() else torch.from_numpy(cubes.is_inside.astype(np.float32))
+        self._middle = (count - 1) / 2.0
 
-    def look(
-        self, offsets: torch.Tensor, shift: torch.Tensor, matrix: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return what lies at `shift + matrix @ offsets`.
+    def look(self, steps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what lies at (N, P, 3) places, counted in samples from the middle.
 
-        (N, P) values, (N, P, 3) slopes per mm, and (N, P) whether it lies in the scan, between 0 and 1 at its edge.
+        (N, P) values, and (N, P) whether it lies in the scan, between 0 and 1 at its edge.
         """
-        places = (shift[:, None] + offsets @ matrix.mT) / self._half_mm
-        found = F.grid_sample(
-            self._channels,
-            places.flip(-1)[:, None, None],
-            mode="bilinear",
-            padding_mode="border",
-            align_corners=True,
-        )[:, :, 0, 0]  # (N, 5, P)
-        return found[:, 0], found[:, 1:4].mT, found[:, 4]
+        places = steps + self._middle
+        seen = between_samples(self._coefficients, places)
+        if self._inside is None:
+            return seen, torch.ones_like(seen)
+        return seen, linear_between_samples(self._inside, places[:, None])[:, 0]
 
 
 def _step(
     values: torch.Tensor,
-    weights: torch.Tensor,
+    slopes: torch.Tensor,
     offsets: torch.Tensor,
-    surroundings: _Surroundings,
+    seen: torch.Tensor,
+    counted: torch.Tensor,
     *,
-    shift: torch.Tensor,
     matrix: torch.Tensor,
     settings: DescentSettings,
 ) -> torch.Tensor:
-    """Return the (N, 14) step: shift in mm, matrix in units of 1 / deviation, change of gain and of offset."""
-    seen, slopes, is_inside = surroundings.look(offsets, shift, matrix)
-    counted = weights * is_inside
+    """Return the (N, 14) step: shift in mm, matrix in units of 1 / deviation, change of gain and of offset.
+
+    The slopes are those of the template, which are the target's where the two agree and need no second look.
+    """
     known, seen = _centred(values, counted), _centred(seen, counted)
     gain = _mean(known * seen, counted) / _mean(seen**2, counted).clamp_min(1e-6)
     residual = known - gain * seen
     scale = NORMAL_FROM_MEDIAN * residual.abs().median(dim=1, keepdim=True).values + 1e-3
     counted = counted / (1.0 + (residual / (OUTLIER_SCALES * scale)) ** 2) ** 2
-    slopes = gain[..., None] * slopes
     by_matrix = slopes[..., :, None] * (offsets / settings.deviation_mm)[:, None, :]  # (N, P, 3, 3)
     columns = torch.cat(
         [slopes, by_matrix.flatten(2), seen[..., None], torch.ones_like(seen)[..., None]], dim=2

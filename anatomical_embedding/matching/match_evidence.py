@@ -1,6 +1,6 @@
 """What speaks for and against an answer: measured from the embeddings alone, without the truth.
 
-For every query: the margin of its similarity to the best place elsewhere; how far from the query the answer leads when
+For every query: the margin of its similarity to the best other candidate; how far from the query the answer leads when
 it is matched back; and where the answer should lie by the anchors, points of the body around the query that are matched
 to the target and come back. A query whose place by the anchors is outside the target has left the field of view,
 whatever the best place inside looks like.
@@ -11,38 +11,38 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomical_embedding.embedding.store import EmbeddedVolume
-from anatomical_embedding.matching.local_affine import predict_by_neighbours
-from anatomical_embedding.matching.nearest import cycle_errors_mm, match_nearest, similarity_map
+from anatomical_embedding.matching.local_affine import (
+    FEWEST_CORRESPONDENCES,
+    RIDGE_MM,
+    SMALLEST_SCALE_MM,
+    fit_local_affines,
+    weighted_medians,
+)
+from anatomical_embedding.matching.nearest import Matches, cycle_errors_mm, match_nearest, world_of_cells
 from anatomical_embedding.matching.prepared_target import PreparedTarget
-from anatomical_embedding.settings.matching import MatchingSettings
-from anatomical_embedding.settings.tracking import EvidenceSettings
+from anatomical_embedding.matching.query_vectors import query_vectors
+from anatomical_embedding.matching.similar_places import similar_places
+from anatomical_embedding.settings.confidence import EvidenceSettings
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
 
+NUM_PEAKS = 8
+"""Places among which the best one elsewhere is looked for."""
+WIDER = 1.1
+"""Anchors that are too many are spread wider by this factor until they are not."""
 
-@dataclass(frozen=True)
-class Evidence:
-    """Measurements around the answers to N queries; NaN where one cannot be taken.
+Evidence = dict[str, NDArray[np.float64]]
+"""Feature -> (N,) numbers, NaN where one cannot be measured; the features are those of `confidence.FEATURES`:
 
-    Attributes
-    ----------
-    margin : similarity of the answer's place less that of the best place elsewhere.
-    cycle_mm : distance of the query from where the answer leads back to.
-    residual_mm : distance of the answer from its place by the anchors.
-    anchor_spread_mm : median distance of the anchors from their common map.
-    num_anchors : effective number of anchors.
-    view_margin_mm : depth of the place by the anchors inside the target's voxels; negative outside.
-    edge_mm : the same of the answer.
-    """
-
-    margin: NDArray[np.float64]
-    cycle_mm: NDArray[np.float64]
-    residual_mm: NDArray[np.float64]
-    anchor_spread_mm: NDArray[np.float64]
-    num_anchors: NDArray[np.float64]
-    view_margin_mm: NDArray[np.float64]
-    edge_mm: NDArray[np.float64]
+similarity : of the match.
+margin : the similarity less that of the best of the other candidates, peaks of the coarse map, that lie elsewhere.
+cycle_error_mm : distance of the query from where the answer leads back to.
+anchor_distance_mm : distance of the answer from its place by the anchors.
+anchor_spread_mm : median distance of the anchors from their common map.
+anchor_count : effective number of anchors.
+expected_depth_mm : depth of the place by the anchors inside the target's voxels; negative outside.
+answer_depth_mm : the same of the answer.
+"""
 
 
 @dataclass(frozen=True)
@@ -53,20 +53,51 @@ class Anchors:
     target_mm: Points
 
 
+@dataclass(frozen=True)
+class _Places:
+    """Where N queries should lie by the anchors: (N, 3) mm, and (N,) spread and effective number of the anchors."""
+
+    points_mm: Points
+    spread_mm: NDArray[np.float64]
+    count: NDArray[np.float64]
+
+
 def find_anchors(
     template: PreparedTarget,
     target: PreparedTarget,
-    candidates_mm: Points,
     *,
+    template_body: Volume | None,
     settings: EvidenceSettings,
-    matching: MatchingSettings,
 ) -> Anchors:
-    """Return the candidates that come back when matched to the target and back, and are found well inside it."""
-    forward = match_nearest(template.embedded, target, candidates_mm, settings=matching)
-    distance = cycle_errors_mm(template, target.embedded, candidates_mm, forward.points_mm, settings=matching)
+    """Return points of the template that come back when matched to the target, and are found well inside it.
+
+    Parameters
+    ----------
+    template, target : both are searched.
+    template_body : anchors lie in it; None to take them from everywhere.
+
+    Notes
+    -----
+    Costs two searches for each of at most `max_num_anchors` points; the same for all queries of a pair.
+    """
+    candidates_mm = _grid_points(template, template_body, settings=settings)
+    forward = match_nearest(template.embedded, target, candidates_mm, settings=target.settings)
+    distance = cycle_errors_mm(
+        template, target.embedded, candidates_mm, forward.points_mm, settings=target.settings
+    )
     is_deep = target.embedded.depth_mm(forward.points_mm) >= settings.anchor_depth_mm
     is_kept = is_deep & (distance <= settings.anchor_cycle_mm)  # NaN is not
     return Anchors(candidates_mm[is_kept], forward.points_mm[is_kept])
+
+
+def _grid_points(template: PreparedTarget, body: Volume | None, *, settings: EvidenceSettings) -> Points:
+    """Return the points of a grid in the body, spread wider where there would be too many."""
+    grid = template.embedded
+    mask = body or Volume(np.broadcast_to(np.ones((), np.uint8), grid.shape), grid.affine)
+    spacing_mm = settings.anchor_spacing_mm
+    while len(points_mm := body_points(mask, spacing_mm=spacing_mm)) > settings.max_num_anchors:
+        spacing_mm *= WIDER
+    return points_mm
 
 
 def body_points(body_mask: Volume, *, spacing_mm: float) -> Points:
@@ -85,64 +116,85 @@ def measure_evidence(
     template: PreparedTarget,
     target: PreparedTarget,
     queries_mm: Points,
-    answers_mm: Points,
+    matches: Matches,
     *,
+    cycle_error_mm: NDArray[np.float64],
     anchors: Anchors,
-    matching: MatchingSettings,
     settings: EvidenceSettings,
 ) -> Evidence:
     """Return the evidence around the answers of one pair of volumes.
 
     Parameters
     ----------
-    template, target : both prepared, for the way back is searched as well.
-    queries_mm, answers_mm : (N, 3) world mm; an answer may be NaN.
+    template, target : volumes of the queries and of the answers.
+    queries_mm : (N, 3) world mm.
+    matches : the answers.
+    cycle_error_mm : (N,) distance of the queries from where the answers lead back to.
     anchors : of the pair, see `find_anchors`.
+
+    Notes
+    -----
+    Costs one search for each query, for the place elsewhere.
     """
-    predictions = [
-        predict_by_neighbours(
-            query, anchors.template_mm, anchors.target_mm, reach_mm=settings.anchor_reach_mm
-        )
-        for query in queries_mm
-    ]
-    places_mm = np.array([prediction.point_mm for prediction in predictions]).reshape(-1, 3)
-    margins = [
-        _margin(
-            template.embedded, target, query, answer, matching=matching, distance_mm=settings.second_peak_mm
-        )
-        for query, answer in zip(queries_mm, answers_mm, strict=True)
-    ]
-    return Evidence(
-        margin=np.array(margins, dtype=np.float64),
-        cycle_mm=cycle_errors_mm(template, target.embedded, queries_mm, answers_mm, settings=matching),
-        residual_mm=np.linalg.norm(answers_mm - places_mm, axis=1),
-        anchor_spread_mm=np.array([prediction.spread_mm for prediction in predictions], dtype=np.float64),
-        num_anchors=np.array([prediction.num_effective for prediction in predictions], dtype=np.float64),
-        view_margin_mm=target.embedded.depth_mm(places_mm),
-        edge_mm=target.embedded.depth_mm(answers_mm),
+    finite_mm = np.where(np.isfinite(queries_mm), queries_mm, 0.0)
+    places = _places_by_anchors(finite_mm, anchors, reach_mm=settings.anchor_reach_mm)
+    return {
+        "similarity": matches.similarity,
+        "margin": _margins(template, target, queries_mm, matches, distance_mm=settings.second_peak_mm),
+        "cycle_error_mm": cycle_error_mm,
+        "anchor_distance_mm": np.linalg.norm(matches.points_mm - places.points_mm, axis=1),
+        "anchor_spread_mm": places.spread_mm,
+        "anchor_count": places.count,
+        "expected_depth_mm": target.embedded.depth_mm(places.points_mm),
+        "answer_depth_mm": target.embedded.depth_mm(matches.points_mm),
+    }
+
+
+def _places_by_anchors(queries_mm: Points, anchors: Anchors, *, reach_mm: float) -> _Places:
+    """Return where queries should lie by the robust affine map of the anchors around each."""
+    num_queries, num_anchors = len(queries_mm), len(anchors.template_mm)
+    if num_anchors < FEWEST_CORRESPONDENCES or not num_queries:
+        nothing = np.full(num_queries, np.nan)
+        return _Places(np.full((num_queries, 3), np.nan), nothing, np.full(num_queries, float(num_anchors)))
+    offsets = anchors.template_mm - queries_mm[:, np.newaxis]
+    squared = np.sum(offsets**2, axis=2)
+    nearness = np.exp(-(squared - squared.min(axis=1, keepdims=True)) / (2.0 * reach_mm**2))
+    partners = np.broadcast_to(anchors.target_mm, offsets.shape)
+    fit = fit_local_affines(
+        offsets,
+        partners,
+        nearness,
+        stiffness_mm=RIDGE_MM / num_anchors**0.5,
+        smallest_scale_mm=SMALLEST_SCALE_MM,
     )
+    predicted = fit.answers_mm[:, np.newaxis] + np.einsum("nij,naj->nai", fit.matrices, offsets)
+    residuals = np.linalg.norm(partners - predicted, axis=2)
+    count = fit.weights.sum(axis=1) ** 2 / np.sum(fit.weights**2, axis=1)
+    return _Places(fit.answers_mm, weighted_medians(residuals, nearness), count)
 
 
-def _margin(
-    template: EmbeddedVolume,
+def _margins(
+    template: PreparedTarget,
     target: PreparedTarget,
-    query_mm: NDArray[np.float64],
-    answer_mm: NDArray[np.float64],
+    queries_mm: Points,
+    matches: Matches,
     *,
-    matching: MatchingSettings,
     distance_mm: float,
-) -> float:
-    if not np.isfinite(answer_mm).all():
-        return np.nan
-    similarity = similarity_map(template, target, query_mm, settings=matching)
-    offsets = similarity.voxel_from_world(answer_mm[np.newaxis])[0]
-    squared = [
-        ((np.arange(size) - offset) * spacing) ** 2
-        for size, offset, spacing in zip(similarity.shape, offsets, similarity.spacing_mm, strict=True)
-    ]
-    distance = squared[0][:, None, None] + squared[1][None, :, None] + squared[2][None, None, :]
-    is_elsewhere = distance > distance_mm**2
-    if not is_elsewhere.any() or is_elsewhere.all():
-        return np.nan
-    here, elsewhere = similarity.array[~is_elsewhere].max(), similarity.array[is_elsewhere].max()
-    return float(here - elsewhere)
+) -> NDArray[np.float64]:
+    """Return (N,) the similarity at the best peak near the answer less that at the best one elsewhere."""
+    margins = np.full(len(queries_mm), np.nan)
+    rows = np.flatnonzero(np.isfinite(matches.points_mm).all(axis=1))
+    if not len(rows):
+        return margins
+    queries = query_vectors(
+        template.embedded, queries_mm[rows], interpolation=target.settings.query_interpolation
+    )
+    cells = similar_places(target, queries, num_places=NUM_PEAKS)
+    vectors = target.weighted_queries(queries)
+    scores = target.scores_of_cells(vectors, cells).double().cpu().numpy()
+    peaks_mm = world_of_cells(target.embedded, target.cells_xyz(cells).double().cpu().numpy())
+    is_elsewhere = np.linalg.norm(peaks_mm - matches.points_mm[rows, np.newaxis], axis=2) > distance_mm
+    elsewhere = np.where(is_elsewhere, scores, -np.inf).max(axis=1)
+    found = scores.max(axis=1) - elsewhere
+    margins[rows] = np.where(np.isfinite(found), found, np.nan)
+    return margins

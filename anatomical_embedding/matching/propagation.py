@@ -35,7 +35,7 @@ NODES_AT_ONCE = 4000
 MOST_OUTSIDE_IN_A_LABEL_OF_THE_SCAN = 0.5
 """Share of a label outside the scan, or its body, beyond which it is hardly one of this scan: its place is another."""
 MOST_OUTSIDE_UNSAID = 0.05
-"""Share outside that margins of a mask reach; a label with more of it is doubtful."""
+"""Share outside that margins of a mask reach; a label with more of it is for review."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class CarriedLabel:
     from_ml, to_ml : volume in the template and in the target.
     outside_share : part of it that lies outside the template, 0 to 1.
     num_asked, num_anchors : points in and around it that were matched, and that came back.
-    decision, reason : found; doubtful or failed, and why.
+    decision, reason : found; review or failed, and why.
     """
 
     label: int
@@ -353,11 +353,11 @@ def _judge(
     elif to_ml == 0:
         decision, reason = "failed", "its place lies outside the target, or between its voxels"
     elif num_anchors < settings.min_return_share * num_asked:
-        decision, reason = "doubtful", f"{num_anchors} of {num_asked} points around it match back"
+        decision, reason = "review", f"{num_anchors} of {num_asked} points around it match back"
     elif outside_share > MOST_OUTSIDE_UNSAID:
-        decision, reason = "doubtful", outside
+        decision, reason = "review", outside
     elif air_share > MOST_OUTSIDE_IN_A_LABEL_OF_THE_SCAN:
-        decision, reason = "doubtful", f"{_percent(air_share)} of it lies outside the body"
+        decision, reason = "review", f"{_percent(air_share)} of it lies outside the body"
     return CarriedLabel(
         label,
         from_ml,

@@ -22,8 +22,6 @@ from anatomical_embedding.volumes.volume import Volume
 
 POINTS_AT_ONCE = 32
 """Bounds the working memory to about 100 MB."""
-LAST_REACH_STEPS = 1
-"""The last steps start where the others ended, so the target need not be sampled far beyond the ball."""
 
 
 @dataclass(frozen=True)
@@ -105,22 +103,11 @@ def _descended(
 ) -> Points:
     """Return (N, 3) places moved by the descent, where it ends near and at surroundings that agree."""
     matrices = None
-    passes = (
-        (settings.reach_mm, settings.num_steps),
-        (LAST_REACH_STEPS * settings.step_mm, settings.num_last_steps),
-    )
-    for reach_mm, num_steps in passes:
+    for samples in settings.passes:
         step = descend(
-            template,
-            points_mm,
-            target,
-            places_mm,
-            matrices=matrices,
-            reach_mm=reach_mm,
-            num_steps=num_steps,
-            settings=settings,
+            template, points_mm, target, places_mm, matrices=matrices, settings=settings, samples=samples
         )
-        is_kept = (np.linalg.norm(step.shift_mm, axis=1) <= reach_mm) & (
+        is_kept = (np.linalg.norm(step.shift_mm, axis=1) <= samples.reach_mm) & (
             step.correlation >= settings.min_correlation
         )
         places_mm = places_mm + np.where(is_kept[:, np.newaxis], step.shift_mm, 0.0)

@@ -20,10 +20,10 @@ from anatomical_embedding.phantom.body import (
 from anatomical_embedding.phantom.motion import BodyMotion
 from anatomical_embedding.phantom.scan import PhantomScan, scan_ct, scan_mr
 from anatomical_embedding.settings.phantom import (
-    FieldOfViewSettings,
     MrSettings,
     PhantomSubjectSettings,
     subject_id,
+    with_slice_spacing,
 )
 
 # each of these draws from a random stream of its own, so that the settings of one do not change the others
@@ -63,7 +63,7 @@ def make_subject(settings: PhantomSubjectSettings, *, subject_index: int) -> Pha
     -----
     A CT of 96x72x96 voxels of 4 mm takes about half a second of one core.
     """
-    body = _posed_body(settings, subject_index)
+    body = posed_body(settings, subject_index)
     lesions = draw_lesions(settings.lesions, _stream(settings, subject_index, _LESIONS))
     ct = mr = None
     if "ct" in settings.modalities:
@@ -89,7 +89,7 @@ def make_follow_up(settings: PhantomSubjectSettings, *, subject_index: int) -> P
     SettingsError
         if there is no such subject, or no section `follow_up`.
     """
-    body = _posed_body(settings, subject_index)
+    body = posed_body(settings, subject_index)
     change = settings.follow_up
     if change is None:
         raise SettingsError("follow_up: is missing; describe the second CT in it or ask for none")
@@ -103,7 +103,7 @@ def make_follow_up(settings: PhantomSubjectSettings, *, subject_index: int) -> P
         replace(lesion, radius_mm=lesion.radius_mm * random.uniform(*change.growth))
         for lesion in draw_lesions(settings.lesions, _stream(settings, subject_index, _LESIONS))
     )
-    field_of_view = _with_slice_spacing(settings.ct.field_of_view, spacing_z_mm)
+    field_of_view = with_slice_spacing(settings.ct.field_of_view, spacing_z_mm)
     ct = settings.ct.model_copy(update={"field_of_view": field_of_view})
     return scan_ct(body, lesions, settings=ct, random=random)
 
@@ -113,7 +113,7 @@ def _stream(settings: PhantomSubjectSettings, subject_index: int, purpose: int) 
     return np.random.default_rng([settings.seed, subject_index, purpose])
 
 
-def _posed_body(settings: PhantomSubjectSettings, subject_index: int) -> BodyMotion:
+def posed_body(settings: PhantomSubjectSettings, subject_index: int) -> BodyMotion:
     """Return a subject's map as it lies in its first CT."""
     if subject_index < 0:
         raise SettingsError(f"subject_index: is {subject_index}, expected 0 or more")
@@ -132,15 +132,4 @@ def _body_at_mr(body: BodyMotion, settings: MrSettings, random: np.random.Genera
         rotation_degrees=settings.rotation_degrees,
         translation_mm=settings.translation_mm,
         random=random,
-    )
-
-
-def _with_slice_spacing(field_of_view: FieldOfViewSettings, spacing_z_mm: float) -> FieldOfViewSettings:
-    """Return a field of view of the same height with other slices."""
-    height_mm = field_of_view.size_vox[2] * field_of_view.spacing_mm[2]
-    return field_of_view.model_copy(
-        update={
-            "size_vox": (*field_of_view.size_vox[:2], max(1, round(height_mm / spacing_z_mm))),
-            "spacing_mm": (*field_of_view.spacing_mm[:2], spacing_z_mm),
-        }
     )

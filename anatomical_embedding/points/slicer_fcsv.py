@@ -62,14 +62,20 @@ def read_fcsv(path: Path) -> NamedPoints:
 
 
 def write_fcsv(
-    points_mm: ArrayLike, names: Sequence[str], path: Path, *, coordinates: Coordinates = "lps"
+    points_mm: ArrayLike,
+    names: Sequence[str],
+    path: Path,
+    *,
+    coordinates: Coordinates = "lps",
+    descriptions: Sequence[str] | None = None,
 ) -> None:
-    """Write (N, 3) points, RAS+ mm, as 3D Slicer reads them, in LPS or RAS."""
+    """Write (N, 3) points, RAS+ mm, as 3D Slicer reads them, in LPS or RAS; texts stand beside the names."""
     shown = as_ras(np.reshape(np.asarray(points_mm, dtype=np.float64), (-1, 3)), coordinates=coordinates)
     head = ["# Markups fiducial file version = 5.0", f"# CoordinateSystem = {coordinates.upper()}"]
+    texts = [""] * len(shown) if descriptions is None else descriptions
     rows = [
-        [str(number), *(f"{value:.6f}" for value in point), *"0001110", name, "", "", "2", "0"]
-        for number, (name, point) in enumerate(zip(names, shown, strict=True), start=1)
+        [str(number), *(f"{value:.6f}" for value in point), *"0001110", name, text, "", "2", "0"]
+        for number, (name, text, point) in enumerate(zip(names, texts, shown, strict=True), start=1)
     ]
     table = csv_text(COLUMNS, rows).partition("\n")[2]
     text = "\n".join([*head, f"# columns = {','.join(COLUMNS)}", table])

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -35,7 +35,9 @@ MM_PER_UNIT = {"mm": 1.0, "um": 1e-3, "\u00b5m": 1e-3, "\u03bcm": 1e-3, "cm": 10
 """Units of length by their UCUM codes, and the two signs that are used for micro."""
 
 
-def write_markups(points_mm: ArrayLike, names: Sequence[str], path: Path | str) -> None:
+def write_markups(
+    points_mm: ArrayLike, names: Sequence[str], path: Path | str, *, descriptions: Sequence[str] | None = None
+) -> None:
     """Write points as a list of fiducials that 3D Slicer opens by drag and drop.
 
     Parameters
@@ -43,33 +45,74 @@ def write_markups(points_mm: ArrayLike, names: Sequence[str], path: Path | str) 
     points_mm : (N, 3) world mm RAS+. The file holds LPS, Slicer's own default, and says so.
     names : N labels shown beside the points.
     path : file to write, ending in `.mrk.json`.
+    descriptions : N texts that Slicer lists beside the names; None for none.
 
     Raises
     ------
     InputFileError
         if the name does not end in `.mrk.json`, by which Slicer knows the format, or a point is not finite.
     ValueError
-        if there are not as many names as points.
+        if there are not as many names, or descriptions, as points.
     """
-    if not str(path).endswith(".mrk.json"):
-        raise InputFileError(path, "does not end in .mrk.json, by which 3D Slicer knows markups")
+    write_markup_file([markup_of(points_mm, names, path=path, descriptions=descriptions)], path)
+
+
+def markup_of(
+    points_mm: ArrayLike,
+    names: Sequence[str],
+    *,
+    path: Path | str,
+    kind: Literal["Fiducial", "Line"] = "Fiducial",
+    name: str = "",
+    descriptions: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Return a list of points as it stands in a markups file, to be written by `write_markup_file`.
+
+    Parameters
+    ----------
+    points_mm : (N, 3) world mm RAS+; two of a line.
+    names : N labels.
+    path : named in errors.
+    kind : of the markup.
+    name : of the list; empty leaves it to Slicer.
+    descriptions : N texts that Slicer lists beside the names; None for none.
+
+    Raises
+    ------
+    InputFileError
+        if a point is not finite.
+    """
     points_lps = lps_from_ras(np.reshape(np.asarray(points_mm, dtype=np.float64), (-1, 3)))
     control_points = []
-    for number, (name, point) in enumerate(zip(names, points_lps, strict=True), start=1):
+    texts = [""] * len(points_lps) if descriptions is None else descriptions
+    for number, (label, text, point) in enumerate(zip(names, texts, points_lps, strict=True), start=1):
         if not np.isfinite(point).all():
             raise InputFileError(
-                path, f"point {name!r} is not finite; leave failed points out of the markups"
+                path, f"point {label!r} is not finite; leave failed points out of the markups"
             )
-        control_points.append(
-            {"id": str(number), "label": name, "position": point.tolist(), "positionStatus": "defined"}
-        )
-    markup = {
-        "type": "Fiducial",
+        described = {"description": text} if text else {}
+        place = {"position": point.tolist(), "positionStatus": "defined"}
+        control_points.append({"id": str(number), "label": label} | described | place)
+    return {
+        "type": kind,
+        **({"name": name} if name else {}),
         "coordinateSystem": "LPS",
         "coordinateUnits": "mm",
         "controlPoints": control_points,
     }
-    write_json(path, {"@schema": SCHEMA, "markups": [markup]})
+
+
+def write_markup_file(markups: Sequence[dict[str, Any]], path: Path | str) -> None:
+    """Write lists of points, one after the other.
+
+    Raises
+    ------
+    InputFileError
+        if the name does not end in `.mrk.json`, by which Slicer knows the format.
+    """
+    if not str(path).endswith(".mrk.json"):
+        raise InputFileError(path, "does not end in .mrk.json, by which 3D Slicer knows markups")
+    write_json(path, {"@schema": SCHEMA, "markups": list(markups)})
 
 
 def read_markups(path: Path | str) -> NamedPoints:

@@ -1,7 +1,8 @@
 """What each registration program is given of a map between two scans: one writer each, by the program's name.
 
 docs/transforms.md has the commands that use the files, and how exactly each program takes them. Every file maps points
-of the scan that is resampled onto to the one that is resampled, as all of these programs want it.
+of the scan that is resampled onto to the one that is resampled, as all of these programs want it; DICOM's spatial
+registration alone is defined the other way.
 """
 
 from collections.abc import Callable

@@ -62,6 +62,16 @@ def read_transform(path: Path) -> SimpleITK.Transform:
     return transform
 
 
+def inverted(transform: SimpleITK.Transform, path: Path) -> SimpleITK.Transform:
+    """Return the inverse of an affine transform, or refuse another with an `InputFileError` that names its file."""
+    if not transform.IsLinear():
+        raise InputFileError(
+            path,
+            "is no affine map, so its inverse is not known; `register` writes that of a deformation as inverse.h5",
+        )
+    return transform.GetInverse()
+
+
 def is_covered(transform: SimpleITK.Transform, points_mm: Points) -> NDArray[np.bool_]:
     """Return whether (N, 3) points, RAS+, lie where a transform says something: ITK leaves those outside a field alone.
 

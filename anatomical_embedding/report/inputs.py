@@ -1,7 +1,7 @@
 """What the report is made of, read from the files of the earlier stages."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,6 +18,7 @@ from anatomical_embedding.report.registration_inputs import RegisteredPair
 from anatomical_embedding.report.tracking_inputs import TrackedAnswers
 from anatomical_embedding.settings.evaluation import BaselineMethod
 
+CONFIDENCE_SUFFIX = ".confidence_scores.json"
 BASELINES: tuple[str, ...] = get_args(BaselineMethod)
 
 
@@ -111,6 +112,7 @@ class ReportInputs:
     trackings : followed lesions.
     manifests : of the jobs, sorted.
     match_page : address of the page of matches beside the report; None where there is none.
+    confidences : title -> scores of the confidence of one method on one data set, see `score_confidence`.
     shared_scans : a sentence on each scan that one data set trains on and another holds out.
     """
 
@@ -124,6 +126,24 @@ class ReportInputs:
     manifests: list[Manifest]
     match_page: str | None = None
     shared_scans: Sequence[str] = ()
+    confidences: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def read_confidences(paths: Sequence[Path]) -> dict[str, dict[str, Any]]:
+    """Return title -> scores of confidences.
+
+    Parameters
+    ----------
+    paths : `evaluations/<name>/<model>.<method>.confidence_scores.json`, or of trackings with the split as one more
+        folder.
+    """
+    scores = {}
+    for path in paths:
+        model, method = path.name.removesuffix(CONFIDENCE_SUFFIX).rsplit(".", 1)
+        parts = path.parent.parts
+        source = parts[-2] if parts[-3:-2] == ("trackings",) else parts[-1]
+        scores[f"{source}: {answer_words(method, model)}"] = read_json(path)
+    return scores
 
 
 def read_evaluations(

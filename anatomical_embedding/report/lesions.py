@@ -9,13 +9,13 @@ import pandas as pd
 from anatomical_embedding.report.markup import Markup, element
 from anatomical_embedding.report.match_panel import show_match
 from anatomical_embedding.report.names import DECISIONS
-from anatomical_embedding.report.numbers import millimetres
+from anatomical_embedding.report.numbers import millimetres, percent
 from anatomical_embedding.report.tables import Cell, number_cell, render_table
 from anatomical_embedding.report.tracking_inputs import TrackedAnswers
 
 HEADERS = ("Lesion", "Source", "Target", "Slices mm", "Radius mm", "Error mm")
-JUDGED_HEADERS = ("Probability within 10 mm", "Decision")
-OUT_OF_VIEW = "out_of_fov"
+JUDGED_HEADERS = ("Confidence", "90 % radius mm", "Decision")
+OUT_OF_VIEW = "out_of_view"
 
 
 def lesions_of(answers: TrackedAnswers) -> pd.DataFrame:
@@ -27,8 +27,8 @@ def lesions_of(answers: TrackedAnswers) -> pd.DataFrame:
     Returns
     -------
     Columns `query_id, template_id, target_id, is_in_view, slice_thickness_mm, radius_mm, error_mm` (NaN out of view,
-    infinite where failed), `badness_mm`, `has_place`, and `probability_within_10mm, decision` (empty without a
-    confidence).
+    infinite where failed), `badness_mm`, `has_place`, and `confidence, radius_90_mm, decision` (numbers are
+    NaN without a confidence).
     """
     lesions = answers.queries[["query_id", "template_id", "target_id", "is_in_view"]].merge(
         answers.pairs[["pair_id", "slice_thickness_mm", "radius_mm"]],
@@ -38,11 +38,8 @@ def lesions_of(answers: TrackedAnswers) -> pd.DataFrame:
     )
     lesions = lesions.drop(columns="pair_id").merge(answers.errors[["query_id", "error_mm"]], on="query_id")
     lesions = lesions.merge(answers.matches[["query_id", "status"]], on="query_id")
-    if answers.judged is None:
-        lesions["probability_within_10mm"], lesions["decision"] = np.nan, ""
-    else:
-        judged = answers.judged[["query_id", "probability_within_10mm", "decision"]]
-        lesions = lesions.merge(judged, on="query_id", how="left")
+    judged = answers.judged[["query_id", "confidence", "radius_90_mm", "decision"]]
+    lesions = lesions.merge(judged, on="query_id", how="left")
     lesions["has_place"] = lesions["status"] == "found"
     gives_no_place = ~lesions["has_place"] | (lesions["decision"] == OUT_OF_VIEW)
     lesions["badness_mm"] = np.where(
@@ -61,7 +58,6 @@ def lesion_table(lesions: pd.DataFrame, *, caption: str, shown_on_page: Collecti
     caption : what the table shows.
     shown_on_page : names that lead to their panels on the same page.
     """
-    is_judged = bool((lesions["decision"] != "").any())
     rows = [
         [
             Cell(_name(row["query_id"], is_link=row["query_id"] in shown_on_page)),
@@ -70,18 +66,20 @@ def lesion_table(lesions: pd.DataFrame, *, caption: str, shown_on_page: Collecti
             _number(row["slice_thickness_mm"], f"{row['slice_thickness_mm']:g}"),
             _number(row["radius_mm"], millimetres(row["radius_mm"])),
             number_cell(row["badness_mm"], error_text(row)),
-            *(_judged_cells(row) if is_judged else ()),
+            *_judged_cells(row),
         ]
         for row in lesions.to_dict("records")
     ]
-    return render_table((*HEADERS, *(JUDGED_HEADERS if is_judged else ())), rows, caption=caption)
+    return render_table((*HEADERS, *JUDGED_HEADERS), rows, caption=caption)
 
 
 def lesion_panel(answers: TrackedAnswers, row: Mapping[Hashable, Any]) -> Markup:
     """Return six slices of an answered lesion, under its name, error and decision."""
     notes = [error_text(row) + (" mm" if np.isfinite(row["error_mm"]) else "")]
-    if row["decision"]:
-        notes.append(f"{DECISIONS[row['decision']]}, probability {row['probability_within_10mm']:.2f}")
+    words = DECISIONS[row["decision"]]
+    if np.isfinite(row["confidence"]):
+        words += f", {percent(row['confidence'])} sure, 90 % within {millimetres(row['radius_90_mm'])} mm"
+    notes.append(words)
     names = f"{row['template_id']} to {row['target_id']}"
     caption = f"Lesion {row['query_id']}, {names}: {'; '.join(notes)}"
     return element(
@@ -105,5 +103,9 @@ def _number(value: float, text: str) -> Cell:
 
 
 def _judged_cells(row: Mapping[Hashable, Any]) -> list[Cell]:
-    probability = row["probability_within_10mm"]
-    return [_number(probability, f"{probability:.2f}"), Cell(DECISIONS.get(row["decision"], ""))]
+    probability, radius_mm = row["confidence"], row["radius_90_mm"]
+    return [
+        _number(probability, f"{probability:.2f}"),
+        _number(radius_mm, millimetres(radius_mm)),
+        Cell(DECISIONS[row["decision"]]),
+    ]

@@ -9,7 +9,13 @@ METHODS = {
 FAMILIES = (("cross_sam", "Cross-SAM"), ("sampp", "SAM++"), ("sam", "SAM"))
 """Beginnings of a model's name, longest first, and the published name of the method."""
 
-DECISIONS = {"accept": "accept", "review": "review", "out_of_fov": "out of view"}
+DECISIONS = {
+    "found": "found",
+    "review": "review",
+    "out_of_view": "out of view",
+    "failed": "failed",
+    "unknown": "unknown",
+}
 
 
 def method_words(method: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from anatomical_embedding.report.document import render_document
 from anatomical_embedding.report.inputs import ReportInputs
 from anatomical_embedding.report.markup import Markup
+from anatomical_embedding.report.sections.confidence import confidence
 from anatomical_embedding.report.sections.error_distribution import error_distribution
 from anatomical_embedding.report.sections.examples import examples
 from anatomical_embedding.report.sections.failures import failures
@@ -33,6 +34,7 @@ SECTIONS: tuple[Section, ...] = (
     failures,
     registrations,
     tracking,
+    confidence,
     scan_remarks,
     stage_times,
     provenance,

@@ -150,7 +150,7 @@ def show_overview(
     width_mm, height_mm = _extent_mm(volume, plane)
     image = element(
         "image",
-        href=_png_address(picture, (float(picture.min()), float(max(picture.max(), picture.min() + 1.0)))),
+        href=png_address(picture, (float(picture.min()), float(max(picture.max(), picture.min() + 1.0)))),
         x=0,
         y=0,
         width=f"{width_mm:.1f}",
@@ -181,7 +181,8 @@ def grey_window(volume: Volume, *, modality: Modality) -> tuple[float, float]:
 
 def picture_of(volume: Volume, plane: Plane, *, index: int) -> NDArray:
     """Return the (rows, columns) picture of a slice, the patient's front or head up."""
-    picture = np.take(volume.array, index, axis=plane.through).T  # (down, across)
+    # (down, across), a view: np.take would copy a whole array whose axes were swapped.
+    picture = np.moveaxis(volume.array, plane.through, 0)[index].T
     return picture[::-1] if plane.is_flipped else picture
 
 
@@ -229,7 +230,7 @@ def _show_plane(
     picture = picture[rows, columns]
     image = element(
         "image",
-        href=_png_address(picture, window),
+        href=png_address(picture, window),
         x=f"{columns.start * column_mm:.1f}",
         y=f"{rows.start * row_mm:.1f}",
         width=f"{picture.shape[1] * column_mm:.1f}",
@@ -298,7 +299,7 @@ def position_in_picture(volume: Volume, plane: Plane, point_mm: NDArray[np.float
     return float(steps_mm[plane.across]), float(down_mm)
 
 
-def _png_address(picture: NDArray, window: tuple[float, float]) -> str:
+def png_address(picture: NDArray, window: tuple[float, float]) -> str:
     """Return a picture as the address of a PNG that holds itself."""
     step = -(-max(picture.shape) // LARGEST_PICTURE_VOX)
     stream = io.BytesIO()

@@ -10,7 +10,7 @@ import pandas as pd
 
 from anatomical_embedding.csv_table import NUMBER, TEXT
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.confidence.judged_answers import read_judged
+from anatomical_embedding.evaluation.confidence.known_answers import read_judged
 from anatomical_embedding.evaluation.landmarks.tables import read_frame, read_matches
 from anatomical_embedding.evaluation.lesions.queries import read_tracking_queries
 from anatomical_embedding.index_file import IndexRow, read_index
@@ -40,8 +40,8 @@ class TrackedAnswers:
     pairs, start_pairs : one row per annotated pair, with `PAIR_COLUMNS`.
     queries, matches, errors : one row per query; `errors` has `error_mm`, infinite where there is no answer.
     volumes : volume id to index row.
-    judged : probabilities and decisions, None without a confidence.
-    confidence : scores of the confidence, None without one.
+    judged : probabilities, radii and decisions.
+    confidence : scores of the confidence.
     """
 
     tracking: str
@@ -58,8 +58,8 @@ class TrackedAnswers:
     matches: pd.DataFrame
     errors: pd.DataFrame
     volumes: dict[str, IndexRow]
-    judged: pd.DataFrame | None
-    confidence: dict[str, Any] | None
+    judged: pd.DataFrame
+    confidence: dict[str, Any]
 
     @property
     def name(self) -> str:
@@ -123,7 +123,6 @@ def _read_answers(prefix: Path, index: Path, *, trackings: Mapping[str, Tracking
         pairs[["pair_id", "error_mm"]], left_on="query_id", right_on="pair_id", how="left"
     )
     errors["error_mm"] = errors["error_mm"].fillna(np.inf)
-    has_confidence = trackings[tracking].confidence is not None
     return TrackedAnswers(
         tracking=tracking,
         dataset=trackings[tracking].dataset,
@@ -139,8 +138,8 @@ def _read_answers(prefix: Path, index: Path, *, trackings: Mapping[str, Tracking
         matches=read_matches(_with_suffix(prefix, "matches.csv")),
         errors=errors,
         volumes={row.volume_id: row for row in read_index(index)},
-        judged=read_judged(_with_suffix(prefix, "judged.csv")) if has_confidence else None,
-        confidence=read_json(_with_suffix(prefix, "confidence_scores.json")) if has_confidence else None,
+        judged=read_judged(_with_suffix(prefix, "judged.csv")),
+        confidence=read_json(_with_suffix(prefix, "confidence_scores.json")),
     )
 
 

@@ -78,7 +78,7 @@ class BaselineSettings(Settings):
 
 
 class QuerySettings(Settings):
-    """What the stage `make_queries` may see."""
+    """Which volumes are compared, and in which pairs."""
 
     split: Split
     """Volumes of this split are compared with each other."""
@@ -88,6 +88,14 @@ class QuerySettings(Settings):
 
     landmarks: tuple[Identifier, ...] | None = None
     """Names of the landmarks that are asked; null for all of the data set."""
+
+
+class MakeQueriesSettings(QuerySettings):
+    """What the stage `make_queries` may see."""
+
+    with_cuts: bool
+    """Whether all is asked once more in targets that end above or below some landmarks, and it is no error if there is
+    nothing to ask: to learn what answers look like whose place is not in view."""
 
 
 class LandmarkEvaluationSettings(QuerySettings):
@@ -114,9 +122,16 @@ class LandmarkEvaluationSettings(QuerySettings):
     ncc: NccSettings
     """Settings of the baseline `ncc`."""
 
-    def queries(self) -> QuerySettings:
+    def fit_queries(self) -> MakeQueriesSettings:
+        """Return what the stage `make_queries` may see to ask patients that only a confidence is fitted to."""
+        pairs = self.pairs.model_copy(update={"template": None})
+        return MakeQueriesSettings(split="validation", pairs=pairs, landmarks=self.landmarks, with_cuts=True)
+
+    def queries(self) -> MakeQueriesSettings:
         """Return the part that the stage `make_queries` may see."""
-        return QuerySettings(split=self.split, pairs=self.pairs, landmarks=self.landmarks)
+        return MakeQueriesSettings(
+            split=self.split, pairs=self.pairs, landmarks=self.landmarks, with_cuts=False
+        )
 
     def baseline(self, method: Baseline) -> BaselineSettings:
         """Return the part that the stage `match_baseline` may see."""

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PositiveFloat, StringConstraints, model_validator
 
 from anatomical_embedding.settings.base import Settings
+from anatomical_embedding.settings.confidence import EvidenceSettings
 from anatomical_embedding.settings.dataset import DatasetSettings
 from anatomical_embedding.settings.refinement import RefinementSettings
 
@@ -127,7 +128,7 @@ class MatchPointsSettings(Settings):
     """How vectors are compared."""
     method: MatchingMethod
     """The way of matching."""
-    with_way_back: bool
-    """Whether matches are matched back as well; a way of matching that needs the way back does so anyway."""
+    evidence: EvidenceSettings | None
+    """What is measured around the matches to judge them; null leaves it out."""
     refined: RefineTableSettings | None
     """How matches are moved to the voxel by the scans; null leaves them in their cells."""

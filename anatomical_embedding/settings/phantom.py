@@ -246,3 +246,14 @@ def volume_id(subject_index: int, scan: Literal["ct", "mr", "ct_follow_up"]) -> 
     'phantom_007_mr'
     """
     return f"{subject_id(subject_index)}_{scan}"
+
+
+def with_slice_spacing(field_of_view: FieldOfViewSettings, spacing_z_mm: float) -> FieldOfViewSettings:
+    """Return a field of view of the same height with other slices."""
+    height_mm = field_of_view.size_vox[2] * field_of_view.spacing_mm[2]
+    return field_of_view.model_copy(
+        update={
+            "size_vox": (*field_of_view.size_vox[:2], max(1, round(height_mm / spacing_z_mm))),
+            "spacing_mm": (*field_of_view.spacing_mm[:2], spacing_z_mm),
+        }
+    )

@@ -10,9 +10,11 @@ from anatomical_embedding.errors import SettingsError
 from anatomical_embedding.files import canonical_json
 from anatomical_embedding.identifiers import Identifier
 from anatomical_embedding.settings.base import Settings
+from anatomical_embedding.settings.confidence import ConfidenceSettings
 from anatomical_embedding.settings.dataset import DatasetSettings, DeepLesionTrackingSettings
 from anatomical_embedding.settings.embedding import EmbeddingSettings
 from anatomical_embedding.settings.evaluation import BaselineMethod, LandmarkEvaluationSettings
+from anatomical_embedding.settings.follow import FollowingSettings
 from anatomical_embedding.settings.matching import MatchingMethod, MatchingSettings, MethodName, StoreSettings
 from anatomical_embedding.settings.model import CrossSamModelSettings, ModelSettings, SamppModelSettings
 from anatomical_embedding.settings.phantom import PhantomTrackingSettings
@@ -55,8 +57,10 @@ class PipelineSettings(Settings):
     """How the vectors of points are compared."""
     methods: dict[MethodName, MatchingMethod]
     """Name -> way of matching, for evaluations, trackings and users' points."""
+    confidence: ConfidenceSettings
+    """How far answers are trusted, those of evaluations and trackings as those to users' points."""
     answers: AnswerSettings
-    """When the answer to a user's point counts as found."""
+    """How a user's points are answered."""
     propagation: PropagationSettings
     """How the command `propagate` carries labels to another scan; nothing in the workflow depends on it."""
     scan_registration: ScanRegistrationSettings
@@ -67,6 +71,8 @@ class PipelineSettings(Settings):
     """Name -> pairs of volumes to register; may be empty."""
     trackings: dict[Identifier, TrackingSettings]
     """Name -> lesion tracking; may be empty."""
+    followings: dict[Identifier, FollowingSettings]
+    """Name -> patients whose lesions are followed over visits; may be empty."""
 
     def usage(self) -> UsageSettings:
         """Return the part that using a trained model needs."""
@@ -97,6 +103,7 @@ class PipelineSettings(Settings):
         for name, tracking in self.trackings.items():
             self._check_tracking(tracking, where=f"trackings.{name}")
         self._check_rounds()
+        self._check_followings()
         _require(self.answers.method, self.methods, where="answers.method", section="methods")
         taken = sorted(set(self.methods) & set(get_args(BaselineMethod)))
         if taken:
@@ -132,13 +139,14 @@ class PipelineSettings(Settings):
                 f"{where}.dataset names {tracking.dataset!r} of kind {dataset.kind}, expected deeplesion_tracking "
                 "or phantom_tracking"
             )
-        wanted = {tracking.split, *([tracking.confidence.fitted_on] if tracking.confidence else [])}
-        known = dataset.annotations if isinstance(dataset, DeepLesionTrackingSettings) else wanted
-        if not wanted <= set(known):
+        if isinstance(dataset, DeepLesionTrackingSettings) and tracking.split not in dataset.annotations:
             raise ValueError(
-                f"{where} needs annotations of {', '.join(sorted(wanted - set(known)))}, which the data set "
-                f"{tracking.dataset!r} does not name"
+                f"{where} needs annotations of {tracking.split}, which the data set {tracking.dataset!r} does not name"
             )
+
+    def _check_followings(self) -> None:
+        for name, following in self.followings.items():
+            _require(following.model, self.models, where=f"followings.{name}.model", section="models")
 
     def _check_rounds(self) -> None:
         """Refuse models across modalities that start from or are registered by what does not come before them."""

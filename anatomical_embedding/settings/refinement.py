@@ -22,27 +22,32 @@ class CorrelationSettings(Settings):
     """Largest shift on the way back."""
 
 
-class DescentSettings(Settings):
-    """The steps to the voxel and below (anatomical_embedding/matching/local_descent.py)."""
+class DescentPassSettings(Settings):
+    """What one pass of the descent samples, anew around the place found so far."""
 
     half_size_mm: float = Field(gt=0.0)
     """Radius of the ball around the query point."""
     step_mm: float = Field(gt=0.0)
     """Distance of samples."""
+    blur_steps: float = Field(ge=0.0)
+    """Standard deviation of the blur before sampling, in steps; noise that is left shortens the steps taken."""
+    reach_mm: float = Field(gt=0.0)
+    """Largest shift."""
+    num_steps: int = Field(ge=1)
+    """Gauss-Newton steps at most."""
+
+
+class DescentSettings(Settings):
+    """The steps to the voxel and below (anatomical_embedding/matching/local_descent.py)."""
+
+    passes: tuple[DescentPassSettings, ...] = Field(min_length=1)
+    """From coarse to fine."""
     deviation_mm: float = Field(gt=0.0)
     """Standard deviation of the Gaussian that weighs samples by their distance from the point."""
-    blur_steps: float = Field(ge=0.0)
-    """Standard deviation of the blur before sampling, in steps."""
-    reach_mm: float = Field(gt=0.0)
-    """Largest shift from the best shift of the correlation."""
-    num_steps: int = Field(ge=1)
-    """Gauss-Newton steps at most, each way."""
-    num_last_steps: int = Field(ge=0)
-    """Steps more from samples around the place found, so that equal scans agree exactly."""
     stiffness: float = Field(ge=0.0)
     """Resistance of the local affine map to leaving a mere shift."""
     min_correlation: float = Field(ge=-1.0, le=1.0)
-    """With a lower correlation of the intensities at its end the place from before the descent stands: tissue that
+    """With a lower correlation of the intensities at the end of a pass the place from before it stands: tissue that
     changed would pull it away."""
 
 

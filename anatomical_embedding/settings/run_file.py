@@ -23,7 +23,9 @@ import yaml
 from anatomical_embedding.errors import InputFileError, SettingsError
 
 RECIPES = Path(__file__).parent / "recipes"
-SECTIONS_OF_ENTRIES = ("datasets", "models", "evaluations", "registrations", "trackings")
+SECTIONS_OF_ENTRIES = ("datasets", "models", "evaluations", "registrations", "trackings", "followings")
+KINDS_OF_ENTRIES = {"evaluations": "evaluation", "trackings": "tracking", "followings": "following"}
+"""Section -> recipe of what its entries need not say."""
 REGISTRATION_RECIPE = "small"
 """Of the section `scan_registration`."""
 RENAMED_SECTIONS = {"stable_points": "methods.stable_points"}
@@ -83,7 +85,7 @@ def completed_run_file(content: Mapping[str, Any]) -> Section:
         _complete_registration(registration, where=f"registrations.{name}")
     for name, dataset in _mappings(run["datasets"]):
         run["datasets"][name] = _completed_dataset(dataset)
-    for section, kind in (("evaluations", "evaluation"), ("trackings", "tracking")):
+    for section, kind in KINDS_OF_ENTRIES.items():
         for name, entry in _mappings(run[section]):
             run[section][name] = _merged(_recipe(f"entries/{kind}"), entry)
     return run

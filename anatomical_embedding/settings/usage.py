@@ -4,6 +4,7 @@ from pydantic import Field
 
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.settings.base import Settings
+from anatomical_embedding.settings.confidence import ConfidenceSettings
 from anatomical_embedding.settings.embedding import EmbeddingSettings
 from anatomical_embedding.settings.export import ExportSettings
 from anatomical_embedding.settings.matching import MatchingMethod, MatchingSettings, MethodName, StoreSettings
@@ -13,12 +14,10 @@ from anatomical_embedding.settings.volumes import IntensitySettings, VolumeSetti
 
 
 class AnswerSettings(Settings):
-    """When an answer counts as found (anatomical_embedding/matching/decision.py)."""
+    """How a user's points are answered."""
 
     method: MethodName
     """Way of matching where none is asked for, in the section `methods`."""
-    max_cycle_error_mm: float = Field(gt=0)
-    """A match is doubtful if its own match in the first volume lies farther than this from the point asked for."""
     refinement: RefinementSettings
     """How a match is moved to the voxel by the scans themselves, where `matching.refinement` is `voxel`."""
 
@@ -43,7 +42,7 @@ class PropagationSettings(Settings):
     min_anchors: int = Field(ge=4)
     """A label with fewer points that come back is not carried."""
     min_return_share: float = Field(ge=0, le=1)
-    """A label is doubtful if a smaller share of its points comes back."""
+    """A label is for review if a smaller share of its points comes back."""
 
 
 class ScanRegistrationSettings(Settings):
@@ -72,8 +71,10 @@ class UsageSettings(Settings):
     """How the vectors of points are compared."""
     methods: dict[MethodName, MatchingMethod]
     """Name -> way of matching."""
+    confidence: ConfidenceSettings
+    """How far answers are trusted."""
     answers: AnswerSettings
-    """When an answer counts as found."""
+    """How a user's points are answered."""
     propagation: PropagationSettings
     """How labels are carried to another scan."""
     scan_registration: ScanRegistrationSettings

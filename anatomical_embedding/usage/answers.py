@@ -49,7 +49,8 @@ def match_points(
         template_body=template.body_mask,
         method=usage.method(name),
         confidence=model.card.confidence.get(name),
-        settings=usage.answers,
+        find_anchors=lambda: pair.template.anchors_to(pair.target, settings=usage.confidence.evidence),
+        settings=usage.confidence,
     )
     if pair.scans is None:
         return replace(answers, refined=(pair.in_cells,) * len(answers.refined))

@@ -1,6 +1,7 @@
 """Two scans registered: a start by matched embeddings, then deeds."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 import SimpleITK
 
+from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.files import require_writable_folder
 from anatomical_embedding.matching.grid_points import match_grid
 from anatomical_embedding.progress import track
@@ -19,6 +21,8 @@ from anatomical_embedding.registration.initial.read import MatrixProgram, read_i
 from anatomical_embedding.registration.installed_program import installed_program
 from anatomical_embedding.registration.itk_transform import resample_by_itk
 from anatomical_embedding.registration.pair_map import PairMap
+from anatomical_embedding.registration.program_files import PROGRAMS
+from anatomical_embedding.registration.shared_view import seen_from, shared_box
 from anatomical_embedding.settings.registration import MatchGridSettings
 from anatomical_embedding.usage.model import Model
 from anatomical_embedding.usage.scans import embed_raw_scan, prepare_raw_scan, read_scan
@@ -137,6 +141,26 @@ def register_scans(
     return ScanRegistration(begun.start, deformation.field, raw[0].volume, raw[1].volume, begun.remarks)
 
 
+def write_transforms(found: ScanRegistration, folder: Path | str, *, programs: Iterable[str]) -> None:
+    """Write a registration as other programs read it; docs/transforms.md has the names, files and commands.
+
+    Parameters
+    ----------
+    programs : among the keys of `registration.program_files.PROGRAMS`, such as `itk` and `greedy`.
+
+    Raises
+    ------
+    UserError
+        if a program is unknown, or wants what these scans do not have.
+    """
+    programs = list(programs)
+    unknown = [name for name in programs if name not in PROGRAMS]
+    if unknown:
+        raise UserError(f"expected names of {', '.join(PROGRAMS)}, got {unknown[0]!r}")
+    for write in dict.fromkeys(PROGRAMS[name].write for name in programs):  # some read the same files
+        write(found.pair_map, Path(folder))
+
+
 class _Begun(NamedTuple):
     """The prepared scans and their start, with what is to be said of them."""
 
@@ -158,6 +182,11 @@ def _begin(
     if initial is not None:
         given = read_initial_start(Path(initial), fixed=fixed, moving=moving, program=initial_program)
         prepared = [prepare_raw_scan(model, scan) for scan in (fixed, moving)]
+        if shared_box(prepared[0].image, seen_from(prepared[1].image, given.matrix)) is None:
+            raise InputFileError(
+                initial,
+                f"leads no place of {fixed.path} into {moving.path}; it may lead the other way, or belong to others",
+            )
         remarks = (*given.remarks, *prepared[0].remarks, *prepared[1].remarks)
         return _Begun(prepared[0], prepared[1], given_start(given.matrix), remarks)
     settings = model.card.usage.scan_registration

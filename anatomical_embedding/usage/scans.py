@@ -1,7 +1,7 @@
 """Scans ready to be asked and searched: raw scans are read once and embedded, stores are opened."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -12,7 +12,9 @@ from anatomical_embedding.embedding.export import STORE_SUFFIX
 from anatomical_embedding.embedding.store import EmbeddedVolume, Origin, open_store
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.files import canonical_json, sha256_of_text
+from anatomical_embedding.matching.match_evidence import Anchors, find_anchors
 from anatomical_embedding.matching.prepared_target import PreparedTarget, prepare_target
+from anatomical_embedding.settings.confidence import EvidenceSettings
 from anatomical_embedding.settings.matching import MatchingSettings, Refinement
 from anatomical_embedding.settings.volumes import Modality, PrepareVolumeSettings
 from anatomical_embedding.usage.model import Model
@@ -45,6 +47,7 @@ class EmbeddedScan:
     matching: MatchingSettings
     raw: RawScan | None = None
     remarks: tuple[str, ...] = ()
+    _anchors: dict[Origin, Anchors] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -76,6 +79,16 @@ class EmbeddedScan:
     def searchable(self) -> PreparedTarget:
         """The vectors made ready for searching, once."""
         return prepare_target(self.embedded, settings=self.matching)
+
+    def anchors_to(self, target: "EmbeddedScan", *, settings: EvidenceSettings) -> Anchors:
+        """Return the points of both scans by which answers between them are judged, looked for once."""
+        known = self._anchors.get(target.embedded.origin)
+        if known is None:
+            known = find_anchors(
+                self.searchable, target.searchable, template_body=self.body_mask, settings=settings
+            )
+            self._anchors[target.embedded.origin] = known
+        return known
 
 
 def read_scan(

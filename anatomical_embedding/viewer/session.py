@@ -25,6 +25,8 @@ NUM_ALTERNATIVES = 3
 ALTERNATIVE_DISTANCE_CELLS = 3
 """Peaks of the similarity nearer to each other than this are one place."""
 NUM_COORDINATES = 3
+PINNED_NUMBERS = ("similarity", "confidence", "radius_50_mm", "radius_90_mm")
+"""What is kept of an answer beside its place and decision; None where it is not known, as in older files."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Session:
     def match(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return the answers of all other scans to the point of one."""
         source = self._scan(request.get("from"))
-        point_mm = _point(request.get("point"))
+        point_mm = point_of(request.get("point"))
         with self._lock:
             return {
                 "answers": [
@@ -134,7 +136,9 @@ class Session:
         """Return the similarity of a scan to the point of another."""
         source, target = self._scan(request.get("from")), self._scan(request.get("to"))
         with self._lock:
-            return map_similarity(self._model, source.embedded, target.embedded, _point(request.get("point")))
+            return map_similarity(
+                self._model, source.embedded, target.embedded, point_of(request.get("point"))
+            )
 
     @property
     def pins(self) -> list[dict[str, Any]]:
@@ -156,12 +160,14 @@ class Session:
 
     def _answer(self, source: ShownScan, target: ShownScan, point_mm: NDArray) -> dict[str, Any]:
         answers = match_points(self._model, source.embedded, target.embedded, point_mm)
-        is_failed = answers.decision[0] == "failed"
+        has_place = bool(np.isfinite(answers.points_mm[0]).all())
         return {
-            "point": None if is_failed else answers.points_mm[0].tolist(),
-            "similarity": None if is_failed else float(answers.similarity[0]),
-            "cycle_error_mm": None if is_failed else float(answers.cycle_error_mm[0]),
+            "point": answers.points_mm[0].tolist() if has_place else None,
+            "similarity": _known(answers.similarity[0]),
+            "cycle_error_mm": _known(answers.cycle_error_mm[0]),
             "confidence": _known(answers.confidence[0]),
+            "radius_50_mm": _known(answers.radius_50_mm[0]),
+            "radius_90_mm": _known(answers.radius_90_mm[0]),
             "decision": answers.decision[0],
             "reason": answers.reason[0],
             "refined": answers.refined[0],
@@ -182,7 +188,8 @@ def _known(number: float) -> float | None:
     return float(number) if np.isfinite(number) else None
 
 
-def _point(value: Any) -> NDArray[np.float64]:
+def point_of(value: Any) -> NDArray[np.float64]:
+    """Return a point of a request; three finite numbers in mm, or a `UserError`."""
     try:
         point = np.array(value, dtype=np.float64)
     except (TypeError, ValueError):
@@ -210,11 +217,15 @@ def _checked_pins(pins: Any, *, num_scans: int) -> list[dict[str, Any]]:
         ) from error
 
 
+def _number_or_none(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
 def _checked_entry(entry: dict[str, Any]) -> dict[str, Any]:
     return {
-        "point": None if entry["point"] is None else _point(entry["point"]).tolist(),
+        "point": None if entry["point"] is None else point_of(entry["point"]).tolist(),
         "decision": str(entry["decision"]),
-        "similarity": None if entry["similarity"] is None else float(entry["similarity"]),
+        **{name: _number_or_none(entry.get(name)) for name in PINNED_NUMBERS},
         "corrected": bool(entry["corrected"]),
     }
 

@@ -185,9 +185,19 @@ def _look_at_units(files: Sequence[DicomFile], word: str, *, has_rescale: bool, 
             f"{names_of(file.name for file in inverted)}: lowest values are shown white (MONOCHROME1), which changes "
             "no HU; values are taken as stored."
         )
+    projections = [file for file in files if {"MIP", "MINIP", "PROJECTION IMAGE"} & set(_kinds(file))]
+    if projections:
+        remarks.append(
+            f"{names_of(file.name for file in projections)}: a projection through several slices, not one slice."
+        )
     other_units = [file for file in files if file.text("RescaleType") not in HOUNSFIELD_UNITS]
     if word == "CT" and other_units:
         remarks.append(
             f"{names_of(file.name for file in other_units)}: values are said to be of type "
             f"{other_units[0].text('RescaleType')}, expected HU."
         )
+
+
+def _kinds(file: DicomFile) -> list[str]:
+    """Return the words that say what kind of image it is."""
+    return [word.strip().upper().replace("MIN IP", "MINIP") for word in file.tags.get("ImageType", ())]

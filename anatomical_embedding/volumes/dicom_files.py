@@ -153,6 +153,7 @@ def _no_slice(path: Path, file: DicomFile | None) -> str:
             f"a multi-frame file ({frames or 1} frames, {kind}) that does not state their positions",
         ),
         (is_coloured, f"a colour picture ({colours})"),
+        (file.is_mosaic, "a mosaic of all slices of a volume, which does not state their positions"),
         (
             sop_class not in SLICE_CLASSES and not file.has_place and not file.has_frames,
             f"an image of the kind {kind} that does not state its position",
@@ -235,7 +236,7 @@ def _described(files: Sequence[DicomFile]) -> str:
 
 def _no_series(folder: Path, left_out: dict[Path, str]) -> InputFileError:
     for path, reason in left_out.items():
-        if reason.startswith(("a multi-frame", "a colour")):
+        if reason.startswith(("a multi-frame", "a colour", "a mosaic")):
             return InputFileError(
                 path, f"is {reason}, expected grey slices; convert it first (dcm2niix does)"
             )

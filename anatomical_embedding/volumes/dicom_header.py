@@ -25,7 +25,7 @@ DIFFERENCES = (
 """Tags that may tell apart two images of one place, the most telling first."""
 HEADER_TAGS = (
     *("SOPClassUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "Modality"),
-    "FrameOfReferenceUID",
+    *("FrameOfReferenceUID", "PatientID"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "NumberOfFrames"),
     *("SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit"),
     *("PixelRepresentation", "RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence"),
@@ -93,6 +93,12 @@ class DicomFile:
     def is_localizer(self) -> bool:
         """Whether the scanner calls the image a localizer (scout, topogram)."""
         return "LOCALIZER" in (value.upper() for value in self.tags.get("ImageType", ()))
+
+    @property
+    def is_mosaic(self) -> bool:
+        """Whether the image is a sheet of all slices of a volume (Siemens), which does not say where these lie."""
+        words = (value.upper() for value in self.tags.get("ImageType", ()))
+        return "MOSAIC" in words and not self.has_frames
 
     @property
     def has_frames(self) -> bool:

@@ -47,7 +47,7 @@ class SlicePlaces:
 
 
 def require_equal_slices(files: Sequence[DicomFile]) -> None:
-    """Check that all slices have one modality, size, pixel spacing and direction.
+    """Check that all slices have one patient, modality, size, pixel spacing and direction.
 
     Raises
     ------
@@ -55,6 +55,11 @@ def require_equal_slices(files: Sequence[DicomFile]) -> None:
         naming a slice that differs from most others.
     """
     for file in files:
+        if file.text("PatientID") != files[0].text("PatientID"):
+            raise file.fault(
+                f"is of another patient than {files[0].name}, by its PatientID, though of the same series; give each a "
+                "folder",
+            )
         if file.text("Modality") != files[0].text("Modality"):
             raise file.fault(
                 f"is of modality {file.text('Modality')}, {files[0].name} of {files[0].text('Modality')}; "
@@ -190,7 +195,9 @@ def _affine(
 
 def _pixel_steps(files: Sequence[DicomFile]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the (3,) steps from column to column and from row to row, LPS mm."""
-    along_row, along_column = files[0].numbers("ImageOrientationPatient", 6).reshape(2, 3)
+    directions = files[0].numbers("ImageOrientationPatient", 6).reshape(2, 3)
+    # Rounded directions are no unit vectors, and their error would grow with the size of the image.
+    along_row, along_column = directions / np.linalg.norm(directions, axis=1, keepdims=True)
     between_rows, between_columns = files[0].numbers("PixelSpacing", 2)
     return along_row * between_columns, along_column * between_rows
 
@@ -228,7 +235,22 @@ def _uneven_gaps(
     if gaps_mm[worst] > max(largest_gap_mm, usual_mm):
         cause = f"{problem}; a slice is missing. Gaps of up to {largest_gap_mm:g} mm are interpolated (--largest-gap)."
         raise InputFileError(folder, " ".join([cause, *said]))
+    _require_one_stack(folder, files)
     return problem
+
+
+def _require_one_stack(folder: Path, files: Sequence[DicomFile]) -> None:
+    """Refuse slices of several acquisitions that lie among each other: they show the body at different times."""
+    numbers = [file.text("AcquisitionNumber") for file in files]
+    changes = [place for place in range(1, len(files)) if numbers[place] != numbers[place - 1]]
+    if len(changes) >= len(set(numbers)):
+        first, second = files[changes[0] - 1], files[changes[0]]
+        raise InputFileError(
+            folder,
+            f"holds {len(set(numbers))} acquisitions whose slices lie among each other at unequal distances, such as "
+            f"{first.name} (AcquisitionNumber {first.text('AcquisitionNumber') or 'none'}) and {second.name} "
+            f"({second.text('AcquisitionNumber') or 'none'}); put the slices of one in a folder of its own",
+        )
 
 
 def _lean(

@@ -4,6 +4,7 @@ import anatomical_embedding.volumes.nibabel_alone  # noqa: F401, loads nibabel i
 import nibabel
 import numpy as np
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
+from numpy.typing import NDArray
 
 from anatomical_embedding.volumes.volume import Volume
 
@@ -28,7 +29,16 @@ def to_lps(volume: Volume) -> Volume:
     position, and the directions of an oblique volume stay in the affine. The array is a view. (The published
     preparation flips arrays and keeps the old origin, which moves every volume in the world.)
     """
-    change = ornt_transform(io_orientation(volume.affine), axcodes2ornt(LPS))
+    return _reordered(volume, axcodes2ornt(LPS))
+
+
+def to_axes_of(volume: Volume, affine: NDArray[np.float64]) -> Volume:
+    """Return the volume with its array axes running as closely as those of another affine, as `to_lps` does."""
+    return _reordered(volume, io_orientation(affine))
+
+
+def _reordered(volume: Volume, axes: NDArray) -> Volume:
+    change = ornt_transform(io_orientation(volume.affine), axes)
     array = apply_orientation(volume.array, change)
     affine = volume.affine @ inv_ornt_aff(change, volume.array.shape)
     return Volume(array, np.asarray(affine, dtype=np.float64))

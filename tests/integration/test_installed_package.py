@@ -182,7 +182,7 @@ def test_a_model_is_described_and_scans_are_stored_and_matched(use):
         json.loads(verb(*asked, "--from", source))["answers"][0]
         for source in (stored[0]["store"], "first.nii.gz")
     )
-    assert by_scan["decision"] in {"found", "doubtful"}
+    assert by_scan["decision"] == "unknown"  # random weights, of which nothing was measured
     assert by_store["similarity"] == pytest.approx(by_scan["similarity"], abs=2e-3)
 
 

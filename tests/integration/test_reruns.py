@@ -11,10 +11,12 @@ from tests.integration.tiny_workflow import OVERLAY, planned_jobs, snakemake, wr
 pytestmark = pytest.mark.slow
 
 SCORING = {"score_landmarks": 6, "package_model": 1, "write_report": 1}  # a package quotes its scores
+JUDGED = {"match_fit_points": 2, "fit_confidence": 2, "judge_matches": 2, "score_confidence": 2}
 AFTER_TRAINING = {
     "export_embeddings": 1,
     "package_model": 1,
     "match_points": 2,
+    **JUDGED,
     "score_landmarks": 2,
     "write_report": 1,
 }
@@ -171,6 +173,7 @@ def test_matching_setting(edited):
     edited.set("matching", value={"refinement": "none"})
     assert planned_jobs(edited.folder) == {
         "match_points": 3,
+        **JUDGED,
         "package_model": 1,
         "score_landmarks": 3,
         "write_report": 1,

@@ -9,43 +9,27 @@ import re
 import shutil
 import threading
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 
 from anatomical_embedding import api
-from anatomical_embedding.model_card import AnswerConfidence
 from anatomical_embedding.viewer.open_session import open_session
 from anatomical_embedding.viewer.server import ViewServer
+from tests.confidences import confidence_of, line
 from tests.packaged_model import points_in, write_model, write_two_scans
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 
 pytestmark = pytest.mark.slow
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-SOFTWARE_GRAPHICS = [
-    "--no-sandbox",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--ignore-gpu-blocklist",
-]
 NUM_CLICKS = 10
 MOST_MILLISECONDS = 200
 LEAST_CONTRAST = 4.5
 """Of text on its ground: WCAG 2.2, success criterion 1.4.3."""
-CONFIDENCE = AnswerConfidence(
-    within_mm=10.0,
-    intercept=-2.0,
-    per_similarity=5.0,
-    per_log_cycle=-0.5,
-    evaluations=("test",),
-    num_answers=100,
-    num_targets=5,
-    share_right=0.5,
-    calibration_error=0.05,
-    area_under_curve=0.8,
+CONFIDENCE = confidence_of(
+    right=line(-2.0, similarity=5.0, cycle_error_mm=-0.5),
+    radius={"50": line(1.0), "90": line(2.0)},
 )
 
 
@@ -83,67 +67,6 @@ def server(folder):
         thread.start()
         yield server
         server.shutdown()
-
-
-class Watched:
-    """A page that notes what goes wrong, where requests go, and what was asked and answered."""
-
-    def __init__(self, page):
-        self.page = page
-        self.errors, self.hosts, self.matches = [], set(), []
-        page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on(
-            "request",
-            lambda request: self.hosts.add(urlsplit(request.url).hostname or urlsplit(request.url).scheme),
-        )
-        page.on("response", self._note)
-
-    def _note(self, response):
-        if response.url.endswith("/match"):
-            self.matches.append((json.loads(response.request.post_data), response))
-
-    def _note_host(self, address):
-        self.hosts.add(address.hostname or address.scheme)
-
-    def open(self, address):
-        """Open the page and wait until its scans are shown."""
-        self.page.goto(address)
-        self.page.wait_for_selector("body[data-ready=true]", timeout=60_000)
-
-    def answered(self, number):
-        """Wait for the answer of that number."""
-        self.page.wait_for_selector(f"body[data-answered='{number}']", timeout=20_000)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium, which is not on the path")
-    with playwright.sync_playwright() as tools:
-        browser = tools.chromium.launch(executable_path=CHROMIUM, args=SOFTWARE_GRAPHICS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def opened(browser):
-    """Return a function that opens a page of its own with the settings of a device."""
-    contexts = []
-
-    def open_page(**device):
-        context = browser.new_context(**({"viewport": {"width": 1280, "height": 800}} | device))
-        contexts.append(context)
-        return Watched(context.new_page())
-
-    yield open_page
-    for context in contexts:
-        context.close()
-
-
-@pytest.fixture
-def watched(opened):
-    return opened()
 
 
 def test_clicks_pins_corrections_and_exports(watched, server, scans):
@@ -226,8 +149,31 @@ def test_the_badge_tells_the_confidence_and_its_colour(watched, server, scans):
         decision = answers.decision[number]
         said = re.fullmatch(rf"{decision}, (\d+) % sure", badge.inner_text())
         assert int(said.group(1)) == pytest.approx(100 * share, abs=0.51)
-        is_green = decision == "found" and share >= 0.5
-        assert badge.get_attribute("class") == f"badge {'found' if is_green else 'doubtful'}"
+        assert badge.get_attribute("class") == f"badge {decision}"
+        assert (decision == "found") == (share >= model.card.usage.confidence.decision.found_probability)
+        # e^1 - 1 and e^2 - 1 by hand.
+        assert "50 % within 1.7 mm, 90 % within 6.4 mm" in page.locator(".view").nth(1).inner_text()
+    assert watched.errors == []
+
+
+def test_the_radii_are_circles_around_the_answer(watched, server, scans):
+    """In every slice, twice: as wide as the millimetres of the slice say, with the answer in their middle."""
+    page = watched.page
+    watched.open(server.address)
+    _, (first, _) = scans
+    page.evaluate(
+        "(point) => window.askAt(0, point)", points_in(first.body_mask, count=1, seed=3)[0].tolist()
+    )
+    watched.answered(1)
+    circles = page.evaluate(
+        "[...document.querySelectorAll('.view:nth-child(2) .circles circle')]"
+        ".map((circle) => [circle.cx, circle.cy, circle.r].map((value) => value.baseVal.value))"
+    )
+    assert len(circles) == 6
+    for wide, narrow in zip(circles[::2], circles[1::2], strict=True):
+        assert wide[:2] == narrow[:2] and narrow[2] > 0
+        assert wide[2] / narrow[2] == pytest.approx(np.expm1(2.0) / np.expm1(1.0), rel=0.05)
+    assert page.locator(".view").nth(0).locator("circle").count() == 0
     assert watched.errors == []
 
 
@@ -251,7 +197,7 @@ def test_text_can_be_read_by_day_and_by_night(opened, server, scheme):
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (contrast(ground, "rgb(0, 0, 0)") > 10) == (scheme == "light")
     panel = page.evaluate("getComputedStyle(document.querySelector('.view')).backgroundColor")
-    for tone in ("asked", "found", "doubtful", "failed"):
+    for tone in ("asked", "found", "review", "out_of_view", "unknown", "failed"):
         page.evaluate("(tone) => { document.querySelector('.badge').className = `badge ${tone}`; }", tone)
         colour = page.evaluate("getComputedStyle(document.querySelector('.badge')).color")
         assert contrast(colour, panel) >= LEAST_CONTRAST, tone

@@ -11,8 +11,8 @@ from anatomical_embedding.registration.initial.read import read_initial_start
 from anatomical_embedding.volumes.affine import transform_points
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.volume import Volume
+from tests import starts_by_hand as by_hand
 from tests.peers.programs import needs_peers, run_program, write_points
-from tests.unit import test_initial_start as by_hand
 
 pytestmark = needs_peers
 MOST_MM = 0.001

@@ -45,6 +45,15 @@ def test_a_field_is_read_in_every_form_that_itk_writes(folder, ending):  # noqa:
     np.testing.assert_allclose(found.points_mm, [[-16.0, -16.0, 10.0]], atol=1e-5)
 
 
+def test_the_way_back_of_an_affine_transform(folder, capsys):  # noqa: F811
+    arguments = [folder / "points.csv", "--output", folder / "out.csv", "--inverse"]
+    assert run("transform-points", folder / "shift.h5", *arguments) == 0
+    found = read_points(folder / "out.csv", coordinates="ras")
+    np.testing.assert_allclose(found.points_mm, [[-4.0, -24.0, 6.0]], atol=1e-5)
+    said = refusal_of(capsys, "transform-points", folder / "shift.nii.gz", *arguments)
+    assert "is no affine map, so its inverse is not known" in said
+
+
 def niftyreg(path):
     save_field(path, name="NREG_TRANS")
 

@@ -143,7 +143,7 @@ def test_the_similarity_map_opens_and_peaks_at_the_answer(folder, tmp_path, caps
     assert shown.array.max() <= 1.0 + 1e-5
 
 
-def test_a_point_outside_the_body_is_doubtful_and_one_outside_the_volume_fails(folder, capsys):
+def test_a_point_outside_the_body_is_for_review_and_one_outside_the_volume_fails(folder, capsys):
     scan = read_volume(folder / "first.nii.gz")
     inside = points_in(scan, count=1)[0]
     arguments = match_arguments(folder, "first.nii.gz", "second.nii.gz", "--point", point(inside))

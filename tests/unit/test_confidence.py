@@ -1,29 +1,28 @@
-"""Calibrated probabilities: their scores by hand, the fit, its file, and the affine map behind the evidence."""
+"""The fit of a confidence: scores by hand, known laws and quantiles found again, nothing learned from too little."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from anatomical_embedding.errors import InputFileError, UserError
-from anatomical_embedding.evaluation.confidence.features import FEATURES
+from anatomical_embedding.confidence import FEATURES
+from anatomical_embedding.evaluation.confidence.fit import (
+    conformal_quantile,
+    fit_confidence,
+    threshold_of_false_alarms,
+)
+from anatomical_embedding.evaluation.confidence.known_answers import KnownAnswers, errors_mm, read_truths
 from anatomical_embedding.evaluation.confidence.reliability import (
     area_under_curve,
     calibration_error,
     found_at_false_alarms,
     reliability_table,
+    risk_table,
 )
-from anatomical_embedding.evaluation.confidence.tracking_confidence import (
-    fit_confidence,
-    read_confidence,
-    write_confidence,
-)
-from anatomical_embedding.matching.local_affine import predict_by_neighbours, weighted_median
-from anatomical_embedding.settings.tracking import DecisionSettings, FitConfidenceSettings
+from anatomical_embedding.evaluation.confidence.scores import score_confidence
+from anatomical_embedding.settings.confidence import FitSettings
 
-SETTINGS = FitConfidenceSettings(
-    regularisation=1,
-    num_folds=4,
-    decision=DecisionSettings(accept_probability=0.8, false_alarm_share=0.05),
-)
+SETTINGS = FitSettings(within_mm=10, regularisation=1, num_folds=4, false_alarm_share=0.05)
+COLUMN = {name: place for place, name in enumerate(FEATURES)}
 
 
 def test_area_under_curve_by_hand():
@@ -47,76 +46,156 @@ def test_found_at_false_alarms_by_hand():
     assert found_at_false_alarms(scores, positive, false_alarm_share=0.05) == pytest.approx(2 / 3)
 
 
+def test_threshold_and_conformal_quantile_by_hand():
+    # of 20 in view one may be called out: just above the second highest, 0.18
+    threshold = threshold_of_false_alarms(np.arange(20) / 100, share=0.05)
+    assert 0.18 < threshold < 0.19
+    # of 9 scores, ceil(10 * 0.9) = 9th smallest; of 19, ceil(20 * 0.5) = 10th; of 3 too few for 90 %: the largest
+    assert conformal_quantile(np.arange(9.0), share=0.9) == 8.0
+    assert conformal_quantile(np.arange(19.0), share=0.5) == 9.0
+    assert conformal_quantile(np.arange(3.0), share=0.9) == 2.0
+
+
+def test_risk_of_the_surest_by_hand():
+    # the surest half are the errors 0 to 4, their 90th percentile 3.6; of all, 8.1; one without an error is left out
+    table = risk_table(np.array([*np.arange(10, 0, -1) / 10, 0.99]), np.array([*np.arange(10.0), np.nan]))
+    assert [row["accepted"] for row in table] == pytest.approx(np.arange(1, 11) / 10)
+    assert (table[4]["p90_mm"], table[9]["p90_mm"]) == pytest.approx((3.6, 8.1))
+
+
 def drawn(seed, num):
+    """Return answers that follow a law: errors are exponential with a scale that the first feature tells."""
     generator = np.random.default_rng(seed)
     features = generator.normal(size=(num, len(FEATURES)))
-    odds = 1.5 * features[:, 0] - 2.0 * features[:, 3]
-    is_correct = generator.random(num) < 1 / (1 + np.exp(-odds))
-    is_in_view = features[:, 6] > -1.5
-    patients = generator.integers(0, 20, num).astype(str)
-    return features, is_correct & is_in_view, is_in_view, patients
-
-
-def test_fit_is_calibrated_on_fresh_draws_and_survives_its_file(tmp_path):
-    features, is_correct, is_in_view, patients = drawn(1, 1500)
-    fitted = fit_confidence(
-        features, is_correct=is_correct, is_in_view=is_in_view, patient_ids=patients, settings=SETTINGS
+    scale_mm = 4.0 * np.exp(0.8 * features[:, COLUMN["similarity"]])
+    errors = generator.exponential(scale_mm)
+    is_in_view = features[:, COLUMN["expected_depth_mm"]] > -1.5
+    answers = KnownAnswers(
+        features,
+        np.where(is_in_view, errors, np.nan),
+        is_in_view,
+        generator.integers(0, 20, num).astype(str),
     )
-    write_confidence(fitted, tmp_path / "confidence.json")
-    confidence = read_confidence(tmp_path / "confidence.json")
-    assert confidence == fitted
-    fresh, fresh_correct, fresh_in_view, _ = drawn(2, 4000)
-    within, out = confidence.probabilities(fresh)
-    assert calibration_error(within, fresh_correct) < 0.05
-    assert area_under_curve(out, ~fresh_in_view) > 0.95
-    called = np.array(confidence.decide(within, out)) == "out_of_fov"
-    assert called[fresh_in_view].mean() < 0.08
-    assert called[~fresh_in_view].mean() > 0.9
+    return answers, scale_mm
 
 
-def test_unknown_features_take_the_median():
-    features, is_correct, is_in_view, patients = drawn(1, 300)
-    features[::7, 2] = np.nan
-    confidence = fit_confidence(
-        features, is_correct=is_correct, is_in_view=is_in_view, patient_ids=patients, settings=SETTINGS
-    )
-    filled = np.where(np.isnan(features), np.nanmedian(features[:, 2]), features)
-    np.testing.assert_allclose(confidence.probabilities(features)[0], confidence.probabilities(filled)[0])
+def test_fit_is_calibrated_and_its_radii_cover_on_fresh_draws():
+    fitted = fit_confidence(drawn(1, 1500)[0], sources=["b", "a"], settings=SETTINGS).confidence
+    fresh, scale_mm = drawn(2, 6000)
+    right, out = fitted.probabilities(fresh.features)
+    assert calibration_error(right, fresh.errors_mm <= 10) < 0.05
+    assert area_under_curve(out, ~fresh.is_in_view) > 0.95
+    called = out >= fitted.out_of_view_threshold
+    assert called[fresh.is_in_view].mean() < 0.08
+    assert called[~fresh.is_in_view].mean() > 0.9
+    in_view = fresh.is_in_view
+    for level, share in (("50", 0.5), ("90", 0.9)):
+        radius_mm = fitted.radii_mm(fresh.features)[level]
+        assert (fresh.errors_mm <= radius_mm)[in_view].mean() == pytest.approx(share, abs=0.025)
+        # The quantile of an exponential law is -scale * ln(1 - share).
+        expected_mm = -scale_mm * np.log(1 - share)
+        assert np.median(np.abs(np.log1p(radius_mm) - np.log1p(expected_mm))[in_view]) < 0.15
+    assert (fitted.sources, fitted.num_answers, fitted.num_patients) == (("a", "b"), 1500, 20)
+    assert fitted.num_out_of_view == np.sum(~drawn(1, 1500)[0].is_in_view)
 
 
-def test_too_few_wrong_answers_are_refused():
-    features, _, is_in_view, patients = drawn(1, 50)
-    with pytest.raises(UserError, match="needs 3 of each"):
-        fit_confidence(
-            features,
-            is_correct=np.ones(50, bool),
-            is_in_view=is_in_view,
-            patient_ids=patients,
-            settings=SETTINGS,
-        )
-
-
-def test_a_foreign_file_is_refused(tmp_path):
-    (tmp_path / "a.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(InputFileError, match="not a confidence file"):
-        read_confidence(tmp_path / "a.json")
-
-
-def test_weighted_median_by_hand():
-    assert weighted_median(np.array([3.0, 1.0, 2.0]), np.array([5.0, 1.0, 1.0])) == 3.0
-
-
-def test_rigid_motion_is_recovered_among_wrong_correspondences():
+def test_the_log_odds_of_a_known_law_are_found_again():
     generator = np.random.default_rng(3)
-    source = generator.uniform(-150, 150, (200, 3))
-    angle = np.radians(6)
-    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
-    target = source @ turn.T + [20.0, -5.0, 80.0]
-    target[:40] += generator.uniform(-100, 100, (40, 3))
-    point = np.array([10.0, 20.0, 30.0])
-    predicted = predict_by_neighbours(point, source, target, reach_mm=150)
-    np.testing.assert_allclose(predicted.point_mm, turn @ point + [20.0, -5.0, 80.0], atol=1.0)
+    features = generator.normal(size=(20_000, len(FEATURES)))  # of which the radii see a part
+    odds = 0.5 + 1.5 * features[:, COLUMN["margin"]] - 1.0 * features[:, COLUMN["cycle_error_mm"]]
+    is_right = generator.random(20_000) < 1 / (1 + np.exp(-odds))
+    every = np.ones(len(features), bool)
+    answers = KnownAnswers(
+        features, np.where(is_right, 3.0, 30.0), every, (np.arange(20_000) % 5).astype(str)
+    )
+    fitted = fit_confidence(answers, sources=["a"], settings=SETTINGS).confidence
+    weights = {
+        name: fitted.right.weights[name] / fitted.features[name].scale
+        for name in ("margin", "cycle_error_mm")
+    }
+    assert weights == pytest.approx({"margin": 1.5, "cycle_error_mm": -1.0}, abs=0.06)
+    right, _ = fitted.probabilities(np.zeros((1, len(FEATURES))))
+    assert right[0] == pytest.approx(1 / (1 + np.exp(-0.5)), abs=0.02)
+    assert fitted.out_of_view is None and fitted.out_of_view_threshold is None
 
 
-def test_too_few_correspondences_predict_nothing():
-    assert np.isnan(predict_by_neighbours(np.zeros(3), np.eye(3), np.eye(3), reach_mm=50).point_mm).all()
+def test_radii_cover_patients_that_differ():
+    """A patient whose answers are all worse is covered by what unseen patients widen the radii to."""
+    generator = np.random.default_rng(4)
+
+    def patients(first, count):
+        ids = np.repeat(np.arange(first, first + count), 40)
+        worse = np.exp(np.repeat(generator.normal(0, 0.6, count), 40))
+        features = np.zeros((len(ids), len(FEATURES)))
+        errors = generator.exponential(5.0 * worse)
+        return KnownAnswers(features, errors, np.ones(len(ids), bool), ids.astype(str))
+
+    fitted = fit_confidence(patients(0, 60), sources=["a"], settings=SETTINGS).confidence
+    fresh = patients(100, 200)
+    covered = fresh.errors_mm <= fitted.radii_mm(fresh.features)["90"]
+    assert covered.mean() == pytest.approx(0.9, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            {"errors_mm": np.full(300, 3.0), "is_in_view": np.ones(300, bool)},
+            "300 answers are within 10 mm and 0 are not",
+        ),
+        (
+            {"errors_mm": np.full(300, 30.0), "is_in_view": np.ones(300, bool)},
+            "0 answers are within 10 mm and 300 are not",
+        ),
+        ({"patient_ids": np.full(300, "one")}, "one patient"),
+    ],
+)
+def test_nothing_is_learned_from_too_little(change, reason):
+    table = drawn(1, 300)[0]
+    parts = {name: getattr(table, name) for name in ("features", "errors_mm", "is_in_view", "patient_ids")}
+    fitted = fit_confidence(KnownAnswers(**(parts | change)), sources=["a"], settings=SETTINGS)
+    assert fitted.confidence is None
+    assert reason in fitted.reason
+
+
+def test_scores_by_hand():
+    judged = pd.DataFrame(
+        {
+            "confidence": [0.95, 0.85, 0.3, 0.1, np.nan],
+            "probability_out_of_view": [0.0, 0.1, 0.2, 0.9, np.nan],
+            "radius_50_mm": [2.0, 2.0, 5.0, 9.0, np.nan],
+            "radius_90_mm": [4.0, 4.0, 10.0, 20.0, np.nan],
+            "decision": ["found", "found", "review", "out_of_view", "failed"],
+        }
+    )
+    scores = score_confidence(
+        errors_mm=np.array([1.0, 3.0, 20.0, np.nan, np.nan]),
+        is_in_view=np.array([True, True, True, False, True]),
+        landmarks=pd.Series(["kidney_left_top", "kidney_right", "rib_03", "rib_04", "rib_05"]),
+        judged=judged,
+        settings=SETTINGS,
+    )
+    assert (scores["num_queries"], scores["num_out_of_view"], scores["num_right"]) == (5, 1, 2)
+    assert scores["auroc"] == 1.0 and scores["out_of_view_found"] == 1.0
+    assert scores["decisions"]["found"] == {"num": 2, "right": 1.0}
+    assert (scores["out_of_view_called"], scores["in_view_called"]) == (1.0, 0.0)
+    # errors 1 and 3 against radii 2 and 4: 1 of 2 and 2 of 2
+    kidney = scores["groups"]["kidney"]
+    assert (kidney["num"], kidney["right_share"]) == (2, 1.0)
+    assert kidney["radius"] == {
+        "50": {"covered": 0.5, "median_mm": 2.0},
+        "90": {"covered": 1.0, "median_mm": 4.0},
+    }
+    assert scores["groups"]["rib"]["radius"]["90"]["covered"] == 0.0
+    assert scores["groups"]["all"]["num"] == 3
+
+
+def test_queries_without_a_view_column_are_all_in_view(tmp_path):
+    path = tmp_path / "queries.csv"
+    head = "query_id,template_id,target_id,landmark,query_x_mm,query_y_mm,query_z_mm,truth_x_mm,truth_y_mm,truth_z_mm"
+    path.write_text(f"{head}\na,t,u,l,0,0,0,3,4,0\n", encoding="utf-8")
+    queries = read_truths(path)
+    answers = pd.DataFrame({"query_id": ["a"], "x_mm": [0.0], "y_mm": [0.0], "z_mm": [0.0]})
+    assert errors_mm(queries, answers).tolist() == [5.0]
+    path.write_text(f"{head},is_in_view\na,t,u,l,0,0,0,3,4,0,false\n", encoding="utf-8")
+    assert np.isnan(errors_mm(read_truths(path), answers)).all()

@@ -816,3 +816,11 @@ def test_the_real_tilted_series_is_straightened():
             sampled = map_coordinates(volume.array.astype(float), voxel.reshape(3, 1), order=1)[0]
             smooth.append(abs(sampled - value_by_tags(dataset, row=row, column=column)))
     assert np.median(smooth) < 10.0
+
+
+def test_directions_that_are_rounded_do_not_stretch_the_image(tmp_path):
+    """A converter that keeps 3 digits writes vectors of other lengths than 1; 0.05 % of 400 mm is 0.2 mm."""
+    rounded = (0.8656, 0.4998, 0.0, -0.4998, 0.8656, 0.0)  # of 30 degrees, both 0.9995 long
+    stack = Stack(orientation=rounded, between_rows_mm=50.0, between_columns_mm=50.0)
+    affine = read_series(stack.write(tmp_path)).volume.affine
+    np.testing.assert_allclose(np.linalg.norm(affine[:3, :2], axis=0), 50.0, atol=1e-6)

@@ -208,7 +208,7 @@ def test_pixels_are_where_their_tags_say_or_a_file_is_named(stack, extras, has_c
             assert_equal_to_tags(series, folder)
         else:
             with pytest.raises(InputFileError) as caught:
-                read_series(folder)
+                read_series(folder, largest_gap_mm=0.1)
             neighbours = {stack.name(2), stack.name(4)}
             named = neighbours if fault == "missing" else {faulty.name}
             assert all(name in str(caught.value) for name in named), caught.value

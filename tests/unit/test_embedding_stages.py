@@ -261,7 +261,7 @@ def match(folder, **arguments):
 
 def settings_of(arguments):
     """Return the settings of the stage as JSON, with other values of the section `matching`."""
-    settings = {"method": {"kind": "nearest"}, "with_way_back": False, "refined": None}
+    settings = {"method": {"kind": "nearest"}, "evidence": None, "refined": None}
     if "stable_points" in arguments:
         settings["method"] = {"kind": "stable_points"} | arguments.pop("stable_points")
     settings |= {name: arguments.pop(name) for name in list(arguments) if name in settings}

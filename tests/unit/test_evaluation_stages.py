@@ -15,7 +15,7 @@ from workflow_scripts import make_queries, match_baseline, score_landmarks
 
 BOOTSTRAP = json.dumps({"num_resamples": 200, "seed": 0, "confidence_level": 0.95})
 NCC = {"cube_mm": 28.0, "spacing_mm": 4.0, "search_radius_mm": None}
-ALL_PAIRS = json.dumps({"split": "test", "pairs": {"num_pairs": None, "seed": 0}})
+ALL_PAIRS = json.dumps({"split": "test", "pairs": {"num_pairs": None, "seed": 0}, "with_cuts": False})
 SHIFTS = {"a": (0, 0, 0), "b": (3, 1, 5), "c": (6, 2, 2), "d": (1, 6, 4)}
 POINTS_VOX = {"heart": (16.0, 15.0, 14.0), "liver": (20.0, 18.0, 12.0), "far": (34.0, 34.0, 34.0)}
 
@@ -133,7 +133,10 @@ def test_queries_of_an_unknown_volume_are_refused(dataset):
 def test_matches_of_older_queries_are_refused(dataset):
     ask(dataset)
     answer(dataset, "same_coordinate")
-    ask(dataset, settings=json.dumps({"split": "test", "pairs": {"num_pairs": 4, "seed": 0}}))
+    ask(
+        dataset,
+        settings=json.dumps({"split": "test", "pairs": {"num_pairs": 4, "seed": 0}, "with_cuts": False}),
+    )
     with pytest.raises(InputFileError, match="is in no query of this evaluation"):
         score(dataset, "same_coordinate")
     assert not (dataset / "same_coordinate/scores.json").exists()

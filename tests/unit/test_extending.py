@@ -127,7 +127,7 @@ def test_the_matching_method_answers(extended, tmp_path):
         "method": yaml.safe_load(blocks(sections()["A matching method"], "yaml")[0])["methods"][
             "median_8_mm"
         ],
-        "with_way_back": True,
+        "evidence": usage_sections()["confidence"]["evidence"],
         "refined": None,
     }
     run_in(

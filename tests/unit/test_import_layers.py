@@ -11,14 +11,14 @@ from anatomical_embedding.code_fingerprint import REPOSITORY, reachable_modules
 LAYERS = [
     {"errors", "files", "progress", "identifiers", "code_fingerprint", "versions", "provenance", "csv_table"},
     {"settings"},
-    {"volumes", "index_file", "landmark_file", "checkpoint_header", "model_card"},
+    {"volumes", "index_file", "landmark_file", "checkpoint_header", "confidence", "model_card"},
     {"points", "processes"},
     {"datasets", "phantom", "patches", "networks", "losses"},
     {"embedding", "registration", "training"},
     {"matching"},
     {"evaluation"},
     {"report"},
-    {"workflow_scripts", "usage", "api", "answers_file"},
+    {"workflow_scripts", "usage", "follow", "api", "answers_file"},
     {"viewer"},
     {"cli"},
 ]
@@ -33,11 +33,22 @@ WITHOUT_TORCH = [
     "evaluation",
     "report",
     "checkpoint_header",
+    "confidence",
     "model_card",
 ]
 
 
-NOT_FOR_HELP = ("torch", "numpy", "pydantic", "yaml", "pydicom", "nibabel", "scipy", "SimpleITK")
+NOT_FOR_HELP = (
+    "torch",
+    "numpy",
+    "pydantic",
+    "yaml",
+    "pydicom",
+    "nibabel",
+    "scipy",
+    "SimpleITK",
+    "webbrowser",
+)
 
 
 def modules():

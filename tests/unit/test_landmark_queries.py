@@ -14,11 +14,13 @@ from anatomical_embedding.evaluation.landmarks.tables import (
     read_questions,
     write_table,
 )
-from anatomical_embedding.settings.evaluation import PairSelectionSettings, QuerySettings
+from anatomical_embedding.settings.evaluation import MakeQueriesSettings, PairSelectionSettings
 from anatomical_embedding.volumes.volume import Volume
 from tests.prepared_volumes import lps_affine
 
-ALL_PAIRS = QuerySettings(split="test", pairs=PairSelectionSettings(num_pairs=None, seed=0))
+ALL_PAIRS = MakeQueriesSettings(
+    split="test", pairs=PairSelectionSettings(num_pairs=None, seed=0), with_cuts=False
+)
 
 
 def all_ct(volume_ids):

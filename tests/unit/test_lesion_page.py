@@ -1,5 +1,7 @@
 """The lesions of a tracking, worst first: the order, the page, the section of the report and the table of results."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ from anatomical_embedding.report.inputs import ReportInputs
 from anatomical_embedding.report.lesion_page import render_lesion_page
 from anatomical_embedding.report.lesions import error_text, lesions_of
 from anatomical_embedding.report.results_csv import results_table
+from anatomical_embedding.report.sections.confidence import confidence
 from anatomical_embedding.report.sections.tracking import tracking, tracking_sentence
 from anatomical_embedding.report.tracking_inputs import TrackedAnswers
 from anatomical_embedding.volumes.volume import Volume
@@ -17,6 +20,35 @@ from tests.prepared_volumes import lps_affine, write_prepared, write_prepared_in
 
 NAMES = ("found", "far", "failed", "gone", "missed")
 PROTOCOLS = ("dlt", "uae", "uae_released")
+
+
+CONFIDENCE = {
+    "num_queries": 5,
+    "num_out_of_view": 2,
+    "within_mm": 10.0,
+    "auroc": 0.75,
+    "calibration_error": 0.125,
+    "reliability": [{"predicted": 0.5, "observed": 0.25, "num": 5}],
+    "risk": [{"accepted": 0.5, "p90_mm": 4.0}, {"accepted": 1.0, "p90_mm": 9.0}],
+    "false_alarm_share": 0.05,
+    "out_of_view_found": 0.5,
+    "out_of_view_called": 0.5,
+    "in_view_called": 0.0,
+    "decisions": {
+        name: {"num": int(name != "unknown"), "right": None}
+        for name in ("found", "review", "out_of_view", "failed", "unknown")
+    },
+    "groups": {
+        "all": {
+            "num": 3,
+            "right_share": 0.5,
+            "radius": {
+                "50": {"covered": 0.25, "median_mm": 3.0},
+                "90": {"covered": 0.875, "median_mm": 12.5},
+            },
+        }
+    },
+}
 
 
 def figures(med_mm):
@@ -58,22 +90,11 @@ def answers(tmp_path_factory):
     judged = pd.DataFrame(
         {
             "query_id": NAMES,
-            "probability_within_10mm": [0.9, 0.2, np.nan, 0.1, 0.85],
-            "decision": ["accept", "review", "review", "out_of_fov", "accept"],
+            "confidence": [0.9, 0.2, np.nan, 0.1, 0.85],
+            "radius_90_mm": [4.0, 40.0, np.nan, 50.0, 5.0],
+            "decision": ["found", "review", "failed", "out_of_view", "found"],
         }
     )
-    confidence = {
-        "num_queries": 5,
-        "num_out_of_view": 2,
-        "auroc": 0.75,
-        "calibration_error": 0.125,
-        "reliability": [{"predicted": 0.5, "observed": 0.25, "num": 5}],
-        "false_alarm_share": 0.05,
-        "out_of_view_found": 0.5,
-        "out_of_view_called": 0.5,
-        "in_view_called": 0.0,
-        "decisions": {name: {"num": 1, "correct": None} for name in ("accept", "review", "out_of_fov")},
-    }
     return TrackedAnswers(
         tracking="followed",
         dataset="bodies",
@@ -92,7 +113,7 @@ def answers(tmp_path_factory):
         errors=errors,
         volumes={row.volume_id: row for row in read_index(folder / "index.csv")},
         judged=judged,
-        confidence=confidence,
+        confidence=CONFIDENCE,
     )
 
 
@@ -125,7 +146,7 @@ def test_page_links_to_the_pictures_that_it_holds(answers):
     assert "lesion-failed" not in page  # it has no place to show
     assert page.index('id="lesion-missed"') < page.index('id="lesion-far"') < page.index('id="lesion-found"')
     assert page.count('class="mark truth"') == 6  # three planes of the two lesions with a true point
-    assert "accept, probability 0.85" in page
+    assert "found, 85 % sure, 90 % within 5.0 mm" in page
 
 
 def test_section_names_definitions_and_sorts_sizes_by_number(answers):
@@ -134,8 +155,23 @@ def test_section_names_definitions_and_sorts_sizes_by_number(answers):
     assert section.index("radius 5 to 10 mm") < section.index("radius 10 to 20 mm")
     assert "distance &lt;= min(radius, 10 mm)" in section
     assert 'href="trackings/followed/test/sam.nearest.lesions.html"' in section
-    assert "area under the ROC curve 0.75" in section
     assert "4.0 mm from the truth on average (affine start 40.0 mm)" in tracking_sentence(answers)
+
+
+def test_the_section_of_confidences_tells_probabilities_radii_and_decisions(answers):
+    inputs = replace(report_inputs(answers), confidences={"followed: nearest": CONFIDENCE})
+    section = confidence(inputs)
+    for text in (
+        "area under the ROC curve 0.75",
+        "calibration error 0.12",
+        "88 %",
+        "12.5",
+        "out of view",
+        "80 %",
+    ):
+        assert text in section, text
+    assert "no confidence could be fitted" not in section  # no answer is unknown
+    assert confidence(report_inputs(answers)) is None
 
 
 def test_table_of_results_holds_every_figure_once(answers):

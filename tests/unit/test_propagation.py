@@ -126,7 +126,7 @@ def test_what_is_not_in_the_target_is_not_carried():
 def test_a_target_without_the_anatomy_gives_nothing():
     target = searchable("target", lambda points_mm: points_mm + 5000.0)
     found = carry(searchable("template"), target, balls(), grid=balls(), max_cycle_error_mm=2.0)
-    assert {row.decision for row in found.labels} <= {"failed", "doubtful"}
+    assert {row.decision for row in found.labels} <= {"failed", "review"}
 
 
 def test_what_cannot_be_carried_is_refused():
@@ -176,13 +176,13 @@ def share_outside(labels, label):
 
 @pytest.mark.parametrize(
     ("shift_mm", "decision", "word"),
-    [((-16.0, 0, 0), "found", ""), ((-24.0, 0, 0), "doubtful", "outside the scan")],
+    [((-16.0, 0, 0), "found", ""), ((-24.0, 0, 0), "review", "outside the scan")],
     ids=["within", "cut"],
 )
-def test_a_label_that_leaves_the_scan_is_doubtful(shift_mm, decision, word):
+def test_a_label_that_leaves_the_scan_is_for_review(shift_mm, decision, word):
     labels = moved_balls(shift_mm, labels=[3])
     expected = share_outside(labels, 3)
-    assert (expected > 0) == (decision == "doubtful")
+    assert (expected > 0) == (decision == "review")
     (row,) = carry(unchanged("template"), unchanged("target"), labels, grid=balls()).labels
     assert row.outside_share == pytest.approx(expected)
     assert (row.decision, word in row.reason) == (decision, True)
@@ -200,7 +200,7 @@ def test_a_label_mostly_outside_fails_and_the_others_are_carried():
     assert set(np.unique(found.volume.array)) == {0, 300}
 
 
-def test_a_label_in_the_air_is_doubtful():
+def test_a_label_in_the_air_is_for_review():
     body = np.ones(SHAPE, np.uint8)
     body[: int(CENTRES_MM[3][0] / 2) + 4] = 0  # 8 mm beyond the middle of the ball of 12 mm radius
     expected = float((body[balls().array == 3] == 0).mean())
@@ -215,7 +215,7 @@ def test_a_label_in_the_air_is_doubtful():
         settings=SETTINGS,
     )
     (row,) = found.labels
-    assert (row.decision, row.reason) == ("doubtful", f"{100 * expected:.0f} % of it lies outside the body")
+    assert (row.decision, row.reason) == ("review", f"{100 * expected:.0f} % of it lies outside the body")
 
 
 @pytest.mark.parametrize(("shift_mm", "share"), [((-34.0, 0, 0), None), ((5000.0, 0, 0), "all")])

@@ -3,19 +3,22 @@
 import json
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK
 
 from anatomical_embedding import api
 from anatomical_embedding.cli.main import main
 from anatomical_embedding.embedding.export import StoreEmbedder
+from anatomical_embedding.errors import UserError
 from anatomical_embedding.registration.deformation import Deformation
 from anatomical_embedding.registration.displacement_field import DisplacementField
 from anatomical_embedding.registration.program_files import PROGRAMS
 from anatomical_embedding.usage import registration
-from tests.packaged_model import write_model, write_two_scans
+from anatomical_embedding.volumes.nifti import read_volume
+from tests.packaged_model import write_dicom_series, write_model, write_two_scans
 
-START = "1 0 0 10\n0 1 0 -20\n0 0 1 30\n0 0 0 1\n"
+START = "1 0 0 -100\n0 1 0 50\n0 0 1 360\n0 0 0 1\n"
 """Fixed to moving, RAS+ mm."""
 
 
@@ -51,9 +54,10 @@ def run(folder, tmp_path, monkeypatch):
     program.write_text("#!/bin/sh\necho deeds 0.1.0\n", encoding="utf-8")
     program.chmod(0o755)
     (tmp_path / "start.mat").write_text(START, encoding="utf-8")
+    (tmp_path / "far.txt").write_text(START.replace("-100", "9000"), encoding="utf-8")
 
-    def register(*more):
-        scans = [folder / "first.nii.gz", folder / "second.nii.gz"]
+    def register(*more, scans=None):
+        scans = scans or [folder / "first.nii.gz", folder / "second.nii.gz"]
         options = ["--checkpoint", folder / "tiny.safetensors", "--deeds", program]
         with pytest.raises(SystemExit) as stop:
             main(list(map(str, ["register", *scans, *options, "--output", tmp_path / "out", *more])))
@@ -68,7 +72,7 @@ def test_a_given_start_is_used_without_matching(run, tmp_path):
     start = json.loads((tmp_path / "out" / "start.json").read_text(encoding="utf-8"))
     assert (start["status"], start["num_queries"]) == ("given", 0)
     forward = SimpleITK.ReadTransform(str(tmp_path / "out" / "forward.h5"))
-    np.testing.assert_allclose(forward.TransformPoint((0.0, 0.0, 0.0)), (-10.0, 20.0, 30.0), atol=1e-6)
+    np.testing.assert_allclose(forward.TransformPoint((0.0, 0.0, 0.0)), (100.0, -50.0, 360.0), atol=1e-6)
     again = tmp_path / "out" / "start.json"
     assert run("--initial", again) == 0
     assert json.loads(again.read_text(encoding="utf-8")) == start
@@ -91,6 +95,7 @@ def test_files_are_written_for_the_programs_named(run, tmp_path):
     ("more", "message"),
     [
         (["--initial", "start.mat"], "start.mat: is a 4x4 matrix, which FSL writes"),
+        (["--initial", "far.txt", "--initial-program", "greedy"], "far.txt: leads no place of"),
         (["--initial-program", "fsl"], "--initial-program: says where the start of --initial comes from"),
         (
             ["--transforms", "ants,nifty"],
@@ -122,4 +127,39 @@ def test_in_python(folder, tmp_path):
         initial_program="niftyreg",
     )
     assert found.start.status == "given"
-    np.testing.assert_array_equal(found.start.matrix[:3, 3], (10.0, -20.0, 30.0))
+    api.write_transforms(found, tmp_path / "more", programs=["greedy", "itk", "slicer"])
+    assert (tmp_path / "more" / "greedy" / "start.mat").is_file()
+    assert (tmp_path / "more" / "forward.h5").is_file()
+    with pytest.raises(UserError, match="got 'fsl'"):
+        api.write_transforms(found, tmp_path / "more", programs=["fsl"])
+    np.testing.assert_array_equal(found.start.matrix[:3, 3], (-100.0, 50.0, 360.0))
+
+
+def as_series(scan, folder, *, world):
+    """Write a scan as a DICOM series of a frame of reference, and return its folder."""
+    write_dicom_series(read_volume(scan), folder)
+    for path in folder.iterdir():
+        dataset = pydicom.dcmread(path)
+        dataset.FrameOfReferenceUID = world
+        dataset.save_as(path)
+    return folder
+
+
+def test_objects_of_dicom_are_written_of_two_series(run, folder, tmp_path, capsys):
+    """The start goes out and comes in again as an object; scans that are no series are refused before work."""
+    series = [
+        as_series(folder / f"{name}.nii.gz", tmp_path / name, world=f"1.2.826.0.1.3680043.2.1125.{number}")
+        for number, name in enumerate(("first", "second"), start=1)
+    ]
+    given = ("--initial", tmp_path / "start.mat", "--initial-program", "greedy")
+    assert run(*given, "--transforms", "dicom", scans=series) == 0
+    objects = [tmp_path / "out" / name for name in PROGRAMS["dicom"].files]
+    whole, start = map(pydicom.dcmread, objects)
+    assert whole.FrameOfReferenceUID == start.FrameOfReferenceUID == "1.2.826.0.1.3680043.2.1125.1"
+    assert run("--initial", objects[1], scans=series) == 0
+    forward = SimpleITK.ReadTransform(str(tmp_path / "out" / "forward.h5"))
+    np.testing.assert_allclose(forward.TransformPoint((0.0, 0.0, 0.0)), (100.0, -50.0, 360.0), atol=1e-6)
+
+    capsys.readouterr()
+    assert run(*given, "--transforms", "dicom", scans=[series[0], folder / "second.nii.gz"]) == 2
+    assert "--transforms dicom needs two DICOM series: " in capsys.readouterr().err

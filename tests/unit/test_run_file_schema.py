@@ -53,7 +53,7 @@ def test_settings_written_out_and_the_example_of_the_readme_are_valid(validator)
         (("models", "sam", "training", "num_steps"), -1),
         (("methods",), {"wide": {"kind": "closest"}}),
         (("registrations", "round_1", "deeds", "recipe"), "sam_small"),
-        (("trackings", "phantom_tracking", "confidence", "num_folds"), 1),
+        (("confidence",), {"fit": {"num_folds": 1}}),
     ],
 )
 def test_what_is_misspelt_or_out_of_range_is_refused(validator, keys, value):

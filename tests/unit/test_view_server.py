@@ -12,12 +12,12 @@ import pytest
 
 from anatomical_embedding import api
 from anatomical_embedding.errors import InputFileError, UserError
-from anatomical_embedding.model_card import AnswerConfidence
 from anatomical_embedding.viewer.open_session import open_session, quick_to_search
 from anatomical_embedding.viewer.server import ViewServer
 from anatomical_embedding.viewer.session import Session, ShownScan, highest_peaks
 from anatomical_embedding.volumes.affine import transform_points
 from benchmarks.view_latency import click, make_session
+from tests.confidences import confidence_of
 from tests.packaged_model import points_in, write_model, write_two_scans
 
 
@@ -109,7 +109,7 @@ def test_nothing_but_the_page_and_the_scans_is_served(server, path):
 
 
 def test_page_and_scans_are_served_with_a_strict_policy(server, folder):
-    for path in ("", "page.css", "page.js", "niivue.js"):
+    for path in ("", "page.css", "page.js", "scans.js", "niivue.js"):
         status, headers, content = request(server, path)
         assert status == 200 and content
         assert headers["Content-Security-Policy"].startswith("default-src 'none'")
@@ -157,15 +157,17 @@ def test_a_form_of_another_page_cannot_post(server):
 
 def test_pins_are_kept_and_exported(server, folder):
     point = points_in(folder / "first.nii.gz", count=1)[0].tolist()
-    entry = {"point": point, "decision": "asked", "similarity": None, "corrected": False}
-    other = {"point": None, "decision": "failed", "similarity": None, "corrected": False}
+    numbers = {"similarity": None, "confidence": 0.875, "radius_50_mm": 2.0, "radius_90_mm": 6.25}
+    entry = {"point": point, "decision": "found", **numbers, "corrected": False}
+    other = {"point": None, "decision": "failed", **dict.fromkeys(numbers), "corrected": False}
     pin = {"number": 1, "name": '=cmd,"x', "from": 0, "points": [entry, other]}
     assert asked(server, "pins", {"pins": [pin]})[1] == {"pins": [pin]}
     assert session_of(folder).pins == [pin]
     rows = request(server, "pins.csv")[2].decode().splitlines()
     assert rows[0].startswith("name,scan,x_mm") and len(rows) == 3
     markups = json.loads(request(server, "pins-0.mrk.json")[2])
-    assert len(markups["markups"][0]["controlPoints"]) == 1
+    (shown,) = markups["markups"][0]["controlPoints"]
+    assert shown["description"] == "found, 88 % sure, 50 % within 2.0 mm, 90 % within 6.2 mm"
     assert asked(server, "pins", {"pins": []})[1] == {"pins": []}
 
 
@@ -227,18 +229,7 @@ def test_a_click_is_answered_within_200_ms(tmp_path):
 
 def test_a_point_in_the_air_has_no_confidence(folder):
     model = api.load_model(folder / "tiny.safetensors")
-    fitted = AnswerConfidence(
-        within_mm=10.0,
-        intercept=1.0,
-        per_similarity=0.0,
-        per_log_cycle=0.0,
-        evaluations=("test",),
-        num_answers=100,
-        num_targets=5,
-        share_right=0.5,
-        calibration_error=0.05,
-        area_under_curve=0.8,
-    )
+    fitted = confidence_of()
     model = dataclasses.replace(model, card=model.card.model_copy(update={"confidence": {"nearest": fitted}}))
     first, second = (scan.embedded for scan in session_of(folder).scans)
     inside = points_in(folder / "first.nii.gz", count=1)[0]
@@ -248,6 +239,9 @@ def test_a_point_in_the_air_has_no_confidence(folder):
     assert answers.reason[1] == "the point lies outside the body"
     # The logistic function of 1 by hand.
     np.testing.assert_allclose(answers.confidence, [0.7310586, np.nan, np.nan], atol=1e-6)
+    # e^2 - 1 by hand.
+    np.testing.assert_allclose(answers.radius_90_mm, [6.3890561, np.nan, np.nan], atol=1e-6)
+    assert answers.decision == ("review", "review", "failed")
 
 
 def test_a_taken_port_is_refused(server, folder):

@@ -53,3 +53,21 @@ def found_at_false_alarms(
         return None
     false_alarms, found, _ = roc_curve(is_positive, scores, drop_intermediate=False)
     return float(found[false_alarms <= false_alarm_share].max())
+
+
+def risk_table(probabilities: FloatArray, errors_mm: FloatArray) -> list[dict[str, float]]:
+    """Return, for the surest tenth, two tenths and so on of the answers, their `accepted` share and `p90_mm`.
+
+    Answers without an error, because their place is out of view, are left out.
+    """
+    has_truth = np.isfinite(errors_mm)
+    surest_first = np.argsort(-probabilities[has_truth], kind="stable")
+    ordered = errors_mm[has_truth][surest_first]
+    counts = [
+        (tenth / NUM_BINS, int(np.ceil(tenth * len(ordered) / NUM_BINS))) for tenth in range(1, NUM_BINS + 1)
+    ]
+    return [
+        {"accepted": share, "p90_mm": float(np.percentile(ordered[:count], 90))}
+        for share, count in counts
+        if count
+    ]

@@ -1,5 +1,6 @@
 """Scores of a confidence on answers that it was not fitted on."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -11,61 +12,123 @@ from anatomical_embedding.evaluation.confidence.reliability import (
     calibration_error,
     found_at_false_alarms,
     reliability_table,
+    risk_table,
 )
-from anatomical_embedding.evaluation.confidence.tracked_answers import are_correct
-from anatomical_embedding.settings.tracking import DecisionSettings
+from anatomical_embedding.settings.confidence import FitSettings
+
+DECISIONS = ("found", "review", "out_of_view", "failed", "unknown")
+LEVELS = ("50", "90")
+PART_OF_ORGAN = re.compile(r"(_(centroid|top|bottom|left|right|front|back|\d+))+$")
+
+
+def organ_group(landmark: str) -> str:
+    """Return the organ that a landmark belongs to, both sides and all its points together.
+
+    Examples
+    --------
+    >>> organ_group("parotid_left_top"), organ_group("lesion"), organ_group("rib_left_03")
+    ('parotid', 'lesion', 'rib')
+    """
+    return PART_OF_ORGAN.sub("", landmark)
 
 
 def score_confidence(
     *,
     errors_mm: NDArray[np.float64],
     is_in_view: NDArray[np.bool_],
+    landmarks: pd.Series,
     judged: pd.DataFrame,
-    settings: DecisionSettings,
+    settings: FitSettings,
 ) -> dict[str, Any]:
-    """Return how good probabilities and decisions are.
+    """Return how good probabilities, radii and decisions are.
 
     Parameters
     ----------
     errors_mm : (N,) distance of answer and truth; NaN if failed or out of view.
-    is_in_view : (N,) whether the target shows the lesion.
-    judged : N rows in the same order, with probabilities and decisions.
-    settings : the share of false alarms at which lesions out of view are counted.
+    is_in_view : (N,) whether the target shows the place.
+    landmarks : (N,) what was asked for.
+    judged : N rows in the same order, see `known_answers.judge_answers`.
+    settings : what is right, and the share of false alarms at which places out of view are counted.
 
     Returns
     -------
-    `num_queries`, `num_out_of_view`, `num_correct`; for the probability of a correct answer `auroc`,
-    `calibration_error` and `reliability`; `auroc_in_view` over the lesions in view alone; for lesions out of view
-    `out_of_view_auroc` and `out_of_view_found` at `false_alarm_share`, and what the fitted threshold does:
-    `out_of_view_called`, `in_view_called`; for every decision its number and its share of correct answers. A value
-    that does not exist is None.
+    `num_queries`, `num_out_of_view`, `num_right`; for the probability of a right answer `auroc`, `calibration_error`
+    and `reliability`; `auroc_in_view` over the places in view alone; `risk`, see `reliability.risk_table`; for places
+    out of view `out_of_view_auroc` and `out_of_view_found` at `false_alarm_share`, and what the fitted threshold does:
+    `out_of_view_called`, `in_view_called`; `radius`, `right_share` and `num` by `groups` of landmarks and over `all`;
+    for every decision its number and its share of right answers. A value that does not exist is None.
     """
-    is_correct = are_correct(errors_mm)
-    within = judged["probability_within_10mm"].to_numpy(dtype=np.float64)
-    out = judged["probability_out_of_view"].to_numpy(dtype=np.float64)
+    is_right = errors_mm <= settings.within_mm
     decision = judged["decision"].to_numpy()
-    is_called = decision == "out_of_fov"
-    knows_out = not np.isnan(out).any()
-    return {
+    is_called = decision == "out_of_view"
+    scores = {
         "num_queries": len(judged),
         "num_out_of_view": int((~is_in_view).sum()),
-        "num_correct": int(is_correct.sum()),
-        "auroc": area_under_curve(within, is_correct),
-        "auroc_in_view": area_under_curve(within[is_in_view], is_correct[is_in_view]),
-        "calibration_error": calibration_error(within, is_correct),
-        "reliability": reliability_table(within, is_correct),
+        "num_right": int(is_right.sum()),
+        "within_mm": settings.within_mm,
         "false_alarm_share": settings.false_alarm_share,
-        "out_of_view_auroc": area_under_curve(out, ~is_in_view) if knows_out else None,
-        "out_of_view_found": found_at_false_alarms(
-            out, ~is_in_view, false_alarm_share=settings.false_alarm_share
-        )
-        if knows_out
-        else None,
         "out_of_view_called": _share(is_called[~is_in_view]),
         "in_view_called": _share(is_called[is_in_view]),
         "decisions": {
-            name: {"num": int(np.sum(decision == name)), "correct": _share(is_correct[decision == name])}
-            for name in ("accept", "review", "out_of_fov")
+            name: {"num": int(np.sum(decision == name)), "right": _share(is_right[decision == name])}
+            for name in DECISIONS
+        },
+    }
+    is_known = np.isfinite(judged["confidence"].to_numpy(dtype=np.float64))
+    groups = {"all": np.ones(len(judged), dtype=bool)}
+    names = landmarks.map(organ_group).to_numpy()
+    groups |= {name: names == name for name in sorted(set(names))}
+    return (
+        scores
+        | _probabilities(judged[is_known], is_right[is_known], is_in_view[is_known], settings=settings)
+        | {"risk": risk_table(judged["confidence"].to_numpy()[is_known], errors_mm[is_known])}
+        | {
+            "groups": {
+                name: _covered(judged[rows & is_known], errors_mm[rows & is_known], is_right[rows & is_known])
+                for name, rows in groups.items()
+            }
+        }
+    )
+
+
+def _probabilities(
+    judged: pd.DataFrame,
+    is_right: NDArray[np.bool_],
+    is_in_view: NDArray[np.bool_],
+    *,
+    settings: FitSettings,
+) -> dict[str, Any]:
+    right = judged["confidence"].to_numpy(dtype=np.float64)
+    out = judged["probability_out_of_view"].to_numpy(dtype=np.float64)
+    knows_out = len(out) > 0 and not np.isnan(out).any()
+    share = settings.false_alarm_share
+    return {
+        "auroc": area_under_curve(right, is_right),
+        "auroc_in_view": area_under_curve(right[is_in_view], is_right[is_in_view]),
+        "calibration_error": calibration_error(right, is_right) if len(right) else None,
+        "reliability": reliability_table(right, is_right),
+        "out_of_view_auroc": area_under_curve(out, ~is_in_view) if knows_out else None,
+        "out_of_view_found": found_at_false_alarms(out, ~is_in_view, false_alarm_share=share)
+        if knows_out
+        else None,
+    }
+
+
+def _covered(
+    judged: pd.DataFrame, errors_mm: NDArray[np.float64], is_right: NDArray[np.bool_]
+) -> dict[str, Any]:
+    """Return how often true places in view lie within the radii, and how wide these are."""
+    has_truth = np.isfinite(errors_mm)
+    radii = {level: judged[f"radius_{level}_mm"].to_numpy()[has_truth] for level in LEVELS}
+    return {
+        "num": int(has_truth.sum()),
+        "right_share": _share(is_right[has_truth]),
+        "radius": {
+            level: {
+                "covered": _share(errors_mm[has_truth] <= radius_mm),
+                "median_mm": float(np.median(radius_mm)) if len(radius_mm) else None,
+            }
+            for level, radius_mm in radii.items()
         },
     }
 

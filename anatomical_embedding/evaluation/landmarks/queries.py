@@ -8,13 +8,13 @@ import pandas as pd
 
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.evaluation.landmarks.tables import QUESTION_COLUMNS, TRUTH_COLUMNS
-from anatomical_embedding.settings.evaluation import PairSelectionSettings, QuerySettings
+from anatomical_embedding.settings.evaluation import MakeQueriesSettings, PairSelectionSettings
 from anatomical_embedding.settings.volumes import Modality
 from anatomical_embedding.volumes.volume import Volume
 
 
 def make_queries(
-    modality_of: Mapping[str, Modality], landmarks: pd.DataFrame, settings: QuerySettings
+    modality_of: Mapping[str, Modality], landmarks: pd.DataFrame, settings: MakeQueriesSettings
 ) -> pd.DataFrame:
     """Return one query for each ordered pair of volumes and each landmark that both have.
 
@@ -59,7 +59,7 @@ def make_queries(
         .merge(targets, on=["target_id", "landmark"])
         .sort_values(["template_id", "target_id", "landmark"], ignore_index=True)
     )
-    if queries.empty:
+    if queries.empty and not settings.with_cuts:
         raise UserError(
             f"split {settings.split!r}: no two volumes share a landmark inside their fields of view; "
             "check the landmark names and that the split holds at least two volumes"

@@ -3,6 +3,7 @@
 Identifiers stay text ("007" and "NA" are names, not numbers); coordinates are world mm RAS+.
 """
 
+import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,6 +24,8 @@ QUESTION_COLUMNS = (
     "query_z_mm",
 )
 """What a matching method may read of a queries file."""
+VIEW_COLUMNS = ("view_low_mm", "view_high_mm")
+"""Heights between which the target is seen, where a file of queries has these columns; empty for all of it."""
 TRUTH_COLUMNS = ("truth_x_mm", "truth_y_mm", "truth_z_mm")
 ANSWER = ("x_mm", "y_mm", "z_mm")
 MATCH_COLUMNS: Mapping[str, Column] = {
@@ -39,14 +42,14 @@ ERROR_COLUMNS: Mapping[str, Column] = {
 
 
 def read_questions(path: Path | str) -> pd.DataFrame:
-    """Return the queries without the truth: all that a matching method may see.
+    """Return the queries without the truth: all that a matching method may see, with `VIEW_COLUMNS` where they stand.
 
     Raises
     ------
     InputFileError
         if a column is missing, a coordinate is no finite number, or a query_id stands twice.
     """
-    return _read_queries(path, QUESTION_COLUMNS)
+    return _read_queries(path, QUESTION_COLUMNS, may_have=VIEW_COLUMNS)
 
 
 def read_queries(path: Path | str) -> pd.DataFrame:
@@ -125,6 +128,10 @@ def as_frame(rows: Sequence[Mapping[str, object]], columns: Mapping[str, Column]
     return pd.DataFrame(rows, columns=list(columns)).astype(dict.fromkeys(numbers, np.float64))
 
 
-def _read_queries(path: Path | str, names: Sequence[str]) -> pd.DataFrame:
+def _read_queries(path: Path | str, names: Sequence[str], *, may_have: Sequence[str] = ()) -> pd.DataFrame:
     columns = {name: FINITE if name.endswith("_mm") else TEXT for name in names}
-    return read_frame(path, columns, unique=("query_id",))
+    queries = read_frame(path, columns, unique=("query_id",))
+    with Path(path).open(encoding="utf-8", newline="") as stream:
+        header = next(csv.reader(stream))
+    further = [name for name in may_have if name in header]
+    return queries.join(read_frame(path, dict.fromkeys(further, NUMBER))) if further else queries

@@ -1,5 +1,9 @@
-"""DICOM Spatial Registration objects: each item leads a frame of reference to the registered one, LPS mm (C.20.2)."""
+"""DICOM Spatial Registration objects: each item leads one world to the registered one, LPS mm (PS3.3 C.20.2).
 
+An item names its world by a frame of reference, or by its images where both scans lie in one frame of reference.
+"""
+
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,18 +20,41 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 SPATIAL_REGISTRATION = "1.2.840.10008.5.1.4.1.1.66.1"
+PAIR = 2
+
+
+@dataclass(frozen=True)
+class _Item:
+    """What leads one world to the registered one.
+
+    Attributes
+    ----------
+    frame : its frame of reference; empty where the item names images alone.
+    images : instance UIDs that it names.
+    matrix : (4, 4) LPS mm.
+    """
+
+    frame: str
+    images: frozenset[str]
+    matrix: NDArray[np.float64]
+
+    @property
+    def name(self) -> str:
+        """What the item is called in messages."""
+        return self.frame or f"(of {len(self.images)} images)"
 
 
 def read_dicom_matrix(path: Path, *, fixed: RawScan, moving: RawScan) -> InitialStart:
     """Return the start in a Spatial Registration object.
 
-    The scans' own frames of reference say which item is whose. Where a scan has none, as NIfTI files have not, the
-    frame of reference of the object is taken for the fixed scan's, the only other one for the moving scan's, and said.
+    The scans' own frames of reference and images say which item is whose. Where a scan has none, as NIfTI files have
+    not, what leads the registered world to itself is taken for the fixed scan's, the only other one for the moving
+    scan's, and said.
 
     Raises
     ------
     InputFileError
-        if it is another object, or one of other frames of reference, or no single matrix.
+        if it is another object, or one of other worlds, or no single matrix.
     """
     # pydicom takes longer to load than most starts take to read.
     from pydicom import dcmread  # noqa: PLC0415
@@ -40,61 +67,82 @@ def read_dicom_matrix(path: Path, *, fixed: RawScan, moving: RawScan) -> Initial
         raise InputFileError(path, f"cannot be read as a DICOM object ({error})") from error
     if kind != SPATIAL_REGISTRATION:
         raise InputFileError(path, f"is an object of {kind.name}, expected a Spatial Registration")
-    to_registered = _matrices(dataset, path)
-    fixed_uid, moving_uid, remarks = _frames(path, list(to_registered), dataset, fixed, moving)
-    lps = invert_affine(to_registered[moving_uid]) @ to_registered[fixed_uid]
+    items = _items(dataset, path)
+    first, second = (_item_of(scan, items, path) for scan in (fixed, moving))
+    remarks: tuple[str, ...] = ()
+    if first is None or second is None:
+        first, second = _by_elimination(items, first, second, path)
+        remarks = (f"{path}: is taken from {first.name} for the fixed scan to {second.name}",)
+    lps = invert_affine(second.matrix) @ first.matrix
     return InitialStart(RAS_TO_LPS @ lps @ RAS_TO_LPS, remarks)
 
 
-def _matrices(dataset: "Dataset", path: Path) -> dict[str, NDArray[np.float64]]:
-    """Return the (4, 4) map, LPS mm, of each frame of reference to the registered one, which is among them."""
-    found = {}
-    for item in dataset.get("RegistrationSequence", []):
-        uid = str(item.get("FrameOfReferenceUID", ""))
-        try:
-            (registration,) = item.MatrixRegistrationSequence
-            (step,) = registration.MatrixSequence
-            matrix = np.array(step.FrameOfReferenceTransformationMatrix, dtype=np.float64).reshape(4, 4)
-        except (AttributeError, ValueError) as error:
-            raise InputFileError(
-                path, f"holds no single 4x4 matrix for the frame of reference {uid or '(unnamed)'}"
-            ) from error
-        if not np.isfinite(matrix).all() or np.linalg.matrix_rank(matrix[:3, :3]) < len(matrix[:3]):
-            raise InputFileError(path, f"holds a singular matrix for the frame of reference {uid}")
-        if uid in found:
-            raise InputFileError(path, f"holds several matrices for the frame of reference {uid}")
-        found[uid] = matrix
-    found.setdefault(str(dataset.get("FrameOfReferenceUID", "")), np.eye(4))
+def _items(dataset: "Dataset", path: Path) -> list[_Item]:
+    """Return what leads each world to the registered one; that one first where no item is of it."""
+    found = [_item(item, path) for item in dataset.get("RegistrationSequence", [])]
+    registered = str(dataset.get("FrameOfReferenceUID", ""))
+    frames = [item.frame for item in found if item.frame]
+    if len(set(frames)) < len(frames):
+        raise InputFileError(path, "holds several matrices for one frame of reference")
+    if len(frames) == len(found) and registered not in frames:
+        found.insert(0, _Item(registered, frozenset(), np.eye(4)))
     return found
 
 
-def _frames(
-    path: Path, known: list[str], dataset: "Dataset", fixed: RawScan, moving: RawScan
-) -> tuple[str, str, tuple[str, ...]]:
-    """Return which frames of reference of the object are those of the scans, and what was assumed."""
-    for scan in (fixed, moving):
-        if scan.frame_of_reference and scan.frame_of_reference not in known:
+def _item(item: "Dataset", path: Path) -> _Item:
+    frame = str(item.get("FrameOfReferenceUID", ""))
+    images = frozenset(
+        str(image.get("ReferencedSOPInstanceUID", "")) for image in item.get("ReferencedImageSequence", [])
+    )
+    try:
+        (registration,) = item.MatrixRegistrationSequence
+        (step,) = registration.MatrixSequence
+        matrix = np.array(step.FrameOfReferenceTransformationMatrix, dtype=np.float64).reshape(4, 4)
+    except (AttributeError, ValueError) as error:
+        raise InputFileError(path, f"holds no single 4x4 matrix for {frame or 'an item'}") from error
+    if not np.isfinite(matrix).all() or np.linalg.matrix_rank(matrix[:3, :3]) < len(matrix[:3]):
+        raise InputFileError(path, f"holds a singular matrix for {frame or 'an item'}")
+    return _Item(frame, images, matrix)
+
+
+def _item_of(scan: RawScan, items: list[_Item], path: Path) -> _Item | None:
+    """Return the item of a scan, None for a scan that is no DICOM series."""
+    if not scan.frame_of_reference:
+        return None
+    for item in items:
+        if item.frame == scan.frame_of_reference:
+            return item
+    if not all(item.frame for item in items):
+        from anatomical_embedding.volumes.dicom_source import read_dicom_source  # noqa: PLC0415
+
+        source = read_dicom_source(scan.path, series=scan.options.series)
+        own = {instance for _, instance in source.images}
+        for item in items:
+            if item.images & own:
+                return item
+    raise InputFileError(
+        path,
+        f"is between {', '.join(item.name for item in items)}; {scan.path} is of {scan.frame_of_reference}",
+    )
+
+
+def _by_elimination(
+    items: list[_Item], first: _Item | None, second: _Item | None, path: Path
+) -> tuple[_Item, _Item]:
+    """Return the items of the fixed and the moving scan where one of them, or none, is known."""
+    if len(items) != PAIR:
+        raise InputFileError(
+            path, f"is between {len(items)} worlds, and not both scans say theirs; give their DICOM folders"
+        )
+    if first is None and second is None:
+        still = [np.array_equal(item.matrix, np.eye(4)) for item in items]
+        if sum(still) != 1:
             raise InputFileError(
                 path,
-                f"is between the frames of reference {', '.join(known)}; {scan.path} is of {scan.frame_of_reference}",
+                "does not say which of its worlds is the fixed scan's, nor do the scans; give their DICOM folders",
             )
-    fixed_uid, moving_uid = fixed.frame_of_reference, moving.frame_of_reference
-    if fixed_uid and moving_uid:
-        return fixed_uid, moving_uid, ()
-    registered = str(dataset.get("FrameOfReferenceUID", ""))
-    if not fixed_uid:
-        fixed_uid = registered if registered != moving_uid else _only_other(known, moving_uid, path)
-    moving_uid = moving_uid or _only_other(known, fixed_uid, path)
-    remark = f"{path}: is taken from the frame of reference {fixed_uid} for the fixed scan to {moving_uid}"
-    return fixed_uid, moving_uid, (remark,)
-
-
-def _only_other(known: list[str], uid: str, path: Path) -> str:
-    """Return the one frame of reference beside another, or refuse the file."""
-    others = [name for name in known if name != uid]
-    if len(others) != 1:
-        raise InputFileError(
-            path,
-            f"is between {len(known)} frames of reference, and not both scans say theirs; give their DICOM folders",
-        )
-    return others[0]
+        first = items[still.index(True)]
+    one, other = items
+    if first is None:
+        first = other if second is one else one
+    return first, second or (other if first is one else one)

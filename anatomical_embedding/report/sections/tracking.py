@@ -10,7 +10,6 @@ from anatomical_embedding.report.inputs import ReportInputs
 from anatomical_embedding.report.lesions import lesion_panel, lesion_table, lesions_of
 from anatomical_embedding.report.markup import Markup, element, join
 from anatomical_embedding.report.numbers import millimetres
-from anatomical_embedding.report.sections.tracking_confidence import confidence_charts, show_confidence
 from anatomical_embedding.report.tables import Cell, number_cell, render_table
 from anatomical_embedding.report.tracking_inputs import TrackedAnswers
 
@@ -66,16 +65,14 @@ def tracking_sentence(answers: TrackedAnswers) -> str:
 
 
 def _show(answers: TrackedAnswers) -> Markup:
-    charts = [_curve(answers), *confidence_charts(answers)]
     return element(
         "div",
         element("h3", f"{answers.tracking}: {answers.name}"),
         _definition_table(answers),
         _distance_table(answers),
         _strata_table(answers),
-        legend([(0, answers.name), (1, f"{START}; in the reliability diagram, perfect calibration")]),
-        element("div", *charts, class_="charts"),
-        show_confidence(answers),
+        legend([(0, answers.name), (1, START)]),
+        element("div", _curve(answers), class_="charts"),
         *_worst(answers),
     )
 

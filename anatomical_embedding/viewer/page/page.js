@@ -1,48 +1,16 @@
 // Linked slice views: a click in one scan asks the server, and the crosshairs of the others jump to the answers.
-import { Niivue, SLICE_TYPE } from "./niivue.js";
+import { drawCircles } from "./circles.js";
+import { PLANES, STEPS, WINDOWS, ask, element, label, loadScan, millimetres, nameView, newView, say, setRange, show, step } from "./scans.js";
 
-const WINDOWS = { soft: [-160, 240], lung: [-1350, 150], bone: [-450, 1050], full: null };
-const PLANES = { multi: SLICE_TYPE.MULTIPLANAR, axial: SLICE_TYPE.AXIAL, coronal: SLICE_TYPE.CORONAL, sagittal: SLICE_TYPE.SAGITTAL };
-const STEPS = { ArrowLeft: [-1, 0, 0], ArrowRight: [1, 0, 0], ArrowUp: [0, 1, 0], ArrowDown: [0, -1, 0], PageUp: [0, 0, 1], PageDown: [0, 0, -1] };
-const CROSSHAIRS = { asked: [1, 0.88, 0.3, 1], found: [0.3, 0.9, 0.5, 1], doubtful: [1, 0.65, 0.15, 1], failed: [1, 0.4, 0.4, 0.45] };
-const LIKELY = 0.5; // an answer that is more likely wrong than right is coloured as doubtful
 const ALTERNATIVES_AFTER_MS = 250; // a click is answered first; what else fits can wait until the hand rests
 
-const element = (id) => document.getElementById(id);
-const views = []; // one a scan: {scan, viewer, node, point, overlay}
+const views = []; // one a scan: {scan, viewer, node, canvas, point, overlay, circled}
 let pins = [];
 let current = null; // {from, point, answers}: what is shown
 let asking = false;
 let waiting = null; // the newest question, while another is being answered
 let correcting = null; // the pin whose points are being moved
 let alternativesTimer = 0;
-
-async function ask(path, body) {
-  const options = body === undefined ? {} : { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
-  const reply = await fetch(path, options);
-  const content = await reply.json();
-  if (!reply.ok) throw new Error(content.error);
-  return content;
-}
-
-async function contentOf(path) {
-  const reply = await fetch(path);
-  if (!reply.ok) throw new Error((await reply.json()).error);
-  return reply.arrayBuffer();
-}
-
-function say(text, isError = false) {
-  element("status").textContent = text;
-  element("status").classList.toggle("error", isError);
-}
-
-const millimetres = (point) => point.map((value) => value.toFixed(1)).join(", ");
-
-function show(view, point) {
-  view.point = point;
-  view.viewer.scene.crosshairPos = view.viewer.mm2frac(new Float32Array(point));
-  view.viewer.drawScene();
-}
 
 // ---- questions -------------------------------------------------------------------------------------------------
 
@@ -76,12 +44,15 @@ function answer(question, answers, elapsed) {
   views.forEach((view, index) => {
     view.node.classList.toggle("asked", index === question.from);
     view.node.querySelector(".alternatives").replaceChildren();
-    if (index === question.from) label(view, "asked", "asked", millimetres(question.point));
+    if (index !== question.from) return;
+    label(view, "asked", "asked", millimetres(question.point));
+    circle(view, null);
   });
   for (const found of answers) {
     const view = views[found.scan];
     if (found.point) show(view, found.point);
-    label(view, toneOf(found), certainty(found), described(found));
+    label(view, found.decision, certainty(found), described(found));
+    circle(view, found);
   }
   element("pin").disabled = false;
   document.body.dataset.answered = String(Number(document.body.dataset.answered || 0) + 1);
@@ -96,28 +67,28 @@ function refinement(found) {
   return found.refined === "yes" ? `, moved ${found.refinement_shift_mm.toFixed(1)} mm to the voxel` : `, in its cell: ${found.refined}`;
 }
 
+const radii = (found) =>
+  found.radius_90_mm === null ? "" : `; 50 % within ${found.radius_50_mm.toFixed(1)} mm, 90 % within ${found.radius_90_mm.toFixed(1)} mm`;
+
 function described(found) {
   if (!found.point) return found.reason;
-  const numbers = `${millimetres(found.point)}; similarity ${found.similarity.toFixed(3)}, way back ${found.cycle_error_mm.toFixed(1)} mm off${refinement(found)}`;
+  const numbers = `${millimetres(found.point)}; similarity ${found.similarity.toFixed(3)}, way back ${found.cycle_error_mm.toFixed(1)} mm off${refinement(found)}${radii(found)}`;
   return found.reason ? `${numbers}; ${found.reason}` : numbers;
 }
 
-const toneOf = (found) =>
-  found.decision === "found" && found.confidence !== null && found.confidence < LIKELY ? "doubtful" : found.decision;
-
 const certainty = (found) => {
-  if (!found.point) return found.decision;
-  return found.confidence === null ? `${found.decision}, confidence unknown` : `${found.decision}, ${Math.round(100 * found.confidence)} % sure`;
+  const word = found.decision.replaceAll("_", " ");
+  return found.confidence === null || !found.point ? word : `${word}, ${Math.round(100 * found.confidence)} % sure`;
 };
 
-function label(view, tone, word, text) {
-  const badge = view.node.querySelector(".badge");
-  badge.hidden = false;
-  badge.className = `badge ${tone}`;
-  badge.textContent = word;
-  view.viewer.setCrosshairColor(CROSSHAIRS[tone]);
-  view.node.querySelector(".answer").textContent = text;
+const radiiOf = (found) => (found.radius_90_mm === null ? [] : [found.radius_90_mm, found.radius_50_mm]);
+
+function circle(view, found) {
+  view.circled = found?.point ? { point: found.point, radii: radiiOf(found) } : null;
+  redraw(view);
 }
+
+const redraw = (view) => drawCircles(view.node.querySelector(".canvas-frame"), view.viewer, view.circled?.point, view.circled?.radii);
 
 async function more(shown) {
   for (const [index, view] of views.entries()) {
@@ -147,8 +118,10 @@ function offer(view, alternatives) {
       kept.point = other.point;
       kept.similarity = other.similarity;
       kept.corrected = true;
-      kept.confidence = null;
-      label(view, "doubtful", "chosen by hand", `${millimetres(other.point)}; similarity ${other.similarity.toFixed(3)}`);
+      kept.decision = "review";
+      kept.confidence = kept.radius_50_mm = kept.radius_90_mm = null;
+      circle(view, null);
+      label(view, "review", "chosen by hand", `${millimetres(other.point)}; similarity ${other.similarity.toFixed(3)}`);
     });
     return button;
   });
@@ -181,9 +154,10 @@ async function keep(changed) {
 function pinCurrent() {
   if (!current || correcting) return;
   const points = views.map((view, index) => {
-    if (index === current.from) return { point: current.point, decision: "asked", similarity: null, corrected: false };
-    const { point: at, decision, similarity, corrected } = current.answers.find((found) => found.scan === index);
-    return { point: at, decision, similarity, corrected: Boolean(corrected) };
+    if (index === current.from) return { point: current.point, decision: "asked", similarity: null, confidence: null, radius_50_mm: null, radius_90_mm: null, corrected: false };
+    const found = current.answers.find((answered) => answered.scan === index);
+    const { point: at, decision, similarity, confidence, radius_50_mm, radius_90_mm } = found;
+    return { point: at, decision, similarity, confidence, radius_50_mm, radius_90_mm, corrected: Boolean(found.corrected) };
   });
   const number = Math.max(0, ...pins.map((pin) => pin.number)) + 1;
   keep([...pins, { number, name: `point ${number}`, from: current.from, points }]).then(
@@ -264,22 +238,15 @@ async function finishCorrection(row) {
 
 function setWindow(name) {
   element("window").value = name;
-  for (const view of views) {
-    const volume = view.viewer.volumes[0];
-    const range = view.scan.modality === "ct" ? WINDOWS[name] : null;
-    [volume.cal_min, volume.cal_max] = range ?? [volume.robust_min, volume.robust_max];
-    view.viewer.updateGLVolume();
-  }
+  views.forEach((view) => setRange(view, name));
 }
 
 function onKey(event) {
   if (event.target.matches("input[type=text], select") || event.ctrlKey || event.metaKey || event.altKey) return;
   const index = views.findIndex((view) => view.canvas === document.activeElement);
-  const step = STEPS[event.key];
-  if (step && index >= 0) {
-    const view = views[index];
-    const at = view.point.map((value, axis) => value + step[axis] * view.scan.step_mm[axis]);
-    show(view, at);
+  if (STEPS[event.key] && index >= 0) {
+    const at = step(views[index], event.key);
+    show(views[index], at);
     point(index, at);
   } else if (event.key === "p" || event.key === "P") {
     pinCurrent();
@@ -295,31 +262,12 @@ function onKey(event) {
 }
 
 async function addView(scan, index) {
-  const node = element("view-template").content.firstElementChild.cloneNode(true);
-  element("views").append(node);
-  node.querySelector("h3").textContent = scan.name;
-  const canvas = node.querySelector("canvas");
-  canvas.id = `scan-${index}`;
-  canvas.setAttribute("role", "application");
-  const answer = node.querySelector(".answer");
-  answer.id = `answer-${index}`;
-  canvas.setAttribute("aria-describedby", answer.id);
-  canvas.setAttribute("aria-label", `Slices of ${scan.name}; arrow keys and page keys move the crosshair`);
-  const viewer = new Niivue({
-    isRadiologicalConvention: true, crosshairColor: [1, 0.75, 0.1, 1], crosshairWidth: 1.2, crosshairWidthUnit: "mm", crosshairGap: 8, fontColor: [0.9, 0.9, 0.9, 1], backColor: [0, 0, 0, 1],
-    show3Dcrosshair: false, multiplanarShowRender: 0, dragAndDropEnabled: false, logLevel: "error", isOrientCube: false,
-  });
-  const view = { scan, viewer, node, canvas, point: scan.centre_mm, overlay: null };
+  const view = await newView(index, (_, at) => point(index, at));
   views[index] = view;
-  await viewer.attachToCanvas(canvas);
-  await viewer.loadFromArrayBuffer(await contentOf(scan.url), scan.file_name);
-  viewer.setSliceType(SLICE_TYPE.MULTIPLANAR);
+  nameView(view, scan.name);
+  await loadScan(view, scan);
   show(view, scan.centre_mm);
-  viewer.onLocationChange = (location) => {
-    const at = Array.from(location.mm).slice(0, 3);
-    const moved = Math.max(...at.map((value, axis) => Math.abs(value - view.point[axis])));
-    if (moved > 1e-3) point(index, at);
-  };
+  new ResizeObserver(() => requestAnimationFrame(() => redraw(view))).observe(view.canvas);
 }
 
 async function start() {
@@ -352,7 +300,9 @@ async function start() {
   pins = (await ask("pins")).pins;
   list();
   element("window").addEventListener("change", (event) => setWindow(event.target.value));
-  element("planes").addEventListener("change", (event) => views.forEach((view) => view.viewer.setSliceType(PLANES[event.target.value])));
+  element("planes").addEventListener("change", (event) => {
+    views.forEach((view) => { view.viewer.setSliceType(PLANES[event.target.value]); redraw(view); });
+  });
   element("overlay").addEventListener("change", () => current && overlay(current).catch((error) => say(error.message, true)));
   element("pin").addEventListener("click", pinCurrent);
   window.addEventListener("keydown", onKey, { capture: true });

@@ -1,0 +1,141 @@
+"""The verb `follow`."""
+
+import datetime
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from anatomical_embedding.cli.options import (
+    ExistingPath,
+    OutputPath,
+    checkpoint_option,
+    coordinates_option,
+    json_option,
+    print_json,
+    reading_options,
+    say_remarks,
+)
+
+if TYPE_CHECKING:
+    from anatomical_embedding.points.named_points import Coordinates
+
+FEWEST_VISITS = 2
+
+
+@click.command()
+@click.argument("scans", type=ExistingPath, nargs=-1, required=True, metavar="VISIT0 VISIT1 [VISIT2 ...]")
+@click.option(
+    "--lesions",
+    "lesion_files",
+    multiple=True,
+    required=True,
+    metavar="[NUMBER=]FILE",
+    help="Lesions of a visit, counted from 0 (0 where no number is given): a label map, a folder of masks, DICOM SEG "
+    "or RTSTRUCT, or points; repeatable.",
+)
+@checkpoint_option
+@click.option("--output", type=OutputPath, required=True, help="Folder for tables, masks and report.")
+@click.option("--patient", default="", help="Name of the patient, for tables and report.")
+@click.option(
+    "--date",
+    "dates",
+    multiple=True,
+    help="Date of a visit such as 2026-03-31, one for each; default: DICOM's.",
+)
+@coordinates_option
+@reading_options
+@json_option
+def follow(
+    scans: tuple[Path, ...],
+    lesion_files: tuple[str, ...],
+    checkpoint: Path,
+    output: Path,
+    patient: str,
+    dates: tuple[str, ...],
+    coordinates: "Coordinates",
+    reading: dict[str, Any],
+    as_json: bool,
+) -> None:
+    """Follow lesions over the visits of a patient, in the order of time.
+
+    Every lesion gets at every other visit a place, a state (present, review, out_of_view, gone, merged, split, new)
+    with its probability, and, where it was given as a mask, a mask. A new visit added to a folder computes only itself.
+    """
+    from anatomical_embedding.api import load_model
+    from anatomical_embedding.files import require_writable_folder
+    from anatomical_embedding.follow.patient import AskedPatient, follow_patient
+    from anatomical_embedding.follow.report_files import write_patient_report
+    from anatomical_embedding.follow.visits import name_visits
+    from anatomical_embedding.settings.follow import delivered_follow_settings
+    from anatomical_embedding.volumes.raw_scan import ReadingOptions
+
+    if len(scans) < FEWEST_VISITS:
+        raise click.UsageError("expected the scans of two visits or more")
+    require_writable_folder(output)
+    visits = tuple(name_visits(scans, _dates(dates, count=len(scans))))
+    lesions = _lesions(lesion_files, names=[visit.name for visit in visits])
+    model = load_model(checkpoint)
+    asked = AskedPatient(patient, visits, lesions, coordinates, ReadingOptions(**reading))
+    rows, remarks = follow_patient(model, asked, output, settings=delivered_follow_settings())
+    write_patient_report(output)
+    said = say_remarks(remarks)
+    if as_json:
+        print_json({"output": str(output), "lesions": [_plain(asdict(row)) for row in rows], "remarks": said})
+        return
+    for row in rows:
+        likely = "" if math.isnan(row.probability) else f" {row.probability:.2f}"
+        note = f" ({row.note})" if row.note else ""
+        click.echo(f"lesion {row.lesion} at {row.visit}: {row.state}{likely}{note}")
+
+
+def _dates(texts: tuple[str, ...], *, count: int) -> list[datetime.date | None]:
+    """Return the dates that are told."""
+    if not texts:
+        return [None] * count
+    if len(texts) != count:
+        raise click.UsageError(f"--date: expected one for each of the {count} visits, got {len(texts)}")
+    try:
+        return [datetime.date.fromisoformat(text) for text in texts]
+    except ValueError as error:
+        raise click.UsageError(f"--date: expected dates such as 2026-03-31 ({error})") from None
+
+
+def _lesions(texts: tuple[str, ...], *, names: list[str]) -> dict[str, Path]:
+    """Return the files of lesions by visit."""
+    found: dict[str, Path] = {}
+    for text in texts:
+        number, _, file = text.rpartition("=")
+        is_file = not number or Path(text).exists()
+        place, path = (0, Path(text)) if is_file else (_place(number, names), Path(file))
+        if not path.exists():
+            raise click.UsageError(f"--lesions: {path} is not there")
+        if names[place] in found:
+            raise click.UsageError(f"--lesions: visit {place} has two files; give one")
+        found[names[place]] = path
+    return found
+
+
+def _place(number: str, names: list[str]) -> int:
+    if number in names:
+        return names.index(number)
+    if not number.isdecimal() or int(number) >= len(names):
+        raise click.UsageError(
+            f"--lesions: expected the number of a visit from 0 to {len(names) - 1} before '=', got {number!r}"
+        )
+    return int(number)
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row for JSON: dates as text, NaN as null."""
+    return {name: _value(value) for name, value in row.items()}
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    if isinstance(value, tuple):
+        return [_value(each) for each in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,66 @@
+"""The verb `follow-report`."""
+
+from pathlib import Path
+
+import click
+
+from anatomical_embedding.cli.options import OutputPath, json_option, print_json, say_remarks
+
+ExistingFolder = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.command("follow-report")
+@click.argument("folders", type=ExistingFolder, nargs=-1, required=True)
+@click.option(
+    "--output",
+    type=OutputPath,
+    help="Folder for patients.html, patients.csv and patients.json, a row a patient; default: no table.",
+)
+@click.option(
+    "--dicom",
+    "as_dicom",
+    is_flag=True,
+    help="Write a DICOM SEG and SR of each visit whose scan is a DICOM series; needs the extra dicom-out.",
+)
+@json_option
+def follow_report(folders: tuple[Path, ...], output: Path | None, as_dicom: bool, as_json: bool) -> None:
+    """Measure followed lesions and write the report of each patient into its FOLDER.
+
+    A folder is one that `follow` wrote. Masks in its corrected/ are measured instead of those that were found, and
+    decisions made on the page of `view --follow` count. Its targets.csv (lesion,organ,kind) names the target lesions.
+    """
+    from anatomical_embedding.files import require_writable_folder
+    from anatomical_embedding.follow.dicom_out import require_dicom_writer, write_dicom_objects
+    from anatomical_embedding.follow.report_files import (
+        PAGE,
+        patient_row,
+        write_patient_report,
+        write_patients_table,
+    )
+    from anatomical_embedding.follow.words import sum_words
+    from anatomical_embedding.progress import track
+
+    if as_dicom:
+        require_dicom_writer()
+    if output is not None:
+        require_writable_folder(output)
+    histories = [
+        write_patient_report(folder) for folder in track(folders, description="reports", total=len(folders))
+    ]
+    if as_dicom:
+        say_remarks(remark for history in histories for remark in write_dicom_objects(history)[1])
+    if output is not None:
+        write_patients_table(histories, output)
+    if as_json:
+        rows = [patient_row(history) for history in histories]
+        print_json(
+            [
+                {"patient": row["patient"], "response": row["response"], "reason": row["reason"]}
+                for row in rows
+            ]
+        )
+        return
+    for history in histories:
+        click.echo(f"{history.folder.folder / PAGE}")
+        for response in history.responses:
+            click.echo(f"  {response.visit}: {sum_words(response)}, {response.category} ({response.reason})")

@@ -1,0 +1,203 @@
+"""How far an answer can be trusted: probabilities and radii by what was measured around it.
+
+A `Confidence` is fitted by the stage `fit_confidence` and travels in the card of a model. It holds one line of numbers
+for each outcome: two logistic regressions, that the place lies outside the target and, if it does not, that the answer
+is right, and one linear quantile regression of the logarithm of the error for each radius. Distances enter as
+logarithms: the step from 2 to 4 mm says as much as that from 20 to 40. Depths inside the field of view are cut off
+where more says nothing more.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pydantic
+from numpy.typing import ArrayLike, NDArray
+
+from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.files import write_json
+from anatomical_embedding.settings.base import Settings
+
+FloatArray = NDArray[np.float64]
+
+DEEPEST_MM = 40.0
+
+
+def _depth(values: FloatArray) -> FloatArray:
+    return np.clip(values, -DEEPEST_MM, DEEPEST_MM)
+
+
+def _identity(values: FloatArray) -> FloatArray:
+    return values
+
+
+FEATURES: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
+    {
+        "similarity": _identity,
+        "margin": _identity,
+        "cycle_error_mm": np.log1p,
+        "anchor_distance_mm": np.log1p,
+        "anchor_spread_mm": np.log1p,
+        "anchor_count": np.log1p,
+        "expected_depth_mm": _depth,
+        "answer_depth_mm": _depth,
+    }
+)
+"""What is measured of an answer (`matching/match_evidence.py`) -> how it enters; NaN stays NaN."""
+
+
+def feature_table(evidence: Mapping[str, ArrayLike]) -> FloatArray:
+    """Return the (N, features) numbers of N answers, in the order of `FEATURES`; NaN where unknown.
+
+    Parameters
+    ----------
+    evidence : feature -> (N,) as it was measured; a table with these columns is one.
+    """
+    return np.column_stack(
+        [change(np.asarray(evidence[name], dtype=np.float64)) for name, change in FEATURES.items()]
+    )
+
+
+class Line(Settings):
+    """`intercept + sum of weights * standardised features`; what it stands for says its owner."""
+
+    intercept: float
+    """Value where every feature has its mean."""
+    weights: dict[str, float]
+    """Feature -> change with one standard deviation of it."""
+
+
+class FeatureRange(Settings):
+    """What a feature was among the answers of the fit."""
+
+    unknown: float
+    """Stands in where it could not be measured: the median."""
+    mean: float
+    """Of all answers."""
+    scale: float
+    """Standard deviation of all answers."""
+    lowest: float
+    """Smallest number seen."""
+    highest: float
+    """Largest number seen."""
+
+
+class Confidence(Settings):
+    """What the evidence of an answer says, fitted to answers whose truth is known."""
+
+    within_mm: float
+    """An answer this near to the truth is right."""
+    features: dict[str, FeatureRange]
+    """What each feature was in the fit."""
+    right: Line
+    """Log odds that the answer is right, if the place is in view; out of view there is no right answer."""
+    out_of_view: Line | None
+    """Log odds that the place lies outside the target; None where the fit saw too few such."""
+    out_of_view_threshold: float | None
+    """Probability from which on a place is called out of view: set by the false alarms of unseen patients."""
+    radius: dict[str, Line]
+    """Percent, as `90` -> log(1 + mm) within which so many true places lie; conformal for unseen patients."""
+    sources: tuple[str, ...]
+    """Evaluations and trackings whose answers were fitted to."""
+    num_answers: int
+    """Answers that were fitted to."""
+    num_patients: int
+    """Patients that these come from."""
+    num_out_of_view: int
+    """Answers whose place lies outside the target."""
+    unseen: dict[str, Any]
+    """Scores of the same fit on patients that it did not see (cross-validation), as in `confidence_scores.json`."""
+
+    @pydantic.model_validator(mode="after")
+    def _knows_every_feature(self) -> "Confidence":
+        lines = [self.right, *filter(None, [self.out_of_view]), *self.radius.values()]
+        for names in (set(self.features), *(set(line.weights) for line in lines)):
+            if names != set(FEATURES):
+                raise ValueError(f"holds the features {sorted(names)}, expected {sorted(FEATURES)}")
+        return self
+
+    def probabilities(self, features: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the (N,) probabilities of being right and of lying out of view (NaN where that was not fitted)."""
+        standard = self._standardised(features)
+        right = _probability(_value(self.right, standard))
+        if self.out_of_view is None:
+            return right, np.full(len(features), np.nan)
+        out = _probability(_value(self.out_of_view, standard))
+        return (1.0 - out) * right, out
+
+    def radii_mm(self, features: FloatArray) -> dict[str, FloatArray]:
+        """Return percent -> (N,) radius in mm within which so many of the true places lie, none below a smaller one."""
+        standard = self._standardised(features)
+        radii: dict[str, FloatArray] = {}
+        smallest = np.zeros(len(features))
+        for level in sorted(self.radius, key=float):
+            smallest = np.maximum(smallest, np.expm1(_value(self.radius[level], standard)))
+            radii[level] = smallest
+        return radii
+
+    def unlike(self, features: FloatArray, *, tolerance: float) -> tuple[str, ...]:
+        """Return (N,) which feature lies outside what the fit saw, in words; empty where none does.
+
+        Parameters
+        ----------
+        tolerance : share of the range of a feature by which it may lie outside.
+        """
+        words = [""] * len(features)
+        for column, (name, change) in enumerate(FEATURES.items()):
+            seen = self.features[name]
+            slack = tolerance * (seen.highest - seen.lowest)
+            values = features[:, column]
+            for row in np.flatnonzero((values < seen.lowest - slack) | (values > seen.highest + slack)):
+                is_low = values[row] < seen.lowest
+                limit, value = ((seen.lowest if is_low else seen.highest), values[row])
+                if change is np.log1p:
+                    limit, value = np.expm1(limit), np.expm1(value)
+                side = "below" if is_low else "above"
+                words[row] = words[row] or (
+                    f"{name} {value:.3g} lies {side} {limit:.3g}, the {'least' if is_low else 'most'} that the "
+                    "confidence was fitted to"
+                )
+        return tuple(words)
+
+    def _standardised(self, features: FloatArray) -> FloatArray:
+        seen = [self.features[name] for name in FEATURES]
+        known = np.where(np.isnan(features), [each.unknown for each in seen], features)
+        return (known - [each.mean for each in seen]) / [each.scale for each in seen]
+
+
+def _value(line: Line, standard: FloatArray) -> FloatArray:
+    return line.intercept + standard @ np.array([line.weights[name] for name in FEATURES])
+
+
+def _probability(log_odds: FloatArray) -> FloatArray:
+    return 1.0 / (1.0 + np.exp(-log_odds))
+
+
+class ConfidenceFile(Settings):
+    """What `fit_confidence` writes: the confidence, or why there is none."""
+
+    confidence: Confidence | None
+    """None where too little was known to fit it."""
+    reason: str
+    """Why there is none; else empty."""
+
+
+def write_confidence(fitted: ConfidenceFile, path: Path | str) -> None:
+    """Write the confidence as readable JSON."""
+    write_json(path, fitted.model_dump(mode="json"))
+
+
+def read_confidence(path: Path | str) -> ConfidenceFile:
+    """Return the confidence in a file, or why there is none.
+
+    Raises
+    ------
+    InputFileError
+        if the file is not one that `write_confidence` wrote.
+    """
+    try:
+        return ConfidenceFile.model_validate_json(Path(path).read_bytes(), strict=False)
+    except (OSError, ValueError) as error:
+        raise InputFileError(path, f"is not a confidence file ({error}); fit it again") from error

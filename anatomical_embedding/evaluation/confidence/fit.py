@@ -1,0 +1,234 @@
+"""The fit of a confidence: probabilities by logistic regression, radii by conformal quantile regression.
+
+Everything is linear in standardised features, so that the fit is a page of numbers. The threshold of `out_of_view` and
+what the radii are widened by come from patients that the fit at hand has not seen (cross-validation); the coefficients
+kept are those of all. A place out of view has no right answer and no radius, wherever it was answered.
+
+Source of the radii: Romano, Patterson and Candès, "Conformalized quantile regression" (2019), with the scores of
+unseen folds instead of one part set aside (Vovk, "Cross-conformal predictors", 2015).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression, QuantileRegressor
+from sklearn.model_selection import GroupKFold
+
+from anatomical_embedding.confidence import (
+    FEATURES,
+    Confidence,
+    ConfidenceFile,
+    FeatureRange,
+    Line,
+)
+from anatomical_embedding.evaluation.confidence.known_answers import KnownAnswers
+from anatomical_embedding.evaluation.confidence.reliability import (
+    area_under_curve,
+    calibration_error,
+    found_at_false_alarms,
+    reliability_table,
+)
+from anatomical_embedding.settings.confidence import FitSettings
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+FEWEST_OF_A_CLASS = 3
+"""Fewer examples of either outcome cannot be fitted."""
+FEWEST_PATIENTS = 2
+MOST_FOR_RADII = 2000
+"""Of more answers every second, third and so on gives the line of a radius: the linear program grows too slow for all.
+All of them widen it."""
+RADIUS_LEVELS = {"50": 0.5, "90": 0.9}
+"""Percent of the true places within a radius."""
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """What is fitted to some answers: the ranges of the features, and the lines on them."""
+
+    features: dict[str, FeatureRange]
+    right: Line
+    out_of_view: Line | None
+    radius: dict[str, Line]
+
+    def confidence(self, answers: KnownAnswers, *, within_mm: float) -> Confidence:
+        """Return them as a confidence that does not know yet how good it is."""
+        return Confidence(
+            within_mm=within_mm,
+            features=self.features,
+            right=self.right,
+            out_of_view=self.out_of_view,
+            out_of_view_threshold=None,
+            radius=self.radius,
+            sources=(),
+            num_answers=len(answers.features),
+            num_patients=len(np.unique(answers.patient_ids)),
+            num_out_of_view=int(np.sum(~answers.is_in_view)),
+            unseen={},
+        )
+
+
+@dataclass(frozen=True)
+class _Unseen:
+    """What lines say of (N,) answers that they were not fitted to."""
+
+    right: FloatArray
+    out_of_view: FloatArray
+    log_radius: dict[str, FloatArray]
+
+
+def fit_confidence(answers: KnownAnswers, *, sources: Sequence[str], settings: FitSettings) -> ConfidenceFile:
+    """Return the confidence fitted to answers whose truth is known, or why there is none.
+
+    Parameters
+    ----------
+    answers : of patients that neither training nor scoring sees.
+    sources : names of where they come from.
+    settings : what is right, the penalty, the folds and the false alarms.
+    """
+    is_right = answers.errors_mm <= settings.within_mm
+    num_patients = len(np.unique(answers.patient_ids))
+    num_wrong = int(np.sum(answers.is_in_view & ~is_right))
+    if min(is_right.sum(), num_wrong) < FEWEST_OF_A_CLASS:
+        return ConfidenceFile(
+            confidence=None,
+            reason=f"{is_right.sum()} answers are within {settings.within_mm:g} mm and {num_wrong} are not; a "
+            f"confidence needs {FEWEST_OF_A_CLASS} of each",
+        )
+    if num_patients < FEWEST_PATIENTS:
+        return ConfidenceFile(
+            confidence=None, reason="all answers lie in one patient; a confidence needs two"
+        )
+    lines = _fit_lines(answers, is_right, settings=settings)
+    unseen = _unseen(answers, is_right, settings=settings)
+    logs = np.log1p(answers.errors_mm[answers.is_in_view])
+    radius = {
+        level: _widened(line, logs - unseen.log_radius[level][answers.is_in_view], share=RADIUS_LEVELS[level])
+        for level, line in lines.radius.items()
+    }
+    threshold = None
+    if lines.out_of_view is not None:
+        threshold = threshold_of_false_alarms(
+            unseen.out_of_view[answers.is_in_view], share=settings.false_alarm_share
+        )
+    fitted = replace(lines, radius=radius).confidence(answers, within_mm=settings.within_mm)
+    known = {
+        "out_of_view_threshold": threshold,
+        "sources": tuple(sorted(sources)),
+        "unseen": _scores(answers, is_right, unseen, settings=settings),
+    }
+    return ConfidenceFile(confidence=fitted.model_copy(update=known), reason="")
+
+
+def threshold_of_false_alarms(probabilities_in_view: FloatArray, *, share: float) -> float:
+    """Return the smallest threshold that at most a share of the places in view reaches."""
+    allowed = int(share * len(probabilities_in_view))
+    highest = np.sort(probabilities_in_view)[::-1]
+    return float(np.nextafter(highest[allowed], np.inf))
+
+
+def conformal_quantile(scores: FloatArray, *, share: float) -> float:
+    """Return the score below which a new one lies with this probability: the ceil((n + 1) share)-th smallest.
+
+    With too few scores for that, it is the largest.
+    """
+    rank = int(np.ceil((len(scores) + 1) * share))
+    return float(np.sort(scores)[min(rank, len(scores)) - 1])
+
+
+def _widened(line: Line, scores: FloatArray, *, share: float) -> Line:
+    return line.model_copy(update={"intercept": line.intercept + conformal_quantile(scores, share=share)})
+
+
+def _unseen(answers: KnownAnswers, is_right: BoolArray, *, settings: FitSettings) -> _Unseen:
+    """Return what fits to the other patients say of each."""
+    num_answers = len(is_right)
+    right, out = np.full((2, num_answers), np.nan)
+    radius = {level: np.full(num_answers, np.nan) for level in RADIUS_LEVELS}
+    num_folds = min(settings.num_folds, len(np.unique(answers.patient_ids)))
+    for train, rest in GroupKFold(num_folds).split(answers.features, groups=answers.patient_ids):
+        part = KnownAnswers(
+            answers.features[train],
+            answers.errors_mm[train],
+            answers.is_in_view[train],
+            answers.patient_ids[train],
+        )
+        lines = _fit_lines(part, is_right[train], settings=settings)
+        fitted = lines.confidence(part, within_mm=settings.within_mm)
+        right[rest], out[rest] = fitted.probabilities(answers.features[rest])
+        for level, radii_mm in fitted.radii_mm(answers.features[rest]).items():
+            radius[level][rest] = np.log1p(radii_mm)
+    return _Unseen(right, np.nan_to_num(out), radius)
+
+
+def _fit_lines(answers: KnownAnswers, is_right: BoolArray, *, settings: FitSettings) -> _Lines:
+    with np.errstate(invalid="ignore"):
+        median = np.array([_median(column) for column in answers.features.T])
+    known = np.where(np.isnan(answers.features), median, answers.features)
+    mean, scale = known.mean(axis=0), known.std(axis=0)
+    scale[scale == 0] = 1.0
+    standard = (known - mean) / scale
+    columns = (median, mean, scale, known.min(axis=0), known.max(axis=0))
+    out_of_view = None
+    if np.sum(~answers.is_in_view) >= FEWEST_OF_A_CLASS:
+        out_of_view = _logistic(standard, ~answers.is_in_view, regularisation=settings.regularisation)
+    logs = np.log1p(answers.errors_mm[answers.is_in_view])
+    return _Lines(
+        {
+            name: FeatureRange(**dict(zip(FeatureRange.model_fields, map(float, numbers), strict=True)))
+            for name, *numbers in zip(FEATURES, *columns, strict=True)
+        },
+        _logistic(
+            standard[answers.is_in_view],
+            is_right[answers.is_in_view],
+            regularisation=settings.regularisation,
+        ),
+        out_of_view,
+        {
+            level: _quantile(
+                standard[answers.is_in_view], logs, share=share, regularisation=settings.regularisation
+            )
+            for level, share in RADIUS_LEVELS.items()
+        },
+    )
+
+
+def _median(column: FloatArray) -> float:
+    known = column[~np.isnan(column)]
+    return float(np.median(known)) if len(known) else 0.0
+
+
+def _logistic(standard: FloatArray, outcome: BoolArray, *, regularisation: float) -> Line:
+    """Return log odds; where the examples are all of one outcome, those of one more example of either."""
+    if outcome.all() or not outcome.any():
+        odds = (outcome.sum() + 1) / ((~outcome).sum() + 1)
+        return _line(np.log(odds), np.zeros(standard.shape[1]))
+    fitted = LogisticRegression(C=1.0 / regularisation, max_iter=1000).fit(standard, outcome)
+    return _line(fitted.intercept_[0], fitted.coef_[0])
+
+
+def _quantile(standard: FloatArray, values: FloatArray, *, share: float, regularisation: float) -> Line:
+    part = slice(None, None, -(-len(values) // MOST_FOR_RADII))
+    penalty = regularisation / len(values[part])
+    fitted = QuantileRegressor(quantile=share, alpha=penalty).fit(standard[part], values[part])
+    return _line(fitted.intercept_, fitted.coef_)
+
+
+def _line(intercept: float, weights: FloatArray) -> Line:
+    return Line(intercept=float(intercept), weights=dict(zip(FEATURES, map(float, weights), strict=True)))
+
+
+def _scores(
+    answers: KnownAnswers, is_right: BoolArray, unseen: _Unseen, *, settings: FitSettings
+) -> dict[str, object]:
+    return {
+        "auroc": area_under_curve(unseen.right, is_right),
+        "calibration_error": calibration_error(unseen.right, is_right),
+        "reliability": reliability_table(unseen.right, is_right),
+        "out_of_view_found": found_at_false_alarms(
+            unseen.out_of_view, ~answers.is_in_view, false_alarm_share=settings.false_alarm_share
+        ),
+    }

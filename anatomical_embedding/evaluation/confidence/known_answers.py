@@ -1,0 +1,146 @@
+"""Answers beside what speaks for them and beside the truth: what a confidence is fitted to, judged and scored by."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from anatomical_embedding.confidence import FEATURES, Confidence, feature_table
+from anatomical_embedding.csv_table import FINITE, NUMBER, TEXT, choice
+from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.evaluation.landmarks.tables import (
+    ANSWER,
+    QUESTION_COLUMNS,
+    TRUTH_COLUMNS,
+    read_frame,
+    read_matches,
+)
+from anatomical_embedding.matching.decision import judge
+from anatomical_embedding.settings.confidence import DecisionSettings
+
+EVIDENCE = [name for name in FEATURES if name != "similarity"]
+"""Features that matches hold only where evidence was measured."""
+JUDGED_NUMBERS = ("confidence", "probability_out_of_view", "radius_50_mm", "radius_90_mm")
+JUDGED_COLUMNS = {"query_id": TEXT, **dict.fromkeys(JUDGED_NUMBERS, NUMBER), "decision": TEXT}
+IS_IN_VIEW = "is_in_view"
+
+
+@dataclass(frozen=True)
+class KnownAnswers:
+    """Answers whose truth is known, without those that failed.
+
+    Attributes
+    ----------
+    features : (N, features), see `confidence.feature_table`.
+    errors_mm : (N,) distance of answer and truth; NaN where the place lies out of view.
+    is_in_view : (N,) whether the target shows the place.
+    patient_ids : (N,) patients of the targets.
+    """
+
+    features: NDArray[np.float64]
+    errors_mm: NDArray[np.float64]
+    is_in_view: NDArray[np.bool_]
+    patient_ids: NDArray[np.str_]
+
+
+def read_truths(path: Path | str) -> pd.DataFrame:
+    """Return queries with their true points and `is_in_view`; a file without this column shows every place.
+
+    Raises
+    ------
+    InputFileError
+        if a column is missing or malformed, or a query that is in view has no true point.
+    """
+    names = (*QUESTION_COLUMNS, *TRUTH_COLUMNS)
+    columns = {
+        name: NUMBER if name in TRUTH_COLUMNS else FINITE if name.endswith("_mm") else TEXT for name in names
+    }
+    queries = read_frame(path, columns, unique=("query_id",))
+    with Path(path).open(encoding="utf-8") as stream:
+        says_view = IS_IN_VIEW in stream.readline()
+    queries[IS_IN_VIEW] = True
+    if says_view:
+        queries[IS_IN_VIEW] = (
+            read_frame(path, {IS_IN_VIEW: choice("true", "false")})[IS_IN_VIEW].to_numpy() == "true"
+        )
+    without = queries[IS_IN_VIEW] & queries[list(TRUTH_COLUMNS)].isna().any(axis=1)
+    if without.any():
+        raise InputFileError(path, f"query {queries[without]['query_id'].iloc[0]!r} has no true point")
+    return queries
+
+
+def errors_mm(queries: pd.DataFrame, answers: pd.DataFrame) -> NDArray[np.float64]:
+    """Return the (N,) distance of answer and truth in the order of the queries; NaN if failed or out of view."""
+    points = answers.set_index("query_id").loc[queries["query_id"], list(ANSWER)].to_numpy(dtype=np.float64)
+    errors = np.linalg.norm(points - queries[list(TRUTH_COLUMNS)].to_numpy(dtype=np.float64), axis=1)
+    return np.where(queries[IS_IN_VIEW], errors, np.nan)
+
+
+def read_evidence(path: Path | str) -> pd.DataFrame:
+    """Return answers with what speaks for them.
+
+    Raises
+    ------
+    InputFileError
+        if they were matched without evidence.
+    """
+    return read_matches(path, further_numbers=EVIDENCE)
+
+
+def known_answers(
+    queries: pd.DataFrame, answers: pd.DataFrame, *, patient_of: dict[str, str]
+) -> KnownAnswers:
+    """Return the answers to queries whose truth is known.
+
+    Parameters
+    ----------
+    queries, answers : from `read_truths` and `read_evidence`.
+    patient_of : volume id to patient.
+    """
+    ordered = answers.set_index("query_id", drop=False).loc[queries["query_id"]]
+    is_answered = (ordered["status"] == "found").to_numpy()
+    return KnownAnswers(
+        feature_table(ordered)[is_answered],
+        errors_mm(queries, answers)[is_answered],
+        queries[IS_IN_VIEW].to_numpy()[is_answered],
+        queries["target_id"].map(patient_of).to_numpy().astype(str)[is_answered],
+    )
+
+
+def judge_answers(
+    answers: pd.DataFrame, confidence: Confidence | None, *, settings: DecisionSettings
+) -> pd.DataFrame:
+    """Return answers with `JUDGED_COLUMNS`, and why they are not found as `reason`.
+
+    The point of an answer that is called out of view is taken away: it must not pass for one that was found.
+    """
+    judged = judge(
+        confidence,
+        answers,
+        failures=answers["reason"].tolist(),
+        is_in_body=np.ones(len(answers), dtype=bool),
+        settings=settings,
+    )
+    table = answers.assign(
+        confidence=judged.probability,
+        probability_out_of_view=judged.probability_out_of_view,
+        radius_50_mm=judged.radius_50_mm,
+        radius_90_mm=judged.radius_90_mm,
+        decision=judged.decision,
+        reason=judged.reason,
+    )
+    table.loc[table["decision"] == "out_of_view", list(ANSWER)] = np.nan
+    return table
+
+
+def read_judged(path: Path | str) -> pd.DataFrame:
+    """Return judged answers; empty numbers are NaN.
+
+    Raises
+    ------
+    InputFileError
+        if a column is missing or holds something else than numbers.
+    """
+    return read_frame(path, JUDGED_COLUMNS, unique=("query_id",))

@@ -1,0 +1,54 @@
+"""The rows of lesions that a user gives at a visit: they are as they are given."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anatomical_embedding.follow.given import Assigned
+from anatomical_embedding.follow.lesion_input import GivenLesions
+from anatomical_embedding.follow.records import LesionRow, MaskKind, State
+from anatomical_embedding.follow.visits import AskedVisit
+from anatomical_embedding.volumes.affine import Points
+
+
+def given_row(
+    lesion: int,
+    visit: AskedVisit,
+    state: State,
+    covered_mm: Points,
+    given: GivenLesions | None,
+    *,
+    label: str,
+    related: tuple[int, ...] = (),
+    note: str = "",
+) -> LesionRow:
+    """Return the row of a lesion at the middle of the (N, 3) points that it covers."""
+    mask: MaskKind = "given" if given is not None and given.masks is not None else "none"
+    place = as_point(covered_mm.mean(axis=0))
+    return LesionRow(
+        lesion, visit.name, visit.date, state, 1.0, np.nan, place, "given", np.nan, "", mask, related, label, note
+    )  # fmt: skip
+
+
+def followed_row(
+    lesion: int,
+    visit: AskedVisit,
+    assigned: Assigned,
+    covered_mm: Mapping[int, Points],
+    given: GivenLesions | None,
+    *,
+    label: str,
+) -> LesionRow:
+    """Return the row of a lesion that is followed and given: as it is, merged with others, or split."""
+    parts, sharers = assigned.parts[lesion], assigned.sharers(lesion)
+    state: State = "merged" if sharers else "split" if len(parts) > 1 else "given"
+    note = f"it is {len(parts)} lesions now" if state == "split" else ""
+    covered = np.vstack([covered_mm[part] for part in parts])
+    return given_row(lesion, visit, state, covered, given, label=label, related=sharers, note=note)
+
+
+def as_point(point_mm: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Return a place as a row holds it."""
+    x, y, z = map(float, point_mm)
+    return x, y, z

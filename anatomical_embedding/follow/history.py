@@ -1,0 +1,195 @@
+"""The folder of one followed patient read whole: every lesion at every visit, its sizes, decisions and the response."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.follow.measurements import axial_axis
+from anatomical_embedding.follow.records import (
+    DecisionRow,
+    FollowFolder,
+    FollowRecord,
+    LesionRow,
+    MeasurementRow,
+    Visit,
+    read_decisions,
+    read_lesions,
+    read_measurements,
+    read_record,
+)
+from anatomical_embedding.follow.response import (
+    Target,
+    VisitResponse,
+    assess_response,
+    choose_targets,
+    read_targets,
+    share_of_change,
+)
+from anatomical_embedding.volumes.raw_scan import RawScan, ReadingOptions, read_raw_scan
+from anatomical_embedding.volumes.volume import Volume
+
+TARGETS_FILE = "targets.csv"
+SAME_PLACE_MM = 0.01
+"""By which the affine of a scan may differ from the one that was followed, which went through text."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """How the size of a lesion changed.
+
+    Attributes
+    ----------
+    volume_from_baseline, long_axis_from_baseline : as a share of the first measurement; NaN at it and without one.
+    volume_from_nadir, long_axis_from_nadir : as a share of the smallest measurement before.
+    """
+
+    volume_from_baseline: float = math.nan
+    volume_from_nadir: float = math.nan
+    long_axis_from_baseline: float = math.nan
+    long_axis_from_nadir: float = math.nan
+
+
+@dataclass(frozen=True)
+class History:
+    """What is known of one patient.
+
+    Attributes
+    ----------
+    folder : where it lies.
+    record : visits in the order of time, and the model.
+    lesions : one row a lesion and visit.
+    measurements : one row a lesion and visit with a mask.
+    decisions : of the reader, oldest first.
+    targets : lesions whose diameters are added up.
+    targets_were_chosen : by the user, in `targets.csv`.
+    responses : one a visit; empty without targets.
+    """
+
+    folder: FollowFolder
+    record: FollowRecord
+    lesions: tuple[LesionRow, ...]
+    measurements: tuple[MeasurementRow, ...]
+    decisions: tuple[DecisionRow, ...]
+    targets: tuple[Target, ...]
+    targets_were_chosen: bool
+    responses: tuple[VisitResponse, ...]
+
+    @property
+    def patient(self) -> str:
+        """What the patient is called: as told, else as the folder."""
+        return self.record.patient or self.folder.folder.resolve().name
+
+    @property
+    def visits(self) -> list[str]:
+        """Names of the visits in the order of time."""
+        return [visit.name for visit in self.record.visits]
+
+    @property
+    def numbers(self) -> list[int]:
+        """Numbers of the lesions."""
+        return sorted({row.lesion for row in self.lesions})
+
+    def label(self, lesion: int) -> str:
+        """Return what the user calls a lesion; empty where he does not."""
+        return next((row.label for row in self.lesions if row.lesion == lesion and row.label), "")
+
+    def row(self, lesion: int, visit: str) -> LesionRow | None:
+        """Return what became of a lesion at a visit; None before it was there."""
+        return next((row for row in self.lesions if (row.lesion, row.visit) == (lesion, visit)), None)
+
+    def measurement(self, lesion: int, visit: str) -> MeasurementRow | None:
+        """Return the size of a lesion at a visit; None without a mask."""
+        rows = (row for row in self.measurements if (row.lesion, row.visit) == (lesion, visit))
+        return next(rows, None)
+
+    def decision(self, lesion: int, visit: str) -> DecisionRow | None:
+        """Return what the reader decided last; None where he has not."""
+        rows = [row for row in self.decisions if (row.lesion, row.visit) == (lesion, visit)]
+        return rows[-1] if rows else None
+
+    def change(self, lesion: int, visit: str) -> Change:
+        """Return the change of the size of a lesion up to a visit."""
+        measured = [self.measurement(lesion, name) for name in self.visits[: self.visits.index(visit) + 1]]
+        before, now = [row for row in measured[:-1] if row is not None], measured[-1]
+        if now is None or not before:
+            return Change()
+        return Change(
+            volume_from_baseline=share_of_change(now.volume_ml, before[0].volume_ml),
+            volume_from_nadir=share_of_change(now.volume_ml, min(row.volume_ml for row in before)),
+            long_axis_from_baseline=share_of_change(now.long_axis_mm, before[0].long_axis_mm),
+            long_axis_from_nadir=share_of_change(now.long_axis_mm, min(row.long_axis_mm for row in before)),
+        )
+
+
+def read_history(folder: Path | str) -> History:
+    """Return what is known of the patient in a folder that `follow` wrote.
+
+    Raises
+    ------
+    UserError
+        naming the file at fault, or a target without a size at the baseline.
+    """
+    place = FollowFolder(Path(folder))
+    record = read_record(place.record)
+    lesions = read_lesions(place.lesions)
+    measurements = read_measurements(place.measurements) if place.measurements.exists() else []
+    decisions = read_decisions(place.decisions)
+    visits = [visit.name for visit in record.visits]
+    named = [row.visit for row in lesions] + [row.visit for row in measurements]
+    unknown = next((visit for visit in named if visit not in visits), None)
+    if unknown is not None:
+        raise InputFileError(
+            place.lesions, f"names the visit {unknown!r}, which follow.json does not; run `follow` again"
+        )
+    chosen = place.folder / TARGETS_FILE
+    targets = read_targets(chosen) if chosen.exists() else _largest(record.visits[0], measurements)
+    responses = assess_response(
+        targets, visits=visits, lesions=lesions, measurements=measurements, decisions=decisions
+    )
+    return History(
+        folder=place,
+        record=record,
+        lesions=tuple(lesions),
+        measurements=tuple(measurements),
+        decisions=tuple(decisions),
+        targets=tuple(targets),
+        targets_were_chosen=chosen.exists(),
+        responses=tuple(responses),
+    )
+
+
+def read_scan_of(visit: Visit) -> RawScan:
+    """Return the scan of a visit, which must be the one that was followed.
+
+    Raises
+    ------
+    InputFileError
+        if it cannot be read, or has other voxels than when it was followed.
+    """
+    scan = read_raw_scan(visit.scan, options_of(visit))
+    moved_mm = np.abs(scan.volume.affine - np.array(visit.affine)).max()
+    if scan.volume.shape != visit.shape or moved_mm > SAME_PLACE_MM:
+        raise InputFileError(
+            visit.scan, f"is not the scan any more that was followed as {visit.name}; run `follow` again"
+        )
+    return scan
+
+
+def options_of(visit: Visit) -> ReadingOptions:
+    """Return what the user said of the scan of a visit; its kind is that of the time when it was followed."""
+    return ReadingOptions(**{**visit.reading, "modality": visit.modality})
+
+
+def grid_of(visit: Visit) -> Volume:
+    """Return the voxels of the scan of a visit, a volume of zeros that takes no memory."""
+    return Volume(np.broadcast_to(np.zeros((), np.uint8), visit.shape), np.array(visit.affine))
+
+
+def _largest(baseline: Visit, measurements: Sequence[MeasurementRow]) -> list[Target]:
+    grid = grid_of(baseline)
+    slice_mm = float(grid.spacing_mm[axial_axis(grid)])
+    return choose_targets([row for row in measurements if row.visit == baseline.name], slice_mm=slice_mm)

@@ -1,0 +1,121 @@
+"""Whether a lesion is to be seen at a place: whether its tissue is still there.
+
+Where a lesion is, the mean of its inner part is what it was at the visits that show it; where it is gone, its place
+looks like what surrounded it. So the change of the inner part, as a share of how much lesion and surroundings differed,
+tells the two apart, whatever the surroundings are made of.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
+
+from anatomical_embedding.settings.follow import LookSettings
+from anatomical_embedding.volumes.volume import Volume
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Patch:
+    """Samples of a scan on a cube along the axes of the world.
+
+    Attributes
+    ----------
+    centre_mm : (3,) its middle.
+    step_mm : distance of the samples.
+    values : (S, S, S) with S odd; NaN outside the scan.
+    """
+
+    centre_mm: FloatArray
+    step_mm: float
+    values: FloatArray
+
+    @property
+    def offsets_mm(self) -> FloatArray:
+        """(S, S, S, 3) offsets of the samples from the middle."""
+        return cube_offsets(len(self.values) // 2, self.step_mm)
+
+    @property
+    def distances_mm(self) -> FloatArray:
+        """(S, S, S) distance of the samples from the middle."""
+        return np.asarray(np.linalg.norm(self.offsets_mm, axis=-1))
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a lesion looks at a visit that shows it.
+
+    Attributes
+    ----------
+    inner : mean of its inner part, in the units of the scan.
+    difference : root mean square difference of the shell round it from that.
+    """
+
+    inner: float
+    difference: float
+
+
+def cube_offsets(half: int, step_mm: float) -> FloatArray:
+    """Return (2 half + 1, ..., 3) offsets of the samples of a cube from its middle."""
+    axis = step_mm * np.arange(-half, half + 1)
+    return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1)
+
+
+def take_patch(scan: Volume, centre_mm: FloatArray, *, half_size_mm: float, step_mm: float) -> Patch:
+    """Return the samples of a scan round a place, linear between voxels."""
+    half = int(np.ceil(half_size_mm / step_mm))
+    points_mm = cube_offsets(half, step_mm) + centre_mm
+    values = values_at(scan, points_mm)
+    return Patch(np.asarray(centre_mm, dtype=np.float64), step_mm, values)
+
+
+def values_at(scan: Volume, points_mm: FloatArray) -> FloatArray:
+    """Return (...) the values of a scan at (..., 3) points, linear between voxels; NaN outside."""
+    voxels = scan.voxel_from_world(points_mm)
+    flat = voxels.reshape(-1, 3)
+    # Only the box that is needed is made floating point, whatever the size of the scan.
+    low = np.clip(np.floor(flat.min(axis=0)) - 1, 0, np.array(scan.shape) - 1).astype(int)
+    high = np.clip(np.ceil(flat.max(axis=0)) + 2, low + 1, scan.shape).astype(int)
+    box = scan.array[tuple(slice(a, b) for a, b in zip(low, high, strict=True))].astype(np.float64)
+    values = map_coordinates(box, np.moveaxis(voxels - low, -1, 0), order=1, mode="nearest")
+    return np.where(scan.holds(voxels), values, np.nan)
+
+
+def measure_look(scan: Volume, centre_mm: FloatArray, radius_mm: float, *, settings: LookSettings) -> Look:
+    """Return the look of a lesion that is there; NaN where it lies outside the scan."""
+    patch = take_patch(scan, centre_mm, half_size_mm=radius_mm * settings.shell[1], step_mm=settings.step_mm)
+    distance = patch.distances_mm
+    inner = _mean(patch.values[distance <= _inner_mm(radius_mm, settings)])
+    shell = patch.values[
+        (distance > settings.shell[0] * radius_mm) & (distance <= settings.shell[1] * radius_mm)
+    ]
+    return Look(inner, float(np.sqrt(_mean((shell - inner) ** 2))))
+
+
+def unlikeness(
+    scan: Volume, centre_mm: FloatArray, radius_mm: float, before: Look, *, settings: LookSettings
+) -> float:
+    """Return the change of the inner part as a share of what lesion and surroundings differed by.
+
+    About 0 where the lesion is there, about 1 where its place looks like the surroundings; NaN outside the scan.
+    """
+    inner_mm = _inner_mm(radius_mm, settings)
+    patch = take_patch(scan, centre_mm, half_size_mm=inner_mm, step_mm=settings.step_mm)
+    inner = _mean(patch.values[patch.distances_mm <= inner_mm])
+    return float(abs(inner - before.inner) / max(before.difference, np.finfo(float).tiny))
+
+
+def presence(change: float, *, settings: LookSettings) -> float:
+    """Return the probability that a lesion is there, by `unlikeness`; NaN stays NaN."""
+    return float(1.0 / (1.0 + np.exp((change - settings.gone_change) / settings.gone_slope)))
+
+
+def _inner_mm(radius_mm: float, settings: LookSettings) -> float:
+    return max(settings.inner * radius_mm, settings.smallest_inner_mm)
+
+
+def _mean(values: FloatArray) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else np.nan

@@ -1,0 +1,48 @@
+"""The measurements of one patient, from the masks in use and the scans alone."""
+
+from anatomical_embedding.follow.history import grid_of, read_scan_of
+from anatomical_embedding.follow.lesion_input import labels_on_grid
+from anatomical_embedding.follow.measurements import measure_lesions, measurement_row
+from anatomical_embedding.follow.records import (
+    FollowFolder,
+    MeasurementRow,
+    Visit,
+    read_record,
+    write_measurements,
+)
+from anatomical_embedding.volumes.labels import read_label_file
+from anatomical_embedding.volumes.volume import Volume
+
+
+def measure_folder(folder: FollowFolder) -> list[MeasurementRow]:
+    """Measure every mask of a patient, write `measurements.csv` and return its rows.
+
+    One visit is in memory at a time.
+
+    Raises
+    ------
+    UserError
+        if a scan or a mask cannot be read, or a mask lies on other voxels than its scan.
+    """
+    rows = []
+    for visit in read_record(folder.record).visits:
+        masks = masks_in_use(folder, visit)
+        if masks is not None:
+            found = measure_lesions(masks, read_scan_of(visit).volume)
+            rows += [measurement_row(lesion, visit.name, each) for lesion, each in found.items()]
+    write_measurements(rows, folder.measurements)
+    return rows
+
+
+def masks_in_use(folder: FollowFolder, visit: Visit) -> Volume | None:
+    """Return the lesion numbers at a visit, the corrected ones where there are some; None where there are none.
+
+    Raises
+    ------
+    InputFileError
+        if they lie on other voxels than the scan.
+    """
+    path = folder.mask_in_use(visit.name)
+    if path is None:
+        return None
+    return labels_on_grid(read_label_file(path).volume, grid_of(visit), path=path)

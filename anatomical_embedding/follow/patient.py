@@ -1,0 +1,250 @@
+"""All visits of one patient followed into a folder: each visit once, however often others are added."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from anatomical_embedding.errors import UserError
+from anatomical_embedding.files import canonical_json, sha256_of_file, sha256_of_text, write_json
+from anatomical_embedding.follow.follow_visit import follow_visit, look_back
+from anatomical_embedding.follow.lesion_input import GivenLesions, read_lesions
+from anatomical_embedding.follow.records import (
+    FollowFolder,
+    FollowRecord,
+    LesionRow,
+    read_visit,
+    write_lesions,
+    write_record,
+    write_visit,
+)
+from anatomical_embedding.follow.records import read_lesions as read_rows
+from anatomical_embedding.follow.seen import SeenVisit
+from anatomical_embedding.follow.visits import AskedVisit, VisitScans, require_order
+from anatomical_embedding.points.named_points import Coordinates
+from anatomical_embedding.progress import log, track
+from anatomical_embedding.settings.follow import FollowSettings
+from anatomical_embedding.settings.volumes import Geometry
+from anatomical_embedding.usage.model import Model
+from anatomical_embedding.usage.scans import require_raw
+from anatomical_embedding.volumes.nifti import write_volume
+from anatomical_embedding.volumes.raw_scan import ReadingOptions
+from anatomical_embedding.volumes.segments import LabelledScan
+
+
+@dataclass(frozen=True)
+class AskedPatient:
+    """What a user gives to follow one patient.
+
+    Attributes
+    ----------
+    name : of the patient; may be empty.
+    visits : in the order of time.
+    lesions : visit -> file or folder of the lesions that are given there.
+    coordinates : of the numbers in tables of points.
+    reading : what the scans do not say themselves.
+    """
+
+    name: str
+    visits: tuple[AskedVisit, ...]
+    lesions: Mapping[str, Path]
+    coordinates: Coordinates
+    reading: ReadingOptions
+
+    def before(self, visit: AskedVisit) -> tuple[AskedVisit, ...]:
+        """Return the visits before one of them."""
+        return self.visits[: self.visits.index(visit)]
+
+
+def follow_patient(
+    model: Model, asked: AskedPatient, folder: Path | str, *, settings: FollowSettings
+) -> tuple[list[LesionRow], list[str]]:
+    """Follow the lesions of one patient; write `follow.json`, `lesions.csv` and masks, and return rows and remarks.
+
+    What is in the folder already and made from the same visits, lesions, model and settings is kept.
+
+    Raises
+    ------
+    UserError
+        if two visits are the same scan, dates fall, no lesion is given or lies outside its scan, or a scan cannot be
+        read or embedded.
+    """
+    place = FollowFolder(Path(folder))
+    require_lesions(asked)
+    checksums = require_order(asked.visits, series=asked.reading.series)
+    scans = open_visits(model, asked, place, settings=settings)
+    said: list[str] = []
+    states = _states(place)
+    for visit in track(asked.visits, description="following visits", total=len(asked.visits)):
+        key = key_of(model, asked, visit, checksums, settings=settings)
+        if states.get(visit.name) == key and place.rows(visit.name).exists():
+            log(f"visit {visit.name} is followed already")
+            continue
+        states.pop(visit.name, None)
+        said += follow_one(asked, visit, scans, place, settings=settings)
+        states[visit.name] = key
+        write_json(place.key, states)
+    rows = gather(
+        asked.name,
+        [visit.name for visit in asked.visits],
+        place,
+        checkpoint_sha256=model.card.checkpoint_sha256,
+        settings=settings,
+    )
+    return rows, [*said, *scans.remarks]
+
+
+def require_lesions(asked: AskedPatient) -> None:
+    """Refuse a patient without lesions, and lesions of a visit that is none, with a `UserError`."""
+    names = [visit.name for visit in asked.visits]
+    unknown = [name for name in asked.lesions if name not in names]
+    if unknown:
+        raise UserError(f"no visit is called {unknown[0]!r}; the visits are {', '.join(names)}")
+    if not asked.lesions:
+        raise UserError("no lesions are given; name their file with --lesions, at one visit or more")
+
+
+def open_visits(
+    model: Model, asked: AskedPatient, place: FollowFolder, *, settings: FollowSettings
+) -> VisitScans:
+    """Return the scans of a patient; in memory are at most the one at hand, the first, and the nearest ones."""
+    return VisitScans(
+        model, place, asked.visits, num_kept=settings.places.num_neighbours + 2, options=asked.reading
+    )
+
+
+def follow_one(
+    asked: AskedPatient,
+    visit: AskedVisit,
+    scans: VisitScans,
+    place: FollowFolder,
+    *,
+    settings: FollowSettings,
+) -> tuple[str, ...]:
+    """Follow all lesions to one visit by those before it, whose files must be there; return what is to be said."""
+    given = _given_at(asked, visit, scans)
+    before = [_seen(other.name, place) for other in asked.before(visit)]
+    before = before[next((number for number, seen in enumerate(before) if seen.rows), len(before)) :]
+    found = follow_visit(visit, before, given, scans, settings=settings)
+    if found.masks is not None:
+        write_volume(found.masks, place.mask(visit.name))
+    else:
+        place.mask(visit.name).unlink(missing_ok=True)
+    new = {row.lesion: row for row in found.rows if row.state in ("new", "given")}
+    known = SeenVisit(
+        visit.name, {n: row for n, row in new.items() if _is_first(n, before)}, place.mask_in_use(visit.name)
+    )
+    back: list[LesionRow] = []
+    if known.rows:
+        between: list[SeenVisit] = []
+        for earlier in reversed(asked.before(visit)):
+            rows = look_back(earlier, known, between, scans, settings=settings)
+            back += rows
+            between.append(SeenVisit(earlier.name, {row.lesion: row for row in rows}, None))
+    write_visit(scans.visit(visit.name), place.entry(visit.name))
+    write_lesions(back, place.rows_back(visit.name))
+    write_lesions(found.rows, place.rows(visit.name))
+    return given.remarks if given is not None else ()
+
+
+def gather(
+    patient: str,
+    visits: Sequence[str],
+    place: FollowFolder,
+    *,
+    checkpoint_sha256: str,
+    settings: FollowSettings,
+) -> list[LesionRow]:
+    """Write `follow.json` and `lesions.csv` from the files of all visits, and return the rows by lesion and visit.
+
+    Parameters
+    ----------
+    patient, visits : their names, the visits in the order of time.
+    checkpoint_sha256 : of the model that answered.
+    """
+    order = {visit: number for number, visit in enumerate(visits)}
+    rows = [
+        _with_correction(row, place)
+        for visit in visits
+        for path in (place.rows(visit), place.rows_back(visit))
+        for row in read_rows(path)
+    ]
+    rows.sort(key=lambda row: (row.lesion, order[row.visit]))
+    entries = tuple(read_visit(place.entry(visit)) for visit in visits)
+    write_record(
+        FollowRecord(patient, entries, checkpoint_sha256, settings.model_dump(mode="json")), place.record
+    )
+    write_lesions(rows, place.lesions)
+    return rows
+
+
+def key_of(
+    model: Model,
+    asked: AskedPatient,
+    visit: AskedVisit,
+    checksums: Mapping[str, str],
+    *,
+    settings: FollowSettings,
+) -> str:
+    """Return what the files of a visit depend on: itself and those before it."""
+    upto = [*asked.before(visit), visit]
+    return sha256_of_text(
+        canonical_json(
+            {
+                "model": model.card.checkpoint_sha256,
+                "settings": settings.model_dump(mode="json"),
+                "reading": str(asked.reading),
+                "coordinates": asked.coordinates,
+                "visits": [[each.name, str(each.date), checksums[each.name]] for each in upto],
+                "lesions": [
+                    [each.name, _checksum_of_lesions(asked.lesions[each.name])]
+                    for each in upto
+                    if each.name in asked.lesions
+                ],
+            }
+        )
+    )
+
+
+def _states(place: FollowFolder) -> dict[str, str]:
+    """Return what the files of each visit were made from, as far as it is known."""
+    if not place.key.exists():
+        return {}
+    try:
+        return dict(json.loads(place.key.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}  # then they are made again
+
+
+def _checksum_of_lesions(path: Path) -> str:
+    if not path.is_dir():
+        return sha256_of_file(path)
+    files = sorted(entry for entry in path.iterdir() if entry.is_file())
+    return sha256_of_text(canonical_json([[entry.name, sha256_of_file(entry)] for entry in files]))
+
+
+def _given_at(asked: AskedPatient, visit: AskedVisit, scans: VisitScans) -> GivenLesions | None:
+    if visit.name not in asked.lesions:
+        return None
+    raw = require_raw(scans[visit.name])
+    geometry: Geometry | None = asked.reading.geometry
+    return read_lesions(
+        asked.lesions[visit.name],
+        LabelledScan(raw.grid, raw.frame_of_reference),
+        coordinates=asked.coordinates,
+        geometry=geometry,
+    )
+
+
+def _seen(name: str, place: FollowFolder) -> SeenVisit:
+    """Return a visit as its files know it."""
+    rows = {row.lesion: row for row in read_rows(place.rows(name))}
+    return SeenVisit(name, rows, place.mask_in_use(name))
+
+
+def _is_first(lesion: int, before: Sequence[SeenVisit]) -> bool:
+    return all(lesion not in seen.rows for seen in before)
+
+
+def _with_correction(row: LesionRow, place: FollowFolder) -> LesionRow:
+    return replace(row, mask="corrected") if place.corrected(row.visit).exists() else row

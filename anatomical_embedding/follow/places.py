@@ -1,0 +1,230 @@
+"""Where a lesion lies at another visit, by several visits together.
+
+Each visit that shows the lesion answers on its own: points of the body round the lesion are matched to the other visit
+and back, and a robust affine map of those that come back says where it lies. The answers are averaged by how far
+each can be relied on, and the average is moved to the voxel by each of the scans. One wrong match is outvoted twice:
+among the points, and among the visits.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anatomical_embedding.matching.local_affine import (
+    SMALLEST_SCALE_MM,
+    fit_local_affines,
+    weighted_medians,
+)
+from anatomical_embedding.matching.match_evidence import Anchors, find_anchors
+from anatomical_embedding.matching.refine_scans import REFINED, refine_between, refined_words
+from anatomical_embedding.settings.follow import PlaceSettings
+from anatomical_embedding.settings.refinement import RefinementSettings
+from anatomical_embedding.usage.scans import EmbeddedScan, require_raw
+from anatomical_embedding.volumes.affine import Points
+
+FEWEST_ANCHORS = 6
+NOT_ASKED = "its place is outside the scan, or unknown"
+WEIGHT_OF_UNREFINED = 0.05
+"""Of an answer that the scans do not confirm, beside those that they do."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Where N points of one visit lie in another, by the points of the body round each.
+
+    Attributes
+    ----------
+    points_mm : (N, 3) mm RAS+, also outside the scan; NaN where too few points come back.
+    matrices : (N, 3, 3) how the surroundings are turned and stretched.
+    error_mm : (N,) deviation along each axis, as the points round it disagree.
+    """
+
+    points_mm: Points
+    matrices: NDArray[np.float64]
+    error_mm: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one visit says about N places in another; `refined_mm` are the places moved to the voxel."""
+
+    predicted: Prediction
+    refined_mm: Points
+    refined: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class JoinedPlaces:
+    """The places of N lesions, in their order.
+
+    Attributes
+    ----------
+    points_mm : (N, 3) places, NaN where no visit answers.
+    depth_mm : (N,) how deep inside the scan the body farther in puts them; negative outside.
+    predicted_mm : (N, 3) places by the surroundings alone; they may lie outside the scan.
+    error_mm, predicted_error_mm : (N,) deviations of both along each axis.
+    disagreement_mm : (N,) largest distance between what the visits say; NaN where one answers.
+    refined : (N,) `yes`, or why no scan moved the place to the voxel.
+    matrices : (N, 3, 3) how the surroundings are turned and stretched from the nearest visit on.
+    """
+
+    points_mm: Points
+    depth_mm: NDArray[np.float64]
+    predicted_mm: Points
+    error_mm: NDArray[np.float64]
+    predicted_error_mm: NDArray[np.float64]
+    disagreement_mm: NDArray[np.float64]
+    refined: tuple[str, ...]
+    matrices: NDArray[np.float64]
+
+
+def pair_anchors(template: EmbeddedScan, target: EmbeddedScan, *, settings: PlaceSettings) -> Anchors:
+    """Return points of the body that are matched to another visit and come back."""
+    source, goal = template.refined_by("parabolic"), target.refined_by("parabolic")
+    if source.body_mask is None:
+        raise ValueError(f"{source.name} has no body mask")
+    return find_anchors(
+        source.searchable, goal.searchable, template_body=source.body_mask, settings=settings.evidence
+    )
+
+
+def predict_places(anchors: Anchors, points_mm: Points, *, settings: PlaceSettings) -> Prediction:
+    """Return where (N, 3) points lie under the map of the anchors round each; points that are NaN stay so."""
+    num, is_known = len(points_mm), np.isfinite(points_mm[:, 0])
+    places, matrices, errors = (
+        np.full((num, 3), np.nan),
+        np.tile(np.eye(3), (num, 1, 1)),
+        np.full(num, np.nan),
+    )
+    if len(anchors.template_mm) >= FEWEST_ANCHORS and is_known.any():
+        fit = _predict(anchors, points_mm[is_known], settings)
+        places[is_known], matrices[is_known], errors[is_known] = fit.points_mm, fit.matrices, fit.error_mm
+    return Prediction(places, matrices, errors)
+
+
+def _predict(anchors: Anchors, points_mm: Points, settings: PlaceSettings) -> Prediction:
+    offsets = anchors.template_mm[np.newaxis] - points_mm[:, np.newaxis]  # (N, A, 3)
+    squared = np.sum(offsets**2, axis=2)
+    nearest = squared.min(axis=1, keepdims=True)
+    importance = np.exp(-(squared - nearest) / (2.0 * settings.evidence.anchor_reach_mm**2))
+    partners = np.broadcast_to(anchors.target_mm, offsets.shape)
+    fit = fit_local_affines(
+        offsets, partners, importance, stiffness_mm=settings.stiffness_mm, smallest_scale_mm=SMALLEST_SCALE_MM
+    )
+    residuals = np.linalg.norm(
+        partners - fit.answers_mm[:, None] - np.einsum("nij,naj->nai", fit.matrices, offsets), axis=2
+    )
+    spread = weighted_medians(residuals, importance)
+    # Where all anchors lie to one side the map is carried on, and errs more the farther it is carried.
+    share = fit.weights / fit.weights.sum(axis=1, keepdims=True)
+    lean_mm = np.linalg.norm(np.einsum("na,nai->ni", share, offsets), axis=1)
+    return Prediction(fit.answers_mm, fit.matrices, spread + settings.error_per_lean * lean_mm)
+
+
+def view_depth_mm(
+    anchors: Sequence[Anchors], points_mm: Sequence[Points], target: EmbeddedScan, *, settings: PlaceSettings
+) -> NDArray[np.float64]:
+    """Return (N,) how deep inside a scan points lie by the body well inside it; NaN where nothing tells it.
+
+    Parameters
+    ----------
+    anchors, points_mm : of each visit that answers, (N, 3) of the points.
+    """
+    scan = require_raw(target).volume
+    evidence = settings.evidence.model_copy(update={"anchor_reach_mm": settings.view.reach_mm})
+    wide = settings.model_copy(update={"evidence": evidence})
+    depths = []
+    for pairs, places in zip(anchors, points_mm, strict=True):
+        is_deep = scan.depth_mm(pairs.target_mm) >= settings.view.depth_mm
+        inner = Anchors(pairs.template_mm[is_deep], pairs.target_mm[is_deep])
+        depths.append(scan.depth_mm(predict_places(inner, places, settings=wide).points_mm))
+    known = np.isfinite(depths)
+    total = np.where(known, depths, 0.0).sum(axis=0)
+    return np.asarray(np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan))
+
+
+def join_predictions(predictions: Sequence[Prediction], *, settings: PlaceSettings) -> Prediction:
+    """Return the average of what several visits say, each weighted by its inverse square error."""
+    points = np.array([each.points_mm for each in predictions])  # (V, N, 3)
+    errors = np.hypot(np.array([each.error_mm for each in predictions]), settings.smallest_error_mm)
+    weights = np.where(np.isfinite(points[..., 0]), 1.0 / errors**2, 0.0)
+    total = weights.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.nansum(points * weights[..., None], axis=0) / total[:, None]
+        error = np.nansum(weights * errors, axis=0) / total
+    return Prediction(mean, predictions[0].matrices, error)
+
+
+def answer_from(
+    template: EmbeddedScan,
+    target: EmbeddedScan,
+    points_mm: Points,
+    start_mm: Points,
+    predicted: Prediction,
+    *,
+    refinement: RefinementSettings,
+) -> Answer:
+    """Return what one visit says of (N, 3) places, moved to the voxel from (N, 3) starts in the target."""
+    is_asked = np.isfinite(points_mm[:, 0]) & np.isfinite(start_mm[:, 0])
+    is_asked[is_asked] = require_raw(target).volume.contains(start_mm[is_asked])
+    moved_mm, words = np.full(points_mm.shape, np.nan), np.full(len(points_mm), NOT_ASKED, dtype=object)
+    if is_asked.any():
+        moved = refine_between(
+            require_raw(template),
+            require_raw(target),
+            points_mm[is_asked],
+            start_mm[is_asked],
+            settings=refinement,
+        )
+        moved_mm[is_asked], words[is_asked] = moved.points_mm, refined_words(moved)
+    return Answer(predicted, moved_mm, tuple(words))
+
+
+def join_answers(
+    answers: Sequence[Answer], joined: Prediction, depth_mm: NDArray[np.float64], *, settings: PlaceSettings
+) -> JoinedPlaces:
+    """Return the places on which the visits agree best.
+
+    Parameters
+    ----------
+    answers : one a visit, the one where the lesions were given first.
+    joined : where they lie by the surroundings alone.
+    depth_mm : (N,) how deep inside the scan the body farther in puts them.
+    """
+    points = np.array([answer.refined_mm for answer in answers])  # (V, N, 3)
+    is_refined = np.array([[word == REFINED for word in answer.refined] for answer in answers])
+    is_there = np.isfinite(points[..., 0])
+    weights = np.where(is_there, np.where(is_refined, 1.0, WEIGHT_OF_UNREFINED), 0.0)
+    total = weights.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        places = np.nansum(points * weights[..., None], axis=0) / total[:, None]
+    predicted = np.array([answer.predicted.points_mm for answer in answers])
+    disagreement = _largest_distance(np.where(is_there[..., None], points, predicted))
+    any_refined = np.asarray(is_refined.any(axis=0))
+    words = tuple(
+        REFINED if refined else answers[0].refined[place]
+        for place, refined in enumerate(any_refined.tolist())
+    )
+    spread = np.nan_to_num(disagreement) / 2.0
+    predicted_error = np.hypot(joined.error_mm, settings.smallest_error_mm)
+    error = np.hypot(np.where(any_refined, settings.smallest_error_mm, predicted_error), spread)
+    return JoinedPlaces(
+        places,
+        depth_mm,
+        joined.points_mm,
+        error,
+        predicted_error,
+        disagreement,
+        words,
+        answers[-1].predicted.matrices,
+    )
+
+
+def _largest_distance(points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (N,) the largest distance between the (V, N, 3) answers to each place; NaN where there is one."""
+    apart = np.linalg.norm(points_mm[:, None] - points_mm[None], axis=-1)  # (V, V, N)
+    apart[np.arange(len(apart)), np.arange(len(apart))] = np.nan
+    filled = np.where(np.isnan(apart), -np.inf, apart).max(axis=(0, 1))
+    return np.where(np.isfinite(filled), filled, np.nan)

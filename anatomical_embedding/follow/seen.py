@@ -1,0 +1,92 @@
+"""What is known of the visits before: where each lesion lies there, how large it is, and its mask."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anatomical_embedding.follow.fit_mask import ball_radius_mm
+from anatomical_embedding.follow.records import LesionRow, State
+from anatomical_embedding.settings.follow import FollowSettings
+from anatomical_embedding.volumes.labels import read_label_file
+from anatomical_embedding.volumes.volume import Volume
+
+NOWHERE = (np.nan, np.nan, np.nan)
+PLACED: frozenset[State] = frozenset({"given", "new", "present", "gone", "merged", "split"})
+"""States whose place others are found from."""
+SHOWN: frozenset[State] = frozenset({"given", "new", "present", "merged", "split"})
+"""States in which the lesion is to be seen."""
+NUM_MASKS_KEPT = 4
+
+
+@dataclass(frozen=True)
+class SeenVisit:
+    """A visit whose lesions are known.
+
+    Attributes
+    ----------
+    name : of the visit.
+    rows : by lesion.
+    masks_path : file of lesion numbers on the voxels of its scan; None without any.
+    """
+
+    name: str
+    rows: Mapping[int, LesionRow]
+    masks_path: Path | None
+
+    @property
+    def masks(self) -> Volume | None:
+        """What is in the file; the last few that were read stay in memory, however many visits there are."""
+        path = self.masks_path
+        return None if path is None else _read_masks(path, path.stat().st_mtime_ns)
+
+    def place_of(self, lesion: int) -> NDArray[np.float64]:
+        """Return (3,) where a lesion is; NaN where it is unknown, or not certain."""
+        row = self.rows.get(lesion)
+        return np.array(row.point_mm if row is not None and row.state in PLACED else NOWHERE)
+
+    def shows(self, lesion: int) -> bool:
+        """Say whether a lesion is to be seen at the visit."""
+        row = self.rows.get(lesion)
+        return row is not None and row.state in SHOWN
+
+
+@dataclass(frozen=True)
+class Source:
+    """A lesion at a visit that shows it: `mask` is true inside, None for a point."""
+
+    visit: str
+    centre_mm: NDArray[np.float64]
+    radius_mm: float
+    mask: Volume | None
+
+
+def sources_of(lesion: int, before: Sequence[SeenVisit], settings: FollowSettings) -> list[Source]:
+    """Return a lesion where it was given, and at the last visit that shows it, if possible with a mask."""
+    shown = [visit for visit in before if visit.shows(lesion)]
+    last = _source(lesion, shown[-1], settings)
+    if last.mask is None:
+        found = (_source(lesion, visit, settings) for visit in reversed(shown))
+        last = next((source for source in found if source.mask is not None), last)
+    return [_source(lesion, shown[0], settings), last]
+
+
+def _source(lesion: int, visit: SeenVisit, settings: FollowSettings) -> Source:
+    centre = np.array(visit.rows[lesion].point_mm)
+    masks = visit.masks
+    if masks is None:
+        return Source(visit.name, centre, settings.look.point_radius_mm, None)
+    inside = masks.array == lesion
+    if not inside.any():
+        return Source(visit.name, centre, settings.look.point_radius_mm, None)
+    middle = masks.world_from_voxel(np.argwhere(inside)).mean(axis=0)
+    radius_mm = ball_radius_mm(float(inside.sum() * np.prod(masks.spacing_mm)))
+    return Source(visit.name, middle, radius_mm, Volume(inside, masks.affine))
+
+
+@lru_cache(maxsize=NUM_MASKS_KEPT)
+def _read_masks(path: Path, _changed_ns: int) -> Volume:
+    return read_label_file(path).volume

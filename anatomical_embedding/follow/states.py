@@ -1,0 +1,86 @@
+"""What became of a lesion at a visit, with a probability."""
+
+import math
+from dataclasses import dataclass
+
+from scipy.stats import chi2, norm
+
+from anatomical_embedding.follow.records import State
+from anatomical_embedding.settings.follow import FollowSettings
+
+RIGHT_MM = 10.0
+"""A place this near to the true one is right."""
+QUANTILE_OF_RADIUS = 0.9
+NUM_AXES = 3
+
+
+@dataclass(frozen=True)
+class PlaceTrust:
+    """How far a place can be relied on.
+
+    Attributes
+    ----------
+    found : probability that it is within 10 mm of the truth, if that lies in the view.
+    out_of_view : probability that the lesion lies outside the view.
+    radius_mm : with a probability of 90 % the truth is this near.
+    """
+
+    found: float
+    out_of_view: float
+    radius_mm: float
+
+
+@dataclass(frozen=True)
+class JudgedState:
+    """The state of a lesion, its probability, and why it is to be reviewed."""
+
+    state: State
+    probability: float
+    note: str
+
+
+def trust_place(*, error_mm: float, depth_mm: float, depth_error_mm: float) -> PlaceTrust:
+    """Return how far a place can be relied on: the only door to the confidence of places.
+
+    Parameters
+    ----------
+    error_mm : deviation of the place along each axis.
+    depth_mm : how deep the lesion lies inside the scan by the body farther in; negative outside, NaN where unknown.
+    depth_error_mm : deviation of that.
+    """
+    found = float(chi2.cdf((RIGHT_MM / error_mm) ** 2, df=NUM_AXES))
+    radius_mm = error_mm * float(chi2.ppf(QUANTILE_OF_RADIUS, df=NUM_AXES)) ** 0.5
+    out_of_view = 0.0 if math.isnan(depth_mm) else float(norm.cdf(-depth_mm / depth_error_mm))
+    return PlaceTrust(found, out_of_view, radius_mm)
+
+
+def judge_state(
+    trust: PlaceTrust, *, presence: float, disagreement_mm: float, settings: FollowSettings
+) -> JudgedState:
+    """Return the likeliest state; `review` where it is not likely enough, or the visits disagree.
+
+    Parameters
+    ----------
+    presence : probability that the lesion's tissue is at its place; NaN where nothing tells it.
+    disagreement_mm : largest distance between the answers of the visits; NaN where one answers.
+    """
+    in_view = 1.0 - trust.out_of_view
+    here = 0.5 if math.isnan(presence) else presence
+    chances: dict[State, float] = {
+        "out_of_view": trust.out_of_view,
+        "present": in_view * trust.found * here,
+        "gone": in_view * trust.found * (1.0 - here),
+    }
+    state = max(chances, key=chances.__getitem__)
+    probability = chances[state]
+    if state != "out_of_view" and disagreement_mm > settings.places.largest_disagreement_mm:
+        return JudgedState(
+            "review", probability, f"the visits disagree by {disagreement_mm:.0f} mm; likely {_said(state)}"
+        )
+    if probability < settings.present_probability:
+        return JudgedState("review", probability, f"likely {_said(state)}, but not certain")
+    return JudgedState(state, probability, "")
+
+
+def _said(state: State) -> str:
+    return state.replace("_", " ")

@@ -1,0 +1,192 @@
+"""The visits of one patient: checked before work is done, embedded once, and few in memory at a time."""
+
+import datetime
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from anatomical_embedding.embedding.export import is_stored
+from anatomical_embedding.errors import InputFileError, UserError
+from anatomical_embedding.follow.places import pair_anchors
+from anatomical_embedding.follow.records import FollowFolder, Visit
+from anatomical_embedding.identifiers import is_identifier
+from anatomical_embedding.matching.match_evidence import Anchors
+from anatomical_embedding.progress import log
+from anatomical_embedding.settings.follow import PlaceSettings
+from anatomical_embedding.usage.model import Model
+from anatomical_embedding.usage.scans import (
+    EmbeddedScan,
+    embed_raw_scan,
+    open_embedding,
+    origin_of,
+    require_known,
+)
+from anatomical_embedding.usage.stores import save_embedding
+from anatomical_embedding.volumes.file_names import is_volume_name
+from anatomical_embedding.volumes.raw_scan import RawScan, ReadingOptions, read_raw_scan
+from anatomical_embedding.volumes.scan import distinct_names, sha256_of_scan
+
+DICOM_DATES = ("AcquisitionDate", "SeriesDate", "StudyDate")
+"""Where a date is looked for, in this order."""
+NUM_PAIRS_KEPT = 16
+"""Of visits whose matched points stay in memory, some 100 KB each."""
+
+
+@dataclass(frozen=True)
+class AskedVisit:
+    """A visit as its user names it.
+
+    Attributes
+    ----------
+    name : unique, an identifier.
+    scan : file, or folder of one DICOM series.
+    date : None where nothing tells it.
+    """
+
+    name: str
+    scan: Path
+    date: datetime.date | None
+
+
+def name_visits(scans: Sequence[Path], dates: Sequence[datetime.date | None]) -> list[AskedVisit]:
+    """Return the visits of some scans in their order, called after the scans, or `visit0` and so on.
+
+    A date that is not told is read from a DICOM scan.
+    """
+    names = distinct_names(scans) if len(set(scans)) == len(scans) else []
+    if not names or not all(map(is_identifier, names)):
+        names = [f"visit{number}" for number in range(len(scans))]
+    return [
+        AskedVisit(name, scan, date or date_of_scan(scan))
+        for name, scan, date in zip(names, scans, dates, strict=True)
+    ]
+
+
+def require_order(visits: Sequence[AskedVisit], *, series: str | None = None) -> dict[str, str]:
+    """Return the checksums of the scans by visit, if each is another scan and no date falls.
+
+    Raises
+    ------
+    UserError
+        naming the two visits at fault.
+    """
+    checksums: dict[str, str] = {}
+    dated: AskedVisit | None = None
+    for visit in visits:
+        checksum = sha256_of_scan(visit.scan, series=series)
+        for name, other in checksums.items():
+            if other == checksum:
+                raise UserError(
+                    f"visits {name} and {visit.name} are the same scan ({visit.scan}); give each visit its own"
+                )
+        checksums[visit.name] = checksum
+        if visit.date is None:
+            continue
+        if dated is not None and dated.date is not None and visit.date < dated.date:
+            raise UserError(
+                f"visit {visit.name} is of {visit.date}, before visit {dated.name} of {dated.date}; "
+                "give the visits in the order of time"
+            )
+        dated = visit
+    return checksums
+
+
+def date_of_scan(scan: Path) -> datetime.date | None:
+    """Return the date in the header of a DICOM scan; None where there is none, or the scan is no DICOM."""
+    files = sorted(entry for entry in scan.iterdir() if entry.is_file()) if scan.is_dir() else [scan]
+    if not scan.is_dir() and is_volume_name(scan.name):
+        return None
+    import pydicom  # noqa: PLC0415
+
+    for path in files:
+        try:
+            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(DICOM_DATES))
+        except (pydicom.errors.InvalidDicomError, OSError):
+            continue
+        for key in DICOM_DATES:
+            text = str(header.get(key, "") or "")
+            try:
+                return datetime.datetime.strptime(text, "%Y%m%d").date()
+            except ValueError:
+                continue
+    return None
+
+
+class VisitScans:
+    """The scans of the visits, embedded once and read when they are needed; those used last stay in memory.
+
+    Parameters
+    ----------
+    model : that embeds them.
+    folder : of the patient; stores lie in it.
+    visits : by name.
+    num_kept : scans in memory at a time, however many visits there are.
+    options : what the scans do not say themselves.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        folder: FollowFolder,
+        visits: Sequence[AskedVisit],
+        *,
+        num_kept: int,
+        options: ReadingOptions,
+    ):
+        self.model = model
+        self._folder = folder
+        self._asked = {visit.name: visit for visit in visits}
+        self._num_kept = num_kept
+        self._options = options
+        self._open: OrderedDict[str, EmbeddedScan] = OrderedDict()
+        self._anchors: OrderedDict[tuple[str, str], Anchors] = OrderedDict()
+        self.remarks: list[str] = []
+
+    def __getitem__(self, name: str) -> EmbeddedScan:
+        """Return the embedded scan of a visit, with its voxels.
+
+        Raises
+        ------
+        UserError
+            if it cannot be read or embedded.
+        """
+        if name in self._open:
+            self._open.move_to_end(name)
+            return self._open[name]
+        while len(self._open) >= self._num_kept:
+            self._open.popitem(last=False)
+        raw = read_raw_scan(self._asked[name].scan, self._options)
+        require_known(self.model, raw.path, raw.modality, is_told=self._options.modality is not None)
+        self._open[name] = self._embedded(raw, self._folder.stores / f"{name}.safetensors")
+        return self._open[name]
+
+    def anchors(self, template: str, target: str, *, settings: PlaceSettings) -> Anchors:
+        """Return the points of the body that are matched between two visits, found once for those used last."""
+        pair = (template, target)
+        if pair not in self._anchors:
+            if len(self._anchors) >= NUM_PAIRS_KEPT:
+                self._anchors.popitem(last=False)
+            self._anchors[pair] = pair_anchors(self[template], self[target], settings=settings)
+        return self._anchors[pair]
+
+    def _embedded(self, raw: RawScan, store: Path) -> EmbeddedScan:
+        origin = origin_of(self.model, raw.sha256, modality=raw.modality, options=raw.options)
+        if is_stored(store, origin):
+            scan = open_embedding(self.model, store)
+        else:
+            log(f"embedding {raw.path}")
+            _, scan = embed_raw_scan(self.model, raw, origin=origin)
+            save_embedding(scan, store)
+            self.remarks += scan.remarks
+        return replace(scan, raw=raw)
+
+    def visit(self, name: str) -> Visit:
+        """Return what the record says of a visit; reads its scan."""
+        raw = self[name].raw
+        if raw is None:
+            raise InputFileError(self._asked[name].scan, "holds no image")
+        affine = tuple(tuple(map(float, row)) for row in raw.volume.affine)
+        asked = self._asked[name]
+        told = {name: value for name, value in asdict(self._options).items() if value is not None}
+        return Visit(name, asked.date, asked.scan, raw.sha256, raw.volume.shape, affine, raw.modality, told)

@@ -1,0 +1,65 @@
+"""How sizes, states and times of followed lesions are written for people."""
+
+import datetime
+import math
+
+from anatomical_embedding.follow.history import History
+from anatomical_embedding.follow.records import MeasurementRow
+from anatomical_embedding.follow.response import VisitResponse
+from anatomical_embedding.report.markup import Markup, element
+
+STATES = {"out_of_view": "out of view", "review": "to review"}
+
+
+def state_words(state: str) -> str:
+    """Return a state as people write it.
+
+    Examples
+    --------
+    >>> state_words("out_of_view"), state_words("gone")
+    ('out of view', 'gone')
+    """
+    return STATES.get(state, state)
+
+
+def date_words(date: datetime.date | None) -> str:
+    """Return a date, or nothing where it is not known."""
+    return "" if date is None else date.isoformat()
+
+
+def date_cell(date: datetime.date | None) -> Markup:
+    """Return a date that stays on one line in a table."""
+    return element("span", date_words(date), style="white-space: nowrap")
+
+
+def sum_words(response: VisitResponse) -> str:
+    """Return the sum of the diameters of targets, and whether some are missing in it."""
+    return f"{response.sum_mm:.1f} mm" + ("" if response.is_whole else ", not whole")
+
+
+def change_words(share: float) -> str:
+    """Return a change in percent.
+
+    Examples
+    --------
+    >>> change_words(-0.301), change_words(float("inf")), change_words(float("nan"))
+    ('-30 %', 'from nothing', '–')
+    """
+    if math.isnan(share):
+        return "–"
+    return "from nothing" if math.isinf(share) else f"{100 * share:+.0f} %"
+
+
+def size_words(row: MeasurementRow) -> str:
+    """Return both axes and the volume, such as `23.4 x 17.0 mm, 4.12 ml`."""
+    return f"{row.long_axis_mm:.1f} x {row.short_axis_mm:.1f} mm, {row.volume_ml:.3g} ml"
+
+
+def times_of(history: History) -> tuple[dict[str, float], str]:
+    """Return when each visit was, and in what: days since the first, or its number where a date is not known."""
+    dates = [visit.date for visit in history.record.visits]
+    first = dates[0]
+    if first is not None and all(date is not None for date in dates):
+        days = [float((date - first).days) for date in dates if date is not None]
+        return dict(zip(history.visits, days, strict=True)), "days since the first visit"
+    return {visit: float(number) for number, visit in enumerate(history.visits, start=1)}, "visit"

@@ -1,0 +1,119 @@
+"""Settings of following lesions over visits (anatomical_embedding/follow)."""
+
+from functools import cache
+from importlib import resources
+from typing import Annotated
+
+import yaml
+from pydantic import Field
+
+from anatomical_embedding.settings.base import Settings
+from anatomical_embedding.settings.confidence import EvidenceSettings
+from anatomical_embedding.settings.input_path import InputPath
+from anatomical_embedding.settings.volumes import Modality
+
+RECIPE = "recipes/entries/following.yaml"
+Share = Annotated[float, Field(gt=0.0, lt=1.0)]
+
+
+class InViewSettings(Settings):
+    """How it is told whether a place is inside the scan: by the points of the body well inside it."""
+
+    reach_mm: float = Field(gt=0)
+    """Weight of a point of the body falls with its distance as a Gaussian of this deviation."""
+    depth_mm: float = Field(ge=0)
+    """Points found less deep inside the scan do not count."""
+    error_mm: float = Field(gt=0)
+    """Deviation of the depth that they tell."""
+
+
+class PlaceSettings(Settings):
+    """How the place of a lesion is found from several visits (anatomical_embedding/follow/places.py)."""
+
+    evidence: EvidenceSettings
+    """Points of the body that are matched between two visits, and how far they decide on a place."""
+    view: InViewSettings
+    """How it is told whether a place is inside the scan."""
+    num_neighbours: int = Field(ge=1)
+    """Visits nearest in time that answer beside the one where the lesion was given."""
+    stiffness_mm: float = Field(gt=0)
+    """Points around a place that spread by less than this move it, but do not stretch or turn what lies around it."""
+    error_per_lean: float = Field(ge=0)
+    """Error by which a place counts as less certain for each mm by which the points round it lie to one side."""
+    smallest_error_mm: float = Field(gt=0)
+    """Deviation of a place, along each axis, where all evidence agrees."""
+    largest_disagreement_mm: float = Field(gt=0)
+    """An answer is to be reviewed where the direct match and the one over the visits between are farther apart."""
+
+
+class LookSettings(Settings):
+    """How it is told whether a lesion is still there (anatomical_embedding/follow/look.py)."""
+
+    step_mm: float = Field(gt=0)
+    """Distance of the samples round a place."""
+    inner: Share
+    """Radius of the inner part, in radii of the lesion: it is still lesion where the edge has moved in."""
+    smallest_inner_mm: float = Field(gt=0)
+    """The inner part is not smaller than this."""
+    shell: tuple[float, float]
+    """Inner and outer radius of the surroundings, in radii of the lesion."""
+    point_radius_mm: float = Field(gt=0)
+    """Radius that a lesion is taken to have that is given as a point."""
+    gone_change: Share
+    """Change of the inner part, as a share of what lesion and surroundings differed by, of which half are gone."""
+    gone_slope: float = Field(gt=0)
+    """Change over which the log odds move by one."""
+
+
+class MaskSettings(Settings):
+    """How a mask is fitted to the scan (anatomical_embedding/follow/fit_mask.py)."""
+
+    step_mm: float = Field(gt=0)
+    """Distance of the samples that the mask is fitted on."""
+    core: Share
+    """Share of the radius inside which everything is lesion."""
+    shell: float = Field(gt=1.0)
+    """Radius, in radii of the lesion, beyond which nothing is."""
+    blur_steps: float = Field(gt=0)
+    """Deviation of the Gaussian under which the gradient is taken, in samples."""
+    volume_change: tuple[float, float]
+    """Smallest and largest factor between the carried and the fitted volume; other fits are not trusted."""
+    smallest_contrast: float = Field(gt=0)
+    """Difference of lesion and surroundings, in deviations within both, below which a fit is not trusted."""
+
+
+class FollowSettings(Settings):
+    """Everything that following lesions depends on, beside the model."""
+
+    places: PlaceSettings
+    """Where a lesion is."""
+    look: LookSettings
+    """Whether it is there."""
+    masks: MaskSettings
+    """What it covers."""
+    present_probability: Share
+    """Smallest probability of the most likely state; answers below it are to be reviewed."""
+    same_lesion_mm: float = Field(gt=0)
+    """A lesion given at a later visit is one that is followed, if this near to its place or within its radius."""
+
+
+class FollowingSettings(FollowSettings):
+    """One list of patients whose lesions are followed."""
+
+    visits: InputPath
+    """Table with a row a visit: patient, visit, date, scan, lesions (docs/follow.md)."""
+    model: str = Field(min_length=1)
+    """Name of the model that finds the places, in the section `models`."""
+    modality: Modality | None = None
+    """What all scans are; null takes what DICOM headers say and else looks at the values."""
+
+    def follow(self) -> FollowSettings:
+        """Return what following the lesions of one patient depends on."""
+        return FollowSettings(**{name: getattr(self, name) for name in FollowSettings.model_fields})
+
+
+@cache
+def delivered_follow_settings() -> FollowSettings:
+    """Return the settings of the recipe."""
+    text = resources.files("anatomical_embedding.settings").joinpath(RECIPE).read_text(encoding="utf-8")
+    return FollowSettings.model_validate(yaml.safe_load(text), strict=False)

@@ -1,0 +1,89 @@
+"""Lesions followed in the workflow: a new visit runs its own jobs, a corrected mask its report, faults none."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from anatomical_embedding.follow.records import FollowFolder, read_lesions, read_measurements
+from anatomical_embedding.volumes.nifti import read_volume, write_volume
+from anatomical_embedding.volumes.volume import Volume
+from tests.integration.tiny_workflow import OVERLAY, planned_jobs, snakemake, write_overlay
+
+pytestmark = pytest.mark.slow
+
+HEADER = "patient,visit,date,scan,lesions\n"
+ROWS = ["P1,v0,2026-01-05,scans/scan_0.nii.gz,lesions.nii.gz\n", "P1,v1,2026-03-05,scans/scan_1.nii.gz,\n"]
+NEW_ROW = "P1,v2,2026-06-05,scans/scan_2.nii.gz,\n"
+PATIENT = "results/followings/clinic/P1"
+
+
+def plan(folder):
+    """Return the jobs that are planned for the followed patient."""
+    return planned_jobs(folder, f"{PATIENT}/report.html")
+
+
+@pytest.fixture(scope="module")
+def followed(tiny_run, tmp_path_factory):
+    """Return a finished run with one patient followed over two visits."""
+    folder = tmp_path_factory.mktemp("followed") / "run"
+    shutil.copytree(tiny_run, folder)
+    scan = read_volume(folder / "scans" / "scan_0.nii.gz")
+    labels = np.zeros(scan.shape, dtype=np.uint8)
+    labels[18:21, 18:21, 13:16] = 1
+    write_volume(Volume(labels, scan.affine), folder / "lesions.nii.gz")
+    (folder / "visits.csv").write_text(HEADER + "".join(ROWS), encoding="utf-8")
+    write_overlay(
+        folder,
+        OVERLAY | {"followings": {"clinic": {"visits": "visits.csv", "model": "sam", "modality": "ct"}}},
+    )
+    done = snakemake(folder, "--keep-going", f"{PATIENT}/report.html")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_a_patient_is_followed(followed):
+    place = FollowFolder(followed / PATIENT)
+    assert [(row.visit, row.lesion) for row in read_lesions(place.lesions)] == [("v0", 1), ("v1", 1)]
+    assert read_measurements(place.measurements)[0].volume_ml == pytest.approx(27 * 8.0**3 / 1000.0)
+    assert plan(followed) == {}
+
+
+def test_a_new_visit_runs_its_own_jobs(followed):
+    table = followed / "visits.csv"
+    before = table.read_text(encoding="utf-8")
+    table.write_text(before + NEW_ROW, encoding="utf-8")
+    assert plan(followed) == {"follow_visit": 1, "report_followed": 1}
+    table.write_text(before, encoding="utf-8")
+
+
+def test_a_corrected_mask_runs_its_report(followed):
+    place = FollowFolder(followed / PATIENT)
+    place.corrected("v1").parent.mkdir()
+    shutil.copy(place.mask("v0"), place.corrected("v1"))
+    assert plan(followed) == {"report_followed": 1}
+    shutil.rmtree(place.corrected("v1").parent)
+
+
+def test_a_changed_threshold_follows_again(followed):
+    following = {"visits": "visits.csv", "model": "sam", "modality": "ct", "present_probability": 0.6}
+    write_overlay(followed, OVERLAY | {"followings": {"clinic": following}})
+    assert plan(followed) == {"follow_visit": 2, "report_followed": 1}
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (
+            "P1,v2,2026-01-01,scans/scan_2.nii.gz,\n",
+            "line 4: is of 2026-01-01, before visit v1 of 2026-03-05",
+        ),
+        ("P1,v2,2026-06-05,scans/scan_0.nii.gz,\n", "line 4: its scan is that of line 2"),
+        ("P2,v0,2026-06-05,scans/scan_2.nii.gz,\n", "patient 'P2' has one visit"),
+    ],
+)
+def test_a_fault_of_the_table_is_told_before_anything_runs(followed, row, message):
+    (followed / "visits.csv").write_text(HEADER + "".join(ROWS) + row, encoding="utf-8")
+    done = snakemake(followed, "--dry-run", f"{PATIENT}/report.html")
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr

@@ -1,0 +1,219 @@
+"""Places, presence, masks and states of followed lesions, each against a truth made by hand."""
+
+import numpy as np
+import pytest
+
+from anatomical_embedding.follow.fit_mask import ball_radius_mm, fit_mask
+from anatomical_embedding.follow.given import assign_given
+from anatomical_embedding.follow.look import measure_look, presence, unlikeness
+from anatomical_embedding.follow.places import (
+    Answer,
+    Prediction,
+    join_answers,
+    join_predictions,
+    predict_places,
+)
+from anatomical_embedding.follow.states import PlaceTrust, judge_state, trust_place
+from anatomical_embedding.matching.match_evidence import Anchors
+from anatomical_embedding.settings.follow import delivered_follow_settings
+from anatomical_embedding.volumes.volume import Volume
+
+SETTINGS = delivered_follow_settings()
+CENTRE_MM = np.array([3.0, -2.0, 5.0])
+AFFINE = np.array([[-2.0, 0, 0, 43.0], [0, -2.0, 0, 38.0], [0, 0, 2.5, -40.0], [0, 0, 0, 1.0]])
+LESION_HU, TISSUE_HU, NOISE_HU = 60.0, -100.0, 15.0
+
+
+def scan_with_ball(radius_mm, *, seed=0):
+    """Return a scan with a ball of tissue, and its mask."""
+    voxels = np.stack(np.meshgrid(*[np.arange(size) for size in (40, 40, 36)], indexing="ij"), axis=-1)
+    inside = np.linalg.norm(voxels @ AFFINE[:3, :3].T + AFFINE[:3, 3] - CENTRE_MM, axis=-1) < radius_mm
+    noise = np.random.default_rng(seed).normal(0.0, NOISE_HU, inside.shape)
+    return Volume(np.where(inside, LESION_HU, TISSUE_HU) + noise, AFFINE), Volume(inside, AFFINE)
+
+
+def prediction(points, errors):
+    points = np.array(points, dtype=float)
+    return Prediction(points, np.tile(np.eye(3), (len(points), 1, 1)), np.array(errors, dtype=float))
+
+
+def test_a_place_goes_where_the_map_of_the_points_round_it_goes_though_some_are_wrong():
+    random = np.random.default_rng(3)
+    matrix, shift = np.array([[1.1, 0.05, 0], [-0.05, 0.95, 0], [0, 0, 1.0]]), np.array([5.0, -20.0, 300.0])
+    template_mm = random.uniform(-60, 60, (200, 3))
+    target_mm = template_mm @ matrix.T + shift
+    target_mm[:40] += random.uniform(-90, 90, (40, 3))
+    points_mm = np.array([[10.0, 0, -5], [np.nan, np.nan, np.nan]])
+    found = predict_places(Anchors(template_mm, target_mm), points_mm, settings=SETTINGS.places)
+    assert found.points_mm[0] == pytest.approx(points_mm[0] @ matrix.T + shift, abs=0.5)
+    assert np.isnan(found.points_mm[1]).all()
+
+
+def test_too_few_points_tell_no_place():
+    few = np.zeros((3, 3))
+    assert np.isnan(
+        predict_places(Anchors(few, few), np.zeros((1, 3)), settings=SETTINGS.places).points_mm
+    ).all()
+
+
+def test_visits_count_by_their_inverse_square_errors_and_not_where_they_do_not_answer():
+    floor = SETTINGS.places.smallest_error_mm
+    near, far = 0.0, np.sqrt(3.0) * floor  # square errors floor^2 and 4 floor^2: weights 4 to 1
+    joined = join_predictions(
+        [
+            prediction([[0, 0, 0], [7, 0, 0]], [near, near]),
+            prediction([[10, 0, 0], [np.nan] * 3], [far, far]),
+        ],
+        settings=SETTINGS.places,
+    )
+    assert joined.points_mm == pytest.approx(np.array([[2.0, 0, 0], [7, 0, 0]]))
+
+
+def test_places_that_the_scans_confirm_outvote_one_that_they_do_not():
+    start = prediction([[0, 0, 0]], [5.0])
+    places = [([[1.0, 0, 0]], "yes"), ([[3.0, 0, 0]], "yes"), ([[50.0, 0, 0]], "the way back")]
+    answers = [Answer(start, np.array(place), (word,)) for place, word in places]
+    joined = join_answers(answers, start, np.zeros(1), settings=SETTINGS.places)
+    assert joined.points_mm[0, 0] == pytest.approx((1.0 + 3.0 + 0.05 * 50.0) / 2.05)
+    assert joined.disagreement_mm[0] == 49.0
+    assert joined.refined == ("yes",)
+
+
+def test_one_visit_disagrees_with_nobody():
+    start = prediction([[0, 0, 0]], [5.0])
+    joined = join_answers(
+        [Answer(start, np.zeros((1, 3)), ("yes",))], start, np.zeros(1), settings=SETTINGS.places
+    )
+    assert np.isnan(joined.disagreement_mm[0])
+    assert joined.error_mm[0] == SETTINGS.places.smallest_error_mm
+
+
+@pytest.mark.parametrize(
+    ("radius_mm", "change", "is_there"), [(9.0, 0.0, True), (7.0, 0.0, True), (0.0, 1.0, False)]
+)
+def test_a_lesion_is_there_as_long_as_its_inner_part_looks_as_it_did(radius_mm, change, is_there):
+    before, _ = scan_with_ball(9.0)
+    after, _ = scan_with_ball(radius_mm, seed=1)
+    look = measure_look(before, CENTRE_MM, 9.0, settings=SETTINGS.look)
+    assert look.inner == pytest.approx(LESION_HU, abs=4.0)
+    assert look.difference == pytest.approx(LESION_HU - TISSUE_HU, rel=0.05)
+    found = unlikeness(after, CENTRE_MM, 9.0, look, settings=SETTINGS.look)
+    assert found == pytest.approx(change, abs=0.1)
+    assert (presence(found, settings=SETTINGS.look) > 0.9) == is_there
+    assert (presence(found, settings=SETTINGS.look) < 0.1) != is_there
+
+
+def test_nothing_is_told_of_a_place_outside_the_scan():
+    scan, _ = scan_with_ball(9.0)
+    look = measure_look(scan, CENTRE_MM, 9.0, settings=SETTINGS.look)
+    assert np.isnan(unlikeness(scan, np.array([900.0, 0, 0]), 9.0, look, settings=SETTINGS.look))
+
+
+@pytest.mark.parametrize("radius_mm", [7.0, 9.0, 12.0])
+def test_a_mask_grows_and_shrinks_with_the_lesion(radius_mm):
+    _, before = scan_with_ball(9.0)
+    scan, truth = scan_with_ball(radius_mm, seed=1)
+    fit = fit_mask(
+        scan,
+        CENTRE_MM + np.array([1.0, 0.5, -1.0]),
+        before,
+        CENTRE_MM,
+        np.eye(3),
+        radius_mm=9.0,
+        settings=SETTINGS.masks,
+    )
+    mask = np.zeros(scan.shape, dtype=bool)
+    mask[tuple(fit.voxels_on(scan).T)] = True
+    assert fit.is_fitted and fit.note == ""
+    assert 2.0 * (mask & truth.array).sum() / (mask.sum() + truth.array.sum()) > 0.9
+    assert mask.sum() == pytest.approx(truth.array.sum(), rel=0.15)
+    assert np.linalg.norm(fit.centre_mm - CENTRE_MM) < 1.0
+
+
+def test_the_carried_mask_stands_where_lesion_and_surroundings_do_not_differ():
+    _, before = scan_with_ball(9.0)
+    scan, _ = scan_with_ball(0.0)
+    fit = fit_mask(scan, CENTRE_MM, before, CENTRE_MM, np.eye(3), radius_mm=9.0, settings=SETTINGS.masks)
+    assert not fit.is_fitted
+    assert fit.note in ("lesion and surroundings hardly differ",) or fit.note.startswith(
+        "its volume would change"
+    )
+    assert fit.radius_mm == pytest.approx(9.0, rel=0.05)
+
+
+def test_a_carried_mask_is_turned_with_its_surroundings():
+    voxels = np.stack(np.meshgrid(*[np.arange(size) for size in (40, 40, 36)], indexing="ij"), axis=-1)
+    offsets = np.abs(voxels @ AFFINE[:3, :3].T + AFFINE[:3, 3] - CENTRE_MM)
+    bar = Volume((offsets < [14.0, 5.0, 5.0]).all(axis=-1), AFFINE)
+    quarter_turn = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    flat = Volume(np.zeros(bar.shape), AFFINE)
+    fit = fit_mask(flat, CENTRE_MM, bar, CENTRE_MM, quarter_turn, radius_mm=9.0, settings=SETTINGS.masks)
+    reach_mm = np.abs(fit.patch.offsets_mm[fit.mask]).max(axis=0)
+    assert reach_mm == pytest.approx([5.0, 14.0, 5.0], abs=2.5)  # a voxel
+
+
+def test_the_radius_of_a_ball():
+    assert ball_radius_mm(4.0 / 3.0 * np.pi * 27.0) == pytest.approx(3.0)
+
+
+def ball_of_points(centre, radius_mm=4.0):
+    axis = np.arange(-5, 6.0)
+    offsets = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+    return np.asarray(centre) + offsets[np.linalg.norm(offsets, axis=1) <= radius_mm]
+
+
+def assigned(covered, places, radii=None):
+    places = np.array(places, dtype=float).reshape(-1, 3)
+    followed = range(1, len(places) + 1)
+    return assign_given(covered, list(followed), places, radii or [6.0] * len(places), near_mm=8.0)
+
+
+def test_a_given_lesion_is_the_followed_one_whose_place_it_covers_and_another_is_new():
+    covered = {5: ball_of_points([0, 0, 0]), 9: ball_of_points([60, 0, 0])}
+    found = assigned(covered, [[2, 0, 0], [np.nan] * 3])
+    assert found.parts == {1: (5,)}
+    assert found.new == (9,)
+
+
+def test_two_lesions_in_one_mask_have_merged():
+    found = assigned(
+        {1: np.vstack([ball_of_points([-4, 0, 0]), ball_of_points([4, 0, 0])])}, [[-4, 0, 0], [4, 0, 0]]
+    )
+    assert found.parts == {1: (1,), 2: (1,)}
+    assert found.sharers(1) == (2,)
+    assert found.new == ()
+
+
+def test_one_lesion_in_two_masks_has_split():
+    found = assigned({1: ball_of_points([-7, 0, 0]), 2: ball_of_points([7, 0, 0])}, [[0, 0, 0]])
+    assert found.parts == {1: (1, 2)}
+    assert found.new == ()
+
+
+def test_two_lesions_side_by_side_have_neither_merged_nor_split():
+    found = assigned({1: ball_of_points([-6, 0, 0]), 2: ball_of_points([6, 0, 0])}, [[-5, 0, 0], [5, 0, 0]])
+    assert found.parts == {1: (1,), 2: (2,)}
+
+
+@pytest.mark.parametrize(
+    ("trust", "present", "disagreement_mm", "state"),
+    [
+        (PlaceTrust(1.0, 0.0, 6.0), 0.95, np.nan, "present"),
+        (PlaceTrust(1.0, 0.0, 6.0), 0.05, 2.0, "gone"),
+        (PlaceTrust(1.0, 0.9, 6.0), 0.95, 2.0, "out_of_view"),
+        (PlaceTrust(1.0, 0.0, 6.0), 0.5, 2.0, "review"),
+        (PlaceTrust(0.4, 0.0, 20.0), 0.95, 2.0, "review"),
+        (PlaceTrust(1.0, 0.0, 6.0), 0.95, 30.0, "review"),
+        (PlaceTrust(1.0, 0.0, 6.0), np.nan, 2.0, "review"),
+    ],
+)
+def test_a_state_is_told_where_it_is_likely_and_the_visits_agree(trust, present, disagreement_mm, state):
+    judged = judge_state(trust, presence=present, disagreement_mm=disagreement_mm, settings=SETTINGS)
+    assert judged.state == state
+    assert bool(judged.note) == (state == "review")
+
+
+def test_a_place_by_its_surroundings_outside_the_scan_is_out_of_view():
+    trust = trust_place(error_mm=4.0, depth_mm=-8.0, depth_error_mm=4.0)
+    assert trust.out_of_view == pytest.approx(0.97725, abs=1e-5)  # two deviations of a normal error
+    assert trust.radius_mm == pytest.approx(4.0 * 2.5003, abs=1e-3)  # 90 % of three normal errors

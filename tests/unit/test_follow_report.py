@@ -1,0 +1,195 @@
+"""The report of a followed patient: numbers worked out by hand, pictures where lesions lie, files that others read."""
+
+import csv
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from anatomical_embedding.cli.main import main
+from anatomical_embedding.errors import InputFileError, UserError
+from anatomical_embedding.follow.history import read_history
+from anatomical_embedding.follow.measure_folder import measure_folder
+from anatomical_embedding.follow.pictures import AXIAL
+from anatomical_embedding.follow.records import DecisionRow, append_decision
+from anatomical_embedding.follow.report_files import write_patient_report, write_patients_table
+from anatomical_embedding.points.slicer_markups import read_markups
+from anatomical_embedding.report.panels import position_in_picture
+from anatomical_embedding.volumes.nifti import read_volume, write_volume
+from anatomical_embedding.volumes.orientation import to_lps
+from anatomical_embedding.volumes.volume import Volume
+from tests.followed_patient import LESION_HU, NOISE_HU, NOWHERE, THREE_VISITS, write_followed
+
+NOW = "2026-03-31T09:30:00+00:00"
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("followed") / "one"
+    write_followed(folder)
+    write_patient_report(folder)
+    return folder
+
+
+@pytest.fixture
+def patient(written, tmp_path):
+    """Return a copy that may be changed."""
+    shutil.copytree(written, tmp_path / "one")
+    record = tmp_path / "one" / "follow.json"
+    record.write_text(
+        record.read_text(encoding="utf-8").replace(str(written), str(tmp_path / "one")), encoding="utf-8"
+    )
+    return tmp_path / "one"
+
+
+def table(path):
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_changes_are_those_of_the_balls(written):
+    """Volumes are counted from the masks here; a ball of 14 mm has at most one voxel more than 28 mm."""
+    rows = {(row["lesion"], row["visit"]): row for row in table(written / "changes.csv")}
+    masks = {visit: read_volume(written / "masks" / f"{visit}.nii.gz").array for visit in THREE_VISITS}
+    volumes = {visit: float((array == 1).sum() * 2 * 2 * 4 / 1000) for visit, array in masks.items()}
+    for visit, volume_ml in volumes.items():
+        row = rows["1", visit]
+        assert float(row["volume_ml"]) == pytest.approx(volume_ml, rel=1e-5)
+        diameter_mm = 2 * THREE_VISITS[visit][1].radius_mm
+        assert diameter_mm <= float(row["long_axis_mm"]) <= diameter_mm + 2.0
+        assert float(row["mean"]) == pytest.approx(LESION_HU, abs=1.0)
+        assert float(row["sd"]) == pytest.approx(NOISE_HU, rel=0.1)
+    last = rows["1", "week16"]
+    assert float(last["volume_from_baseline"]) == pytest.approx(
+        volumes["week16"] / volumes["baseline"] - 1, rel=1e-4
+    )
+    assert float(last["volume_from_nadir"]) == pytest.approx(
+        volumes["week16"] / volumes["week8"] - 1, rel=1e-4
+    )
+    assert rows["1", "baseline"]["volume_from_baseline"] == ""
+    assert rows["3", "week8"]["volume_ml"] == ""
+    assert [rows[number, "week16"]["state"] for number in "1234"] == ["present", "out_of_view", "gone", "new"]
+
+
+def test_numbers_for_programs_have_no_nan(written):
+    content = json.loads((written / "report.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
+    assert [response["category"] for response in content["responses"]] == ["baseline", "NE", "PD"]
+    assert content["responses"][2]["reason"] == "new lesion 4"
+    assert content["visits"][1]["date"] == "2026-03-02"
+    assert [target["lesion"] for target in content["targets"]] == [1, 2, 3]
+
+
+def test_the_page_shows_every_lesion_at_every_visit(written):
+    page = (written / "report.html").read_text(encoding="utf-8")
+    # Three, three, and 1, 3 and 4 at the last visit; masks of three, two and two.
+    assert len(re.findall(r'aria-label="lesion \d at \w+"', page)) == 9
+    assert page.count('class="outline"') == 7
+    for text in (
+        "to review, 55 %",
+        "gone, 91 %",
+        "out of view, 99 %",
+        "not there yet",
+        "new lesion 4",
+        "22.0 mm, not whole",
+    ):
+        assert text in page, text
+    assert "http://" not in page.replace("http://www.w3.org", "") and "https://" not in page
+
+
+def test_axes_are_drawn_where_they_lie(written):
+    """The line of the longest diameter in the picture has its ends where the world points fall."""
+    page = (written / "report.html").read_text(encoding="utf-8")
+    scan = to_lps(read_volume(written / "scans" / "week8.nii.gz"))
+    measured = read_history(written).measurement(1, "week8")
+    shown = re.search(r'viewBox="([^"]*)" role="img" aria-label="lesion 1 at week8">(.*?)</svg>', page)
+    left_mm, _, side_mm, _ = map(float, shown.group(1).split())
+    (line,) = re.findall(r'<line class="axis long"([^>]*)/>', shown.group(2))
+    drawn = {name: float(value) for name, value in re.findall(r'(\w\d)="([-\d.]+)"', line)}
+    for number, end in (("1", measured.long_start_mm), ("2", measured.long_end_mm)):
+        expected = position_in_picture(scan, AXIAL, np.array(end))
+        np.testing.assert_allclose([drawn[f"x{number}"], drawn[f"y{number}"]], expected, atol=0.006)
+        assert left_mm < drawn[f"x{number}"] < left_mm + side_mm
+
+
+def test_slicer_gets_centres_and_both_axes(written):
+    content = json.loads((written / "markups" / "week8.mrk.json").read_text(encoding="utf-8"))
+    assert [markup["type"] for markup in content["markups"]] == ["Fiducial"] + ["Line"] * 4
+    assert content["markups"][1]["name"] == "lesion 1 long week8"
+    read = read_markups(written / "markups" / "week8.mrk.json")
+    assert read.names[0] == "1 node 1"
+    history = read_history(written)
+    np.testing.assert_allclose(read.points_mm[0], history.row(1, "week8").point_mm)
+    measured = history.measurement(1, "week8")
+    np.testing.assert_allclose(read.points_mm[3:5], [measured.long_start_mm, measured.long_end_mm], atol=1e-9)
+
+
+def test_a_corrected_mask_takes_the_place_of_the_one_that_was_found(patient):
+    """A box of 10 x 6 x 3 voxels of 2, 2 and 4 mm."""
+    masks = read_volume(patient / "masks" / "week8.nii.gz")
+    array = np.zeros_like(masks.array)
+    array[26:36, 35:41, 14:17] = 1
+    (patient / "corrected").mkdir()
+    write_volume(Volume(array, masks.affine), patient / "corrected" / "week8.nii.gz")
+    before = {(row.lesion, row.visit): row for row in read_history(patient).measurements}
+    after = {(row.lesion, row.visit): row for row in write_patient_report(patient).measurements}
+    assert after[1, "week8"].volume_ml == pytest.approx(10 * 6 * 3 * 16 / 1000)
+    assert after[1, "week8"].long_axis_mm == pytest.approx(np.hypot(10 * 2, 5 * 2), rel=1e-5)
+    assert (2, "week8") not in after
+    assert {key: row for key, row in after.items() if key[1] != "week8"} == {
+        key: row for key, row in before.items() if key[1] != "week8"
+    }
+
+
+def test_decisions_and_chosen_targets_count(patient):
+    assert read_history(patient).responses[1].category == "NE"
+    append_decision(DecisionRow(NOW, "A. Reader", 2, "week8", "accept", NOWHERE), patient / "decisions.csv")
+    history = write_patient_report(patient)
+    # 30 + 19.7 + 14.6 mm before; 22 + 14 + 0 mm now.
+    assert history.responses[1].category == "PR"
+    assert history.responses[1].sum_mm == pytest.approx(36.0)
+    assert "accepted by A. Reader" in (patient / "report.html").read_text(encoding="utf-8")
+    (patient / "targets.csv").write_text("lesion,organ,kind\n1,lung,lesion\n", encoding="utf-8")
+    assert [response.category for response in read_history(patient).responses] == ["baseline", "SD", "PD"]
+
+
+def test_a_table_of_all_patients_links_their_pages(written, tmp_path):
+    write_followed(tmp_path / "other", patient="patient #2")
+    histories = [read_history(written), write_patient_report(tmp_path / "other")]
+    write_patients_table(histories, tmp_path / "all")
+    rows = table(tmp_path / "all" / "patients.csv")
+    assert [(row["patient"], row["response"], row["new"], row["gone"]) for row in rows] == [
+        ("patient 1", "PD", "1", "1"), ("patient #2", "PD", "1", "1"),
+    ]  # fmt: skip
+    page = (tmp_path / "all" / "patients.html").read_text(encoding="utf-8")
+    assert 'href="../other/report.html"' in page
+    with pytest.raises(UserError, match="two patients are called patient 1"):
+        write_patients_table([histories[0], histories[0]], tmp_path / "all")
+
+
+def test_the_verb_says_the_response(patient, tmp_path, capsys):
+    main(["follow-report", str(patient), "--output", str(tmp_path / "all")])
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == str(patient / "report.html")
+    assert said[2] == "  week8: 22.0 mm, not whole, NE (not assessed: target 2)"
+    assert (tmp_path / "all" / "patients.html").exists()
+
+
+def test_one_line_names_what_does_not_fit(patient, tmp_path):
+    with pytest.raises(
+        InputFileError, match=r"follow\.json: cannot be read .* give a folder that `follow` wrote"
+    ):
+        write_patient_report(tmp_path)
+    scan = read_volume(patient / "scans" / "week8.nii.gz")
+    write_volume(Volume(scan.array[:-1], scan.affine), patient / "scans" / "week8.nii.gz")
+    with pytest.raises(
+        InputFileError, match=r"week8\.nii\.gz: is not the scan any more that was followed as week8"
+    ):
+        write_patient_report(patient)
+    write_volume(scan, patient / "scans" / "week8.nii.gz")
+    moved = scan.affine.copy()
+    moved[0, 3] += 1.0
+    write_volume(Volume(np.ones(scan.shape, np.uint8), moved), patient / "masks" / "week8.nii.gz")
+    with pytest.raises(InputFileError, match="lies on another grid than the scan"):
+        measure_folder(read_history(patient).folder)

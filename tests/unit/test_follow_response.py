@@ -1,0 +1,146 @@
+"""Categories of RECIST 1.1, each from sums worked out by hand."""
+
+import math
+
+import pytest
+
+from anatomical_embedding.errors import InputFileError, UserError
+from anatomical_embedding.follow.records import DecisionRow, LesionRow, MeasurementRow
+from anatomical_embedding.follow.response import Target, assess_response, choose_targets, read_targets
+
+NOWHERE = (math.nan,) * 3
+NOW = "2026-03-31T09:30:00+00:00"
+
+
+def lesion(number, visit, state, related=()):
+    return LesionRow(
+        lesion=number, visit=visit, date=None, state=state, probability=math.nan, radius_mm=math.nan,
+        point_mm=NOWHERE, how="given", disagreement_mm=math.nan, refined="", mask="none", related=related,
+        label="", note="",
+    )  # fmt: skip
+
+
+def measured(number, visit, long_mm, short_mm=None):
+    short_mm = long_mm / 2 if short_mm is None else short_mm
+    return MeasurementRow(number, visit, 1.0, long_mm, short_mm, *[NOWHERE] * 4, mean=0.0, sd=1.0)
+
+
+def responses(table, *, targets=(1, 2), nodes=(), decisions=()):
+    """Return the responses of a table visit -> {lesion: size, or state, or (state, related, size)}."""
+    rows, sizes = [], []
+    for visit, found in table.items():
+        for number, what in found.items():
+            state, related, size = what if isinstance(what, tuple) else (None, (), what)
+            if isinstance(size, str):
+                state, size = size, None
+            rows.append(lesion(number, visit, state or "present", related))
+            if size is not None:
+                sizes.append(measured(number, visit, size if number not in nodes else 30.0, size))
+    return assess_response(
+        [Target(number, is_node=number in nodes) for number in targets],
+        visits=list(table),
+        lesions=rows,
+        measurements=sizes,
+        decisions=list(decisions),
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "expected", "change"),
+    [
+        # 40 + 20 = 60 mm; 42 is exactly 30 % less.
+        ({"a": {1: 40.0, 2: 20.0}, "b": {1: 30.0, 2: 12.0}}, "PR", -0.30),
+        ({"a": {1: 40.0, 2: 20.0}, "b": {1: 30.0, 2: 12.5}}, "SD", -0.2917),
+        # 72 is exactly 20 % more, and 12 mm.
+        ({"a": {1: 40.0, 2: 20.0}, "b": {1: 50.0, 2: 22.0}}, "PD", 0.20),
+        ({"a": {1: 40.0, 2: 20.0}, "b": {1: 49.0, 2: 22.0}}, "SD", 0.1833),
+        # 24 mm of 20: 20 % more but 4 mm only.
+        ({"a": {1: 10.0, 2: 10.0}, "b": {1: 12.0, 2: 12.0}}, "SD", 0.20),
+        ({"a": {1: 40.0, 2: 20.0}, "b": {1: "gone", 2: "gone"}}, "CR", -1.0),
+        ({"a": {1: 40.0, 2: 20.0}, "b": {1: "gone", 2: 20.0}}, "PR", -0.6667),
+        ({"a": {1: 40.0, 2: 20.0}, "b": {1: "out_of_view", 2: 20.0}}, "NE", math.nan),
+        ({"a": {1: 40.0, 2: 20.0}, "b": {1: ("review", (), 40.0), 2: 20.0}}, "NE", math.nan),
+        # Lesion 2 alone has 75 mm, more than 60 * 1.2.
+        ({"a": {1: 40.0, 2: 20.0}, "b": {1: "out_of_view", 2: 75.0}}, "PD", math.nan),
+        ({"a": {1: 40.0, 2: 20.0}, "b": {1: 10.0, 2: 10.0, 3: ("new", (), 6.0)}}, "PD", -0.6667),
+        # Both end in one mask of 45 mm, which counts once: 45 of 60 mm.
+        ({"a": {1: 40.0, 2: 20.0}, "b": {1: ("merged", (2,), 45.0), 2: ("merged", (1,), 45.0)}}, "SD", -0.25),
+        # Lesion 1 falls into itself and lesion 5: 15 + 12 + 20 of 60 mm.
+        ({"a": {1: 40.0, 2: 20.0}, "b": {1: ("split", (5,), 15.0), 5: ("split", (1,), 12.0), 2: 20.0}}, "SD", -0.2167),
+    ],
+)  # fmt: skip
+def test_categories_at_their_borders(table, expected, change):
+    baseline, found = responses(table)
+    assert (baseline.category, baseline.sum_mm) == ("baseline", sum(table["a"].values()))
+    assert found.category == expected
+    assert found.from_baseline == pytest.approx(change, abs=1e-4, nan_ok=True)
+
+
+def test_growth_counts_from_the_smallest_sum():
+    """60, 30, 36 mm: less than the baseline by 40 %, and yet 20 % and 6 mm more than the smallest sum."""
+    table = {"a": {1: 40.0, 2: 20.0}, "b": {1: 20.0, 2: 10.0}, "c": {1: 24.0, 2: 12.0}}
+    assert [found.category for found in responses(table)] == ["baseline", "PR", "PD"]
+    assert responses(table)[2].from_nadir == pytest.approx(0.20)
+
+
+def test_a_visit_that_was_not_assessed_is_no_smallest_sum():
+    table = {"a": {1: 40.0, 2: 20.0}, "b": {1: "out_of_view", 2: 10.0}, "c": {1: 40.0, 2: 20.0}}
+    assert [found.category for found in responses(table)] == ["baseline", "NE", "SD"]
+
+
+def test_what_came_back_from_nothing_progresses():
+    table = {"a": {1: 40.0, 2: 20.0}, "b": {1: "gone", 2: "gone"}, "c": {1: 6.0, 2: "gone"}}
+    assert [found.category for found in responses(table)] == ["baseline", "CR", "PD"]
+
+
+def test_a_new_lesion_means_progression_until_it_is_gone():
+    table = {"a": {1: 40.0}, "b": {1: 40.0, 3: "new"}, "c": {1: 40.0, 3: 5.0}, "d": {1: 40.0, 3: "gone"}}
+    assert [found.category for found in responses(table, targets=(1,))] == ["baseline", "PD", "PD", "SD"]
+
+
+def test_nodes_count_with_their_short_axis_and_are_normal_below_10_mm():
+    table = {"a": {1: 20.0, 2: 16.0}, "b": {1: "gone", 2: 9.9}, "c": {1: "gone", 2: 10.0}}
+    found = responses(table, nodes=(2,))
+    assert [each.sum_mm for each in found] == [36.0, 9.9, 10.0]
+    assert [each.category for each in found] == ["baseline", "CR", "PR"]
+
+
+def test_the_last_decision_of_the_reader_stands():
+    table = {"a": {1: 40.0}, "b": {1: ("review", (), 20.0)}}
+
+    def decided(*actions):
+        rows = [DecisionRow(NOW, "reader", 1, "b", action, NOWHERE) for action in actions]
+        return responses(table, targets=(1,), decisions=rows)[1].category
+
+    assert decided() == "NE"
+    assert decided("accept") == "PR"
+    assert decided("accept", "reject") == "NE"
+
+
+def test_targets_are_the_largest_that_can_be_measured():
+    rows = [measured(number, "a", size) for number, size in enumerate((9.9, 30, 10, 25, 40, 35, 20), start=1)]
+    assert [target.lesion for target in choose_targets(rows, slice_mm=5.0)] == [2, 4, 5, 6, 7]
+    # Slices of 12 mm: lesions of 24 mm and more.
+    assert [target.lesion for target in choose_targets(rows, slice_mm=12.0)] == [2, 4, 5, 6]
+
+
+def test_chosen_targets_keep_to_the_rule(tmp_path):
+    path = tmp_path / "targets.csv"
+    path.write_text("lesion,organ,kind\n3,liver,lesion\n1,,node\n", encoding="utf-8")
+    assert read_targets(path) == [Target(3, "liver"), Target(1, "", is_node=True)]
+    path.write_text("lesion,organ,kind\n" + "".join(f"{n},,lesion\n" for n in range(1, 7)), encoding="utf-8")
+    with pytest.raises(UserError, match=r"names 6 targets, RECIST 1\.1 takes at most 5"):
+        read_targets(path)
+    path.write_text(
+        "lesion,organ,kind\n" + "".join(f"{n},liver,lesion\n" for n in (1, 2, 3)), encoding="utf-8"
+    )
+    with pytest.raises(UserError, match="names 3 targets in 'liver'"):
+        read_targets(path)
+    path.write_text("lesion,organ,kind\n1,liver,mass\n", encoding="utf-8")
+    with pytest.raises(InputFileError, match="line 2, kind: expected one of lesion, node"):
+        read_targets(path)
+
+
+def test_a_target_without_a_baseline_is_named():
+    with pytest.raises(UserError, match="lesion 2 is a target, but has no measurement at a, the baseline"):
+        responses({"a": {1: 40.0}, "b": {1: 20.0, 2: 20.0}})
