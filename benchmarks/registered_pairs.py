@@ -91,7 +91,7 @@ class FinishedRun:
             **bodies,
             settings=MatchGridSettings(grid=guide.grid, matching=self.settings.matching),
         )
-        return find_start(found, **bodies, settings=guide.fit)
+        return find_start(found, **bodies, settings=guide.fit, images=(self.image(fixed), self.image(moving)))
 
     def ways(self) -> list[Way]:
         """Return the ways that are compared."""

@@ -130,6 +130,8 @@ rule fit_affine:
     """Fit the map between two volumes to their correspondences, or mark the pair as failed with the reason."""
     input:
         correspondences="<results>/registrations/{registration}/{fixed}__{moving}/correspondences.csv",
+        fixed=registered_volume("fixed", ".nii"),
+        moving=registered_volume("moving", ".nii"),
         fixed_body=registered_volume("fixed", ".body_mask.nii"),
         moving_body=registered_volume("moving", ".body_mask.nii"),
     output:
@@ -151,6 +153,8 @@ rule fit_affine:
         "python -m workflow_scripts.fit_affine"
         " --settings {params.settings:q}"
         " --correspondences {input.correspondences}"
+        " --fixed {input.fixed}"
+        " --moving {input.moving}"
         " --fixed-body {input.fixed_body}"
         " --moving-body {input.moving_body}"
         " --output {output.start}"

@@ -15,8 +15,9 @@ def main(arguments: list[str]) -> None:
     """Run the stage `fit_affine`."""
     parser = stage_parser(__doc__)
     parser.add_argument("--correspondences", type=existing_file, required=True)
-    parser.add_argument("--fixed-body", type=existing_file, required=True, help="body mask")
-    parser.add_argument("--moving-body", type=existing_file, required=True, help="body mask")
+    for side in ("fixed", "moving"):
+        parser.add_argument(f"--{side}-body", type=existing_file, required=True, help="body mask")
+        parser.add_argument(f"--{side}", type=existing_file, required=True, help="volume, prepared")
     parser.add_argument("--output", type=Path, required=True, help="start (JSON) to write")
     parser.add_argument(
         "--output-transform", type=Path, required=True, help="the same for ITK programs (.tfm)"
@@ -28,6 +29,7 @@ def main(arguments: list[str]) -> None:
         fixed_body=read_volume(options.fixed_body, require_contrast=False),
         moving_body=read_volume(options.moving_body, require_contrast=False),
         settings=settings,
+        images=None if settings.images is None else (read_volume(options.fixed), read_volume(options.moving)),
     )
     write_transform(affine_transform(start.matrix), options.output_transform)
     write_start(start, options.output)

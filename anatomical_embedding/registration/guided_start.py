@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.files import write_json
 from anatomical_embedding.registration.correspondences import Correspondences
+from anatomical_embedding.registration.image_evidence import weigh_images
 from anatomical_embedding.registration.robust_fit import FittedMap, fit_map, rotation_angle_rad, spread_mm
 from anatomical_embedding.settings.registration import AffineFitSettings
 from anatomical_embedding.volumes.volume import Volume
@@ -44,7 +45,12 @@ class GuidedStart:
 
 
 def find_start(
-    correspondences: Correspondences, *, fixed_body: Volume, moving_body: Volume, settings: AffineFitSettings
+    correspondences: Correspondences,
+    *,
+    fixed_body: Volume,
+    moving_body: Volume,
+    settings: AffineFitSettings,
+    images: tuple[Volume, Volume] | None = None,
 ) -> GuidedStart:
     """Return the map that the correspondences agree on, or a failed start.
 
@@ -53,13 +59,16 @@ def find_start(
     correspondences : matches of a lattice of points.
     fixed_body, moving_body : body masks, for the start of a pair that fails.
     settings : the fit and what is believed.
+    images : fixed and moving, on the grids of the masks; needed where `settings.images` asks them.
     """
     kept = correspondences.is_kept
     fixed_mm, moving_mm = correspondences.fixed_mm[kept], correspondences.moving_mm[kept]
     fitted, reason = None, _too_few(int(kept.sum()), settings=settings)
     if not reason:
         fitted = fit_map(fixed_mm, moving_mm, settings=settings)
-        reason = why_not_believed(fitted, fixed_mm, settings=settings)
+        reason = why_not_believed(fitted, fixed_mm, settings=settings) or _why_images_doubt(
+            fitted, images, bodies=(fixed_body, moving_body), settings=settings
+        )
     num_inliers = 0 if fitted is None else int(fitted.is_inlier.sum())
     residual = None
     if fitted is not None and num_inliers:
@@ -114,6 +123,38 @@ def why_not_believed(fitted: FittedMap, fixed_mm: NDArray[np.float64], *, settin
     if degrees > settings.max_rotation_degrees:
         return f"the map rotates by {degrees:.0f} degrees, expected {settings.max_rotation_degrees:g} at most"
     return ""
+
+
+def _why_images_doubt(
+    fitted: FittedMap,
+    images: tuple[Volume, Volume] | None,
+    *,
+    bodies: tuple[Volume, Volume],
+    settings: AffineFitSettings,
+) -> str:
+    """Return why matches and images together do not support a map, empty if they do or images are not asked."""
+    asked = settings.images
+    if asked is None:
+        return ""
+    if images is None:
+        raise ValueError("the settings ask the images of the pair; pass them")
+    fixed, moving = images
+    seen = weigh_images(
+        fixed,
+        moving,
+        fixed_body=bodies[0],
+        moving_body=bodies[1],
+        matrix=fitted.matrix,
+        settings=asked,
+    )
+    share = float(fitted.is_inlier.mean())
+    evidence = share + asked.weight * seen.gain
+    if evidence >= asked.min_evidence:
+        return ""
+    return (
+        f"{share:.0%} of the correspondences agree, the images by {seen.agreement:.2f}, by {seen.elsewhere:.2f} if "
+        f"{seen.where}: evidence {evidence:.2f}, expected {asked.min_evidence:g} or more"
+    )
 
 
 def body_boxes_centred(fixed_body: Volume, moving_body: Volume) -> NDArray[np.float64]:

@@ -71,6 +71,35 @@ class GridMatchSettings(Settings):
     """Largest distance between a point and its match's match; null asks one way only (published)."""
 
 
+class ImageEvidenceSettings(Settings):
+    """Whether the images agree at a start better than elsewhere; published: not asked."""
+
+    spacing_mm: PositiveFloat
+    """Distance of the places of the body that are compared."""
+    smooth_mm: PositiveFloat
+    """Standard deviation of the Gaussian that both images are smoothed by."""
+    percentiles: tuple[Annotated[float, Field(ge=0.0, le=100.0)], Annotated[float, Field(ge=0.0, le=100.0)]]
+    """Intensities of the body outside these count as these."""
+    num_bins: Annotated[int, Field(ge=2)]
+    """Classes of intensity of the correlation ratio."""
+    shift_mm: PositiveFloat
+    """The images are compared after shifts of this length as well, as they lie and after half a turn."""
+    turn_degrees: Annotated[float, Field(gt=0.0, lt=180.0)]
+    """They are compared after turns about the long axis by this angle as well."""
+    weight: Annotated[float, Field(ge=0.0)]
+    """Of the gain: by how much the images agree better at the start (0 to 1) than after any of these."""
+    min_evidence: float
+    """The share of correspondences that agree and the weighted gain must add up to this."""
+
+    @model_validator(mode="after")
+    def _percentiles_rise(self) -> "ImageEvidenceSettings":
+        if self.percentiles[0] >= self.percentiles[1]:
+            raise ValueError(
+                f"percentiles must rise, got {self.percentiles[0]:g} and {self.percentiles[1]:g}"
+            )
+        return self
+
+
 class AffineFitSettings(Settings):
     """How a map is fitted to correspondences, and when it is not believed."""
 
@@ -96,6 +125,8 @@ class AffineFitSettings(Settings):
     """A map that rotates more is not believed."""
     max_scale_change: Annotated[float, Field(ge=0.0, lt=1.0)]
     """A map whose scale along some direction leaves 1 by more is not believed."""
+    images: ImageEvidenceSettings | None = None
+    """What the images must say to the map; null asks the matches alone (published)."""
 
     @model_validator(mode="after")
     def _only_rotations_are_clipped(self) -> "AffineFitSettings":

@@ -200,5 +200,11 @@ def _begin(
         moving_body=second.body_mask,
         settings=MatchGridSettings(grid=settings.grid, matching=model.card.usage.matching),
     )
-    start = find_start(found, fixed_body=first.body_mask, moving_body=second.body_mask, settings=settings.fit)
+    start = find_start(
+        found,
+        fixed_body=first.body_mask,
+        moving_body=second.body_mask,
+        settings=settings.fit,
+        images=(first.image, second.image),
+    )
     return _Begun(first, second, start, (*first_embedded.remarks, *second_embedded.remarks))

@@ -24,6 +24,7 @@ from anatomical_embedding.registration.itk_transform import affine_transform, wr
 from anatomical_embedding.volumes.affine import transform_points
 from anatomical_embedding.volumes.volume import Volume
 from tests.prepared_volumes import lps_affine
+from tests.unit.test_image_evidence import image_settings, tissue
 from tests.unit.test_robust_fit import fit_settings
 
 
@@ -96,6 +97,39 @@ def test_what_is_not_believed_falls_back_and_says_why(found, changes, reason):
     assert reason in start.reason
     assert start.confidence == 0.0
     np.testing.assert_allclose(start.matrix, body_boxes_centred(*BODIES.values()))
+
+
+def judged_by_images(found, *, moved_mm):
+    """Return the start of matches that agree on no shift, of an image and the same one elsewhere."""
+    image, mask = tissue()
+    place = mask.affine.copy()
+    place[0, 3] = moved_mm
+    return find_start(
+        found,
+        fixed_body=mask,
+        moving_body=Volume(mask.array, place),
+        settings=fit_settings(images=image_settings()),
+        images=(image, Volume(image.array, place)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("num_false", "moved_mm", "status"), [(42, 0, "found"), (6, 25, "failed"), (0, 0, "found")]
+)
+def test_few_matches_suffice_where_images_agree_and_many_do_not_where_they_do_not(
+    num_false, moved_mm, status
+):
+    start = judged_by_images(matched(np.eye(4), num_false=num_false), moved_mm=moved_mm)
+    assert start.status == status
+    assert start.num_inliers == 60 - num_false
+    if status == "failed":
+        assert start.reason.startswith("90% of the correspondences agree, the images by ")
+        assert "if shifted by 25 mm: evidence " in start.reason
+
+
+def test_images_that_are_asked_must_be_there():
+    with pytest.raises(ValueError, match="the settings ask the images"):
+        find_start(matched(), **BODIES, settings=fit_settings(images=image_settings()))
 
 
 def test_body_boxes_are_centred_on_one_another():

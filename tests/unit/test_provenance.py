@@ -36,7 +36,8 @@ def run_stage(folder, *, seed=1, **variables):
     settings = fit_settings(seed=seed).model_dump_json()
     command = [sys.executable, "-m", "workflow_scripts.fit_affine", "--settings", settings]
     command += ["--correspondences", str(folder / "found.csv"), f"--fixed-body={folder / 'body.nii'}"]
-    command += ["--moving-body", str(folder / "body.nii"), "--output", str(results / "pair" / "start.json")]
+    command += [f"--{name}={folder / 'body.nii'}" for name in ("fixed", "moving", "moving-body")]
+    command += ["--output", str(results / "pair" / "start.json")]
     command += ["--output-transform", str(results / "pair" / "start.tfm")]
     done = subprocess.run(
         command,

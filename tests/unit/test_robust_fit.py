@@ -28,6 +28,7 @@ def fit_settings(**changes):
         "min_spread_mm": 20.0,
         "max_rotation_degrees": 45.0,
         "max_scale_change": 0.3,
+        "images": None,
     }
     return AffineFitSettings(**(values | changes))
 
