@@ -93,7 +93,6 @@ OVERLAY = {
             "models": ["sam"],
             "refined": True,
             "bootstrap": {"num_resamples": 100},
-            "confidence": None,
         }
     },
 }
