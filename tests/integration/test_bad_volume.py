@@ -3,7 +3,7 @@
 import pytest
 
 from anatomical_embedding.files import sha256_of_file
-from tests.integration.tiny_workflow import planned_jobs, set_up, snakemake, write_scan
+from tests.integration.tiny_workflow import planned_jobs, set_up, snakemake, turn_into_dicom, write_scan
 
 pytestmark = pytest.mark.slow
 
@@ -59,6 +59,7 @@ def test_mended_files_are_all_that_is_made_again_and_the_end_is_the_same(run, ti
     scan(folder, 4).rmdir()
     for number in FAULTS:
         write_scan(scan(folder, number), seed=number)
+    turn_into_dicom(scan(folder, 3))
     assert planned_jobs(folder, "--", SCORES) == {
         "resample_volume": len(FAULTS),
         "index_dataset": 1,
