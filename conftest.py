@@ -6,6 +6,7 @@ The program is the one that DEEDS_BINARY names, else it is built into `deeds/bui
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,8 @@ LONGEST_FIRST = (
 # Workers and the stages that they start are as many as the cores already; before anything loads torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# What a shell starts in the background ignores Ctrl-C, and so would the programs that tests end by it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("no_deadline", deadline=None)
 hypothesis.settings.load_profile("no_deadline")
