@@ -119,8 +119,10 @@ class _Surroundings:
     def __init__(self, cubes: Cubes):
         count = cubes.values.shape[-1]
         matrix = torch.from_numpy(spline_coefficients(count).astype(np.float32))
-        values = torch.from_numpy(cubes.values)
-        self._coefficients = torch.einsum("ai,bj,ck,nijk->nabc", matrix, matrix, matrix, values)
+        coefficients = torch.from_numpy(cubes.values)
+        for _ in "xyz":  # the last axis is taken along, and comes first
+            coefficients = torch.einsum("ak,nijk->naij", matrix, coefficients)
+        self._coefficients = coefficients
         self._inside = None if cubes.is_inside.all() else torch.from_numpy(cubes.is_inside.astype(np.float32))
         self._middle = (count - 1) / 2.0
 

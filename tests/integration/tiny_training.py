@@ -54,7 +54,7 @@ TRAINING = {
     },
     "augmentation": {
         "noise_standard_deviation_range": [0, 2],
-        "blur_standard_deviation_range_vox": [0, 0],
+        "blur_standard_deviation_range_vox": [0, 1],
         "contrast_range": [0.9, 1.1],
         "brightness_range": [-5, 5],
     },
