@@ -48,6 +48,12 @@ def note(words: list[str]) -> None:
         for split in ("validation", "test"):
             for kind in ("", ".out_of_view"):
                 (folder / f"{split}{kind}.json").touch()
+    if words[2].endswith(".follow_visit"):
+        visits = json.loads(words[words.index("--visits") + 1])
+        (Path(words[words.index("--folder") + 1]) / "visits" / f"{visits[-1]['visit']}.csv").touch()
+    if words[2].endswith(".report_followed"):
+        for name in ("follow.json", "lesions.csv", "measurements.csv", "report.html"):
+            (Path(words[words.index("--folder") + 1]) / name).touch()
 
 
 def _make(option: str, path: Path) -> None:

@@ -58,9 +58,10 @@ def test_match_answers_as_the_rule_did(demo, asked):
     found = answers(demo, asked, *(scan(demo, "phantom_ct", name) for name in (template, target)))
     path = demo / "results" / "evaluations" / "phantom_ct" / "sam.nearest.matches.csv"
     rows = pd.read_csv(path).set_index("query_id")
-    assert len(found) > 20
     assert all(0.0 < row["confidence"] < 1.0 for row in found.values() if row["decision"] == "found")
-    for name, row in found.items():
+    placed = {name: row for name, row in found.items() if row["decision"] != "out_of_view"}
+    assert len(placed) > 20
+    for name, row in placed.items():
         for axis in ("x_mm", "y_mm", "z_mm"):
             assert row[axis] == pytest.approx(rows.loc[name, axis], abs=1e-6)
 

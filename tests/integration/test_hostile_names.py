@@ -1,5 +1,6 @@
 """Names with blanks, quotes, `$()`, newlines and `..` pass every rule unharmed, or are refused with file and key."""
 
+import csv
 import json
 import re
 from itertools import pairwise
@@ -44,6 +45,8 @@ def overlay(folder):
         _touch(regions / f"p{number}_0000.nii.gz")
     moves = {"seed": 1, "max_rotation_degrees": 10, "max_translation_mm": 20, "regions": str(regions)}
     _touch(folder / f"{HOSTILE}.safetensors")
+    visits = folder / f"{HOSTILE} visits.csv"
+    _write_visits(visits, scans, lesions=folder / f"{HOSTILE} lesions.nii.gz")
     demo = yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8"))
     evaluation = demo["evaluations"]["phantom_ct"] | {"methods": ["nearest"]}
     tracking = demo["trackings"]["phantom_tracking"] | {"dataset": "lesions"}
@@ -77,6 +80,7 @@ def overlay(folder):
             "pairs": demo["registrations"]["round_1"] | {"dataset": "pairs"},
         },
         "trackings": {"lesions": tracking},
+        "followings": {"clinic": {"visits": str(visits), "model": "sam"}},
     }
     update_config(demo, changes)
     return demo
@@ -92,6 +96,15 @@ def _cases(root):
         "organs": ORGANS,
         "landmarks": landmarks,
     }
+
+
+def _write_visits(path, scans, *, lesions):
+    _touch(lesions)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["patient", "visit", "date", "scan", "lesions"])
+        table.writerow(["P", "v0", "", scans / "scan_0.nii.gz", lesions])
+        table.writerow(["P", "v1", "", scans / "scan_1.nii.gz", ""])
 
 
 def _touch(path):
@@ -147,6 +160,12 @@ def test_every_name_arrives_whole(ran):
         f"{HOSTILE}: lesions of lesions",
     }
     assert expected <= {word for command in commands for word in command}
+    visits = [
+        json.loads(command[command.index("--visits") + 1])
+        for command in commands
+        if command[2].endswith(".follow_visit")
+    ]
+    assert {listed[0]["lesions"] for listed in visits} == {f"{folder}/{HOSTILE} lesions.nii.gz"}
     settings = [
         json.loads(text)
         for command in commands

@@ -46,6 +46,7 @@ OFFLINE = ("--no-index", "--no-deps")
 VERBS = {
     *("describe", "import", "new", "settings", "score"),
     *("embed", "match", "view", "propagate", "register", "apply", "transform-points"),
+    *("follow", "follow-report"),
 }
 
 needs_compiler = pytest.mark.skipif(

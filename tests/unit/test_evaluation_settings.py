@@ -22,7 +22,8 @@ def test_queries_stage_sees_split_and_pairs_alone():
     settings = LandmarkEvaluationSettings.model_validate(VALID)
     pairs = {"num_pairs": 16, "seed": 1, "template": None}
     pairs |= {"template_modality": None, "target_modality": None}
-    assert settings.queries().model_dump() == {"split": "test", "pairs": pairs}
+    asked = {"split": "test", "pairs": pairs, "landmarks": None, "with_cuts": False}
+    assert settings.queries().model_dump() == asked
 
 
 @pytest.mark.parametrize(
