@@ -14,6 +14,7 @@ rule build_deeds:
         "<logs>/build_deeds.log",
     benchmark:
         "<benchmarks>/build_deeds.tsv"
+    priority: 5  # a training may wait for it
     conda:
         BUILD_ENVIRONMENT
     threads: 2

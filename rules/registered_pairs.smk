@@ -115,6 +115,7 @@ rule resample_registered:
         "<benchmarks>/resample_registered/{registration}/{fixed}__{moving}.tsv"
     wildcard_constraints:
         registration=one_of(set(SETTINGS.registrations) - set(LABELLED_REGISTRATIONS)),
+    priority: 5  # a training may wait for it
     conda:
         CPU_ENVIRONMENT
     resources:
@@ -184,6 +185,7 @@ rule index_registered:
         "<benchmarks>/index_registered/{registration}.tsv"
     wildcard_constraints:
         registration=one_of(GUIDED),
+    priority: 5  # a training may wait for it
     conda:
         CPU_ENVIRONMENT
     resources:

@@ -103,6 +103,7 @@ rule match_grid:
         "<benchmarks>/match_grid/{registration}/{fixed}__{moving}.tsv"
     wildcard_constraints:
         registration=one_of(GUIDED),
+    priority: 5  # a training may wait for it
     conda:
         TORCH_ENVIRONMENT
     resources:
@@ -141,6 +142,7 @@ rule fit_affine:
         "<logs>/fit_affine/{registration}/{fixed}__{moving}.log",
     benchmark:
         "<benchmarks>/fit_affine/{registration}/{fixed}__{moving}.tsv"
+    priority: 5  # a training may wait for it
     conda:
         CPU_ENVIRONMENT
     resources:
@@ -181,6 +183,7 @@ rule register_deeds:
         "<benchmarks>/register_deeds/{registration}/{fixed}__{moving}.tsv"
     wildcard_constraints:
         registration=one_of(set(SETTINGS.registrations) - set(LABELLED_REGISTRATIONS)),
+    priority: 5  # a training may wait for it
     conda:
         CPU_ENVIRONMENT
     threads: 2

@@ -51,10 +51,9 @@ def has_annotations(dataset, split):
     """Say whether the lesions of a split are annotated; phantoms know theirs, if the split has any."""
     if dataset in TRACKED_PHANTOMS:
         parts = SETTINGS.datasets[dataset].split
-        return (
-            {"validation": parts.num_validation, "test": parts.num_test}.get(split, 1)
-            > 0
-        )
+        return {"validation": parts.num_validation, "test": parts.num_test}.get(
+            split, 1
+        ) > 0
     return split in SETTINGS.datasets[dataset].annotations
 
 
