@@ -42,8 +42,8 @@ VERSION = 1
 
 State = Literal["given", "present", "review", "out_of_view", "gone", "merged", "split", "new"]
 """`given` and `new` are the user's own; `new` where no earlier visit explains it. The others are answers."""
-How = Literal["given", "direct", "chain", "joint"]
-"""`given` by the user, matched from one visit (`direct`), over the visits between (`chain`), or from both (`joint`)."""
+How = Literal["given", "direct", "joint"]
+"""`given` by the user, matched from one visit (`direct`), or from several (`joint`)."""
 MaskKind = Literal["none", "given", "carried", "fitted", "corrected"]
 """`carried` from another visit, and then `fitted` to the scan where the fit can be trusted."""
 Action = Literal["accept", "move", "reject"]

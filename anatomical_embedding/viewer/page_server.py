@@ -98,12 +98,12 @@ class PageHandler(BaseHTTPRequestHandler):
     page_files: Mapping[str, tuple[str, str]] = COMMON_FILES
 
     def get(self, path: str) -> bool:
-        """Answer a request and return True, or return False where there is no such page."""
-        raise NotImplementedError
+        """Answer a request and return True, or return False where there is no such page, as here beside the files."""
+        return False
 
     def post(self, path: str, request: dict[str, Any]) -> bool:
-        """Answer a request in JSON and return True, or return False where there is no such page."""
-        raise NotImplementedError
+        """Answer a request in JSON and return True, or return False where there is no such page, as here."""
+        return False
 
     def do_GET(self) -> None:
         """Answer a GET request."""
