@@ -110,6 +110,7 @@ def changed(node, generator):
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stage", "seed"), TRAININGS.items())
 def test_seeded_changes_of_what_a_training_computes_all_count(stage, seed):
     generator = np.random.default_rng(seed)
@@ -191,6 +192,7 @@ def test_plumbing_handles_no_arrays_and_needs_nothing_that_does():
                 assert is_harmless or name in PLUMBING, f"{module} imports {name}"
 
 
+@pytest.mark.slow
 def test_an_edit_of_plumbing_does_not_count(checkout):
     before = fingerprint(REPOSITORY, "train_intra")
     edit(checkout, "anatomical_embedding/files.py", "import json\n", "import glob\nimport json\n")

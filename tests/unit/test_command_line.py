@@ -240,6 +240,7 @@ def test_embedding_again_leaves_stores_alone(folder, capsys):
 # DICOM
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("numbered_backwards", [False, True])
 @pytest.mark.parametrize("flip", [1.0, -1.0])
 def test_a_dicom_series_is_the_nifti_it_was_made_of(folder, model, tmp_path, numbered_backwards, flip):

@@ -79,6 +79,7 @@ def drawn(seed, num):
     return answers, scale_mm
 
 
+@pytest.mark.slow
 def test_fit_is_calibrated_and_its_radii_cover_on_fresh_draws():
     fitted = fit_confidence(drawn(1, 1500)[0], sources=["b", "a"], settings=SETTINGS).confidence
     fresh, scale_mm = drawn(2, 6000)
@@ -99,6 +100,7 @@ def test_fit_is_calibrated_and_its_radii_cover_on_fresh_draws():
     assert fitted.num_out_of_view == np.sum(~drawn(1, 1500)[0].is_in_view)
 
 
+@pytest.mark.slow
 def test_the_log_odds_of_a_known_law_are_found_again():
     generator = np.random.default_rng(3)
     features = generator.normal(size=(20_000, len(FEATURES)))  # of which the radii see a part

@@ -30,6 +30,7 @@ def example(kernel, *, dtype=torch.float64):
     return tensors, cells
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
 @pytest.mark.parametrize("kernel", [1, 3, 5])
 def test_values_and_gradients_equal_those_of_the_whole_map(kernel, layout):

@@ -767,6 +767,7 @@ def test_slices_without_preamble_are_read(tmp_path):
     np.testing.assert_array_equal(array, grey_ramp().transpose(2, 1, 0) - 1024)
 
 
+@pytest.mark.slow
 def test_nothing_reaches_standard_error(tmp_path):
     """Values that break the standard, an odd character set and a gap, read by a program of its own."""
     stack = Stack(edit=edited(SpecificCharacterSet="ISO_IR 999", SeriesNumber="1.5", PatientAge="old"))
@@ -800,6 +801,7 @@ def test_the_real_series_is_where_its_tags_say():
         np.testing.assert_array_equal(series.volume.array[tuple(nearest.T)], values)
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_the_real_tilted_series_is_straightened():
     """Pixels that a stored slice and the grid share in height have the value that their tags give."""

@@ -178,6 +178,7 @@ def assert_equal_to_tags(series, folder):
     assert count == volume.array.size
 
 
+@pytest.mark.slow
 @settings(max_examples=150, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     stack=stacks(),

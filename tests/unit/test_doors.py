@@ -455,6 +455,7 @@ def test_what_was_registered_is_kept_when_the_image_cannot_be_written(folder, tm
 # Labels
 
 
+@pytest.mark.slow
 def test_a_label_outside_the_scan_is_left_out_and_said(folder, tmp_path, capsys):
     scan = read_volume(folder / "first.nii.gz")
     labels = np.zeros((60, *scan.shape[1:]), np.uint8)

@@ -63,6 +63,7 @@ def losses_of_training(folder, settings):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("bf16", 2e-2)])
 def test_losses_of_all_steps_are_those_of_whole_maps(tmp_path, monkeypatch, precision, tolerance):
     settings = settings_with(fine_loss=TRAINING["fine_loss"] | DRAWN, precision=precision)

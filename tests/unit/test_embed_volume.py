@@ -56,6 +56,7 @@ def test_one_tile_equals_one_pass(network, shape):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "shape", "limit_mb"),
     [
@@ -114,6 +115,7 @@ def ball(shape):
     return sum(axis**2 for axis in scaled) < 1
 
 
+@pytest.mark.slow
 @NETWORKS
 @pytest.mark.parametrize("limit_mb", [1000, 4])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -106,6 +106,7 @@ def test_no_example_changes_more_than_two_files(title):
     assert all((REPOSITORY / path).is_file() for path in paths)
 
 
+@pytest.mark.slow
 def test_the_matching_method_answers(extended, tmp_path):
     affine = lps_affine(spacing_mm=(2.0, 2.0, 2.0))
     volumes = {
@@ -142,6 +143,7 @@ def test_the_matching_method_answers(extended, tmp_path):
     assert found["cycle_error_mm"].max() < 2.0
 
 
+@pytest.mark.slow
 def test_the_workflow_plans_what_was_added(extended, tmp_path):
     scans = tmp_path / "scans"
     scans.mkdir()
@@ -199,6 +201,7 @@ print(match("a", "b", np.array([[1.0, 2.0, 29.0]]))[0].point_mm.tolist())
     assert json.loads(run_in(extended, "-c", program)) == [4.5, 4.5, 37.5]
 
 
+@pytest.mark.slow
 def test_the_section_is_in_the_report(extended, tmp_path):
     arguments = write_run(tmp_path)
     run_in(extended, "-m", "workflow_scripts.write_report", *arguments)

@@ -72,6 +72,7 @@ def true_place(patient, name):
     return read_volume(patient / f"{name}.nii.gz").world_from_voxel(LESION_AT_VOX + first - offset)
 
 
+@pytest.mark.slow
 def test_a_lesion_is_found_at_every_visit_with_a_mask(patient, followed):
     rows = read_lesions(followed.lesions)
     assert [(row.lesion, row.visit, row.state) for row in rows] == [
@@ -101,6 +102,7 @@ def contents(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_a_new_visit_changes_nothing_of_the_others(patient, followed, tmp_path):
     lesions = patient / "lesions.nii.gz"
     run(patient, *scans(patient, "ab"), "--lesions", lesions, "--output", tmp_path / "out")

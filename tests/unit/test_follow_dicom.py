@@ -70,6 +70,7 @@ def written(followed):
     return {path.name: path for path in paths}
 
 
+@pytest.mark.slow
 def test_a_segmentation_lies_on_the_slices_pixel_by_pixel(followed, written):
     """By the reader of this project, which has no line in common with the writer."""
     for number, visit in enumerate(("baseline", "week8", "week16"), start=1):
@@ -183,6 +184,7 @@ def test_dsrdump_reads_the_reports(written):
             assert not done.stderr.strip()
 
 
+@pytest.mark.slow
 def test_an_object_whose_content_did_not_change_stays_and_another_is_another(followed, written, tmp_path):
     shutil.copytree(followed, tmp_path / "one")
     history = read_history(tmp_path / "one")

@@ -115,10 +115,12 @@ def carried(folder, capsys, labels, *, source="series"):
     """Return the mask that `propagate` carries to the same scan, and the decisions."""
     words = ["propagate", "--checkpoint", folder / "tiny.safetensors", "--labels", labels]
     words += ["--from", folder / source, "--to", folder / "scan.nii.gz", "--output", folder / "mask.nii.gz"]
+    words += ["--refinement", "none"]
     printed = json.loads(output_of(capsys, [*words, "--json"]))
     return read_volume(folder / "mask.nii.gz", require_contrast=False).array, printed
 
 
+@pytest.mark.slow
 def test_labels_of_dicom_objects_are_carried_as_those_of_a_map(folder, capsys):
     volume = read_volume(folder / "scan.nii.gz")
     ball = np.linalg.norm((np.indices(volume.shape).T - POINT_VOX).T, axis=0) < 4.5

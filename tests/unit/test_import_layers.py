@@ -87,6 +87,7 @@ def test_evaluation_never_imports_networks():
             assert not any(".networks." in name for name in reachable_modules(module)), module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", WITHOUT_TORCH)
 def test_no_torch_below(part):
     names = [name for name in modules() if name.split(".")[1] == part]

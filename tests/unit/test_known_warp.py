@@ -73,6 +73,7 @@ def test_sliding_moves_the_middle_along_its_axis_alone():
     assert 0 < np.mean(moved_mm[:, 2] > 0) < 1
 
 
+@pytest.mark.slow
 def test_a_field_is_the_same_on_a_slice_and_folds_nothing():
     asked = settings(mean_mm=20, smooth_mm=12)
     generator = np.random.default_rng(0)

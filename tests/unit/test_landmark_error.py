@@ -108,6 +108,7 @@ def test_order_of_rows_does_not_matter():
     assert score(turned, shuffled).intervals == score(queries, matches).intervals
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**31))
 def test_errors_do_not_change_when_the_worlds_move(seed):
     generator = np.random.default_rng(seed)

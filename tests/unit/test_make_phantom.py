@@ -19,6 +19,7 @@ COARSE = {
 }
 
 
+@pytest.mark.slow
 def test_all_outputs_agree_with_the_library(tmp_path):
     settings = phantom_settings(COARSE)
     names = ("ct", "labels", "mr", "mr-labels", "follow-up", "follow-up-labels")

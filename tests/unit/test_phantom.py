@@ -34,6 +34,7 @@ def scans() -> list[PhantomScan]:
     return [ct_of(index) for index in range(4)]
 
 
+@pytest.mark.slow
 def test_scan_is_ct_in_lps_order_with_labels_on_its_grid(scans):
     volume, labels = scans[0].volume, scans[0].labels
     assert volume.array.dtype == np.int16
@@ -119,6 +120,7 @@ def test_ct_does_not_depend_on_whether_an_mr_is_made():
     np.testing.assert_array_equal(alone.volume.array, both.ct.volume.array)
 
 
+@pytest.mark.slow
 @settings(max_examples=5)
 @given(seed=st.integers(0, 1000))
 def test_ct_and_mr_show_the_same_atlas_in_worlds_that_differ_by_the_known_move(seed):
@@ -242,6 +244,7 @@ def body_middle_mm(scan: PhantomScan) -> np.ndarray:
     return scan.volume.world_from_voxel(np.mean(spans, axis=1))
 
 
+@pytest.mark.slow
 def test_the_same_place_in_another_body_is_a_bad_guess():
     scans = [ct_of(index, COARSE) for index in range(6)]
     errors = []

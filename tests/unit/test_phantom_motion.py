@@ -87,6 +87,7 @@ def test_limited_field_keeps_weak_fields_and_tames_strong_ones():
     assert tamed.max() == pytest.approx(MAX_STRETCH)
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(seed=st.integers(0, 10_000))
 def test_inverse_and_positive_jacobian_of_random_bodies(seed):

@@ -31,6 +31,7 @@ def states(bodies, number_of_visit):
     return {lesion.state for body in bodies for lesion in body[number_of_visit].lesions}
 
 
+@pytest.mark.slow
 def test_a_body_is_the_same_whenever_it_is_made(bodies):
     again = make_visits(ct_settings(), subject_index=0)
     for visit, other in zip(bodies[0], again, strict=True):

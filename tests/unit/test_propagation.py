@@ -78,6 +78,7 @@ def carry(template, target, labels, *, grid, **changed):
     )
 
 
+@pytest.mark.slow
 def test_an_organ_and_a_lesion_arrive_in_a_body_of_another_shape():
     truth = balls(into_template)
     fine = balls(
@@ -94,6 +95,7 @@ def test_an_organ_and_a_lesion_arrive_in_a_body_of_another_shape():
         assert row.to_ml == pytest.approx(ball_ml * SCALE.prod(), rel=0.1)
 
 
+@pytest.mark.slow
 def test_the_grid_asked_for_may_be_any():
     affine = oblique_affine((10.0, -15.0, 20.0), (1.5, 2.5, 3.0), (10.0, -20.0, 5.0))
     truth = balls(into_template, affine=affine, shape=(60, 50, 40))
@@ -174,6 +176,7 @@ def share_outside(labels, label):
     return 1.0 - np.all((places >= lowest) & (places <= highest), axis=1).mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shift_mm", "decision", "word"),
     [((-16.0, 0, 0), "found", ""), ((-24.0, 0, 0), "review", "outside the scan")],
@@ -188,6 +191,7 @@ def test_a_label_that_leaves_the_scan_is_for_review(shift_mm, decision, word):
     assert (row.decision, word in row.reason) == (decision, True)
 
 
+@pytest.mark.slow
 def test_a_label_mostly_outside_fails_and_the_others_are_carried():
     labels = moved_balls((-34.0, 0.0, 0.0))
     expected = share_outside(labels, 3)

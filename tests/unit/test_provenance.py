@@ -51,6 +51,7 @@ def run_stage(folder, *, seed=1, **variables):
     return results
 
 
+@pytest.mark.slow
 def test_a_job_of_the_workflow_leaves_a_manifest(tmp_path):
     results = run_stage(tmp_path, **{FOLDER_VARIABLE: str(tmp_path / "results" / "provenance")})
     ((name, manifest),) = read_manifests(results / "provenance").items()
@@ -69,6 +70,7 @@ def test_a_job_of_the_workflow_leaves_a_manifest(tmp_path):
     assert manifest.outputs == {name: sha256_of_file(results / name) for name in outputs}
 
 
+@pytest.mark.slow
 def test_a_stage_run_again_writes_the_same_files_and_knows_its_outputs(tmp_path):
     variables = {FOLDER_VARIABLE: str(tmp_path / "results" / "provenance")}
     (first,) = read_manifests(run_stage(tmp_path, **variables) / "provenance").values()
@@ -89,6 +91,7 @@ def test_without_the_workflow_there_is_none(tmp_path):
     assert sorted(path.name for path in results.iterdir()) == ["pair"]
 
 
+@pytest.mark.slow
 def test_of_several_processes_the_first_writes(tmp_path):
     variables = {FOLDER_VARIABLE: str(tmp_path / "results" / "provenance"), "RANK": "1"}
     assert not (run_stage(tmp_path, **variables) / "provenance").exists()
@@ -165,6 +168,7 @@ def test_other_files_are_no_manifests(tmp_path):
         read_manifests(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_manifest_that_is_being_written_is_passed_over(tmp_path):
     """The report is written while other jobs end, and after jobs that were killed."""
     results = run_stage(tmp_path, **{FOLDER_VARIABLE: str(tmp_path / "results" / "provenance")})

@@ -171,6 +171,7 @@ def test_missing_and_unexpected_names_are_told(tmp_path, weights):
         load_published(tmp_path / "wrong.pth")
 
 
+@pytest.mark.slow
 def test_another_width_names_the_tensor(tmp_path, weights):
     name = "backbone.layer2.0.conv1.conv.weight"
     torch.save({"state_dict": dict(weights) | {name: torch.zeros(64, 64, 1, 3, 3)}}, tmp_path / "a.pth")

@@ -246,6 +246,7 @@ def test_padding_is_a_lone_value_that_many_voxels_have():
 REAL_CTS = ("torso_ct", "totalsegmentator_labels/ct.nii.gz", "ct_mr_pairs/images", "headneck_ct")
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 @pytest.mark.parametrize("place", REAL_CTS)
 def test_real_cts_are_in_hu_and_found_again_with_an_offset(place):

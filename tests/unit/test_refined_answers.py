@@ -120,6 +120,7 @@ def test_cells_alone_are_answered_by_their_centres(folder, queries):
     np.testing.assert_allclose(cells, np.rint(cells), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_mask_is_carried_by_refined_points(folder):
     """To the scan itself: in cells its border moves by parts of a cell, refined not at all."""
     model = api.load_model(folder / "tiny.safetensors")

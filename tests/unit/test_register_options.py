@@ -145,6 +145,7 @@ def as_series(scan, folder, *, world):
     return folder
 
 
+@pytest.mark.slow
 def test_objects_of_dicom_are_written_of_two_series(run, folder, tmp_path, capsys):
     """The start goes out and comes in again as an object; scans that are no series are refused before work."""
     series = [

@@ -104,6 +104,7 @@ def test_noise_falls_as_by_the_mean_of_the_covered_voxels():
     assert resampled.std() == pytest.approx(1 / np.sqrt(4**3), rel=0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_memory_order_flips_and_slabs_do_not_matter(order):
     array = np.random.default_rng(4).normal(size=(20, 18, 60))

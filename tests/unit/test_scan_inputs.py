@@ -129,6 +129,7 @@ def test_places_and_values_of_a_real_series():
             assert volume.array[tuple(voxel)] == value_by_tags(dataset, row=row, column=column)
 
 
+@pytest.mark.slow
 def test_places_and_values_of_a_real_multi_frame_file(tmp_path):
     """A Philips MPRAGE whose pixels were wiped and are numbers here; every frame is held against its own groups."""
     path = tmp_path / "mprage.dcm"

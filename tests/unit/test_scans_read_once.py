@@ -71,6 +71,7 @@ def test_match(folder, counts):
     assert counts == (ONCE, ONCE)
 
 
+@pytest.mark.slow
 def test_propagate(folder, counts, tmp_path):
     first, second = both(folder)
     labels = folder / "labels.nii.gz"

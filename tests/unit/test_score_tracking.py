@@ -97,6 +97,7 @@ def test_interval_agrees_with_an_independent_bootstrap(tmp_path):
     np.testing.assert_allclose(interval, (0.74, 0.84), atol=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_order_of_published_rows_does_not_matter(tmp_path):
     content = json.loads(public_file("DLTMix.json").read_text(encoding="utf-8"))
@@ -108,6 +109,7 @@ def test_order_of_published_rows_does_not_matter(tmp_path):
     assert first["protocols"] == second["protocols"]
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_stage_is_fast_and_loads_no_torch(tmp_path):
     """960 pairs are scored in under 5 s including the start of Python."""

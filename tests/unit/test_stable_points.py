@@ -65,6 +65,7 @@ def queries_mm(num_points=40, *, seed=0):
     return np.random.default_rng(seed).uniform(30, 70, size=(num_points, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("search", ["exact", "pruned"])
 @pytest.mark.parametrize("has_semantic", [False, True])
 def test_known_affine_pair_is_found_below_a_voxel(search, has_semantic):

@@ -105,6 +105,7 @@ def test_itself(queries):
     assert np.linalg.norm(found.points_mm - queries, axis=1).max() < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spacing_mm", [(2, 2, 2), (1.2, 1.6, 2.5), (1.5, 1.5, 5.0)])
 def test_turned_and_flipped_header(queries, spacing_mm):
     angle = np.radians(20)
@@ -122,6 +123,7 @@ def test_turned_and_flipped_header(queries, spacing_mm):
     assert errors.max() < 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("radii_mm", [(6.0, 9.0), (8.0, 4.0), (6.0, 0.0)])
 def test_a_lesion_that_changed_does_not_pull_the_place_away(radii_mm):
     template, target = scan(straight()), scan(straight())
