@@ -1,8 +1,8 @@
 """The library for a user of a trained model: embed scans, find points, carry labels, register scans.
 
-docs/api.md shows it in use. Points are (N, 3) world mm RAS+; scans are NIfTI files or folders of one DICOM series; a
-model is the file `model.safetensors` of a run, which holds all settings that its use needs. The command line
-`anatomical-embedding` is a thin layer over these functions, which `usage/` holds by topic.
+docs/api.md shows it in use. Points are (N, 3) world mm RAS+; scans are NIfTI, NRRD or MetaImage files, DICOM folders or
+multi-frame DICOM files; a model is the file `model.safetensors` of a run, which holds all settings that its use needs.
+The command line `anatomical-embedding` is a thin layer over these functions, which `usage/` holds by topic.
 
 What a function needs is loaded when it is asked for: `match` of two stores needs none of the libraries of `register`.
 """

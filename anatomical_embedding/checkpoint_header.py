@@ -11,8 +11,9 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from anatomical_embedding.canonical_text import canonical_json
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.files import canonical_json, sha256_of_file, written_atomically
+from anatomical_embedding.files import sha256_of_file, written_atomically
 
 HEADER_KEY = "anatomical_embedding"
 FORMAT = 1

@@ -193,17 +193,7 @@ def write_json(path: Path | str, content: Any) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def canonical_json(content: Any) -> str:
-    """Return the one-line JSON of `content` with sorted keys: equal content gives equal text."""
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
 def sha256_of_file(path: Path | str) -> str:
     """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def sha256_of_text(text: str) -> str:
-    """Return the SHA-256 of a text in UTF-8 as 64 hexadecimal digits."""
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()

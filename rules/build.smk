@@ -27,7 +27,13 @@ rule build_deeds:
     shell:
         # A compiler that was killed leaves half an object file that is newer than its source.
         "(rm -rf {params.build}"
-        " && cmake -S {workflow.basedir:q}/deeds -B {params.build} -DDEEDS_TESTS=OFF"
-        " && cmake --build {params.build} --target deeds --parallel {threads}"
+        " && cmake"
+        " -S {workflow.basedir:q}/deeds"
+        " -B {params.build}"
+        " -DDEEDS_TESTS=OFF"
+        " && cmake"
+        " --build {params.build}"
+        " --target deeds"
+        " --parallel {threads}"
         " && mv {params.build}/deeds {output})"
         " > {log} 2>&1"

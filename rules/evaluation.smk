@@ -31,11 +31,14 @@ def methods_of(evaluation):
     return [method for method in settings.baselines if method in BASELINES] + [
         f"{model}.{matching}"
         for model in settings.models
-        for matching in [*(untrained if starts_anew(model) else []), *settings.methods]
+        for matching in [
+            *(untrained if starts_untrained(model) else []),
+            *settings.methods,
+        ]
     ]
 
 
-def starts_anew(model):
+def starts_untrained(model):
     """Say whether the first weights of a model are no trained ones of another."""
     return getattr(SETTINGS.models[model], "initial_model", None) is None
 

@@ -14,9 +14,10 @@ from typing import Generic, TypeVar
 import torch
 from torch.utils.data import Dataset
 
+from anatomical_embedding.canonical_text import canonical_json, sha256_of_text
 from anatomical_embedding.code_fingerprint import code_of
 from anatomical_embedding.errors import SettingsError
-from anatomical_embedding.files import canonical_json, sha256_of_file, sha256_of_text
+from anatomical_embedding.files import sha256_of_file
 from anatomical_embedding.networks.checkpoint import initialise_from_file, save_checkpoint
 from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
 from anatomical_embedding.patches.pair_batches import HeadGeometry, PairBatches, TrainingVolume

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from anatomical_embedding.volumes.volume import Volume
 
 inverse_option: Decorator = click.option(
-    "--inverse", "is_inverted", is_flag=True, help="Go the way back; of affine transforms alone."
+    "--inverse", "is_inverted", is_flag=True, help="Apply the inverse (affine transforms only)."
 )
 MOST_LABELS = 256
 MOST_LOOKED_AT = 1_000_000

@@ -33,8 +33,9 @@ EXIT_INTERRUPTED = 130
 def commands() -> None:
     """Find the same anatomy in other CT and MR scans with a trained model.
 
-    Scans are NIfTI files or folders of one DICOM series. Points are world millimetres. A model is the file
-    model.safetensors of a run, or what `import` makes of published weights; `describe` says what it is good for.
+    Scans are NIfTI, NRRD or MetaImage files, DICOM folders or multi-frame DICOM files. Points are world millimetres. A
+    model is the file model.safetensors of a run, or what `import` makes of published weights; `describe` says what it
+    is good for.
     """
 
 

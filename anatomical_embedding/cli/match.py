@@ -81,7 +81,7 @@ def match(
 ) -> None:
     """Find points of one scan in others.
 
-    Each answer has its similarity, the cycle error (how far from the point matching back ends), the confidence (how
+    Each answer has its similarity, the cycle error (distance from the point after matching back), the confidence (how
     likely it lies within 10 mm), two radii (within which the true place lies in 50 and in 90 of 100 cases) and a
     decision: found, review (less sure, unlike what the confidence was fitted to, or outside the body), out_of_view (no
     place is given), failed, or unknown where the model holds no confidence. docs/confidence.md says what they mean.

@@ -69,7 +69,7 @@ class ProgramNames(click.ParamType):
 @click.option(
     "--initial-program",
     type=click.Choice(["fsl", "greedy", "niftyreg"]),
-    help="Program that a start comes from which is a 4x4 matrix in text.",
+    help="Program that wrote the 4x4 text matrix given as --initial.",
 )
 @click.option(
     "--points",

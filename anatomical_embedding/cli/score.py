@@ -34,7 +34,7 @@ def score(
     count_missing_as_failed: bool,
     as_json: bool,
 ) -> None:
-    """Score tracked lesions under every published definition; the referee of the workflow."""
+    """Score tracked lesions under every published definition, as the workflow does."""
     from anatomical_embedding.evaluation.lesions.referee import NUM_DRAWS, SEED, score_files
     from anatomical_embedding.files import write_json
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from anatomical_embedding.files import sha256_of_text
+from anatomical_embedding.canonical_text import sha256_of_text
 
 
 def input_state(paths: Iterable[Path | str]) -> str:

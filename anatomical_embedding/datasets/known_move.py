@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from anatomical_embedding.canonical_text import sha256_of_text
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.files import sha256_of_text, write_json
+from anatomical_embedding.files import write_json
 from anatomical_embedding.settings.dataset import KnownMoveSettings
 from anatomical_embedding.volumes.affine import Points, invert_affine
 from anatomical_embedding.volumes.resample import resample_onto

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates, spline_filter
 
-from anatomical_embedding.files import sha256_of_text
+from anatomical_embedding.canonical_text import sha256_of_text
 from anatomical_embedding.settings.known_warps import KnownWarpsSettings, WarpSettings
 from anatomical_embedding.volumes.affine import Points, transform_points
 from anatomical_embedding.volumes.resample import resample_to_spacing

@@ -81,7 +81,7 @@ def look_at_folder(
     """
     entries = entries_of(root)
     folders = [Path(entry.path) for entry in entries if entry.is_dir()]
-    for named_by in CASE_IMAGES:
+    for named_by in (modality,) if modality else CASE_IMAGES:
         images = [image for folder in folders for image in case_images(folder, modality=named_by)]
         if images:
             cases = sorted({image.parent for image in images})
@@ -181,7 +181,9 @@ def _flat_folder(
     modality = told or _modality_of(root, list(scans.values()), series=series)
     if all(DEEPLESION_NAME.fullmatch(name) for name in scans):
         patients = {name.partition("_")[0] for name in scans}
-        return ScanFolder(root, "folder", modality, len(patients), patient_pattern=DEEPLESION_PATIENT)
+        return ScanFolder(
+            root, "folder", modality, len(patients), patient_pattern=DEEPLESION_PATIENT, series=series
+        )
     return ScanFolder(root, "folder", modality, len(scans), series=series)
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
+from anatomical_embedding.canonical_text import sha256_of_text
 from anatomical_embedding.datasets.deeplesion_tracking import annotated_splits
 from anatomical_embedding.datasets.raw_volume import RawVolume
 from anatomical_embedding.errors import SettingsError
-from anatomical_embedding.files import sha256_of_text
 from anatomical_embedding.settings.dataset import DatasetSettings, DeepLesionTrackingSettings
 from anatomical_embedding.settings.evaluation import Split
 from anatomical_embedding.settings.split import SplitSettings

@@ -6,6 +6,7 @@ from pathlib import Path
 from numpy.typing import NDArray
 from torch import Tensor
 
+from anatomical_embedding.canonical_text import canonical_json, sha256_of_text
 from anatomical_embedding.checkpoint_header import model_sha256
 from anatomical_embedding.embedding.embed_volume import VolumeEmbedder
 from anatomical_embedding.embedding.store import (
@@ -16,7 +17,6 @@ from anatomical_embedding.embedding.store import (
     write_store,
 )
 from anatomical_embedding.errors import InputFileError, OutputFileError, UserError
-from anatomical_embedding.files import canonical_json, sha256_of_text
 from anatomical_embedding.identifiers import quote_some
 from anatomical_embedding.index_file import IndexRow
 from anatomical_embedding.networks.checkpoint import load_checkpoint

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from anatomical_embedding.canonical_text import canonical_json
 from anatomical_embedding.embedding.upsampling import grid_interpolation, norms_of_upsampled
 from anatomical_embedding.errors import InputFileError, UserError
-from anatomical_embedding.files import canonical_json, written_atomically
+from anatomical_embedding.files import written_atomically
 from anatomical_embedding.settings.matching import StoreSettings
 from anatomical_embedding.volumes.cell_centres import affine_of_cells
 from anatomical_embedding.volumes.grid import Grid

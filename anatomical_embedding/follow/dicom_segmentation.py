@@ -14,7 +14,6 @@ from anatomical_embedding.follow.records import Visit
 from anatomical_embedding.follow.words import date_words
 from anatomical_embedding.versions import __version__
 from anatomical_embedding.volumes.affine import lps_from_ras
-from anatomical_embedding.volumes.labels import labels_at
 from anatomical_embedding.volumes.volume import Volume
 
 MANUFACTURER, MODEL_NAME = "anatomical-embedding", "anatomical-embedding follow"
@@ -84,4 +83,4 @@ def _labels_on(dataset: Dataset, masks: Volume) -> NDArray[np.int64]:
     rows = np.arange(dataset.Rows)[:, np.newaxis, np.newaxis] * between_rows * along_column
     columns = np.arange(dataset.Columns)[:, np.newaxis] * between_columns * along_row
     points_mm = lps_from_ras((corner + rows + columns).reshape(-1, 3))
-    return labels_at(masks, points_mm).reshape(dataset.Rows, dataset.Columns)
+    return masks.nearest_values(points_mm).reshape(dataset.Rows, dataset.Columns)

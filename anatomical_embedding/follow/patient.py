@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from anatomical_embedding.canonical_text import canonical_json, sha256_of_text
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.files import canonical_json, sha256_of_file, sha256_of_text, write_json
+from anatomical_embedding.files import sha256_of_file, write_json
 from anatomical_embedding.follow.follow_visit import follow_visit, look_back
 from anatomical_embedding.follow.lesion_input import GivenLesions, read_lesions
 from anatomical_embedding.follow.records import (

@@ -84,7 +84,7 @@ def answer_points(
     found = np.array([not reason for reason in matches.reason], dtype=bool)
     in_body = np.ones(len(points_mm), dtype=bool)
     if template_body is not None:
-        in_body[found] = is_in_mask(template_body, points_mm[found])
+        in_body[found] = template_body.nearest_values(points_mm[found]) > 0
     evidence = None
     if confidence is not None:
         evidence = measure_evidence(
@@ -139,11 +139,3 @@ def refine_answers(
         refined=refined_words(moved),
         refinement_shift_mm=np.where(np.isfinite(answers.points_mm).all(axis=1), moved.shift_mm, np.nan),
     )
-
-
-def is_in_mask(mask: Volume, points_mm: ArrayLike) -> NDArray[np.bool_]:
-    """Return for each (N, 3) point in mm RAS+ whether the nearest voxel of a mask is set; outside it is not."""
-    voxels = np.rint(mask.voxel_from_world(np.reshape(points_mm, (-1, 3)))).astype(np.int64)
-    inside = np.all((voxels >= 0) & (voxels < mask.shape), axis=1)
-    nearest = np.clip(voxels, 0, np.array(mask.shape) - 1)
-    return inside & (mask.array[tuple(nearest.T)] > 0)

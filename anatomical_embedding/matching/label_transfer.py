@@ -17,7 +17,6 @@ from scipy.ndimage import affine_transform
 from anatomical_embedding.embedding.store import EmbeddedVolume, HeadMap, decode
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.volumes.affine import invert_affine, transform_points
-from anatomical_embedding.volumes.labels import labels_at
 from anatomical_embedding.volumes.volume import Volume
 
 FEWEST_CELLS = 3
@@ -128,7 +127,7 @@ def _cell_labels(head: HeadMap, labels: Volume) -> NDArray[np.int64]:
     """Return (N,) the label of the voxel nearest to each cell's centre, in (z, y, x) order; 0 outside."""
     z, y, x = np.indices(head.shape_zyx).reshape(3, -1)
     points_mm = transform_points(head.cell_affine, np.stack([x, y, z], axis=1))
-    return labels_at(labels, points_mm)
+    return labels.nearest_values(points_mm).astype(np.int64)
 
 
 def _best_threshold(similarity: NDArray[np.float32], is_organ: NDArray[np.bool_]) -> tuple[float, float]:

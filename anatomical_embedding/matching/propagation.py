@@ -26,7 +26,7 @@ from anatomical_embedding.matching.voxel_refinement import RefinedMatches
 from anatomical_embedding.settings.matching import MatchingSettings
 from anatomical_embedding.settings.usage import PropagationSettings
 from anatomical_embedding.volumes.affine import Points
-from anatomical_embedding.volumes.labels import label_type, labels_at
+from anatomical_embedding.volumes.labels import label_type
 from anatomical_embedding.volumes.volume import Volume
 
 MM3_PER_ML = 1000.0
@@ -142,7 +142,7 @@ def carry_by_anchors(
             outside_share=outside_shares[label],
             air_share=0.0
             if template_body is None
-            else float(np.mean(labels_at(template_body, mask_mm) == 0)),
+            else float(np.mean(template_body.nearest_values(mask_mm) == 0)),
             num_asked=int(is_near.sum()),
             num_anchors=int((is_near & anchors.is_kept).sum()),
             settings=settings,
@@ -207,7 +207,7 @@ def _points_around(
     surfaces = {label: _surface(labels, label) for label in regions}
     while True:
         lattice_mm = lattice_in_body(within, spacing_mm=(spacing_mm,) * 3)
-        is_label = labels_at(labels, lattice_mm)
+        is_label = labels.nearest_values(lattice_mm)
         distances = {
             label: np.where(is_label == label, 0.0, cKDTree(surface).query(lattice_mm)[0])
             for label, surface in surfaces.items()
@@ -268,7 +268,7 @@ def _read_labels(
         voxels = np.stack([x, y, np.full_like(x, z)], axis=-1).reshape(-1, 3)
         points_mm = grid.world_from_voxel(voxels)
         places_mm = back.moved(points_mm)
-        found = labels_at(labels, places_mm)
+        found = labels.nearest_values(places_mm).astype(np.int64)
         is_label = np.flatnonzero(found)
         returned_mm = forth.moved(places_mm[is_label])
         is_lost = np.linalg.norm(returned_mm - points_mm[is_label], axis=1) > settings.max_cycle_error_mm

@@ -11,9 +11,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from anatomical_embedding.canonical_text import canonical_json
 from anatomical_embedding.checkpoint_header import FORMAT, HEADER_KEY, read_checkpoint_header
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.files import canonical_json, written_atomically
+from anatomical_embedding.files import written_atomically
 from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
 from anatomical_embedding.networks.weights import check_names, copy_weights
 from anatomical_embedding.settings.network import NetworkSettings

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from anatomical_embedding.canonical_text import sha256_of_text
 from anatomical_embedding.checkpoint_header import CARD_KEY
-from anatomical_embedding.files import sha256_of_file, sha256_of_text
+from anatomical_embedding.files import sha256_of_file
 from anatomical_embedding.model_card import ModelCard, Origin
 from anatomical_embedding.networks.checkpoint import save_checkpoint
 from anatomical_embedding.networks.published import load_published

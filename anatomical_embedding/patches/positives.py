@@ -152,13 +152,10 @@ def _is_usable(
     grid: CellGrid, flat: NDArray[np.int64], body_mask: Volume, *, is_limited_to_body: bool
 ) -> NDArray[np.bool_]:
     """Return which cells have their centre inside the volume, and inside the body where asked."""
-    voxels = body_mask.voxel_from_world(transform_points(grid.affine, grid.cells_from_flat(flat)))
-    nearest = np.rint(voxels).astype(np.int64)
-    is_inside = np.all((nearest >= 0) & (nearest < np.array(body_mask.shape)), axis=1)
+    centres_mm = transform_points(grid.affine, grid.cells_from_flat(flat))
     if is_limited_to_body:
-        inside = nearest[is_inside]
-        is_inside[is_inside] = body_mask.array[inside[:, 0], inside[:, 1], inside[:, 2]] > 0
-    return is_inside
+        return body_mask.nearest_values(centres_mm) > 0
+    return body_mask.nearest_voxels(centres_mm)[1]
 
 
 def _nearest_cells(

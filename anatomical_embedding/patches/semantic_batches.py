@@ -19,7 +19,6 @@ from anatomical_embedding.settings.model import SemanticSettings
 from anatomical_embedding.settings.network import NetworkSettings
 from anatomical_embedding.settings.training import TrainingSettings
 from anatomical_embedding.volumes.affine import transform_points
-from anatomical_embedding.volumes.labels import labels_at
 from anatomical_embedding.volumes.volume import Volume
 
 SEMANTIC_STREAM = 0x5E3A
@@ -158,4 +157,4 @@ def labels_of_cells(labels: Volume, grid: CellGrid) -> NDArray[np.int64]:
     """Return (N,) the label at the voxel nearest to the centre of each cell, in (z, y, x) order; 0 outside."""
     z, y, x = np.meshgrid(*[np.arange(size) for size in grid.size[::-1]], indexing="ij")
     cells = np.stack([x.ravel(), y.ravel(), z.ravel()], axis=1)
-    return labels_at(labels, transform_points(grid.affine, cells))
+    return labels.nearest_values(transform_points(grid.affine, cells)).astype(np.int64)

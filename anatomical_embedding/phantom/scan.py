@@ -160,7 +160,7 @@ def _located_lesions(body: BodyMotion, lesions: tuple[AtlasLesion, ...], grid: V
     if not lesions:
         return ()
     centres = body.world_from_atlas([lesion.centre_mm for lesion in lesions])
-    are_inside = _is_inside(grid, centres)
+    are_inside = grid.spans(centres)
     return tuple(
         Lesion(lesion.name, lesion.site.organ, centre, lesion.radius_mm, bool(is_inside))
         for lesion, centre, is_inside in zip(lesions, centres, are_inside, strict=True)
@@ -196,13 +196,7 @@ def _finished(
     places = body.world_from_atlas([*atlas_landmarks().values()])
     landmarks = {
         name: place
-        for name, place, is_inside in zip(names, places, _is_inside(volume, places), strict=True)
+        for name, place, is_inside in zip(names, places, volume.spans(places), strict=True)
         if is_inside
     }
     return PhantomScan(volume, Volume(np.ascontiguousarray(labels), volume.affine), landmarks, lesions, body)
-
-
-def _is_inside(grid: Volume, points_mm: Points) -> NDArray[np.bool_]:
-    """Tell which (N, 3) points lie between the centres of the outermost voxels."""
-    points_vox = grid.voxel_from_world(points_mm)
-    return np.all((points_vox >= 0) & (points_vox <= np.array(grid.shape) - 1), axis=1)

@@ -139,10 +139,11 @@ def _sampled(array: NDArray[np.float32], grid: Volume, points_mm: Points) -> NDA
     """Return the (N,) values at (N, 3) world points, NaN outside the field of view."""
     from scipy.ndimage import map_coordinates  # noqa: PLC0415
 
-    vox = grid.voxel_from_world(points_mm)
-    inside = ((vox >= 0) & (vox <= np.array(grid.shape) - 1)).all(axis=1)
+    inside = grid.spans(points_mm)
     values = np.full(len(points_mm), np.nan)
-    values[inside] = map_coordinates(array, vox[inside].T, order=1, output=np.float64)
+    values[inside] = map_coordinates(
+        array, grid.voxel_from_world(points_mm[inside]).T, order=1, output=np.float64
+    )
     return values
 
 
@@ -153,8 +154,7 @@ def _shifts_mm(length_mm: float, *, axes: tuple[int, ...]) -> list[NDArray[np.fl
 
 def _turned(points_mm: Points, grid: Volume, degrees: float) -> Points:
     """Return (N, 3) points turned about the long axis through the middle of those in the field of view."""
-    vox = grid.voxel_from_world(points_mm)
-    inside = ((vox >= 0) & (vox <= np.array(grid.shape) - 1)).all(axis=1)
+    inside = grid.spans(points_mm)
     seen = points_mm[inside] if inside.any() else points_mm
     middle = (seen.min(axis=0) + seen.max(axis=0)) / 2.0
     cosine, sine = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))

@@ -67,7 +67,7 @@ def inverted(transform: SimpleITK.Transform, path: Path) -> SimpleITK.Transform:
     if not transform.IsLinear():
         raise InputFileError(
             path,
-            "is no affine map, so its inverse is not known; `register` writes that of a deformation as inverse.h5",
+            "is not an affine map, so its inverse is not known; `register` writes that of a deformation as inverse.h5",
         )
     return transform.GetInverse()
 

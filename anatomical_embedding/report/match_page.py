@@ -11,6 +11,7 @@ from anatomical_embedding.report.document import render_document
 from anatomical_embedding.report.inputs import EvaluatedMethod, Evaluation
 from anatomical_embedding.report.markup import Content, Markup, element
 from anatomical_embedding.report.match_panel import describe_marks, describe_match, show_match
+from anatomical_embedding.report.names import landmark_words
 from anatomical_embedding.report.numbers import millimetres
 from anatomical_embedding.report.panels import grey_window, show_overview
 from anatomical_embedding.volumes.nifti import map_volume
@@ -96,12 +97,14 @@ def _content(method: EvaluatedMethod) -> list[Content]:
                     points_mm=spots,
                     kind=kind,
                     title=f"{volume.volume_id} from the front",
-                    names=[row["landmark"] for row in rows],
+                    names=[landmark_words(row["landmark"]) for row in rows],
                 ),
             )
         )
     buttons = [
-        element("button", row["landmark"], type="button", data_choose=number, aria_pressed="false")
+        element(
+            "button", landmark_words(row["landmark"]), type="button", data_choose=number, aria_pressed="false"
+        )
         for number, row in enumerate(rows)
     ]
     panels = [

@@ -8,6 +8,7 @@ import pandas as pd
 
 from anatomical_embedding.index_file import IndexRow
 from anatomical_embedding.report.markup import Markup, element
+from anatomical_embedding.report.names import landmark_words
 from anatomical_embedding.report.numbers import millimetres
 from anatomical_embedding.report.panels import Mark, grey_window, show_planes
 from anatomical_embedding.volumes.nifti import map_volume
@@ -38,7 +39,7 @@ def describe_match(method: AnsweredQueries, query_id: str, *, heading: str) -> s
     query, match = _row(method.queries, query_id), _row(method.matches, query_id)
     error_mm = _row(method.errors, query_id)["error_mm"]
     similarity = "" if np.isnan(match["similarity"]) else f", similarity {match['similarity']:.2f}"
-    names = f"{query['landmark']}, {query['template_id']} to {query['target_id']}"
+    names = f"{landmark_words(query['landmark'])}, {query['template_id']} to {query['target_id']}"
     return f"{heading}: {names}, error {millimetres(error_mm)} mm{similarity}"
 
 

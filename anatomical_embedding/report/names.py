@@ -44,6 +44,17 @@ def model_words(model: str) -> str:
     return model.replace("_", " ")
 
 
+def landmark_words(landmark: str) -> str:
+    """Return a landmark or an organ in words.
+
+    Examples
+    --------
+    >>> landmark_words("lung_root_right")
+    'lung root right'
+    """
+    return landmark.replace("_", " ")
+
+
 def answer_words(method: str, model: str | None) -> str:
     """Return who answered: a method, and the model that it used.
 

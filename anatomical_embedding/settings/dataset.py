@@ -177,7 +177,7 @@ class CaseFoldersSettings(SeriesSettings):
 
 RENAMED_KINDS = {
     "nih_lymph_node": "kind: folder and modality: ct",
-    "deeplesion": "kind: folder and modality: ct",
+    "deeplesion": "kind: folder, modality: ct and patient_pattern: '^([0-9]+)_'",
     "totalsegmentator": "kind: case_folders and modality: ct",
 }
 """What a kind was called before -> what to write."""

@@ -6,8 +6,8 @@ from typing import Any, get_args
 import pydantic
 from pydantic import Field, model_validator
 
+from anatomical_embedding.canonical_text import canonical_json
 from anatomical_embedding.errors import SettingsError
-from anatomical_embedding.files import canonical_json
 from anatomical_embedding.identifiers import Identifier
 from anatomical_embedding.settings.base import Settings
 from anatomical_embedding.settings.confidence import ConfidenceSettings

@@ -106,7 +106,7 @@ def register_scans(
     Parameters
     ----------
     model : from `load_model`; it knows both kinds of scan.
-    fixed, moving : NIfTI files, or folders of one DICOM series, or scans from `read_scan`.
+    fixed, moving : files or folders of scans, in every format that `read_scan` takes, or scans from it.
     folder : for the program's files, which stay there.
     initial : start of another program (docs/transforms.md); None looks for one by matched embeddings.
     initial_program : that a 4x4 matrix in text comes from.

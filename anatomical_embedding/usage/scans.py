@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
+from anatomical_embedding.canonical_text import canonical_json, sha256_of_text
 from anatomical_embedding.embedding.export import STORE_SUFFIX
 from anatomical_embedding.embedding.store import EmbeddedVolume, Origin, open_store
 from anatomical_embedding.errors import InputFileError, UserError
-from anatomical_embedding.files import canonical_json, sha256_of_text
 from anatomical_embedding.matching.match_evidence import Anchors, find_anchors
 from anatomical_embedding.matching.prepared_target import PreparedTarget, prepare_target
 from anatomical_embedding.settings.confidence import EvidenceSettings

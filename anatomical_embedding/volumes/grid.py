@@ -59,6 +59,16 @@ class Grid:
         """Return whether each of (..., 3) voxel coordinates lies in a voxel."""
         return np.min(self._steps_from_edge(points_vox), axis=-1) >= -EDGE_TOLERANCE_VOX
 
+    def spans(self, points_mm: ArrayLike) -> NDArray[np.bool_]:
+        """Return whether (..., 3) points in mm RAS+ lie between the centres of the outermost voxels."""
+        places = self.voxel_from_world(points_mm)
+        return np.all((places >= 0) & (places <= np.array(self.shape) - 1), axis=-1)
+
+    def nearest_voxels(self, points_mm: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return the (N, 3) index nearest to each of (N, 3) finite points in mm RAS+, and whether the grid has it."""
+        nearest = np.rint(self.voxel_from_world(points_mm)).astype(np.int64)
+        return nearest, np.all((nearest >= 0) & (nearest < np.array(self.shape)), axis=-1)
+
     def depth_mm(self, points_mm: ArrayLike) -> NDArray[np.float64]:
         """Return how deep inside the voxels (..., 3) points lie, in mm; negative outside, NaN stays NaN."""
         return np.min(self._steps_from_edge(self.voxel_from_world(points_mm)) * self.spacing_mm, axis=-1)

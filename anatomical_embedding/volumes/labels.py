@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.settings.volumes import Geometry
@@ -262,15 +262,6 @@ def read_label_map(
         skipped={f"label {label}": "is beyond the organs" for label in unknown},
         remarks=numbers.remarks,
     )
-
-
-def labels_at(labels: Volume, points_mm: ArrayLike) -> NDArray[np.int64]:
-    """Return (N,) the label of the voxel nearest to each of (N, 3) finite points, mm RAS+; 0 outside the map."""
-    voxels = np.rint(labels.voxel_from_world(points_mm)).astype(np.int64)
-    is_inside = np.all((voxels >= 0) & (voxels < labels.shape), axis=1)
-    found = np.zeros(len(voxels), dtype=np.int64)
-    found[is_inside] = labels.array[tuple(voxels[is_inside].T)]
-    return found
 
 
 def _whole_numbers(array: NDArray, *, path: Path | str) -> tuple[NDArray, float]:

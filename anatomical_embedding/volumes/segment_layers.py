@@ -73,4 +73,4 @@ def _layer_and_value(entry: dict[str, str], number: int, *, path: Path) -> tuple
     try:
         return int(entry.get("Layer", number)), int(entry.get("LabelValue", 1))
     except ValueError as error:
-        raise InputFileError(path, f"has a segment {number} whose layer or value is no number") from error
+        raise InputFileError(path, f"has a segment {number} whose layer or value is not a number") from error

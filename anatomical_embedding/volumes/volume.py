@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from anatomical_embedding.volumes.grid import Grid
 
@@ -25,6 +25,13 @@ class Volume(Grid):
     def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
         """Number of voxels along X, Y and Z."""
         return self.array.shape  # type: ignore[return-value]
+
+    def nearest_values(self, points_mm: ArrayLike) -> NDArray:
+        """Return the (N,) value of the voxel nearest to each of (N, 3) finite points, mm RAS+; 0 beyond the grid."""
+        nearest, is_inside = self.nearest_voxels(points_mm)
+        values = np.zeros(len(nearest), dtype=self.array.dtype)
+        values[is_inside] = self.array[tuple(nearest[is_inside].T)]
+        return values
 
 
 @dataclass(frozen=True)

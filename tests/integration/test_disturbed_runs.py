@@ -13,7 +13,8 @@ import numpy as np
 import psutil
 import pytest
 
-from anatomical_embedding.files import sha256_of_file, sha256_of_text
+from anatomical_embedding.canonical_text import sha256_of_text
+from anatomical_embedding.files import sha256_of_file
 from anatomical_embedding.provenance import read_manifests
 from tests.integration.every_stage import OVERLAY
 from tests.integration.snakemake_run import SnakemakeRun

@@ -51,7 +51,7 @@ def test_the_way_back_of_an_affine_transform(folder, capsys):  # noqa: F811
     found = read_points(folder / "out.csv", coordinates="ras")
     np.testing.assert_allclose(found.points_mm, [[-4.0, -24.0, 6.0]], atol=1e-5)
     said = refusal_of(capsys, "transform-points", folder / "shift.nii.gz", *arguments)
-    assert "is no affine map, so its inverse is not known" in said
+    assert "is not an affine map, so its inverse is not known" in said
 
 
 def niftyreg(path):

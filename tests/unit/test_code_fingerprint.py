@@ -1,6 +1,7 @@
 """A stage's fingerprint changes with the code that it reaches, and with nothing else."""
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -211,3 +212,15 @@ def test_what_counts_for_a_training_is_what_it_computes_with():
     assert counted < reachable_modules("workflow_scripts.train_intra")
     assert not counted & PLUMBING
     assert {"anatomical_embedding.training.loop", "anatomical_embedding.volumes.nifti"} <= counted
+
+
+@pytest.mark.parametrize("stage", ["index_dataset", "move_volume", "train_intra"])
+def test_what_splits_patients_and_seeds_moves_counts(stage):
+    assert "anatomical_embedding.canonical_text" in modules_that_count(f"workflow_scripts.{stage}")
+
+
+@pytest.mark.parametrize("stage", TRAININGS)
+def test_a_training_does_not_depend_on_the_readers_of_raw_scans(stage):
+    readers = re.compile(r"anatomical_embedding\.volumes\.(dicom.*|nrrd|metaimage|raw_scan|segments?)")
+    counted = modules_that_count(f"workflow_scripts.{stage}")
+    assert {module for module in counted if readers.fullmatch(module)} == set()

@@ -9,7 +9,17 @@ import pytest
 from anatomical_embedding.code_fingerprint import REPOSITORY, reachable_modules
 
 LAYERS = [
-    {"errors", "files", "progress", "identifiers", "code_fingerprint", "versions", "provenance", "csv_table"},
+    {
+        "errors",
+        "files",
+        "canonical_text",
+        "progress",
+        "identifiers",
+        "code_fingerprint",
+        "versions",
+        "provenance",
+        "csv_table",
+    },
     {"settings"},
     {"volumes", "index_file", "landmark_file", "checkpoint_header", "confidence", "model_card"},
     {"points", "processes"},

@@ -50,7 +50,7 @@ CENTRE = "(CenterOfRotationPoint 0 0 0)"
 REFUSED = {
     "asks.mat": (FLIRT, "is a 4x4 matrix, which FSL writes from moving to fixed voxels"),
     "three_rows.mat": (FLIRT[: FLIRT.index("0 0 0 1")], "cannot be read as a transform of ITK"),
-    "bent.h5": (bent, "holds DisplacementFieldTransform, which is no affine map"),
+    "bent.h5": (bent, "holds DisplacementFieldTransform, which is not an affine map"),
     "flat.tfm": (flat, "holds a transform of 2 dimensions, expected 3"),
     "field.nii.gz": ("x", "is an image or a displacement field"),
     "spline.txt": (elastix("BSplineTransform", [0] * 12), "holds a BSplineTransform; expected a Translation"),
@@ -66,7 +66,7 @@ REFUSED = {
     "tkreg.lta": (lta(14, BACK_RAS), "is of type 14, expected 0 (voxel to voxel) or 1"),
     "broken.lta": ("type = 1\n", "cannot be read as a linear transform of FreeSurfer"),
     "failed.json": (failed, "is a start that failed (few)"),
-    "other.json": ("[]", "is no start.json of `register`"),
+    "other.json": ("[]", "is not a start.json of `register`"),
     "picture.png": ("x", "is of no known kind, expected a transform of ITK or ANTs"),
     "empty.mat": ("", "cannot be read as a transform of ITK"),
     "image.dcm": (
@@ -111,7 +111,7 @@ def test_other_files_are_refused_by_what_they_are(tmp_path, monkeypatch, name):
         ("1000 0 0 0\n0 1000 0 0\n0 0 1000 0\n0 0 0 1\n", "niftyreg", "makes a volume 1e+09 times as large"),
         ("1 0 0 nan\n0 1 0 0\n0 0 1 0\n0 0 0 1\n", "greedy", "holds numbers that are not finite"),
         ("1 0 0 0\n0 1 0 0\n0 0 1 0\n5 6 7 1\n", "fsl", "its last row is 5 6 7 1, expected 0 0 0 1"),
-        (lta(1, BACK_RAS), "fsl", "is no 4x4 matrix in text, so it is none of fsl"),
+        (lta(1, BACK_RAS), "fsl", "is not a 4x4 matrix in text, so it is none of fsl"),
     ],
 )
 def test_matrices_that_no_body_moves_by_are_refused(tmp_path, rows, program, message):

@@ -99,7 +99,7 @@ def test_files_of_old_slicer_have_a_layer_of_ones_a_segment(tmp_path):
     [
         ({}, "names no segment"),
         ({"Segment0_ID": "s", "Segment0_Layer": 5}, "has 2 layers and a segment in layer 5"),
-        ({"Segment0_ID": "s", "Segment0_LabelValue": "one"}, "whose layer or value is no number"),
+        ({"Segment0_ID": "s", "Segment0_LabelValue": "one"}, "whose layer or value is not a number"),
     ],
 )
 def test_faulty_segmentations_are_refused(tmp_path, keys, problem):

@@ -174,7 +174,10 @@ def test_the_head_and_neck_set_has_34_cases_with_all_organs():
             {"kind": "nih_lymph_node"},
             "the kind 'nih_lymph_node' has a new name; write kind: folder and modality: ct",
         ),
-        ({"kind": "deeplesion"}, "the kind 'deeplesion' has a new name; write kind: folder and modality: ct"),
+        (
+            {"kind": "deeplesion"},
+            r"write kind: folder, modality: ct and patient_pattern: '\^\(\[0-9\]\+\)_'",
+        ),
         (
             {"kind": "totalsegmentator"},
             "'totalsegmentator' has a new name; write kind: case_folders and modality: ct",

@@ -119,6 +119,21 @@ def test_case_folders_are_scored_on_their_organs(tmp_path, image, modality):
     assert settings.evaluations["cases"].models == ("sam",)
 
 
+def test_cases_with_both_images_are_taken_as_told(tmp_path):
+    for case in range(10):
+        for image in ("ct.nii.gz", "mri.nii.gz"):
+            touch(tmp_path / "cases" / f"c{case}" / image)
+    settings, _ = written(tmp_path / "cases", "--modality", "mr")
+    assert settings.datasets["cases"].modality == "mr"
+
+
+def test_a_series_that_was_told_is_kept_beside_the_pattern_of_patients(tmp_path):
+    for patient in range(1, 6):
+        write_ct(tmp_path / "lesions" / f"{patient:06d}_01_01_001-010.nii.gz")
+    looked = look_at_folder(tmp_path / "lesions", modality="ct", series="2")
+    assert (looked.patient_pattern, looked.series) == ("^([0-9]+)_", "2")
+
+
 def test_pairs_of_ct_and_mr_train_across_modalities(tmp_path):
     for patient in range(6):
         for scan in range(2):

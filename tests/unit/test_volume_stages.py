@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from anatomical_embedding.canonical_text import canonical_json
 from anatomical_embedding.errors import InputFileError, SettingsError
-from anatomical_embedding.files import canonical_json, sha256_of_file
+from anatomical_embedding.files import sha256_of_file
 from anatomical_embedding.index_file import read_index
 from anatomical_embedding.landmark_file import read_landmarks
 from anatomical_embedding.volumes.nifti import map_volume

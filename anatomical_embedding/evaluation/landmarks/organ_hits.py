@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from anatomical_embedding.volumes.labels import labels_at
 from anatomical_embedding.volumes.volume import Volume
 
 QUERY = ["query_x_mm", "query_y_mm", "query_z_mm"]
@@ -62,5 +61,5 @@ def _labels_at(
     found = np.zeros(len(points), dtype=np.int64)
     for name in sorted(set(names) & set(labels)):
         rows = np.flatnonzero((names == name) & np.isfinite(points).all(axis=1))
-        found[rows] = labels_at(labels[name], points[rows])
+        found[rows] = labels[name].nearest_values(points[rows])
     return found

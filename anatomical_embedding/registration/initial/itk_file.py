@@ -21,7 +21,7 @@ def read_itk_matrix(path: Path) -> NDArray[np.float64]:
     """
     transform = read_transform(path)
     if not transform.IsLinear():
-        raise InputFileError(path, f"holds {_bent_parts(transform)}, which is no affine map")
+        raise InputFileError(path, f"holds {_bent_parts(transform)}, which is not an affine map")
     return ras_matrix(transform)
 
 

@@ -54,7 +54,7 @@ def read_initial_start(
     numbers = _matrix_in_text(content)
     if (numbers is None) and program is not None:
         raise InputFileError(
-            path, f"is no 4x4 matrix in text, so it is none of {program}; leave --initial-program out"
+            path, f"is not a 4x4 matrix in text, so it is none of {program}; leave --initial-program out"
         )
     found = _read(path, content, numbers, fixed=fixed, moving=moving, program=program)
     _require_plausible(found.matrix, path)
@@ -116,7 +116,7 @@ def _world_matrix(
         )
     if not np.array_equal(numbers[3], (0.0, 0.0, 0.0, 1.0)):
         raise InputFileError(
-            path, f"is no affine matrix: its last row is {_words(numbers[3])}, expected 0 0 0 1"
+            path, f"is not an affine matrix: its last row is {_words(numbers[3])}, expected 0 0 0 1"
         )
     if program != "fsl":
         return numbers
@@ -134,9 +134,9 @@ def _start_of_register(path: Path, content: bytes) -> InitialStart:
     try:
         known = json.loads(content)
     except ValueError as error:
-        raise InputFileError(path, f"is no JSON ({error})") from error
+        raise InputFileError(path, f"is not JSON ({error})") from error
     if not isinstance(known, dict) or "matrix" not in known:
-        raise InputFileError(path, f"is no start.json of `register`; expected {KINDS}")
+        raise InputFileError(path, f"is not a start.json of `register`; expected {KINDS}")
     start = read_start(path)
     if start.status == "failed":
         raise InputFileError(path, f"is a start that failed ({start.reason})")

@@ -5,7 +5,7 @@ from typing import Any
 from anatomical_embedding.report.figures import Chart, legend
 from anatomical_embedding.report.inputs import ReportInputs
 from anatomical_embedding.report.markup import Markup, element
-from anatomical_embedding.report.names import DECISIONS
+from anatomical_embedding.report.names import DECISIONS, landmark_words
 from anatomical_embedding.report.numbers import millimetres, percent
 from anatomical_embedding.report.tables import Cell, number_cell, render_table
 
@@ -102,7 +102,7 @@ def _risk_chart(scores: dict[str, Any], *, title: str) -> Markup:
 def _radius_table(scores: dict[str, Any], *, title: str, within: str) -> Markup:
     rows = [
         [
-            Cell(name.replace("_", " ")),
+            Cell(landmark_words(name)),
             number_cell(group["num"], group["num"]),
             _share_cell(group["right_share"]),
             *[

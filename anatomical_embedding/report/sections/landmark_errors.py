@@ -5,6 +5,7 @@ import numpy as np
 from anatomical_embedding.evaluation.landmarks.scores import landmark_table
 from anatomical_embedding.report.inputs import EvaluatedMethod, Evaluation, ReportInputs
 from anatomical_embedding.report.markup import Markup, element
+from anatomical_embedding.report.names import landmark_words
 from anatomical_embedding.report.numbers import millimetres, percent
 from anatomical_embedding.report.tables import Cell, number_cell, render_table
 
@@ -34,7 +35,7 @@ def _evaluation(evaluation: Evaluation) -> Markup:
     rows = []
     for row in table.to_dict("records"):
         cells = [
-            Cell(row["landmark"]),
+            Cell(landmark_words(row["landmark"])),
             number_cell(row["median_mm"], millimetres(row["median_mm"])),
             number_cell(row["mean_mm"], millimetres(row["mean_mm"])),
             number_cell(row["sd_mm"], "" if np.isnan(row["sd_mm"]) else millimetres(row["sd_mm"])),

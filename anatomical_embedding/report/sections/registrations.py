@@ -118,7 +118,7 @@ def _concern(pair: RegisteredPair) -> tuple[bool, float]:
 def _pair_table(pairs: Sequence[RegisteredPair], *, caption: str) -> Markup:
     maps = [key for key in MAPS if any(key in pair.errors.shown for pair in pairs)]
     is_guided = any(pair.guide for pair in pairs)
-    headers = ["Pair", *(["Start", "Agreeing"] if is_guided else [])]
+    headers = ["Pair", *(["Start", "Share of matches that agree"] if is_guided else [])]
     headers += [f"{MAPS[key].capitalize()} mm" for key in maps]
     headers += ["Dice before deeds", "Dice after", "Folding"]
     rows = []

@@ -19,14 +19,17 @@ NUM_ROWS = 10
 """Lesions listed; the page beside the scores shows all."""
 
 START = "affine start"
-SHARES = (("cpm_10mm", "CPM@10mm"), ("cpm_radius", "CPM@Radius"))
+SHARES = (
+    ("cpm_10mm", "found within 10 mm (CPM@10mm)"),
+    ("cpm_radius", "found within the radius (CPM@Radius)"),
+)
 DISTANCES = (
-    ("med_mm", "MED mm"),
-    ("med_x_mm", "MED x mm"),
-    ("med_y_mm", "MED y mm"),
-    ("med_z_mm", "MED z mm"),
-    ("median_mm", "Median mm"),
-    ("p95_mm", "95th percentile mm"),
+    ("med_mm", "Mean distance (MED), mm"),
+    ("med_x_mm", "Mean along x, mm"),
+    ("med_y_mm", "Mean along y, mm"),
+    ("med_z_mm", "Mean along z, mm"),
+    ("median_mm", "Median distance, mm"),
+    ("p95_mm", "95th percentile, mm"),
 )
 STRATA = {"slice_thickness_mm": "slices of {} mm", "radius_mm": "radius {} mm"}
 
@@ -37,6 +40,7 @@ def tracking(inputs: ReportInputs) -> Markup | None:
         return None
     note = element(
         "p",
+        "CPM is the share of lesions whose centre is found (centre point matching), MED the mean Euclidean distance. "
         "Three published definitions share the names CPM@10mm and CPM@Radius: compare figures of one definition only. "
         "The affine start is the baseline that the annotations hold. Small numbers are 95 % intervals over resampled "
         "patients; p values are of the paired test against the affine start, signs changed by patient.",
@@ -97,7 +101,7 @@ def _definition_table(answers: TrackedAnswers) -> Markup:
             )
     caption = f"Lesions found, by definition: {answers.tracking}"
     return render_table(
-        ("Figure", "What counts", answers.name, START.capitalize(), "p"), rows, caption=caption
+        ("Figure", "What counts", answers.name, START.capitalize(), "p value"), rows, caption=caption
     )
 
 
@@ -159,10 +163,10 @@ def _strata_table(answers: TrackedAnswers) -> Markup:
         (
             "Target",
             "Pairs",
-            "CPM@10mm, dlt",
-            "CPM@10mm, uae",
-            "MED mm",
-            f"MED mm of the {START}",
+            "Found within 10 mm (dlt)",
+            "Found within 10 mm (uae)",
+            "Mean distance, mm",
+            f"Mean distance of the {START}, mm",
         ),
         rows,
         caption=f"By slice thickness and lesion size: {answers.tracking}",

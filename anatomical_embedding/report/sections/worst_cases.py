@@ -5,6 +5,7 @@ import numpy as np
 from anatomical_embedding.report.inputs import EvaluatedMethod, Evaluation, ReportInputs
 from anatomical_embedding.report.markup import Markup, element
 from anatomical_embedding.report.match_panel import describe_match, show_match
+from anatomical_embedding.report.names import landmark_words
 from anatomical_embedding.report.numbers import millimetres
 from anatomical_embedding.report.tables import Cell, number_cell, render_table
 
@@ -30,7 +31,7 @@ def _evaluation(evaluation: Evaluation, method: EvaluatedMethod) -> Markup:
     worst = found.sort_values(["error_mm", "query_id"], ascending=[False, True]).head(NUM_ROWS)
     rows = [
         [
-            Cell(row["landmark"]),
+            Cell(landmark_words(row["landmark"])),
             Cell(row["template_id"]),
             Cell(row["target_id"]),
             number_cell(row["error_mm"], millimetres(row["error_mm"])),
