@@ -18,8 +18,6 @@ from anatomical_embedding.registration.displacement_field import write_field
 from anatomical_embedding.registration.elastix_files import write_elastix_files
 from anatomical_embedding.registration.itk_transform import (
     affine_transform,
-    forward_transform,
-    inverse_transform,
     refined,
     write_transform,
 )
@@ -94,19 +92,18 @@ def write_mrtrix(pair: PairMap, folder: Path) -> None:
 
 
 def write_nitransforms(pair: PairMap, folder: Path) -> None:
-    """Write the whole map at the voxels of images, and for points composites with a finer deformation.
+    """Write the whole map at the voxels of images, and for points the start and a finer deformation.
 
     nitransforms lays cubic splines through the vectors, except where all places asked for are voxels of the field.
     Between the kinks of a deformation that is linear from one control point to the next they swing past it, the less
     the finer it is sampled.
     """
-    write_field(pair.at_fixed_voxels(), folder / "nitransforms" / "forward.nii.gz")
-    write_field(pair.at_moving_voxels(), folder / "nitransforms" / "inverse.nii.gz")
-    fine, inverse = (
-        refined(field, spacing_mm=FINE_MM) for field in (pair.deformation, pair.inverse_deformation)
-    )
-    write_transform(forward_transform(pair.matrix, fine), folder / "nitransforms" / "forward_points.h5")
-    write_transform(inverse_transform(pair.matrix, inverse), folder / "nitransforms" / "inverse_points.h5")
+    folder = folder / "nitransforms"
+    write_field(pair.at_fixed_voxels(), folder / "forward.nii.gz")
+    write_field(pair.at_moving_voxels(), folder / "inverse.nii.gz")
+    write_transform(affine_transform(pair.matrix), folder / "start.tfm")
+    write_field(refined(pair.deformation, spacing_mm=FINE_MM), folder / "warp_points.nii.gz")
+    write_field(refined(pair.inverse_deformation, spacing_mm=FINE_MM), folder / "inverse_warp_points.nii.gz")
 
 
 def write_dicom_objects(pair: PairMap, folder: Path) -> None:
@@ -163,7 +160,8 @@ PROGRAMS = {
     "nitransforms": ProgramFiles(
         (
             *("nitransforms/forward.nii.gz", "nitransforms/inverse.nii.gz"),
-            *("nitransforms/forward_points.h5", "nitransforms/inverse_points.h5"),
+            *("nitransforms/start.tfm", "nitransforms/warp_points.nii.gz"),
+            "nitransforms/inverse_warp_points.nii.gz",
         ),
         write_nitransforms,
     ),

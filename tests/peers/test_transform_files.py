@@ -76,8 +76,12 @@ def case_of(pair, direction, folder):
 USES = {
     ("simpleitk", "itk"): (["forward.h5"], ["inverse.h5"]),
     ("nitransforms", "nitransforms"): (
-        ["nitransforms/forward.nii.gz", "nitransforms/forward_points.h5"],
-        ["nitransforms/inverse.nii.gz", "nitransforms/inverse_points.h5"],
+        ["nitransforms/forward.nii.gz", "nitransforms/warp_points.nii.gz", "nitransforms/start.tfm"],
+        [
+            "nitransforms/inverse.nii.gz",
+            "inverse:nitransforms/start.tfm",
+            "nitransforms/inverse_warp_points.nii.gz",
+        ],
     ),
     ("ants", "itk"): (["forward.h5"], ["inverse.h5"]),
     ("ants", "ants"): (

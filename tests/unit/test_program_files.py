@@ -130,8 +130,15 @@ def by_mrtrix(folder, points, *, back):
 
 
 def by_nitransforms(folder, points, *, back):
-    """Follow the composite, linear between vectors as ITK takes them."""
-    return by_itk(folder / f"nitransforms/{'inverse' if back else 'forward'}_points.h5", points)
+    """Follow the finer deformation and the start, linear between vectors as ITK takes them."""
+    start = SimpleITK.ReadTransform(str(folder / "nitransforms/start.tfm"))
+    if back:
+        points = (
+            np.array([start.GetInverse().TransformPoint(point) for point in (points * LPS).tolist()]) * LPS
+        )
+        return by_vectors_of_itk(folder / "nitransforms/inverse_warp_points.nii.gz", points)
+    moved = by_vectors_of_itk(folder / "nitransforms/warp_points.nii.gz", points) * LPS
+    return np.array([start.TransformPoint(point) for point in moved.tolist()]) * LPS
 
 
 READERS = {
