@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from anatomical_embedding.matching.answers import Answers
+    from anatomical_embedding.points.named_points import NamedPoints
+    from anatomical_embedding.points.points_file import read_points
     from anatomical_embedding.usage.answers import map_similarity, match_points
     from anatomical_embedding.usage.labels import propagate_labels, read_labels_of
     from anatomical_embedding.usage.model import Model, describe_model, load_model
@@ -33,6 +35,7 @@ __all__ = [
     "Answers",
     "EmbeddedScan",
     "Model",
+    "NamedPoints",
     "ScanRegistration",
     "__version__",
     "covered_mm",
@@ -46,6 +49,7 @@ __all__ = [
     "open_or_embed",
     "propagate_labels",
     "read_labels_of",
+    "read_points",
     "read_scan",
     "read_scans",
     "register_scans",
@@ -56,6 +60,8 @@ __all__ = [
 
 HOMES = {
     "Answers": "matching.answers",
+    "NamedPoints": "points.named_points",
+    "read_points": "points.points_file",
     "map_similarity": "usage.answers",
     "match_points": "usage.answers",
     "propagate_labels": "usage.labels",

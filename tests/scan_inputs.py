@@ -565,6 +565,18 @@ def another_acquisition(folder: Path) -> None:
     )
 
 
+def in_turns(keyword: str) -> Callable[[Dataset, int], None]:
+    """Return an edit that gives slices 1 and 2 in turn as the value of a tag."""
+    return lambda dataset, k: setattr(dataset, keyword, k % 2 + 1)
+
+
+def every_second_enhanced() -> NDArray[np.int64]:
+    """Return the stored numbers of a body of which every second slice shows contrast agent."""
+    values = blobs()
+    values[1::2][values[1::2] > 500] += 150
+    return values
+
+
 def of_two_patients(dataset: Dataset, k: int) -> None:
     """Say of the upper slices that they are another patient's."""
     dataset.PatientID = "A" if k < HU.shape[2] // 2 else "B"
@@ -660,6 +672,18 @@ DICOM_INPUTS = {
     "dicom another acquisition among its slices": ScanInput(
         beside(another_acquisition, edit=edited(AcquisitionNumber=1)),
         refusal="holds 2 acquisitions whose slices lie among each other at unequal distances",
+    ),
+    "dicom taken in turns": ScanInput(
+        series(edit=in_turns("AcquisitionNumber")),
+        remarks=("holds 2 acquisitions whose slices lie among each other", "they are taken as one volume"),
+    ),
+    "dicom of two acquisitions in turns": ScanInput(
+        series(edit=in_turns("AcquisitionNumber"), stored=every_second_enhanced()),
+        refusal="their images differ more than those of each alone; put the slices of one in a folder",
+    ),
+    "dicom of two echoes in turns": ScanInput(
+        series(edit=in_turns("EchoTime"), stored=every_second_enhanced()),
+        refusal="holds 2 stacks whose slices lie among each other, such as IM0000.dcm (EchoTime 1",
     ),
     "dicom projections": ScanInput(
         series(edit=edited(ImageType=["DERIVED", "SECONDARY", "MIN IP"])),

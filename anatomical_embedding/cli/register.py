@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from anatomical_embedding.volumes.raw_scan import RawScan
     from anatomical_embedding.volumes.volume import Volume
 
-PROGRAM_NAMES = ("itk", "ants", "elastix", "greedy", "niftyreg", "slicer", "mrtrix", "dicom")
+PROGRAM_NAMES = ("itk", "ants", "elastix", "greedy", "niftyreg", "slicer", "mrtrix", "nitransforms", "dicom")
 """Those of `registration.program_files`, which takes longer to load than `--help` may."""
 
 

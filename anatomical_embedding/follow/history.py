@@ -170,6 +170,13 @@ def read_scan_of(visit: Visit) -> RawScan:
     InputFileError
         if it cannot be read, or has other voxels than when it was followed.
     """
+    if not visit.scan.exists():
+        whence = (
+            ""
+            if visit.scan.is_absolute()
+            else ", seen from the folder where `follow` ran; run this there too"
+        )
+        raise InputFileError(visit.scan, f"is not there; {visit.name} was followed by this path{whence}")
     scan = read_raw_scan(visit.scan, options_of(visit))
     moved_mm = np.abs(scan.volume.affine - np.array(visit.affine)).max()
     if scan.volume.shape != visit.shape or moved_mm > SAME_PLACE_MM:

@@ -17,6 +17,7 @@ from anatomical_embedding.volumes.voxels import SMALL_TYPE_BYTES
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 FADE_MM = 32.0
 """Distance over which the deformation fades to nothing beyond its grid; farther out the start alone holds."""
+ROUNDING = 1e-6
 INVERSION_STEPS = 50
 INVERSION_TOLERANCE = 0.001
 
@@ -142,6 +143,38 @@ def faded(field: DisplacementField) -> DisplacementField:
     affine = field.affine.copy()
     affine[:3, 3] -= field.affine[:3, :3] @ margin_vox
     return DisplacementField((grown * weight[..., None]).astype(np.float32), affine)
+
+
+def refined(deformation: DisplacementField, *, spacing_mm: float) -> DisplacementField:
+    """Return a deformation on a grid that holds the voxels of its own, with steps of `spacing_mm` at most."""
+    spacings_mm = spacing_from_affine(deformation.affine)
+    parts = np.maximum(np.ceil(spacings_mm / spacing_mm - ROUNDING), 1).astype(int)
+    shape = (np.array(deformation.displacements_mm.shape[:3]) - 1) * parts + 1
+    affine = deformation.affine @ np.diag([*(1 / parts), 1.0])
+    transform = SimpleITK.DisplacementFieldTransform(field_image(deformation))
+    return sampled_displacements(transform, VolumeHeader(tuple(shape.tolist()), affine))
+
+
+def sampled_displacements(transform: SimpleITK.Transform, grid: VolumeHeader) -> DisplacementField:
+    """Return what a transform (LPS mm) does to the voxels of a grid, whose axes are at right angles.
+
+    Notes
+    -----
+    12 bytes a voxel, and as many again while it is made.
+    """
+    affine = RAS_TO_LPS @ grid.affine
+    spacing_mm = spacing_from_affine(affine)
+    image = SimpleITK.TransformToDisplacementField(
+        transform,
+        SimpleITK.sitkVectorFloat32,
+        [int(size) for size in grid.shape],
+        affine[:3, 3].tolist(),
+        spacing_mm.tolist(),
+        (affine[:3, :3] / spacing_mm).ravel().tolist(),
+    )
+    vectors = SimpleITK.GetArrayFromImage(image).transpose(2, 1, 0, 3)
+    vectors *= LPS_SIGNS
+    return DisplacementField(vectors, grid.affine)
 
 
 def affine_transform(matrix: NDArray[np.float64]) -> SimpleITK.AffineTransform:

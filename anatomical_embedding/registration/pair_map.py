@@ -18,6 +18,7 @@ from anatomical_embedding.registration.itk_transform import (
     forward_transform,
     inverse_deformation,
     inverse_transform,
+    sampled_displacements,
 )
 from anatomical_embedding.volumes.affine import invert_affine, transform_points
 from anatomical_embedding.volumes.nifti import VolumeHeader
@@ -66,6 +67,14 @@ class PairMap:
     def inverse(self) -> SimpleITK.CompositeTransform:
         """ITK transform of moving to fixed points, LPS mm."""
         return inverse_transform(self.matrix, self.inverse_deformation)
+
+    def at_fixed_voxels(self) -> DisplacementField:
+        """Return the whole map at the voxels of the fixed scan, and nowhere else exactly."""
+        return sampled_displacements(self.forward, self.fixed)
+
+    def at_moving_voxels(self) -> DisplacementField:
+        """Return the whole map back at the voxels of the moving scan."""
+        return sampled_displacements(self.inverse, self.moving)
 
     def whole_forward(self) -> DisplacementField:
         """Return the whole map of fixed points as one field that covers the fixed scan.

@@ -16,9 +16,16 @@ from anatomical_embedding.errors import UserError
 from anatomical_embedding.files import written_atomically
 from anatomical_embedding.registration.displacement_field import write_field
 from anatomical_embedding.registration.elastix_files import write_elastix_files
-from anatomical_embedding.registration.itk_transform import affine_transform, write_transform
+from anatomical_embedding.registration.itk_transform import (
+    affine_transform,
+    refined,
+    write_transform,
+)
 from anatomical_embedding.registration.pair_map import PairMap
 from anatomical_embedding.registration.ras_fields import write_ras_displacements, write_ras_places
+
+FINE_MM = 1.0
+"""Voxels of a deformation between which cubic splines are within 0.05 mm of it; half the size takes eightfold space."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +79,31 @@ def write_niftyreg(pair: PairMap, folder: Path) -> None:
 
 
 def write_mrtrix(pair: PairMap, folder: Path) -> None:
-    """Write the whole map each way, because mrtransform would apply a start before the warp alone."""
-    write_ras_places(pair.whole_forward(), folder / "mrtrix" / "forward.nii.gz")
-    write_ras_places(pair.whole_inverse(), folder / "mrtrix" / "inverse.nii.gz")
+    """Write the whole map each way, because mrtransform would apply a start before the warp alone.
+
+    mrtransform takes the vectors as they are for an image on the grid of the warp, but lays cubic splines through them
+    to bring a warp to another grid (`-template`); tcktransform takes what lies between vectors linear, which is exact
+    on the grid of the deformation.
+    """
+    write_ras_places(pair.at_fixed_voxels(), folder / "mrtrix" / "forward.nii.gz")
+    write_ras_places(pair.at_moving_voxels(), folder / "mrtrix" / "inverse.nii.gz")
+    write_ras_places(pair.whole_forward(), folder / "mrtrix" / "forward_points.nii.gz")
+    write_ras_places(pair.whole_inverse(), folder / "mrtrix" / "inverse_points.nii.gz")
+
+
+def write_nitransforms(pair: PairMap, folder: Path) -> None:
+    """Write the whole map at the voxels of images, and for points the start and a finer deformation.
+
+    nitransforms lays cubic splines through the vectors, except where all places asked for are voxels of the field.
+    Between the kinks of a deformation that is linear from one control point to the next they swing past it, the less
+    the finer it is sampled.
+    """
+    folder = folder / "nitransforms"
+    write_field(pair.at_fixed_voxels(), folder / "forward.nii.gz")
+    write_field(pair.at_moving_voxels(), folder / "inverse.nii.gz")
+    write_transform(affine_transform(pair.matrix), folder / "start.tfm")
+    write_field(refined(pair.deformation, spacing_mm=FINE_MM), folder / "warp_points.nii.gz")
+    write_field(refined(pair.inverse_deformation, spacing_mm=FINE_MM), folder / "inverse_warp_points.nii.gz")
 
 
 def write_dicom_objects(pair: PairMap, folder: Path) -> None:
@@ -121,7 +150,21 @@ PROGRAMS = {
     ),
     "niftyreg": ProgramFiles(("niftyreg/forward.nii.gz", "niftyreg/inverse.nii.gz"), write_niftyreg),
     "slicer": ITK_FILES,
-    "mrtrix": ProgramFiles(("mrtrix/forward.nii.gz", "mrtrix/inverse.nii.gz"), write_mrtrix),
+    "mrtrix": ProgramFiles(
+        (
+            *("mrtrix/forward.nii.gz", "mrtrix/inverse.nii.gz"),
+            *("mrtrix/forward_points.nii.gz", "mrtrix/inverse_points.nii.gz"),
+        ),
+        write_mrtrix,
+    ),
+    "nitransforms": ProgramFiles(
+        (
+            *("nitransforms/forward.nii.gz", "nitransforms/inverse.nii.gz"),
+            *("nitransforms/start.tfm", "nitransforms/warp_points.nii.gz"),
+            "nitransforms/inverse_warp_points.nii.gz",
+        ),
+        write_nitransforms,
+    ),
     "dicom": ProgramFiles(
         ("dicom/deformable_registration.dcm", "dicom/spatial_registration.dcm"), write_dicom_objects
     ),

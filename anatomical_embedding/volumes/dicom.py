@@ -22,6 +22,7 @@ from anatomical_embedding.volumes.dicom_place import (
     require_equal_slices,
     sorted_along_normal,
 )
+from anatomical_embedding.volumes.dicom_stacks import look_at_turns
 from anatomical_embedding.volumes.dicom_straight import straighten
 from anatomical_embedding.volumes.dicom_values import read_rescale, read_values
 from anatomical_embedding.volumes.scan_checks import MODALITIES
@@ -95,6 +96,7 @@ def read_dicom_series(folder: Path | str, *, series: str | None = None, largest_
     array = read_values(files)
     if array.min() == array.max():
         raise InputFileError(folder, f"every voxel has the value {array.flat[0]}, expected an image")
+    look_at_turns(folder, files, array, remarks=remarks)
     if places.straightening is not None:
         array = straighten(array, places.straightening)
     return DicomSeries(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.volumes.affine import LPS_SIGNS
 from anatomical_embedding.volumes.dicom_header import DicomFile
+from anatomical_embedding.volumes.dicom_stacks import require_one_acquisition
 from anatomical_embedding.volumes.dicom_straight import Straightening, straightening_of
 
 LARGEST_OFF_PLACE_MM = 0.05
@@ -235,22 +236,8 @@ def _uneven_gaps(
     if gaps_mm[worst] > max(largest_gap_mm, usual_mm):
         cause = f"{problem}; a slice is missing. Gaps of up to {largest_gap_mm:g} mm are interpolated (--largest-gap)."
         raise InputFileError(folder, " ".join([cause, *said]))
-    _require_one_stack(folder, files)
+    require_one_acquisition(folder, files)
     return problem
-
-
-def _require_one_stack(folder: Path, files: Sequence[DicomFile]) -> None:
-    """Refuse slices of several acquisitions that lie among each other: they show the body at different times."""
-    numbers = [file.text("AcquisitionNumber") for file in files]
-    changes = [place for place in range(1, len(files)) if numbers[place] != numbers[place - 1]]
-    if len(changes) >= len(set(numbers)):
-        first, second = files[changes[0] - 1], files[changes[0]]
-        raise InputFileError(
-            folder,
-            f"holds {len(set(numbers))} acquisitions whose slices lie among each other at unequal distances, such as "
-            f"{first.name} (AcquisitionNumber {first.text('AcquisitionNumber') or 'none'}) and {second.name} "
-            f"({second.text('AcquisitionNumber') or 'none'}); put the slices of one in a folder of its own",
-        )
 
 
 def _lean(

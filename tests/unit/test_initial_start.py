@@ -135,6 +135,23 @@ def test_dicom_leads_items_to_the_registered_frame(tmp_path, knows, registered):
     assert len(start.remarks) == (0 if all(knows) else 1)
 
 
+def test_dicom_multiplies_several_matrices_in_their_order(tmp_path):
+    """Items shift, then turn on paper; on a point the last one acts first, as in a product of matrices."""
+    shift, turn = np.eye(4), np.diag([-1.0, -1.0, 1.0, 1.0])
+    shift[:3, 3] = (5.0, 0.0, 0.0)
+    rest = np.linalg.inv(turn) @ np.linalg.inv(shift) @ BACK_LPS
+    path = write_registration(tmp_path / "reg.dcm", item(MOVING_UID, shift, turn, rest))
+    fixed, moving = (
+        scan("a", (7, 6, 5), FIXED_AFFINE, FIXED_UID),
+        scan("b", (5, 8, 9), MOVING_AFFINE, MOVING_UID),
+    )
+    start = read(path, fixed=fixed, moving=moving)
+    hold_by_hand(start)
+    (remark,) = start.remarks
+    assert "3 matrices" in remark
+    assert "the last moves a point first" in remark
+
+
 def series_of(folder, number):
     """Write a series whose images are numbered, in the frame of reference of the fixed scan."""
 

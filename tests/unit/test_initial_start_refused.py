@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import SimpleITK
-from pydicom.uid import CTImageStorage
+from pydicom.uid import CTImageStorage, DeformableSpatialRegistrationStorage
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.registration.guided_start import given_start, write_start
@@ -82,7 +82,11 @@ REFUSED = {
         registration_of(item(MOVING_UID, LPS), item(FIXED_UID, LPS)),
         "does not say which of its worlds is the fixed scan's",
     ),
-    "steps.dcm": (registration_of(item(MOVING_UID, LPS, LPS)), "holds no single 4x4 matrix"),
+    "empty.dcm": (registration_of(item(MOVING_UID)), "holds no single 4x4 matrix, or chain of them"),
+    "deformable.dcm": (
+        registration_of(sop_class=DeformableSpatialRegistrationStorage),
+        "is a deformable registration; a start is an affine map",
+    ),
 }
 
 

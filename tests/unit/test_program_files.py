@@ -14,6 +14,7 @@ from scipy.ndimage import map_coordinates
 
 from anatomical_embedding.cli.register import PROGRAM_NAMES
 from anatomical_embedding.registration.displacement_field import DisplacementField
+from anatomical_embedding.registration.itk_transform import refined
 from anatomical_embedding.registration.pair_map import PairMap, covering
 from anatomical_embedding.registration.program_files import PROGRAMS
 from anatomical_embedding.volumes.nifti import VolumeHeader
@@ -25,7 +26,7 @@ FIELD = smooth_field(largest_mm=4.0)
 START = oblique_affine((-6, 10, 4), (1.04, 0.97, 1.02), (12.0, -25.0, 330.0))
 """A start that scales, after which the grid of the way back is skewed."""
 FIXED = VolumeHeader((30, 26, 40), oblique_affine((10.0, -20.0, 35.0), (1.7, 2.6, 2.1), (-32.0, 38.0, 97.0)))
-MOVING = VolumeHeader((25, 31, 22), START @ oblique_affine((30.0, 0.0, 5.0), (2.2, 1.9, 3.0), (-40, 30, 100)))
+MOVING = VolumeHeader((25, 31, 22), oblique_affine((24.0, 10.0, 9.0), (2.2, 1.9, 3.0), (-14.5, 12.8, 434.1)))
 PAIR = PairMap(START, FIELD, FIXED, MOVING, fixed_fill=-1000.0, moving_fill=-1024.0)
 
 
@@ -122,10 +123,22 @@ def by_niftyreg(folder, points, *, back):
 
 
 def by_mrtrix(folder, points, *, back):
-    """Look up the places in RAS that the voxels go to."""
-    image = nibabel.load(folder / f"mrtrix/{'inverse' if back else 'forward'}.nii.gz")
+    """Look up the places in RAS that the voxels go to, as tcktransform does."""
+    image = nibabel.load(folder / f"mrtrix/{'inverse' if back else 'forward'}_points.nii.gz")
     assert image.shape[3:] == (3,)
     return between(np.asarray(image.dataobj), image.header.get_sform(), points)
+
+
+def by_nitransforms(folder, points, *, back):
+    """Follow the finer deformation and the start, linear between vectors as ITK takes them."""
+    start = SimpleITK.ReadTransform(str(folder / "nitransforms/start.tfm"))
+    if back:
+        points = (
+            np.array([start.GetInverse().TransformPoint(point) for point in (points * LPS).tolist()]) * LPS
+        )
+        return by_vectors_of_itk(folder / "nitransforms/inverse_warp_points.nii.gz", points)
+    moved = by_vectors_of_itk(folder / "nitransforms/warp_points.nii.gz", points) * LPS
+    return np.array([start.TransformPoint(point) for point in moved.tolist()]) * LPS
 
 
 READERS = {
@@ -136,6 +149,7 @@ READERS = {
     "greedy": by_greedy,
     "niftyreg": by_niftyreg,
     "mrtrix": by_mrtrix,
+    "nitransforms": by_nitransforms,
 }
 
 
@@ -178,6 +192,36 @@ def test_a_single_field_reaches_every_corner_of_the_scan(written, program, name,
     places = corners @ grid.affine[:3, :3].T + grid.affine[:3, 3]
     found = READERS[program](written, places, back=name == "inverse")
     np.testing.assert_allclose(found, by_composites(written, places, back=name == "inverse"), atol=1e-3)
+
+
+@pytest.mark.parametrize(("name", "grid"), [("forward", FIXED), ("inverse", MOVING)])
+def test_fields_for_images_lie_on_the_voxels_of_the_scan(written, name, grid):
+    """Mrtransform and nitransforms would lay splines between the vectors: at voxels there is nothing between."""
+    voxels = np.random.default_rng(2).integers(0, grid.shape, (300, 3))
+    places = voxels @ grid.affine[:3, :3].T + grid.affine[:3, 3]
+    expected = by_composites(written, places, back=name == "inverse")
+    goes_to = nibabel.load(written / f"mrtrix/{name}.nii.gz")
+    moves_by = nibabel.load(written / f"nitransforms/{name}.nii.gz")
+    for image in (goes_to, moves_by):
+        assert image.shape[:3] == grid.shape
+        np.testing.assert_allclose(image.affine, grid.affine, atol=1e-4)
+    at_voxels = tuple(voxels.T)
+    np.testing.assert_allclose(np.asarray(goes_to.dataobj)[at_voxels], expected, atol=1e-3)
+    moved = places + np.asarray(moves_by.dataobj)[at_voxels][:, 0] * LPS
+    np.testing.assert_allclose(moved, expected, atol=1e-3)
+
+
+def test_a_finer_deformation_is_the_same_between_its_voxels():
+    """Steps of 2, 3 and 2.5 mm become halves, thirds and thirds: 1, 1 and 0.83 mm."""
+    fine = refined(FIELD, spacing_mm=1.0)
+    np.testing.assert_array_equal(np.array(fine.displacements_mm.shape[:3]) - 1, [38, 48, 66])
+    np.testing.assert_allclose(np.linalg.norm(fine.affine[:3, :3], axis=0), [1.0, 1.0, 2.5 / 3])
+    points = points_in_fixed()
+    expected = between(FIELD.displacements_mm.astype(float), FIELD.affine, points)
+    at_nodes = fine.displacements_mm[::2, ::3, ::3]
+    np.testing.assert_allclose(at_nodes, FIELD.displacements_mm, atol=1e-4)
+    # What lies between the nodes of both is linear along each axis in turn, so the finer one is the same there.
+    np.testing.assert_allclose(between(fine.displacements_mm, fine.affine, points), expected, atol=1e-4)
 
 
 def test_a_field_grows_by_whole_voxels_of_nothing():

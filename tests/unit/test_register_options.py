@@ -99,7 +99,7 @@ def test_files_are_written_for_the_programs_named(run, tmp_path):
         (["--initial-program", "fsl"], "--initial-program: says where the start of --initial comes from"),
         (
             ["--transforms", "ants,nifty"],
-            "expected names of itk, ants, elastix, greedy, niftyreg, slicer, mrtrix",
+            "expected names of itk, ants, elastix, greedy, niftyreg, slicer, mrtrix, nitransforms",
         ),
         (["--transforms", ""], "got ''"),
     ],

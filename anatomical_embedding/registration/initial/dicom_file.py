@@ -4,6 +4,7 @@ An item names its world by a frame of reference, or by its images where both sca
 """
 
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 SPATIAL_REGISTRATION = "1.2.840.10008.5.1.4.1.1.66.1"
+DEFORMABLE_REGISTRATION = "1.2.840.10008.5.1.4.1.1.66.3"
 PAIR = 2
+SAME_NUMBER = 1e-6
 
 
 @dataclass(frozen=True)
@@ -32,11 +35,13 @@ class _Item:
     frame : its frame of reference; empty where the item names images alone.
     images : instance UIDs that it names.
     matrix : (4, 4) LPS mm.
+    remark : what is to be said of the matrix; empty for nothing.
     """
 
     frame: str
     images: frozenset[str]
     matrix: NDArray[np.float64]
+    remark: str = ""
 
     @property
     def name(self) -> str:
@@ -65,16 +70,22 @@ def read_dicom_matrix(path: Path, *, fixed: RawScan, moving: RawScan) -> Initial
         kind = dataset.SOPClassUID
     except (InvalidDicomError, AttributeError, OSError, ValueError) as error:
         raise InputFileError(path, f"cannot be read as a DICOM object ({error})") from error
+    if kind == DEFORMABLE_REGISTRATION:
+        raise InputFileError(
+            path,
+            "is a deformable registration; a start is an affine map, as a DICOM Spatial Registration holds it",
+        )
     if kind != SPATIAL_REGISTRATION:
         raise InputFileError(path, f"is an object of {kind.name}, expected a Spatial Registration")
     items = _items(dataset, path)
     first, second = (_item_of(scan, items, path) for scan in (fixed, moving))
-    remarks: tuple[str, ...] = ()
+    remarks = []
     if first is None or second is None:
         first, second = _by_elimination(items, first, second, path)
-        remarks = (f"{path}: is taken from {first.name} for the fixed scan to {second.name}",)
+        remarks.append(f"{path}: is taken from {first.name} for the fixed scan to {second.name}")
+    remarks += [f"{path}: {item.remark}" for item in (first, second) if item.remark]
     lps = invert_affine(second.matrix) @ first.matrix
-    return InitialStart(RAS_TO_LPS @ lps @ RAS_TO_LPS, remarks)
+    return InitialStart(RAS_TO_LPS @ lps @ RAS_TO_LPS, tuple(remarks))
 
 
 def _items(dataset: "Dataset", path: Path) -> list[_Item]:
@@ -90,19 +101,30 @@ def _items(dataset: "Dataset", path: Path) -> list[_Item]:
 
 
 def _item(item: "Dataset", path: Path) -> _Item:
+    """Return what an item of the object says, its matrices multiplied in their order (PS3.3 table C.20.2-1)."""
     frame = str(item.get("FrameOfReferenceUID", ""))
     images = frozenset(
         str(image.get("ReferencedSOPInstanceUID", "")) for image in item.get("ReferencedImageSequence", [])
     )
+    whose = frame or "an item"
     try:
         (registration,) = item.MatrixRegistrationSequence
-        (step,) = registration.MatrixSequence
-        matrix = np.array(step.FrameOfReferenceTransformationMatrix, dtype=np.float64).reshape(4, 4)
-    except (AttributeError, ValueError) as error:
-        raise InputFileError(path, f"holds no single 4x4 matrix for {frame or 'an item'}") from error
+        matrices = [
+            np.array(step.FrameOfReferenceTransformationMatrix, dtype=np.float64).reshape(4, 4)
+            for step in registration.MatrixSequence
+        ]
+        matrix = reduce(np.matmul, matrices)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InputFileError(path, f"holds no single 4x4 matrix, or chain of them, for {whose}") from error
     if not np.isfinite(matrix).all() or np.linalg.matrix_rank(matrix[:3, :3]) < len(matrix[:3]):
-        raise InputFileError(path, f"holds a singular matrix for {frame or 'an item'}")
-    return _Item(frame, images, matrix)
+        raise InputFileError(path, f"holds a singular matrix for {whose}")
+    remark = ""
+    if not np.allclose(matrix, reduce(np.matmul, matrices[::-1]), atol=SAME_NUMBER):
+        remark = (
+            f"states {len(matrices)} matrices for {whose}, multiplied in the order of their items, so that the last "
+            "moves a point first"
+        )
+    return _Item(frame, images, matrix, remark)
 
 
 def _item_of(scan: RawScan, items: list[_Item], path: Path) -> _Item | None:
