@@ -102,7 +102,9 @@ def test_fit_is_calibrated_and_its_radii_cover_on_fresh_draws():
 def test_the_log_odds_of_a_known_law_are_found_again():
     generator = np.random.default_rng(3)
     features = generator.normal(size=(20_000, len(FEATURES)))  # of which the radii see a part
-    odds = 0.5 + 1.5 * features[:, COLUMN["margin"]] - 1.0 * features[:, COLUMN["cycle_error_mm"]]
+    odds = (
+        0.5 + 1.5 * features[:, COLUMN["neighbour_similarity"]] - 1.0 * features[:, COLUMN["cycle_error_mm"]]
+    )
     is_right = generator.random(20_000) < 1 / (1 + np.exp(-odds))
     every = np.ones(len(features), bool)
     answers = KnownAnswers(
@@ -111,9 +113,9 @@ def test_the_log_odds_of_a_known_law_are_found_again():
     fitted = fit_confidence(answers, sources=["a"], settings=SETTINGS).confidence
     weights = {
         name: fitted.right.weights[name] / fitted.features[name].scale
-        for name in ("margin", "cycle_error_mm")
+        for name in ("neighbour_similarity", "cycle_error_mm")
     }
-    assert weights == pytest.approx({"margin": 1.5, "cycle_error_mm": -1.0}, abs=0.06)
+    assert weights == pytest.approx({"neighbour_similarity": 1.5, "cycle_error_mm": -1.0}, abs=0.06)
     right, _ = fitted.probabilities(np.zeros((1, len(FEATURES))))
     assert right[0] == pytest.approx(1 / (1 + np.exp(-0.5)), abs=0.02)
     assert fitted.out_of_view is None and fitted.out_of_view_threshold is None
