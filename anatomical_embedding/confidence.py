@@ -48,6 +48,10 @@ FEATURES: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
         "neighbour_similarity": _identity,
         "alikeness": _identity,
         "alikeness_up": _identity,
+        "body_off_middle": _identity,
+        "body_behind_front": _identity,
+        "body_width_mm": _identity,
+        "body_thickness_mm": _identity,
     }
 )
 """What is measured of an answer (`matching/match_evidence.py`) -> how it enters; NaN stays NaN."""

@@ -20,6 +20,7 @@ from anatomical_embedding.matching.local_affine import (
 )
 from anatomical_embedding.matching.nearest import Matches, cycle_errors_mm, match_nearest
 from anatomical_embedding.matching.neighbour_evidence import measure_neighbours
+from anatomical_embedding.matching.place_in_body import place_in_body
 from anatomical_embedding.matching.prepared_target import PreparedTarget
 from anatomical_embedding.settings.confidence import AnchorSettings, EvidenceSettings
 from anatomical_embedding.volumes.affine import Points
@@ -38,7 +39,7 @@ anchor_spread_mm : median distance of the anchors from their common map.
 anchor_count : effective number of anchors.
 expected_depth_mm : depth of the place by the anchors inside the target's voxels; negative outside.
 answer_depth_mm : the same of the answer.
-The others are those of `neighbour_evidence.measure_neighbours`.
+The others are those of `neighbour_evidence.measure_neighbours`, and of `place_in_body` for the query.
 """
 
 
@@ -115,6 +116,7 @@ def measure_evidence(
     queries_mm: Points,
     matches: Matches,
     *,
+    template_body: Volume | None,
     cycle_error_mm: NDArray[np.float64],
     anchors: Anchors,
     settings: EvidenceSettings,
@@ -126,6 +128,7 @@ def measure_evidence(
     template, target : volumes of the queries and of the answers.
     queries_mm : (N, 3) world mm.
     matches : the answers.
+    template_body : None where it is not known.
     cycle_error_mm : (N,) distance of the queries from where the answers lead back to.
     anchors : of the pair, see `find_anchors`.
 
@@ -135,15 +138,19 @@ def measure_evidence(
     """
     finite_mm = np.where(np.isfinite(queries_mm), queries_mm, 0.0)
     places = _places_by_anchors(finite_mm, anchors, reach_mm=settings.anchor_reach_mm)
-    return {
-        "similarity": matches.similarity,
-        "cycle_error_mm": cycle_error_mm,
-        "anchor_distance_mm": np.linalg.norm(matches.points_mm - places.points_mm, axis=1),
-        "anchor_spread_mm": places.spread_mm,
-        "anchor_count": places.count,
-        "expected_depth_mm": target.embedded.depth_mm(places.points_mm),
-        "answer_depth_mm": target.embedded.depth_mm(matches.points_mm),
-    } | measure_neighbours(template, target, queries_mm, matches.points_mm, settings=settings)
+    return (
+        {
+            "similarity": matches.similarity,
+            "cycle_error_mm": cycle_error_mm,
+            "anchor_distance_mm": np.linalg.norm(matches.points_mm - places.points_mm, axis=1),
+            "anchor_spread_mm": places.spread_mm,
+            "anchor_count": places.count,
+            "expected_depth_mm": target.embedded.depth_mm(places.points_mm),
+            "answer_depth_mm": target.embedded.depth_mm(matches.points_mm),
+        }
+        | measure_neighbours(template, target, queries_mm, matches.points_mm, settings=settings)
+        | place_in_body(template_body, queries_mm)
+    )
 
 
 def _places_by_anchors(queries_mm: Points, anchors: Anchors, *, reach_mm: float) -> _Places:

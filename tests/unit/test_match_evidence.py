@@ -56,6 +56,7 @@ def measured(template, target, points_mm):
         goal,
         points_mm,
         found.matches,
+        template_body=None,
         cycle_error_mm=found.columns[CYCLE_COLUMN],
         anchors=anchors,
         settings=SETTINGS,
