@@ -37,32 +37,44 @@ def answers_of(model, method):
     }
 
 
+def evaluations_to_fit(model, method):
+    """Return name -> evaluation that a confidence learns from, without those that ask a part of what another asks."""
+    asked = {
+        name: evaluation
+        for name, evaluation in sorted(SETTINGS.evaluations.items())
+        if is_asked(evaluation, model, method)
+    }
+    whole = [
+        (evaluation.dataset, evaluation.pairs)
+        for evaluation in asked.values()
+        if evaluation.landmarks is None
+    ]
+    return {
+        name: evaluation
+        for name, evaluation in asked.items()
+        if evaluation.landmarks is None
+        or (evaluation.dataset, evaluation.pairs) not in whole
+    }
+
+
 def fitted_answers(wildcards):
     """Return source -> prefix of the files of the answers that a confidence is fitted to; never a split that is scored.
 
     None is of a patient that the model that answered was trained on.
     """
     answer = f"{wildcards.model}.{wildcards.method}"
-    evaluations = {
-        name: RESULTS / "evaluations" / name / "fit" / answer
-        for name, evaluation in sorted(SETTINGS.evaluations.items())
-        if is_asked(evaluation, wildcards.model, wildcards.method)
-        and evaluation.split != FIT_SPLIT
-    }
-    trained_on = training_datasets(SETTINGS.models[wildcards.model])
-    folds = {
-        f"{name}/{fold.name}": RESULTS
-        / "evaluations"
-        / name
-        / "fit"
-        / fold.name
-        / answer
-        for name, evaluation in sorted(SETTINGS.evaluations.items())
-        if is_asked(evaluation, wildcards.model, wildcards.method)
-        and evaluation.dataset in trained_on
-        for fold in folds_of(SETTINGS.models[wildcards.model])
-    }
-    return (evaluations | folds) | {
+    model = SETTINGS.models[wildcards.model]
+    found = {}
+    for name, evaluation in evaluations_to_fit(wildcards.model, wildcards.method).items():
+        folder = RESULTS / "evaluations" / name / "fit"
+        if evaluation.split != FIT_SPLIT:
+            found[name] = folder / answer
+        if evaluation.dataset in training_datasets(model):
+            found |= {
+                f"{name}/{fold.name}": folder / fold.name / answer
+                for fold in folds_of(model)
+            }
+    return found | {
         name: RESULTS / "trackings" / name / FIT_SPLIT / answer
         for name, tracking in sorted(SETTINGS.trackings.items())
         if is_asked(tracking, wildcards.model, wildcards.method)
