@@ -36,13 +36,22 @@ def _identity(values: FloatArray) -> FloatArray:
 FEATURES: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
     {
         "similarity": _identity,
-        "margin": _identity,
         "cycle_error_mm": np.log1p,
         "anchor_distance_mm": np.log1p,
         "anchor_spread_mm": np.log1p,
         "anchor_count": np.log1p,
         "expected_depth_mm": _depth,
         "answer_depth_mm": _depth,
+        "neighbour_distance_mm": np.log1p,
+        "neighbour_spread_mm": np.log1p,
+        "neighbour_count": _identity,
+        "neighbour_similarity": _identity,
+        "alikeness": _identity,
+        "alikeness_up": _identity,
+        "body_off_middle": _identity,
+        "body_behind_front": _identity,
+        "body_width_mm": _identity,
+        "body_thickness_mm": _identity,
     }
 )
 """What is measured of an answer (`matching/match_evidence.py`) -> how it enters; NaN stays NaN."""

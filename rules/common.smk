@@ -31,6 +31,7 @@ from anatomical_embedding.datasets.listing import (
 )
 from anatomical_embedding.datasets.raw_volume import reading_settings
 from anatomical_embedding.provenance import code_variable
+from anatomical_embedding.settings.folds import fold_models, folds_of
 from anatomical_embedding.settings.model import training_datasets
 from anatomical_embedding.settings.pipeline import read_pipeline_settings, section_json
 
@@ -62,6 +63,8 @@ CPU_ENVIRONMENT = "../envs/cpu_stages.yaml"
 TORCH_ENVIRONMENT = "../envs/torch_stages.yaml"
 
 MODELS = sorted(SETTINGS.models)
+# <model>/<fold> -> a model that is trained without some patients, for a confidence alone
+FOLD_MODELS = fold_models(SETTINGS.models)
 DATASETS = sorted(
     {
         dataset
@@ -118,6 +121,19 @@ def index_of(dataset):
     return RESULTS / "volumes" / f"{dataset}.csv"
 
 
+def trained_settings(model):
+    """Return how a model, or one of a fold, is trained."""
+    fold_model = FOLD_MODELS.get(model)
+    return fold_model.settings if fold_model else SETTINGS.models[model]
+
+
+def training_index(model, dataset):
+    """Return the index of a data set as a model sees it: one of a fold sees fewer patients."""
+    if model not in FOLD_MODELS:
+        return index_of(dataset)
+    return RESULTS / "volumes" / f"{dataset}.{FOLD_MODELS[model].fold.name}.csv"
+
+
 def stores_of(model, weights, dataset):
     """Return the list of the embeddings of a data set's volumes."""
     return RESULTS / "embeddings" / model / weights / f"{dataset}.csv"
@@ -130,10 +146,11 @@ def one_of(names):
 
 wildcard_constraints:
     dataset=one_of(DATASETS),
-    model=one_of(MODELS),
+    model=one_of([*MODELS, *FOLD_MODELS]),
     evaluation=one_of(SETTINGS.evaluations),
     tracking=one_of(SETTINGS.trackings),
     split="validation|test",
+    fold=r"fold_\d+_of_\d+",
     volume=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
     weights="untrained|trained",
     matching=one_of(["untrained", *SETTINGS.methods]),

@@ -1,6 +1,8 @@
 # Contract
-#   reads    the queries, matches and indices of evaluations and trackings; stores of validation patients
+#   reads    the queries, matches and indices of evaluations and trackings; stores of validation patients, and of those
+#            whom the models of folds were not trained on
 #   writes   evaluations/<evaluation>/fit/: queries.csv and <model>.<method>.matches.csv of patients set aside;
+#            .../fit/<fold>/ the same of the patients of a fold, whose index is volumes/<dataset>.<fold>.csv;
 #            models/<model>/<method>.confidence.json, fitted to all of these; and beside the answers of every evaluation
 #            and tracking <model>.<method>.judged.csv, .markups/ and .confidence_scores.json
 #   used by  package, lesion_scores (its page shows judged answers) and report
@@ -35,16 +37,44 @@ def answers_of(model, method):
     }
 
 
-def fitted_answers(wildcards):
-    """Return source -> prefix of the files of the answers that a confidence is fitted to; never a split that is scored."""
-    answer = f"{wildcards.model}.{wildcards.method}"
-    evaluations = {
-        name: RESULTS / "evaluations" / name / "fit" / answer
+def evaluations_to_fit(model, method):
+    """Return name -> evaluation that a confidence learns from, without those that ask a part of what another asks."""
+    asked = {
+        name: evaluation
         for name, evaluation in sorted(SETTINGS.evaluations.items())
-        if is_asked(evaluation, wildcards.model, wildcards.method)
-        and evaluation.split != FIT_SPLIT
+        if is_asked(evaluation, model, method)
     }
-    return evaluations | {
+    whole = [
+        (evaluation.dataset, evaluation.pairs)
+        for evaluation in asked.values()
+        if evaluation.landmarks is None
+    ]
+    return {
+        name: evaluation
+        for name, evaluation in asked.items()
+        if evaluation.landmarks is None
+        or (evaluation.dataset, evaluation.pairs) not in whole
+    }
+
+
+def fitted_answers(wildcards):
+    """Return source -> prefix of the files of the answers that a confidence is fitted to; never a split that is scored.
+
+    None is of a patient that the model that answered was trained on.
+    """
+    answer = f"{wildcards.model}.{wildcards.method}"
+    model = SETTINGS.models[wildcards.model]
+    found = {}
+    for name, evaluation in evaluations_to_fit(wildcards.model, wildcards.method).items():
+        folder = RESULTS / "evaluations" / name / "fit"
+        if evaluation.split != FIT_SPLIT:
+            found[name] = folder / answer
+        if evaluation.dataset in training_datasets(model):
+            found |= {
+                f"{name}/{fold.name}": folder / fold.name / answer
+                for fold in folds_of(model)
+            }
+    return found | {
         name: RESULTS / "trackings" / name / FIT_SPLIT / answer
         for name, tracking in sorted(SETTINGS.trackings.items())
         if is_asked(tracking, wildcards.model, wildcards.method)
@@ -54,9 +84,47 @@ def fitted_answers(wildcards):
 
 
 def dataset_of_source(source):
-    """Return the data set of an evaluation or a tracking."""
-    asked = SETTINGS.evaluations.get(source) or SETTINGS.trackings[source]
+    """Return the data set of an evaluation, of a fold of it, or of a tracking."""
+    name = source.partition("/")[0]
+    asked = SETTINGS.evaluations.get(name) or SETTINGS.trackings[name]
     return asked.dataset
+
+
+def fold_index(wildcards):
+    """Return the index of a fold of the data set of an evaluation."""
+    dataset = evaluation_of(wildcards).dataset
+    return RESULTS / "volumes" / f"{dataset}.{wildcards.fold}.csv"
+
+
+rule set_fold_aside:
+    """Write the index of a fold: a part of the training patients is set aside to answer, the other ones train."""
+    input:
+        index="<results>/volumes/{dataset}.csv",
+    output:
+        "<results>/volumes/{dataset}.fold_{part}_of_{parts}.csv",
+    log:
+        "<logs>/set_fold_aside/{dataset}.fold_{part}_of_{parts}.log",
+    benchmark:
+        "<benchmarks>/set_fold_aside/{dataset}.fold_{part}_of_{parts}.tsv"
+    wildcard_constraints:
+        part=r"\d+",
+        parts=r"\d+",
+    conda:
+        CPU_ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=lambda wildcards: section_json(
+            number=int(wildcards.part), count=int(wildcards.parts)
+        ),
+        code=code_of("set_fold_aside"),
+    shell:
+        "python -m workflow_scripts.set_fold_aside"
+        " --settings {params.settings:q}"
+        " --index {input.index}"
+        " --output {output}"
+        " 2> {log}"
 
 
 rule make_fit_queries:
@@ -76,7 +144,9 @@ rule make_fit_queries:
         mem_mb=1000,
         runtime=10,
     params:
-        settings=lambda wildcards: section_of(evaluation_of(wildcards).fit_queries()),
+        settings=lambda wildcards: section_of(
+            evaluation_of(wildcards).fit_queries(split=FIT_SPLIT)
+        ),
         code=code_of("make_queries"),
     shell:
         "python -m workflow_scripts.make_queries"
@@ -107,6 +177,43 @@ use rule match_points as match_fit_points with:
         made_folder=lambda wildcards: made_folder(evaluation_of(wildcards).dataset),
         state="",
         code=code_of("match_points"),
+
+
+use rule make_fit_queries as make_fold_queries with:
+    input:
+        index=fold_index,
+        landmarks=lambda wildcards: f"<results>/landmarks/{evaluation_of(wildcards).dataset}.csv",
+    output:
+        "<results>/evaluations/{evaluation}/fit/{fold}/queries.csv",
+    log:
+        "<logs>/make_fold_queries/{evaluation}/{fold}.log",
+    benchmark:
+        "<benchmarks>/make_fold_queries/{evaluation}/{fold}.tsv"
+    params:
+        settings=lambda wildcards: section_of(
+            evaluation_of(wildcards).fit_queries(split="test")
+        ),
+        code=code_of("make_queries"),
+
+
+use rule match_fit_points as match_fold_points with:
+    input:
+        queries="<results>/evaluations/{evaluation}/fit/{fold}/queries.csv",
+        index=fold_index,
+        stores=lambda wildcards: stores_of(
+            f"{wildcards.model}/{wildcards.fold}",
+            "trained",
+            evaluation_of(wildcards).dataset,
+        ),
+        scans=[],
+    output:
+        "<results>/evaluations/{evaluation}/fit/{fold}/{model}.{matching}.matches.csv",
+    log:
+        "<logs>/match_fold_points/{evaluation}/{fold}/{model}.{matching}.log",
+    benchmark:
+        "<benchmarks>/match_fold_points/{evaluation}/{fold}/{model}.{matching}.tsv"
+    wildcard_constraints:
+        model=one_of(MODELS),
 
 
 rule fit_confidence:

@@ -13,6 +13,8 @@ def export_section(wildcards):
 
 def wanted_splits(wildcards):
     """Return the splits of a data set whose embeddings some evaluation, tracking or registration needs."""
+    if wildcards.model in FOLD_MODELS:
+        return ["test"]
     asked = [
         entry
         for entry in [*SETTINGS.evaluations.values(), *SETTINGS.trackings.values()]
@@ -40,7 +42,7 @@ rule export_embeddings:
     what is missing; gpu counts those of all nodes.
     """
     input:
-        index="<results>/volumes/{dataset}.csv",
+        index=lambda wildcards: training_index(wildcards.model, wildcards.dataset),
         checkpoint="<results>/models/{model}/{weights}.safetensors",
     output:
         "<results>/embeddings/{model}/{weights}/{dataset}.csv",

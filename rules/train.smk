@@ -1,26 +1,27 @@
 # Contract
-#   reads    volumes/<dataset>.csv and the prepared volumes; for Cross-SAM registrations/<registration>/pairs.csv; the
-#            trained weights of the model that another starts from
-#   writes   models/<model>/: untrained.safetensors, trained.safetensors, training_log.csv, validation_log.csv
+#   reads    volumes/<dataset>.csv, for the model of a fold volumes/<dataset>.<fold>.csv, and the prepared volumes; for
+#            Cross-SAM registrations/<registration>/pairs.csv; the trained weights of the model that another starts from
+#   writes   models/<model>/, and models/<model>/<fold>/ for a model of a fold: untrained.safetensors, trained.safetensors,
+#            training_log.csv, validation_log.csv
 #   used by  embeddings, package, report; another training that starts from these weights
 
-METHOD_OF = {model: SETTINGS.models[model].method for model in MODELS}
+METHOD_OF = {model: trained_settings(model).method for model in [*MODELS, *FOLD_MODELS]}
 
 
 def models_of(method):
-    """Return the models that are trained by a method."""
-    return [model for model in MODELS if METHOD_OF[model] == method]
+    """Return the models that are trained by a method, those of folds among them."""
+    return [model for model, its_method in METHOD_OF.items() if its_method == method]
 
 
 def initial_model(wildcards):
     """Return the trained weights of the model that another starts from, nothing where there is none."""
-    name = getattr(SETTINGS.models[wildcards.model], "initial_model", None)
+    name = getattr(trained_settings(wildcards.model), "initial_model", None)
     return RESULTS / "models" / name / "trained.safetensors" if name else []
 
 
 def initialise_section(wildcards):
     """Return what the first weights of a model depend on."""
-    model = SETTINGS.models[wildcards.model]
+    model = trained_settings(wildcards.model)
     started_from = initial_model(wildcards)
     return section_json(
         seed=model.training.seed,
@@ -31,7 +32,7 @@ def initialise_section(wildcards):
 
 def train_intra_section(wildcards):
     """Return what SAM's training may see."""
-    model = SETTINGS.models[wildcards.model]
+    model = trained_settings(wildcards.model)
     return section_json(
         network=model.network, training=model.training, intensity=SETTINGS.intensity
     )
@@ -39,7 +40,7 @@ def train_intra_section(wildcards):
 
 def train_semantic_section(wildcards):
     """Return what SAM++'s training may see."""
-    model = SETTINGS.models[wildcards.model]
+    model = trained_settings(wildcards.model)
     return section_json(
         network=model.network,
         training=model.training,
@@ -50,7 +51,7 @@ def train_semantic_section(wildcards):
 
 def train_inter_section(wildcards):
     """Return what Cross-SAM's training may see."""
-    model = SETTINGS.models[wildcards.model]
+    model = trained_settings(wildcards.model)
     return section_json(
         network=model.network,
         training=model.training,
@@ -73,9 +74,15 @@ def registered_index(wildcards):
 
 def training_indices(wildcards):
     """Return the indices of the data sets that a model is trained on."""
+    datasets = sorted(training_datasets(trained_settings(wildcards.model)))
+    return [training_index(wildcards.model, dataset) for dataset in datasets]
+
+
+def training_index_options(wildcards, input):
+    """Return the options that name these indices."""
+    datasets = sorted(training_datasets(trained_settings(wildcards.model)))
     return [
-        index_of(dataset)
-        for dataset in sorted(training_datasets(SETTINGS.models[wildcards.model]))
+        f"--index={dataset}={path}" for dataset, path in zip(datasets, input.indices)
     ]
 
 
@@ -140,7 +147,7 @@ rule train_intra:
         nodes=1,
     params:
         settings=train_intra_section,
-        indices=index_options,
+        indices=training_index_options,
         pairs=[],
         state=state_folder,
         stage="train_intra",
@@ -175,7 +182,7 @@ use rule train_intra as train_semantic with:
         model=one_of(models_of("sampp")),
     params:
         settings=train_semantic_section,
-        indices=index_options,
+        indices=training_index_options,
         state=state_folder,
         stage="train_semantic",
         code=code_of("train_semantic"),
@@ -195,7 +202,7 @@ use rule train_intra as train_inter with:
         model=one_of(models_of("cross_sam")),
     params:
         settings=train_inter_section,
-        indices=index_options,
+        indices=training_index_options,
         pairs=lambda wildcards, input: [
             f"--pairs={input.pairs}",
             f"--pairs-index={input.pairs_index}",

@@ -4,6 +4,7 @@ Settings: the part `fit` of the section `confidence`. Queries, matches and indic
 place of all three belong to one evaluation or tracking.
 """
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,7 @@ def together(parts: list[KnownAnswers]) -> KnownAnswers:
     return KnownAnswers(
         *(
             np.concatenate([getattr(part, name) for part in parts])
-            for name in ("features", "errors_mm", "is_in_view", "patient_ids")
+            for name in (field.name for field in fields(KnownAnswers))
         )
     )
 

@@ -92,6 +92,7 @@ def answer_points(
             target,
             points_mm,
             matches,
+            template_body=template_body,
             cycle_error_mm=cycle_error_mm,
             anchors=find_anchors(),
             settings=settings.evidence,

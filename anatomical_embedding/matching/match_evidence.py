@@ -1,9 +1,9 @@
 """What speaks for and against an answer: measured from the embeddings alone, without the truth.
 
-For every query: the margin of its similarity to the best other candidate; how far from the query the answer leads when
-it is matched back; and where the answer should lie by the anchors, points of the body around the query that are matched
-to the target and come back. A query whose place by the anchors is outside the target has left the field of view,
-whatever the best place inside looks like.
+For every query: how far from it the answer leads when it is matched back; whether the cells around agree
+(`neighbour_evidence`); and where the answer should lie by the anchors, points of the body around the query that are
+matched to the target and come back. A query whose place by the anchors is outside the target has left the field of
+view, whatever the best place inside looks like.
 """
 
 from dataclasses import dataclass
@@ -18,16 +18,14 @@ from anatomical_embedding.matching.local_affine import (
     fit_local_affines,
     weighted_medians,
 )
-from anatomical_embedding.matching.nearest import Matches, cycle_errors_mm, match_nearest, world_of_cells
+from anatomical_embedding.matching.nearest import Matches, cycle_errors_mm, match_nearest
+from anatomical_embedding.matching.neighbour_evidence import measure_neighbours
+from anatomical_embedding.matching.place_in_body import place_in_body
 from anatomical_embedding.matching.prepared_target import PreparedTarget
-from anatomical_embedding.matching.query_vectors import query_vectors
-from anatomical_embedding.matching.similar_places import similar_places
-from anatomical_embedding.settings.confidence import EvidenceSettings
+from anatomical_embedding.settings.confidence import AnchorSettings, EvidenceSettings
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
 
-NUM_PEAKS = 8
-"""Places among which the best one elsewhere is looked for."""
 WIDER = 1.1
 """Anchors that are too many are spread wider by this factor until they are not."""
 
@@ -35,13 +33,13 @@ Evidence = dict[str, NDArray[np.float64]]
 """Feature -> (N,) numbers, NaN where one cannot be measured; the features are those of `confidence.FEATURES`:
 
 similarity : of the match.
-margin : the similarity less that of the best of the other candidates, peaks of the coarse map, that lie elsewhere.
 cycle_error_mm : distance of the query from where the answer leads back to.
 anchor_distance_mm : distance of the answer from its place by the anchors.
 anchor_spread_mm : median distance of the anchors from their common map.
 anchor_count : effective number of anchors.
 expected_depth_mm : depth of the place by the anchors inside the target's voxels; negative outside.
 answer_depth_mm : the same of the answer.
+The others are those of `neighbour_evidence.measure_neighbours`, and of `place_in_body` for the query.
 """
 
 
@@ -67,7 +65,7 @@ def find_anchors(
     target: PreparedTarget,
     *,
     template_body: Volume | None,
-    settings: EvidenceSettings,
+    settings: AnchorSettings,
 ) -> Anchors:
     """Return points of the template that come back when matched to the target, and are found well inside it.
 
@@ -90,7 +88,7 @@ def find_anchors(
     return Anchors(candidates_mm[is_kept], forward.points_mm[is_kept])
 
 
-def _grid_points(template: PreparedTarget, body: Volume | None, *, settings: EvidenceSettings) -> Points:
+def _grid_points(template: PreparedTarget, body: Volume | None, *, settings: AnchorSettings) -> Points:
     """Return the points of a grid in the body, spread wider where there would be too many."""
     grid = template.embedded
     mask = body or Volume(np.broadcast_to(np.ones((), np.uint8), grid.shape), grid.affine)
@@ -118,6 +116,7 @@ def measure_evidence(
     queries_mm: Points,
     matches: Matches,
     *,
+    template_body: Volume | None,
     cycle_error_mm: NDArray[np.float64],
     anchors: Anchors,
     settings: EvidenceSettings,
@@ -129,25 +128,29 @@ def measure_evidence(
     template, target : volumes of the queries and of the answers.
     queries_mm : (N, 3) world mm.
     matches : the answers.
+    template_body : None where it is not known.
     cycle_error_mm : (N,) distance of the queries from where the answers lead back to.
     anchors : of the pair, see `find_anchors`.
 
     Notes
     -----
-    Costs one search for each query, for the place elsewhere.
+    Searches nothing but windows of cells around each query and its answer.
     """
     finite_mm = np.where(np.isfinite(queries_mm), queries_mm, 0.0)
     places = _places_by_anchors(finite_mm, anchors, reach_mm=settings.anchor_reach_mm)
-    return {
-        "similarity": matches.similarity,
-        "margin": _margins(template, target, queries_mm, matches, distance_mm=settings.second_peak_mm),
-        "cycle_error_mm": cycle_error_mm,
-        "anchor_distance_mm": np.linalg.norm(matches.points_mm - places.points_mm, axis=1),
-        "anchor_spread_mm": places.spread_mm,
-        "anchor_count": places.count,
-        "expected_depth_mm": target.embedded.depth_mm(places.points_mm),
-        "answer_depth_mm": target.embedded.depth_mm(matches.points_mm),
-    }
+    return (
+        {
+            "similarity": matches.similarity,
+            "cycle_error_mm": cycle_error_mm,
+            "anchor_distance_mm": np.linalg.norm(matches.points_mm - places.points_mm, axis=1),
+            "anchor_spread_mm": places.spread_mm,
+            "anchor_count": places.count,
+            "expected_depth_mm": target.embedded.depth_mm(places.points_mm),
+            "answer_depth_mm": target.embedded.depth_mm(matches.points_mm),
+        }
+        | measure_neighbours(template, target, queries_mm, matches.points_mm, settings=settings)
+        | place_in_body(template_body, queries_mm)
+    )
 
 
 def _places_by_anchors(queries_mm: Points, anchors: Anchors, *, reach_mm: float) -> _Places:
@@ -171,30 +174,3 @@ def _places_by_anchors(queries_mm: Points, anchors: Anchors, *, reach_mm: float)
     residuals = np.linalg.norm(partners - predicted, axis=2)
     count = fit.weights.sum(axis=1) ** 2 / np.sum(fit.weights**2, axis=1)
     return _Places(fit.answers_mm, weighted_medians(residuals, nearness), count)
-
-
-def _margins(
-    template: PreparedTarget,
-    target: PreparedTarget,
-    queries_mm: Points,
-    matches: Matches,
-    *,
-    distance_mm: float,
-) -> NDArray[np.float64]:
-    """Return (N,) the similarity at the best peak near the answer less that at the best one elsewhere."""
-    margins = np.full(len(queries_mm), np.nan)
-    rows = np.flatnonzero(np.isfinite(matches.points_mm).all(axis=1))
-    if not len(rows):
-        return margins
-    queries = query_vectors(
-        template.embedded, queries_mm[rows], interpolation=target.settings.query_interpolation
-    )
-    cells = similar_places(target, queries, num_places=NUM_PEAKS)
-    vectors = target.weighted_queries(queries)
-    scores = target.scores_of_cells(vectors, cells).double().cpu().numpy()
-    peaks_mm = world_of_cells(target.embedded, target.cells_xyz(cells).double().cpu().numpy())
-    is_elsewhere = np.linalg.norm(peaks_mm - matches.points_mm[rows, np.newaxis], axis=2) > distance_mm
-    elsewhere = np.where(is_elsewhere, scores, -np.inf).max(axis=1)
-    found = scores.max(axis=1) - elsewhere
-    margins[rows] = np.where(np.isfinite(found), found, np.nan)
-    return margins

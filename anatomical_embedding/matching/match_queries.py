@@ -108,6 +108,7 @@ def _answers(
         target,
         points_mm,
         found.matches,
+        template_body=body,
         cycle_error_mm=found.columns[CYCLE_COLUMN],
         anchors=find_anchors(template, target, template_body=body, settings=settings.evidence),
         settings=settings.evidence,

@@ -5,12 +5,13 @@ from typing import Annotated
 from pydantic import Field
 
 from anatomical_embedding.settings.base import Settings
+from anatomical_embedding.settings.neighbours import NeighbourSettings
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
-class EvidenceSettings(Settings):
-    """What is measured around an answer to tell whether it can be trusted (matching/match_evidence.py)."""
+class AnchorSettings(Settings):
+    """Points all over the body that are found in both scans of a pair (matching/match_evidence.py)."""
 
     anchor_spacing_mm: float = Field(gt=0.0)
     """Distance of the anchors, a grid of points in the body round the query whose places in both scans are found."""
@@ -22,8 +23,15 @@ class EvidenceSettings(Settings):
     """Anchors that come back farther away than this are not used."""
     anchor_depth_mm: float = Field(ge=0.0)
     """Anchors found less deep inside the target are not used: what left the view is answered at its border."""
-    second_peak_mm: float = Field(gt=0.0)
-    """The second best place is looked for farther than this from the answer."""
+
+
+class EvidenceSettings(AnchorSettings):
+    """What is measured around an answer to tell whether it can be trusted (matching/match_evidence.py)."""
+
+    neighbours: NeighbourSettings
+    """Cells round the query whose matches near the answer are compared with it."""
+    alike_mm: float = Field(gt=0.0)
+    """How alike its own surroundings are to a query is measured this far from it."""
 
 
 class FitSettings(Settings):

@@ -122,10 +122,10 @@ class LandmarkEvaluationSettings(QuerySettings):
     ncc: NccSettings
     """Settings of the baseline `ncc`."""
 
-    def fit_queries(self) -> MakeQueriesSettings:
+    def fit_queries(self, *, split: Split) -> MakeQueriesSettings:
         """Return what the stage `make_queries` may see to ask patients that only a confidence is fitted to."""
         pairs = self.pairs.model_copy(update={"template": None})
-        return MakeQueriesSettings(split="validation", pairs=pairs, landmarks=self.landmarks, with_cuts=True)
+        return MakeQueriesSettings(split=split, pairs=pairs, landmarks=self.landmarks, with_cuts=True)
 
     def queries(self) -> MakeQueriesSettings:
         """Return the part that the stage `make_queries` may see."""

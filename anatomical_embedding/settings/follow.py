@@ -8,7 +8,7 @@ import yaml
 from pydantic import Field
 
 from anatomical_embedding.settings.base import Settings
-from anatomical_embedding.settings.confidence import EvidenceSettings
+from anatomical_embedding.settings.confidence import AnchorSettings
 from anatomical_embedding.settings.input_path import InputPath
 from anatomical_embedding.settings.volumes import Modality
 
@@ -30,7 +30,7 @@ class InViewSettings(Settings):
 class PlaceSettings(Settings):
     """How the place of a lesion is found from several visits (anatomical_embedding/follow/places.py)."""
 
-    evidence: EvidenceSettings
+    evidence: AnchorSettings
     """Points of the body that are matched between two visits, and how far they decide on a place."""
     view: InViewSettings
     """How it is told whether a place is inside the scan."""

@@ -7,6 +7,7 @@ from pydantic import Field, PositiveFloat, StringConstraints, model_validator
 from anatomical_embedding.settings.base import Settings
 from anatomical_embedding.settings.confidence import EvidenceSettings
 from anatomical_embedding.settings.dataset import DatasetSettings
+from anatomical_embedding.settings.neighbours import NeighbourSettings
 from anatomical_embedding.settings.refinement import RefinementSettings
 
 Refinement = Literal["none", "parabolic", "voxel"]
@@ -67,40 +68,21 @@ class NearestSettings(Settings):
     """Way of matching."""
 
 
-class StablePointSettings(Settings):
+class StablePointSettings(NeighbourSettings):
     """The neighbours of a point decide together where it lies (anatomical_embedding/matching/stable_points.py)."""
 
     kind: Literal["stable_points"] = "stable_points"
     """Way of matching."""
-    anchor_radius_steps: int = Field(ge=1, le=3)
-    """Anchors are (2 r + 1)^3 fine cells round the query. Published: 2 for single points, 1 for lesions."""
-    anchor_step_cells: int = Field(ge=1, le=4)
-    """Cells between neighbouring anchors. Published: 1."""
     num_places: int = Field(ge=1)
     """Places of each volume that look most like the query, round which anchors are matched. Published: everywhere,
     at 27 to 125 times the cost."""
-    window_radius_cells: int = Field(ge=1)
-    """Cells round each such place, along each axis; at least the reach of the anchors."""
     smallest_similarity: float = Field(ge=-1.0, le=1.0)
     """Anchors that match worse are left out. Published: 0.8 for single points; 0.43 (1.3 as a sum of three heads) for
     lesions."""
     largest_shift_mm: float = Field(gt=0.0)
     """Anchors that end farther than this from the query are left out. Published: 200."""
-    affine_stiffness_mm: float = Field(gt=0.0)
-    """Resistance of the affine map to leaving a mere shift: anchors that spread by less than this cannot bend it.
-    Published: none."""
     min_anchors: int = Field(ge=4)
     """With fewer different anchors that agree, the nearest match answers. Published: no such rule."""
-
-    @model_validator(mode="after")
-    def _windows_hold_the_anchors(self) -> Self:
-        reach = self.anchor_radius_steps * self.anchor_step_cells
-        if self.window_radius_cells < reach:
-            raise ValueError(
-                f"window_radius_cells is {self.window_radius_cells}, expected at least the reach of the anchors, "
-                f"anchor_radius_steps * anchor_step_cells = {reach}"
-            )
-        return self
 
 
 MatchingMethod = Annotated[NearestSettings | StablePointSettings, Field(discriminator="kind")]

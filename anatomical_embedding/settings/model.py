@@ -9,6 +9,9 @@ from anatomical_embedding.settings.network import NetworkSettings
 from anatomical_embedding.settings.training import Probability, TrainingSettings
 from anatomical_embedding.settings.volumes import IntensitySettings
 
+Folds = Annotated[int, Field(ge=2)] | None
+"""Parts of the training patients."""
+
 
 class SamModelSettings(Settings):
     """A model trained on views of single volumes; with a shift of the histogram the first model of Cross-SAM."""
@@ -21,6 +24,9 @@ class SamModelSettings(Settings):
     """Shape of the network."""
     training: TrainingSettings
     """How it is trained."""
+    confidence_folds: Folds = None
+    """Parts of the training patients for whose answers it is trained once more without them, so that the confidence is
+    fitted to more patients than those of the validation; null for none, each costs a training."""
 
 
 class SemanticSettings(Settings):
@@ -59,6 +65,8 @@ class SamppModelSettings(Settings):
     """How it is trained."""
     semantic: SemanticSettings
     """What it learns from organ labels."""
+    confidence_folds: Folds = None
+    """As of a `sam`; the model that it starts from needs the same number."""
 
     @model_validator(mode="after")
     def _check_start_and_head(self) -> "SamppModelSettings":

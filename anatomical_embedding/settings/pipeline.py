@@ -125,6 +125,12 @@ class PipelineSettings(Settings):
             )
         if model.initial_model is not None:
             _require(model.initial_model, self.models, where=f"{where}.initial_model", section="models")
+            before = getattr(self.models[model.initial_model], "confidence_folds", None)
+            if model.confidence_folds not in (None, before):
+                raise ValueError(
+                    f"{where}.confidence_folds is {model.confidence_folds}, but that of {model.initial_model!r}, from "
+                    f"which it starts, is {before}; give both the same, or it starts from patients set aside"
+                )
             if self.models[model.initial_model].method != "sam":
                 raise ValueError(
                     f"{where}.initial_model names {model.initial_model!r}, expected a model of method sam"

@@ -14,7 +14,7 @@ from anatomical_embedding.embedding.store import EmbeddedVolume, Origin, open_st
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.matching.match_evidence import Anchors, find_anchors
 from anatomical_embedding.matching.prepared_target import PreparedTarget, prepare_target
-from anatomical_embedding.settings.confidence import EvidenceSettings
+from anatomical_embedding.settings.confidence import AnchorSettings
 from anatomical_embedding.settings.matching import MatchingSettings, Refinement
 from anatomical_embedding.settings.volumes import Modality, PrepareVolumeSettings
 from anatomical_embedding.usage.model import Model
@@ -80,7 +80,7 @@ class EmbeddedScan:
         """The vectors made ready for searching, once."""
         return prepare_target(self.embedded, settings=self.matching)
 
-    def anchors_to(self, target: "EmbeddedScan", *, settings: EvidenceSettings) -> Anchors:
+    def anchors_to(self, target: "EmbeddedScan", *, settings: AnchorSettings) -> Anchors:
         """Return the points of both scans by which answers between them are judged, looked for once."""
         known = self._anchors.get(target.embedded.origin)
         if known is None:

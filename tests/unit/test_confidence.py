@@ -1,5 +1,7 @@
 """The fit of a confidence: scores by hand, known laws and quantiles found again, nothing learned from too little."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -70,11 +72,9 @@ def drawn(seed, num):
     scale_mm = 4.0 * np.exp(0.8 * features[:, COLUMN["similarity"]])
     errors = generator.exponential(scale_mm)
     is_in_view = features[:, COLUMN["expected_depth_mm"]] > -1.5
+    patients = generator.integers(0, 20, num).astype(str)
     answers = KnownAnswers(
-        features,
-        np.where(is_in_view, errors, np.nan),
-        is_in_view,
-        generator.integers(0, 20, num).astype(str),
+        features, np.where(is_in_view, errors, np.nan), is_in_view, patients, template_patient_ids=patients
     )
     return answers, scale_mm
 
@@ -104,18 +104,19 @@ def test_fit_is_calibrated_and_its_radii_cover_on_fresh_draws():
 def test_the_log_odds_of_a_known_law_are_found_again():
     generator = np.random.default_rng(3)
     features = generator.normal(size=(20_000, len(FEATURES)))  # of which the radii see a part
-    odds = 0.5 + 1.5 * features[:, COLUMN["margin"]] - 1.0 * features[:, COLUMN["cycle_error_mm"]]
+    odds = (
+        0.5 + 1.5 * features[:, COLUMN["neighbour_similarity"]] - 1.0 * features[:, COLUMN["cycle_error_mm"]]
+    )
     is_right = generator.random(20_000) < 1 / (1 + np.exp(-odds))
     every = np.ones(len(features), bool)
-    answers = KnownAnswers(
-        features, np.where(is_right, 3.0, 30.0), every, (np.arange(20_000) % 5).astype(str)
-    )
+    patients = (np.arange(20_000) % 5).astype(str)
+    answers = KnownAnswers(features, np.where(is_right, 3.0, 30.0), every, patients, patients)
     fitted = fit_confidence(answers, sources=["a"], settings=SETTINGS).confidence
     weights = {
         name: fitted.right.weights[name] / fitted.features[name].scale
-        for name in ("margin", "cycle_error_mm")
+        for name in ("neighbour_similarity", "cycle_error_mm")
     }
-    assert weights == pytest.approx({"margin": 1.5, "cycle_error_mm": -1.0}, abs=0.06)
+    assert weights == pytest.approx({"neighbour_similarity": 1.5, "cycle_error_mm": -1.0}, abs=0.06)
     right, _ = fitted.probabilities(np.zeros((1, len(FEATURES))))
     assert right[0] == pytest.approx(1 / (1 + np.exp(-0.5)), abs=0.02)
     assert fitted.out_of_view is None and fitted.out_of_view_threshold is None
@@ -130,12 +131,40 @@ def test_radii_cover_patients_that_differ():
         worse = np.exp(np.repeat(generator.normal(0, 0.6, count), 40))
         features = np.zeros((len(ids), len(FEATURES)))
         errors = generator.exponential(5.0 * worse)
-        return KnownAnswers(features, errors, np.ones(len(ids), bool), ids.astype(str))
+        return KnownAnswers(features, errors, np.ones(len(ids), bool), ids.astype(str), ids.astype(str))
 
     fitted = fit_confidence(patients(0, 60), sources=["a"], settings=SETTINGS).confidence
     fresh = patients(100, 200)
     covered = fresh.errors_mm <= fitted.radii_mm(fresh.features)["90"]
     assert covered.mean() == pytest.approx(0.9, abs=0.03)
+
+
+def test_what_is_called_unseen_saw_neither_the_target_nor_the_template():
+    """Every template is worse or better than the others, and a feature that names it tells by how much."""
+    generator = np.random.default_rng(5)
+    num_patients = 10
+    template, target, _ = np.indices((num_patients, num_patients, 6)).reshape(3, -1)
+    template, target = (ids[template != target] for ids in (template, target))
+    scale_mm = np.where(generator.permutation(num_patients) < 5, 2.0, 40.0)[template]
+    features = np.zeros((len(template), len(FEATURES)))
+    for place in range(9):  # nine features name a template each
+        features[:, place] = template == place
+    answers = KnownAnswers(
+        features,
+        generator.exponential(scale_mm),
+        np.ones(len(template), bool),
+        target.astype(str),
+        template.astype(str),
+    )
+    settings = SETTINGS.model_copy(update={"num_folds": num_patients})
+    fitted = fit_confidence(answers, sources=["a"], settings=settings).confidence
+    right, _ = fitted.probabilities(features)
+    assert area_under_curve(right, answers.errors_mm <= 10) > 0.85  # of templates that were seen
+    own = fit_confidence(
+        replace(answers, template_patient_ids=target.astype(str)), sources=["a"], settings=settings
+    )
+    assert own.confidence.unseen["auroc"] > 0.85  # as if templates needed not be unseen
+    assert fitted.unseen["auroc"] < own.confidence.unseen["auroc"]
 
 
 @pytest.mark.parametrize(
@@ -154,8 +183,7 @@ def test_radii_cover_patients_that_differ():
 )
 def test_nothing_is_learned_from_too_little(change, reason):
     table = drawn(1, 300)[0]
-    parts = {name: getattr(table, name) for name in ("features", "errors_mm", "is_in_view", "patient_ids")}
-    fitted = fit_confidence(KnownAnswers(**(parts | change)), sources=["a"], settings=SETTINGS)
+    fitted = fit_confidence(replace(table, **change), sources=["a"], settings=SETTINGS)
     assert fitted.confidence is None
     assert reason in fitted.reason
 

@@ -71,14 +71,14 @@ def test_every_rule_in_its_order():
         out_of_view_threshold=0.5,
         features={
             **confidence_of().features,
-            "margin": FeatureRange(unknown=0.0, mean=0.0, scale=1.0, lowest=0.0, highest=1.0),
+            "neighbour_similarity": FeatureRange(unknown=0.0, mean=0.0, scale=1.0, lowest=0.0, highest=1.0),
         },
     )
     # log odds of being right in view: 2 is 88.1 %, 1 is 73.1 %; depth 4 is 98.2 % in view, -4 is 98.2 % out
     rows = evidence_of(
         6,
         similarity=[2.0, 1.0, 2.0, 2.0, 2.0, 2.0],
-        margin=[1.1, 0.5, 1.2, 0.5, 0.5, 0.5],
+        neighbour_similarity=[1.1, 0.5, 1.2, 0.5, 0.5, 0.5],
         expected_depth_mm=[4.0, 4.0, 4.0, -4.0, 4.0, 4.0],
     )
     answers = judged(
@@ -91,7 +91,7 @@ def test_every_rule_in_its_order():
     assert answers.reason == (
         "",
         "72 % sure to lie within 10 mm",  # 0.731 * 0.982
-        "margin 1.2 lies above 1, the most that the confidence was fitted to",
+        "neighbour_similarity 1.2 lies above 1, the most that the confidence was fitted to",
         OUT_OF_VIEW,
         OUTSIDE_BODY,
         "the query is not finite",
@@ -107,18 +107,25 @@ def test_without_a_confidence_nothing_is_made_up():
 
 
 def test_distances_enter_as_logarithms_and_depths_end():
-    table = feature_table(evidence_of(1, cycle_error_mm=[np.e - 1], answer_depth_mm=[90.0], margin=[np.nan]))
+    table = feature_table(
+        evidence_of(1, cycle_error_mm=[np.e - 1], answer_depth_mm=[90.0], neighbour_similarity=[np.nan])
+    )
     by_name = dict(zip(FEATURES, table[0], strict=True))
     assert by_name["cycle_error_mm"] == pytest.approx(1.0)
     assert by_name["answer_depth_mm"] == 40.0
-    assert np.isnan(by_name["margin"])
+    assert np.isnan(by_name["neighbour_similarity"])
 
 
 def test_an_unknown_feature_takes_the_median_of_the_fit():
     seen = FeatureRange(unknown=2.0, mean=1.0, scale=0.5, lowest=0.0, highest=3.0)
-    fitted = confidence_of(features={**confidence_of().features, "margin": seen}, right=line(0.0, margin=1.0))
+    fitted = confidence_of(
+        features={**confidence_of().features, "neighbour_similarity": seen},
+        right=line(0.0, neighbour_similarity=1.0),
+    )
     # (2 - 1) / 0.5 = 2; 1 / (1 + e^-2) = 0.880797
-    assert judged(fitted, evidence_of(1, margin=[np.nan])).probability[0] == pytest.approx(0.880797, abs=1e-6)
+    assert judged(fitted, evidence_of(1, neighbour_similarity=[np.nan])).probability[0] == pytest.approx(
+        0.880797, abs=1e-6
+    )
 
 
 def test_a_file_is_read_as_it_was_written_and_a_foreign_one_refused(tmp_path):

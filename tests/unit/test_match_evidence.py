@@ -11,9 +11,11 @@ from anatomical_embedding.evaluation.landmarks.cut_queries import with_cut_views
 from anatomical_embedding.matching.match_evidence import body_points, find_anchors, measure_evidence
 from anatomical_embedding.matching.methods import CYCLE_COLUMN, match_by
 from anatomical_embedding.matching.nearest import match_nearest, similarity_map
+from anatomical_embedding.matching.neighbour_evidence import measure_neighbours
 from anatomical_embedding.matching.prepared_target import prepare_target
 from anatomical_embedding.settings.confidence import EvidenceSettings
 from anatomical_embedding.settings.matching import NearestSettings
+from anatomical_embedding.settings.neighbours import NeighbourSettings
 from anatomical_embedding.volumes.volume import Volume
 from tests.prepared_volumes import lps_affine
 from tests.reference.synthetic_embeddings import synthetic_volume
@@ -22,13 +24,17 @@ from tests.unit.test_nearest import EXACT
 SHIFT_MM = np.array([6.0, -4.0, 10.0])
 SHAPE = (48, 40, 64)
 AFFINE = lps_affine(spacing_mm=(2.0, 2.0, 2.0))
+NEIGHBOURS = NeighbourSettings(
+    anchor_radius_steps=1, anchor_step_cells=2, window_radius_cells=3, affine_stiffness_mm=8
+)
 SETTINGS = EvidenceSettings(
     anchor_spacing_mm=12,
     max_num_anchors=150,
     anchor_reach_mm=40,
     anchor_cycle_mm=3,
     anchor_depth_mm=4,
-    second_peak_mm=24,
+    neighbours=NEIGHBOURS,
+    alike_mm=8,
 )
 
 
@@ -50,6 +56,7 @@ def measured(template, target, points_mm):
         goal,
         points_mm,
         found.matches,
+        template_body=None,
         cycle_error_mm=found.columns[CYCLE_COLUMN],
         anchors=anchors,
         settings=SETTINGS,
@@ -71,19 +78,40 @@ def test_a_shift_is_told_by_anchors_and_depths(pair):
     assert (evidence["anchor_count"] > 4).all() and (evidence["anchor_count"] <= len(anchors.target_mm)).all()
 
 
-def test_the_margin_is_that_to_the_best_place_elsewhere(pair):
-    """Seen in the whole map of similarities: there is such a place far enough off, and most are less similar."""
-    template, target = pair
-    points_mm = template.world_from_voxel([[24.0, 20.0, 30.0], [10.0, 12.0, 50.0]])
-    matches, evidence, _ = measured(template, target, points_mm)
-    for row, point_mm in enumerate(points_mm):
-        shown = similarity_map(template, target, point_mm, settings=EXACT)
-        cells = np.indices(shown.shape).reshape(3, -1).T
-        distance_mm = np.linalg.norm(shown.world_from_voxel(cells) - matches.points_mm[row], axis=1)
-        elsewhere = shown.array.ravel()[distance_mm > SETTINGS.second_peak_mm]
-        second = shown.array.max() - evidence["margin"][row]
-        assert np.abs(elsewhere - second).min() < 1e-4
-        assert np.percentile(elsewhere, 50) < second
+def test_the_cells_around_say_how_far_an_answer_is_off(pair):
+    """They map the query to its true place, wherever near it the answer was put."""
+    source, goal = (prepare_target(volume, settings=EXACT) for volume in pair)
+    queries_mm = pair[0].world_from_voxel([[24.0, 20.0, 30.0], [20.0, 22.0, 40.0]])
+    moved_mm = np.array([[0.0, 0.0, 8.0], [-6.0, 0.0, 0.0]])
+    right, wrong = (
+        measure_neighbours(source, goal, queries_mm, queries_mm + SHIFT_MM + move, settings=SETTINGS)
+        for move in (0.0, moved_mm)
+    )
+    half_diagonal_mm = 3.5  # of a cell of 4 mm, to which places in the target are rounded
+    assert right["neighbour_distance_mm"].max() < half_diagonal_mm
+    np.testing.assert_allclose(wrong["neighbour_distance_mm"], [8.0, 6.0], atol=half_diagonal_mm)
+    assert right["neighbour_count"].min() >= 14  # of 27
+    assert right["neighbour_spread_mm"].max() < 4.0
+    assert right["neighbour_similarity"].min() > 0.9
+
+
+def test_alikeness_is_the_similarity_to_the_places_beside_a_query(pair):
+    """Read off the map of similarities of the template with itself, at the centres of cells."""
+    template, _ = pair
+    prepared = prepare_target(template, settings=EXACT)
+    query_mm = template.world_from_voxel([24.5, 20.5, 30.5])  # the middle of the fine cell 12, 10, 15
+    shown = similarity_map(template, template, query_mm, settings=EXACT)
+    at = np.rint(shown.voxel_from_world(query_mm)).astype(int).ravel()
+    beside = [
+        shown.array[tuple(at + sign * 2 * np.eye(3, dtype=int)[axis])]
+        for axis in range(3)
+        for sign in (1, -1)
+    ]
+    found = measure_neighbours(
+        prepared, prepared, query_mm.reshape(1, 3), query_mm.reshape(1, 3), settings=SETTINGS
+    )
+    assert found["alikeness"][0] == pytest.approx(np.mean(beside), abs=2e-3)
+    assert found["alikeness_up"][0] == pytest.approx(np.mean(beside[4:]), abs=2e-3)
 
 
 def test_anchors_keep_to_the_body_and_to_their_number(pair):
@@ -111,7 +139,7 @@ def test_a_query_that_failed_has_no_evidence_of_an_answer(pair):
     template, target = pair
     points_mm = np.array([[np.nan, 0.0, 0.0], template.world_from_voxel([24.0, 20.0, 30.0])])
     _, evidence, _ = measured(template, target, points_mm)
-    for name in ("similarity", "margin", "cycle_error_mm", "anchor_distance_mm", "answer_depth_mm"):
+    for name in ("similarity", "cycle_error_mm", "anchor_distance_mm", "answer_depth_mm", "neighbour_count"):
         assert np.isnan(evidence[name]).tolist() == [True, False], name
 
 

@@ -144,19 +144,16 @@ def _widened(line: Line, scores: FloatArray, *, share: float) -> Line:
 
 
 def _unseen(answers: KnownAnswers, is_right: BoolArray, *, settings: FitSettings) -> _Unseen:
-    """Return what fits to the other patients say of each."""
+    """Return what fits to the other patients say of each: of targets and, as far as any are left, of templates."""
     num_answers = len(is_right)
     right, out = np.full((2, num_answers), np.nan)
     radius = {level: np.full(num_answers, np.nan) for level in RADIUS_LEVELS}
     num_folds = min(settings.num_folds, len(np.unique(answers.patient_ids)))
     for train, rest in GroupKFold(num_folds).split(answers.features, groups=answers.patient_ids):
-        part = KnownAnswers(
-            answers.features[train],
-            answers.errors_mm[train],
-            answers.is_in_view[train],
-            answers.patient_ids[train],
-        )
-        lines = _fit_lines(part, is_right[train], settings=settings)
+        is_other = ~np.isin(answers.template_patient_ids[train], answers.patient_ids[rest])
+        others = train[is_other] if is_other.any() else train
+        part = answers.part(others)
+        lines = _fit_lines(part, is_right[others], settings=settings)
         fitted = lines.confidence(part, within_mm=settings.within_mm)
         right[rest], out[rest] = fitted.probabilities(answers.features[rest])
         for level, radii_mm in fitted.radii_mm(answers.features[rest]).items():

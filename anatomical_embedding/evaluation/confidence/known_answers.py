@@ -1,6 +1,6 @@
 """Answers beside what speaks for them and beside the truth: what a confidence is fitted to, judged and scored by."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -36,13 +36,18 @@ class KnownAnswers:
     features : (N, features), see `confidence.feature_table`.
     errors_mm : (N,) distance of answer and truth; NaN where the place lies out of view.
     is_in_view : (N,) whether the target shows the place.
-    patient_ids : (N,) patients of the targets.
+    patient_ids, template_patient_ids : (N,) patients of the targets and of the templates.
     """
 
     features: NDArray[np.float64]
     errors_mm: NDArray[np.float64]
     is_in_view: NDArray[np.bool_]
     patient_ids: NDArray[np.str_]
+    template_patient_ids: NDArray[np.str_]
+
+    def part(self, rows: NDArray[np.int64]) -> "KnownAnswers":
+        """Return some of the answers."""
+        return KnownAnswers(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 def read_truths(path: Path | str) -> pd.DataFrame:
@@ -105,7 +110,10 @@ def known_answers(
         feature_table(ordered)[is_answered],
         errors_mm(queries, answers)[is_answered],
         queries[IS_IN_VIEW].to_numpy()[is_answered],
-        queries["target_id"].map(patient_of).to_numpy().astype(str)[is_answered],
+        *(
+            queries[column].map(patient_of).to_numpy().astype(str)[is_answered]
+            for column in ("target_id", "template_id")
+        ),
     )
 
 
