@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import label as connected_parts
 
 from anatomical_embedding.api import load_model, match_points
+from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.measure_folder import measure_folder
 from anatomical_embedding.follow.patient import AskedPatient, follow_patient, open_visits
-from anatomical_embedding.follow.records import FollowFolder, LesionRow
+from anatomical_embedding.follow.records import LesionRow
 from anatomical_embedding.follow.visits import AskedVisit
 from anatomical_embedding.phantom.visits import NUM_VISITS, PhantomVisit, make_visits
 from anatomical_embedding.settings.follow import delivered_follow_settings

@@ -7,18 +7,13 @@ from pathlib import Path
 
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.files import canonical_json, sha256_of_file, sha256_of_text, write_json
+from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.follow_visit import follow_visit, look_back
 from anatomical_embedding.follow.lesion_input import GivenLesions, read_lesions
-from anatomical_embedding.follow.records import (
-    FollowFolder,
-    FollowRecord,
-    LesionRow,
-    read_visit,
-    write_lesions,
-    write_record,
-    write_visit,
-)
-from anatomical_embedding.follow.records import read_lesions as read_rows
+from anatomical_embedding.follow.record_json import read_visit, write_record, write_visit
+from anatomical_embedding.follow.record_tables import read_lesions as read_rows
+from anatomical_embedding.follow.record_tables import write_lesions
+from anatomical_embedding.follow.records import FollowRecord, LesionRow
 from anatomical_embedding.follow.seen import SeenVisit
 from anatomical_embedding.follow.visits import AskedVisit, VisitScans, require_order
 from anatomical_embedding.points.named_points import Coordinates

@@ -90,6 +90,12 @@ def pair_anchors(template: EmbeddedScan, target: EmbeddedScan, *, settings: Plac
     )
 
 
+def swap_anchors(anchors: Anchors, target: EmbeddedScan, *, settings: PlaceSettings) -> Anchors:
+    """Return the pairs the other way round, to a target that they were matched from: those well inside it."""
+    is_deep = target.embedded.depth_mm(anchors.template_mm) >= settings.evidence.anchor_depth_mm
+    return Anchors(anchors.target_mm[is_deep], anchors.template_mm[is_deep])
+
+
 def predict_places(anchors: Anchors, points_mm: Points, *, settings: PlaceSettings) -> Prediction:
     """Return where (N, 3) points lie under the map of the anchors round each; points that are NaN stay so."""
     num, is_known = len(points_mm), np.isfinite(points_mm[:, 0])

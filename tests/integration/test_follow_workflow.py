@@ -5,7 +5,8 @@ import shutil
 import numpy as np
 import pytest
 
-from anatomical_embedding.follow.records import FollowFolder, read_lesions, read_measurements
+from anatomical_embedding.follow.follow_folder import FollowFolder
+from anatomical_embedding.follow.record_tables import read_lesions, read_measurements
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.volume import Volume
 from tests.integration.tiny_workflow import OVERLAY, planned_jobs, snakemake, write_overlay

@@ -12,12 +12,9 @@ from click.testing import CliRunner
 
 from anatomical_embedding.cli.main import commands
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.follow.records import (
-    FollowFolder,
-    read_lesions,
-    read_measurements,
-    read_record,
-)
+from anatomical_embedding.follow.follow_folder import FollowFolder
+from anatomical_embedding.follow.record_json import read_record
+from anatomical_embedding.follow.record_tables import read_lesions, read_measurements
 from anatomical_embedding.follow.visits import AskedVisit, date_of_scan, name_visits, require_order
 from anatomical_embedding.points.points_file import write_point_table
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
