@@ -13,7 +13,8 @@ from anatomical_embedding.follow.fit_mask import FittedMask, fit_mask
 from anatomical_embedding.follow.given import assign_given, voxels_mm
 from anatomical_embedding.follow.given_rows import as_point, followed_row, given_row
 from anatomical_embedding.follow.lesion_input import GivenLesions
-from anatomical_embedding.follow.look import measure_look, presence, unlikeness
+from anatomical_embedding.follow.look import likeness, measure_look, presence
+from anatomical_embedding.follow.merged import mark_merged
 from anatomical_embedding.follow.place_masks import place_masks
 from anatomical_embedding.follow.places import (
     JoinedPlaces,
@@ -99,7 +100,9 @@ def follow_visit(
         rows.append(given_row(lesion, visit, state, covered[number], given, label=names.get(number, "")))
         if given is not None and given.masks is not None:
             masks[given.masks.array == number] = lesion
-    rows = place_masks(rows, fitted, masks, target, sources={n: each[-1] for n, each in sources.items()})
+    firsts = {lesion: each[0] for lesion, each in sources.items()}
+    rows = mark_merged(rows, firsts, scans, target, settings=settings)
+    rows = place_masks(rows, fitted, masks, target)
     return FollowedVisit(tuple(rows), Volume(masks, target.affine) if masks.any() else None)
 
 
@@ -241,16 +244,19 @@ def _answered_row(
         error_mm=place.error_mm,
         depth_mm=place.depth_mm,
         depth_error_mm=settings.places.view.error_mm,
+        within_mm=scans.model.card.usage.confidence.fit.within_mm,
     )
-    changes = []
+    looks = []
     for source in sources:
         before = require_raw(scans[source.visit]).volume
-        look = measure_look(before, source.centre_mm, source.radius_mm, settings=settings.look)
-        changes.append(unlikeness(scan, place.point_mm, source.radius_mm, look, settings=settings.look))
-    known = [change for change in changes if np.isfinite(change)]
+        now, then = (
+            measure_look(volume, middle_mm, source.radius_mm, settings=settings.look)
+            for volume, middle_mm in ((scan, place.point_mm), (before, source.centre_mm))
+        )
+        looks.append(likeness(now, then))
     judged = judge_state(
         trust,
-        presence=presence(min(known), settings=settings.look) if known else np.nan,
+        presence=presence(looks, settings=settings.look),
         disagreement_mm=place.disagreement_mm,
         settings=settings,
     )
