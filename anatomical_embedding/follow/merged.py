@@ -1,7 +1,8 @@
 """Lesions that were apart where they were given and are one now.
 
-Their places have come nearer than surroundings move, and on the way from one to the other the scan looks like lesion
-all along. Masks are not asked: two fitted ones beside each other often touch though a gap of a voxel is to be seen.
+On the way from one to the other the scan looks like lesion all along, and did not before, or their places have come
+nearer. Often they have not: the surroundings stay, and each place is still on its side of what is one lesion now.
+Masks are not asked: two fitted ones beside each other often touch though a gap of a voxel is to be seen.
 """
 
 from collections.abc import Mapping, Sequence
@@ -77,8 +78,6 @@ def are_one(
     if apart_mm > merging.apart * (pair[0].radius_mm + pair[1].radius_mm):
         return False
     share = float(np.linalg.norm(places_mm[0] - places_mm[1])) / apart_mm
-    if share > merging.nearer:
-        return False
     if share <= merging.much_nearer:
         return True
     looks = [
@@ -86,8 +85,13 @@ def are_one(
     ]
     inner = np.mean([look.inner for look in looks])
     contrast = np.mean([look.contrast for look in looks])
-    way = _way_between(target, *places_mm, radius_mm=min(lesion.radius_mm for lesion in pair))
-    return bool(np.min(1.0 + (way - inner) / contrast) >= merging.bridge)
+    radius_mm = min(lesion.radius_mm for lesion in pair)
+    weakest, weakest_before = (
+        float(np.min(1.0 + (_way_between(scan, *ends_mm, radius_mm=radius_mm) - inner) / contrast))
+        for scan, ends_mm in ((target, places_mm), (before, (pair[0].centre_mm, pair[1].centre_mm)))
+    )
+    is_closed = weakest - weakest_before >= merging.rise
+    return weakest >= merging.bridge and (is_closed or share <= merging.nearer)
 
 
 def _way_between(

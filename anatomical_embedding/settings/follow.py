@@ -62,12 +62,14 @@ class MergeSettings(Settings):
 
     apart: float = Field(gt=1.0)
     """Pairs are looked at whose middles were at most this far apart, in the sum of their radii."""
-    nearer: Share
-    """They have merged if their distance is at most this share of what it was, with lesion all the way between, ..."""
-    much_nearer: Share
-    """... or at most this share, whatever lies between."""
     bridge: Share
-    """Lesion lies between two places where the scan nowhere comes nearer to the surroundings than this share."""
+    """Lesion lies all the way between two places where the scan nowhere falls below this share of the contrast."""
+    rise: Share
+    """With lesion between them they have merged if the weakest place of the way has risen by this share, ..."""
+    nearer: Share
+    """... or if their distance is at most this share of what it was, ..."""
+    much_nearer: Share
+    """... and with this share whatever lies between."""
 
 
 class LookSettings(Settings):
