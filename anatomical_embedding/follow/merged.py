@@ -34,25 +34,34 @@ def mark_merged(
     *,
     settings: FollowSettings,
 ) -> list[LesionRow]:
-    """Return the rows; those that are present and one with another are `merged`, with the numbers of the others.
+    """Return the rows; those that are one with another are `merged`, with the numbers of the others.
+
+    One of the two must be present. The other may not look so, since its place can lie at the far end of what both are.
 
     Parameters
     ----------
     sources : each lesion where it was given.
     target : scan of the visit.
     """
-    present = {row.lesion: np.array(row.point_mm) for row in rows if row.state == "present"}
+    places = {
+        row.lesion: np.array(row.point_mm)
+        for row in rows
+        if row.state in ("present", "gone", "review") and np.isfinite(row.point_mm).all()
+    }
+    present = {row.lesion for row in rows if row.state == "present"}
     partners: dict[int, list[int]] = {}
-    for first, second in combinations(present, 2):
+    for first, second in combinations(places, 2):
         pair = sources[first], sources[second]
-        if pair[0].visit != pair[1].visit:
+        if pair[0].visit != pair[1].visit or not present & {first, second}:
             continue
         before = require_raw(scans[pair[0].visit]).volume
-        if are_one(pair, (present[first], present[second]), before, target, settings=settings):
+        if are_one(pair, (places[first], places[second]), before, target, settings=settings):
             partners.setdefault(first, []).append(second)
             partners.setdefault(second, []).append(first)
     return [
-        replace(row, state="merged", related=tuple(partners[row.lesion])) if row.lesion in partners else row
+        replace(row, state="merged", related=tuple(partners[row.lesion]), note="")
+        if row.lesion in partners
+        else row
         for row in rows
     ]
 
