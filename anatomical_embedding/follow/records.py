@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 State = Literal["given", "present", "review", "out_of_view", "gone", "merged", "split", "new"]
 """`given` and `new` are the user's own; `new` where no earlier visit explains it. The others are answers."""
-How = Literal["given", "direct", "joint"]
-"""`given` by the user, matched from one visit (`direct`), or from several (`joint`)."""
+How = Literal["given", "direct", "joint", "moved"]
+"""`given` by the user, matched from one visit (`direct`), or from several (`joint`), or `moved` there by a reader."""
 MaskKind = Literal["none", "given", "carried", "fitted", "corrected"]
 """`carried` from another visit, and then `fitted` to the scan where the fit can be trusted."""
 Action = Literal["accept", "move", "reject"]
