@@ -1,5 +1,7 @@
 """Places, presence, masks and states of followed lesions, each against a truth made by hand."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from anatomical_embedding.follow.places import (
     join_answers,
     join_predictions,
     predict_places,
+    swap_anchors,
 )
 from anatomical_embedding.follow.seen import Source
 from anatomical_embedding.follow.states import PlaceTrust, judge_state, trust_place
@@ -49,6 +52,16 @@ def test_a_place_goes_where_the_map_of_the_points_round_it_goes_though_some_are_
     found = predict_places(Anchors(template_mm, target_mm), points_mm, settings=SETTINGS.places)
     assert found.points_mm[0] == pytest.approx(points_mm[0] @ matrix.T + shift, abs=0.5)
     assert np.isnan(found.points_mm[1]).all()
+
+
+def test_pairs_turned_round_keep_those_that_are_well_inside_the_scan_they_lead_to_then():
+    anchors = Anchors(np.array([[1.0, 0, 0], [2.0, 0, 0]]), np.array([[11.0, 0, 0], [12.0, 0, 0]]))
+    border_mm = SETTINGS.places.evidence.anchor_depth_mm
+    depths = {1.0: border_mm - 0.1, 2.0: border_mm}
+    volume = SimpleNamespace(depth_mm=lambda points: np.array([depths[x] for x in points[:, 0]]))
+    turned = swap_anchors(anchors, SimpleNamespace(embedded=volume), settings=SETTINGS.places)
+    assert turned.template_mm.tolist() == [[12.0, 0, 0]]
+    assert turned.target_mm.tolist() == [[2.0, 0, 0]]
 
 
 def test_too_few_points_tell_no_place():
