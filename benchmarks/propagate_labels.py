@@ -21,7 +21,6 @@ import pandas as pd
 
 from anatomical_embedding import api
 from anatomical_embedding.index_file import read_index
-from anatomical_embedding.volumes.labels import labels_at
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.volume import Volume
 
@@ -131,7 +130,7 @@ def centred(labels: Volume, template: api.EmbeddedScan, target: api.EmbeddedScan
     """Return the labels moved by the way from the centre of one body to that of the other."""
     shift_mm = centre_of(template.body_mask) - centre_of(target.body_mask)
     places_mm = grid.world_from_voxel(np.indices(grid.shape).reshape(3, -1).T) + shift_mm
-    return Volume(labels_at(labels, places_mm).reshape(grid.shape), grid.affine)
+    return Volume(labels.nearest_values(places_mm).reshape(grid.shape), grid.affine)
 
 
 def centre_of(body: Volume) -> np.ndarray:

@@ -7,6 +7,7 @@
 
 import json
 
+from anatomical_embedding.follow.decisions import moved_places, rejected_lesions
 from anatomical_embedding.follow.visits_table import read_visits_table
 
 
@@ -71,6 +72,37 @@ def corrected_masks(wildcards):
     return sorted(folder.glob("corrected/*.nii.gz"))
 
 
+def decisions_of(wildcards):
+    """Return the table of what a reader decided on a patient."""
+    return (
+        RESULTS
+        / "followings"
+        / wildcards.following
+        / wildcards.patient
+        / "decisions.csv"
+    )
+
+
+def moved_up_to(wildcards):
+    """Return where a reader moved lesions at a visit and those before it."""
+    return str(
+        [
+            moved_places(decisions_of(wildcards), visit.visit)
+            for visit in visits_up_to(wildcards)
+        ]
+    )
+
+
+def rejected_at(wildcards):
+    """Return the lesions by visit whose answer a reader rejected."""
+    return str(
+        [
+            sorted(rejected_lesions(decisions_of(wildcards), visit.visit))
+            for visit in FOLLOWED[wildcards.following][wildcards.patient]
+        ]
+    )
+
+
 def followed_patients():
     """Return the last file of every patient that is followed."""
     return [
@@ -109,6 +141,7 @@ rule follow_visit:
         modality=modality_option,
         folder=lambda wildcards, output: Path(output[0]).parents[1],
         state=lambda wildcards: state_of(files_up_to(wildcards)),
+        moved=moved_up_to,
         code=code_of("follow_visit"),
     shell:
         "python -m workflow_scripts.follow_visit"
@@ -155,6 +188,7 @@ rule report_followed:
             visit.visit for visit in FOLLOWED[wildcards.following][wildcards.patient]
         ],
         folder=lambda wildcards, output: Path(output.record).parent,
+        rejected=rejected_at,
         code=code_of("report_followed"),
     shell:
         "python -m workflow_scripts.report_followed"

@@ -10,15 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anatomical_embedding.files import sha256_of_file
+from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.measure_folder import measure_folder
-from anatomical_embedding.follow.records import (
-    FollowFolder,
-    FollowRecord,
-    LesionRow,
-    Visit,
-    write_lesions,
-    write_record,
-)
+from anatomical_embedding.follow.record_json import write_record
+from anatomical_embedding.follow.record_tables import write_lesions
+from anatomical_embedding.follow.records import FollowRecord, LesionRow, Visit
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.volume import Volume
 

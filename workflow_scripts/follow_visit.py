@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.patient import AskedPatient, follow_one, open_visits, require_order
-from anatomical_embedding.follow.records import FollowFolder
 from anatomical_embedding.follow.visits import AskedVisit, date_of_scan
 from anatomical_embedding.progress import log
 from anatomical_embedding.settings.follow import FollowSettings

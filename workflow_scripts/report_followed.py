@@ -5,8 +5,8 @@ Settings: how lesions are followed (anatomical_embedding/settings/follow.py), fo
 
 from pathlib import Path
 
+from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.patient import gather
-from anatomical_embedding.follow.records import FollowFolder
 from anatomical_embedding.follow.report_files import write_patient_report
 from anatomical_embedding.model_card import read_model_card
 from anatomical_embedding.settings.follow import FollowSettings

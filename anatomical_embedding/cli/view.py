@@ -105,7 +105,7 @@ def _match(
 
 def _confirm(folder: Path, *, reader: str | None, port: int, opens: bool, as_json: bool) -> None:
     from anatomical_embedding.files import require_writable_file
-    from anatomical_embedding.follow.records import FollowFolder
+    from anatomical_embedding.follow.follow_folder import FollowFolder
     from anatomical_embedding.viewer.confirm_server import ConfirmServer
     from anatomical_embedding.viewer.confirm_session import ConfirmSession
     from anatomical_embedding.viewer.page_server import require_free_port

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from anatomical_embedding.canonical_text import sha256_of_text
 from anatomical_embedding.errors import SettingsError
-from anatomical_embedding.files import sha256_of_text
 from anatomical_embedding.index_file import IndexRow
 from anatomical_embedding.settings.folds import FoldSettings
 

@@ -3,7 +3,7 @@
 A visit depends on those before it alone, so that a later one changes nothing of it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +13,8 @@ from anatomical_embedding.follow.fit_mask import FittedMask, fit_mask
 from anatomical_embedding.follow.given import assign_given, voxels_mm
 from anatomical_embedding.follow.given_rows import as_point, followed_row, given_row
 from anatomical_embedding.follow.lesion_input import GivenLesions
-from anatomical_embedding.follow.look import measure_look, presence, unlikeness
+from anatomical_embedding.follow.look import likeness, measure_look, presence
+from anatomical_embedding.follow.merged import mark_merged
 from anatomical_embedding.follow.place_masks import place_masks
 from anatomical_embedding.follow.places import (
     JoinedPlaces,
@@ -23,7 +24,7 @@ from anatomical_embedding.follow.places import (
     predict_places,
     view_depth_mm,
 )
-from anatomical_embedding.follow.records import How, LesionRow, State
+from anatomical_embedding.follow.records import How, LesionRow, PointMm, State
 from anatomical_embedding.follow.seen import NOWHERE, SeenVisit, Source, sources_of
 from anatomical_embedding.follow.states import judge_state, trust_place
 from anatomical_embedding.follow.visits import AskedVisit, VisitScans
@@ -45,6 +46,7 @@ def follow_visit(
     visit: AskedVisit,
     before: Sequence[SeenVisit],
     given: GivenLesions | None,
+    moved: Mapping[int, PointMm],
     scans: VisitScans,
     *,
     settings: FollowSettings,
@@ -56,6 +58,7 @@ def follow_visit(
     visit : the visit.
     before : those before it, in the order of time; a visit alone says what is given there.
     given : lesions that its user gives there.
+    moved : by lesion the place to which a reader moved it at this visit.
     scans : of the patient.
 
     Raises
@@ -67,7 +70,10 @@ def follow_visit(
     covered = voxels_mm(given) if given is not None else {}
     target = require_raw(scans[visit.name]).volume
     masks = np.zeros(target.shape, dtype=np.uint16)
-    joined = dict(_answers(visit.name, before, list(labels), scans, settings=settings))
+    joined = {
+        lesion: _moved_to(place, moved.get(lesion))
+        for lesion, place in _answers(visit.name, before, list(labels), scans, settings=settings)
+    }
     sources = {lesion: sources_of(lesion, before, settings) for lesion in labels}
     assigned = assign_given(
         covered,
@@ -99,7 +105,9 @@ def follow_visit(
         rows.append(given_row(lesion, visit, state, covered[number], given, label=names.get(number, "")))
         if given is not None and given.masks is not None:
             masks[given.masks.array == number] = lesion
-    rows = place_masks(rows, fitted, masks, target, sources={n: each[-1] for n, each in sources.items()})
+    firsts = {lesion: each[0] for lesion, each in sources.items()}
+    rows = mark_merged(rows, firsts, scans, target, settings=settings)
+    rows = place_masks(rows, fitted, masks, target)
     return FollowedVisit(tuple(rows), Volume(masks, target.affine) if masks.any() else None)
 
 
@@ -141,6 +149,13 @@ class _Place:
     refined: str
     matrix: NDArray[np.float64]
     how: How
+
+
+def _moved_to(place: _Place, point_mm: PointMm | None) -> _Place:
+    """Return a place where a reader put it; as it is where none did."""
+    if point_mm is None:
+        return place
+    return replace(place, point_mm=np.array(point_mm), disagreement_mm=np.nan, refined="", how="moved")
 
 
 def _first_labels(before: Sequence[SeenVisit]) -> dict[int, str]:
@@ -237,20 +252,26 @@ def _answered_row(
     if not np.isfinite(place.point_mm).all():
         return row, None
     scan = require_raw(scans[visit.name]).volume
+    if place.how == "moved":
+        row = replace(row, state="present", probability=1.0, point_mm=as_point(place.point_mm), note="")
+        return row, _fitted(scan, place, sources[-1], settings)
     trust = trust_place(
         error_mm=place.error_mm,
         depth_mm=place.depth_mm,
         depth_error_mm=settings.places.view.error_mm,
+        within_mm=scans.model.card.usage.confidence.fit.within_mm,
     )
-    changes = []
+    looks = []
     for source in sources:
         before = require_raw(scans[source.visit]).volume
-        look = measure_look(before, source.centre_mm, source.radius_mm, settings=settings.look)
-        changes.append(unlikeness(scan, place.point_mm, source.radius_mm, look, settings=settings.look))
-    known = [change for change in changes if np.isfinite(change)]
+        now, then = (
+            measure_look(volume, middle_mm, source.radius_mm, settings=settings.look)
+            for volume, middle_mm in ((scan, place.point_mm), (before, source.centre_mm))
+        )
+        looks.append(likeness(now, then))
     judged = judge_state(
         trust,
-        presence=presence(min(known), settings=settings.look) if known else np.nan,
+        presence=presence(looks, settings=settings.look),
         disagreement_mm=place.disagreement_mm,
         settings=settings,
     )
@@ -264,10 +285,14 @@ def _answered_row(
     )
     if judged.state not in ("present", "review") or not scan.contains(place.point_mm):
         return row, None
-    source = sources[-1]
+    return row, _fitted(scan, place, sources[-1], settings)
+
+
+def _fitted(scan: Volume, place: _Place, source: Source, settings: FollowSettings) -> FittedMask | None:
+    """Return the mask of a lesion carried to its place and fitted there; None where there are only points."""
     if source.mask is None:
-        return row, None
-    fit = fit_mask(
+        return None
+    return fit_mask(
         scan,
         place.point_mm,
         source.mask,
@@ -276,4 +301,3 @@ def _answered_row(
         radius_mm=source.radius_mm,
         settings=settings.masks,
     )
-    return row, fit

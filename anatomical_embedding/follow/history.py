@@ -8,19 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.measurements import axial_axis
-from anatomical_embedding.follow.records import (
-    DecisionRow,
-    FollowFolder,
-    FollowRecord,
-    LesionRow,
-    MeasurementRow,
-    Visit,
-    read_decisions,
-    read_lesions,
-    read_measurements,
-    read_record,
-)
+from anatomical_embedding.follow.record_json import read_record
+from anatomical_embedding.follow.record_tables import read_decisions, read_lesions, read_measurements
+from anatomical_embedding.follow.records import DecisionRow, FollowRecord, LesionRow, MeasurementRow, Visit
 from anatomical_embedding.follow.response import (
     Target,
     VisitResponse,

@@ -1,10 +1,11 @@
 """Whether a lesion is to be seen at a place: whether its tissue is still there.
 
-Where a lesion is, the mean of its inner part is what it was at the visits that show it; where it is gone, its place
-looks like what surrounded it. So the change of the inner part, as a share of how much lesion and surroundings differed,
-tells the two apart, whatever the surroundings are made of.
+Where a lesion is, the mean of its inner part is what it was at the visits that show it, and differs from what
+surrounds it as it did; where it is gone, its place looks like its surroundings. The first fails where surroundings are
+mixed (bone has an inside and an outside), the second where contrast agent changes the whole organ; both together tell.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,9 @@ from anatomical_embedding.settings.follow import LookSettings
 from anatomical_embedding.volumes.volume import Volume
 
 FloatArray = NDArray[np.float64]
+TINY = float(np.finfo(np.float64).tiny)
+MOST_CHANGE, CONTRASTS = 1.5, (-0.5, 1.2)
+"""Beyond these a likeness tells no more."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,27 @@ class Look:
     ----------
     inner : mean of its inner part, in the units of the scan.
     difference : root mean square difference of the shell round it from that.
+    contrast : how much brighter it is than the median of the shell; negative where it is darker.
     """
 
     inner: float
     difference: float
+    contrast: float
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How a place looks beside a lesion at a visit that shows it; NaN where the scan does not hold it.
+
+    Attributes
+    ----------
+    change : of the inner part, as a share of how much it differed from its surroundings: about 0 where the lesion is
+        there, about 1 where the place looks like what surrounded it.
+    contrast : with its surroundings, as a share of the former: about 1 where the lesion is there, about 0 where not.
+    """
+
+    change: float
+    contrast: float
 
 
 def cube_offsets(half: int, step_mm: float) -> FloatArray:
@@ -84,32 +105,46 @@ def values_at(scan: Volume, points_mm: FloatArray) -> FloatArray:
 
 
 def measure_look(scan: Volume, centre_mm: FloatArray, radius_mm: float, *, settings: LookSettings) -> Look:
-    """Return the look of a lesion that is there; NaN where it lies outside the scan."""
+    """Return how a ball and what surrounds it look in a scan; NaN where it lies outside."""
     patch = take_patch(scan, centre_mm, half_size_mm=radius_mm * settings.shell[1], step_mm=settings.step_mm)
     distance = patch.distances_mm
     inner = _mean(patch.values[distance <= _inner_mm(radius_mm, settings)])
     shell = patch.values[
         (distance > settings.shell[0] * radius_mm) & (distance <= settings.shell[1] * radius_mm)
     ]
-    return Look(inner, float(np.sqrt(_mean((shell - inner) ** 2))))
+    known = shell[np.isfinite(shell)]
+    middle = float(np.median(known)) if len(known) else np.nan
+    return Look(inner, float(np.sqrt(_mean((shell - inner) ** 2))), inner - middle)
 
 
-def unlikeness(
-    scan: Volume, centre_mm: FloatArray, radius_mm: float, before: Look, *, settings: LookSettings
-) -> float:
-    """Return the change of the inner part as a share of what lesion and surroundings differed by.
+def likeness(now: Look, before: Look) -> Likeness:
+    """Return how a place looks beside a lesion that was there.
 
-    About 0 where the lesion is there, about 1 where its place looks like the surroundings; NaN outside the scan.
+    Examples
+    --------
+    >>> likeness(Look(10.0, 90.0, -90.0), Look(40.0, 60.0, -60.0))
+    Likeness(change=0.5, contrast=1.5)
     """
-    inner_mm = _inner_mm(radius_mm, settings)
-    patch = take_patch(scan, centre_mm, half_size_mm=inner_mm, step_mm=settings.step_mm)
-    inner = _mean(patch.values[patch.distances_mm <= inner_mm])
-    return float(abs(inner - before.inner) / max(before.difference, np.finfo(float).tiny))
+    return Likeness(
+        abs(now.inner - before.inner) / max(before.difference, TINY),
+        now.contrast / (before.contrast if abs(before.contrast) > TINY else TINY),
+    )
 
 
-def presence(change: float, *, settings: LookSettings) -> float:
-    """Return the probability that a lesion is there, by `unlikeness`; NaN stays NaN."""
-    return float(1.0 / (1.0 + np.exp((change - settings.gone_change) / settings.gone_slope)))
+def presence(looks: Sequence[Likeness], *, settings: LookSettings) -> float:
+    """Return the probability that a lesion is there by how its place looks beside it at other visits.
+
+    NaN where none of them tells it.
+    """
+    odds = settings.gone_log_odds
+    told = [
+        odds.constant
+        + odds.change * min(look.change, MOST_CHANGE)
+        + odds.contrast * min(max(look.contrast, CONTRASTS[0]), CONTRASTS[1])
+        for look in looks
+        if np.isfinite([look.change, look.contrast]).all()
+    ]
+    return float(1.0 / (1.0 + np.exp(np.mean(told)))) if told else np.nan
 
 
 def _inner_mm(radius_mm: float, settings: LookSettings) -> float:

@@ -1,21 +1,19 @@
 """The measurements of one patient, from the masks in use and the scans alone."""
 
+from anatomical_embedding.follow.decisions import rejected_lesions
+from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.history import grid_of, read_scan_of
 from anatomical_embedding.follow.lesion_input import labels_on_grid
 from anatomical_embedding.follow.measurements import measure_lesions, measurement_row
-from anatomical_embedding.follow.records import (
-    FollowFolder,
-    MeasurementRow,
-    Visit,
-    read_record,
-    write_measurements,
-)
+from anatomical_embedding.follow.record_json import read_record
+from anatomical_embedding.follow.record_tables import write_measurements
+from anatomical_embedding.follow.records import MeasurementRow, Visit
 from anatomical_embedding.volumes.labels import read_label_file
 from anatomical_embedding.volumes.volume import Volume
 
 
 def measure_folder(folder: FollowFolder) -> list[MeasurementRow]:
-    """Measure every mask of a patient, write `measurements.csv` and return its rows.
+    """Measure every mask of a patient whose answer is not rejected, write `measurements.csv` and return its rows.
 
     One visit is in memory at a time.
 
@@ -29,7 +27,12 @@ def measure_folder(folder: FollowFolder) -> list[MeasurementRow]:
         masks = masks_in_use(folder, visit)
         if masks is not None:
             found = measure_lesions(masks, read_scan_of(visit).volume)
-            rows += [measurement_row(lesion, visit.name, each) for lesion, each in found.items()]
+            rejected = rejected_lesions(folder.decisions, visit.name)
+            rows += [
+                measurement_row(lesion, visit.name, each)
+                for lesion, each in found.items()
+                if lesion not in rejected
+            ]
     write_measurements(rows, folder.measurements)
     return rows
 

@@ -8,18 +8,14 @@ from pathlib import Path
 from anatomical_embedding.canonical_text import canonical_json, sha256_of_text
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.files import sha256_of_file, write_json
+from anatomical_embedding.follow.decisions import moved_places
+from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.follow_visit import follow_visit, look_back
 from anatomical_embedding.follow.lesion_input import GivenLesions, read_lesions
-from anatomical_embedding.follow.records import (
-    FollowFolder,
-    FollowRecord,
-    LesionRow,
-    read_visit,
-    write_lesions,
-    write_record,
-    write_visit,
-)
-from anatomical_embedding.follow.records import read_lesions as read_rows
+from anatomical_embedding.follow.record_json import read_visit, write_record, write_visit
+from anatomical_embedding.follow.record_tables import read_lesions as read_rows
+from anatomical_embedding.follow.record_tables import write_lesions
+from anatomical_embedding.follow.records import FollowRecord, LesionRow
 from anatomical_embedding.follow.seen import SeenVisit
 from anatomical_embedding.follow.visits import AskedVisit, VisitScans, require_order
 from anatomical_embedding.points.named_points import Coordinates
@@ -77,7 +73,7 @@ def follow_patient(
     said: list[str] = []
     states = _states(place)
     for visit in track(asked.visits, description="following visits", total=len(asked.visits)):
-        key = key_of(model, asked, visit, checksums, settings=settings)
+        key = key_of(model, asked, visit, checksums, place, settings=settings)
         if states.get(visit.name) == key and place.rows(visit.name).exists():
             log(f"visit {visit.name} is followed already")
             continue
@@ -126,7 +122,8 @@ def follow_one(
     given = _given_at(asked, visit, scans)
     before = [_seen(other.name, place) for other in asked.before(visit)]
     before = before[next((number for number, seen in enumerate(before) if seen.rows), len(before)) :]
-    found = follow_visit(visit, before, given, scans, settings=settings)
+    moved = moved_places(place.decisions, visit.name)
+    found = follow_visit(visit, before, given, moved, scans, settings=settings)
     if found.masks is not None:
         write_volume(found.masks, place.mask(visit.name))
     else:
@@ -184,10 +181,11 @@ def key_of(
     asked: AskedPatient,
     visit: AskedVisit,
     checksums: Mapping[str, str],
+    place: FollowFolder,
     *,
     settings: FollowSettings,
 ) -> str:
-    """Return what the files of a visit depend on: itself and those before it."""
+    """Return what the files of a visit depend on: itself, those before it, and where a reader moved lesions there."""
     upto = [*asked.before(visit), visit]
     return sha256_of_text(
         canonical_json(
@@ -202,6 +200,7 @@ def key_of(
                     for each in upto
                     if each.name in asked.lesions
                 ],
+                "moved": [str(moved_places(place.decisions, each.name)) for each in upto],
             }
         )
     )

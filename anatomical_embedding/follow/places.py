@@ -26,6 +26,8 @@ from anatomical_embedding.volumes.affine import Points
 
 FEWEST_ANCHORS = 6
 NOT_ASKED = "its place is outside the scan, or unknown"
+MEDIAN_DISTANCE = 1.538
+"""Of points with a normal error of 1 along each of three axes (the root of the median of chi square)."""
 WEIGHT_OF_UNREFINED = 0.05
 """Of an answer that the scans do not confirm, beside those that they do."""
 
@@ -90,6 +92,12 @@ def pair_anchors(template: EmbeddedScan, target: EmbeddedScan, *, settings: Plac
     )
 
 
+def swap_anchors(anchors: Anchors, target: EmbeddedScan, *, settings: PlaceSettings) -> Anchors:
+    """Return the pairs the other way round, to a target that they were matched from: those well inside it."""
+    is_deep = target.embedded.depth_mm(anchors.template_mm) >= settings.evidence.anchor_depth_mm
+    return Anchors(anchors.target_mm[is_deep], anchors.template_mm[is_deep])
+
+
 def predict_places(anchors: Anchors, points_mm: Points, *, settings: PlaceSettings) -> Prediction:
     """Return where (N, 3) points lie under the map of the anchors round each; points that are NaN stay so."""
     num, is_known = len(points_mm), np.isfinite(points_mm[:, 0])
@@ -120,7 +128,9 @@ def _predict(anchors: Anchors, points_mm: Points, settings: PlaceSettings) -> Pr
     # Where all anchors lie to one side the map is carried on, and errs more the farther it is carried.
     share = fit.weights / fit.weights.sum(axis=1, keepdims=True)
     lean_mm = np.linalg.norm(np.einsum("na,nai->ni", share, offsets), axis=1)
-    return Prediction(fit.answers_mm, fit.matrices, spread + settings.error_per_lean * lean_mm)
+    return Prediction(
+        fit.answers_mm, fit.matrices, spread / MEDIAN_DISTANCE + settings.error_per_lean * lean_mm
+    )
 
 
 def view_depth_mm(
@@ -207,7 +217,8 @@ def join_answers(
         REFINED if refined else answers[0].refined[place]
         for place, refined in enumerate(any_refined.tolist())
     )
-    spread = np.nan_to_num(disagreement) / 2.0
+    # Two answers of one error lie 2 ** 0.5 times as far apart as each errs, and their mean errs less by as much.
+    spread = np.nan_to_num(disagreement) / (2.0 * MEDIAN_DISTANCE)
     predicted_error = np.hypot(joined.error_mm, settings.smallest_error_mm)
     error = np.hypot(np.where(any_refined, settings.smallest_error_mm, predicted_error), spread)
     return JoinedPlaces(

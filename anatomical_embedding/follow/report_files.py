@@ -21,10 +21,10 @@ from urllib.parse import quote
 from anatomical_embedding.csv_table import write_csv_table
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.files import write_json, written_atomically
+from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.history import History, read_history
 from anatomical_embedding.follow.measure_folder import measure_folder
 from anatomical_embedding.follow.patient_page import render_patient_page
-from anatomical_embedding.follow.records import FollowFolder
 from anatomical_embedding.follow.response import APPLIED, NOT_APPLIED, RULE
 from anatomical_embedding.follow.words import change_words, date_cell, sum_words
 from anatomical_embedding.identifiers import first_clash

@@ -8,8 +8,6 @@ from scipy.stats import chi2, norm
 from anatomical_embedding.follow.records import State
 from anatomical_embedding.settings.follow import FollowSettings
 
-RIGHT_MM = 10.0
-"""A place this near to the true one is right."""
 QUANTILE_OF_RADIUS = 0.9
 NUM_AXES = 3
 
@@ -20,7 +18,7 @@ class PlaceTrust:
 
     Attributes
     ----------
-    found : probability that it is within 10 mm of the truth, if that lies in the view.
+    found : probability that it is near enough to the truth, if that lies in the view.
     out_of_view : probability that the lesion lies outside the view.
     radius_mm : with a probability of 90 % the truth is this near.
     """
@@ -39,7 +37,7 @@ class JudgedState:
     note: str
 
 
-def trust_place(*, error_mm: float, depth_mm: float, depth_error_mm: float) -> PlaceTrust:
+def trust_place(*, error_mm: float, depth_mm: float, depth_error_mm: float, within_mm: float) -> PlaceTrust:
     """Return how far a place can be relied on: the only door to the confidence of places.
 
     Parameters
@@ -47,8 +45,9 @@ def trust_place(*, error_mm: float, depth_mm: float, depth_error_mm: float) -> P
     error_mm : deviation of the place along each axis.
     depth_mm : how deep the lesion lies inside the scan by the body farther in; negative outside, NaN where unknown.
     depth_error_mm : deviation of that.
+    within_mm : a place this near to the true one is right, as for all answers of the model.
     """
-    found = float(chi2.cdf((RIGHT_MM / error_mm) ** 2, df=NUM_AXES))
+    found = float(chi2.cdf((within_mm / error_mm) ** 2, df=NUM_AXES))
     radius_mm = error_mm * float(chi2.ppf(QUANTILE_OF_RADIUS, df=NUM_AXES)) ** 0.5
     out_of_view = 0.0 if math.isnan(depth_mm) else float(norm.cdf(-depth_mm / depth_error_mm))
     return PlaceTrust(found, out_of_view, radius_mm)

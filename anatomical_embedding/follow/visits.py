@@ -8,8 +8,9 @@ from pathlib import Path
 
 from anatomical_embedding.embedding.export import is_stored
 from anatomical_embedding.errors import InputFileError, UserError
-from anatomical_embedding.follow.places import pair_anchors
-from anatomical_embedding.follow.records import FollowFolder, Visit
+from anatomical_embedding.follow.follow_folder import FollowFolder
+from anatomical_embedding.follow.places import pair_anchors, swap_anchors
+from anatomical_embedding.follow.records import Visit
 from anatomical_embedding.identifiers import is_identifier
 from anatomical_embedding.matching.match_evidence import Anchors
 from anatomical_embedding.progress import log
@@ -162,7 +163,15 @@ class VisitScans:
         return self._open[name]
 
     def anchors(self, template: str, target: str, *, settings: PlaceSettings) -> Anchors:
-        """Return the points of the body that are matched between two visits, found once for those used last."""
+        """Return the points of the body that are matched between two visits, found once for those used last.
+
+        They are matched from the earlier visit to the later one and back, so that both ways take the same points.
+        """
+        names = list(self._asked)
+        if names.index(template) > names.index(target):
+            return swap_anchors(
+                self.anchors(target, template, settings=settings), self[target], settings=settings
+            )
         pair = (template, target)
         if pair not in self._anchors:
             if len(self._anchors) >= NUM_PAIRS_KEPT:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from anatomical_embedding.csv_table import IDENTIFIER, Column, read_table
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.follow.records import DATE
+from anatomical_embedding.follow.record_tables import DATE
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,32 @@ class PlaceSettings(Settings):
     """An answer is to be reviewed where the direct match and the one over the visits between are farther apart."""
 
 
+class GoneOdds(Settings):
+    """Natural logarithm of the odds that a lesion is gone, linear in how its place looks (follow/look.py)."""
+
+    constant: float
+    """Where the place looks as the lesion did, but does not differ from its surroundings."""
+    change: float = Field(gt=0)
+    """For a change by as much as lesion and surroundings differed before."""
+    contrast: float = Field(lt=0)
+    """For a contrast with the surroundings as before."""
+
+
+class MergeSettings(Settings):
+    """When two lesions that were apart are one (anatomical_embedding/follow/merged.py)."""
+
+    apart: float = Field(gt=1.0)
+    """Pairs are looked at whose middles were at most this far apart, in the sum of their radii."""
+    bridge: Share
+    """Lesion lies all the way between two places where the scan nowhere falls below this share of the contrast."""
+    rise: Share
+    """With lesion between them they have merged if the weakest place of the way has risen by this share, ..."""
+    nearer: Share
+    """... or if their distance is at most this share of what it was, ..."""
+    much_nearer: Share
+    """... and with this share whatever lies between."""
+
+
 class LookSettings(Settings):
     """How it is told whether a lesion is still there (anatomical_embedding/follow/look.py)."""
 
@@ -59,10 +85,8 @@ class LookSettings(Settings):
     """Inner and outer radius of the surroundings, in radii of the lesion."""
     point_radius_mm: float = Field(gt=0)
     """Radius that a lesion is taken to have that is given as a point."""
-    gone_change: Share
-    """Change of the inner part, as a share of what lesion and surroundings differed by, of which half are gone."""
-    gone_slope: float = Field(gt=0)
-    """Change over which the log odds move by one."""
+    gone_log_odds: GoneOdds
+    """What the look of a place says about whether the lesion is gone."""
 
 
 class MaskSettings(Settings):
@@ -91,6 +115,8 @@ class FollowSettings(Settings):
     """Whether it is there."""
     masks: MaskSettings
     """What it covers."""
+    merging: MergeSettings
+    """When two have become one."""
     present_probability: Share
     """Smallest probability of the most likely state; answers below it are to be reviewed."""
     same_lesion_mm: float = Field(gt=0)

@@ -13,7 +13,8 @@ import numpy as np
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.follow.history import History, grid_of, read_history, read_scan_of
 from anatomical_embedding.follow.measure_folder import masks_in_use
-from anatomical_embedding.follow.records import DecisionRow, LesionRow, PointMm, append_decision
+from anatomical_embedding.follow.record_tables import append_decision
+from anatomical_embedding.follow.records import DecisionRow, LesionRow, PointMm
 from anatomical_embedding.follow.words import date_words, size_words, state_words
 from anatomical_embedding.viewer.session import point_of
 from anatomical_embedding.volumes.nifti import nifti_bytes

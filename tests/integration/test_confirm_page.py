@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from anatomical_embedding.follow.records import read_decisions, read_lesions, write_lesions
+from anatomical_embedding.follow.record_tables import read_decisions, read_lesions, write_lesions
 from anatomical_embedding.follow.report_files import write_patient_report
 from anatomical_embedding.viewer.confirm_server import ConfirmServer
 from anatomical_embedding.viewer.confirm_session import ConfirmSession

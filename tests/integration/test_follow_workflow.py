@@ -1,11 +1,14 @@
 """Lesions followed in the workflow: a new visit runs its own jobs, a corrected mask its report, faults none."""
 
+import datetime
 import shutil
 
 import numpy as np
 import pytest
 
-from anatomical_embedding.follow.records import FollowFolder, read_lesions, read_measurements
+from anatomical_embedding.follow.follow_folder import FollowFolder
+from anatomical_embedding.follow.record_tables import append_decision, read_lesions, read_measurements
+from anatomical_embedding.follow.records import DecisionRow
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.volume import Volume
 from tests.integration.tiny_workflow import OVERLAY, planned_jobs, snakemake, write_overlay
@@ -63,6 +66,18 @@ def test_a_corrected_mask_runs_its_report(followed):
     shutil.copy(place.mask("v0"), place.corrected("v1"))
     assert plan(followed) == {"report_followed": 1}
     shutil.rmtree(place.corrected("v1").parent)
+
+
+def test_a_rejected_answer_runs_the_report_and_a_moved_place_its_visit(followed):
+    place = FollowFolder(followed / PATIENT)
+    time = datetime.datetime(2026, 3, 31, 9, 30, tzinfo=datetime.UTC)
+    append_decision(DecisionRow(time, "reader", 1, "v1", "accept", (1.0, 2.0, 3.0)), place.decisions)
+    assert plan(followed) == {}
+    append_decision(DecisionRow(time, "reader", 1, "v1", "reject", (np.nan,) * 3), place.decisions)
+    assert plan(followed) == {"report_followed": 1}
+    append_decision(DecisionRow(time, "reader", 1, "v1", "move", (1.0, 2.0, 3.0)), place.decisions)
+    assert plan(followed) == {"follow_visit": 1, "report_followed": 1}
+    place.decisions.unlink()
 
 
 def test_a_changed_threshold_follows_again(followed):

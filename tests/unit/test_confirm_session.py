@@ -10,7 +10,7 @@ import pytest
 
 from anatomical_embedding.cli.main import main
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.follow.records import read_decisions
+from anatomical_embedding.follow.record_tables import read_decisions
 from anatomical_embedding.viewer.confirm_server import ConfirmServer
 from anatomical_embedding.viewer.confirm_session import ConfirmSession
 from anatomical_embedding.volumes.nifti import read_volume

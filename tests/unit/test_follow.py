@@ -12,12 +12,10 @@ from click.testing import CliRunner
 
 from anatomical_embedding.cli.main import commands
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.follow.records import (
-    FollowFolder,
-    read_lesions,
-    read_measurements,
-    read_record,
-)
+from anatomical_embedding.follow.follow_folder import FollowFolder
+from anatomical_embedding.follow.record_json import read_record
+from anatomical_embedding.follow.record_tables import append_decision, read_lesions, read_measurements
+from anatomical_embedding.follow.records import DecisionRow
 from anatomical_embedding.follow.visits import AskedVisit, date_of_scan, name_visits, require_order
 from anatomical_embedding.points.points_file import write_point_table
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
@@ -113,6 +111,28 @@ def test_a_new_visit_changes_nothing_of_the_others(patient, followed, tmp_path):
     assert done.exception is None, done.output
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in kept} == before
     assert place.lesions.read_bytes() == followed.lesions.read_bytes()
+
+
+def test_a_moved_place_replaces_the_answer_there_and_what_depends_is_followed_again(
+    patient, followed, tmp_path
+):
+    shutil.copytree(followed.folder, tmp_path / "out")
+    place = FollowFolder(tmp_path / "out")
+    moved_mm = tuple(np.add(true_place(patient, "b"), (8.0, 0, 0)))
+    time = datetime.datetime(2026, 3, 31, 9, 30, tzinfo=datetime.UTC)
+    append_decision(DecisionRow(time, "reader", 3, "b", "move", moved_mm), place.decisions)
+    append_decision(DecisionRow(time, "reader", 3, "c", "reject", (np.nan,) * 3), place.decisions)
+    before = place.rows("a").stat().st_mtime_ns
+    done = run(
+        patient, *scans(patient, "abc"), "--lesions", patient / "lesions.nii.gz", "--output", place.folder
+    )
+    assert done.exception is None, done.output
+    row = next(row for row in read_lesions(place.lesions) if row.visit == "b")
+    assert row.point_mm == pytest.approx(moved_mm, abs=1e-3)
+    assert (row.how, row.state, row.probability) == ("moved", "present", 1.0)
+    assert place.rows("a").stat().st_mtime_ns == before
+    assert place.rows("c").read_bytes() != followed.rows("c").read_bytes()
+    assert [row.visit for row in read_measurements(place.measurements)] == ["a", "b"]
 
 
 def test_a_run_again_computes_no_visit(patient, followed, monkeypatch):

@@ -13,7 +13,7 @@ from anatomical_embedding.cli.main import main
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.follow.dicom_out import require_dicom_writer, write_dicom_objects
 from anatomical_embedding.follow.history import read_history
-from anatomical_embedding.follow.records import read_record, write_record
+from anatomical_embedding.follow.record_json import read_record, write_record
 from anatomical_embedding.volumes.labels import read_label_file
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan

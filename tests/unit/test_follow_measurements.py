@@ -15,7 +15,7 @@ from anatomical_embedding.follow.measurements import (
     measure_mask,
     measurement_row,
 )
-from anatomical_embedding.follow.records import read_measurements, write_measurements
+from anatomical_embedding.follow.record_tables import read_measurements, write_measurements
 from anatomical_embedding.volumes.volume import Volume
 
 SHAPE = (40, 36, 14)

@@ -1,18 +1,23 @@
 """Places, presence, masks and states of followed lesions, each against a truth made by hand."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from anatomical_embedding.follow.fit_mask import ball_radius_mm, fit_mask
 from anatomical_embedding.follow.given import assign_given
-from anatomical_embedding.follow.look import measure_look, presence, unlikeness
+from anatomical_embedding.follow.look import Likeness, likeness, measure_look, presence
+from anatomical_embedding.follow.merged import are_one
 from anatomical_embedding.follow.places import (
     Answer,
     Prediction,
     join_answers,
     join_predictions,
     predict_places,
+    swap_anchors,
 )
+from anatomical_embedding.follow.seen import Source
 from anatomical_embedding.follow.states import PlaceTrust, judge_state, trust_place
 from anatomical_embedding.matching.match_evidence import Anchors
 from anatomical_embedding.settings.follow import delivered_follow_settings
@@ -47,6 +52,16 @@ def test_a_place_goes_where_the_map_of_the_points_round_it_goes_though_some_are_
     found = predict_places(Anchors(template_mm, target_mm), points_mm, settings=SETTINGS.places)
     assert found.points_mm[0] == pytest.approx(points_mm[0] @ matrix.T + shift, abs=0.5)
     assert np.isnan(found.points_mm[1]).all()
+
+
+def test_pairs_turned_round_keep_those_that_are_well_inside_the_scan_they_lead_to_then():
+    anchors = Anchors(np.array([[1.0, 0, 0], [2.0, 0, 0]]), np.array([[11.0, 0, 0], [12.0, 0, 0]]))
+    border_mm = SETTINGS.places.evidence.anchor_depth_mm
+    depths = {1.0: border_mm - 0.1, 2.0: border_mm}
+    volume = SimpleNamespace(depth_mm=lambda points: np.array([depths[x] for x in points[:, 0]]))
+    turned = swap_anchors(anchors, SimpleNamespace(embedded=volume), settings=SETTINGS.places)
+    assert turned.template_mm.tolist() == [[12.0, 0, 0]]
+    assert turned.target_mm.tolist() == [[2.0, 0, 0]]
 
 
 def test_too_few_points_tell_no_place():
@@ -94,19 +109,59 @@ def test_one_visit_disagrees_with_nobody():
 def test_a_lesion_is_there_as_long_as_its_inner_part_looks_as_it_did(radius_mm, change, is_there):
     before, _ = scan_with_ball(9.0)
     after, _ = scan_with_ball(radius_mm, seed=1)
-    look = measure_look(before, CENTRE_MM, 9.0, settings=SETTINGS.look)
+    look, now = (measure_look(scan, CENTRE_MM, 9.0, settings=SETTINGS.look) for scan in (before, after))
     assert look.inner == pytest.approx(LESION_HU, abs=4.0)
     assert look.difference == pytest.approx(LESION_HU - TISSUE_HU, rel=0.05)
-    found = unlikeness(after, CENTRE_MM, 9.0, look, settings=SETTINGS.look)
-    assert found == pytest.approx(change, abs=0.1)
-    assert (presence(found, settings=SETTINGS.look) > 0.9) == is_there
-    assert (presence(found, settings=SETTINGS.look) < 0.1) != is_there
+    assert look.contrast == pytest.approx(LESION_HU - TISSUE_HU, rel=0.05)
+    found = likeness(now, look)
+    assert found.change == pytest.approx(change, abs=0.1)
+    assert found.contrast == pytest.approx(1.0 - change, abs=0.1)
+    assert (presence([found], settings=SETTINGS.look) > 0.9) == is_there
+    assert (presence([found], settings=SETTINGS.look) < 0.1) != is_there
+
+
+def test_what_several_visits_say_of_presence_is_averaged_as_log_odds():
+    odds = SETTINGS.look.gone_log_odds
+    looks = [Likeness(0.2, 1.0), Likeness(0.6, 0.5), Likeness(np.nan, 1.0)]
+    expected = odds.constant + odds.change * 0.4 + odds.contrast * 0.75
+    assert presence(looks, settings=SETTINGS.look) == pytest.approx(1.0 / (1.0 + np.exp(expected)))
 
 
 def test_nothing_is_told_of_a_place_outside_the_scan():
     scan, _ = scan_with_ball(9.0)
     look = measure_look(scan, CENTRE_MM, 9.0, settings=SETTINGS.look)
-    assert np.isnan(unlikeness(scan, np.array([900.0, 0, 0]), 9.0, look, settings=SETTINGS.look))
+    outside = measure_look(scan, np.array([900.0, 0, 0]), 9.0, settings=SETTINGS.look)
+    assert np.isnan(presence([likeness(outside, look)], settings=SETTINGS.look))
+
+
+def scan_with_balls(*centres_mm, radius_mm=6.0):
+    """Return a scan with balls of tissue."""
+    voxels = np.stack(np.meshgrid(*[np.arange(size) for size in (40, 40, 36)], indexing="ij"), axis=-1)
+    places_mm = voxels @ AFFINE[:3, :3].T + AFFINE[:3, 3]
+    inside = np.any(
+        [np.linalg.norm(places_mm - centre, axis=-1) < radius_mm for centre in centres_mm], axis=0
+    )
+    return Volume(np.where(inside, LESION_HU, TISSUE_HU), AFFINE)
+
+
+@pytest.mark.parametrize(
+    ("half_apart_mm", "found_apart_mm", "expected"),
+    [
+        (9.0, 9.0, False),  # as before
+        (4.5, 4.5, True),  # balls of 6 mm that overlap
+        (8.0, 7.2, False),  # a little nearer, a gap of 4 mm between
+        (4.5, 9.0, True),  # each place is where it was, at the far end of what is one lesion now
+    ],
+)
+def test_lesions_have_merged_where_they_are_nearer_and_no_gap_lies_between(
+    half_apart_mm, found_apart_mm, expected
+):
+    along = np.array([1.0, 0, 0])
+    before = scan_with_balls(CENTRE_MM - 9.0 * along, CENTRE_MM + 9.0 * along)
+    after = scan_with_balls(CENTRE_MM - half_apart_mm * along, CENTRE_MM + half_apart_mm * along)
+    pair = tuple(Source("first", CENTRE_MM + sign * 9.0 * along, 6.0, None) for sign in (-1, 1))
+    places_mm = tuple(CENTRE_MM + sign * found_apart_mm * along for sign in (-1, 1))
+    assert are_one(pair, places_mm, before, after, settings=SETTINGS) == expected
 
 
 @pytest.mark.parametrize("radius_mm", [7.0, 9.0, 12.0])
@@ -214,6 +269,7 @@ def test_a_state_is_told_where_it_is_likely_and_the_visits_agree(trust, present,
 
 
 def test_a_place_by_its_surroundings_outside_the_scan_is_out_of_view():
-    trust = trust_place(error_mm=4.0, depth_mm=-8.0, depth_error_mm=4.0)
+    trust = trust_place(error_mm=4.0, depth_mm=-8.0, depth_error_mm=4.0, within_mm=10.0)
     assert trust.out_of_view == pytest.approx(0.97725, abs=1e-5)  # two deviations of a normal error
+    assert trust.found == pytest.approx(0.89994, abs=1e-5)  # chi square of three at 2.5 ** 2
     assert trust.radius_mm == pytest.approx(4.0 * 2.5003, abs=1e-3)  # 90 % of three normal errors

@@ -7,22 +7,17 @@ from pathlib import Path
 import pytest
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.follow.records import (
-    DecisionRow,
-    FollowFolder,
-    FollowRecord,
-    LesionRow,
-    MeasurementRow,
-    Visit,
+from anatomical_embedding.follow.follow_folder import FollowFolder
+from anatomical_embedding.follow.record_json import read_record, write_record
+from anatomical_embedding.follow.record_tables import (
     append_decision,
     read_decisions,
     read_lesions,
     read_measurements,
-    read_record,
     write_lesions,
     write_measurements,
-    write_record,
 )
+from anatomical_embedding.follow.records import DecisionRow, FollowRecord, LesionRow, MeasurementRow, Visit
 
 NOWHERE = (math.nan, math.nan, math.nan)
 DAY = datetime.date(2026, 3, 31)

@@ -13,7 +13,8 @@ from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.follow.history import read_history
 from anatomical_embedding.follow.measure_folder import measure_folder
 from anatomical_embedding.follow.pictures import AXIAL
-from anatomical_embedding.follow.records import DecisionRow, append_decision
+from anatomical_embedding.follow.record_tables import append_decision
+from anatomical_embedding.follow.records import DecisionRow
 from anatomical_embedding.follow.report_files import write_patient_report, write_patients_table
 from anatomical_embedding.points.slicer_markups import read_markups
 from anatomical_embedding.report.panels import position_in_picture

@@ -1,0 +1,76 @@
+"""The folder in which the lesions of one patient are followed: where each of its files lies, and what it holds.
+
+follow.json         patient, visits in their order, model, settings
+lesions.csv         one row a lesion and visit: state, place, how it was found (`record_tables.LESION_COLUMNS`)
+measurements.csv    one row a lesion and visit that has a mask (`MEASUREMENT_COLUMNS`); made from masks and scans alone
+masks/VISIT.nii.gz  lesion numbers, the same at all visits, on the grid of the visit's scan
+corrected/VISIT.nii.gz  a user's own masks in the same form; a visit that has one takes no other
+decisions.csv       what a user decided, line by line (`DECISION_COLUMNS`); only ever appended to
+stores/             embeddings of the visits, made once
+visits/VISIT.csv, VISIT.json   rows of `lesions.csv` and entry of `follow.json` of one visit, by those before it
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class FollowFolder:
+    """The paths in the folder of one patient."""
+
+    folder: Path
+
+    @property
+    def record(self) -> Path:
+        """`follow.json`."""
+        return self.folder / "follow.json"
+
+    @property
+    def lesions(self) -> Path:
+        """`lesions.csv`."""
+        return self.folder / "lesions.csv"
+
+    @property
+    def measurements(self) -> Path:
+        """`measurements.csv`."""
+        return self.folder / "measurements.csv"
+
+    @property
+    def decisions(self) -> Path:
+        """`decisions.csv`."""
+        return self.folder / "decisions.csv"
+
+    @property
+    def key(self) -> Path:
+        """What the files of each visit were made from."""
+        return self.folder / "made_from.json"
+
+    def entry(self, visit: str) -> Path:
+        """Return where the entry of one visit lies that `follow.json` takes over."""
+        return self.folder / "visits" / f"{visit}.json"
+
+    def rows(self, visit: str) -> Path:
+        """Return where the rows of one visit lie, in the form of `lesions.csv`."""
+        return self.folder / "visits" / f"{visit}.csv"
+
+    def rows_back(self, visit: str) -> Path:
+        """Return where the rows lie of the lesions that are new at a visit, at the visits before it."""
+        return self.folder / "visits" / f"{visit}.back.csv"
+
+    @property
+    def stores(self) -> Path:
+        """Folder of the embeddings."""
+        return self.folder / "stores"
+
+    def mask(self, visit: str) -> Path:
+        """Return where the masks of a visit lie that were carried and fitted, or given."""
+        return self.folder / "masks" / f"{visit}.nii.gz"
+
+    def corrected(self, visit: str) -> Path:
+        """Return where the masks of a visit lie that a user corrected."""
+        return self.folder / "corrected" / f"{visit}.nii.gz"
+
+    def mask_in_use(self, visit: str) -> Path | None:
+        """Return the masks of a visit: the corrected ones where there are some; None where there are none at all."""
+        places = (self.corrected(visit), self.mask(visit))
+        return next((place for place in places if place.exists()), None)

@@ -1,0 +1,113 @@
+"""Lesions that were apart where they were given and are one now.
+
+On the way from one to the other the scan looks like lesion all along, and did not before, or their places have come
+nearer. Often they have not: the surroundings stay, and each place is still on its side of what is one lesion now.
+Masks are not asked: two fitted ones beside each other often touch though a gap of a voxel is to be seen.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anatomical_embedding.follow.look import measure_look, values_at
+from anatomical_embedding.follow.records import LesionRow
+from anatomical_embedding.follow.seen import Source
+from anatomical_embedding.follow.visits import VisitScans
+from anatomical_embedding.settings.follow import FollowSettings
+from anatomical_embedding.usage.scans import require_raw
+from anatomical_embedding.volumes.volume import Volume
+
+STEP_MM = 1.0
+"""Of the way between two places."""
+WIDTH = 0.25
+"""Of the way, in radii of the smaller lesion: single voxels are noise."""
+
+
+def mark_merged(
+    rows: Sequence[LesionRow],
+    sources: Mapping[int, Source],
+    scans: VisitScans,
+    target: Volume,
+    *,
+    settings: FollowSettings,
+) -> list[LesionRow]:
+    """Return the rows; those that are one with another are `merged`, with the numbers of the others.
+
+    One of the two must be present. The other may not look so, since its place can lie at the far end of what both are.
+
+    Parameters
+    ----------
+    sources : each lesion where it was given.
+    target : scan of the visit.
+    """
+    places = {
+        row.lesion: np.array(row.point_mm)
+        for row in rows
+        if row.state in ("present", "gone", "review") and np.isfinite(row.point_mm).all()
+    }
+    present = {row.lesion for row in rows if row.state == "present"}
+    partners: dict[int, list[int]] = {}
+    for first, second in combinations(places, 2):
+        pair = sources[first], sources[second]
+        if pair[0].visit != pair[1].visit or not present & {first, second}:
+            continue
+        before = require_raw(scans[pair[0].visit]).volume
+        if are_one(pair, (places[first], places[second]), before, target, settings=settings):
+            partners.setdefault(first, []).append(second)
+            partners.setdefault(second, []).append(first)
+    return [
+        replace(row, state="merged", related=tuple(partners[row.lesion]), note="")
+        if row.lesion in partners
+        else row
+        for row in rows
+    ]
+
+
+def are_one(
+    pair: tuple[Source, Source],
+    places_mm: tuple[NDArray[np.float64], NDArray[np.float64]],
+    before: Volume,
+    target: Volume,
+    *,
+    settings: FollowSettings,
+) -> bool:
+    """Say whether two lesions of one visit are one at two places of another scan.
+
+    Parameters
+    ----------
+    pair : the lesions where they were given.
+    places_mm : two (3,) places in the target.
+    before, target : scans of the two visits.
+    """
+    merging = settings.merging
+    apart_mm = float(np.linalg.norm(pair[0].centre_mm - pair[1].centre_mm))
+    if apart_mm > merging.apart * (pair[0].radius_mm + pair[1].radius_mm):
+        return False
+    share = float(np.linalg.norm(places_mm[0] - places_mm[1])) / apart_mm
+    if share <= merging.much_nearer:
+        return True
+    looks = [
+        measure_look(before, lesion.centre_mm, lesion.radius_mm, settings=settings.look) for lesion in pair
+    ]
+    inner = np.mean([look.inner for look in looks])
+    contrast = np.mean([look.contrast for look in looks])
+    radius_mm = min(lesion.radius_mm for lesion in pair)
+    weakest, weakest_before = (
+        float(np.min(1.0 + (_way_between(scan, *ends_mm, radius_mm=radius_mm) - inner) / contrast))
+        for scan, ends_mm in ((target, places_mm), (before, (pair[0].centre_mm, pair[1].centre_mm)))
+    )
+    is_closed = weakest - weakest_before >= merging.rise
+    return weakest >= merging.bridge and (is_closed or share <= merging.nearer)
+
+
+def _way_between(
+    scan: Volume, start_mm: NDArray[np.float64], end_mm: NDArray[np.float64], *, radius_mm: float
+) -> NDArray[np.float64]:
+    """Return (N,) means of a scan over a small star round each point of the way from one place to another."""
+    num = max(int(np.linalg.norm(end_mm - start_mm) / STEP_MM), 1) + 1
+    points_mm = start_mm + np.linspace(0.0, 1.0, num)[:, np.newaxis] * (end_mm - start_mm)
+    star = WIDTH * radius_mm * np.vstack([np.zeros(3), np.eye(3), -np.eye(3)])
+    return np.asarray(values_at(scan, points_mm[:, np.newaxis] + star).mean(axis=1))
