@@ -48,7 +48,7 @@ class CarriedLabel:
     from_ml, to_ml : volume in the template and in the target.
     outside_share : part of it that lies outside the template, 0 to 1.
     num_asked, num_anchors : points in and around it that were matched, and that came back.
-    decision, reason : found; review or failed, and why.
+    decision, reason : found; review or failed, and why; unknown where the model holds no confidence.
     """
 
     label: int

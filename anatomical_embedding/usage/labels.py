@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from anatomical_embedding.errors import InputFileError, UserError
-from anatomical_embedding.matching.propagation import CarriedLabels, carry_by_anchors, require_labels_in
+from anatomical_embedding.matching.propagation import CarriedLabel, CarriedLabels, carry_by_anchors, require_labels_in
 from anatomical_embedding.matching.refine_scans import refine_between
 from anatomical_embedding.settings.matching import Refinement
 from anatomical_embedding.settings.volumes import Geometry
@@ -17,6 +17,10 @@ from anatomical_embedding.usage.scans import EmbeddedScan, require_scans_of
 from anatomical_embedding.volumes.labels import LabelFile, read_label_file
 from anatomical_embedding.volumes.segments import LabelledScan
 from anatomical_embedding.volumes.volume import Volume
+
+NEAREST = "nearest"
+"""The way of matching by which labels are carried."""
+NO_CONFIDENCE = "the model holds no confidence of its matches"
 
 
 def read_labels_of(
@@ -92,4 +96,11 @@ def propagate_labels(
         settings=usage.propagation,
         refine=refine,
     )
+    if model.card.confidence.get(NEAREST) is None:
+        carried = replace(carried, labels=tuple(map(_unconfirmed, carried.labels)))
     return replace(carried, refined=pair.in_cells) if pair.in_cells else carried
+
+
+def _unconfirmed(label: CarriedLabel) -> CarriedLabel:
+    """Return a label as it stands where no confidence was fitted: how many points match back says little of places."""
+    return replace(label, decision="unknown", reason=NO_CONFIDENCE) if label.decision == "found" else label

@@ -137,7 +137,7 @@ def test_propagate_carries_the_organs_of_one_body_to_another(demo, asked, tmp_pa
         *("--output", tmp_path / "carried.nii.gz"),
     )
     assert done.returncode == 0, done.stderr
-    assert sum(row["decision"] == "found" for row in json.loads(done.stdout)["labels"]) > 30
+    assert sum(row["decision"] in ("found", "unknown") for row in json.loads(done.stdout)["labels"]) > 30
     carried, known = (
         np.asarray(nibabel.load(path).dataobj).astype(int) for path in (tmp_path / "carried.nii.gz", truth)
     )
