@@ -25,7 +25,7 @@ from anatomical_embedding.follow.places import (
     view_depth_mm,
 )
 from anatomical_embedding.follow.records import How, LesionRow, PointMm, State
-from anatomical_embedding.follow.seen import NOWHERE, SeenVisit, Source, sources_of
+from anatomical_embedding.follow.seen import NOWHERE, SeenVisit, Source, first_labels, sources_of
 from anatomical_embedding.follow.states import judge_state, trust_place
 from anatomical_embedding.follow.visits import AskedVisit, VisitScans
 from anatomical_embedding.settings.follow import FollowSettings
@@ -66,7 +66,7 @@ def follow_visit(
     UserError
         if a scan cannot be read or embedded.
     """
-    labels = _first_labels(before)
+    labels = first_labels(before)
     covered = voxels_mm(given) if given is not None else {}
     target = require_raw(scans[visit.name]).volume
     masks = np.zeros(target.shape, dtype=np.uint16)
@@ -156,15 +156,6 @@ def _moved_to(place: _Place, point_mm: PointMm | None) -> _Place:
     if point_mm is None:
         return place
     return replace(place, point_mm=np.array(point_mm), disagreement_mm=np.nan, refined="", how="moved")
-
-
-def _first_labels(before: Sequence[SeenVisit]) -> dict[int, str]:
-    """Return by lesion what it was called where it was given."""
-    labels: dict[int, str] = {}
-    for visit in before:
-        for lesion, row in visit.rows.items():
-            labels.setdefault(lesion, row.label)
-    return dict(sorted(labels.items()))
 
 
 def _answers(

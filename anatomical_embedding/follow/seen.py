@@ -64,6 +64,15 @@ class Source:
     mask: Volume | None
 
 
+def first_labels(before: Sequence[SeenVisit]) -> dict[int, str]:
+    """Return by lesion what it was called where it was given."""
+    labels: dict[int, str] = {}
+    for visit in before:
+        for lesion, row in visit.rows.items():
+            labels.setdefault(lesion, row.label)
+    return dict(sorted(labels.items()))
+
+
 def sources_of(lesion: int, before: Sequence[SeenVisit], settings: FollowSettings) -> list[Source]:
     """Return a lesion where it was given, and at the last visit that shows it, if possible with a mask."""
     shown = [visit for visit in before if visit.shows(lesion)]
