@@ -127,15 +127,10 @@ class _Searched:
         )
         return _Searched(
             np.where(is_other[:, np.newaxis], other.points_mm, self.points_mm),
-            *(
-                np.where(is_other, theirs, ours)
-                for theirs, ours in (
-                    (other.correlation, self.correlation),
-                    (other.width_mm, self.width_mm),
-                    (other.return_mm, self.return_mm),
-                )
-            ),
-            tuple(np.where(is_other, other.reason, self.reason).tolist()),
+            correlation=np.where(is_other, other.correlation, self.correlation),
+            width_mm=np.where(is_other, other.width_mm, self.width_mm),
+            return_mm=np.where(is_other, other.return_mm, self.return_mm),
+            reason=tuple(np.where(is_other, other.reason, self.reason).tolist()),
         )
 
 
