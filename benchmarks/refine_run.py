@@ -6,7 +6,8 @@ Refines matches by the raw scans and prints median, mean and 95th percentile of 
 the change of the mean with its 95 % interval over the targets: points of one body found in another (nearest, stable
 points), of a CT found in the MR of the same body and of others, and lesions of one body at two times. About two minutes
 on one core. It exits with 1 where the mean gets worse beyond chance, where CT to MR of the same body is left with more
-than 0.8 of its error, or lesions with more than 3 mm.
+than 0.8 of its error, or lesions with more than 3 mm. The demo refines the matches of lesions itself: their row says
+what refining them again brings.
 """
 
 import argparse

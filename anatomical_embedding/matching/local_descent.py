@@ -26,6 +26,7 @@ from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
 
 NUM_SHIFTS, NUM_MATRIX = 3, 9
+NUM_UNKNOWNS = NUM_SHIFTS + NUM_MATRIX + 2
 LARGEST_STEP_MM = 2.0
 LARGEST_BEND = 0.1
 SMALLEST_STEP_MM = 0.02
@@ -34,6 +35,8 @@ NORMAL_FROM_MEDIAN = 1.4826
 OUTLIER_SCALES = 1.5
 """A sample that differs by so many standard deviations has a quarter of its weight left."""
 DAMPING = 1e-5
+SMALLEST_UNEXPLAINED = 1e-6
+SMALLEST_FREEDOM = 0.5
 
 
 class Descent(NamedTuple):
@@ -44,11 +47,14 @@ class Descent(NamedTuple):
     shift_mm : (N, 3) from the place that was given.
     matrices : (N, 3, 3) float32: the surroundings of the place are `matrices @ x` where the template has x.
     correlation : (N,) weighted correlation of the two surroundings there, in [-1, 1].
+    gain : (N,) by how much less is left unexplained than at the start, in units of what noise alone would bring about
+        (the F statistic, with the voxels of the coarser scan for samples).
     """
 
     shift_mm: NDArray[np.float64]
     matrices: torch.Tensor
     correlation: NDArray[np.float64]
+    gain: NDArray[np.float64]
 
 
 def descend(
@@ -80,22 +86,41 @@ def descend(
     offsets = offsets[in_ball]  # (P, 3)
     values = torch.from_numpy(known.values.reshape(count, -1))[:, in_ball]
     slopes = _slopes(known.values, step_mm=samples.step_mm)[:, in_ball]
-    weights = torch.exp(-(offsets**2).sum(dim=1) / (2.0 * settings.deviation_mm**2)) * torch.from_numpy(
+    weights = torch.exp(-(offsets**2).sum(dim=1) / (2.0 * samples.deviation_mm**2)) * torch.from_numpy(
         known.is_inside.reshape(count, -1)[:, in_ball]
     )
     shift = torch.zeros(count, 3)
     matrix = torch.eye(3).repeat(count, 1, 1) if matrices is None else matrices
+    seen, is_inside = surroundings.look((shift[:, None] + offsets @ matrix.mT) / samples.step_mm)
+    at_start = _correlation(values, seen, weights * is_inside)
     for _ in range(samples.num_steps):
-        seen, is_inside = surroundings.look((shift[:, None] + offsets @ matrix.mT) / samples.step_mm)
-        step = _step(values, slopes, offsets, seen, weights * is_inside, matrix=matrix, settings=settings)
+        step = _step(
+            values,
+            slopes,
+            offsets,
+            seen,
+            weights * is_inside,
+            matrix=matrix,
+            settings=settings,
+            samples=samples,
+        )
         shift = shift + step[:, :NUM_SHIFTS].clamp(-LARGEST_STEP_MM, LARGEST_STEP_MM)
-        bend = (step[:, NUM_SHIFTS : NUM_SHIFTS + NUM_MATRIX] / settings.deviation_mm).reshape(count, 3, 3)
+        bend = (step[:, NUM_SHIFTS : NUM_SHIFTS + NUM_MATRIX] / samples.deviation_mm).reshape(count, 3, 3)
         matrix = matrix + bend.clamp(-LARGEST_BEND, LARGEST_BEND)
+        seen, is_inside = surroundings.look((shift[:, None] + offsets @ matrix.mT) / samples.step_mm)
         if float(step[:, :NUM_SHIFTS].abs().max()) < SMALLEST_STEP_MM:
             break
-    seen, is_inside = surroundings.look((shift[:, None] + offsets @ matrix.mT) / samples.step_mm)
     correlation = _correlation(values, seen, weights * is_inside)
-    return Descent(shift.double().numpy(), matrix, correlation.double().numpy())
+    gain = (1.0 - at_start**2) / (1.0 - correlation**2).clamp_min(SMALLEST_UNEXPLAINED) - 1.0
+    gain = gain * _freedom(template, target, deviation_mm=samples.deviation_mm)
+    return Descent(shift.double().numpy(), matrix, correlation.double().numpy(), gain.double().numpy())
+
+
+def _freedom(template: Volume, target: Volume, *, deviation_mm: float) -> float:
+    """Return how many voxels of the coarser scan bear on each unknown, beyond the one that it takes."""
+    voxel_mm3 = max(float(np.prod(volume.spacing_mm)) for volume in (template, target))
+    num_voxels = (2.0 * np.pi**0.5 * deviation_mm) ** 3 / voxel_mm3
+    return max(num_voxels / NUM_UNKNOWNS - 1.0, SMALLEST_FREEDOM)
 
 
 def _slopes(cubes: NDArray[np.float32], *, step_mm: float) -> torch.Tensor:
@@ -147,6 +172,7 @@ def _step(
     *,
     matrix: torch.Tensor,
     settings: DescentSettings,
+    samples: DescentPassSettings,
 ) -> torch.Tensor:
     """Return the (N, 14) step: shift in mm, matrix in units of 1 / deviation, change of gain and of offset.
 
@@ -157,7 +183,7 @@ def _step(
     residual = known - gain * seen
     scale = NORMAL_FROM_MEDIAN * residual.abs().median(dim=1, keepdim=True).values + 1e-3
     counted = counted / (1.0 + (residual / (OUTLIER_SCALES * scale)) ** 2) ** 2
-    by_matrix = slopes[..., :, None] * (offsets / settings.deviation_mm)[:, None, :]  # (N, P, 3, 3)
+    by_matrix = slopes[..., :, None] * (offsets / samples.deviation_mm)[:, None, :]  # (N, P, 3, 3)
     columns = torch.cat(
         [slopes, by_matrix.flatten(2), seen[..., None], torch.ones_like(seen)[..., None]], dim=2
     )
@@ -169,7 +195,7 @@ def _step(
         dim=1, keepdim=True
     )
     bent = torch.zeros_like(right)
-    bent[:, NUM_SHIFTS : NUM_SHIFTS + NUM_MATRIX] = (matrix - torch.eye(3)).flatten(1) * settings.deviation_mm
+    bent[:, NUM_SHIFTS : NUM_SHIFTS + NUM_MATRIX] = (matrix - torch.eye(3)).flatten(1) * samples.deviation_mm
     normal = normal + torch.diag_embed(pull + DAMPING * diagonal + 1e-6)
     step = torch.linalg.solve(normal, right - pull * bent)
     return torch.where(torch.isfinite(step), step, 0.0)

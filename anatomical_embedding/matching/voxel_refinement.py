@@ -2,10 +2,11 @@
 
 An embedding answers in cells of several millimetres. Around its answer the two scans are compared as they are: by
 correlation of self-similarities over a lattice of shifts (`local_correlation`), which any two contrasts allow, then,
-between scans of one contrast, by Gauss-Newton steps for a local affine map (`local_descent`). The refined place is kept
+between scans of one contrast, by Gauss-Newton steps for a local affine map (`local_descent`). Where the other matches
+of the pair expect a match elsewhere (`expected_places`), it is searched for there as well. The refined place is kept
 only if its surroundings resemble those of the query, the same search from there ends at the query again, and it is no
-farther than a cell may be wrong, unless neighbours moved alike; otherwise the match stands as it was, and the reason is
-told.
+farther from where the search began than a cell may be wrong, unless neighbours moved alike; otherwise the match stands
+as it was, and the reason is told.
 """
 
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from anatomical_embedding.matching.expected_places import distances_mm, expected_places
 from anatomical_embedding.matching.local_correlation import best_shifts
 from anatomical_embedding.matching.local_descent import descend
 from anatomical_embedding.settings.refinement import DescentSettings, RefinementSettings
@@ -74,28 +76,93 @@ def refine_matches(
     """
     queries_mm = np.asarray(query_points_mm, dtype=np.float64).reshape(-1, 3)
     given_mm = np.asarray(matches_mm, dtype=np.float64).reshape(-1, 3)
-    found_mm = given_mm.copy()
-    correlation, width_mm, return_mm = np.full((3, len(given_mm)), np.nan)
-    for rows in _batches(np.flatnonzero(np.isfinite(given_mm).all(axis=1))):
-        query, start = queries_mm[rows], given_mm[rows]
+
+    def searched(starts_mm: Points) -> _Searched:
+        return _searched(
+            template, queries_mm, target, starts_mm, is_same_contrast=is_same_contrast, settings=settings
+        )
+
+    found = searched(given_mm)
+    expected_mm = expected_places(
+        queries_mm,
+        found.points_mm,
+        np.array([not text for text in found.reason]),
+        settings=settings.consensus,
+    )
+    is_astray = distances_mm(found.kept_mm(given_mm), expected_mm) > settings.consensus.astray_mm
+    found = found.or_better(searched(np.where(is_astray[:, np.newaxis], expected_mm, np.nan)))
+    points_mm = found.kept_mm(given_mm)
+    is_refined = np.array([not text for text in found.reason], dtype=bool)
+    shift_mm = np.where(is_refined, distances_mm(points_mm, given_mm), 0.0)
+    return RefinedMatches(
+        points_mm, is_refined, found.reason, shift_mm, found.correlation, found.width_mm, found.return_mm
+    )
+
+
+@dataclass(frozen=True)
+class _Searched:
+    """Where a search of N matches ended, what speaks for it, and why not to keep it (empty where nothing does)."""
+
+    points_mm: Points
+    correlation: NDArray[np.float64]
+    width_mm: NDArray[np.float64]
+    return_mm: NDArray[np.float64]
+    reason: tuple[str, ...]
+
+    def kept_mm(self, given_mm: Points) -> Points:
+        """Return the (N, 3) places found, and those given where they are not kept."""
+        is_kept = np.array([not text for text in self.reason], dtype=bool)
+        return np.where(is_kept[:, np.newaxis], self.points_mm, given_mm)
+
+    def or_better(self, other: "_Searched") -> "_Searched":
+        """Return the other search where it may be kept and resembles the query more, or this one fails."""
+        is_other = np.array(
+            [
+                not theirs and (bool(ours) or better)
+                for theirs, ours, better in zip(
+                    other.reason, self.reason, other.correlation > self.correlation, strict=True
+                )
+            ],
+            dtype=bool,
+        )
+        return _Searched(
+            np.where(is_other[:, np.newaxis], other.points_mm, self.points_mm),
+            correlation=np.where(is_other, other.correlation, self.correlation),
+            width_mm=np.where(is_other, other.width_mm, self.width_mm),
+            return_mm=np.where(is_other, other.return_mm, self.return_mm),
+            reason=tuple(np.where(is_other, other.reason, self.reason).tolist()),
+        )
+
+
+def _searched(
+    template: Volume,
+    queries_mm: Points,
+    target: Volume,
+    starts_mm: Points,
+    *,
+    is_same_contrast: bool,
+    settings: RefinementSettings,
+) -> _Searched:
+    """Return where the searches around (N, 3) starts end; NaN is no start."""
+    found_mm = starts_mm.copy()
+    correlation, width_mm, return_mm = np.full((3, len(starts_mm)), np.nan)
+    for rows in _batches(np.flatnonzero(np.isfinite(starts_mm).all(axis=1))):
+        query, start = queries_mm[rows], starts_mm[rows]
         best = best_shifts(template, query, target, start, settings=settings.correlation)
         correlation[rows], width_mm[rows], return_mm[rows] = best[1:]
         found_mm[rows] = start + best.shift_mm
         if is_same_contrast:
             found_mm[rows] = _descended(template, query, target, found_mm[rows], settings=settings.descent)
-    shift_mm = np.linalg.norm(found_mm - given_mm, axis=1)
-    is_alone = shift_mm > settings.max_shift_alone_mm
+    moved_mm = distances_mm(found_mm, starts_mm)
+    is_alone = moved_mm > settings.max_shift_alone_mm
     is_alone[is_alone] = ~_neighbours_agree(
-        given_mm, found_mm - given_mm, np.flatnonzero(is_alone), settings=settings
+        starts_mm, found_mm - starts_mm, np.flatnonzero(is_alone), settings=settings
     )
     reason = tuple(
-        _why_not(seen, back_mm, moved_mm if alone else 0.0, settings=settings)
-        for seen, back_mm, moved_mm, alone in zip(correlation, return_mm, shift_mm, is_alone, strict=True)
+        _why_not(seen, back_mm, far_mm if alone else 0.0, settings=settings)
+        for seen, back_mm, far_mm, alone in zip(correlation, return_mm, moved_mm, is_alone, strict=True)
     )
-    is_refined = np.array([not text for text in reason], dtype=bool)
-    points_mm = np.where(is_refined[:, np.newaxis], found_mm, given_mm)
-    shift_mm = np.where(is_refined, shift_mm, 0.0)
-    return RefinedMatches(points_mm, is_refined, reason, shift_mm, correlation, width_mm, return_mm)
+    return _Searched(found_mm, correlation, width_mm, return_mm, reason)
 
 
 def _descended(
@@ -103,14 +170,17 @@ def _descended(
 ) -> Points:
     """Return (N, 3) places moved by the descent, where it ends near and at surroundings that agree."""
     matrices = None
-    for samples in settings.passes:
+    for index, samples in enumerate(settings.passes):
         step = descend(
             template, points_mm, target, places_mm, matrices=matrices, settings=settings, samples=samples
         )
         is_kept = (np.linalg.norm(step.shift_mm, axis=1) <= samples.reach_mm) & (
             step.correlation >= settings.min_correlation
         )
-        places_mm = places_mm + np.where(is_kept[:, np.newaxis], step.shift_mm, 0.0)
+        share = is_kept.astype(np.float64)
+        if index:  # the ball before was wider, and less at the mercy of noise
+            share *= np.interp(step.gain, (settings.chance_gain, settings.sure_gain), (0.0, 1.0))
+        places_mm = places_mm + share[:, np.newaxis] * step.shift_mm
         matrices = step.matrices
     return places_mm
 

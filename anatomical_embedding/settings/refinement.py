@@ -35,6 +35,8 @@ class DescentPassSettings(Settings):
     """Largest shift."""
     num_steps: int = Field(ge=1)
     """Gauss-Newton steps at most."""
+    deviation_mm: float = Field(gt=0.0)
+    """Standard deviation of the Gaussian that weighs samples by their distance from the point."""
 
 
 class DescentSettings(Settings):
@@ -42,13 +44,31 @@ class DescentSettings(Settings):
 
     passes: tuple[DescentPassSettings, ...] = Field(min_length=1)
     """From coarse to fine."""
-    deviation_mm: float = Field(gt=0.0)
-    """Standard deviation of the Gaussian that weighs samples by their distance from the point."""
     stiffness: float = Field(ge=0.0)
     """Resistance of the local affine map to leaving a mere shift."""
+    chance_gain: float = Field(ge=0.0)
+    """A later pass, of a smaller ball, moves the place only where it makes the unexplained share of the intensities
+    smaller by more than this factor, which noise alone would allow."""
+    sure_gain: float = Field(gt=0.0)
+    """From this factor on it moves the place all the way, in between by a part of it."""
     min_correlation: float = Field(ge=-1.0, le=1.0)
     """With a lower correlation of the intensities at the end of a pass the place from before it stands: tissue that
     changed would pull it away."""
+
+
+class ConsensusSettings(Settings):
+    """Where the other matches expect a match (anatomical_embedding/matching/expected_places.py)."""
+
+    min_matches: int = Field(ge=4)
+    """So many others that are refined expect a match; with fewer nothing is expected."""
+    reach_mm: float = Field(gt=0.0)
+    """Standard deviation of the Gaussian that weighs others by their distance from the query."""
+    stiffness_mm: float = Field(ge=0.0)
+    """Spread of the others below which their map is hardly more than a shift."""
+    smallest_scale_mm: float = Field(gt=0.0)
+    """Others that leave their common map by this never count as wrong."""
+    astray_mm: float = Field(gt=0.0)
+    """A match farther from where it is expected is searched for there as well."""
 
 
 class RefinementSettings(Settings):
@@ -58,6 +78,8 @@ class RefinementSettings(Settings):
     """The search over shifts."""
     descent: DescentSettings
     """The steps to the voxel and below."""
+    consensus: ConsensusSettings
+    """A second start."""
     min_correlation: float = Field(ge=-1.0, le=1.0)
     """With a lower correlation of the surroundings the match stands as it was."""
     max_return_mm: float = Field(gt=0.0)

@@ -1,0 +1,49 @@
+"""Where a match should lie by the other matches of a pair of scans: one that is far from there is searched again."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anatomical_embedding.matching.local_affine import fit_local_affines
+from anatomical_embedding.settings.refinement import ConsensusSettings
+from anatomical_embedding.volumes.affine import Points
+
+ROWS_AT_ONCE = 64
+"""Bounds the memory: hundreds of matches may ask hundreds."""
+
+
+def expected_places(
+    queries_mm: Points, places_mm: Points, is_sure: NDArray[np.bool_], *, settings: ConsensusSettings
+) -> Points:
+    """Return the (N, 3) places of queries by the robust affine map of the sure matches around each, but for its own.
+
+    Parameters
+    ----------
+    queries_mm, places_mm : (N, 3) mm RAS+, each in the world of its scan.
+    is_sure : (N,) matches that take part.
+    settings : how far and how stiff.
+
+    Returns
+    -------
+    NaN everywhere where too few take part.
+    """
+    sure = np.flatnonzero(is_sure)
+    expected_mm = np.full(queries_mm.shape, np.nan)
+    if len(sure) <= settings.min_matches:
+        return expected_mm
+    for rows in np.array_split(np.arange(len(queries_mm)), len(queries_mm) // ROWS_AT_ONCE + 1):
+        offsets_mm = queries_mm[sure] - queries_mm[rows, np.newaxis]  # (R, A, 3)
+        nearness = np.exp(-np.sum(offsets_mm**2, axis=2) / (2.0 * settings.reach_mm**2))
+        nearness[rows[:, np.newaxis] == sure] = 0.0
+        expected_mm[rows] = fit_local_affines(
+            offsets_mm,
+            np.broadcast_to(places_mm[sure], offsets_mm.shape),
+            nearness,
+            stiffness_mm=settings.stiffness_mm,
+            smallest_scale_mm=settings.smallest_scale_mm,
+        ).answers_mm
+    return expected_mm
+
+
+def distances_mm(points_mm: Points, others_mm: Points) -> NDArray[np.float64]:
+    """Return the (N,) distances of points from others; NaN where one is."""
+    return np.asarray(np.linalg.norm(points_mm - others_mm, axis=1))
