@@ -28,6 +28,11 @@ from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.raw_scan import ReadingOptions
 from anatomical_embedding.volumes.segments import LabelledScan
 
+NO_CONFIDENCE = (
+    "the model holds no confidence of its matches: how likely the states are was measured with a model of synthetic "
+    "bodies and is not known for this one"
+)
+
 
 @dataclass(frozen=True)
 class AskedPatient:
@@ -88,6 +93,8 @@ def follow_patient(
         checkpoint_sha256=model.card.checkpoint_sha256,
         settings=settings,
     )
+    if not model.card.confidence:
+        said.append(NO_CONFIDENCE)
     return rows, [*said, *scans.remarks]
 
 

@@ -53,7 +53,7 @@ def overlay(folder):
     changes = {
         "title": HOSTILE,
         "datasets": {
-            "phantom_ct": {"num_subjects": 3, "split": SPLIT},
+            "phantom_ct": {"num_subjects": 4, "split": SPLIT},
             "phantom_tracking": {"num_subjects": 3, "split": SPLIT},
             "phantom_pairs": {"num_subjects": 3, "split": SPLIT},
             "scans": {"kind": "folder", "modality": "ct", "root": str(scans), "split": SPLIT},
@@ -71,8 +71,10 @@ def overlay(folder):
         "models": {
             "sam": {
                 "initial_weights": str(folder / f"{HOSTILE}.safetensors"),
-                "training": {"mix": {"scans": 1}},
-            }
+                "training": {"mix": {"scans": 1, "phantom_ct": 1}},
+                "confidence_folds": 2,
+            },
+            "sampp": {"confidence_folds": 2},
         },
         "evaluations": {"cases": evaluation | {"dataset": "cases"}, "maps": evaluation | {"dataset": "maps"}},
         "registrations": {

@@ -83,6 +83,7 @@ def test_propagate(folder, capsys):
     output = ("--labels", folder / "mask.nii.gz", "--output", folder / "carried.nii.gz")
     found = printed(capsys, "propagate", *model_of(folder), *scans, *output)
     (label,) = found["labels"]
+    assert label["decision"] == "unknown"
     assert label["to_ml"] == pytest.approx(label["from_ml"], rel=0.1)
 
 
@@ -93,6 +94,7 @@ def test_follow(folder, capsys):
     given, seen = found["lesions"]
     assert np.linalg.norm(np.subtract(seen["point_mm"], given["point_mm"]) - SHIFT_MM) < CELL_MM
     assert (folder / "followed" / "report.html").is_file()
+    assert any("the model holds no confidence of its matches" in said for said in found["remarks"])
 
 
 def test_register(folder, capsys, binary):
