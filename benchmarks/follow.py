@@ -26,7 +26,7 @@ from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.measure_folder import measure_folder
 from anatomical_embedding.follow.patient import AskedPatient, follow_patient, open_visits
 from anatomical_embedding.follow.records import LesionRow
-from anatomical_embedding.follow.visits import AskedVisit
+from anatomical_embedding.follow.visits import AskedVisit, require_order
 from anatomical_embedding.phantom.visits import NUM_VISITS, PhantomVisit, make_visits
 from anatomical_embedding.settings.follow import delivered_follow_settings
 from anatomical_embedding.settings.phantom import PhantomSubjectSettings
@@ -141,7 +141,7 @@ def direct_places(
     model: Model, asked: AskedPatient, place: FollowFolder, shown: Volume
 ) -> Mapping[int, NDArray[np.float64]]:
     """Return by lesion where the direct match puts it at the last visit, as `match` does."""
-    scans = open_visits(model, asked, place, settings=SETTINGS)
+    scans = open_visits(model, asked, place, checksums=require_order(asked.visits), settings=SETTINGS)
     numbers = [int(number) for number in np.unique(shown.array) if number]
     middles = [shown.world_from_voxel(np.argwhere(shown.array == number)).mean(axis=0) for number in numbers]
     found = match_points(model, scans[NAMES[0]], scans[NAMES[-1]], middles)

@@ -29,7 +29,7 @@ from anatomical_embedding.datasets.known_warp import KnownWarp, draw_pair, draw_
 from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.measurements import measure_lesions
 from anatomical_embedding.follow.patient import AskedPatient, follow_patient, open_visits
-from anatomical_embedding.follow.visits import AskedVisit
+from anatomical_embedding.follow.visits import AskedVisit, require_order
 from anatomical_embedding.settings.follow import delivered_follow_settings
 from anatomical_embedding.settings.known_warps import KnownWarpsSettings
 from anatomical_embedding.usage.model import Model
@@ -109,7 +109,7 @@ def follow_scan(model: Model, name: str, folder: Path) -> pd.DataFrame:
     asked = AskedPatient(name, visits, {"visit0": folder / "lesions.nii.gz"}, "ras", ReadingOptions("ct"))
     place = FollowFolder(folder / "followed")
     rows, _ = follow_patient(model, asked, place.folder, settings=SETTINGS)
-    scans = open_visits(model, asked, place, settings=SETTINGS)
+    scans = open_visits(model, asked, place, checksums=require_order(asked.visits), settings=SETTINGS)
     answers: list[dict[str, Any]] = []
     for number, visit in enumerate(visits[1:], start=1):
         direct = match_points(model, scans["visit0"], scans[visit.name], middles[0])

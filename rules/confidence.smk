@@ -65,7 +65,9 @@ def fitted_answers(wildcards):
     answer = f"{wildcards.model}.{wildcards.method}"
     model = SETTINGS.models[wildcards.model]
     found = {}
-    for name, evaluation in evaluations_to_fit(wildcards.model, wildcards.method).items():
+    for name, evaluation in evaluations_to_fit(
+        wildcards.model, wildcards.method
+    ).items():
         folder = RESULTS / "evaluations" / name / "fit"
         if evaluation.split != FIT_SPLIT:
             found[name] = folder / answer

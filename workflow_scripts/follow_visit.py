@@ -30,9 +30,10 @@ def main(arguments: list[str]) -> None:
     settings = parse_settings(FollowSettings, options.settings)
 
     asked = _asked(options.patient, json.loads(options.visits), ReadingOptions(modality=options.modality))
-    require_order(asked.visits)
+    checksums = require_order(asked.visits)
     place = FollowFolder(options.folder)
-    scans = open_visits(load_model(options.checkpoint), asked, place, settings=settings)
+    model = load_model(options.checkpoint)
+    scans = open_visits(model, asked, place, checksums=checksums, settings=settings)
     for remark in (*follow_one(asked, asked.visits[-1], scans, place, settings=settings), *scans.remarks):
         log(remark)
 

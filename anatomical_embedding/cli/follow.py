@@ -66,7 +66,8 @@ def follow(
     """
     from anatomical_embedding.api import load_model
     from anatomical_embedding.files import require_writable_folder
-    from anatomical_embedding.follow.patient import AskedPatient, follow_patient
+    from anatomical_embedding.follow.patient import AskedPatient, follow_patient, scans_in_memory
+    from anatomical_embedding.follow.recent_scans import RecentScans
     from anatomical_embedding.follow.report_files import write_patient_report
     from anatomical_embedding.follow.visits import name_visits
     from anatomical_embedding.settings.follow import delivered_follow_settings
@@ -79,8 +80,10 @@ def follow(
     lesions = _lesions(lesion_files, names=[visit.name for visit in visits])
     model = load_model(checkpoint)
     asked = AskedPatient(patient, visits, lesions, coordinates, ReadingOptions(**reading))
-    rows, remarks = follow_patient(model, asked, output, settings=delivered_follow_settings())
-    write_patient_report(output)
+    settings = delivered_follow_settings()
+    recent = RecentScans(scans_in_memory(settings))
+    rows, remarks = follow_patient(model, asked, output, settings=settings, recent=recent)
+    write_patient_report(output, recent)
     said = say_remarks(remarks)
     if as_json:
         print_json({"output": str(output), "lesions": [_plain(asdict(row)) for row in rows], "remarks": said})

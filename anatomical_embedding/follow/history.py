@@ -10,6 +10,7 @@ import numpy as np
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.measurements import axial_axis
+from anatomical_embedding.follow.recent_scans import RecentScans
 from anatomical_embedding.follow.record_json import read_record
 from anatomical_embedding.follow.record_tables import read_decisions, read_lesions, read_measurements
 from anatomical_embedding.follow.records import DecisionRow, FollowRecord, LesionRow, MeasurementRow, Visit
@@ -21,7 +22,7 @@ from anatomical_embedding.follow.response import (
     read_targets,
     share_of_change,
 )
-from anatomical_embedding.volumes.raw_scan import RawScan, ReadingOptions, read_raw_scan
+from anatomical_embedding.volumes.raw_scan import RawScan, ReadingOptions
 from anatomical_embedding.volumes.volume import Volume
 
 TARGETS_FILE = "targets.csv"
@@ -154,8 +155,8 @@ def read_history(folder: Path | str) -> History:
     )
 
 
-def read_scan_of(visit: Visit) -> RawScan:
-    """Return the scan of a visit, which must be the one that was followed.
+def read_scan_of(visit: Visit, recent: RecentScans) -> RawScan:
+    """Return the scan of a visit, which must be the one that was followed; those read last are taken from memory.
 
     Raises
     ------
@@ -169,7 +170,7 @@ def read_scan_of(visit: Visit) -> RawScan:
             else ", seen from the folder where `follow` ran; run this there too"
         )
         raise InputFileError(visit.scan, f"is not there; {visit.name} was followed by this path{whence}")
-    scan = read_raw_scan(visit.scan, options_of(visit))
+    scan = recent.read(visit.scan, options_of(visit))
     moved_mm = np.abs(scan.volume.affine - np.array(visit.affine)).max()
     if scan.volume.shape != visit.shape or moved_mm > SAME_PLACE_MM:
         raise InputFileError(

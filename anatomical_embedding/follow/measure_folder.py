@@ -5,6 +5,7 @@ from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.history import grid_of, read_scan_of
 from anatomical_embedding.follow.lesion_input import labels_on_grid
 from anatomical_embedding.follow.measurements import measure_lesions, measurement_row
+from anatomical_embedding.follow.recent_scans import RecentScans
 from anatomical_embedding.follow.record_json import read_record
 from anatomical_embedding.follow.record_tables import write_measurements
 from anatomical_embedding.follow.records import MeasurementRow, Visit
@@ -12,10 +13,12 @@ from anatomical_embedding.volumes.labels import read_label_file
 from anatomical_embedding.volumes.volume import Volume
 
 
-def measure_folder(folder: FollowFolder) -> list[MeasurementRow]:
+def measure_folder(folder: FollowFolder, recent: RecentScans | None = None) -> list[MeasurementRow]:
     """Measure every mask of a patient whose answer is not rejected, write `measurements.csv` and return its rows.
 
-    One visit is in memory at a time.
+    Parameters
+    ----------
+    recent : scans that are in memory already; None holds one visit at a time.
 
     Raises
     ------
@@ -23,10 +26,11 @@ def measure_folder(folder: FollowFolder) -> list[MeasurementRow]:
         if a scan or a mask cannot be read, or a mask lies on other voxels than its scan.
     """
     rows = []
+    recent = recent or RecentScans(num_kept=1)
     for visit in read_record(folder.record).visits:
         masks = masks_in_use(folder, visit)
         if masks is not None:
-            found = measure_lesions(masks, read_scan_of(visit).volume)
+            found = measure_lesions(masks, read_scan_of(visit, recent).volume)
             rejected = rejected_lesions(folder.decisions, visit.name)
             rows += [
                 measurement_row(lesion, visit.name, each)

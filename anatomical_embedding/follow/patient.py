@@ -12,6 +12,7 @@ from anatomical_embedding.follow.decisions import moved_places
 from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.follow_visit import follow_visit, look_back
 from anatomical_embedding.follow.lesion_input import GivenLesions, read_lesions
+from anatomical_embedding.follow.recent_scans import RecentScans
 from anatomical_embedding.follow.record_json import read_visit, write_record, write_visit
 from anatomical_embedding.follow.record_tables import read_lesions as read_rows
 from anatomical_embedding.follow.record_tables import write_lesions
@@ -59,11 +60,17 @@ class AskedPatient:
 
 
 def follow_patient(
-    model: Model, asked: AskedPatient, folder: Path | str, *, settings: FollowSettings
+    model: Model,
+    asked: AskedPatient,
+    folder: Path | str,
+    *,
+    settings: FollowSettings,
+    recent: RecentScans | None = None,
 ) -> tuple[list[LesionRow], list[str]]:
     """Follow the lesions of one patient; write `follow.json`, `lesions.csv` and masks, and return rows and remarks.
 
-    What is in the folder already and made from the same visits, lesions, model and settings is kept.
+    What is in the folder already and made from the same visits, lesions, model and settings is kept. Scans that were
+    read last stay in `recent`.
 
     Raises
     ------
@@ -74,7 +81,7 @@ def follow_patient(
     place = FollowFolder(Path(folder))
     require_lesions(asked)
     checksums = require_order(asked.visits, series=asked.reading.series)
-    scans = open_visits(model, asked, place, settings=settings)
+    scans = open_visits(model, asked, place, checksums=checksums, settings=settings, recent=recent)
     said: list[str] = []
     states = _states(place)
     for visit in track(asked.visits, description="following visits", total=len(asked.visits)):
@@ -109,12 +116,35 @@ def require_lesions(asked: AskedPatient) -> None:
 
 
 def open_visits(
-    model: Model, asked: AskedPatient, place: FollowFolder, *, settings: FollowSettings
+    model: Model,
+    asked: AskedPatient,
+    place: FollowFolder,
+    *,
+    checksums: Mapping[str, str],
+    settings: FollowSettings,
+    recent: RecentScans | None = None,
 ) -> VisitScans:
-    """Return the scans of a patient; in memory are at most the one at hand, the first, and the nearest ones."""
+    """Return the scans of a patient; in memory are at most the one at hand, the first, and the nearest ones.
+
+    Parameters
+    ----------
+    checksums : of the scans by visit, from `require_order`.
+    recent : scans that were read before; None begins with none.
+    """
     return VisitScans(
-        model, place, asked.visits, num_kept=settings.places.num_neighbours + 2, options=asked.reading
+        model,
+        place,
+        asked.visits,
+        checksums=checksums,
+        num_kept=scans_in_memory(settings),
+        recent=recent or RecentScans(scans_in_memory(settings)),
+        options=asked.reading,
     )
+
+
+def scans_in_memory(settings: FollowSettings) -> int:
+    """Return how many scans are needed at a time: the one at hand, the first, and the nearest ones."""
+    return settings.places.num_neighbours + 2
 
 
 def follow_one(

@@ -6,6 +6,7 @@ from typing import Any
 
 from anatomical_embedding.follow.history import TARGETS_FILE, History
 from anatomical_embedding.follow.pictures import show_visit, side_mm
+from anatomical_embedding.follow.recent_scans import RecentScans
 from anatomical_embedding.follow.records import LesionRow, Visit
 from anatomical_embedding.follow.response import APPLIED, NOT_APPLIED, RULE
 from anatomical_embedding.follow.words import (
@@ -42,7 +43,7 @@ STYLE = """
 """
 
 
-def render_patient_page(history: History) -> str:
+def render_patient_page(history: History, recent: RecentScans) -> str:
     """Return the page as the text of an HTML file that opens offline; one scan is in memory at a time.
 
     Raises
@@ -51,7 +52,9 @@ def render_patient_page(history: History) -> str:
         if a scan or a mask cannot be read any more.
     """
     sides_mm = {lesion: side_mm(history, lesion) for lesion in history.numbers}
-    pictures = {visit.name: show_visit(history, visit, sides_mm=sides_mm) for visit in history.record.visits}
+    pictures = {
+        visit.name: show_visit(history, visit, recent, sides_mm=sides_mm) for visit in history.record.visits
+    }
     return render_document(
         f"Lesions of {history.patient}",
         element("style", Markup(STYLE)),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.follow.history import History, read_scan_of
 from anatomical_embedding.follow.measure_folder import masks_in_use
+from anatomical_embedding.follow.recent_scans import RecentScans
 from anatomical_embedding.follow.records import LesionRow, MeasurementRow, Visit
 from anatomical_embedding.report.markup import Markup, element
 from anatomical_embedding.report.panels import (
@@ -49,11 +50,14 @@ class ShownVisit:
     window: tuple[float, float]
 
 
-def show_visit(history: History, visit: Visit, *, sides_mm: Mapping[int, float]) -> dict[int, Markup]:
+def show_visit(
+    history: History, visit: Visit, recent: RecentScans, *, sides_mm: Mapping[int, float]
+) -> dict[int, Markup]:
     """Return a picture of each lesion that has a place in the view of a visit, by its number.
 
     Parameters
     ----------
+    recent : scans that are in memory already.
     sides_mm : side of the pictures of each lesion, from `side_mm`.
 
     Raises
@@ -61,7 +65,7 @@ def show_visit(history: History, visit: Visit, *, sides_mm: Mapping[int, float])
     UserError
         if the scan or the masks cannot be read any more.
     """
-    scan = read_scan_of(visit)
+    scan = read_scan_of(visit, recent)
     masks = masks_in_use(history.folder, visit)
     volume = to_lps(scan.volume)
     shown = ShownVisit(

@@ -25,6 +25,7 @@ from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.history import History, read_history
 from anatomical_embedding.follow.measure_folder import measure_folder
 from anatomical_embedding.follow.patient_page import render_patient_page
+from anatomical_embedding.follow.recent_scans import RecentScans
 from anatomical_embedding.follow.response import APPLIED, NOT_APPLIED, RULE
 from anatomical_embedding.follow.words import change_words, date_cell, sum_words
 from anatomical_embedding.identifiers import first_clash
@@ -45,8 +46,13 @@ PATIENT_COLUMNS = (
 )  # fmt: skip
 
 
-def write_patient_report(folder: Path | str) -> History:
+def write_patient_report(folder: Path | str, recent: RecentScans | None = None) -> History:
     """Measure the lesions of a patient, write all files of the report and return what they say.
+
+    Parameters
+    ----------
+    folder : that `follow` wrote.
+    recent : scans that are in memory already; None holds one visit at a time.
 
     Raises
     ------
@@ -54,9 +60,10 @@ def write_patient_report(folder: Path | str) -> History:
         naming the file at fault; nothing is written then but the measurements.
     """
     place = FollowFolder(Path(folder))
-    measure_folder(place)
+    recent = recent or RecentScans(num_kept=1)
+    measure_folder(place, recent)
     history = read_history(folder)
-    page = render_patient_page(history)
+    page = render_patient_page(history, recent)
     write_text(page, place.folder / PAGE)
     write_json(place.folder / NUMBERS, as_json(history))
     write_csv_table(CHANGE_COLUMNS, change_rows(history), place.folder / CHANGES)

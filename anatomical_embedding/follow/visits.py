@@ -2,7 +2,7 @@
 
 import datetime
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from anatomical_embedding.embedding.export import is_stored
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.places import pair_anchors, swap_anchors
+from anatomical_embedding.follow.recent_scans import RecentScans
 from anatomical_embedding.follow.records import Visit
 from anatomical_embedding.identifiers import is_identifier
 from anatomical_embedding.matching.match_evidence import Anchors
@@ -25,7 +26,7 @@ from anatomical_embedding.usage.scans import (
 )
 from anatomical_embedding.usage.stores import save_embedding
 from anatomical_embedding.volumes.file_names import is_volume_name
-from anatomical_embedding.volumes.raw_scan import RawScan, ReadingOptions, read_raw_scan
+from anatomical_embedding.volumes.raw_scan import RawScan, ReadingOptions
 from anatomical_embedding.volumes.scan import distinct_names, sha256_of_scan
 
 DICOM_DATES = ("AcquisitionDate", "SeriesDate", "StudyDate")
@@ -122,7 +123,9 @@ class VisitScans:
     model : that embeds them.
     folder : of the patient; stores lie in it.
     visits : by name.
-    num_kept : scans in memory at a time, however many visits there are.
+    checksums : of the scans by visit, from `require_order`.
+    num_kept : embedded scans in memory at a time, however many visits there are.
+    recent : reads the scans.
     options : what the scans do not say themselves.
     """
 
@@ -132,13 +135,17 @@ class VisitScans:
         folder: FollowFolder,
         visits: Sequence[AskedVisit],
         *,
+        checksums: Mapping[str, str],
         num_kept: int,
+        recent: RecentScans,
         options: ReadingOptions,
     ):
         self.model = model
         self._folder = folder
         self._asked = {visit.name: visit for visit in visits}
+        self._checksums = checksums
         self._num_kept = num_kept
+        self._recent = recent
         self._options = options
         self._open: OrderedDict[str, EmbeddedScan] = OrderedDict()
         self._anchors: OrderedDict[tuple[str, str], Anchors] = OrderedDict()
@@ -157,9 +164,11 @@ class VisitScans:
             return self._open[name]
         while len(self._open) >= self._num_kept:
             self._open.popitem(last=False)
-        raw = read_raw_scan(self._asked[name].scan, self._options)
+        raw = self._recent.read(self._asked[name].scan, self._options)
         require_known(self.model, raw.path, raw.modality, is_told=self._options.modality is not None)
-        self._open[name] = self._embedded(raw, self._folder.stores / f"{name}.safetensors")
+        self._open[name] = self._embedded(
+            raw, self._checksums[name], self._folder.stores / f"{name}.safetensors"
+        )
         return self._open[name]
 
     def anchors(self, template: str, target: str, *, settings: PlaceSettings) -> Anchors:
@@ -179,8 +188,8 @@ class VisitScans:
             self._anchors[pair] = pair_anchors(self[template], self[target], settings=settings)
         return self._anchors[pair]
 
-    def _embedded(self, raw: RawScan, store: Path) -> EmbeddedScan:
-        origin = origin_of(self.model, raw.sha256, modality=raw.modality, options=raw.options)
+    def _embedded(self, raw: RawScan, sha256: str, store: Path) -> EmbeddedScan:
+        origin = origin_of(self.model, sha256, modality=raw.modality, options=raw.options)
         if is_stored(store, origin):
             scan = open_embedding(self.model, store)
         else:
@@ -198,4 +207,13 @@ class VisitScans:
         affine = tuple(tuple(map(float, row)) for row in raw.volume.affine)
         asked = self._asked[name]
         told = {name: value for name, value in asdict(self._options).items() if value is not None}
-        return Visit(name, asked.date, asked.scan, raw.sha256, raw.volume.shape, affine, raw.modality, told)
+        return Visit(
+            name,
+            asked.date,
+            asked.scan,
+            self._checksums[name],
+            raw.volume.shape,
+            affine,
+            raw.modality,
+            told,
+        )

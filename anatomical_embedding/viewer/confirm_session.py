@@ -13,6 +13,7 @@ import numpy as np
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.follow.history import History, grid_of, read_history, read_scan_of
 from anatomical_embedding.follow.measure_folder import masks_in_use
+from anatomical_embedding.follow.recent_scans import RecentScans
 from anatomical_embedding.follow.record_tables import append_decision
 from anatomical_embedding.follow.records import DecisionRow, LesionRow, PointMm
 from anatomical_embedding.follow.words import date_words, size_words, state_words
@@ -85,7 +86,8 @@ class ConfirmSession:
             if it cannot be read any more, or there is no such visit.
         """
         return nifti_bytes(
-            read_scan_of(self._history.record.visits[self._visit(visit)]).volume, compress=False
+            read_scan_of(self._history.record.visits[self._visit(visit)], RecentScans(num_kept=1)).volume,
+            compress=False,
         )
 
     def mask(self, visit: int, lesion: int) -> bytes:

@@ -129,3 +129,13 @@ def test_a_scan_that_was_read_is_taken_as_it_was_read(folder, counts):
     assert embedded.raw is read
     assert embedded.modality == "ct"
     assert counts[0] == {"first.nii.gz": 1}
+
+
+@pytest.mark.slow
+def test_follow(folder, counts, tmp_path):
+    """Following, measuring and drawing share a reading; a visit that is followed again is read once more."""
+    reads, sums = counts
+    scans = ("follow", *both(folder), "--lesions", folder / "labels.nii.gz", "--output", tmp_path)
+    run(folder, *scans)
+    assert reads == ONCE
+    assert {name: sums[name] for name in ONCE} == ONCE
