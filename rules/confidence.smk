@@ -1,8 +1,7 @@
 # Contract
-#   reads    the queries, matches and indices of evaluations and trackings; stores of validation patients, and of those
-#            whom the models of folds were not trained on
+#   reads    the queries, matches and indices of evaluations and trackings; stores of validation patients; the answers
+#            of the models of folds
 #   writes   evaluations/<evaluation>/fit/: queries.csv and <model>.<method>.matches.csv of patients set aside;
-#            .../fit/<fold>/ the same of the patients of a fold, whose index is volumes/<dataset>.<fold>.csv;
 #            models/<model>/<method>.confidence.json, fitted to all of these; and beside the answers of every evaluation
 #            and tracking <model>.<method>.judged.csv, .markups/ and .confidence_scores.json
 #   used by  package, lesion_scores (its page shows judged answers) and report
@@ -92,43 +91,6 @@ def dataset_of_source(source):
     return asked.dataset
 
 
-def fold_index(wildcards):
-    """Return the index of a fold of the data set of an evaluation."""
-    dataset = evaluation_of(wildcards).dataset
-    return RESULTS / "volumes" / f"{dataset}.{wildcards.fold}.csv"
-
-
-rule set_fold_aside:
-    """Write the index of a fold: a part of the training patients is set aside to answer, the other ones train."""
-    input:
-        index="<results>/volumes/{dataset}.csv",
-    output:
-        "<results>/volumes/{dataset}.fold_{part}_of_{parts}.csv",
-    log:
-        "<logs>/set_fold_aside/{dataset}.fold_{part}_of_{parts}.log",
-    benchmark:
-        "<benchmarks>/set_fold_aside/{dataset}.fold_{part}_of_{parts}.tsv"
-    wildcard_constraints:
-        part=r"\d+",
-        parts=r"\d+",
-    conda:
-        CPU_ENVIRONMENT
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        settings=lambda wildcards: section_json(
-            number=int(wildcards.part), count=int(wildcards.parts)
-        ),
-        code=code_of("set_fold_aside"),
-    shell:
-        "python -m workflow_scripts.set_fold_aside"
-        " --settings {params.settings:q}"
-        " --index {input.index}"
-        " --output {output}"
-        " 2> {log}"
-
-
 rule make_fit_queries:
     """Choose what is asked of patients set aside, in whole targets and in targets that are cut."""
     input:
@@ -179,43 +141,6 @@ use rule match_points as match_fit_points with:
         made_folder=lambda wildcards: made_folder(evaluation_of(wildcards).dataset),
         state="",
         code=code_of("match_points"),
-
-
-use rule make_fit_queries as make_fold_queries with:
-    input:
-        index=fold_index,
-        landmarks=lambda wildcards: f"<results>/landmarks/{evaluation_of(wildcards).dataset}.csv",
-    output:
-        "<results>/evaluations/{evaluation}/fit/{fold}/queries.csv",
-    log:
-        "<logs>/make_fold_queries/{evaluation}/{fold}.log",
-    benchmark:
-        "<benchmarks>/make_fold_queries/{evaluation}/{fold}.tsv"
-    params:
-        settings=lambda wildcards: section_of(
-            evaluation_of(wildcards).fit_queries(split="test")
-        ),
-        code=code_of("make_queries"),
-
-
-use rule match_fit_points as match_fold_points with:
-    input:
-        queries="<results>/evaluations/{evaluation}/fit/{fold}/queries.csv",
-        index=fold_index,
-        stores=lambda wildcards: stores_of(
-            f"{wildcards.model}/{wildcards.fold}",
-            "trained",
-            evaluation_of(wildcards).dataset,
-        ),
-        scans=[],
-    output:
-        "<results>/evaluations/{evaluation}/fit/{fold}/{model}.{matching}.matches.csv",
-    log:
-        "<logs>/match_fold_points/{evaluation}/{fold}/{model}.{matching}.log",
-    benchmark:
-        "<benchmarks>/match_fold_points/{evaluation}/{fold}/{model}.{matching}.tsv"
-    wildcard_constraints:
-        model=one_of(MODELS),
 
 
 rule fit_confidence:
