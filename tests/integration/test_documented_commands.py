@@ -45,6 +45,7 @@ def workplace(demo, tmp_path_factory):
     command = shlex.join([sys.executable, "-m", "anatomical_embedding.cli.main"])
     script.write_text(f'#!/bin/sh\nexec {command} "$@"\n', encoding="utf-8")
     script.chmod(0o755)
+    (script.parent / "activate").touch()  # what it would do is done by `environment`
     (script.parent / "deeds").symlink_to(demo / "results" / "deeds" / "deeds")
     first, second = (
         demo / "results" / "phantoms" / "phantom_ct" / f"phantom_00{number}" for number in (0, 1)

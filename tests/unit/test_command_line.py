@@ -209,7 +209,7 @@ def test_a_mask_is_carried_to_the_same_anatomy(folder, tmp_path, capsys):
     read_by_itk = SimpleITK.ReadImage(str(tmp_path / "carried.nii.gz"))
     assert read_by_itk.GetSize() == second.shape
     said = output_of(capsys, [*arguments, "--output", tmp_path / "again.nii.gz"])
-    assert said.startswith("label 1: found, ")
+    assert said.startswith("label 1: unknown, ")
 
 
 def test_the_library_refuses_scans_of_another_model(folder, model):
