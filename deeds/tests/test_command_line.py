@@ -117,6 +117,7 @@ def lattice(image, step=6, margin=8):
     return nibabel.affines.apply_affine(image.affine, voxels)
 
 
+@pytest.mark.slow
 def test_registration_recovers_the_map_and_lies_on_the_fixed_grid(plain):
     fixed, moving, displacement = phantom((56, 52, 48))
     out = nibabel.load(plain / "out_deformed.nii.gz")
@@ -229,6 +230,7 @@ def stored_otherwise(source, target, orientation):
     return target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fixed_order", "moving_order"), [("LPS", "LPS"), ("ASR", "PIL"), ("RAS", "LPI")])
 def test_storage_order_does_not_change_the_mapping(plain, tmp_path, fixed_order, moving_order):
     fixed = stored_otherwise(plain / "fixed.nii.gz", tmp_path / "fixed.nii.gz", fixed_order)
@@ -279,6 +281,7 @@ def native(array):
     return ndimage.map_coordinates(array, np.meshgrid(*axes, indexing="ij"), order=1, mode="nearest"), affine
 
 
+@pytest.mark.slow
 def test_anisotropic_native_images_are_carried_at_their_own_spacing(tmp_path):
     fixed, moving, _ = phantom((80, 72, 64), seed=5, amplitude=5)
     iso = np.diag([2.0, 2, 2, 1])

@@ -55,6 +55,7 @@ def _published_rule(mask, *, radius_px, smallest_share, hole_px):
     return cleaned
 
 
+@pytest.mark.slow
 @given(seed=strategies.integers(0, 10_000))
 def test_cleaning_equals_the_published_rule_away_from_borders(seed):
     blobs = (

@@ -43,6 +43,7 @@ def edit(checkout, path, old, new):
     (checkout / path).write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_comments_docstrings_and_place_do_not_count(checkout):
     before = fingerprint(REPOSITORY, "train_intra")
     path = "anatomical_embedding/losses/contrastive.py"
@@ -53,6 +54,7 @@ def test_comments_docstrings_and_place_do_not_count(checkout):
     assert fingerprint(checkout, "train_intra") == before
 
 
+@pytest.mark.slow
 def test_an_edit_reaches_the_stages_that_import_it(checkout):
     before = {stage: fingerprint(REPOSITORY, stage) for stage in ("train_intra", "initialise_network")}
     edit(checkout, "anatomical_embedding/losses/contrastive.py", "/ temperature", "/ (2 * temperature)")

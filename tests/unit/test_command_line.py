@@ -89,6 +89,7 @@ def answers_of(capsys, arguments):
 # Answers
 
 
+@pytest.mark.slow
 def test_a_scan_finds_itself(folder, capsys):
     asked = points_in(folder / "first.nii.gz", count=3)
     points = [word for values in asked for word in ("--point", point(values))]
@@ -106,6 +107,7 @@ def test_an_oblique_scan_lies_where_its_prepared_file_does(folder, model, tmp_pa
     np.testing.assert_array_equal(embedded.embedded.affine, read_again.affine)
 
 
+@pytest.mark.slow
 def test_lps_numbers_come_and_go(folder, capsys):
     (asked,) = points_in(folder / "first.nii.gz", count=1)
     (ras,) = answers_of(

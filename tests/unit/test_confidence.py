@@ -122,6 +122,7 @@ def test_the_log_odds_of_a_known_law_are_found_again():
     assert fitted.out_of_view is None and fitted.out_of_view_threshold is None
 
 
+@pytest.mark.slow
 def test_radii_cover_patients_that_differ():
     """A patient whose answers are all worse is covered by what unseen patients widen the radii to."""
     generator = np.random.default_rng(4)

@@ -96,6 +96,7 @@ def test_a_patient_without_answers_is_named(tmp_path):
         session_of(write_followed(tmp_path / "one", only).folder)
 
 
+@pytest.mark.slow
 def test_the_server_gives_scans_and_masks_and_nothing_else(folder, tmp_path):
     with ConfirmServer(session_of(folder), port=0) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)

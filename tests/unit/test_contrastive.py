@@ -173,6 +173,7 @@ def test_ignored_cells_do_not_enter_even_where_few_others_remain():
     assert loss.item() == pytest.approx(0.0, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_gradient_of_mined_negatives_equals_that_of_all_when_the_pool_is_everything():
     """Without ignored cells, 118 mined of 120 cells are all but the query and its partner."""
     fine = unit_maps(11, pairs=1, channels=6, size=FINE_SIZE).requires_grad_()

@@ -100,6 +100,7 @@ def stored(folder, name):
 # Points
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mrk.json", "csv", "fcsv"])
 def test_match_answers_the_points_that_were_placed_and_names_the_others(folder, tmp_path, capsys, kind):
     x, y, z = POINT_MM
@@ -415,6 +416,7 @@ def register_arguments(folder, tmp_path, *more):
 NAMES = ("lesion 1, left", 'two\nlines; "x"', "far")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("side", "sign"), [("fixed", 1.0), ("moving", -1.0)])
 @pytest.mark.usefixtures("registration")
 def test_register_carries_points_of_any_name_and_says_what_lies_outside(folder, tmp_path, capsys, side, sign):

@@ -46,6 +46,7 @@ def largest_difference(got, expected):
     return max(float((a - b).abs().max()) for a, b in pairs)
 
 
+@pytest.mark.slow
 @NETWORKS
 @pytest.mark.parametrize("shape", [(32, 48, 64), (37, 77, 59), (11, 5, 3), (2, 2, 2), (3, 33, 2)])
 def test_one_tile_equals_one_pass(network, shape):

@@ -19,6 +19,7 @@ from tests.reference.small_networks import (
 BOTH_SHAPES = pytest.mark.parametrize("settings", [small_published_settings(), isotropic_settings()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "num_parameters"),
     # A pyramid head: 1x1x1 convolutions of 64, 128 and 256 to 128 channels, one 3x3x3, all with bias.

@@ -179,6 +179,7 @@ def test_a_replaced_volume_embeds_itself_only(dataset):
     assert written_stores(dataset) == {"c"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [

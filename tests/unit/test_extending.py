@@ -182,6 +182,7 @@ def test_the_workflow_plans_what_was_added(extended, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_the_baseline_answers(extended):
     program = """
 import numpy as np

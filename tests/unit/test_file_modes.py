@@ -64,6 +64,7 @@ MORE_WRITERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "write"), [*WRITERS, *MORE_WRITERS], ids=[name for name, _ in [*WRITERS, *MORE_WRITERS]]
 )

@@ -70,6 +70,7 @@ def places(rows):
     return np.array([[float(row[f"{axis}_mm"]) for axis in "xyz"] for row in rows])
 
 
+@pytest.mark.slow
 def test_a_point_is_found_at_one_place_in_every_format(folder, capsys):
     volume = read_volume(folder / "scan.nii.gz")
     point = ",".join(f"{value:.4f}" for value in volume.world_from_voxel(POINT_VOX))
@@ -94,6 +95,7 @@ def test_a_point_in_voxels_is_the_point_in_mm(folder, capsys):
     np.testing.assert_allclose(places(in_voxels), places(in_mm), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_folder_of_two_series_is_refused_until_one_is_told(folder, capsys):
     words = [
         "embed",

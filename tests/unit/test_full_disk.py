@@ -84,6 +84,7 @@ WRITERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of nibabel's open file
 @pytest.mark.parametrize(("name", "write"), WRITERS, ids=[name for name, _ in WRITERS])
 def test_the_file_is_named_and_what_stood_there_stays(small_disk, name, write):

@@ -39,6 +39,7 @@ def everywhere(volume):
     return np.ones(volume.shape, dtype=bool)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("warp", [{}, {"slice_mm": 5}, {"kept_share": 0.5}, {"mean_mm": 0}])
 def test_the_target_shows_at_each_point_what_the_template_shows_at_its_partner(warp):
     pair = draw_pair(coordinates(), "body", warp_name="asked", body_of=everywhere, settings=settings(**warp))

@@ -315,6 +315,7 @@ def test_a_disc_fills_the_voxels_whose_centres_lie_in_it(tmp_path):
     assert found.remarks == (f"{path}: its labels are 3 disc",)
 
 
+@pytest.mark.slow
 def test_a_hole_and_two_parts_in_one_slice(tmp_path):
     other = np.array([-12.3, 5.2])
     contours = [*disc_contours(), *disc_contours(4.1), *disc_contours(3.3, slices=[4], centre=other)]

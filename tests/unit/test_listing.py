@@ -149,6 +149,7 @@ def test_ids_that_clash_are_an_error(tmp_path, names):
         volumes_of(_settings("folder", tmp_path))
 
 
+@pytest.mark.slow
 def test_ten_thousand_files_are_listed_in_seconds(tmp_path):
     for number in range(10_000):
         (tmp_path / f"{number:06d}_01_01_001-010.nii.gz").touch()

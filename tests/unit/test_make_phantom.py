@@ -52,6 +52,7 @@ def test_all_outputs_agree_with_the_library(tmp_path):
     assert lesions.is_inside.dtype == bool
 
 
+@pytest.mark.slow
 def test_only_the_scans_that_are_asked_for_are_written(tmp_path):
     main(
         [

@@ -162,6 +162,7 @@ def affines(draw):
     return affine
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(template_affine=affines(), target_affine=affines(), seed=st.integers(0, 10))
 def test_points_are_recovered_through_any_affine(template_affine, target_affine, seed):

@@ -155,6 +155,7 @@ def _chosen_form(raw: RawFile, geometry):
     return forms[name], max(raw.apart_mm(forms[name], other) for other in others)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 def test_a_random_header_is_read_as_its_bytes_say_or_refused_in_one_line(tmp_path, part):
     rng = random.Random(part)  # noqa: S311, a test's dice

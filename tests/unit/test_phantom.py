@@ -84,6 +84,7 @@ def test_organs_have_their_density(scans, organ, lowest_hu, highest_hu):
         assert lowest_hu < np.median(inside) < highest_hu
 
 
+@pytest.mark.slow
 def test_contrast_agent_brightens_the_aorta():
     plain = ct_of(0, {"ct.arterial_phase": [0, 0], "ct.venous_phase": [0, 0], "ct.tissue_variation_hu": 0})
     arterial = ct_of(0, {"ct.arterial_phase": [1, 1], "ct.venous_phase": [0, 0], "ct.tissue_variation_hu": 0})
@@ -93,6 +94,7 @@ def test_contrast_agent_brightens_the_aorta():
     assert 150 < gain < 280
 
 
+@pytest.mark.slow
 def test_noise_has_its_standard_deviation():
     quiet, noisy = (ct_of(1, {**COARSE, "ct.noise_hu": noise}) for noise in (0.0, 30.0))
     difference = noisy.volume.array.astype(float) - quiet.volume.array
@@ -100,6 +102,7 @@ def test_noise_has_its_standard_deviation():
     assert difference[inside].std() == pytest.approx(30.0, rel=0.05)
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_voxels_and_another_seed_others():
     first, again, other = ct_of(2, COARSE), ct_of(2, COARSE), ct_of(2, COARSE | {"seed": 99})
     np.testing.assert_array_equal(first.volume.array, again.volume.array)
@@ -113,6 +116,7 @@ def test_subject_does_not_depend_on_how_many_there_are():
     np.testing.assert_array_equal(few.volume.affine, many.volume.affine)
 
 
+@pytest.mark.slow
 def test_ct_does_not_depend_on_whether_an_mr_is_made():
     alone = ct_of(0, COARSE)
     both = make_subject(phantom_settings(COARSE | {"modalities": ["ct", "mr"]}), subject_index=0)
@@ -148,6 +152,7 @@ def test_ct_and_mr_show_the_same_atlas_in_worlds_that_differ_by_the_known_move(s
     assert np.abs(subject.mr.motion.origin_mm - subject.ct.motion.origin_mm).max() <= 30.0
 
 
+@pytest.mark.slow
 def test_mr_without_move_shares_the_world_of_the_ct():
     still = {"breath_mm": 0, "deformation_mm": 0, "rotation_degrees": 0, "translation_mm": 0}
     changes = {f"mr.{key}": value for key, value in still.items()}
@@ -160,6 +165,7 @@ def test_mr_without_move_shares_the_world_of_the_ct():
         np.testing.assert_allclose(subject.ct.landmarks_mm[name], subject.mr.landmarks_mm[name], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_mr_has_its_own_field_of_view_and_a_look_of_its_own():
     subject = make_subject(phantom_settings({"mr.t1_weight": [1, 1]}), subject_index=0)
     assert subject.mr is not None
@@ -174,6 +180,7 @@ def test_mr_has_its_own_field_of_view_and_a_look_of_its_own():
     assert median["lung_right"] < median["aorta"] < median["spleen"] < median["liver"]
 
 
+@pytest.mark.slow
 def test_lesions_are_balls_of_their_radius():
     scan = ct_of(
         0,
@@ -194,6 +201,7 @@ def test_lesions_are_balls_of_their_radius():
         assert (scan.volume.array.reshape(-1)[is_ball] > -100).all()
 
 
+@pytest.mark.slow
 def test_follow_up_shows_the_same_lesions_grown_in_another_pose_and_slices():
     changes = CT_ONLY | {"follow_up.slice_spacings_mm": [8.0], "follow_up.growth": [1.5, 1.5]}
     first = ct_of(3, changes)
@@ -210,6 +218,7 @@ def test_follow_up_shows_the_same_lesions_grown_in_another_pose_and_slices():
     assert np.abs(first.motion.rotation - second.motion.rotation).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_thick_slices_keep_labels_on_the_slice_middles():
     thick = ct_of(
         0, COARSE | {"ct.field_of_view.spacing_mm": [4, 4, 8], "ct.field_of_view.size_vox": [96, 72, 48]}

@@ -87,6 +87,7 @@ def test_organ_ids_are_the_places_of_the_names_and_fit_a_byte():
     assert all(ORGAN_NAMES[index] == name for name, index in ORGAN_IDS.items())
 
 
+@pytest.mark.slow
 def test_every_named_organ_is_painted():
     x, y, z = np.meshgrid(
         np.arange(-168, 169, 3.0), np.arange(-120, 121, 3.0), np.arange(-300, 300, 3.0), indexing="ij"
@@ -102,6 +103,7 @@ def test_every_tissue_has_a_look():
     assert LOOKS[Tissue.MUSCLE].plain_hu < LOOKS[Tissue.BONE_SPONGY].plain_hu
 
 
+@pytest.mark.slow
 def test_lesion_sites_lie_in_their_organs():
     for kind, sites in LESION_SITES.items():
         for site in sites:

@@ -168,6 +168,7 @@ def written(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", READERS)
 def test_points_go_forward_as_by_the_map_itself(written, name):
     points = points_in_fixed()

@@ -104,6 +104,7 @@ def test_the_grid_asked_for_may_be_any():
     assert dice(found.volume, truth, 3) > 0.92
 
 
+@pytest.mark.slow
 def test_fewer_points_are_asked_where_there_would_be_too_many():
     truth = balls(into_template)
     found = carry(
@@ -113,6 +114,7 @@ def test_fewer_points_are_asked_where_there_would_be_too_many():
     assert dice(found.volume, truth, 3) > 0.85
 
 
+@pytest.mark.slow
 def test_what_is_not_in_the_target_is_not_carried():
     """The target shows only the part of the body around the first ball."""
     shape = (24, 44, 40)
@@ -125,6 +127,7 @@ def test_what_is_not_in_the_target_is_not_carried():
     assert set(np.unique(found.volume.array)) == {0, 3}
 
 
+@pytest.mark.slow
 def test_a_target_without_the_anatomy_gives_nothing():
     target = searchable("target", lambda points_mm: points_mm + 5000.0)
     found = carry(searchable("template"), target, balls(), grid=balls(), max_cycle_error_mm=2.0)
@@ -204,6 +207,7 @@ def test_a_label_mostly_outside_fails_and_the_others_are_carried():
     assert set(np.unique(found.volume.array)) == {0, 300}
 
 
+@pytest.mark.slow
 def test_a_label_in_the_air_is_for_review():
     body = np.ones(SHAPE, np.uint8)
     body[: int(CENTRES_MM[3][0] / 2) + 4] = 0  # 8 mm beyond the middle of the ball of 12 mm radius

@@ -79,6 +79,7 @@ def test_a_stage_run_again_writes_the_same_files_and_knows_its_outputs(tmp_path)
     assert second.outputs == first.outputs
 
 
+@pytest.mark.slow
 def test_the_fingerprint_that_the_workflow_took_is_not_taken_again(tmp_path):
     folder = str(tmp_path / "results" / "provenance")
     variables = {FOLDER_VARIABLE: folder, code_variable("fit_affine"): "as planned"}
@@ -86,6 +87,7 @@ def test_the_fingerprint_that_the_workflow_took_is_not_taken_again(tmp_path):
     assert manifest.code == "as planned"
 
 
+@pytest.mark.slow
 def test_without_the_workflow_there_is_none(tmp_path):
     results = run_stage(tmp_path)
     assert sorted(path.name for path in results.iterdir()) == ["pair"]
@@ -149,6 +151,7 @@ def compare(*runs):
     return subprocess.run(command, cwd=REPOSITORY, check=False, capture_output=True, encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_two_runs_are_compared_by_a_command(tmp_path):
     first = write_run(tmp_path / "a", manifest(), manifest(stage="score"))
     second = write_run(tmp_path / "b", replace(manifest(), code="bb"))

@@ -158,6 +158,7 @@ def test_the_model_is_told_by_the_tensors_or_by_its_user(tmp_path, weights, chan
     )
 
 
+@pytest.mark.slow
 def test_missing_and_unexpected_names_are_told(tmp_path, weights):
     wrong = without(weights, "backbone.layer3.1.conv2.bn.", "neck.fpn_convs") | {
         "head.fc.weight": torch.ones(1)
@@ -209,6 +210,7 @@ def test_files_that_are_no_checkpoint_are_refused(tmp_path, content, message):
         load_published(path)
 
 
+@pytest.mark.slow
 def test_truncated_and_missing_files_are_refused(tmp_path, weights):
     path = tmp_path / "a.pth"
     torch.save({"state_dict": dict(weights)}, path)
@@ -242,12 +244,14 @@ def test_what_is_missing_is_named(tmp_path, content, message):
         load_published(saved(tmp_path / "a.pth", content))
 
 
+@pytest.mark.slow
 def test_a_model_without_a_semantic_head_is_no_sampp(tmp_path, weights):
     path = saved(tmp_path / "a.pth", without(weights, "semantic_head."))
     with pytest.raises(InputFileError, match=r"8 tensors are missing, the first is semantic_head\."):
         load_published(path, kind="sampp")
 
 
+@pytest.mark.slow
 def test_damaged_weights_are_refused(tmp_path, weights):
     name = "neck.fpn_convs.0.conv.bias"
     path = saved(tmp_path / "a.pth", dict(weights) | {name: torch.full((128,), torch.inf)})

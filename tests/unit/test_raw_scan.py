@@ -261,6 +261,7 @@ def test_real_cts_are_in_hu_and_found_again_with_an_offset(place):
         assert [find_offset(array + above).hu for above in (0, 1024, 32768)] == [0, -1024, -32768], path
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_real_mrs_are_mrs():
     paths = [*real_data("mr").glob("*.nii.gz"), *real_data("ct_mr_pairs/images").glob("*_0001.nii.gz")]

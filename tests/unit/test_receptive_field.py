@@ -22,6 +22,7 @@ def seen_span(network, *, map_name, axis, cell, size):
     return int(touched[0]), int(touched[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [small_published_settings(width=1), isotropic_settings(width=1)])
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("map_name", ["fine", "coarse"])

@@ -67,6 +67,7 @@ def run(folder, tmp_path, monkeypatch):
     return register
 
 
+@pytest.mark.slow
 def test_a_given_start_is_used_without_matching(run, tmp_path):
     assert run("--initial", tmp_path / "start.mat", "--initial-program", "greedy") == 0
     start = json.loads((tmp_path / "out" / "start.json").read_text(encoding="utf-8"))

@@ -158,6 +158,7 @@ def test_every_verb_refuses_before_it_embeds(folder, capsys, verb, words, messag
     assert message in refusal_of(capsys, arguments)
 
 
+@pytest.mark.slow
 def test_answers_carry_the_remarks_on_both_scans(folder, capsys):
     arguments = verbs(folder, folder / "zero_based.nii")["match"]
     arguments[arguments.index(folder / "plain.nii")] = folder / "micrometres.nii"
@@ -205,6 +206,7 @@ def test_the_page_shows_a_mended_scan_in_the_world_of_its_answers(folder, tmp_pa
     assert session.scans[0].content() == (folder / "plain.nii").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_stage_leaves_its_remarks_in_log_description_manifest_and_report(folder):
     results = folder / "results"
     results.mkdir()

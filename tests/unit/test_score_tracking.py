@@ -50,6 +50,7 @@ def run(tmp_path, annotations, predictions, *more):
     return json.loads(output.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_figures_to_the_last_printed_digit(tmp_path, name, capsys):
@@ -71,6 +72,7 @@ def test_published_figures_to_the_last_printed_digit(tmp_path, name, capsys):
     assert f"total 960, hits {num_hits}, failed {960 - num_hits}" in printed
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_public_shares_agree_with_loops(tmp_path, name):
@@ -81,6 +83,7 @@ def test_public_shares_agree_with_loops(tmp_path, name):
             assert scores["protocols"][protocol][share] == share_of(rows, protocol, share)
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_interval_agrees_with_an_independent_bootstrap(tmp_path):
     path = public_file("DLTMix.json")

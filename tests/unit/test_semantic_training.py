@@ -92,6 +92,7 @@ def test_labels_of_cells_by_hand():
     assert found.tolist() == [array[0, 0, 0], array[2, 0, 0], 0, array[0, 2, 0], array[2, 2, 0], 0]
 
 
+@pytest.mark.slow
 def test_a_step_reads_labelled_volumes_or_views_and_never_both():
     views = Views()
     items = batches(views)

@@ -82,6 +82,7 @@ def test_known_affine_pair_is_found_below_a_voxel(search, has_semantic):
     assert found.matches.similarity.min() > 0.9
 
 
+@pytest.mark.slow
 def test_two_fifths_of_the_anchors_may_be_wrong():
     """Cells of the target drawn at random show anatomy of elsewhere, so their anchors go astray."""
     random = np.random.default_rng(4)

@@ -92,6 +92,7 @@ def test_resamples_equal_the_written_out_ones():
         assert {name: metrics[name][row] for name in METRICS} == pytest.approx(written_out)
 
 
+@pytest.mark.slow
 def test_intervals_agree_with_an_independent_bootstrap():
     generator = np.random.default_rng(3)
     templates, targets = all_ordered_pairs(6)

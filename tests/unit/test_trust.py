@@ -51,6 +51,7 @@ def faults_of(source):
     return faults
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_a_source_runs_nothing_that_it_reads(path):
     assert faults_of(path.read_text(encoding="utf-8")) == []

@@ -38,6 +38,7 @@ def test_same_as_torch_where_sizes_divide(num_coarse, ratio):
     np.testing.assert_allclose(upsampled, expected.numpy(), atol=1e-12)
 
 
+@pytest.mark.slow
 @given(
     size=st.tuples(*[st.integers(1, 40)] * 3),
     stride_coarse=st.tuples(*[st.sampled_from([2, 4, 8, 16])] * 3),

@@ -118,6 +118,7 @@ def test_page_and_scans_are_served_with_a_strict_policy(server, folder):
     assert content == (folder / "second.nii.gz").read_bytes()
 
 
+@pytest.mark.slow
 def test_answers_are_those_of_the_library(server, folder):
     model = api.load_model(folder / "tiny.safetensors")
     first, second = (
@@ -181,6 +182,7 @@ def test_a_file_that_holds_no_pins_is_refused_and_stays(folder):
     path.write_text(before, encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_scan_that_went_away_is_named(folder, tmp_path):
     session = session_of(folder)
     first = session.scans[0]
@@ -196,6 +198,7 @@ def test_a_scan_that_went_away_is_named(folder, tmp_path):
     assert "gone.nii.gz: can no longer be read" in json.loads(content)["error"]
 
 
+@pytest.mark.slow
 def test_large_scans_are_searched_by_the_pruned_search(folder, monkeypatch):
     """With so many candidates that it finds what the exact one does."""
     scans = [scan.embedded for scan in session_of(folder).scans]

@@ -100,6 +100,7 @@ def off(points_mm, *, by_mm=4.0):
     return points_mm + by_mm * directions / np.linalg.norm(directions, axis=1, keepdims=True)
 
 
+@pytest.mark.slow
 def test_known_shift_gain_and_offset(queries):
     shift_mm = np.array([3.3, -2.1, 5.7])
     template = scan(straight())
@@ -110,6 +111,7 @@ def test_known_shift_gain_and_offset(queries):
     np.testing.assert_allclose(found.shift_mm, 4.0, atol=0.1)
 
 
+@pytest.mark.slow
 def test_known_affine_map(queries):
     matrix = np.array([[1.06, 0.05, 0.0], [-0.04, 0.95, 0.03], [0.02, 0.0, 1.05]])
     template = scan(straight())
@@ -164,6 +166,7 @@ def test_a_lesion_that_changed_does_not_pull_the_place_away(radii_mm):
     assert np.linalg.norm(found.points_mm - query) < 1.33  # a third of what it was off
 
 
+@pytest.mark.slow
 def test_another_contrast(queries):
     template, target = scan(straight()), scan(straight())
     target = Volume(
@@ -215,6 +218,7 @@ def test_the_others_expect_a_place_by_their_common_map_but_not_by_those_astray()
     assert np.isnan(expected_places(asked, astray, np.arange(15) < 5, settings=settings)).all()
 
 
+@pytest.mark.slow
 def test_where_the_scans_tell_nothing_the_match_stands(queries):
     flat = Volume(np.full((SIZE, SIZE, SIZE), 40.0, np.float32), straight())
     noise = Volume(
@@ -231,6 +235,7 @@ def test_where_the_scans_tell_nothing_the_match_stands(queries):
         )
 
 
+@pytest.mark.slow
 def test_no_match_stays_none_and_a_place_beyond_the_scan_stands(queries):
     queries = queries[:6]  # too few others to expect a place for it
     matches = off(queries)
@@ -244,6 +249,7 @@ def test_no_match_stays_none_and_a_place_beyond_the_scan_stands(queries):
     assert found.is_refined.sum() == len(queries) - 2
 
 
+@pytest.mark.slow
 def test_an_empty_list():
     found = refine_matches(
         scan(straight()), scan(straight()), np.empty((0, 3)), np.empty((0, 3)), settings=SETTINGS

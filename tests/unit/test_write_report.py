@@ -70,6 +70,7 @@ def page(run):
     return Page((run[0] / "report.html").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_all_sections_are_there(page):
     assert [attributes["id"] for attributes in page.all("section")] == [
         "what-ran",
@@ -292,6 +293,7 @@ def test_a_browser_shows_the_match_of_the_point_that_is_clicked(run, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_scan_that_is_learned_and_tested_is_warned_of_at_the_head_and_in_the_log(run, tmp_path, capsys):
     """The data set of the run is named twice, once with the splits of its volumes turned round."""
     folder, arguments = run
