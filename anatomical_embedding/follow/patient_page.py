@@ -44,7 +44,12 @@ STYLE = """
 
 
 def render_patient_page(history: History, recent: RecentScans) -> str:
-    """Return the page as the text of an HTML file that opens offline; one scan is in memory at a time.
+    """Return the page as the text of an HTML file that opens offline.
+
+    Parameters
+    ----------
+    history : what is known of the patient.
+    recent : scans that are in memory already; the others are read one after another.
 
     Raises
     ------
