@@ -6,6 +6,7 @@ import pandas as pd
 from anatomical_embedding.report.figures import Chart, legend
 from anatomical_embedding.report.inputs import ReportInputs, TrainingCurves
 from anatomical_embedding.report.markup import Markup, element
+from anatomical_embedding.report.names import model_words
 from anatomical_embedding.report.numbers import duration
 
 MOST_POINTS = 200
@@ -41,7 +42,7 @@ def _training(curves: TrainingCurves) -> Markup:
         charts.append(_hit_chart(curves.name, curves.validation))
     return element(
         "div",
-        element("h3", curves.name),
+        element("h3", model_words(curves.name)),
         element("p", _how_long(curves)),
         element("div", *charts, class_="charts"),
     )
