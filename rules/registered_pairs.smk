@@ -66,7 +66,7 @@ rule score_registration:
         moving_body=registered_volume("moving", ".body_mask.nii"),
         field="<results>/registrations/{registration}/{fixed}__{moving}/displacement_field.nii.gz",
         start=guide_start,
-        landmarks=ancient(pair_landmarks),
+        landmarks=grown(pair_landmarks),
     output:
         "<results>/registrations/{registration}/{fixed}__{moving}/errors.json",
     log:

@@ -27,6 +27,7 @@ REGISTERED_PAIRS = [
     for name in sorted(SETTINGS.registrations)
     for fixed, moving in pairs_of(name)
 ]
+LAST_OF_A_PAIR = ("errors.json", "registered_moving.nii.gz")
 GUIDED = [name for name in SETTINGS.registrations if SETTINGS.registrations[name].guide]
 LABELLED_REGISTRATIONS = [
     name
@@ -75,6 +76,23 @@ def guide_store(wildcards):
     return stores_of(registration.guide.model, "trained", registration.dataset)
 
 
+def grown(list_of):
+    """Return an input function for a list that grows with its data set, of which a pair needs what stays the same.
+
+    It is `ancient` for a pair that a whole run has been through. Before that it is not: Snakemake 9.27 asks nothing
+    about what lies behind an ancient input of a file that is made again, so that a missing file, and the report, would
+    stay missing without a word (its issue 4166).
+    """
+
+    def path(wildcards):
+        pair = pair_folder(wildcards.registration, wildcards.fixed, wildcards.moving)
+        ended = [RESULTS / "report.html"] + [pair / name for name in LAST_OF_A_PAIR]
+        whole = all(file.exists() for file in ended)
+        return ancient(list_of(wildcards)) if whole else list_of(wildcards)
+
+    return path
+
+
 def guide_start(wildcards):
     """Return the start of a guided pair, nothing for others."""
     if not guide_of(wildcards):
@@ -89,7 +107,7 @@ rule match_grid:
     The list of embeddings grows with the data set: it is followed by the checkpoint and the two volumes instead.
     """
     input:
-        stores=ancient(guide_store),
+        stores=grown(guide_store),
         checkpoint=lambda wildcards: f"<results>/models/{guide_of(wildcards).model}/trained.safetensors",
         fixed=registered_volume("fixed", ".nii"),
         moving=registered_volume("moving", ".nii"),

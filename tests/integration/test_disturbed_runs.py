@@ -172,6 +172,18 @@ def test_a_run_that_is_killed_twenty_times_ends_with_the_bytes_of_a_calm_one(cal
     )
 
 
+def test_what_is_missing_is_planned_beside_a_list_that_is_made_again(calm, tmp_path):
+    """As after a kill between the end of the list of embeddings and the end of its job."""
+    again = ("--forcerun", "results/embeddings/sam/trained/phantom_pairs.csv")
+    assert planned_jobs(calm.parent, *again) == {"export_embeddings": 1}, "pairs were to be matched again"
+    for name, rule in (("report.html", "write_report"), ("errors.json", "score_registration")):
+        missing = next(calm.rglob(name))
+        missing.rename(tmp_path / name)
+        planned = planned_jobs(calm.parent, *again)
+        (tmp_path / name).rename(missing)
+        assert planned[rule] == 1
+
+
 def test_a_second_run_in_the_same_folder_is_refused_and_the_first_ends_unharmed(calm, tmp_path):
     prepare(tmp_path)
     target = str("results" / PREPARED)
