@@ -2,12 +2,12 @@
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import yaml
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
+from tests.integration.snakemake_run import run_snakemake
 from tests.integration.tiny_workflow import SOURCE_FOLDERS, SOURCES
 
 OVERLAY_NAME = "fewer_bodies_and_steps.yaml"
@@ -38,9 +38,7 @@ def set_up_demo(folder: Path) -> None:
 
 def run_demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     """Run the demo, in a folder without the overlay as delivered, and return what it said."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "all", "--workflow-profile", "profiles/demo"]
-    if (folder / OVERLAY_NAME).exists():
-        command += ["--configfile", "config.yaml", OVERLAY_NAME]
-    return subprocess.run(
-        [*command, *arguments], cwd=folder, check=False, capture_output=True, encoding="utf-8"
+    run_file = ("--configfile", "config.yaml", OVERLAY_NAME) if (folder / OVERLAY_NAME).exists() else ()
+    return run_snakemake(
+        folder, "--cores", "all", "--workflow-profile", "profiles/demo", *run_file, *arguments
     )

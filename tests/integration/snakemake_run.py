@@ -9,7 +9,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-SERVER = Path(__file__).with_name("snakemake_server.py")
+from anatomical_embedding.code_fingerprint import REPOSITORY
+
+SERVER = "tests.integration.snakemake_server"
 _idle: list[subprocess.Popen] = []
 
 
@@ -69,8 +71,16 @@ class SnakemakeRun:
 
 
 def _new_server() -> subprocess.Popen:
-    command = [sys.executable, str(SERVER)]
-    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+    # The libraries take their number of threads when they are loaded; a stage is told its own.
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+    server = subprocess.Popen(
+        [sys.executable, "-m", SERVER],
+        cwd=REPOSITORY,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+    )
     atexit.register(_end, server)
     return server
 

@@ -1,30 +1,42 @@
 """Snakemake without its start: a process that has loaded it and its libraries, and does every run in a fork of itself.
 
-Nothing of this project is loaded before the fork: a run imports the sources of the folder that it works in.
+Nothing of this project is loaded before the fork: a run imports the sources of the folder that it works in. Its stages
+are forks too (warm_python.py).
 """
 
 import importlib
 import json
 import os
+import shutil
 import sys
+import tempfile
 import traceback
+from pathlib import Path
 
 from snakemake.cli import main
+
+from tests.integration import warm_python
 
 LIBRARIES = (
     *("snakemake.api", "snakemake.workflow", "snakemake.report", "snakemake.storage"),
     *("pydantic", "pandas", "yaml", "nibabel", "smart_open", "yte", "docutils.core", "requests", "jinja2"),
 )
+SITE_PATH = [path for path in sys.path[1:] if path not in os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+"""Where Python finds modules that are neither in its folder nor where the environment says."""
 
 
 def serve() -> None:
     """Do the runs that are asked for, one a line, and answer each with its number, then with its exit code."""
-    for name in LIBRARIES:
-        importlib.import_module(name)
+    load(LIBRARIES)
+    # No TemporaryDirectory, which every fork would remove at its end.
+    python = warm_python.write_python(Path(tempfile.mkdtemp(prefix="warm")))
     for line in sys.stdin:
+        order = json.loads(line)
+        if "--dry-run" not in order["arguments"]:
+            load(warm_python.LIBRARIES)
         process = os.fork()
         if process == 0:
-            _run(**json.loads(line))
+            _run(**order, python=python)
         print(process, flush=True)
         # Not taken away yet: whoever kills a run by its number must not hit another process that got it anew.
         os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
@@ -32,10 +44,23 @@ def serve() -> None:
         sys.stdin.readline()
         _, status = os.waitpid(process, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
+    shutil.rmtree(python.parent)
+
+
+def load(libraries: tuple[str, ...]) -> None:
+    """Import modules that the runs will ask for."""
+    for name in libraries:
+        importlib.import_module(name)
 
 
 def _run(
-    folder: str, arguments: list[str], environment: dict[str, str], said: list[str], own_session: bool
+    folder: str,
+    arguments: list[str],
+    environment: dict[str, str],
+    said: list[str],
+    own_session: bool,
+    *,
+    python: Path,
 ) -> None:
     """Run Snakemake in this process, with its streams in two files, and end it."""
     if own_session:
@@ -43,14 +68,16 @@ def _run(
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
-    sys.path[0] = folder
-    sys.argv = ["snakemake", *arguments]
     os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
     for stream, path in zip((sys.stdout, sys.stderr), said, strict=True):
         os.dup2(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600), stream.fileno())
     code = 1
     try:
-        main(arguments)
+        with warm_python.served(python, site_path=SITE_PATH):
+            sys.path[0] = folder
+            sys.argv = ["snakemake", *arguments]
+            sys.executable = str(python)  # which the rules put first on the path
+            main(arguments)
     except SystemExit as ended:
         code = ended.code or 0
     except Exception:
