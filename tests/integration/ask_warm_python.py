@@ -11,12 +11,12 @@ import sys
 
 SOCKET_NAME = "socket"
 STREAMS = (0, 1, 2)
-WARM = "workflow_scripts."
+WARM = ("workflow_scripts.", "anatomical_embedding.")
 """What the modules begin with whose libraries are loaded; all else is for the real program."""
 
 
 def ask(real_python: str) -> None:
-    """Have a stage run by the warm process, and anything else by the real Python."""
+    """Have a stage or command run by the warm process, and anything else by the real Python."""
     if sys.argv[1:2] != ["-m"] or not sys.argv[2].startswith(WARM):
         os.execv(real_python, [real_python, *sys.argv[1:]])  # noqa: S606
     with socket.socket(socket.AF_UNIX) as connection:

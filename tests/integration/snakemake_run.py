@@ -1,17 +1,14 @@
 """Runs of Snakemake that need not wait for its start, each with a folder, an environment and modules of its own."""
 
-import atexit
 import json
 import os
 import select
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-from anatomical_embedding.code_fingerprint import REPOSITORY
+from tests.integration.warm_servers import start_server
 
-SERVER = "tests.integration.snakemake_server"
 _idle: list[subprocess.Popen] = []
 
 
@@ -44,7 +41,7 @@ class SnakemakeRun:
         environment: dict[str, str] | None = None,
         own_session: bool = False,
     ):
-        self._server = _idle.pop() if _idle else _new_server()
+        self._server = _idle.pop() if _idle else start_server("snakemake_server")
         order = {
             "folder": str(folder),
             "arguments": arguments,
@@ -68,24 +65,3 @@ class SnakemakeRun:
         code = int(self._server.stdout.readline())
         _idle.append(self._server)
         return code
-
-
-def _new_server() -> subprocess.Popen:
-    # The libraries take their number of threads when they are loaded; a stage is told its own.
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
-    server = subprocess.Popen(
-        [sys.executable, "-m", SERVER],
-        cwd=REPOSITORY,
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        bufsize=0,
-    )
-    atexit.register(_end, server)
-    return server
-
-
-def _end(server: subprocess.Popen) -> None:
-    server.stdin.close()
-    server.wait()
-    server.stdout.close()

@@ -4,12 +4,10 @@ Nothing of this project is loaded before the fork: a run imports the sources of 
 are forks too (warm_python.py).
 """
 
-import importlib
 import json
 import os
 import shutil
 import sys
-import tempfile
 import traceback
 from pathlib import Path
 
@@ -21,19 +19,16 @@ LIBRARIES = (
     *("snakemake.api", "snakemake.workflow", "snakemake.report", "snakemake.storage"),
     *("pydantic", "pandas", "yaml", "nibabel", "smart_open", "yte", "docutils.core", "requests", "jinja2"),
 )
-SITE_PATH = [path for path in sys.path[1:] if path not in os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-"""Where Python finds modules that are neither in its folder nor where the environment says."""
 
 
 def serve() -> None:
     """Do the runs that are asked for, one a line, and answer each with its number, then with its exit code."""
-    load(LIBRARIES)
-    # No TemporaryDirectory, which every fork would remove at its end.
-    python = warm_python.write_python(Path(tempfile.mkdtemp(prefix="warm")))
+    warm_python.load(LIBRARIES)
+    python = warm_python.write_python()
     for line in sys.stdin:
         order = json.loads(line)
         if "--dry-run" not in order["arguments"]:
-            load(warm_python.LIBRARIES)
+            warm_python.load(warm_python.LIBRARIES)
         process = os.fork()
         if process == 0:
             _run(**order, python=python)
@@ -45,12 +40,6 @@ def serve() -> None:
         _, status = os.waitpid(process, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
     shutil.rmtree(python.parent)
-
-
-def load(libraries: tuple[str, ...]) -> None:
-    """Import modules that the runs will ask for."""
-    for name in libraries:
-        importlib.import_module(name)
 
 
 def _run(
@@ -73,7 +62,7 @@ def _run(
         os.dup2(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600), stream.fileno())
     code = 1
     try:
-        with warm_python.served(python, site_path=SITE_PATH):
+        with warm_python.served(python):
             sys.path[0] = folder
             sys.argv = ["snakemake", *arguments]
             sys.executable = str(python)  # which the rules put first on the path

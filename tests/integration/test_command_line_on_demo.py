@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import time
 
 import nibabel
@@ -15,6 +14,7 @@ from anatomical_embedding.api import load_model, open_embedding
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.landmark_file import read_landmarks
 from anatomical_embedding.registration.displacement_field import read_field
+from tests.integration.warm_servers import warm_python
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +22,7 @@ LPS = np.array([-1.0, -1.0, 1.0])
 
 
 def command_line(*arguments):
-    command = [sys.executable, "-m", "anatomical_embedding.cli.main", *map(str, arguments)]
+    command = [warm_python(), "-m", "anatomical_embedding.cli.main", *map(str, arguments)]
     return subprocess.run(command, cwd=REPOSITORY, check=False, capture_output=True, encoding="utf-8")
 
 

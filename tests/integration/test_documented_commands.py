@@ -18,6 +18,7 @@ from anatomical_embedding.settings.published_weights import published_network
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.volume import Volume
 from tests.documented_commands import blocks_of, commands_of
+from tests.integration.warm_servers import warm_python
 from tests.packaged_model import write_dicom_series
 
 pytestmark = pytest.mark.slow
@@ -42,7 +43,7 @@ def workplace(demo, tmp_path_factory):
     (folder / "results").symlink_to(demo / "results")
     script = folder / ".venv" / "bin" / "anatomical-embedding"
     script.parent.mkdir(parents=True)
-    command = shlex.join([sys.executable, "-m", "anatomical_embedding.cli.main"])
+    command = shlex.join([warm_python(), "-m", "anatomical_embedding.cli.main"])
     script.write_text(f'#!/bin/sh\nexec {command} "$@"\n', encoding="utf-8")
     script.chmod(0o755)
     (script.parent / "activate").touch()  # what it would do is done by `environment`

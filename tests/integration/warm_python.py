@@ -1,20 +1,24 @@
-"""Python without its start, for the stages of a run: a process that has loaded their libraries runs each in a fork.
+"""Python without its start, for stages and commands: a process that has loaded their libraries runs each in a fork.
 
 Rules call `python -m workflow_scripts.<stage>`. A folder with another `python` comes first on the path: it hands its
 words, environment, folder and streams to the warm process, waits for the end of the fork, and ends as the fork did.
 Nothing of this project is loaded before the fork: a stage imports the sources of the run's folder. The fork belongs to
 the session and the process group of the run, and ends with the `python` that asked for it. That stages start by
-themselves as well is for the runs on a cluster, make demo and the tests of single stages to show.
+themselves is for the runs on a cluster, `make demo` and the tests of single stages to show.
 """
 
 import atexit
 import contextlib
+import gc
+import importlib
 import os
 import runpy
 import select
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 
@@ -26,12 +30,32 @@ LIBRARIES = (
     *("scipy.ndimage", "scipy.spatial", "scipy.optimize", "scipy.interpolate", "scipy.stats"),
     *("sklearn.isotonic", "sklearn.linear_model", "sklearn.model_selection", "sklearn.metrics"),
 )
+SITE_PATH = [path for path in sys.path[1:] if path not in os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+"""Where Python finds modules that are neither in its folder nor where the environment says."""
 ASK = Path(__file__).with_name("ask_warm_python.py")
 
 
-def write_python(folder: Path) -> Path:
-    """Write the `python` that asks the warm process of this folder, and return its path."""
-    program = folder / "python"
+def serve() -> None:
+    """Say the path of a `python`, and serve it as long as the one who reads that keeps the other end open."""
+    load(LIBRARIES)
+    program = write_python()
+    with served(program):
+        print(program, flush=True)
+        sys.stdin.read()
+    shutil.rmtree(program.parent)
+
+
+def load(libraries: tuple[str, ...]) -> None:
+    """Import modules that the forks will ask for."""
+    for name in libraries:
+        importlib.import_module(name)
+    gc.freeze()  # what the collector looks at is copied in every fork
+
+
+def write_python() -> Path:
+    """Write a `python` in a folder of its own, which asks the warm process of that folder, and return its path."""
+    # No TemporaryDirectory, which every fork would remove at its end.
+    program = Path(tempfile.mkdtemp(prefix="warm")) / "python"
     program.write_text(
         f"#!{sys.executable} -IS\n{ASK.read_text(encoding='utf-8')}\n\nask({sys.executable!r})\n",
         encoding="utf-8",
@@ -41,7 +65,7 @@ def write_python(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def served(program: Path, site_path: list[str]):
+def served(program: Path):
     """Serve a `python` from a fork of this process while a run goes on."""
     address = program.with_name(SOCKET_NAME)
     address.unlink(missing_ok=True)
@@ -52,7 +76,7 @@ def served(program: Path, site_path: list[str]):
     server = os.fork()
     if server == 0:
         os.close(run_goes_on)
-        _serve(listener, run_is_over, program=program, site_path=site_path)
+        _serve(listener, run_is_over, program=program)
     listener.close()
     os.close(run_is_over)
     try:
@@ -62,29 +86,34 @@ def served(program: Path, site_path: list[str]):
         os.waitpid(server, 0)
 
 
-def _serve(listener: socket.socket, run_is_over: int, *, program: Path, site_path: list[str]) -> None:
+def _serve(listener: socket.socket, run_is_over: int, *, program: Path) -> None:
     """Fork for each question until the run is over, or was killed."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that none of the forks has to be waited for
     while True:
         ready, _, _ = select.select([listener, run_is_over], [], [])
         if run_is_over in ready:
             os._exit(0)
         connection, _ = listener.accept()
         if os.fork() == 0:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             listener.close()
             os.close(run_is_over)
-            _answer(connection, program=program, site_path=site_path)
+            _answer(connection, program=program)
         connection.close()
+        _take_away_what_has_ended()
 
 
-def _answer(connection: socket.socket, *, program: Path, site_path: list[str]) -> None:
+def _take_away_what_has_ended() -> None:
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
+
+
+def _answer(connection: socket.socket, *, program: Path) -> None:
     """Run what is asked for in a fork, and answer with its status; end it if the one that asked is gone."""
     order, streams = receive(connection)
     process = os.fork()
     if process == 0:
         connection.close()
-        _become(**order, streams=streams, program=program, site_path=site_path)
+        _become(**order, streams=streams, program=program)
     for stream in streams:
         os.close(stream)
     ended = os.pidfd_open(process)
@@ -105,7 +134,6 @@ def _become(
     *,
     streams: list[int],
     program: Path,
-    site_path: list[str],
 ) -> None:
     """Do what `python -m module` would do, and end."""
     for number, stream in enumerate(streams):
@@ -115,7 +143,7 @@ def _become(
     os.environ.update(environment)
     os.chdir(folder)
     sys.executable = str(program)
-    sys.path[:] = [folder, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep)), *site_path]
+    sys.path[:] = [folder, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep)), *SITE_PATH]
     sys.argv = [module, *arguments]
     if "OMP_NUM_THREADS" in environment:  # which the libraries have read already
         sys.modules["torch"].set_num_threads(int(environment["OMP_NUM_THREADS"]))
@@ -138,3 +166,7 @@ def _exit_code(module: str) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     return code or 0
+
+
+if __name__ == "__main__":
+    serve()
