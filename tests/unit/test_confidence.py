@@ -165,7 +165,7 @@ def test_what_is_called_unseen_saw_neither_the_target_nor_the_template():
         replace(answers, template_patient_ids=target.astype(str)), sources=["a"], settings=settings
     )
     assert own.confidence.unseen["auroc"] > 0.85  # as if templates needed not be unseen
-    assert fitted.unseen["auroc"] < own.confidence.unseen["auroc"]
+    assert fitted.unseen["auroc"] < 0.6
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ Source of the radii: Romano, Patterson and Candès, "Conformalized quantile regr
 unseen folds instead of one part set aside (Vovk, "Cross-conformal predictors", 2015).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations_with_replacement
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,7 @@ from anatomical_embedding.settings.confidence import FitSettings
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
+IntArray = NDArray[np.intp]
 
 FEWEST_OF_A_CLASS = 3
 """Fewer examples of either outcome cannot be fitted."""
@@ -144,14 +146,11 @@ def _widened(line: Line, scores: FloatArray, *, share: float) -> Line:
 
 
 def _unseen(answers: KnownAnswers, is_right: BoolArray, *, settings: FitSettings) -> _Unseen:
-    """Return what fits to the other patients say of each: of targets and, as far as any are left, of templates."""
+    """Return what fits to the other patients say of each answer."""
     num_answers = len(is_right)
     right, out = np.full((2, num_answers), np.nan)
     radius = {level: np.full(num_answers, np.nan) for level in RADIUS_LEVELS}
-    num_folds = min(settings.num_folds, len(np.unique(answers.patient_ids)))
-    for train, rest in GroupKFold(num_folds).split(answers.features, groups=answers.patient_ids):
-        is_other = ~np.isin(answers.template_patient_ids[train], answers.patient_ids[rest])
-        others = train[is_other] if is_other.any() else train
+    for others, rest in _parts(answers, num_folds=settings.num_folds):
         part = answers.part(others)
         lines = _fit_lines(part, is_right[others], settings=settings)
         fitted = lines.confidence(part, within_mm=settings.within_mm)
@@ -161,23 +160,41 @@ def _unseen(answers: KnownAnswers, is_right: BoolArray, *, settings: FitSettings
     return _Unseen(right, np.nan_to_num(out), radius)
 
 
+def _parts(answers: KnownAnswers, *, num_folds: int) -> Iterator[tuple[IntArray, IntArray]]:
+    """Yield rows to fit to, and rows whose target and template are both of patients that those hold no scan of.
+
+    Every answer is in one of the latter. Of two folds of patients nothing is left for the answers between them: these
+    are told by those of other targets.
+    """
+    targets, templates = answers.patient_ids, answers.template_patient_ids
+    fold_of = {patient: index % num_folds for index, patient in enumerate(np.unique(templates))}
+    num_folds = min(num_folds, len(np.unique(targets)))
+    for fold, (_, rows) in enumerate(GroupKFold(num_folds).split(targets, groups=targets)):
+        fold_of |= dict.fromkeys(targets[rows], fold)
+    of_target, of_template = (np.array([fold_of[name] for name in names]) for names in (targets, templates))
+    for pair in combinations_with_replacement(range(max(fold_of.values()) + 1), 2):
+        is_in_pair = np.isin(of_target, pair), np.isin(of_template, pair)
+        is_rest = is_in_pair[0] & is_in_pair[1] & ((of_target != of_template) == (pair[0] != pair[1]))
+        if not is_rest.any():
+            continue
+        is_other = ~is_in_pair[0] & ~is_in_pair[1]
+        if is_other.any():
+            yield np.flatnonzero(is_other), np.flatnonzero(is_rest)
+            continue
+        for fold in set(pair):
+            yield np.flatnonzero(of_target != fold), np.flatnonzero(is_rest & (of_target == fold))
+
+
 def _fit_lines(answers: KnownAnswers, is_right: BoolArray, *, settings: FitSettings) -> _Lines:
-    with np.errstate(invalid="ignore"):
-        median = np.array([_median(column) for column in answers.features.T])
-    known = np.where(np.isnan(answers.features), median, answers.features)
-    mean, scale = known.mean(axis=0), known.std(axis=0)
-    scale[scale == 0] = 1.0
-    standard = (known - mean) / scale
-    columns = (median, mean, scale, known.min(axis=0), known.max(axis=0))
+    ranges = {name: _range(column) for name, column in zip(FEATURES, answers.features.T, strict=True)}
+    unknown, mean, scale = np.array([(seen.unknown, seen.mean, seen.scale) for seen in ranges.values()]).T
+    standard = (np.where(np.isnan(answers.features), unknown, answers.features) - mean) / scale
     out_of_view = None
     if np.sum(~answers.is_in_view) >= FEWEST_OF_A_CLASS:
         out_of_view = _logistic(standard, ~answers.is_in_view, regularisation=settings.regularisation)
     logs = np.log1p(answers.errors_mm[answers.is_in_view])
     return _Lines(
-        {
-            name: FeatureRange(**dict(zip(FeatureRange.model_fields, map(float, numbers), strict=True)))
-            for name, *numbers in zip(FEATURES, *columns, strict=True)
-        },
+        ranges,
         _logistic(
             standard[answers.is_in_view],
             is_right[answers.is_in_view],
@@ -193,9 +210,20 @@ def _fit_lines(answers: KnownAnswers, is_right: BoolArray, *, settings: FitSetti
     )
 
 
-def _median(column: FloatArray) -> float:
-    known = column[~np.isnan(column)]
-    return float(np.median(known)) if len(known) else 0.0
+def _range(column: FloatArray) -> FeatureRange:
+    """Return what a feature was; the median stands in where it could not be measured."""
+    measured = column[~np.isnan(column)]
+    if not len(measured):
+        return FeatureRange(unknown=0.0, mean=0.0, scale=1.0, lowest=None, highest=None)
+    median = float(np.median(measured))
+    known = np.where(np.isnan(column), median, column)
+    return FeatureRange(
+        unknown=median,
+        mean=float(known.mean()),
+        scale=float(known.std()) or 1.0,
+        lowest=float(known.min()),
+        highest=float(known.max()),
+    )
 
 
 def _logistic(standard: FloatArray, outcome: BoolArray, *, regularisation: float) -> Line:
