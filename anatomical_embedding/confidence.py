@@ -48,6 +48,10 @@ FEATURES: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
         "neighbour_similarity": _identity,
         "alikeness": _identity,
         "alikeness_up": _identity,
+        "moved": _identity,
+        "moved_correlation": _identity,
+        "moved_return_mm": np.log1p,
+        "moved_width_mm": np.log1p,
         "body_off_middle": _identity,
         "body_behind_front": _identity,
         "body_width_mm": _identity,
@@ -87,9 +91,9 @@ class FeatureRange(Settings):
     """Of all answers."""
     scale: float
     """Standard deviation of all answers."""
-    lowest: float
-    """Smallest number seen."""
-    highest: float
+    lowest: float | None
+    """Smallest number seen; None where it was measured of no answer."""
+    highest: float | None
     """Largest number seen."""
 
 
@@ -156,6 +160,8 @@ class Confidence(Settings):
         words = [""] * len(features)
         for column, (name, change) in enumerate(FEATURES.items()):
             seen = self.features[name]
+            if seen.lowest is None or seen.highest is None:
+                continue
             slack = tolerance * (seen.highest - seen.lowest)
             values = features[:, column]
             for row in np.flatnonzero((values < seen.lowest - slack) | (values > seen.highest + slack)):

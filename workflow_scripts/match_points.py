@@ -15,7 +15,6 @@ from anatomical_embedding.embedding.store_manifest import read_store_manifest
 from anatomical_embedding.evaluation.landmarks.tables import read_questions, write_table
 from anatomical_embedding.index_file import read_index
 from anatomical_embedding.matching.match_queries import match_queries
-from anatomical_embedding.matching.refine_table import refine_table
 from anatomical_embedding.settings.matching import MatchPointsSettings, RefineTableSettings
 from anatomical_embedding.volumes.raw_scan import RawScan
 from workflow_scripts.command_line import existing_file, parse_settings, run_stage, stage_parser
@@ -47,10 +46,10 @@ def main(arguments: list[str]) -> None:
         body_masks={row.volume_id: row.body_mask_path for row in read_index(options.index)}
         if options.index
         else {},
+        read_scan=None
+        if settings.refined is None
+        else scan_reader(settings.refined, made_folder=options.made_folder),
     )
-    if settings.refined is not None:
-        read_scan = scan_reader(settings.refined, made_folder=options.made_folder)
-        matches = refine_table(queries, matches, read_scan, settings=settings.refined.refinement)
     write_table(matches, options.output)
 
 

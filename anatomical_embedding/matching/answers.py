@@ -1,22 +1,24 @@
 """Answers for people: matches, and whether they can be relied on."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from anatomical_embedding.confidence import Confidence
 from anatomical_embedding.matching.decision import Decision, judge
-from anatomical_embedding.matching.match_evidence import Anchors, measure_evidence
-from anatomical_embedding.matching.methods import CYCLE_COLUMN, match_by
+from anatomical_embedding.matching.found_points import Scans, Weighing, find_points
+from anatomical_embedding.matching.match_evidence import Anchors
+from anatomical_embedding.matching.methods import CYCLE_COLUMN
 from anatomical_embedding.matching.prepared_target import PreparedTarget
 from anatomical_embedding.settings.confidence import ConfidenceSettings
 from anatomical_embedding.settings.matching import MatchingMethod
-from anatomical_embedding.settings.refinement import RefinementSettings
 from anatomical_embedding.volumes.affine import Points
-from anatomical_embedding.volumes.raw_scan import RawScan
 from anatomical_embedding.volumes.volume import Volume
+
+OUT_OF_VIEW = "the place is out of view"
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ def answer_points(
     method: MatchingMethod,
     confidence: Confidence | None,
     find_anchors: Callable[[], Anchors],
+    scans: Scans | None,
     settings: ConfidenceSettings,
 ) -> Answers:
     """Return where points of the template lie in the target, and what is thought of that.
@@ -71,6 +74,7 @@ def answer_points(
     method : the way of matching.
     confidence : of this way of matching; None where it is not known.
     find_anchors : the points of both scans by which answers are judged; called where there is a confidence.
+    scans : which move a match to the voxel where they tell the place; None to answer in cells.
     settings : what is measured around an answer, and when it is believed.
 
     Raises
@@ -79,64 +83,36 @@ def answer_points(
         if the two embeddings come from different models.
     """
     points_mm = np.asarray(query_points_mm, dtype=np.float64).reshape(-1, 3)
-    answered = match_by(method, template, target, points_mm, with_way_back=True)
-    matches, cycle_error_mm = answered.matches, answered.columns[CYCLE_COLUMN]
+    matched = find_points(
+        method,
+        template,
+        target,
+        points_mm,
+        with_way_back=True,
+        scans=scans,
+        weighing=None if confidence is None else Weighing(template_body, find_anchors, settings.evidence),
+    )
+    matches = matched.matches
     found = np.array([not reason for reason in matches.reason], dtype=bool)
     in_body = np.ones(len(points_mm), dtype=bool)
     if template_body is not None:
         in_body[found] = template_body.nearest_values(points_mm[found]) > 0
-    evidence = None
-    if confidence is not None:
-        evidence = measure_evidence(
-            template,
-            target,
-            points_mm,
-            matches,
-            template_body=template_body,
-            cycle_error_mm=cycle_error_mm,
-            anchors=find_anchors(),
-            settings=settings.evidence,
-        )
     judged = judge(
-        confidence, evidence, failures=matches.reason, is_in_body=in_body, settings=settings.decision
+        confidence, matched.evidence, failures=matches.reason, is_in_body=in_body, settings=settings.decision
     )
     is_shown = found & (np.array(judged.decision) != "out_of_view")
     return Answers(
         np.where(is_shown[:, np.newaxis], matches.points_mm, np.nan),
         matches.similarity,
-        cycle_error_mm,
+        matched.columns[CYCLE_COLUMN],
         judged.probability,
         judged.radius_50_mm,
         judged.radius_90_mm,
         judged.decision,
         judged.reason,
-        refined=("",) * len(points_mm),
-        refinement_shift_mm=np.where(is_shown, 0.0, np.nan),
-    )
-
-
-def refine_answers(
-    answers: Answers,
-    template: RawScan,
-    target: RawScan,
-    query_points_mm: ArrayLike,
-    *,
-    settings: RefinementSettings,
-) -> Answers:
-    """Return answers whose points are moved to the voxel where the scans tell the place; see `refine_between`.
-
-    Parameters
-    ----------
-    template, target : the scans themselves.
-    query_points_mm : (N, 3) mm RAS+ in the template's world, those of the answers.
-    """
-    # Stores, which nothing is refined for, answer before this is loaded.
-    from anatomical_embedding.matching.refine_scans import refine_between, refined_words  # noqa: PLC0415
-
-    moved = refine_between(template, target, query_points_mm, answers.points_mm, settings=settings)
-    return replace(
-        answers,
-        points_mm=moved.points_mm,
-        refined=refined_words(moved),
-        refinement_shift_mm=np.where(np.isfinite(answers.points_mm).all(axis=1), moved.shift_mm, np.nan),
+        refined=tuple(
+            OUT_OF_VIEW if decision == "out_of_view" else word
+            for word, decision in zip(matched.refined or repeat(""), judged.decision, strict=False)
+        ),
+        refinement_shift_mm=np.where(is_shown, matched.shift_mm, np.nan),
     )

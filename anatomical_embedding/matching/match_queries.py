@@ -1,7 +1,7 @@
 """Answers to a list of queries between stored volumes: one row per query, found or failed, and what speaks for it."""
 
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +11,21 @@ from anatomical_embedding.confidence import FEATURES
 from anatomical_embedding.embedding.cut_view import cut_view
 from anatomical_embedding.embedding.store import open_store, read_origin
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.matching.match_evidence import find_anchors, measure_evidence
-from anatomical_embedding.matching.methods import CYCLE_COLUMN, match_by
+from anatomical_embedding.matching.found_points import Scans, Weighing, find_points
+from anatomical_embedding.matching.match_evidence import find_anchors
 from anatomical_embedding.matching.nearest import Matches
 from anatomical_embedding.matching.prepared_target import PreparedTarget, prepare_target
 from anatomical_embedding.progress import track
 from anatomical_embedding.settings.matching import MatchPointsSettings
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.nifti import map_volume
+from anatomical_embedding.volumes.raw_scan import RawScan
 
 QUERY_POINT = ["query_x_mm", "query_y_mm", "query_z_mm"]
 VIEW = ["view_low_mm", "view_high_mm"]
 """Heights between which the target of a query is seen, where not all of it is: see `embedding/cut_view.py`."""
 MATCH_COLUMNS = ("query_id", "method", "x_mm", "y_mm", "z_mm", "similarity", "status", "reason")
+NUM_SCANS_KEPT = 4
 NUM_TEMPLATES_PREPARED = 4
 """Templates may be searched as well; a prepared one may hold a matrix of an eighth of its cells."""
 
@@ -35,11 +37,14 @@ def match_queries(
     method: str,
     settings: MatchPointsSettings,
     body_masks: Mapping[str, Path],
+    read_scan: Callable[[str], RawScan] | None = None,
 ) -> pd.DataFrame:
     """Return the matches of all queries, in their order.
 
     The columns are `MATCH_COLUMNS`, what else the way of matching tells (`match_by`), and the evidence, where it is
-    wanted (`measure_evidence`). Each target is prepared once and asked by all its templates.
+    wanted (`measure_evidence`). With scans `refined` is `yes` or says why a match was not moved to the voxel, and
+    `refinement_shift_mm` by how far it was, 0 where it was not. Each target is prepared once and asked by all its
+    templates.
 
     Parameters
     ----------
@@ -49,11 +54,13 @@ def match_queries(
     method : name written into every row.
     settings : the way of matching, and the evidence.
     body_masks : volume id to body mask, in which anchors are looked for; read where evidence is wanted.
+    read_scan : volume id to the scan itself, asked where the settings want matches refined.
 
     Raises
     ------
     UserError
-        if a query names a volume that has no store, or a store is damaged or of another model than the others.
+        if a query names a volume that has no store, or a store is damaged or of another model than the others, or a
+        scan cannot be read.
     """
     require_stores(queries, stores)
     if queries.empty:
@@ -67,6 +74,12 @@ def match_queries(
         return prepare_target(embedded, settings=settings.matching)
 
     searchable_template = lru_cache(maxsize=NUM_TEMPLATES_PREPARED)(searchable)
+    scan_of = read_scan and lru_cache(maxsize=NUM_SCANS_KEPT)(read_scan)
+
+    def scans_of(template_id: str, target_id: str) -> Scans | None:
+        if settings.refined is None or scan_of is None:
+            return None
+        return Scans(scan_of(template_id), scan_of(target_id), settings.refined.refinement)
 
     answers = []
     views = queries.assign(**{name: queries.get(name, np.nan) for name in VIEW})
@@ -81,6 +94,7 @@ def match_queries(
                 searchable_template(str(template_id)),
                 target,
                 rows[QUERY_POINT].to_numpy(dtype=float),
+                scans=scans_of(str(template_id), str(target_id)),
                 template_body=body_masks.get(str(template_id)),
                 settings=settings,
             )
@@ -93,26 +107,21 @@ def _answers(
     target: PreparedTarget,
     points_mm: Points,
     *,
+    scans: Scans | None,
     template_body: Path | None,
     settings: MatchPointsSettings,
 ) -> dict[str, object]:
     """Return the columns of one pair of volumes."""
-    wants_evidence = settings.evidence is not None
-    found = match_by(settings.method, template, target, points_mm, with_way_back=wants_evidence)
-    columns = _columns(found.matches) | found.columns
-    if settings.evidence is None:
-        return columns
-    body = None if template_body is None else map_volume(template_body)
-    return columns | measure_evidence(
-        template,
-        target,
-        points_mm,
-        found.matches,
-        template_body=body,
-        cycle_error_mm=found.columns[CYCLE_COLUMN],
-        anchors=find_anchors(template, target, template_body=body, settings=settings.evidence),
-        settings=settings.evidence,
+    weighing = None
+    if settings.evidence is not None:
+        body = None if template_body is None else map_volume(template_body)
+        anchors = partial(find_anchors, template, target, template_body=body, settings=settings.evidence)
+        weighing = Weighing(body, anchors, settings.evidence)
+    found = find_points(
+        settings.method, template, target, points_mm, with_way_back=False, scans=scans, weighing=weighing
     )
+    moved = {} if scans is None else {"refined": found.refined, "refinement_shift_mm": found.shift_mm}
+    return _columns(found.matches) | found.columns | (found.evidence or {}) | moved
 
 
 def _columns(matches: Matches) -> dict[str, object]:

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from numpy.typing import ArrayLike
 
-from anatomical_embedding.matching.answers import Answers, answer_points, refine_answers
+from anatomical_embedding.matching.answers import Answers, answer_points
+from anatomical_embedding.matching.found_points import Scans
 from anatomical_embedding.matching.nearest import similarity_map
 from anatomical_embedding.settings.matching import Refinement
 from anatomical_embedding.usage.model import Model
@@ -50,11 +51,12 @@ def match_points(
         method=usage.method(name),
         confidence=model.card.confidence.get(name),
         find_anchors=lambda: pair.template.anchors_to(pair.target, settings=usage.confidence.evidence),
+        scans=pair.scans and Scans(*pair.scans, settings=usage.answers.refinement),
         settings=usage.confidence,
     )
     if pair.scans is None:
         return replace(answers, refined=(pair.in_cells,) * len(answers.refined))
-    return refine_answers(answers, *pair.scans, points_mm, settings=usage.answers.refinement)
+    return answers
 
 
 def map_similarity(model: Model, template: EmbeddedScan, target: EmbeddedScan, point_mm: ArrayLike) -> Volume:

@@ -18,6 +18,7 @@ from anatomical_embedding.embedding.store import decode, open_store, read_origin
 from anatomical_embedding.embedding.store_manifest import read_store_manifest
 from anatomical_embedding.errors import InputFileError, SettingsError, UserError
 from anatomical_embedding.evaluation.landmarks.tables import read_matches
+from anatomical_embedding.matching.found_points import MOVE_FEATURES
 from anatomical_embedding.matching.nearest import match_nearest as match_one_by_one
 from anatomical_embedding.networks.checkpoint import load_checkpoint, save_checkpoint
 from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
@@ -387,3 +388,21 @@ def test_settings_faults_name_their_key(dataset):
         match(dataset, head_weights={"fine": 0, "coarse": 0, "semantic": 1})
     with pytest.raises(SettingsError, match="num_candidates: "):
         match(dataset, num_candidates=0)
+
+
+def test_evidence_is_that_of_the_place_that_scans_moved_the_match_to(dataset):
+    stores = export(dataset)
+    ask_of_anatomy(dataset, [(f"q{n}", "b", "b", (18 + n, 18, 15 + n)) for n in range(4)])
+    sections = usage_sections()
+    scans = {"kind": "folder", "modality": "ct", "root": str(dataset)}
+    scans["split"] = {"num_test": 1, "num_validation": 1, "seed": 1}
+    refined = {"dataset": scans, "largest_gap_mm": 10.0, "refinement": sections["answers"]["refinement"]}
+    match(dataset, refined=refined, evidence=sections["confidence"]["evidence"])
+    moved = pd.read_csv(dataset / "matches.csv")
+    assert list(moved["moved"]) == [1.0] * 4
+    assert moved["moved_return_mm"].max() < 0.2
+    assert moved["moved_correlation"].min() > 0.95
+    depth_mm = open_store(stores["b"]).depth_mm(moved[["x_mm", "y_mm", "z_mm"]].to_numpy())
+    np.testing.assert_allclose(moved["answer_depth_mm"], depth_mm, atol=1e-3)
+    match(dataset, evidence=sections["confidence"]["evidence"])
+    assert pd.read_csv(dataset / "matches.csv")[list(MOVE_FEATURES)].isna().all(axis=None)

@@ -116,6 +116,12 @@ def test_distances_enter_as_logarithms_and_depths_end():
     assert np.isnan(by_name["neighbour_similarity"])
 
 
+def test_a_feature_that_the_fit_did_not_see_makes_no_answer_unlike_it():
+    unseen = FeatureRange(unknown=0.0, mean=0.0, scale=1.0, lowest=None, highest=None)
+    fitted = confidence_of(features={**confidence_of().features, "neighbour_similarity": unseen})
+    assert fitted.unlike(feature_table(evidence_of(1, neighbour_similarity=[7.0])), tolerance=0.0) == ("",)
+
+
 def test_an_unknown_feature_takes_the_median_of_the_fit():
     seen = FeatureRange(unknown=2.0, mean=1.0, scale=0.5, lowest=0.0, highest=3.0)
     fitted = confidence_of(

@@ -1,0 +1,127 @@
+"""Points of a template found in a target: matched, moved to the voxel by the scans, and what then speaks for each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anatomical_embedding.matching.match_evidence import Anchors, Evidence, measure_evidence
+from anatomical_embedding.matching.methods import CYCLE_COLUMN, match_by
+from anatomical_embedding.matching.nearest import Matches
+from anatomical_embedding.matching.prepared_target import PreparedTarget
+from anatomical_embedding.settings.confidence import EvidenceSettings
+from anatomical_embedding.settings.matching import MatchingMethod
+from anatomical_embedding.settings.refinement import RefinementSettings
+from anatomical_embedding.volumes.affine import Points
+from anatomical_embedding.volumes.raw_scan import RawScan
+from anatomical_embedding.volumes.volume import Volume
+
+MOVE_FEATURES = ("moved", "moved_correlation", "moved_return_mm", "moved_width_mm")
+"""Evidence that scans give (`confidence.FEATURES`): whether a match was moved to the voxel, and what is known of the
+peak (`RefinedMatches`); NaN without scans."""
+
+
+@dataclass(frozen=True)
+class Scans:
+    """The scans behind two embeddings, and how they move a match."""
+
+    template: RawScan
+    target: RawScan
+    settings: RefinementSettings
+
+
+@dataclass(frozen=True)
+class Weighing:
+    """What is needed to measure what speaks for a place (`measure_evidence`).
+
+    Attributes
+    ----------
+    template_body : body mask of the template; None where it is not known.
+    find_anchors : the points of both scans by which places are judged.
+    settings : what is measured.
+    """
+
+    template_body: Volume | None
+    find_anchors: Callable[[], Anchors]
+    settings: EvidenceSettings
+
+
+@dataclass(frozen=True)
+class FoundPoints:
+    """What was found for N points, in their order.
+
+    Attributes
+    ----------
+    matches : where they were found, similarity and reasons of failure.
+    columns : name -> (N,) what else the way of matching tells (`match_by`), of the match before it was moved.
+    refined : (N,) `yes`, or why a match was not moved to the voxel by the scans; None where there are no scans.
+    shift_mm : (N,) by how far it was moved; 0 where not.
+    evidence : what speaks for the places found; None where that was not asked.
+    """
+
+    matches: Matches
+    columns: dict[str, NDArray]
+    refined: tuple[str, ...] | None
+    shift_mm: NDArray[np.float64]
+    evidence: Evidence | None
+
+
+def find_points(
+    method: MatchingMethod,
+    template: PreparedTarget,
+    target: PreparedTarget,
+    points_mm: Points,
+    *,
+    with_way_back: bool,
+    scans: Scans | None,
+    weighing: Weighing | None,
+) -> FoundPoints:
+    """Return where points of the template lie in the target.
+
+    Parameters
+    ----------
+    method : the way of matching.
+    template, target : prepared for the same settings.
+    points_mm : (N, 3) mm RAS+ in the template's world.
+    with_way_back : `cycle_error_mm` is wanted among the columns, as it is with evidence.
+    scans : None to leave matches within their cells.
+    weighing : None where nothing is to be measured around the places.
+
+    Raises
+    ------
+    UserError
+        if the two embeddings come from different models.
+    """
+    found = match_by(method, template, target, points_mm, with_way_back=with_way_back or weighing is not None)
+    matches, refined, shift_mm = found.matches, None, np.zeros(len(points_mm))
+    about_move: Evidence = {name: np.full(len(points_mm), np.nan) for name in MOVE_FEATURES}
+    if scans is not None:
+        # Stores, which nothing is refined for, answer before this is loaded.
+        from anatomical_embedding.matching.refine_scans import refine_between, refined_words  # noqa: PLC0415
+
+        moved = refine_between(
+            scans.template, scans.target, points_mm, matches.points_mm, settings=scans.settings
+        )
+        matches = replace(matches, points_mm=moved.points_mm)
+        refined, shift_mm = refined_words(moved), moved.shift_mm
+        about_move = dict(
+            zip(
+                MOVE_FEATURES,
+                (moved.is_refined.astype(np.float64), moved.correlation, moved.return_mm, moved.width_mm),
+                strict=True,
+            )
+        )
+    evidence = None
+    if weighing is not None:
+        evidence = about_move | measure_evidence(
+            template,
+            target,
+            points_mm,
+            matches,
+            template_body=weighing.template_body,
+            cycle_error_mm=found.columns[CYCLE_COLUMN],
+            anchors=weighing.find_anchors(),
+            settings=weighing.settings,
+        )
+    return FoundPoints(matches, found.columns, refined, shift_mm, evidence)
