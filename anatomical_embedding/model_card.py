@@ -32,7 +32,7 @@ class TrainingData(Settings):
     """Volumes that its training was watched with."""
 
 
-class Origin(Settings):
+class PublishedOrigin(Settings):
     """Where weights come from that others trained (`networks/import_published.py`)."""
 
     title: str
@@ -74,7 +74,7 @@ class ModelCard(Settings):
     """How good that is on held-out patients: `method`, `source` and the scores of `confidence_scores.json`."""
     limits: tuple[str, ...]
     """What it should not be used for."""
-    origin: Origin | None = None
+    origin: PublishedOrigin | None = None
     """Where it comes from, if others trained it."""
 
 
@@ -151,7 +151,7 @@ def card_lines(card: ModelCard, network: NetworkSettings) -> list[str]:
     return lines + [f"limit          {limit}" for limit in card.limits]
 
 
-def _origin_lines(origin: Origin) -> list[str]:
+def _origin_lines(origin: PublishedOrigin) -> list[str]:
     return [
         f"imported       {origin.title} from {origin.file} ({origin.sha256[:12]})",
         f"trained on     {origin.trained_on}",

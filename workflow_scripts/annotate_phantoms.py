@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.baselines.body_box import body_box
+from anatomical_embedding.evaluation.baselines.body_box import BodyBox
 from anatomical_embedding.evaluation.lesions.phantom_annotations import (
     LesionScan,
     ScannedLesion,
@@ -83,7 +83,7 @@ def _scan(volume: TrackedVolume, rows: pd.DataFrame) -> LesionScan:
         )
         for row in rows.to_dict("records")
     }
-    return LesionScan(volume, body_box(map_volume(volume.row.body_mask_path)), lesions)
+    return LesionScan(volume, BodyBox.of(map_volume(volume.row.body_mask_path)), lesions)
 
 
 if __name__ == "__main__":

@@ -76,10 +76,9 @@ def main(arguments: list[str]) -> None:
         training_data=tuple(training_data),
         validation=last_row(options.validation_log) if options.validation_log else {},
         evaluations=tuple(read_scores(path) for path in options.scores),
-        confidence=read_confidences(options.confidence),
+        confidence=confidences_by_method(options.confidence),
         confidence_scores=tuple(
-            read_confidence_scores(method, source, Path(path))
-            for method, source, path in options.confidence_scores
+            quoted_scores(method, source, Path(path)) for method, source, path in options.confidence_scores
         ),
         limits=tuple(options.limit),
     )
@@ -108,13 +107,13 @@ def last_row(path: Path) -> dict[str, float]:
     return {name: float(value) for name, value in rows[-1].items() if name != "seconds"} if rows else {}
 
 
-def read_confidences(named: Sequence[tuple[str, Path]]) -> dict[str, Confidence]:
+def confidences_by_method(named: Sequence[tuple[str, Path]]) -> dict[str, Confidence]:
     """Return the confidence of each way of matching for which there is one."""
     fitted = {method: read_confidence(path).confidence for method, path in named}
     return {method: confidence for method, confidence in fitted.items() if confidence is not None}
 
 
-def read_confidence_scores(method: str, source: str, path: Path) -> dict[str, Any]:
+def quoted_scores(method: str, source: str, path: Path) -> dict[str, Any]:
     """Return how good a confidence is on the held-out patients of an evaluation."""
     return {"method": method, "source": source} | json.loads(path.read_text(encoding="utf-8"))
 

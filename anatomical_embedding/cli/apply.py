@@ -151,7 +151,7 @@ def _like_labels(scan: "Volume", moving: Path) -> list[str]:
 @coordinates_option
 @reading_options
 @json_option
-def transform_points(
+def carry_points(
     transform: Path,
     points: Path,
     output: Path,

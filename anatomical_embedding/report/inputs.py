@@ -129,7 +129,7 @@ class ReportInputs:
     confidences: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def read_confidences(paths: Sequence[Path]) -> dict[str, dict[str, Any]]:
+def read_confidence_scores(paths: Sequence[Path]) -> dict[str, dict[str, Any]]:
     """Return title -> scores of confidences.
 
     Parameters

@@ -9,7 +9,7 @@ import pydicom.data
 import pytest
 
 from anatomical_embedding.errors import InputFileError, UserError
-from anatomical_embedding.follow.lesion_input import read_lesions
+from anatomical_embedding.follow.lesion_input import read_given_lesions
 from anatomical_embedding.points.slicer_fcsv import write_fcsv
 from anatomical_embedding.points.slicer_markups import write_markups
 from anatomical_embedding.volumes.nifti import write_volume
@@ -46,7 +46,7 @@ def saved(array, path, affine=AFFINE):
 
 
 def read(path, on=None, coordinates="ras"):
-    return read_lesions(path, scan() if on is None else on, coordinates=coordinates)
+    return read_given_lesions(path, scan() if on is None else on, coordinates=coordinates)
 
 
 def numbered(found):
