@@ -3,7 +3,6 @@
 Settings: what scans and matching need (volumes, intensity, embedding, store, matching, confidence).
 """
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from anatomical_embedding.checkpoint_header import (
     read_checkpoint_header,
 )
 from anatomical_embedding.confidence import Confidence, read_confidence
+from anatomical_embedding.csv_table import NUMBER, read_csv_table, typed_rows
 from anatomical_embedding.index_file import read_index
 from anatomical_embedding.model_card import ModelCard, TrainingData
 from anatomical_embedding.settings.usage import UsageSettings
@@ -102,9 +102,11 @@ def count_volumes(dataset: str, path: Path) -> list[TrainingData]:
 
 def last_row(path: Path) -> dict[str, float]:
     """Return the last row of a log but for the time, so that a package made again has the same bytes; else nothing."""
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    return {name: float(value) for name, value in rows[-1].items() if name != "seconds"} if rows else {}
+    if not path.stat().st_size:
+        return {}
+    header, rows = read_csv_table(path)
+    last = typed_rows(path, rows[-1:], dict.fromkeys(header, NUMBER))
+    return {name: value for _, cells in last for name, value in cells.items() if name != "seconds"}
 
 
 def confidences_by_method(named: Sequence[tuple[str, Path]]) -> dict[str, Confidence]:
