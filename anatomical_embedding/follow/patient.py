@@ -29,7 +29,7 @@ from anatomical_embedding.volumes.raw_scan import ReadingOptions
 from anatomical_embedding.volumes.segments import LabelledScan
 
 NO_CONFIDENCE = (
-    "the model holds no confidence of its matches: how likely the states are was measured with a model of synthetic "
+    "the model holds no confidence for its matches: how likely the states are was measured with a model of synthetic "
     "bodies and is not known for this one"
 )
 

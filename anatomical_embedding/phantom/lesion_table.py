@@ -1,4 +1,4 @@
-"""The table of a synthetic body's lesions: one row a lesion and scan."""
+"""The table of a synthetic body's lesions: one row per lesion and scan."""
 
 from anatomical_embedding.csv_table import FINITE, POSITIVE, TEXT, choice
 

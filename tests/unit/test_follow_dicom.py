@@ -213,7 +213,7 @@ def test_other_scans_are_left_out_and_named(tmp_path):
     place = write_followed(tmp_path / "one")
     paths, remarks = write_lesion_objects(read_history(place.folder))
     assert paths == [] and len(remarks) == 3
-    assert "baseline.nii.gz: is no series of DICOM slices" in remarks[0]
+    assert "baseline.nii.gz: is not a series of DICOM slices" in remarks[0]
 
 
 def test_without_its_library_the_extra_is_named(monkeypatch, followed, capsys):

@@ -167,7 +167,7 @@ def test_points_and_boxes_of_lesionlocator(tmp_path):
     assert numbered(found) == {1: "1", 4: "4"}
     np.testing.assert_allclose(found.lesions[0].point_mm, AFFINE[:3] @ [6.5, 7.0, 3.0, 1])
     np.testing.assert_allclose(found.lesions[1].point_mm, AFFINE[:3] @ [21, 11, 8, 1])
-    assert any("of 1 boxes the middle was taken" in remark for remark in found.remarks)
+    assert any("took the middle of 1 boxes" in remark for remark in found.remarks)
 
 
 # DICOM objects of a public package
