@@ -164,8 +164,8 @@ def _origin_lines(origin: PublishedOrigin) -> list[str]:
 def confidence_lines(scores: dict[str, Any]) -> list[str]:
     """Return what was measured of a confidence: ranking, calibration, and radii over all and by organ."""
     lines = [
-        f"reliability    {scores['method']}, {scores['source']}: AUROC {_two_digits(scores['auroc'])}, "
-        f"calibration error {_two_digits(scores['calibration_error'])} over {scores['num_queries']} answers"
+        f"reliability    {scores['method']}, {scores['source']}: AUROC {two_digits(scores['auroc'])}, "
+        f"calibration error {two_digits(scores['calibration_error'])} over {scores['num_queries']} answers"
     ]
     if scores["risk"]:
         half, whole = scores["risk"][len(scores["risk"]) // 2 - 1], scores["risk"][-1]
@@ -184,5 +184,6 @@ def confidence_lines(scores: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _two_digits(value: float | None) -> str:
+def two_digits(value: float | None) -> str:
+    """Return a score as text, also one that could not be worked out."""
     return "not defined" if value is None else f"{value:.2f}"
