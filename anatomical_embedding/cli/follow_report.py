@@ -30,7 +30,7 @@ def follow_report(folders: tuple[Path, ...], output: Path | None, as_dicom: bool
     decisions made on the page of `view --follow` count. Its targets.csv (lesion,organ,kind) names the target lesions.
     """
     from anatomical_embedding.files import require_writable_folder
-    from anatomical_embedding.follow.dicom_out import require_dicom_writer, write_lesion_objects
+    from anatomical_embedding.follow.dicom_out import require_dicom_writer, write_dicom_objects
     from anatomical_embedding.follow.report_files import (
         PAGE,
         patient_row,
@@ -48,7 +48,7 @@ def follow_report(folders: tuple[Path, ...], output: Path | None, as_dicom: bool
         write_patient_report(folder) for folder in track(folders, description="reports", total=len(folders))
     ]
     if as_dicom:
-        say_remarks(remark for history in histories for remark in write_lesion_objects(history)[1])
+        say_remarks(remark for history in histories for remark in write_dicom_objects(history)[1])
     if output is not None:
         write_patients_table(histories, output)
     if as_json:

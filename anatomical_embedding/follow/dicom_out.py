@@ -52,7 +52,7 @@ def require_dicom_writer() -> None:
         ) from None
 
 
-def write_lesion_objects(history: History) -> tuple[list[Path], list[str]]:
+def write_dicom_objects(history: History) -> tuple[list[Path], list[str]]:
     """Write the objects of every visit whose scan is a DICOM series, and return their paths and what was left out.
 
     `dicom/VISIT.seg.dcm` where the visit has masks, and `dicom/VISIT.sr.dcm`.

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from anatomical_embedding.cli.new import new
 from anatomical_embedding.files import folder_written_atomically
-from anatomical_embedding.follow.dicom_out import write_lesion_objects
+from anatomical_embedding.follow.dicom_out import write_dicom_objects
 from anatomical_embedding.follow.history import read_history
 from anatomical_embedding.follow.record_tables import append_decision
 from anatomical_embedding.follow.records import DecisionRow
@@ -101,7 +101,7 @@ def write_dicom_registration(path):
 def write_followed_dicom(path):
     pytest.importorskip("highdicom", reason="needs the extra dicom-out")
     write_dicom_patient(path)
-    write_lesion_objects(read_history(path))
+    write_dicom_objects(read_history(path))
     assert {"week8.seg.dcm", "week8.sr.dcm"} <= {entry.name for entry in (path / "dicom").iterdir()}
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from anatomical_embedding.cli.main import main
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.follow.dicom_out import require_dicom_writer, write_lesion_objects
+from anatomical_embedding.follow.dicom_out import require_dicom_writer, write_dicom_objects
 from anatomical_embedding.follow.history import read_history
 from anatomical_embedding.follow.record_json import read_record, write_record
 from anatomical_embedding.volumes.labels import read_label_file
@@ -69,7 +69,7 @@ def followed(tmp_path_factory):
 @pytest.fixture(scope="module")
 def written(followed):
     pytest.importorskip("highdicom", reason="needs the extra dicom-out")
-    paths, remarks = write_lesion_objects(read_history(followed))
+    paths, remarks = write_dicom_objects(read_history(followed))
     assert remarks == []
     return {path.name: path for path in paths}
 
@@ -192,14 +192,14 @@ def test_dsrdump_reads_the_reports(written):
 def test_an_object_whose_content_did_not_change_stays_and_another_is_another(followed, written, tmp_path):
     shutil.copytree(followed, tmp_path / "one")
     history = read_history(tmp_path / "one")
-    before = {path.name: path.read_bytes() for path in write_lesion_objects(history)[0]}
-    assert {path.name: path.read_bytes() for path in write_lesion_objects(history)[0]} == before
+    before = {path.name: path.read_bytes() for path in write_dicom_objects(history)[0]}
+    assert {path.name: path.read_bytes() for path in write_dicom_objects(history)[0]} == before
     masks = read_volume(tmp_path / "one" / "masks" / "week8.nii.gz")
     array = np.zeros_like(masks.array)
     array[30:36, 35:41, 14:17] = 1
     (tmp_path / "one" / "corrected").mkdir()
     write_volume(Volume(array, masks.affine), tmp_path / "one" / "corrected" / "week8.nii.gz")
-    after = {path.name: path.read_bytes() for path in write_lesion_objects(history)[0]}
+    after = {path.name: path.read_bytes() for path in write_dicom_objects(history)[0]}
     assert {name for name in after if after[name] != before[name]} == {"week8.seg.dcm", "week8.sr.dcm"}
     uids = [
         pydicom.dcmread(folder / "dicom" / "week8.seg.dcm").SOPInstanceUID
@@ -211,7 +211,7 @@ def test_an_object_whose_content_did_not_change_stays_and_another_is_another(fol
 def test_other_scans_are_left_out_and_named(tmp_path):
     pytest.importorskip("highdicom")
     place = write_followed(tmp_path / "one")
-    paths, remarks = write_lesion_objects(read_history(place.folder))
+    paths, remarks = write_dicom_objects(read_history(place.folder))
     assert paths == [] and len(remarks) == 3
     assert "baseline.nii.gz: is not a series of DICOM slices" in remarks[0]
 
