@@ -60,7 +60,7 @@ $(VENV)/.installed: pyproject.toml envs/constraints.txt
 	PIP_CONSTRAINT=envs/constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check -c envs/constraints.txt -e '.[workflow,test]'
 	touch $@
 
-schema: environment ## write config.schema.json from the settings
+schema: environment ## write the JSON schemas of configs/ from the settings
 	$(BIN)/python -m workflow_scripts.write_schema
 
 page: ## bundle the viewer's library again (needs npm)

@@ -32,7 +32,7 @@ class TrainingData(Settings):
     """Volumes that its training was watched with."""
 
 
-class Origin(Settings):
+class PublishedOrigin(Settings):
     """Where weights come from that others trained (`networks/import_published.py`)."""
 
     title: str
@@ -74,7 +74,7 @@ class ModelCard(Settings):
     """How good that is on held-out patients: `method`, `source` and the scores of `confidence_scores.json`."""
     limits: tuple[str, ...]
     """What it should not be used for."""
-    origin: Origin | None = None
+    origin: PublishedOrigin | None = None
     """Where it comes from, if others trained it."""
 
 
@@ -151,7 +151,7 @@ def card_lines(card: ModelCard, network: NetworkSettings) -> list[str]:
     return lines + [f"limit          {limit}" for limit in card.limits]
 
 
-def _origin_lines(origin: Origin) -> list[str]:
+def _origin_lines(origin: PublishedOrigin) -> list[str]:
     return [
         f"imported       {origin.title} from {origin.file} ({origin.sha256[:12]})",
         f"trained on     {origin.trained_on}",
@@ -164,8 +164,8 @@ def _origin_lines(origin: Origin) -> list[str]:
 def confidence_lines(scores: dict[str, Any]) -> list[str]:
     """Return what was measured of a confidence: ranking, calibration, and radii over all and by organ."""
     lines = [
-        f"reliability    {scores['method']}, {scores['source']}: AUROC {_two_digits(scores['auroc'])}, "
-        f"calibration error {_two_digits(scores['calibration_error'])} over {scores['num_queries']} answers"
+        f"reliability    {scores['method']}, {scores['source']}: AUROC {two_digits(scores['auroc'])}, "
+        f"calibration error {two_digits(scores['calibration_error'])} over {scores['num_queries']} answers"
     ]
     if scores["risk"]:
         half, whole = scores["risk"][len(scores["risk"]) // 2 - 1], scores["risk"][-1]
@@ -184,5 +184,6 @@ def confidence_lines(scores: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _two_digits(value: float | None) -> str:
+def two_digits(value: float | None) -> str:
+    """Return a score as text, also one that could not be worked out."""
     return "not defined" if value is None else f"{value:.2f}"

@@ -29,7 +29,7 @@ from anatomical_embedding.embedding.store import (
 )
 from anatomical_embedding.embedding.store_manifest import read_store_manifest
 from anatomical_embedding.evaluation.landmarks.tables import read_queries
-from anatomical_embedding.matching.cell_search import best_cells
+from anatomical_embedding.matching.cell_search import CellSearch
 from anatomical_embedding.matching.nearest import match_nearest
 from anatomical_embedding.matching.prepared_target import prepare_target
 from anatomical_embedding.matching.query_vectors import QueryVectors, query_vectors
@@ -203,7 +203,7 @@ def compare_speed(case: Case, bars: Bars, *, repeats: int) -> None:
                 cpu_seconds(match_as_published, as_tensors(asked, heads), heads, stride_ratio=ratio_zyx)
             )
             for name in ("exact", "pruned"):
-                times[name].append(cpu_seconds(best_cells, prepared[name], asked))
+                times[name].append(cpu_seconds(CellSearch(prepared[name]).best_cells, asked))
         for name, seconds in times.items():
             print(f"{num_queries} queries, {name}: {1000 * np.median(seconds) / num_queries:.1f} ms each")
         for name in ("exact", "pruned"):
@@ -216,9 +216,9 @@ def compare_speed(case: Case, bars: Bars, *, repeats: int) -> None:
                 print(f"     {num_queries} queries, direct / exact: {ratio:.3g}")
     del heads
     for name in ("exact", "pruned"):
-        ms = np.median([cpu_seconds(best_cells, prepared[name], queries) for _ in range(repeats)])
+        ms = np.median([cpu_seconds(CellSearch(prepared[name]).best_cells, queries) for _ in range(repeats)])
         with PeakMemory() as peak:
-            best_cells(prepared[name], queries)
+            CellSearch(prepared[name]).best_cells(queries)
         if name == "pruned":
             bars.require("1000 queries, pruned, ms each", ms, at_most=MAX_MS_OF_1000)
         else:
@@ -243,8 +243,8 @@ def compare_answers(cases: list[Case], bars: Bars) -> None:
         expected = np.stack([x, y, z], axis=1)
         found = {
             "direct": expected,
-            "exact": best_cells(prepare_target(case.target, settings=EXACT), queries).cells_xyz,
-            "pruned": best_cells(prepare_target(case.target, settings=PRUNED), queries).cells_xyz,
+            "exact": CellSearch(prepare_target(case.target, settings=EXACT)).best_cells(queries).cells_xyz,
+            "pruned": CellSearch(prepare_target(case.target, settings=PRUNED)).best_cells(queries).cells_xyz,
             "int8": int8_cells(case, points_mm),
         }
         for name, cells in found.items():
@@ -268,7 +268,7 @@ def int8_cells(case: Case, points_mm: np.ndarray) -> np.ndarray:
     """Return the cells that exact search finds when template and target are kept in int8."""
     template, target = as_int8(case.template), as_int8(case.target)
     queries = query_vectors(template, points_mm, interpolation="nearest")
-    return best_cells(prepare_target(target, settings=EXACT), queries).cells_xyz
+    return CellSearch(prepare_target(target, settings=EXACT)).best_cells(queries).cells_xyz
 
 
 def as_int8(volume: EmbeddedVolume) -> EmbeddedVolume:

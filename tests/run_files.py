@@ -7,7 +7,7 @@ from anatomical_embedding.code_fingerprint import REPOSITORY
 
 CONFIGS = REPOSITORY / "configs"
 YARDSTICK = CONFIGS / "known_warps.yaml"
-"""Settings of a benchmark, no run file."""
+"""Settings of a benchmark, not a run file; it has a schema of its own."""
 DELIVERED = [REPOSITORY / "config.yaml", *sorted({*CONFIGS.glob("*.yaml")} - {YARDSTICK})]
 ADDED_TO = {
     "headneck_registration.yaml": [CONFIGS / "headneck_ct.yaml"],

@@ -4,12 +4,13 @@ Settings: the section of a data set of kind `phantom_tracking`.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from anatomical_embedding.csv_table import read_table
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.baselines.body_box import body_box
+from anatomical_embedding.evaluation.baselines.body_box import BodyBox
 from anatomical_embedding.evaluation.lesions.phantom_annotations import (
     LesionScan,
     ScannedLesion,
@@ -18,6 +19,7 @@ from anatomical_embedding.evaluation.lesions.phantom_annotations import (
 from anatomical_embedding.evaluation.lesions.tracked_volumes import TrackedVolume, tracked_volumes
 from anatomical_embedding.files import write_json
 from anatomical_embedding.index_file import read_index
+from anatomical_embedding.phantom.lesion_table import PHANTOM_LESION_COLUMNS
 from anatomical_embedding.progress import log
 from anatomical_embedding.settings.dataset import DatasetSectionSettings
 from anatomical_embedding.settings.phantom import (
@@ -64,26 +66,28 @@ def main(arguments: list[str]) -> None:
 def _body(
     subject_index: int, volumes: dict[str, TrackedVolume], *, folder: Path
 ) -> tuple[LesionScan, LesionScan]:
-    table = pd.read_csv(folder / f"{tracked_patient_id(subject_index)}.lesions.csv")
+    rows = read_table(folder / f"{tracked_patient_id(subject_index)}.lesions.csv", PHANTOM_LESION_COLUMNS)
     first = volumes[tracked_volume_id(subject_index, time_point=1)]
     second = volumes[tracked_volume_id(subject_index, time_point=2)]
     return (
-        _scan(first, table[table["volume_id"] == volume_id(subject_index, "ct")]),
-        _scan(second, table[table["volume_id"] == volume_id(subject_index, "ct_follow_up")]),
+        _scan(first, [row for _, row in rows if row["volume_id"] == volume_id(subject_index, "ct")]),
+        _scan(
+            second, [row for _, row in rows if row["volume_id"] == volume_id(subject_index, "ct_follow_up")]
+        ),
     )
 
 
-def _scan(volume: TrackedVolume, rows: pd.DataFrame) -> LesionScan:
+def _scan(volume: TrackedVolume, rows: list[dict[str, Any]]) -> LesionScan:
     lesions = {
-        str(row["lesion"]): ScannedLesion(
-            str(row["lesion"]),
-            np.array([row["x_mm"], row["y_mm"], row["z_mm"]], dtype=np.float64),
-            float(row["radius_mm"]),
-            bool(row["is_inside"]),
+        row["lesion"]: ScannedLesion(
+            row["lesion"],
+            np.array([row["x_mm"], row["y_mm"], row["z_mm"]]),
+            row["radius_mm"],
+            row["is_inside"] == "true",
         )
-        for row in rows.to_dict("records")
+        for row in rows
     }
-    return LesionScan(volume, body_box(map_volume(volume.row.body_mask_path)), lesions)
+    return LesionScan(volume, BodyBox.of(map_volume(volume.row.body_mask_path)), lesions)
 
 
 if __name__ == "__main__":

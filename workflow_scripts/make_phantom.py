@@ -4,11 +4,11 @@ The settings are the section of a data set of kind `phantom`. Only the scans tha
 landmarks and lesions are listed for each of them, in its own world.
 """
 
-import csv
 from pathlib import Path
 
+from anatomical_embedding.csv_table import write_csv_table
 from anatomical_embedding.errors import SettingsError
-from anatomical_embedding.files import written_atomically
+from anatomical_embedding.phantom.lesion_table import PHANTOM_LESION_COLUMNS
 from anatomical_embedding.phantom.scan import PhantomScan
 from anatomical_embedding.phantom.synthetic_body import make_follow_up, make_subject
 from anatomical_embedding.settings.phantom import PhantomSubjectSettings, volume_id
@@ -46,9 +46,8 @@ def main(arguments: list[str]) -> None:
         scan = make_follow_up(settings, subject_index=options.subject_index)
         scans[volume_id(options.subject_index, "ct_follow_up")] = scan
         _write_scan(scan, options.output_follow_up, options.output_follow_up_labels)
-    _write_table(_landmark_rows(scans), ["volume_id", "landmark", *COORDINATES], options.output_landmarks)
-    lesion_columns = ["volume_id", "lesion", "organ", *COORDINATES, "radius_mm", "is_inside"]
-    _write_table(_lesion_rows(scans), lesion_columns, options.output_lesions)
+    write_csv_table(["volume_id", "landmark", *COORDINATES], _landmark_rows(scans), options.output_landmarks)
+    write_csv_table(list(PHANTOM_LESION_COLUMNS), _lesion_rows(scans), options.output_lesions)
 
 
 def _made(scan: PhantomScan | None, modality: str) -> PhantomScan:
@@ -88,14 +87,6 @@ def _lesion_rows(scans: dict[str, PhantomScan]) -> list[tuple]:
         for name, scan in scans.items()
         for lesion in scan.lesions
     ]
-
-
-def _write_table(rows: list[tuple], columns: list[str], path: Path) -> None:
-    """Write rows as CSV with a header."""
-    with written_atomically(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 Settings: what scans and matching need (volumes, intensity, embedding, store, matching, confidence).
 """
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from anatomical_embedding.checkpoint_header import (
     read_checkpoint_header,
 )
 from anatomical_embedding.confidence import Confidence, read_confidence
+from anatomical_embedding.csv_table import NUMBER, read_csv_table, typed_rows
 from anatomical_embedding.index_file import read_index
 from anatomical_embedding.model_card import ModelCard, TrainingData
 from anatomical_embedding.settings.usage import UsageSettings
@@ -76,10 +76,9 @@ def main(arguments: list[str]) -> None:
         training_data=tuple(training_data),
         validation=last_row(options.validation_log) if options.validation_log else {},
         evaluations=tuple(read_scores(path) for path in options.scores),
-        confidence=read_confidences(options.confidence),
+        confidence=confidences_by_method(options.confidence),
         confidence_scores=tuple(
-            read_confidence_scores(method, source, Path(path))
-            for method, source, path in options.confidence_scores
+            quoted_scores(method, source, Path(path)) for method, source, path in options.confidence_scores
         ),
         limits=tuple(options.limit),
     )
@@ -103,18 +102,20 @@ def count_volumes(dataset: str, path: Path) -> list[TrainingData]:
 
 def last_row(path: Path) -> dict[str, float]:
     """Return the last row of a log but for the time, so that a package made again has the same bytes; else nothing."""
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    return {name: float(value) for name, value in rows[-1].items() if name != "seconds"} if rows else {}
+    if not path.stat().st_size:
+        return {}
+    header, rows = read_csv_table(path)
+    last = typed_rows(path, rows[-1:], dict.fromkeys(header, NUMBER))
+    return {name: value for _, cells in last for name, value in cells.items() if name != "seconds"}
 
 
-def read_confidences(named: Sequence[tuple[str, Path]]) -> dict[str, Confidence]:
+def confidences_by_method(named: Sequence[tuple[str, Path]]) -> dict[str, Confidence]:
     """Return the confidence of each way of matching for which there is one."""
     fitted = {method: read_confidence(path).confidence for method, path in named}
     return {method: confidence for method, confidence in fitted.items() if confidence is not None}
 
 
-def read_confidence_scores(method: str, source: str, path: Path) -> dict[str, Any]:
+def quoted_scores(method: str, source: str, path: Path) -> dict[str, Any]:
     """Return how good a confidence is on the held-out patients of an evaluation."""
     return {"method": method, "source": source} | json.loads(path.read_text(encoding="utf-8"))
 

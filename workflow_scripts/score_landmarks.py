@@ -7,7 +7,7 @@ from pathlib import Path
 
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.evaluation.landmarks.organ_hits import count_organ_hits
-from anatomical_embedding.evaluation.landmarks.scores import landmark_errors, landmark_table, score_errors
+from anatomical_embedding.evaluation.landmarks.scores import errors_of_matches, landmark_table, score_errors
 from anatomical_embedding.evaluation.landmarks.tables import read_matches, read_queries, write_table
 from anatomical_embedding.files import write_json
 from anatomical_embedding.index_file import read_index
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> None:
     if queries.empty:
         raise UserError(f"{options.queries}: holds no query; there is nothing to score")
     matches = read_matches(options.matches)
-    errors = landmark_errors(queries, matches, matches_path=options.matches)
+    errors = errors_of_matches(queries, matches, matches_path=options.matches)
     volumes = read_index(options.index)
     asked = set(queries["template_id"]) | set(queries["target_id"])
     labels = {

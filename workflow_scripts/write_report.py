@@ -17,14 +17,14 @@ from anatomical_embedding.progress import log
 from anatomical_embedding.provenance import read_manifests
 from anatomical_embedding.report.inputs import (
     ReportInputs,
-    read_confidences,
+    read_confidence_scores,
     read_evaluations,
     read_stage_times,
     read_trainings,
 )
 from anatomical_embedding.report.match_page import render_match_page
 from anatomical_embedding.report.page import render_page
-from anatomical_embedding.report.registration_inputs import read_registered_pairs
+from anatomical_embedding.report.registration_inputs import read_pair_results
 from anatomical_embedding.report.results_csv import results_table
 from anatomical_embedding.report.tracking_inputs import read_tracked_answers, summary_rows
 from anatomical_embedding.settings.pipeline import PipelineSettings
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> None:
         stage_times=read_stage_times(options.benchmarks),
         settings=settings.model_dump(mode="json"),
         versions=library_versions(),
-        registrations=read_registered_pairs(
+        registrations=read_pair_results(
             options.registrations, options.registration_indices, settings=settings.registrations
         ),
         trackings=read_tracked_answers(
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> None:
         ),
         manifests=list(read_manifests(options.provenance).values()) if options.provenance else [],
         match_page=options.match_page.name if options.match_page else None,
-        confidences=read_confidences(options.confidences),
+        confidences=read_confidence_scores(options.confidences),
         shared_scans=learned_and_held_out({name: read_index(path) for name, path in options.datasets}),
     )
     for sentence in inputs.shared_scans:

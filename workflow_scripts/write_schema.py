@@ -1,30 +1,34 @@
-"""Write the JSON schema of run files, by which editors complete and check them: `make schema`."""
+"""Write the JSON schemas by which editors complete and check run files and configs/known_warps.yaml: `make schema`."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.files import written_atomically
+from anatomical_embedding.settings.known_warps import KnownWarpsSettings
 from anatomical_embedding.settings.run_file_schema import run_file_schema
 from workflow_scripts.command_line import command_parser, run_stage
 
-SCHEMA_PATH = REPOSITORY / "config.schema.json"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+SCHEMAS: dict[Path, Callable[[], dict[str, Any]]] = {
+    REPOSITORY / "config.schema.json": run_file_schema,
+    REPOSITORY / "configs" / "known_warps.schema.json": KnownWarpsSettings.model_json_schema,
+}
 
 
-def schema_text() -> str:
-    """Return the schema as it stands in the repository."""
-    return json.dumps(run_file_schema(), indent=1, sort_keys=True) + "\n"
+def schema_text(schema: dict[str, Any]) -> str:
+    """Return a schema as it stands in the repository."""
+    return json.dumps({"$schema": DIALECT, **schema}, indent=1, sort_keys=True) + "\n"
 
 
 def main(arguments: list[str]) -> None:
-    """Write the schema."""
-    parser = command_parser(__doc__)
-    parser.add_argument(
-        "--output", type=Path, default=SCHEMA_PATH, help="file to write; that of the repository if left out"
-    )
-    options = parser.parse_args(arguments)
-    with written_atomically(options.output) as temporary:
-        temporary.write_text(schema_text(), encoding="utf-8")
+    """Write the schemas."""
+    command_parser(__doc__).parse_args(arguments)
+    for path, schema in SCHEMAS.items():
+        with written_atomically(path) as temporary:
+            temporary.write_text(schema_text(schema()), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ MOST_LOOKED_AT = 1_000_000
 @click.command()
 @click.argument("transform", type=ExistingFile)
 @click.argument("moving", type=ExistingPath)
-@click.option("--onto", "fixed", type=ExistingPath, required=True, help="Scan on whose grid it is wanted.")
+@click.option("--onto", "fixed", type=ExistingPath, required=True, help="Scan whose grid the result gets.")
 @click.option("--output", type=OutputPath, required=True, help="Image to write (.nii.gz).")
 @click.option("--labels", "is_labels", is_flag=True, help="MOVING is a label map: take the nearest label.")
 @inverse_option
@@ -151,7 +151,7 @@ def _like_labels(scan: "Volume", moving: Path) -> list[str]:
 @coordinates_option
 @reading_options
 @json_option
-def transform_points(
+def carry_points(
     transform: Path,
     points: Path,
     output: Path,

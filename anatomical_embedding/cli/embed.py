@@ -19,7 +19,9 @@ from anatomical_embedding.cli.options import (
 @click.command()
 @click.argument("scans", type=ExistingPath, nargs=-1, required=True)
 @checkpoint_option
-@click.option("--output", "folder", type=OutputPath, required=True, help="Folder of the stores, one a scan.")
+@click.option(
+    "--output", "folder", type=OutputPath, required=True, help="Folder for the stores, one per scan."
+)
 @reading_options
 @json_option
 def embed(

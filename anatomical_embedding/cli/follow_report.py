@@ -14,7 +14,7 @@ ExistingFolder = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option(
     "--output",
     type=OutputPath,
-    help="Folder for patients.html, patients.csv and patients.json, a row a patient; default: no table.",
+    help="Folder for patients.html, patients.csv and patients.json, one row per patient; default: no table.",
 )
 @click.option(
     "--dicom",

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import click
 
-from anatomical_embedding.cli.apply import apply, transform_points
+from anatomical_embedding.cli.apply import apply, carry_points
 from anatomical_embedding.cli.describe import describe
 from anatomical_embedding.cli.embed import embed
 from anatomical_embedding.cli.follow import follow
@@ -40,7 +40,7 @@ def commands() -> None:
 
 
 for command in (
-    *(embed, match, propagate, follow, register, apply, transform_points, follow_report, view, score),
+    *(embed, match, propagate, follow, register, apply, carry_points, follow_report, view, score),
     *(describe, import_weights, new, settings),
 ):
     commands.add_command(command)

@@ -201,13 +201,6 @@ class VolumeEmbedder:
         return torch.zeros((1, *shape, channels), dtype=dtype).permute(0, 4, 1, 2, 3)
 
 
-def embed_array(
-    network: EmbeddingNetwork, array: NDArray[np.floating], *, settings: EmbeddingSettings
-) -> Embeddings:
-    """Return the maps of one volume; for many volumes make one `VolumeEmbedder`, whose `embed` this calls."""
-    return VolumeEmbedder(network, settings=settings).embed(array)
-
-
 def _write(
     target: Tensor, computed: MapBlock, *, kept: Cells, offset_zyx: ShapeZyx, needed: NDArray[np.bool_]
 ) -> None:

@@ -72,7 +72,7 @@ def write_dicom_objects(history: History) -> tuple[list[Path], list[str]]:
         slices = slices_of(visit)
         if slices is None:
             remarks.append(
-                f"{visit.scan}: is no series of DICOM slices; no DICOM object is written for {visit.name}"
+                f"{visit.scan}: is not a series of DICOM slices, so no DICOM object is written for {visit.name}"
             )
             continue
         masks = masks_in_use(history.folder, visit)

@@ -70,7 +70,7 @@ class GivenLesions:
     remarks: tuple[str, ...]
 
 
-def read_lesions(
+def read_given_lesions(
     path: Path | str, scan: LabelledScan, *, coordinates: Coordinates, geometry: Geometry | None = None
 ) -> GivenLesions:
     """Return the lesions in a file or folder.

@@ -79,7 +79,7 @@ def _points_and_boxes(content: dict[str, Any], *, path: Path) -> Prompts:
         points.append(zyx[::-1])
     said = [f"{path}: its prompts are taken as voxels z, y, x, as LesionLocator writes them"]
     if num_boxes:
-        said.append(f"{path}: of {num_boxes} boxes the middle was taken; a box is no mask")
+        said.append(f"{path}: took the middle of {num_boxes} boxes; a box is not a mask")
     return Prompts(tuple(content), np.array(points), tuple(said))
 
 

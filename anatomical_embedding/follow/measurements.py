@@ -108,26 +108,6 @@ def measure_lesions(labels: Volume, scan: Volume) -> dict[int, Measurement]:
     }
 
 
-def measure_mask(mask: Volume, scan: Volume) -> Measurement:
-    """Return what a mask measures.
-
-    Parameters
-    ----------
-    mask : boolean, at least one voxel, on the grid of the scan.
-    scan : intensities.
-
-    Raises
-    ------
-    UserError
-        if the mask has no voxel, or another shape than the scan.
-    """
-    _require_same_voxels(mask, scan)
-    boxes = find_objects(mask.array.astype(np.uint8))
-    if not boxes:
-        raise UserError("a mask without a voxel has nothing to measure")
-    return _measure(mask, scan, boxes[0], label=1)
-
-
 def _require_same_voxels(mask: Volume, scan: Volume) -> None:
     if mask.shape != scan.shape:
         raise UserError(

@@ -11,11 +11,10 @@ from anatomical_embedding.files import sha256_of_file, write_json
 from anatomical_embedding.follow.decisions import moved_places
 from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.follow_visit import follow_visit, look_back
-from anatomical_embedding.follow.lesion_input import GivenLesions, read_lesions
+from anatomical_embedding.follow.lesion_input import GivenLesions, read_given_lesions
 from anatomical_embedding.follow.recent_scans import RecentScans
 from anatomical_embedding.follow.record_json import read_visit, write_record, write_visit
-from anatomical_embedding.follow.record_tables import read_lesions as read_rows
-from anatomical_embedding.follow.record_tables import write_lesions
+from anatomical_embedding.follow.record_tables import read_lesions, write_lesions
 from anatomical_embedding.follow.records import FollowRecord, LesionRow
 from anatomical_embedding.follow.seen import SeenVisit
 from anatomical_embedding.follow.visits import AskedVisit, VisitScans, require_order
@@ -30,7 +29,7 @@ from anatomical_embedding.volumes.raw_scan import ReadingOptions
 from anatomical_embedding.volumes.segments import LabelledScan
 
 NO_CONFIDENCE = (
-    "the model holds no confidence of its matches: how likely the states are was measured with a model of synthetic "
+    "the model holds no confidence for its matches: how likely the states are was measured with a model of synthetic "
     "bodies and is not known for this one"
 )
 
@@ -202,7 +201,7 @@ def gather(
         _with_correction(row, place)
         for visit in visits
         for path in (place.rows(visit), place.rows_back(visit))
-        for row in read_rows(path)
+        for row in read_lesions(path)
     ]
     rows.sort(key=lambda row: (row.lesion, order[row.visit]))
     entries = tuple(read_visit(place.entry(visit)) for visit in visits)
@@ -265,7 +264,7 @@ def _given_at(asked: AskedPatient, visit: AskedVisit, scans: VisitScans) -> Give
         return None
     raw = require_raw(scans[visit.name])
     geometry: Geometry | None = asked.reading.geometry
-    return read_lesions(
+    return read_given_lesions(
         asked.lesions[visit.name],
         LabelledScan(raw.grid, raw.frame_of_reference),
         coordinates=asked.coordinates,
@@ -275,7 +274,7 @@ def _given_at(asked: AskedPatient, visit: AskedVisit, scans: VisitScans) -> Give
 
 def _seen(name: str, place: FollowFolder) -> SeenVisit:
     """Return a visit as its files know it."""
-    rows = {row.lesion: row for row in read_rows(place.rows(name))}
+    rows = {row.lesion: row for row in read_lesions(place.rows(name))}
     return SeenVisit(name, rows, place.mask_in_use(name))
 
 

@@ -240,7 +240,7 @@ def _method(history: History) -> Markup:
         element(
             "p",
             "Diameters are measured on the outline of the mask, half way between its voxels and others, in the axial "
-            "planes of the scan. This page is no diagnosis: a reader looks at every lesion before it is used.",
+            "planes of the scan. This page is not a diagnosis: a reader has to look at every lesion before it is used.",
             class_="note",
         ),
         element("div", element("span", "Read by"), element("span", "Date"), class_="sign"),

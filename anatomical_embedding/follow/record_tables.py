@@ -142,13 +142,14 @@ def _cells(row: Any) -> list[Any]:
         if name == "related":
             cells.append(" ".join(map(str, value)))
         elif isinstance(value, tuple):
-            cells.extend(map(_cell, value))
+            cells.extend(map(cell_of, value))
         else:
-            cells.append(_cell(value))
+            cells.append(cell_of(value))
     return cells
 
 
-def _cell(value: Any) -> Any:
+def cell_of(value: Any) -> Any:
+    """Return a value as it stands in a table: six digits of a number, nothing for NaN, a date in ISO form."""
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.6g}"
     return value.isoformat() if isinstance(value, datetime.date) else value

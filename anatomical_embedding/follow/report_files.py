@@ -26,6 +26,7 @@ from anatomical_embedding.follow.history import History, read_history
 from anatomical_embedding.follow.measure_folder import measure_folder
 from anatomical_embedding.follow.patient_page import render_patient_page
 from anatomical_embedding.follow.recent_scans import RecentScans
+from anatomical_embedding.follow.record_tables import cell_of
 from anatomical_embedding.follow.response import APPLIED, NOT_APPLIED, RULE
 from anatomical_embedding.follow.words import change_words, date_cell, sum_words
 from anatomical_embedding.identifiers import first_clash
@@ -86,7 +87,7 @@ def write_patients_table(histories: Sequence[History], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_csv_table(
         PATIENT_COLUMNS,
-        [[_cell(row[name]) for name in PATIENT_COLUMNS] for row in rows],
+        [[cell_of(row[name]) for name in PATIENT_COLUMNS] for row in rows],
         folder / "patients.csv",
     )
     write_json(folder / "patients.json", {"rule": RULE, "patients": _plain(rows)})
@@ -161,7 +162,7 @@ def change_rows(history: History) -> list[list[Any]]:
             *(change.volume_from_baseline, change.volume_from_nadir),
             *(change.long_axis_from_baseline, change.long_axis_from_nadir),
         ]
-        rows.append([_cell(cell) for cell in cells])
+        rows.append([cell_of(cell) for cell in cells])
     return rows
 
 
@@ -250,12 +251,6 @@ def _patients_page(histories: Sequence[History], rows: Sequence[dict[str, Any]],
 def _address(page: Path, folder: Path) -> str:
     """Return a page as it is linked from a folder: by a relative path, so that both can move together."""
     return quote(Path(os.path.relpath(page, folder)).as_posix())
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.6g}"
-    return value.isoformat() if isinstance(value, datetime.date) else value
 
 
 def _plain(value: Any) -> Any:

@@ -12,7 +12,7 @@ from anatomical_embedding.settings.confidence import DecisionSettings
 
 Decision = Literal["found", "review", "out_of_view", "failed", "unknown"]
 OUTSIDE_BODY = "the point lies outside the body"
-NOT_FITTED = "the model holds no confidence of this way of matching"
+NOT_FITTED = "the model holds no confidence for this way of matching"
 OUT_OF_VIEW = "the place likely lies outside the scan"
 RADII = ("50", "90")
 """Percent of the true places within the radii that every output tells."""

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from anatomical_embedding.embedding.store import EmbeddedVolume
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.matching.cell_search import best_cells, similarity_grid
+from anatomical_embedding.matching.cell_search import CellSearch
 from anatomical_embedding.matching.prepared_target import PreparedTarget, prepare_target
 from anatomical_embedding.matching.query_vectors import query_vectors
 from anatomical_embedding.settings.matching import MatchingSettings
@@ -68,7 +68,7 @@ def match_nearest(
     similarity = np.full(len(points_mm), np.nan)
     if searched.any():
         queries = query_vectors(template, points_mm[searched], interpolation=settings.query_interpolation)
-        best = best_cells(prepared, queries)
+        best = CellSearch(prepared).best_cells(queries)
         answers_mm[searched] = world_of_cells(prepared.embedded, best.cells_xyz)
         similarity[searched] = best.similarity
     return Matches(answers_mm, similarity, reasons)
@@ -121,7 +121,7 @@ def similarity_map(
     if reason:
         raise UserError(f"point {point[0].tolist()} mm: {reason}")
     query = query_vectors(template, point, interpolation=settings.query_interpolation)
-    return Volume(similarity_grid(prepared, query), prepared.embedded.fine.cell_affine)
+    return Volume(CellSearch(prepared).similarity_grid(query), prepared.embedded.fine.cell_affine)
 
 
 def world_of_cells(volume: EmbeddedVolume, cells_xyz: ArrayLike) -> Points:

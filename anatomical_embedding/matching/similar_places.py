@@ -27,7 +27,7 @@ def similar_places(target: PreparedTarget, queries: QueryVectors, *, num_places:
 
     Notes
     -----
-    Costs about one search (`best_cells`). The pruned search finds the blocks by its scan.
+    Costs about one search (`CellSearch.best_cells`). The pruned search finds the blocks by its scan.
     """
     vectors = target.weighted_queries(queries)
     group_size = _queries_in_memory(target)

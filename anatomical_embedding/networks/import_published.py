@@ -5,7 +5,7 @@ from pathlib import Path
 from anatomical_embedding.canonical_text import sha256_of_text
 from anatomical_embedding.checkpoint_header import CARD_KEY
 from anatomical_embedding.files import sha256_of_file
-from anatomical_embedding.model_card import ModelCard, Origin
+from anatomical_embedding.model_card import ModelCard, PublishedOrigin
 from anatomical_embedding.networks.checkpoint import save_checkpoint
 from anatomical_embedding.networks.published import load_published
 from anatomical_embedding.settings.published_weights import (
@@ -51,7 +51,7 @@ def import_published(
         evaluations=(),
         confidence={},
         limits=LIMITS,
-        origin=Origin(
+        origin=PublishedOrigin(
             title=published.title,
             file=checkpoint.name,
             sha256=sha256,

@@ -88,7 +88,7 @@ def draw_pose(body: BodyMotion, *, tilt_degrees: float, random: np.random.Genera
     return replace(body, rotation=rotation, origin_mm=random.uniform(-1, 1, 3) * ORIGIN_REACH_MM)
 
 
-def draw_move(
+def draw_new_place(
     body: BodyMotion, *, rotation_degrees: float, translation_mm: float, random: np.random.Generator
 ) -> BodyMotion:
     """Return the map of a body that is turned and shifted further in the world."""

@@ -14,7 +14,7 @@ from anatomical_embedding.phantom.body import (
     draw_body,
     draw_changed_body,
     draw_lesions,
-    draw_move,
+    draw_new_place,
     draw_pose,
 )
 from anatomical_embedding.phantom.motion import BodyMotion
@@ -127,7 +127,7 @@ def _body_at_mr(body: BodyMotion, settings: MrSettings, random: np.random.Genera
     body = draw_changed_body(
         body, breath_mm=settings.breath_mm, deformation_mm=settings.deformation_mm, random=random
     )
-    return draw_move(
+    return draw_new_place(
         body,
         rotation_degrees=settings.rotation_degrees,
         translation_mm=settings.translation_mm,

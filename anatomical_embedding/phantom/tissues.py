@@ -102,7 +102,7 @@ class Tissue(IntEnum):
 
 
 @dataclass(frozen=True)
-class Look:
+class TissueLook:
     """How a tissue looks.
 
     Attributes
@@ -121,42 +121,42 @@ class Look:
     t2: float
 
 
-LOOKS: dict[Tissue, Look] = {
-    Tissue.AIR: Look(-1000, 0, 0, 0, 0.00, 0.00),
-    Tissue.SKIN: Look(20, 0, 20, 0, 0.45, 0.40),
-    Tissue.FAT: Look(-100, 0, 0, 10, 0.95, 0.72),
-    Tissue.VISCERAL_FAT: Look(-105, 0, 0, 12, 0.90, 0.68),
-    Tissue.MEDIASTINAL_FAT: Look(-95, 0, 5, 16, 0.86, 0.66),
-    Tissue.MUSCLE: Look(48, 5, 15, 24, 0.40, 0.27),
-    Tissue.LEAN_MUSCLE: Look(56, 5, 15, 8, 0.36, 0.23),
-    Tissue.LUNG: Look(-840, 0, 5, 25, 0.07, 0.09),
-    Tissue.LUNG_VESSEL: Look(20, 150, 90, 0, 0.24, 0.20),
-    Tissue.AIRWAY: Look(-990, 0, 0, 0, 0.01, 0.01),
-    Tissue.SOFT_TISSUE: Look(45, 10, 25, 8, 0.42, 0.42),
-    Tissue.ARTERY: Look(42, 270, 110, 0, 0.14, 0.10),
-    Tissue.VEIN: Look(42, 50, 130, 0, 0.20, 0.24),
-    Tissue.PORTAL_VEIN: Look(42, 40, 150, 0, 0.24, 0.20),
-    Tissue.HEART_MUSCLE: Look(45, 50, 60, 4, 0.40, 0.34),
-    Tissue.LIVER: Look(58, 12, 50, 5, 0.56, 0.27),
-    Tissue.SPLEEN: Look(48, 60, 65, 3, 0.36, 0.60),
-    Tissue.KIDNEY_CORTEX: Look(33, 130, 110, 3, 0.50, 0.58),
-    Tissue.KIDNEY_MEDULLA: Look(30, 40, 100, 3, 0.34, 0.72),
-    Tissue.PANCREAS: Look(40, 45, 45, 9, 0.60, 0.40),
-    Tissue.BOWEL_WALL: Look(42, 25, 45, 5, 0.42, 0.40),
-    Tissue.BOWEL_CONTENT: Look(22, 0, 0, 10, 0.28, 0.65),
-    Tissue.BOWEL_GAS: Look(-960, 0, 0, 0, 0.02, 0.02),
-    Tissue.SMALL_BOWEL: Look(25, 12, 30, 14, 0.45, 0.55),
-    Tissue.COLON_CONTENT: Look(-10, 0, 0, 60, 0.38, 0.42),
-    Tissue.FLUID: Look(8, 0, 0, 2, 0.15, 1.00),
-    Tissue.CORD: Look(38, 0, 5, 2, 0.46, 0.50),
-    Tissue.DISC: Look(85, 0, 0, 6, 0.34, 0.52),
-    Tissue.CARTILAGE: Look(115, 0, 0, 12, 0.30, 0.34),
-    Tissue.BONE_CORTICAL: Look(720, 0, 0, 50, 0.07, 0.05),
-    Tissue.BONE_SPONGY: Look(240, 0, 12, 30, 0.64, 0.46),
-    Tissue.RIB: Look(480, 0, 5, 40, 0.36, 0.28),
-    Tissue.LUNG_NODULE: Look(25, 15, 40, 6, 0.42, 0.55),
-    Tissue.LIVER_LESION: Look(30, 8, 5, 5, 0.28, 0.72),
-    Tissue.BONE_LESION: Look(60, 10, 25, 8, 0.26, 0.74),
-    Tissue.LYMPH_NODE: Look(45, 12, 40, 4, 0.38, 0.62),
+LOOKS: dict[Tissue, TissueLook] = {
+    Tissue.AIR: TissueLook(-1000, 0, 0, 0, 0.00, 0.00),
+    Tissue.SKIN: TissueLook(20, 0, 20, 0, 0.45, 0.40),
+    Tissue.FAT: TissueLook(-100, 0, 0, 10, 0.95, 0.72),
+    Tissue.VISCERAL_FAT: TissueLook(-105, 0, 0, 12, 0.90, 0.68),
+    Tissue.MEDIASTINAL_FAT: TissueLook(-95, 0, 5, 16, 0.86, 0.66),
+    Tissue.MUSCLE: TissueLook(48, 5, 15, 24, 0.40, 0.27),
+    Tissue.LEAN_MUSCLE: TissueLook(56, 5, 15, 8, 0.36, 0.23),
+    Tissue.LUNG: TissueLook(-840, 0, 5, 25, 0.07, 0.09),
+    Tissue.LUNG_VESSEL: TissueLook(20, 150, 90, 0, 0.24, 0.20),
+    Tissue.AIRWAY: TissueLook(-990, 0, 0, 0, 0.01, 0.01),
+    Tissue.SOFT_TISSUE: TissueLook(45, 10, 25, 8, 0.42, 0.42),
+    Tissue.ARTERY: TissueLook(42, 270, 110, 0, 0.14, 0.10),
+    Tissue.VEIN: TissueLook(42, 50, 130, 0, 0.20, 0.24),
+    Tissue.PORTAL_VEIN: TissueLook(42, 40, 150, 0, 0.24, 0.20),
+    Tissue.HEART_MUSCLE: TissueLook(45, 50, 60, 4, 0.40, 0.34),
+    Tissue.LIVER: TissueLook(58, 12, 50, 5, 0.56, 0.27),
+    Tissue.SPLEEN: TissueLook(48, 60, 65, 3, 0.36, 0.60),
+    Tissue.KIDNEY_CORTEX: TissueLook(33, 130, 110, 3, 0.50, 0.58),
+    Tissue.KIDNEY_MEDULLA: TissueLook(30, 40, 100, 3, 0.34, 0.72),
+    Tissue.PANCREAS: TissueLook(40, 45, 45, 9, 0.60, 0.40),
+    Tissue.BOWEL_WALL: TissueLook(42, 25, 45, 5, 0.42, 0.40),
+    Tissue.BOWEL_CONTENT: TissueLook(22, 0, 0, 10, 0.28, 0.65),
+    Tissue.BOWEL_GAS: TissueLook(-960, 0, 0, 0, 0.02, 0.02),
+    Tissue.SMALL_BOWEL: TissueLook(25, 12, 30, 14, 0.45, 0.55),
+    Tissue.COLON_CONTENT: TissueLook(-10, 0, 0, 60, 0.38, 0.42),
+    Tissue.FLUID: TissueLook(8, 0, 0, 2, 0.15, 1.00),
+    Tissue.CORD: TissueLook(38, 0, 5, 2, 0.46, 0.50),
+    Tissue.DISC: TissueLook(85, 0, 0, 6, 0.34, 0.52),
+    Tissue.CARTILAGE: TissueLook(115, 0, 0, 12, 0.30, 0.34),
+    Tissue.BONE_CORTICAL: TissueLook(720, 0, 0, 50, 0.07, 0.05),
+    Tissue.BONE_SPONGY: TissueLook(240, 0, 12, 30, 0.64, 0.46),
+    Tissue.RIB: TissueLook(480, 0, 5, 40, 0.36, 0.28),
+    Tissue.LUNG_NODULE: TissueLook(25, 15, 40, 6, 0.42, 0.55),
+    Tissue.LIVER_LESION: TissueLook(30, 8, 5, 5, 0.28, 0.72),
+    Tissue.BONE_LESION: TissueLook(60, 10, 25, 8, 0.26, 0.74),
+    Tissue.LYMPH_NODE: TissueLook(45, 12, 40, 4, 0.38, 0.62),
 }
 """Look of each tissue. CT values are typical of adults; MR values are only ordered plausibly."""

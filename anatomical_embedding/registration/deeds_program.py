@@ -35,7 +35,7 @@ def require_program(program: Path) -> None:
         )
 
 
-def register(
+def run_deeds(
     program: Path,
     fixed: Path,
     moving: Path,
@@ -67,7 +67,7 @@ def register(
     _run(program, ["register", *pair, *_options(settings), "--threads", threads])
 
 
-def write_field(program: Path, output: Path, *, stem: Path) -> None:
+def write_deeds_field(program: Path, output: Path, *, stem: Path) -> None:
     """Write the whole map as a displacement field that ITK programs read: fixed grid, mm, LPS.
 
     Raises

@@ -84,7 +84,7 @@ def deform(
         write_volume(seen_from(_not_finer(moving, settings.spacing_mm), start), folder / "moving.nii")
         if moving_labels is not None:
             write_volume(seen_from(moving_labels, start), folder / "labels.nii")
-        deeds_program.register(
+        deeds_program.run_deeds(
             program,
             folder / "fixed.nii",
             folder / "moving.nii",
@@ -93,7 +93,7 @@ def deform(
             moving_labels=None if moving_labels is None else folder / "labels.nii",
             threads=threads,
         )
-        deeds_program.write_field(program, folder / "field.nii", stem=output_stem)
+        deeds_program.write_deeds_field(program, folder / "field.nii", stem=output_stem)
         return Deformation(read_field(folder / "field.nii"), box)
 
 

@@ -106,7 +106,7 @@ def write_nitransforms(pair: PairMap, folder: Path) -> None:
     write_field(refined(pair.inverse_deformation, spacing_mm=FINE_MM), folder / "inverse_warp_points.nii.gz")
 
 
-def write_dicom_objects(pair: PairMap, folder: Path) -> None:
+def write_registration_objects(pair: PairMap, folder: Path) -> None:
     """Write the start and the whole map as objects of DICOM, in the study and the world of the fixed scan.
 
     Raises
@@ -166,7 +166,7 @@ PROGRAMS = {
         write_nitransforms,
     ),
     "dicom": ProgramFiles(
-        ("dicom/deformable_registration.dcm", "dicom/spatial_registration.dcm"), write_dicom_objects
+        ("dicom/deformable_registration.dcm", "dicom/spatial_registration.dcm"), write_registration_objects
     ),
 }
 """The programs by the names that `register --transforms` takes; composites are always written."""

@@ -7,9 +7,10 @@ from typing import Any, get_args
 
 import pandas as pd
 
+from anatomical_embedding.csv_table import NUMBER, read_csv_table, typed_rows
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.evaluation.landmarks.scores import ScoreEntry
-from anatomical_embedding.evaluation.landmarks.tables import read_errors, read_matches, read_queries
+from anatomical_embedding.evaluation.landmarks.tables import as_frame, read_errors, read_matches, read_queries
 from anatomical_embedding.index_file import IndexRow, read_index
 from anatomical_embedding.provenance import Manifest
 from anatomical_embedding.report.json_file import read_json
@@ -129,7 +130,7 @@ class ReportInputs:
     confidences: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def read_confidences(paths: Sequence[Path]) -> dict[str, dict[str, Any]]:
+def read_confidence_scores(paths: Sequence[Path]) -> dict[str, dict[str, Any]]:
     """Return title -> scores of confidences.
 
     Parameters
@@ -189,7 +190,7 @@ def read_trainings(paths: Sequence[Path]) -> list[TrainingCurves]:
     for path in paths:
         if path.stat().st_size == 0:
             continue
-        table = _read_numbers(path)
+        table = _read_log(path)
         kinds = [
             kind for kind, column in (("validation", "median_mm"), ("training", "loss")) if column in table
         ]
@@ -225,7 +226,10 @@ def read_stage_times(paths: Sequence[Path]) -> pd.DataFrame:
             if not file.stat().st_size:  # of a job that ends beside this one
                 continue
             relative = file.relative_to(path).with_suffix("") if path.is_dir() else Path(file.stem)
-            table = _read_numbers(file, separator="\t")
+            try:
+                table = pd.read_csv(file, sep="\t", na_values=["-", "NA"])
+            except (OSError, ValueError) as error:
+                raise InputFileError(file, f"cannot be read as a table ({error})") from error
             if "s" not in table:
                 raise InputFileError(file, "has no column 's'; expected a benchmark file of Snakemake")
             memory = table["max_rss"].max() if "max_rss" in table else float("nan")
@@ -254,9 +258,7 @@ def _rank(method: EvaluatedMethod) -> tuple[bool, float, str]:
     return method.is_baseline, method.score.metrics["median_mm"], method.name
 
 
-def _read_numbers(path: Path, *, separator: str = ",") -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, sep=separator, na_values=["-", "NA"])
-    except (OSError, ValueError) as error:
-        raise InputFileError(path, f"cannot be read as a table ({error})") from error
-    return table
+def _read_log(path: Path) -> pd.DataFrame:
+    header, rows = read_csv_table(path)
+    columns = dict.fromkeys(header, NUMBER)
+    return as_frame([cells for _, cells in typed_rows(path, rows, columns)], columns)

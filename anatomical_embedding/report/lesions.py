@@ -10,7 +10,7 @@ from anatomical_embedding.report.markup import Markup, element
 from anatomical_embedding.report.match_panel import show_match
 from anatomical_embedding.report.names import DECISIONS
 from anatomical_embedding.report.numbers import millimetres, percent
-from anatomical_embedding.report.tables import Cell, number_cell, render_table
+from anatomical_embedding.report.tables import Cell, known_cell, number_cell, render_table
 from anatomical_embedding.report.tracking_inputs import TrackedAnswers
 
 HEADERS = ("Lesion", "Source", "Target", "Slices mm", "Radius mm", "Error mm")
@@ -63,8 +63,8 @@ def lesion_table(lesions: pd.DataFrame, *, caption: str, shown_on_page: Collecti
             Cell(_name(row["query_id"], is_link=row["query_id"] in shown_on_page)),
             Cell(row["template_id"]),
             Cell(row["target_id"]),
-            _number(row["slice_thickness_mm"], f"{row['slice_thickness_mm']:g}"),
-            _number(row["radius_mm"], millimetres(row["radius_mm"])),
+            known_cell(row["slice_thickness_mm"], "{:g}".format),
+            known_cell(row["radius_mm"], millimetres),
             number_cell(row["badness_mm"], error_text(row)),
             *_judged_cells(row),
         ]
@@ -98,14 +98,9 @@ def _name(query_id: str, *, is_link: bool) -> Markup:
     return element("a", query_id, href=f"#lesion-{query_id}") if is_link else element("span", query_id)
 
 
-def _number(value: float, text: str) -> Cell:
-    return Cell("", is_number=True) if np.isnan(value) else number_cell(value, text)
-
-
 def _judged_cells(row: Mapping[Hashable, Any]) -> list[Cell]:
-    probability, radius_mm = row["confidence"], row["radius_90_mm"]
     return [
-        _number(probability, f"{probability:.2f}"),
-        _number(radius_mm, millimetres(radius_mm)),
+        known_cell(row["confidence"], "{:.2f}".format),
+        known_cell(row["radius_90_mm"], millimetres),
         Cell(DECISIONS[row["decision"]]),
     ]

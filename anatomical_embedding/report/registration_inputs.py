@@ -63,7 +63,7 @@ class RegisteredPair:
         return f"{self.overlap.registration}: {self.overlap.moving} onto {self.overlap.fixed}"
 
 
-def read_registered_pairs(
+def read_pair_results(
     folders: Sequence[Path], indices: Sequence[Path], *, settings: Mapping[str, RegistrationSettings]
 ) -> list[RegisteredPair]:
     """Return what is known of each pair.

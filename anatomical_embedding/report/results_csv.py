@@ -34,7 +34,7 @@ HEADLINE = "headline"
 
 
 @dataclass(frozen=True)
-class Source:
+class MethodColumns:
     """What the rows of one method have in common."""
 
     kind: str
@@ -59,7 +59,7 @@ def results_table(inputs: ReportInputs) -> pd.DataFrame:
 def _landmark_rows(evaluation: Evaluation) -> Iterator[tuple[Any, ...]]:
     for method in evaluation.methods:
         score: ScoreEntry = method.score
-        source = Source("landmarks", evaluation.protocol, "", score.model or "", score.method)
+        source = MethodColumns("landmarks", evaluation.protocol, "", score.model or "", score.method)
         counts = (score.num_queries, score.num_failed)
         yield from _rows(source, EVERYTHING, counts, score.metrics, score.intervals or {})
         for row in landmark_table(method.errors).to_dict("records"):
@@ -73,21 +73,23 @@ def _tracking_rows(answers: TrackedAnswers) -> Iterator[tuple[Any, ...]]:
         ("", START, answers.start_scores),
     ):
         for definition, figures in scores.items():
-            source = Source("tracking", answers.tracking, definition, model, method)
+            source = MethodColumns("tracking", answers.tracking, definition, model, method)
             yield from _figure_rows(source, EVERYTHING, figures)
             for kind, classes in figures.get("strata", {}).items():
                 for label, of_class in classes.items():
                     yield from _figure_rows(source, f"{kind} {label}", of_class)
 
 
-def _figure_rows(source: Source, part: str, figures: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+def _figure_rows(source: MethodColumns, part: str, figures: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
     values = {name: figures[name] for name in figures["ci95"]}
     yield from _rows(source, part, (figures["num_pairs"], figures["num_failed"]), values, figures["ci95"])
 
 
 def _overlap_rows(pair: RegisteredPair) -> Iterator[tuple[Any, ...]]:
     overlap = pair.overlap
-    source = Source("overlap", overlap.registration, f"{overlap.fixed}__{overlap.moving}", "", "registration")
+    source = MethodColumns(
+        "overlap", overlap.registration, f"{overlap.fixed}__{overlap.moving}", "", "registration"
+    )
     known = [organ for organ in overlap.organs if organ.dice_after is not None]
     before, after = overlap.mean_dice
     counts = (len(overlap.organs), len(overlap.organs) - len(known))
@@ -112,14 +114,14 @@ def _registration_rows(pair: RegisteredPair) -> Iterator[tuple[Any, ...]]:
         (HEADLINE, (errors.num_headline, failed), errors.headline),
     ):
         for method, figures in points.items():
-            source = Source("registration", overlap.registration, name, "", method)
+            source = MethodColumns("registration", overlap.registration, name, "", method)
             yield from _rows(source, part, of_part, asdict(figures), {})
-    source = Source("registration", overlap.registration, name, "", "deformable")
+    source = MethodColumns("registration", overlap.registration, name, "", "deformable")
     yield from _rows(source, EVERYTHING, counts, {"folding_share": errors.folding_share}, {})
 
 
 def _rows(
-    source: Source,
+    source: MethodColumns,
     part: str,
     counts: tuple[int, int],
     values: Mapping[str, float | None],

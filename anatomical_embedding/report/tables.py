@@ -1,6 +1,7 @@
 """Tables of the report: real headers, cells that sort by value, a frame that scrolls on narrow screens."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from anatomical_embedding.report.markup import Content, Markup, element
@@ -27,6 +28,13 @@ class Cell:
 def number_cell(value: float, text: Content, *, is_best: bool = False) -> Cell:
     """Return the cell of a number."""
     return Cell(text, sort_value=value, is_best=is_best, is_number=True)
+
+
+def known_cell(value: float | None, write: Callable[[float], str]) -> Cell:
+    """Return the cell of a number that may be missing, None or NaN: it is empty then."""
+    if value is None or math.isnan(value):
+        return Cell("", is_number=True)
+    return number_cell(value, write(value))
 
 
 def render_table(

@@ -53,7 +53,7 @@ class SeriesSettings(StoredScansSettings):
 
 
 class FlatFolderSettings(SeriesSettings):
-    """A folder that holds one file a volume, or one folder of DICOM, and nothing about organs."""
+    """A folder that holds one file per volume, or one folder of DICOM for each, and nothing about organs."""
 
     root: InputPath
     """The folder."""
@@ -138,7 +138,7 @@ class CtMrPairsSettings(FlatFolderSettings):
 
 
 class CaseFoldersSettings(SeriesSettings):
-    """A folder a patient, with one scan and masks of organs: the layout of TotalSegmentator."""
+    """One folder per patient, with one scan and masks of organs: the layout of TotalSegmentator."""
 
     kind: Literal["case_folders"]
     """Data set kind."""

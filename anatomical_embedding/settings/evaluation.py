@@ -94,8 +94,8 @@ class MakeQueriesSettings(QuerySettings):
     """What the stage `make_queries` may see."""
 
     with_cuts: bool
-    """Whether all is asked once more in targets that end above or below some landmarks, and it is no error if there is
-    nothing to ask: to learn what answers look like whose place is not in view."""
+    """Whether every query is asked again in targets that end above or below some landmarks, to learn what answers look
+    like when the place is not in view; it is then not an error if there is nothing to ask."""
 
 
 class LandmarkEvaluationSettings(QuerySettings):

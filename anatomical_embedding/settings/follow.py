@@ -127,7 +127,7 @@ class FollowingSettings(FollowSettings):
     """One list of patients whose lesions are followed."""
 
     visits: InputPath
-    """Table with a row a visit: patient, visit, date, scan, lesions (docs/follow.md)."""
+    """Table with one row per visit: patient, visit, date, scan, lesions (docs/follow.md)."""
     model: str = Field(min_length=1)
     """Name of the model that finds the places, in the section `models`."""
     modality: Modality | None = None

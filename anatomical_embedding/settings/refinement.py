@@ -23,7 +23,7 @@ class CorrelationSettings(Settings):
 
 
 class DescentPassSettings(Settings):
-    """What one pass of the descent samples, anew around the place found so far."""
+    """What one pass of the descent samples, drawn again around the place found so far."""
 
     half_size_mm: float = Field(gt=0.0)
     """Radius of the ball around the query point."""

@@ -9,7 +9,6 @@ from typing import Any
 from anatomical_embedding.settings.pipeline import PipelineSettings
 from anatomical_embedding.settings.run_file import known_recipes
 
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
 DATASET_KIND = "kind"
 RECIPES_OF_SECTIONS = {
     "SamModelSettings": "models",
@@ -35,7 +34,7 @@ def run_file_schema() -> dict[str, Any]:
         "enum": known_recipes("preparations"),
     }
     schema["description"] = "A run file: data, models by recipe and what differs, what is scored."
-    return {"$schema": DIALECT, **schema}
+    return schema
 
 
 def _without_requirements(part: Any) -> Any:

@@ -176,8 +176,8 @@ class ValidationSettings(Settings):
 class ProcessSettings(Settings):
     """What processes that train together share.
 
-    How many there are is no setting: a batch stays the same however many processes divide it, and their gradients
-    are added up.
+    Their number is not a setting: a batch stays the same however many processes divide it, and their gradients are
+    added up.
     """
 
     synchronised_batch_norm: bool

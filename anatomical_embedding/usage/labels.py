@@ -25,7 +25,7 @@ from anatomical_embedding.volumes.volume import Volume
 
 NEAREST = "nearest"
 """The way of matching by which labels are carried."""
-NO_CONFIDENCE = "the model holds no confidence of its matches"
+NO_CONFIDENCE = "the model holds no confidence for its matches"
 
 
 def read_labels_of(

@@ -16,7 +16,7 @@ from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.settings.volumes import Modality
 from anatomical_embedding.volumes.dicom_files import SMALLEST_NUM_SLICES, find_series_files, names_of
 from anatomical_embedding.volumes.dicom_header import DIFFERENCES, DicomFile, name_of_uid
-from anatomical_embedding.volumes.dicom_pixels import read_stored
+from anatomical_embedding.volumes.dicom_pixels import read_stored_image
 from anatomical_embedding.volumes.dicom_place import (
     place_of_slices,
     require_equal_slices,
@@ -148,7 +148,7 @@ def _without_copies(
 
 def _same_values(first: DicomFile, other: DicomFile) -> bool:
     return read_rescale(first) == read_rescale(other) and np.array_equal(
-        read_stored(first), read_stored(other)
+        read_stored_image(first), read_stored_image(other)
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.volumes.dicom_frames import read_frames
-from anatomical_embedding.volumes.dicom_header import DicomFile, name_of_uid, read_header
+from anatomical_embedding.volumes.dicom_header import DicomFile, name_of_uid, read_dicom_header
 
 STORAGE = "1.2.840.10008.5.1.4.1.1"
 SLICE_CLASSES = {f"{STORAGE}.{number}" for number in ("2", "4", "128")}
@@ -64,7 +64,7 @@ def find_series_files(path: Path | str, *, series: str | None = None) -> SeriesF
         paths = sorted(path.iterdir())
     except OSError as error:
         raise InputFileError(path, f"cannot be read: {error.strerror}; check the path") from error
-    files = {entry: read_header(entry) for entry in paths}
+    files = {entry: read_dicom_header(entry) for entry in paths}
     left_out = {entry: reason for entry, file in files.items() if (reason := _no_slice(entry, file))}
     images = [file for entry, file in files.items() if file is not None and entry not in left_out]
     if not images:
@@ -82,12 +82,12 @@ def find_series_files(path: Path | str, *, series: str | None = None) -> SeriesF
 
 def is_dicom_file(path: Path) -> bool:
     """Say whether a file is DICOM, by its beginning."""
-    return path.is_file() and read_header(path) is not None
+    return path.is_file() and read_dicom_header(path) is not None
 
 
 def _frames_of_file(path: Path) -> list[DicomFile]:
     """Return the frames of one file that is a whole volume."""
-    file = read_header(path)
+    file = read_dicom_header(path)
     if file is None:
         raise InputFileError(
             path, "is not a DICOM file; expected one of many frames, or a folder of one series"

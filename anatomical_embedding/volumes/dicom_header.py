@@ -130,7 +130,7 @@ def name_of_uid(uid: str) -> str:
     return UID(uid, validation_mode=IGNORE).name
 
 
-def read_header(path: Path) -> DicomFile | None:
+def read_dicom_header(path: Path) -> DicomFile | None:
     """Return a DICOM file with its header, without tags where that is broken; None for what is no DICOM file.
 
     Raises
@@ -167,7 +167,7 @@ def read_dataset(path: Path, *, stop_before_pixels: bool) -> Dataset:
     try:
         with without_warnings():
             return pydicom.dcmread(path, stop_before_pixels=stop_before_pixels, force=True)
-    except Exception as error:  # see read_header
+    except Exception as error:  # see read_dicom_header
         raise InputFileError(
             path, "is cut short or broken, its tags cannot be read; copy it again"
         ) from error
@@ -185,7 +185,7 @@ def read_pixel_data(path: Path) -> Dataset:
         with without_warnings():
             dataset = _read_tags(path, PIXEL_TAGS, stop_before_pixels=False)
             is_present = bool(dataset.get("PixelData"))
-    except Exception as error:  # see read_header
+    except Exception as error:  # see read_dicom_header
         raise InputFileError(
             path, "is cut short, its pixels cannot be read; copy the series again"
         ) from error

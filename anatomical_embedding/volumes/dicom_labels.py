@@ -18,7 +18,7 @@ from anatomical_embedding.volumes.dicom_header import (
     DicomFile,
     name_of_uid,
     read_dataset,
-    read_header,
+    read_dicom_header,
     read_pixel_data,
     without_warnings,
 )
@@ -56,7 +56,7 @@ def is_dicom_labels(path: Path) -> bool:
     InputFileError
         naming what it is.
     """
-    file = read_header(path)
+    file = read_dicom_header(path)
     if file is None:
         return False
     if file.text("SOPClassUID") not in {SEGMENTATION, LABEL_MAP, STRUCTURES}:
@@ -73,7 +73,7 @@ def read_dicom_labels(path: Path, scan: LabelledScan) -> FoundVolume:
     InputFileError
         if the object is broken, belongs to another frame of reference, or lies mostly outside the scan.
     """
-    file = read_header(path)
+    file = read_dicom_header(path)
     if file is None:
         raise InputFileError(path, "is not a DICOM object")
     dataset = read_dataset(path, stop_before_pixels=True)

@@ -55,7 +55,7 @@ def read_all_stored(files: Iterable[DicomFile]) -> Iterator[NDArray | InputFileE
             yield error
 
 
-def read_stored(file: DicomFile) -> NDArray:
+def read_stored_image(file: DicomFile) -> NDArray:
     """Return the (rows, columns) stored numbers of one image.
 
     Raises

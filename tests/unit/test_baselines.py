@@ -13,9 +13,9 @@ from anatomical_embedding.evaluation.baselines.answers import (
     baseline_matcher,
 )
 from anatomical_embedding.evaluation.baselines.body_box import (
+    BodyBox,
     EmptyBodyMaskError,
     body_affine,
-    body_box,
     same_coordinate,
 )
 from anatomical_embedding.settings.evaluation import BaselineSettings
@@ -35,26 +35,28 @@ TARGET = mask_with_box((40, 30, 20), (10, 0, 4), (30, 20, 14), lps_affine(spacin
 
 
 def test_body_box_runs_along_the_outer_faces():
-    box = body_box(TEMPLATE)
+    box = BodyBox.of(TEMPLATE)
     assert box.lower_vox.tolist() == [1.5, 1.5, 1.5]
     assert box.upper_vox.tolist() == [11.5, 11.5, 11.5]
 
 
 def test_body_box_of_an_empty_mask():
     with pytest.raises(EmptyBodyMaskError, match="empty"):
-        body_box(Volume(np.zeros((3, 3, 3), np.uint8), np.eye(4)))
+        BodyBox.of(Volume(np.zeros((3, 3, 3), np.uint8), np.eye(4)))
 
 
 def test_same_coordinate_by_hand():
     # box centres: template voxel 6.5; target voxels 19.5, 9.5, 8.5; the query is 2, 1, -3 voxels off
     query_mm = TEMPLATE.world_from_voxel([[8.5, 7.5, 3.5]])
-    answer = same_coordinate(query_mm, body_box(TEMPLATE), body_box(TARGET))
+    answer = same_coordinate(query_mm, BodyBox.of(TEMPLATE), BodyBox.of(TARGET))
     np.testing.assert_allclose(TARGET.voxel_from_world(answer), [[21.5, 10.5, 5.5]])
 
 
 def test_same_coordinate_keeps_millimetres_between_spacings():
     fine = mask_with_box((40, 40, 40), (0, 0, 0), (40, 40, 40), lps_affine(spacing_mm=(1, 1, 1)))
-    answer = same_coordinate(TEMPLATE.world_from_voxel([[7.5, 6.5, 4.5]]), body_box(TEMPLATE), body_box(fine))
+    answer = same_coordinate(
+        TEMPLATE.world_from_voxel([[7.5, 6.5, 4.5]]), BodyBox.of(TEMPLATE), BodyBox.of(fine)
+    )
     # 1 voxel of 2 mm along x, -2 voxels of 4 mm along z
     np.testing.assert_allclose(fine.voxel_from_world(answer), [[21.5, 19.5, 11.5]])
 
@@ -62,13 +64,13 @@ def test_same_coordinate_keeps_millimetres_between_spacings():
 def test_body_affine_by_hand():
     # a tenth, a half and nine tenths of the box
     query_mm = TEMPLATE.world_from_voxel([[2.5, 6.5, 10.5]])
-    answer = body_affine(query_mm, body_box(TEMPLATE), body_box(TARGET))
+    answer = body_affine(query_mm, BodyBox.of(TEMPLATE), BodyBox.of(TARGET))
     np.testing.assert_allclose(TARGET.voxel_from_world(answer), [[11.5, 9.5, 12.5]])
 
 
 def test_answers_stay_on_the_grid():
     query_mm = TEMPLATE.world_from_voxel([[19.0, 19.0, 19.0]])
-    answer = same_coordinate(query_mm, body_box(TEMPLATE), body_box(TARGET))
+    answer = same_coordinate(query_mm, BodyBox.of(TEMPLATE), BodyBox.of(TARGET))
     np.testing.assert_allclose(TARGET.voxel_from_world(answer), [[32.0, 22.0, 19.0]])
 
 
@@ -84,8 +86,10 @@ def test_answers_move_with_the_volumes(seed, place):
     queries_mm = TEMPLATE.world_from_voxel(generator.uniform(2, 12, size=(5, 3)))
     moved_template = Volume(TEMPLATE.array, moves[0] @ TEMPLATE.affine)
     moved_target = Volume(TARGET.array, moves[1] @ TARGET.affine)
-    answers = place(queries_mm, body_box(TEMPLATE), body_box(TARGET))
-    moved = place(transform_points(moves[0], queries_mm), body_box(moved_template), body_box(moved_target))
+    answers = place(queries_mm, BodyBox.of(TEMPLATE), BodyBox.of(TARGET))
+    moved = place(
+        transform_points(moves[0], queries_mm), BodyBox.of(moved_template), BodyBox.of(moved_target)
+    )
     np.testing.assert_allclose(moved, transform_points(moves[1], answers), atol=1e-8)
 
 

@@ -200,7 +200,10 @@ def test_a_mask_is_carried_to_the_same_anatomy(folder, tmp_path, capsys):
     printed = output_of(capsys, [*arguments, "--output", tmp_path / "carried.nii.gz", "--json"])
     (label,) = json.loads(printed)["labels"]
     assert label["label"] == 1
-    assert (label["decision"], label["reason"]) == ("unknown", "the model holds no confidence of its matches")
+    assert (label["decision"], label["reason"]) == (
+        "unknown",
+        "the model holds no confidence for its matches",
+    )
     carried = read_volume(tmp_path / "carried.nii.gz")
     assert carried.shape == second.shape
     place = second.world_from_voxel(centre_vox - [[2, 0, 4]])

@@ -11,7 +11,7 @@ from anatomical_embedding.errors import SettingsError
 from anatomical_embedding.settings.pipeline import read_pipeline_settings, section_json
 from anatomical_embedding.settings.run_file import completed_run_file, known_recipes, read_run_files
 from tests.run_files import ADDED_TO, DELIVERED, LONGEST_RUN_FILE, lines_that_say_something, readme_example
-from workflow_scripts.write_schema import SCHEMA_PATH, schema_text
+from workflow_scripts.write_schema import SCHEMAS, schema_text
 
 SPLIT = {"num_test": 0, "num_validation": 0, "seed": 1}
 LABELLED = {"kind": "case_folders", "modality": "ct", "root": "cases", "split": SPLIT, "organs": ["liver"]}
@@ -23,8 +23,9 @@ def configuration():
     return completed_run_file(read_run_files([REPOSITORY / "config.yaml"]))
 
 
-def test_schema_is_in_step_with_the_settings():
-    assert SCHEMA_PATH.read_text(encoding="utf-8") == schema_text(), "run `make schema`"
+@pytest.mark.parametrize(("path", "schema"), SCHEMAS.items(), ids=lambda value: getattr(value, "name", ""))
+def test_schema_is_in_step_with_the_settings(path, schema):
+    assert path.read_text(encoding="utf-8") == schema_text(schema()), "run `make schema`"
 
 
 def test_delivered_configuration_is_sound(configuration):

@@ -6,8 +6,8 @@ import pytest
 
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.registration.deeds_program import (
-    register,
-    write_field,
+    run_deeds,
+    write_deeds_field,
 )
 from tests.registration_pairs import LINEAR, deeds_settings
 
@@ -37,7 +37,7 @@ def words(tmp_path):
 
 
 def registered(program, stem, *, moving_labels=None, **changes):
-    register(
+    run_deeds(
         program,
         FIXED,
         MOVING,
@@ -76,12 +76,12 @@ def test_register_leaves_out_what_is_not_asked_for(program, tmp_path, changes, g
 
 
 def test_the_field_is_asked_for_by_the_stem(program, tmp_path):
-    write_field(program(), Path("out.nii.gz"), stem=Path("results/pair"))
+    write_deeds_field(program(), Path("out.nii.gz"), stem=Path("results/pair"))
     assert words(tmp_path) == ["field", "-O", "results/pair", "--displacements", "out.nii.gz"]
 
 
 def test_the_program_is_heard(program, tmp_path, capfd):
-    write_field(program(says="one\\ntwo\\n"), Path("out.nii"), stem=Path("pair"))
+    write_deeds_field(program(says="one\\ntwo\\n"), Path("out.nii"), stem=Path("pair"))
     said = capfd.readouterr()
     assert said.out == ""
     assert [line.split(" ", 1)[1] for line in said.err.splitlines()] == ["deeds: one", "deeds: two"]
@@ -89,17 +89,19 @@ def test_the_program_is_heard(program, tmp_path, capfd):
 
 def test_refused_input_is_an_error_of_the_user(program):
     with pytest.raises(UserError, match=r"^deeds: moving\.nii: is constant$"):
-        write_field(program(status=2, complains="deeds: moving.nii: is constant\\n"), MOVING, stem=MOVING)
+        write_deeds_field(
+            program(status=2, complains="deeds: moving.nii: is constant\\n"), MOVING, stem=MOVING
+        )
 
 
 def test_a_defect_of_the_program_is_none_of_the_user(program):
     with pytest.raises(RuntimeError, match="deeds field ended with status 1: oh"):
-        write_field(program(status=1, complains="oh\\n"), MOVING, stem=MOVING)
+        write_deeds_field(program(status=1, complains="oh\\n"), MOVING, stem=MOVING)
 
 
 def test_a_missing_program_is_named(tmp_path):
     with pytest.raises(InputFileError, match="absent: no such program; build it with cmake"):
-        write_field(tmp_path / "absent", MOVING, stem=MOVING)
+        write_deeds_field(tmp_path / "absent", MOVING, stem=MOVING)
 
 
 def test_the_program_takes_the_commands(binary, tmp_path):
@@ -112,5 +114,5 @@ def test_the_program_takes_the_commands(binary, tmp_path):
         with pytest.raises(UserError, match=r"deeds: a b/fixed\.nii: .*No such file"):
             registered(binary, tmp_path / "pair", moving_labels=LABELS, **changes)
     with pytest.raises(UserError, match=r"pair_displacements\.dat"):
-        write_field(binary, tmp_path / "out.nii", stem=tmp_path / "pair")
+        write_deeds_field(binary, tmp_path / "out.nii", stem=tmp_path / "pair")
     assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from anatomical_embedding.embedding.embed_volume import VolumeEmbedder, embed_array
+from anatomical_embedding.embedding.embed_volume import VolumeEmbedder
 from anatomical_embedding.embedding.memory_model import bytes_per_voxel
 from anatomical_embedding.embedding.needed_cells import blocks_of, everything, needed_cells
 from anatomical_embedding.embedding.row_streaming import head_in_blocks, levels_in_rows
@@ -52,7 +52,9 @@ def largest_difference(got, expected):
 def test_one_tile_equals_one_pass(network, shape):
     volume = random_volume(*shape)
     assert (
-        largest_difference(embed_array(network, volume.numpy(), settings=settings()), dense(network, volume))
+        largest_difference(
+            VolumeEmbedder(network, settings=settings()).embed(volume.numpy()), dense(network, volume)
+        )
         < TOLERANCE
     )
 
@@ -171,7 +173,9 @@ def test_cells_that_touch_a_region_are_needed(region, stride, shape, expected):
 @NETWORKS
 def test_bf16_is_close_of_unit_length_and_stored_as_float16(network):
     volume = random_volume(41, 50, 66)
-    got = embed_array(network, volume.numpy(), settings=settings(precision="bf16", memory_limit_mb=3))
+    got = VolumeEmbedder(network, settings=settings(precision="bf16", memory_limit_mb=3)).embed(
+        volume.numpy()
+    )
     for values, expected in zip(got, dense(network, volume), strict=True):
         if expected is None:
             assert values is None
@@ -199,7 +203,7 @@ def test_cells_lie_where_their_affine_says():
     whole = random_volume(144, 32, 32).numpy()
     part = whole[shift_vox[0] :]
     maps_of_whole, maps_of_part = (
-        embed_array(ISOTROPIC, array, settings=settings()) for array in (whole, part)
+        VolumeEmbedder(ISOTROPIC, settings=settings()).embed(array) for array in (whole, part)
     )
     part_affine = np.eye(4)
     part_affine[2, 3] = shift_vox[0]
@@ -215,7 +219,7 @@ def test_cells_lie_where_their_affine_says():
 
 def test_semantic_map_is_made_on_request_only():
     volume = random_volume(8, 32, 32)
-    maps = embed_array(PUBLISHED_SHAPED, volume.numpy(), settings=settings(with_semantic_map=False))
+    maps = VolumeEmbedder(PUBLISHED_SHAPED, settings=settings(with_semantic_map=False)).embed(volume.numpy())
     assert maps.semantic is None
     assert largest_difference(maps[:2], dense(PUBLISHED_SHAPED, volume)[:2]) < TOLERANCE
 
@@ -224,7 +228,7 @@ def test_semantic_map_is_made_on_request_only():
 def test_any_number_format_and_memory_order_is_read(dtype):
     volume = random_volume(16, 20, 24).round()
     array = np.asfortranarray(volume.numpy().astype(dtype))[::-1]
-    got = embed_array(ISOTROPIC, array, settings=settings())
+    got = VolumeEmbedder(ISOTROPIC, settings=settings()).embed(array)
     assert largest_difference(got, dense(ISOTROPIC, volume.flip(0))) < TOLERANCE
 
 
@@ -251,7 +255,9 @@ def test_settings_that_this_machine_cannot_serve_are_refused(changes, message, m
 )
 def test_volumes_that_cannot_be_embedded_are_refused(shape, limit_mb, message):
     with pytest.raises(UserError, match=message):
-        embed_array(ISOTROPIC, np.zeros(shape, np.float32), settings=settings(memory_limit_mb=limit_mb))
+        VolumeEmbedder(ISOTROPIC, settings=settings(memory_limit_mb=limit_mb)).embed(
+            np.zeros(shape, np.float32)
+        )
 
 
 MEASURE_WORKING_MEMORY = """

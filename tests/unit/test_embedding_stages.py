@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.embedding import export as export_module
-from anatomical_embedding.embedding.embed_volume import embed_array
+from anatomical_embedding.embedding.embed_volume import VolumeEmbedder
 from anatomical_embedding.embedding.store import decode, open_store, read_origin
 from anatomical_embedding.embedding.store_manifest import read_store_manifest
 from anatomical_embedding.errors import InputFileError, SettingsError, UserError
@@ -147,7 +147,7 @@ def test_a_store_holds_the_maps_of_the_network(dataset):
     settings = ExportSettings.model_validate_json(json.dumps(EXPORT))
     volume = export_module.map_volume(dataset / "b.nii")
     array = normalise_intensity(network_array(volume), modality="ct", settings=settings.intensity)
-    maps = embed_array(network, array, settings=settings.embedding)
+    maps = VolumeEmbedder(network, settings=settings.embedding).embed(array)
     for head, expected in zip((stored.fine, stored.coarse, stored.semantic), maps, strict=True):
         found = decode(head.values, scale=head.scale)
         np.testing.assert_allclose(found.transpose(3, 0, 1, 2), expected[0].numpy(), atol=5e-4)

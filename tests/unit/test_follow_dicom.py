@@ -46,10 +46,8 @@ def write_series(volume, folder, *, number):
     return stack.write(folder)
 
 
-@pytest.fixture(scope="module")
-def followed(tmp_path_factory):
-    """Return a patient whose scans are DICOM series."""
-    folder = tmp_path_factory.mktemp("dicom") / "one"
+def write_dicom_patient(folder):
+    """Write a followed patient whose scans are DICOM series."""
     place = write_followed(folder)
     record = read_record(place.record)
     visits = []
@@ -59,6 +57,12 @@ def followed(tmp_path_factory):
         np.testing.assert_allclose(scan.volume.affine, visit.affine)
         visits.append(dataclasses.replace(visit, scan=series, sha256=scan.sha256))
     write_record(dataclasses.replace(record, visits=tuple(visits)), place.record)
+
+
+@pytest.fixture(scope="module")
+def followed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dicom") / "one"
+    write_dicom_patient(folder)
     return folder
 
 
@@ -209,7 +213,7 @@ def test_other_scans_are_left_out_and_named(tmp_path):
     place = write_followed(tmp_path / "one")
     paths, remarks = write_dicom_objects(read_history(place.folder))
     assert paths == [] and len(remarks) == 3
-    assert "baseline.nii.gz: is no series of DICOM slices" in remarks[0]
+    assert "baseline.nii.gz: is not a series of DICOM slices" in remarks[0]
 
 
 def test_without_its_library_the_extra_is_named(monkeypatch, followed, capsys):

@@ -9,7 +9,7 @@ import pydicom.data
 import pytest
 
 from anatomical_embedding.errors import InputFileError, UserError
-from anatomical_embedding.follow.lesion_input import read_lesions
+from anatomical_embedding.follow.lesion_input import read_given_lesions
 from anatomical_embedding.points.slicer_fcsv import write_fcsv
 from anatomical_embedding.points.slicer_markups import write_markups
 from anatomical_embedding.volumes.nifti import write_volume
@@ -46,7 +46,7 @@ def saved(array, path, affine=AFFINE):
 
 
 def read(path, on=None, coordinates="ras"):
-    return read_lesions(path, scan() if on is None else on, coordinates=coordinates)
+    return read_given_lesions(path, scan() if on is None else on, coordinates=coordinates)
 
 
 def numbered(found):
@@ -167,7 +167,7 @@ def test_points_and_boxes_of_lesionlocator(tmp_path):
     assert numbered(found) == {1: "1", 4: "4"}
     np.testing.assert_allclose(found.lesions[0].point_mm, AFFINE[:3] @ [6.5, 7.0, 3.0, 1])
     np.testing.assert_allclose(found.lesions[1].point_mm, AFFINE[:3] @ [21, 11, 8, 1])
-    assert any("of 1 boxes the middle was taken" in remark for remark in found.remarks)
+    assert any("took the middle of 1 boxes" in remark for remark in found.remarks)
 
 
 # DICOM objects of a public package

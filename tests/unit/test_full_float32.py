@@ -44,7 +44,7 @@ def test_a_volume_is_embedded_without_tf32(rounded, monkeypatch):
     monkeypatch.setattr(embed_volume, "levels_in_rows", watched)
     settings = EmbeddingSettings(precision="fp32", device="cpu", memory_limit_mb=100, with_semantic_map=False)
     network = network_with_statistics(isotropic_settings())
-    embed_volume.embed_array(network, random_volume(8, 8, 8).numpy(), settings=settings)
+    embed_volume.VolumeEmbedder(network, settings=settings).embed(random_volume(8, 8, 8).numpy())
     assert rounded == [False]
     assert torch.backends.cudnn.allow_tf32
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from anatomical_embedding.embedding.embed_volume import VolumeEmbedder, embed_array
+from anatomical_embedding.embedding.embed_volume import VolumeEmbedder
 from anatomical_embedding.matching.nearest import match_nearest
 from anatomical_embedding.matching.stable_points import match_stable_points
 from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
@@ -82,8 +82,8 @@ def heads(maps):
 def test_an_embedding_in_fp32_is_that_of_the_cpu(limit_mb):
     network = network_with_statistics(isotropic_settings(width=8, has_semantic_head=True))
     volume = random_volume(61, 40, 50).numpy()
-    expected = embed_array(network, volume, settings=embedding_settings(device="cpu"))
-    got = embed_array(network, volume, settings=embedding_settings(memory_limit_mb=limit_mb))
+    expected = VolumeEmbedder(network, settings=embedding_settings(device="cpu")).embed(volume)
+    got = VolumeEmbedder(network, settings=embedding_settings(memory_limit_mb=limit_mb)).embed(volume)
     for ours, theirs in zip(heads(got), heads(expected), strict=True):
         assert ours.device.type == "cpu"
         assert float((ours - theirs).abs().max()) <= FP32_DIFFERENCE
@@ -93,8 +93,8 @@ def test_an_embedding_in_fp32_is_that_of_the_cpu(limit_mb):
 def test_an_embedding_in_a_short_format_is_close_to_fp32_on_the_cpu(precision):
     network = network_with_statistics(isotropic_settings(width=8, has_semantic_head=True))
     volume = random_volume(61, 40, 50).numpy()
-    expected = embed_array(network, volume, settings=embedding_settings(device="cpu"))
-    got = embed_array(network, volume, settings=embedding_settings(precision=precision))
+    expected = VolumeEmbedder(network, settings=embedding_settings(device="cpu")).embed(volume)
+    got = VolumeEmbedder(network, settings=embedding_settings(precision=precision)).embed(volume)
     for ours, theirs in zip(heads(got), heads(expected), strict=True):
         cosine = torch.nn.functional.cosine_similarity(ours, theirs, dim=1)
         assert float(1.0 - cosine.mean()) <= SHORT_COSINE_DISTANCE

@@ -115,7 +115,7 @@ def test_other_files_are_refused_by_what_they_are(tmp_path, monkeypatch, name):
         ("1000 0 0 0\n0 1000 0 0\n0 0 1000 0\n0 0 0 1\n", "niftyreg", "makes a volume 1e+09 times as large"),
         ("1 0 0 nan\n0 1 0 0\n0 0 1 0\n0 0 0 1\n", "greedy", "holds numbers that are not finite"),
         ("1 0 0 0\n0 1 0 0\n0 0 1 0\n5 6 7 1\n", "fsl", "its last row is 5 6 7 1, expected 0 0 0 1"),
-        (lta(1, BACK_RAS), "fsl", "is not a 4x4 matrix in text, so it is none of fsl"),
+        (lta(1, BACK_RAS), "fsl", "is not a 4x4 matrix in text, so fsl did not write it"),
     ],
 )
 def test_matrices_that_no_body_moves_by_are_refused(tmp_path, rows, program, message):

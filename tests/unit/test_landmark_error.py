@@ -13,7 +13,7 @@ from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.evaluation.landmarks.organ_hits import OrganHits
 from anatomical_embedding.evaluation.landmarks.scores import (
     ScoreEntry,
-    landmark_errors,
+    errors_of_matches,
     landmark_table,
     score_errors,
 )
@@ -63,7 +63,7 @@ def fail(matches, rows):
 
 def score(queries, matches, **labels):
     return score_errors(
-        landmark_errors(queries, matches, matches_path="matches.csv"),
+        errors_of_matches(queries, matches, matches_path="matches.csv"),
         subject_of_volume=SUBJECTS,
         settings=BOOTSTRAP,
         **{
@@ -80,7 +80,7 @@ def test_errors_by_hand():
     queries, matches = example()
     matches.loc[0, ANSWER] = queries.loc[0, TRUTH].to_numpy(dtype=float) + np.array([2.0, -3.0, 6.0])
     matches = fail(matches, [1])
-    errors = landmark_errors(queries, matches, matches_path="matches.csv")
+    errors = errors_of_matches(queries, matches, matches_path="matches.csv")
     assert errors.loc[0, "error_mm"] == pytest.approx(7.0)
     assert errors.loc[0, ["error_x_mm", "error_y_mm", "error_z_mm"]].tolist() == pytest.approx([2, -3, 6])
     assert errors.loc[1, "error_mm"] == np.inf
@@ -91,7 +91,7 @@ def test_errors_by_hand():
 def test_coordinates_in_a_failed_row_do_not_count():
     queries, matches = example()
     matches.loc[3, "status"] = "failed"
-    errors = landmark_errors(queries, matches, matches_path="matches.csv")
+    errors = errors_of_matches(queries, matches, matches_path="matches.csv")
     assert errors.loc[3, "error_mm"] == np.inf
 
 
@@ -100,8 +100,8 @@ def test_order_of_rows_does_not_matter():
     matches = fail(matches, [3, 7])
     shuffled = matches.sample(frac=1.0, random_state=0)
     pd.testing.assert_frame_equal(
-        landmark_errors(queries, shuffled, matches_path="m.csv"),
-        landmark_errors(queries, matches, matches_path="m.csv"),
+        errors_of_matches(queries, shuffled, matches_path="m.csv"),
+        errors_of_matches(queries, matches, matches_path="m.csv"),
     )
     turned = queries.sample(frac=1.0, random_state=1)
     assert score(turned, shuffled).metrics == pytest.approx(score(queries, matches).metrics)
@@ -121,8 +121,8 @@ def test_errors_do_not_change_when_the_worlds_move(seed):
         is_target = queries["target_id"] == volume_id
         moved_queries.loc[is_target, TRUTH] = transform_points(move, queries.loc[is_target, TRUTH])
         moved_matches.loc[is_target, ANSWER] = transform_points(move, matches.loc[is_target, ANSWER])
-    before = landmark_errors(queries, matches, matches_path="m.csv")["error_mm"]
-    after = landmark_errors(moved_queries, moved_matches, matches_path="m.csv")["error_mm"]
+    before = errors_of_matches(queries, matches, matches_path="m.csv")["error_mm"]
+    after = errors_of_matches(moved_queries, moved_matches, matches_path="m.csv")["error_mm"]
     np.testing.assert_allclose(after, before, atol=1e-9)
 
 
@@ -137,13 +137,13 @@ def test_errors_do_not_change_when_the_worlds_move(seed):
 def test_every_query_needs_exactly_one_row(change, message):
     queries, matches = example()
     with pytest.raises(InputFileError, match=message):
-        landmark_errors(queries, change(matches), matches_path="matches.csv")
+        errors_of_matches(queries, change(matches), matches_path="matches.csv")
 
 
 def test_a_match_of_another_evaluation_is_refused():
     queries, matches = example()
     with pytest.raises(InputFileError, match="is in no query"):
-        landmark_errors(queries.iloc[1:], matches, matches_path="matches.csv")
+        errors_of_matches(queries.iloc[1:], matches, matches_path="matches.csv")
 
 
 def test_entry_has_exactly_the_promised_keys(tmp_path):
@@ -176,7 +176,7 @@ def test_foreign_scores_are_refused():
 
 def test_a_volume_without_subject_is_refused():
     queries, matches = example()
-    errors = landmark_errors(queries, matches, matches_path="m.csv")
+    errors = errors_of_matches(queries, matches, matches_path="m.csv")
     with pytest.raises(UserError, match="'d' is in none of the index files"):
         score_errors(
             errors,
@@ -193,7 +193,7 @@ def test_landmark_table_by_hand():
     queries, matches = example()
     matches[ANSWER] = queries[TRUTH].to_numpy()
     matches.loc[matches["query_id"].str.endswith("p1"), "x_mm"] += 15.0
-    table = landmark_table(landmark_errors(queries, fail(matches, [0]), matches_path="m.csv"))
+    table = landmark_table(errors_of_matches(queries, fail(matches, [0]), matches_path="m.csv"))
     assert table["landmark"].tolist() == ["p0", "p1"]
     assert table["num_failed"].tolist() == [1, 0]
     assert table["median_mm"].tolist() == pytest.approx([0.0, 15.0])
@@ -207,14 +207,14 @@ def test_landmark_table_by_hand():
 def test_landmarks_that_a_pair_lacks_are_counted():
     queries, matches = example()
     matches[ANSWER] = queries[TRUTH].to_numpy()
-    errors = landmark_errors(queries, matches, matches_path="m.csv")
+    errors = errors_of_matches(queries, matches, matches_path="m.csv")
     lacking = errors.drop(index=errors.index[errors["landmark"] == "p1"][:3])
     assert landmark_table(lacking)["num_missing"].tolist() == [0, 3]
 
 
 def test_errors_survive_writing(tmp_path):
     queries, matches = example()
-    errors = landmark_errors(queries, fail(matches, [5]), matches_path="m.csv")
+    errors = errors_of_matches(queries, fail(matches, [5]), matches_path="m.csv")
     write_table(errors, tmp_path / "errors.csv")
     assert ",inf" not in (tmp_path / "errors.csv").read_text(encoding="utf-8")
     pd.testing.assert_frame_equal(read_errors(tmp_path / "errors.csv"), errors, atol=1e-6)

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.evaluation.lesions.frames import (
     annotation_affine,
-    read_frames,
+    read_annotation_frames,
     voxels_from_world,
     write_frames,
 )
@@ -65,7 +65,7 @@ def test_table_round_trip_and_points(tmp_path):
     affines = {"b_1.nii.gz": stored_affine((3, 2, 1)), "a_1.nii.gz": stored_affine()}
     write_frames(affines, tmp_path / "frames.csv")
     spacing = np.array([0.7, 0.8, 5.0])
-    read = read_frames(tmp_path / "frames.csv", spacings_mm=dict.fromkeys(affines, spacing))
+    read = read_annotation_frames(tmp_path / "frames.csv", spacings_mm=dict.fromkeys(affines, spacing))
     for name, affine in affines.items():
         np.testing.assert_array_equal(read[name], affine)
     files = ["a_1.nii.gz", "b_1.nii.gz", "a_1.nii.gz"]
@@ -82,7 +82,7 @@ def test_faulty_tables_are_refused(tmp_path):
         write_frames({"a_1.nii.gz": stored_affine()}, path)
         path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
         with pytest.raises(InputFileError) as caught:
-            read_frames(path, spacings_mm=spacings)
+            read_annotation_frames(path, spacings_mm=spacings)
         return str(caught.value)
 
     assert "missing: affine_11," in message_of(lambda text: text.replace("affine_11", "b"))

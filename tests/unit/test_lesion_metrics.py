@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from anatomical_embedding.datasets.lesion_annotations import read_annotations
 from anatomical_embedding.evaluation.lesions.frames import annotation_affine, voxels_from_world
-from anatomical_embedding.evaluation.lesions.metrics import PROTOCOLS, distances_mm, signed_errors_mm
+from anatomical_embedding.evaluation.lesions.metrics import PROTOCOLS, center_distances_mm, signed_errors_mm
 from tests.lesion_examples import annotation_row, random_pairs, write
 from tests.reference.lesion_tracking_by_loops import is_hit
 
@@ -52,7 +52,7 @@ def test_errors_by_hand(tmp_path):
     pairs = read_annotations(write(tmp_path / "a.json", {"0001": PAIR}))
     points = np.array([[116.0, 95.0, 8.0]])  # +3 mm, 0, -8 mm
     np.testing.assert_allclose(signed_errors_mm(pairs, points), [[3.0, 0.0, -8.0]])
-    np.testing.assert_allclose(distances_mm(pairs, points), [np.sqrt(73.0)])
+    np.testing.assert_allclose(center_distances_mm(pairs, points), [np.sqrt(73.0)])
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -95,7 +95,9 @@ def test_rigid_motion_and_flips_of_the_world_change_nothing(angles, shift, flips
         affines[name][:3] @ [*point, 1.0] for name, point in zip(pairs.target_files, points, strict=True)
     ]
     moved = voxels_from_world(world, pairs.target_files, affines)
-    np.testing.assert_allclose(distances_mm(pairs, moved), distances_mm(pairs, points), atol=1e-6)
+    np.testing.assert_allclose(
+        center_distances_mm(pairs, moved), center_distances_mm(pairs, points), atol=1e-6
+    )
     for protocol in PROTOCOLS.values():
         before, after = protocol.hits_of(pairs, points), protocol.hits_of(pairs, moved)
         np.testing.assert_array_equal(after.within_10mm, before.within_10mm)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anatomical_embedding.errors import SettingsError, UserError
-from anatomical_embedding.matching.cell_search import best_cells
+from anatomical_embedding.matching.cell_search import CellSearch
 from anatomical_embedding.matching.nearest import cycle_errors_mm, match_nearest, similarity_map
 from anatomical_embedding.matching.prepared_target import prepare_target
 from anatomical_embedding.matching.query_vectors import QueryVectors, nearest_cells, query_vectors
@@ -82,7 +82,7 @@ def test_same_answer_as_upsampling_every_channel(search, store_format, has_seman
     maps = direct_maps(template, target, points_mm, has_semantic=has_semantic).reshape(len(points_mm), -1)
 
     prepared = prepare_target(target, settings=changed(EXACT, search=search))
-    best = best_cells(prepared, query_vectors(template, points_mm, interpolation="nearest"))
+    best = CellSearch(prepared).best_cells(query_vectors(template, points_mm, interpolation="nearest"))
     x, y, z = best.cells_xyz.astype(int).T
     found = np.ravel_multi_index((z, y, x), target.fine.shape_zyx)
 
@@ -262,10 +262,10 @@ def test_answers_do_not_depend_on_the_memory_bound(search):
         settings=changed(EXACT, search=search),
     )
     queries = query_vectors(template, random_points_mm(template, 200), interpolation="trilinear")
-    whole = best_cells(target, queries)
+    whole = CellSearch(target).best_cells(queries)
     for start in range(0, 200, 37):
         part = QueryVectors(queries.fine[start : start + 37], queries.coarse[start : start + 37], None)
-        pieces = best_cells(target, part)
+        pieces = CellSearch(target).best_cells(part)
         np.testing.assert_array_equal(pieces.cells_xyz, whole.cells_xyz[start : start + 37])
 
 
@@ -286,7 +286,7 @@ def test_memory_of_a_thousand_queries_is_bounded(search):
     volume = synthetic_volume(np.eye(4), (160, 160, 96), num_channels=64)
     target = prepare_target(volume, settings=changed(EXACT, search=search, max_memory_mb=128))
     queries = query_vectors(volume, random_points_mm(volume, 1000), interpolation="nearest")
-    best_cells(target, QueryVectors(queries.fine[:10], queries.coarse[:10], None))
+    CellSearch(target).best_cells(QueryVectors(queries.fine[:10], queries.coarse[:10], None))
     with PeakMemory() as peak:
-        best_cells(target, queries)
+        CellSearch(target).best_cells(queries)
     assert peak() <= 1.25 * 128 * 1024**2  # all scores at once would be 1.2 GB

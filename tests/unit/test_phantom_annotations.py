@@ -7,7 +7,7 @@ import pytest
 
 from anatomical_embedding.datasets.lesion_annotations import read_annotations
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.baselines.body_box import body_box
+from anatomical_embedding.evaluation.baselines.body_box import BodyBox
 from anatomical_embedding.evaluation.landmarks.tables import write_table
 from anatomical_embedding.evaluation.lesions.phantom_annotations import (
     LesionScan,
@@ -34,7 +34,7 @@ def scan_of(folder, name, lesions):
     row = write_prepared(folder, name, image, body, patient_id="000001")
     frame = np.diag([-2.0, -2.0, -5.0, 1.0])
     frame[2, 3] = 95.0
-    return LesionScan(TrackedVolume(row, frame, SHAPE), body_box(body), lesions)
+    return LesionScan(TrackedVolume(row, frame, SHAPE), BodyBox.of(body), lesions)
 
 
 @pytest.fixture

@@ -94,7 +94,7 @@ def test_follow(folder, capsys):
     given, seen = found["lesions"]
     assert np.linalg.norm(np.subtract(seen["point_mm"], given["point_mm"]) - SHIFT_MM) < CELL_MM
     assert (folder / "followed" / "report.html").is_file()
-    assert any("the model holds no confidence of its matches" in said for said in found["remarks"])
+    assert any("the model holds no confidence for its matches" in said for said in found["remarks"])
 
 
 def test_register(folder, capsys, binary):

@@ -25,7 +25,7 @@ from anatomical_embedding.registration.displacement_field import DisplacementFie
 from anatomical_embedding.registration.guided_start import GuidedStart, write_start
 from anatomical_embedding.registration.starting_position import on_fixed_grid
 from anatomical_embedding.report.inputs import ReportInputs
-from anatomical_embedding.report.registration_inputs import read_registered_pairs
+from anatomical_embedding.report.registration_inputs import read_pair_results
 from anatomical_embedding.report.results_csv import results_table
 from anatomical_embedding.report.sections.registrations import checkerboard, registrations
 from anatomical_embedding.settings.registration import RegistrationSettings
@@ -272,7 +272,7 @@ def read_written(folder, *, is_guided=False, **changes):
     pair, index = write_pair(folder, is_guided=is_guided)
     guide = {"guide": GUIDE} if is_guided else {}
     settings = RegistrationSettings.model_validate(section(**guide, **changes))
-    return read_registered_pairs([pair], [index], settings={"test": settings})
+    return read_pair_results([pair], [index], settings={"test": settings})
 
 
 def inputs_with(pairs):
@@ -330,4 +330,4 @@ def test_report_without_registrations_has_no_such_section():
 def test_pairs_of_an_unknown_registration_are_refused(tmp_path):
     pair, index = write_pair(tmp_path, is_guided=False)
     with pytest.raises(InputFileError, match=r"overlap\.json: is of the registration 'test'"):
-        read_registered_pairs([pair], [index], settings={})
+        read_pair_results([pair], [index], settings={})

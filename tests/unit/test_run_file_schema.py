@@ -1,4 +1,4 @@
-"""The schema that editors check run files with: a stock validator takes what is delivered, refuses what is misspelt."""
+"""The schemas that editors check with: a stock validator takes what is delivered, and refuses what is misspelt."""
 
 import copy
 import json
@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.settings.run_file import completed_run_file, read_run_files
-from tests.run_files import DELIVERED, readme_example
+from tests.run_files import DELIVERED, YARDSTICK, readme_example
 
 SCHEMA_PATH = REPOSITORY / "config.schema.json"
 
@@ -22,17 +22,16 @@ def validator():
     return Draft202012Validator(schema)
 
 
-@pytest.mark.parametrize("path", DELIVERED, ids=lambda path: path.stem)
-def test_delivered_run_files_are_valid(validator, path):
-    assert list(validator.iter_errors(read_run_files([path]))) == []
-
-
-@pytest.mark.parametrize("path", DELIVERED, ids=lambda path: path.stem)
-def test_editors_find_the_schema_in_the_first_line(path):
+@pytest.mark.parametrize("path", [*DELIVERED, YARDSTICK], ids=lambda path: path.stem)
+def test_every_file_is_valid_by_the_schema_in_its_first_line(path):
     first = path.read_text(encoding="utf-8").splitlines()[0]
     named = re.fullmatch(r"# yaml-language-server: \$schema=(\S+)", first)
     assert named is not None
-    assert (path.parent / named[1]).resolve() == SCHEMA_PATH
+    schema = json.loads((path.parent / named[1]).read_text(encoding="utf-8"))
+    Draft202012Validator.check_schema(schema)
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert list(Draft202012Validator(schema).iter_errors(content)) == []
+    assert list(Draft202012Validator(schema).iter_errors(content | {"titel": "misspelt"}))
 
 
 def test_settings_written_out_and_the_example_of_the_readme_are_valid(validator):

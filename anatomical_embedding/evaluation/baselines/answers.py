@@ -12,7 +12,6 @@ from anatomical_embedding.evaluation.baselines.body_box import (
     BodyBox,
     EmptyBodyMaskError,
     body_affine,
-    body_box,
     same_coordinate,
 )
 from anatomical_embedding.evaluation.baselines.cross_correlation import (
@@ -61,17 +60,17 @@ class PointMatch:
 LoadScan = Callable[[str], PreparedScan]
 """Gives the prepared scan of a volume_id."""
 
-MatchPoints = Callable[[str, str, Points], Sequence[PointMatch]]
+Matcher = Callable[[str, str, Points], Sequence[PointMatch]]
 """Answers queries of one pair: (template_id, target_id, (N, 3) points) to N answers."""
 
 
-def answer_queries(queries: pd.DataFrame, match_points: MatchPoints, *, method: str) -> pd.DataFrame:
+def answer_queries(queries: pd.DataFrame, matcher: Matcher, *, method: str) -> pd.DataFrame:
     """Return the matches table of a baseline: one row per query, in the order of the queries.
 
     Parameters
     ----------
     queries : columns of a queries file without the truth.
-    match_points : the baseline.
+    matcher : the baseline.
     method : its name, written into every row.
     """
     answers: dict[str, PointMatch] = {}
@@ -79,7 +78,7 @@ def answer_queries(queries: pd.DataFrame, match_points: MatchPoints, *, method: 
     for (target_id, template_id), rows in track(pairs, description=f"matching by {method}", total=len(pairs)):
         points_mm = rows[["query_x_mm", "query_y_mm", "query_z_mm"]].to_numpy()
         try:
-            matches = match_points(str(template_id), str(target_id), points_mm)
+            matches = matcher(str(template_id), str(target_id), points_mm)
         except EmptyBodyMaskError as error:
             matches = [PointMatch(None, reason=str(error))] * len(rows)
         answers.update(zip(rows["query_id"], matches, strict=True))
@@ -89,7 +88,7 @@ def answer_queries(queries: pd.DataFrame, match_points: MatchPoints, *, method: 
     )
 
 
-def baseline_matcher(settings: BaselineSettings, load: LoadScan) -> MatchPoints:
+def baseline_matcher(settings: BaselineSettings, load: LoadScan) -> Matcher:
     """Return the baseline of the settings, with scans to be loaded as they are needed."""
     match settings.method:
         case "same_coordinate":
@@ -102,17 +101,17 @@ def baseline_matcher(settings: BaselineSettings, load: LoadScan) -> MatchPoints:
             return ncc_matcher(load, settings.ncc)
 
 
-def box_matcher(place: Callable[[Points, BodyBox, BodyBox], Points], load: LoadScan) -> MatchPoints:
+def box_matcher(place: Callable[[Points, BodyBox, BodyBox], Points], load: LoadScan) -> Matcher:
     """Return the baseline that places points by body boxes alone: `same_coordinate` or `body_affine`."""
     box_of = _box_loader(load)
 
-    def match_points(template_id: str, target_id: str, points_mm: Points) -> list[PointMatch]:
+    def match_by_box(template_id: str, target_id: str, points_mm: Points) -> list[PointMatch]:
         return [PointMatch(point) for point in place(points_mm, box_of(template_id), box_of(target_id))]
 
-    return match_points
+    return match_by_box
 
 
-def ncc_matcher(load: LoadScan, settings: NccSettings) -> MatchPoints:
+def ncc_matcher(load: LoadScan, settings: NccSettings) -> Matcher:
     """Return the baseline that looks for the most similar cube.
 
     The cube is taken round the voxel nearest to the query on the template's working grid; the part of a voxel
@@ -131,7 +130,7 @@ def ncc_matcher(load: LoadScan, settings: NccSettings) -> MatchPoints:
         mask = resample_to_spacing(load(volume_id).body_mask, spacing_mm=spacing_mm, is_label=True)
         return CorrelationTarget(template_of(volume_id), mask.array != 0, cube_size=cube_size)
 
-    def match_points(template_id: str, target_id: str, points_mm: Points) -> list[PointMatch]:
+    def match_cubes(template_id: str, target_id: str, points_mm: Points) -> list[PointMatch]:
         centres_mm = body_affine(points_mm, box_of(template_id), box_of(target_id))
         template, target = template_of(template_id), target_of(target_id)
         return [
@@ -139,14 +138,14 @@ def ncc_matcher(load: LoadScan, settings: NccSettings) -> MatchPoints:
             for point_mm, centre_mm in zip(points_mm, centres_mm, strict=True)
         ]
 
-    return match_points
+    return match_cubes
 
 
 def _box_loader(load: LoadScan) -> Callable[[str], BodyBox]:
     @cache
     def box_of(volume_id: str) -> BodyBox:
         try:
-            return body_box(load(volume_id).body_mask)
+            return BodyBox.of(load(volume_id).body_mask)
         except EmptyBodyMaskError as error:
             raise EmptyBodyMaskError(f"{error} in volume {volume_id!r}") from error
 

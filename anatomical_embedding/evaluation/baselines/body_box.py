@@ -5,13 +5,19 @@ top of the patient; so they do not depend on where the patient lay in the world.
 """
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.volumes.affine import Points
+from anatomical_embedding.volumes.body_mask import body_box
 from anatomical_embedding.volumes.volume import Volume
+
+
+class EmptyBodyMaskError(UserError):
+    """A body mask marks no voxel."""
 
 
 @dataclass(frozen=True)
@@ -28,28 +34,22 @@ class BodyBox:
     lower_vox: NDArray[np.float64]
     upper_vox: NDArray[np.float64]
 
+    @classmethod
+    def of(cls, mask: Volume) -> Self:
+        """Return the box round the non-zero voxels of a body mask.
 
-class EmptyBodyMaskError(UserError):
-    """A body mask marks no voxel."""
-
-
-def body_box(mask: Volume) -> BodyBox:
-    """Return the box round the non-zero voxels of a body mask.
-
-    Raises
-    ------
-    EmptyBodyMaskError
-        if no voxel is marked.
-    """
-    is_body = np.asarray(mask.array) != 0
-    lower, upper = np.empty(3), np.empty(3)
-    for axis in range(3):
-        other_axes = tuple(other for other in range(3) if other != axis)
-        marked = np.flatnonzero(is_body.any(axis=other_axes))
-        if marked.size == 0:
+        Raises
+        ------
+        EmptyBodyMaskError
+            if no voxel is marked.
+        """
+        is_body = np.asarray(mask.array) != 0
+        if not is_body.any():
             raise EmptyBodyMaskError("the body mask is empty")
-        lower[axis], upper[axis] = marked[0] - 0.5, marked[-1] + 0.5
-    return BodyBox(mask, lower, upper)
+        box = body_box(is_body, margin_vox=np.zeros(3, dtype=int))
+        return cls(
+            mask, np.array([part.start - 0.5 for part in box]), np.array([part.stop - 0.5 for part in box])
+        )
 
 
 def same_coordinate(points_mm: Points, template: BodyBox, target: BodyBox) -> Points:

@@ -91,7 +91,7 @@ class ScoreEntry:
         )
 
 
-def landmark_errors(
+def errors_of_matches(
     queries: pd.DataFrame, matches: pd.DataFrame, *, matches_path: Path | str
 ) -> pd.DataFrame:
     """Return one row per query with the distance to the truth and its signed parts (match minus truth).
@@ -140,7 +140,7 @@ def score_errors(
 
     Parameters
     ----------
-    errors : table of `landmark_errors`.
+    errors : table of `errors_of_matches`.
     subject_of_volume : volume_id to patient_id.
     model, dataset, protocol, organ_hits : written into the entry.
     settings : the bootstrap.

@@ -3,14 +3,22 @@
 Identifiers stay text ("007" and "NA" are names, not numbers); coordinates are world mm RAS+.
 """
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from anatomical_embedding.csv_table import FINITE, NUMBER, TEXT, Column, choice, read_table, typed_rows
+from anatomical_embedding.csv_table import (
+    FINITE,
+    NUMBER,
+    TEXT,
+    Column,
+    choice,
+    read_csv_table,
+    read_table,
+    typed_rows,
+)
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.files import written_atomically
 
@@ -130,8 +138,6 @@ def as_frame(rows: Sequence[Mapping[str, object]], columns: Mapping[str, Column]
 
 def _read_queries(path: Path | str, names: Sequence[str], *, may_have: Sequence[str] = ()) -> pd.DataFrame:
     columns = {name: FINITE if name.endswith("_mm") else TEXT for name in names}
-    queries = read_frame(path, columns, unique=("query_id",))
-    with Path(path).open(encoding="utf-8", newline="") as stream:
-        header = next(csv.reader(stream))
-    further = [name for name in may_have if name in header]
-    return queries.join(read_frame(path, dict.fromkeys(further, NUMBER))) if further else queries
+    header, _ = read_csv_table(path)
+    columns |= {name: NUMBER for name in may_have if name in header}
+    return read_frame(path, columns, unique=("query_id",))

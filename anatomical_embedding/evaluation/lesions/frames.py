@@ -95,7 +95,7 @@ def write_frames(affines: Mapping[str, NDArray[np.float64]], path: Path | str) -
     write_csv_table(("volume", *AFFINE_COLUMNS), rows, path)
 
 
-def read_frames(
+def read_annotation_frames(
     path: Path | str, *, spacings_mm: Mapping[str, NDArray[np.float64]]
 ) -> dict[str, NDArray[np.float64]]:
     """Return file name -> (4, 4) affine of the annotation grid, for every volume asked for.

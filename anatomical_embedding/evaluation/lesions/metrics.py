@@ -45,14 +45,14 @@ def signed_errors_mm(pairs: LesionPairs, points_vox: FloatArray) -> FloatArray:
     return (points_vox - pairs.target_center_vox) * pairs.target_spacing_mm
 
 
-def distances_mm(pairs: LesionPairs, points_vox: FloatArray) -> FloatArray:
+def center_distances_mm(pairs: LesionPairs, points_vox: FloatArray) -> FloatArray:
     """Return (N,) distance of predicted and true centre in mm; NaN for failed pairs."""
     return np.linalg.norm(signed_errors_mm(pairs, points_vox), axis=1)
 
 
 def dlt_hits(pairs: LesionPairs, points_vox: FloatArray) -> Hits:
     """Return the pairs within `min(radius, 10 mm)`, and those nearer than the radius."""
-    distance = distances_mm(pairs, points_vox)
+    distance = center_distances_mm(pairs, points_vox)
     return Hits(
         within_10mm=distance <= np.minimum(pairs.radius_mm, DISTANCE_MM),
         within_radius=distance / np.maximum(pairs.radius_mm, SMALLEST_RADIUS_MM) < 1.0,
@@ -62,7 +62,7 @@ def dlt_hits(pairs: LesionPairs, points_vox: FloatArray) -> Hits:
 def uae_hits(pairs: LesionPairs, points_vox: FloatArray) -> Hits:
     """Return the pairs within 10 mm, and those inside the box: `low <= p < high` on every axis."""
     is_inside = (pairs.box_low_vox <= points_vox) & (points_vox < pairs.box_high_vox)
-    return Hits(distances_mm(pairs, points_vox) <= DISTANCE_MM, np.all(is_inside, axis=1))
+    return Hits(center_distances_mm(pairs, points_vox) <= DISTANCE_MM, np.all(is_inside, axis=1))
 
 
 def uae_released_hits(pairs: LesionPairs, points_vox: FloatArray) -> Hits:
@@ -75,7 +75,7 @@ def uae_released_hits(pairs: LesionPairs, points_vox: FloatArray) -> Hits:
     is_inside = (pairs.box_low_vox <= points_vox) & (points_vox < pairs.box_high_vox)
     z, low, high = points_vox[:, 2], pairs.box_low_vox[:, 2], pairs.box_high_vox[:, 2]
     is_inside[:, 2] = (low - 1.0 < z) & (z <= high - 1.0)
-    return Hits(distances_mm(pairs, points_vox) <= DISTANCE_MM, np.all(is_inside, axis=1))
+    return Hits(center_distances_mm(pairs, points_vox) <= DISTANCE_MM, np.all(is_inside, axis=1))
 
 
 @dataclass(frozen=True)

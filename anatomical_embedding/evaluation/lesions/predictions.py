@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.datasets.lesion_annotations import NUMBERS, LesionPairs
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.lesions.frames import read_frames, voxels_from_world
+from anatomical_embedding.evaluation.lesions.frames import read_annotation_frames, voxels_from_world
 from anatomical_embedding.evaluation.lesions.prediction_rows import (
     CENTER_TOLERANCE_VOX,
     PredictedRow,
@@ -74,7 +74,7 @@ def read_predictions(
         `status` (found, failed) and `reason`; further columns are ignored.
     pairs : the annotated pairs.
     count_missing_as_failed : count pairs without row, with several rows or with non-finite coordinates as failed.
-    frames_path : table of the annotation affines (see `frames.read_frames`), needed for world mm only.
+    frames_path : table of the annotation affines (see `frames.read_annotation_frames`), needed for world mm only.
     set_aside : names of pairs whose rows of a CSV are left out: those whose lesion lies outside its target.
 
     Raises
@@ -104,7 +104,9 @@ def _voxels_of_targets(
     if frames_path is None:
         raise InputFileError(path, "holds world mm; give the affines of the volumes with --volumes TABLE")
     spacings = dict(zip(pairs.target_files, pairs.target_spacing_mm, strict=True))
-    return voxels_from_world(points_mm, pairs.target_files, read_frames(frames_path, spacings_mm=spacings))
+    return voxels_from_world(
+        points_mm, pairs.target_files, read_annotation_frames(frames_path, spacings_mm=spacings)
+    )
 
 
 def _one_per_pair(

@@ -19,7 +19,7 @@ from anatomical_embedding.datasets.lesion_annotations import (
 )
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.evaluation.landmarks.tables import QUESTION_COLUMNS, TRUTH_COLUMNS, read_frame
-from anatomical_embedding.evaluation.lesions.tracked_volumes import TrackedVolume, volume_of
+from anatomical_embedding.evaluation.lesions.tracked_volumes import TrackedVolume, tracked_volume_of
 
 QUERY_NAME = "lesion"
 """What stands in the column `landmark`."""
@@ -38,8 +38,8 @@ def queries_of_annotations(path: Path | str, volumes: Mapping[str, TrackedVolume
     pairs = read_annotations(path)
     rows = []
     for index, pair_id in enumerate(pairs.pair_ids):
-        source = volume_of(volumes, pairs.source_files[index], path=path)
-        target = volume_of(volumes, pairs.target_files[index], path=path)
+        source = tracked_volume_of(volumes, pairs.source_files[index], path=path)
+        target = tracked_volume_of(volumes, pairs.target_files[index], path=path)
         query = source.world_from_voxel(pairs.source_center_vox[index : index + 1])[0]
         truth = target.world_from_voxel(pairs.target_center_vox[index : index + 1])[0]
         rows.append((pair_id, source.row.volume_id, target.row.volume_id, QUERY_NAME, *query, *truth, "true"))
@@ -52,7 +52,7 @@ def annotation_frames(
     """Return file name -> (4, 4) affine of the annotation grid, for every volume that an annotation file names."""
     pairs = read_annotations(path)
     names = {*pairs.source_files, *pairs.target_files}
-    return {name: volume_of(volumes, name, path=path).affine for name in names}
+    return {name: tracked_volume_of(volumes, name, path=path).affine for name in names}
 
 
 def queries_out_of_view(path: Path | str, volumes: Mapping[str, TrackedVolume]) -> pd.DataFrame:
@@ -69,8 +69,8 @@ def queries_out_of_view(path: Path | str, volumes: Mapping[str, TrackedVolume]) 
     """
     rows = []
     for name, row in rows_of_file(path)[0]:
-        source = volume_of(volumes, str(row.get("source")), path=path)
-        target = volume_of(volumes, str(row.get("target")), path=path)
+        source = tracked_volume_of(volumes, str(row.get("source")), path=path)
+        target = tracked_volume_of(volumes, str(row.get("target")), path=path)
         center = numbers_of_field(
             path, f"pair {name!r}", row.get("source center"), key="source center", count=3
         )

@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.datasets.lesion_annotations import LesionPairs
 from anatomical_embedding.evaluation.bootstrap import percentile_interval, weighted_quantile
-from anatomical_embedding.evaluation.lesions.metrics import PROTOCOLS, Hits, distances_mm, signed_errors_mm
+from anatomical_embedding.evaluation.lesions.metrics import (
+    PROTOCOLS,
+    Hits,
+    center_distances_mm,
+    signed_errors_mm,
+)
 from anatomical_embedding.evaluation.patient_bootstrap import paired_permutation_p_value, patient_resamples
 
 FloatArray = NDArray[np.float64]
@@ -158,7 +163,10 @@ def compare_protocols(
             ),
         }
 
-    distance, other_distance = distances_mm(pairs, points_vox), distances_mm(pairs, other_points_vox)
+    distance, other_distance = (
+        center_distances_mm(pairs, points_vox),
+        center_distances_mm(pairs, other_points_vox),
+    )
     both = ~np.isnan(distance) & ~np.isnan(other_distance)
     med = paired(distance[both], other_distance[both], pairs.patient_ids[both])
     comparison = {}

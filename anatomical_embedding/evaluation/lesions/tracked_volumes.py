@@ -51,7 +51,9 @@ def tracked_volumes(rows: Iterable[IndexRow]) -> dict[str, TrackedVolume]:
     return volumes
 
 
-def volume_of(volumes: Mapping[str, TrackedVolume], file_name: str, *, path: Path | str) -> TrackedVolume:
+def tracked_volume_of(
+    volumes: Mapping[str, TrackedVolume], file_name: str, *, path: Path | str
+) -> TrackedVolume:
     """Return the tracked volume of a file name that annotations give.
 
     Raises

@@ -54,7 +54,7 @@ def read_initial_start(
     numbers = _matrix_in_text(content)
     if (numbers is None) and program is not None:
         raise InputFileError(
-            path, f"is not a 4x4 matrix in text, so it is none of {program}; leave --initial-program out"
+            path, f"is not a 4x4 matrix in text, so {program} did not write it; leave --initial-program out"
         )
     found = _read(path, content, numbers, fixed=fixed, moving=moving, program=program)
     _require_plausible(found.matrix, path)

@@ -2,12 +2,13 @@
 
 from typing import Any
 
+from anatomical_embedding.model_card import two_digits
 from anatomical_embedding.report.figures import Chart, legend
 from anatomical_embedding.report.inputs import ReportInputs
 from anatomical_embedding.report.markup import Markup, element
 from anatomical_embedding.report.names import DECISIONS, landmark_words
 from anatomical_embedding.report.numbers import millimetres, percent
-from anatomical_embedding.report.tables import Cell, number_cell, render_table
+from anatomical_embedding.report.tables import Cell, known_cell, number_cell, render_table
 
 MEANINGS = {
     "found": "likely right",
@@ -45,7 +46,7 @@ def show_confidence(scores: dict[str, Any], *, title: str) -> Markup:
         return element("div", element("h3", title), *tables)
     text = (
         f"The probability of being within {within}, over {scores['num_queries']} answers: area under the ROC curve "
-        f"{_number(scores['auroc'])}, expected calibration error {_number(scores['calibration_error'])}. "
+        f"{two_digits(scores['auroc'])}, expected calibration error {two_digits(scores['calibration_error'])}. "
     )
     if scores["num_out_of_view"]:
         text += (
@@ -104,11 +105,14 @@ def _radius_table(scores: dict[str, Any], *, title: str, within: str) -> Markup:
         [
             Cell(landmark_words(name)),
             number_cell(group["num"], group["num"]),
-            _share_cell(group["right_share"]),
+            known_cell(group["right_share"], percent),
             *[
                 cell
                 for radius in group["radius"].values()
-                for cell in (_share_cell(radius["covered"]), _distance_cell(radius["median_mm"]))
+                for cell in (
+                    known_cell(radius["covered"], percent),
+                    known_cell(radius["median_mm"], millimetres),
+                )
             ],
         ]
         for name, group in scores["groups"].items()
@@ -125,7 +129,7 @@ def _decision_table(scores: dict[str, Any], *, title: str, within: str) -> Marku
             Cell(DECISIONS[name]),
             Cell(meaning),
             number_cell(scores["decisions"][name]["num"], scores["decisions"][name]["num"]),
-            _share_cell(scores["decisions"][name]["right"]),
+            known_cell(scores["decisions"][name]["right"], percent),
         ]
         for name, meaning in MEANINGS.items()
         if scores["decisions"][name]["num"]
@@ -133,22 +137,6 @@ def _decision_table(scores: dict[str, Any], *, title: str, within: str) -> Marku
     return render_table(
         ("Decision", "Meaning", "Answers", f"Within {within}"), rows, caption=f"Decisions: {title}"
     )
-
-
-def _share_cell(share: float | None) -> Cell:
-    return Cell("", is_number=True) if share is None else number_cell(share, percent(share))
-
-
-def _distance_cell(distance_mm: float | None) -> Cell:
-    return (
-        Cell("", is_number=True)
-        if distance_mm is None
-        else number_cell(distance_mm, millimetres(distance_mm))
-    )
-
-
-def _number(value: float | None) -> str:
-    return "not defined" if value is None else f"{value:.2f}"
 
 
 def _share(value: float | None) -> str:
