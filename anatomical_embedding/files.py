@@ -103,7 +103,7 @@ def require_writable_file(path: Path | str) -> None:
     Raises
     ------
     OutputFileError
-        saying why: it is a folder, the disk is full or read-only, a part of the path is no folder, or may not be
+        saying why: it is a folder, the disk is full or read-only, a part of the path is not a folder, or may not be
         written to.
     """
     path = Path(path)

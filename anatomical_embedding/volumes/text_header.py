@@ -24,7 +24,7 @@ from anatomical_embedding.volumes.volume import FoundVolume, Volume
 
 Encoding = Literal["raw", "deflate", "bzip2", "text", "hex"]
 GZIP_OR_ZLIB = 47
-"""Of `zlib.decompressobj`: either head is found by itself."""
+"""Of `zlib.decompressobj`: it recognises either head."""
 FROM_THE_END = -1
 MOST_HEADER_BYTES = 2**22
 MOST_VOXELS = 2**40
