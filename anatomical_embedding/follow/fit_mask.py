@@ -19,6 +19,7 @@ from anatomical_embedding.volumes.volume import Volume
 FloatArray = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 LESION, SURROUNDINGS = 1, 2
+HARDLY_DIFFER = "lesion and surroundings hardly differ"
 MARGIN_STEPS = 2
 """Of a patch beyond the shell."""
 
@@ -89,6 +90,7 @@ def fit_mask(
     matrix: FloatArray,
     *,
     radius_mm: float,
+    is_visible: bool,
     settings: MaskSettings,
 ) -> FittedMask:
     """Return the mask of a lesion carried to a place, and fitted to the scan.
@@ -101,6 +103,7 @@ def fit_mask(
     source_centre_mm : (3,) its middle there.
     matrix : (3, 3) how offsets from the middle are turned and stretched from there to here.
     radius_mm : of a ball of the volume of the source.
+    is_visible : whether the lesion differs from its surroundings; else the carried mask stands.
     """
     patch = take_patch(
         scan,
@@ -113,6 +116,8 @@ def fit_mask(
         return FittedMask(
             patch, patch.distances_mm <= max(radius_mm, settings.step_mm), False, "it is too small"
         )
+    if not is_visible:
+        return FittedMask(patch, carried, False, HARDLY_DIFFER)
     fitted = _watershed(patch, carried, radius_mm=radius_mm, settings=settings)
     note = _why_not_trusted(patch, carried, fitted, settings)
     return FittedMask(patch, carried if note else fitted, not note, note)
@@ -169,5 +174,5 @@ def _why_not_trusted(patch: Patch, carried: Mask, fitted: Mask, settings: MaskSe
         return "it lies at the edge of the scan"
     contrast = abs(inside.mean() - around.mean()) / max(inside.std(), np.finfo(float).tiny)
     if contrast < settings.smallest_contrast:
-        return "lesion and surroundings hardly differ"
+        return HARDLY_DIFFER
     return ""

@@ -74,8 +74,9 @@ def first_labels(before: Sequence[SeenVisit]) -> dict[int, str]:
 
 
 def sources_of(lesion: int, before: Sequence[SeenVisit], settings: FollowSettings) -> list[Source]:
-    """Return a lesion where it was given, and at the last visit that shows it, if possible with a mask."""
-    shown = [visit for visit in before if visit.shows(lesion)]
+    """Return a lesion where it was given, and at the last visit that shows it whole, if possible with a mask."""
+    first, *others = [visit for visit in before if visit.shows(lesion)]
+    shown = [first, *(visit for visit in others if visit.rows[lesion].state != "split")]
     last = _source(lesion, shown[-1], settings)
     if last.mask is None:
         found = (_source(lesion, visit, settings) for visit in reversed(shown))
