@@ -17,7 +17,7 @@ from anatomical_embedding.follow.lesion_tissue import (
 from anatomical_embedding.follow.look import Likeness, likeness, measure_look, presence
 from anatomical_embedding.follow.records import How, LesionRow, PointMm
 from anatomical_embedding.follow.seen import NOWHERE, Source
-from anatomical_embedding.follow.states import JudgedState, judge_state, trust_place
+from anatomical_embedding.follow.states import judge_state, trust_place
 from anatomical_embedding.follow.visits import AskedVisit, VisitScans
 from anatomical_embedding.matching.refine_scans import REFINED
 from anatomical_embedding.settings.follow import FollowSettings
@@ -53,14 +53,14 @@ class _Looked:
 
     Attributes
     ----------
-    likenesses : one a visit.
-    middle_mm : (3,) middle of the lesion's tissue round the place, by the first of them.
+    likenesses : one or two a visit.
+    point_mm : (3,) the place; where the scans do not confirm it, the middle of the lesion's tissue round it.
     visibility : of the lesion there.
     split : what most looks like two parts of it; None where it is hardly visible.
     """
 
     likenesses: tuple[Likeness, ...]
-    middle_mm: NDArray[np.float64]
+    point_mm: NDArray[np.float64]
     visibility: float
     split: SplitLook | None
 
@@ -91,27 +91,25 @@ def answered_row(
         depth_error_mm=settings.places.view.error_mm,
         within_mm=scans.model.card.usage.confidence.fit.within_mm,
     )
-    looked = _look(scan, place.point_mm, sources, scans, settings)
+    looked = _look(scan, place, sources, scans, settings)
+    parts = looked.split
     judged = judge_state(
         trust,
         presence=presence(looked.likenesses, settings=settings.look),
+        is_split=parts is not None and parts.is_split(settings.splitting),
         disagreement_mm=place.disagreement_mm,
         settings=settings,
     )
-    if judged.state != "out_of_view" and place.refined != REFINED:
-        place = replace(place, point_mm=looked.middle_mm)
+    place = replace(place, point_mm=looked.point_mm)
     if judged.state == "review" and looked.visibility < 1.0:
         judged = replace(judged, note="; ".join(filter(None, (judged.note, FAINT))))
-    parts = looked.split
-    if judged.state in ("present", "gone") and parts is not None and parts.is_split(settings.splitting):
-        judged = JudgedState("split", judged.probability, "it is 2 parts now")
     row = replace(
         row,
         state=judged.state,
         probability=judged.probability,
         radius_mm=trust.radius_mm,
         point_mm=NOWHERE if judged.state == "out_of_view" else as_point(place.point_mm),
-        note=judged.note,
+        note="it is 2 parts now" if judged.state == "split" else judged.note,
     )
     if judged.state == "split" and parts is not None:
         return row, _fitted_parts(scan, place, parts, sources[0], settings)
@@ -121,36 +119,35 @@ def answered_row(
 
 
 def _look(
-    scan: Volume,
-    place_mm: NDArray[np.float64],
-    sources: Sequence[Source],
-    scans: VisitScans,
-    settings: FollowSettings,
+    scan: Volume, place: Place, sources: Sequence[Source], scans: VisitScans, settings: FollowSettings
 ) -> _Looked:
     """Return how a place looks beside the lesion at the visits that show it, the first one first."""
-    likenesses, middles_mm, visibilities, splits = [], [], [], []
+    likenesses, points_mm, visibilities, splits = [], [], [], []
     for source in sources:
         before = require_raw(scans[source.visit]).volume
         then = measure_look(before, source.centre_mm, source.radius_mm, settings=settings.look)
-        middle_mm = middle_of_tissue(scan, place_mm, then, source.radius_mm, settings=settings.tissue)
-        now = measure_look(scan, middle_mm, source.radius_mm, settings=settings.look)
+        middle_mm = middle_of_tissue(scan, place.point_mm, then, source.radius_mm, settings=settings.tissue)
+        # A place that the scans confirm may still be off for a lesion that has shrunk: both are looked at.
+        looked_mm = (place.point_mm, middle_mm) if place.refined == REFINED else (middle_mm,)
+        point_mm = looked_mm[0]
+        looks = [measure_look(scan, each, source.radius_mm, settings=settings.look) for each in looked_mm]
+        now = looks[0]
         visibility = then.visibility(settings.look)
-        likenesses.append(likeness(now, then, visibility=visibility))
-        middles_mm.append(middle_mm)
+        likenesses += [likeness(each, then, visibility=visibility) for each in looks]
+        points_mm.append(point_mm)
         visibilities.append(visibility)
-        if source is sources[0] and visibility == 1.0:
-            there = measure_look(scan, place_mm, source.radius_mm, settings=settings.look)
+        if not splits and visibility == 1.0:
             splits.append(
                 look_for_parts(
-                    TissueContrast(scan, then.inner, there.inner - there.contrast),
-                    place_mm,
+                    TissueContrast(scan, then.inner, now.inner - now.contrast),
+                    point_mm,
                     TissueContrast(before, then.inner, then.inner - then.contrast),
                     source.centre_mm,
                     source.radius_mm,
                     settings=settings.splitting,
                 )
             )
-    return _Looked(tuple(likenesses), middles_mm[0], visibilities[0], splits[0] if splits else None)
+    return _Looked(tuple(likenesses), points_mm[0], visibilities[0], splits[0] if splits else None)
 
 
 def _fitted(

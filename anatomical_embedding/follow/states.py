@@ -54,21 +54,23 @@ def trust_place(*, error_mm: float, depth_mm: float, depth_error_mm: float, with
 
 
 def judge_state(
-    trust: PlaceTrust, *, presence: float, disagreement_mm: float, settings: FollowSettings
+    trust: PlaceTrust, *, presence: float, is_split: bool, disagreement_mm: float, settings: FollowSettings
 ) -> JudgedState:
     """Return the likeliest state; `review` where it is not likely enough, or the visits disagree.
 
     Parameters
     ----------
     presence : probability that the lesion's tissue is at its place; NaN where nothing tells it.
+    is_split : whether the tissue lies in two parts beside it; then `presence` tells nothing.
     disagreement_mm : largest distance between the answers of the visits; NaN where one answers.
     """
     in_view = 1.0 - trust.out_of_view
     here = 0.5 if math.isnan(presence) else presence
     chances: dict[State, float] = {
         "out_of_view": trust.out_of_view,
-        "present": in_view * trust.found * here,
-        "gone": in_view * trust.found * (1.0 - here),
+        "present": 0.0 if is_split else in_view * trust.found * here,
+        "gone": 0.0 if is_split else in_view * trust.found * (1.0 - here),
+        "split": in_view * trust.found if is_split else 0.0,
     }
     state = max(chances, key=chances.__getitem__)
     probability = chances[state]
