@@ -3,10 +3,11 @@
 import math
 from dataclasses import dataclass
 
+from scipy.special import expit, logit
 from scipy.stats import chi2, norm
 
 from anatomical_embedding.follow.records import State
-from anatomical_embedding.settings.follow import FollowSettings
+from anatomical_embedding.settings.follow import CalibrationSettings, FollowSettings
 
 QUANTILE_OF_RADIUS = 0.9
 NUM_AXES = 3
@@ -73,7 +74,7 @@ def judge_state(
         "split": in_view * trust.found if is_split else 0.0,
     }
     state = max(chances, key=chances.__getitem__)
-    probability = chances[state]
+    probability = calibrated(chances[state], settings.calibration)
     if state != "out_of_view" and disagreement_mm > settings.places.largest_disagreement_mm:
         return JudgedState(
             "review", probability, f"the visits disagree by {disagreement_mm:.0f} mm; likely {_said(state)}"
@@ -81,6 +82,17 @@ def judge_state(
     if probability < settings.present_probability:
         return JudgedState("review", probability, f"likely {_said(state)}, but not certain")
     return JudgedState(state, probability, "")
+
+
+def calibrated(probability: float, calibration: CalibrationSettings) -> float:
+    """Return a probability whose log odds are stretched and shifted; 0 and 1 stay.
+
+    Examples
+    --------
+    >>> round(calibrated(0.9, CalibrationSettings(slope=0.5, offset=0.0)), 9)  # odds of 9 to odds of 3
+    0.75
+    """
+    return float(expit(calibration.offset + calibration.slope * logit(probability)))
 
 
 def _said(state: State) -> str:

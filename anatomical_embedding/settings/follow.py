@@ -134,6 +134,15 @@ class MaskSettings(Settings):
     """Difference of lesion and surroundings, in deviations within both, below which a fit is not trusted."""
 
 
+class CalibrationSettings(Settings):
+    """Stated log odds of a state: those of the model stretched and shifted (follow/calibration.py)."""
+
+    slope: float = Field(gt=0)
+    """Factor of the log odds."""
+    offset: float
+    """Added to them."""
+
+
 class FollowSettings(Settings):
     """Everything that following lesions depends on, beside the model."""
 
@@ -149,6 +158,8 @@ class FollowSettings(Settings):
     """When two have become one."""
     splitting: SplitSettings
     """When one has become two."""
+    calibration: CalibrationSettings
+    """How probabilities are corrected by what readers decided; slope 1 and offset 0 leave them as they are."""
     present_probability: Share
     """Smallest probability of the most likely state; answers below it are to be reviewed."""
     same_lesion_mm: float = Field(gt=0)
