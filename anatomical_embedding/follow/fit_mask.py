@@ -108,7 +108,9 @@ def fit_mask(
     patch = take_patch(
         scan,
         place_mm,
-        half_size_mm=2.0 * settings.shell * radius_mm + MARGIN_STEPS * settings.step_mm,
+        half_size_mm=_reach_mm(source, source_centre_mm, matrix)
+        + (settings.shell - 1.0) * radius_mm
+        + MARGIN_STEPS * settings.step_mm,
         step_mm=settings.step_mm,
     )
     carried = _carried(patch, source, source_centre_mm, matrix)
@@ -121,6 +123,14 @@ def fit_mask(
     fitted = _watershed(patch, carried, radius_mm=radius_mm, settings=settings)
     note = _why_not_trusted(patch, carried, fitted, settings)
     return FittedMask(patch, carried if note else fitted, not note, note)
+
+
+def _reach_mm(source: Volume, centre_mm: FloatArray, matrix: FloatArray) -> float:
+    """Return how far a carried mask reaches from its middle along the axes of the world."""
+    offsets = source.world_from_voxel(np.argwhere(source.array)) - centre_mm
+    if not len(offsets):
+        return 0.0
+    return float(np.abs(offsets @ matrix.T).max() + source.spacing_mm.max())
 
 
 def _carried(patch: Patch, source: Volume, centre_mm: FloatArray, matrix: FloatArray) -> Mask:
