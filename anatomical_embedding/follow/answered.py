@@ -122,7 +122,8 @@ def _look(
     scan: Volume, place: Place, sources: Sequence[Source], scans: VisitScans, settings: FollowSettings
 ) -> _Looked:
     """Return how a place looks beside the lesion at the visits that show it, the first one first."""
-    likenesses, points_mm, visibilities, splits = [], [], [], []
+    likenesses, points_mm, visibilities = [], [], []
+    splits: list[SplitLook | None] = []
     for source in sources:
         before = require_raw(scans[source.visit]).volume
         then = measure_look(before, source.centre_mm, source.radius_mm, settings=settings.look)
