@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK
 from numpy.typing import NDArray
-from scipy.ndimage import binary_fill_holes, distance_transform_edt, label, map_coordinates
+from scipy.ndimage import binary_fill_holes, distance_transform_edt, gaussian_filter, label, map_coordinates
 
 from anatomical_embedding.follow.look import Patch, cube_offsets, take_patch
 from anatomical_embedding.settings.follow import MaskSettings
@@ -20,6 +20,10 @@ FloatArray = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 LESION, SURROUNDINGS = 1, 2
 HARDLY_DIFFER = "lesion and surroundings hardly differ"
+EDGE_STEPS, BESIDE_STEPS = 1, 4
+"""What lies beside a lesion, in samples from it."""
+SMOOTHING_STEPS = 0.8
+"""Of the noise, before the edge is taken by values."""
 MARGIN_STEPS = 2
 """Of a patch beyond the shell."""
 
@@ -159,7 +163,21 @@ def _watershed(patch: Patch, carried: Mask, *, radius_mm: float, settings: MaskS
         gradient, SimpleITK.GetImageFromArray(markers), markWatershedLine=False, fullyConnected=False
     )
     lesion = SimpleITK.GetArrayFromImage(found) == LESION
+    lesion &= _looks_like_core(known, lesion, core=markers == LESION, share=settings.edge_share) | (
+        markers == LESION
+    )
     return np.asarray(binary_fill_holes(_part_with(lesion, markers == LESION)))
+
+
+def _looks_like_core(values: FloatArray, lesion: Mask, *, core: Mask, share: float) -> Mask:
+    """Return where values have at least a share of the difference of the core from what lies beside a lesion."""
+    away = distance_transform_edt(~lesion)
+    beside = values[(away > EDGE_STEPS) & (away <= BESIDE_STEPS)]
+    if not len(beside):
+        return np.ones(values.shape, dtype=bool)
+    inner, around = np.median(values[core]), np.median(beside)
+    smooth = gaussian_filter(values, SMOOTHING_STEPS)
+    return np.asarray((smooth - around - share * (inner - around)) * (inner - around) >= 0.0)
 
 
 def _part_with(mask: Mask, core: Mask) -> Mask:

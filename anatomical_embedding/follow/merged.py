@@ -1,8 +1,9 @@
 """Lesions that were apart where they were given and are one now.
 
 The surroundings stay, so that each place is still on its side of what is one lesion now; the middles of the tissue
-round the two places have come nearer, and on the way from one to the other the scan looks like lesion all along. Masks
-are not asked: two fitted ones beside each other often touch though a gap of a voxel is to be seen.
+round the two places have come nearer, or a gap between them has closed: on the way from one to the other the scan looks
+like lesion all along, and did not before. Masks are not asked: two fitted ones beside each other often touch though a
+gap of a voxel is to be seen.
 """
 
 from collections.abc import Mapping, Sequence
@@ -105,22 +106,26 @@ def middles_of_one(
         middle_of_tissue(target, place, look, lesion.radius_mm, settings=settings.tissue)
         for place, look, lesion in zip(places_mm, looks, pair, strict=True)
     )
-    if np.linalg.norm(first - second) > merging.nearer * apart_mm:
-        return None
-    inner = np.mean([look.inner for look in looks])
-    contrast = np.mean([look.contrast for look in looks])
-    radius_mm = min(lesion.radius_mm for lesion in pair)
-    weakest = float(
-        np.min(1.0 + (_way_between(target, first, second, radius_mm=radius_mm) - inner) / contrast)
-    )
-    return (first, second) if weakest >= merging.bridge else None
+    inner = float(np.mean([look.inner for look in looks]))
+    contrast = float(np.mean([look.contrast for look in looks]))
+    width_mm = WIDTH * min(lesion.radius_mm for lesion in pair)
+
+    def lowest(scan: Volume, start_mm: NDArray[np.float64], end_mm: NDArray[np.float64]) -> float:
+        way = _way_between(scan, start_mm, end_mm, width_mm=width_mm)
+        return float(np.min(1.0 + (way - inner) / contrast))
+
+    is_nearer = np.linalg.norm(first - second) <= merging.nearer * apart_mm
+    if is_nearer and lowest(target, first, second) >= merging.bridge:
+        return first, second
+    now, then = lowest(target, *places_mm), lowest(before, pair[0].centre_mm, pair[1].centre_mm)
+    return (first, second) if now >= merging.closed and now - then >= merging.rise else None
 
 
 def _way_between(
-    scan: Volume, start_mm: NDArray[np.float64], end_mm: NDArray[np.float64], *, radius_mm: float
+    scan: Volume, start_mm: NDArray[np.float64], end_mm: NDArray[np.float64], *, width_mm: float
 ) -> NDArray[np.float64]:
     """Return (N,) means of a scan over a small star round each point of the way from one place to another."""
     num = max(int(np.linalg.norm(end_mm - start_mm) / STEP_MM), 1) + 1
     points_mm = start_mm + np.linspace(0.0, 1.0, num)[:, np.newaxis] * (end_mm - start_mm)
-    star = WIDTH * radius_mm * np.vstack([np.zeros(3), np.eye(3), -np.eye(3)])
+    star = width_mm * np.vstack([np.zeros(3), np.eye(3), -np.eye(3)])
     return np.asarray(values_at(scan, points_mm[:, np.newaxis] + star).mean(axis=1))

@@ -65,7 +65,11 @@ class MergeSettings(Settings):
     bridge: Share
     """They have merged where the scan nowhere falls below this share of the contrast between them, ..."""
     nearer: Share
-    """... and the middles of their tissue are at most this share of their former distance apart."""
+    """... and the middles of their tissue are at most this share of their former distance apart; ..."""
+    closed: Share
+    """... or where it nowhere falls below this share between their places, ..."""
+    rise: Share
+    """... and the lowest share has risen by this."""
 
 
 class TissueSettings(Settings):
@@ -128,6 +132,8 @@ class MaskSettings(Settings):
     """Radius, in radii of the lesion, beyond which nothing is."""
     blur_steps: float = Field(gt=0)
     """Deviation of the Gaussian under which the gradient is taken, in samples."""
+    edge_share: Share
+    """Nothing with less than this share of its contrast is lesion; half would cut off what a blur takes from a ball."""
     volume_change: tuple[float, float]
     """Smallest and largest factor between the carried and the fitted volume; other fits are not trusted."""
     smallest_contrast: float = Field(gt=0)
