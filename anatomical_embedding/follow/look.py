@@ -70,7 +70,7 @@ class Look:
         Examples
         --------
         >>> from anatomical_embedding.settings.follow import delivered_follow_settings
-        >>> Look(40.0, 60.0, -15.0, 20.0).visibility(delivered_follow_settings().look)
+        >>> Look(40.0, 60.0, -35.0, 20.0).visibility(delivered_follow_settings().look)
         0.5
         """
         if not np.isfinite(self.contrast):
