@@ -5,13 +5,16 @@ python -m benchmarks.follow --checkpoint results/models/sam/model.safetensors --
 Makes bodies at four visits (slices of 1 to 5 mm; lesions grow, shrink, vanish, split, merge, leave the view), follows
 the lesions that the first visit shows with the verb's own code, and then gives the masks of the last visit as well.
 Prints distances at the last visit beside those of the direct match from the first, the share of right states by class,
-and the errors of volume and diameter of present lesions of 8 mm radius or more. About 25 CPU s a body; bodies whose
-answers lie in the folder are not followed again, so a run can be made in parts. Exits with 1 when a bar is missed.
+and the errors of volume and diameter of present lesions of 8 mm radius or more; then the same of those lesions that can
+be seen where they are given, since a state that the scan shows cannot be told of the others. Bodies and embeddings stay
+in the folder, and bodies whose answers lie there are not followed again, so a run can be made in parts: `--seed` may be
+given several times. Exits with 1 when a bar is missed.
 """
 
 import argparse
 import sys
 from collections.abc import Iterable, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,6 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import label as connected_parts
 
 from anatomical_embedding.api import load_model, match_points
 from anatomical_embedding.follow.follow_folder import FollowFolder
@@ -27,16 +29,13 @@ from anatomical_embedding.follow.measure_folder import measure_folder
 from anatomical_embedding.follow.patient import AskedPatient, follow_patient, open_visits
 from anatomical_embedding.follow.records import LesionRow
 from anatomical_embedding.follow.visits import AskedVisit, require_order
-from anatomical_embedding.phantom.visits import NUM_VISITS, PhantomVisit, make_visits
 from anatomical_embedding.settings.follow import delivered_follow_settings
-from anatomical_embedding.settings.phantom import PhantomSubjectSettings
-from anatomical_embedding.settings.run_file import completed_run_file
 from anatomical_embedding.usage.model import Model
-from anatomical_embedding.volumes.nifti import write_volume
+from anatomical_embedding.volumes.labels import read_label_file
 from anatomical_embedding.volumes.raw_scan import ReadingOptions
 from anatomical_embedding.volumes.volume import Volume
+from benchmarks.followed_bodies import NAMES, VISIBLE, FollowedBody, known_body
 
-NAMES = tuple(f"visit{number}" for number in range(NUM_VISITS))
 SETTINGS = delivered_follow_settings()
 LARGE_MM = 8.0
 ANSWERS = "answers.csv"
@@ -57,84 +56,56 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True, help="model.safetensors of a run")
     parser.add_argument("--folder", type=Path, required=True, help="where bodies and answers go")
     parser.add_argument("--bodies", type=int, default=24, help="how many (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=77, help="of the bodies (default: %(default)s)")
+    parser.add_argument("--seed", type=int, action="append", help="of the bodies; repeatable (default: 77)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     model = load_model(options.checkpoint)
     tables = []
-    for body in range(options.bodies):
-        folder = options.folder / f"seed_{options.seed}" / f"body_{body:02d}"
+    for seed, body in product(options.seed or [77], range(options.bodies)):
+        folder = options.folder / f"seed_{seed}" / f"body_{body:02d}"
         if not (folder / ANSWERS).exists():
-            rows = pd.DataFrame(follow_body(model, body, seed=options.seed, folder=folder))
+            rows = pd.DataFrame(follow_body(model, body, seed=seed, folder=folder))
             rows.to_csv(folder / ANSWERS, index=False)
         tables.append(pd.read_csv(folder / ANSWERS))
-        print(f"body {body + 1} of {options.bodies}", file=sys.stderr, flush=True)
+        print(f"seed {seed}, body {body + 1} of {options.bodies}", file=sys.stderr, flush=True)
     table = pd.concat(tables)
     sys.exit(0 if print_scores(table) else 1)
 
 
-def body_settings(seed: int) -> PhantomSubjectSettings:
-    """Return the delivered bodies with finer voxels, slices of 1 to 5 mm and more of them out of the view."""
-    entry = {"kind": "phantom_tracking", "num_subjects": 1, "seed": seed, "split": {"num_test": 1}}
-    run = completed_run_file({"datasets": {"bodies": entry}, "preparation": "small"})
-    bodies = run["datasets"]["bodies"]
-    bodies["ct"]["field_of_view"] |= {
-        "size_vox": [128, 96, 72],
-        "spacing_mm": [3, 3, 5],
-        "shift_along_mm": 70,
-    }
-    bodies["follow_up"]["slice_spacings_mm"] = [1, 2, 3, 5]
-    known = {name: bodies[name] for name in PhantomSubjectSettings.model_fields if name in bodies}
-    return PhantomSubjectSettings.model_validate(known, strict=False)
-
-
 def follow_body(model: Model, body: int, *, seed: int, folder: Path) -> list[dict[str, Any]]:
     """Return what was answered on the lesions of one body, a row a lesion and visit, with the truth."""
-    visits = make_visits(body_settings(seed), subject_index=body)
-    scans = [folder / f"{name}.nii.gz" for name in NAMES]
-    for visit, path in zip(visits, scans, strict=True):
-        write_volume(visit.scan.volume, path)
-    first, last = folder / "first_lesions.nii.gz", folder / "last_lesions.nii.gz"
-    shown = first_lesions(visits[0])
-    write_volume(shown, first)
-    write_volume(as_given(visits[-1], seed=body), last)
-    asked_visits = tuple(AskedVisit(name, path, None) for name, path in zip(NAMES, scans, strict=True))
-    asked = AskedPatient(f"body{body}", asked_visits, {NAMES[0]: first}, "ras", ReadingOptions())
+    known = known_body(folder, body, seed=seed)
+    asked_visits = tuple(
+        AskedVisit(name, visit.scan, None) for name, visit in zip(NAMES, known.visits, strict=True)
+    )
+    given = {NAMES[0]: known.first_lesions}
+    asked = AskedPatient(f"body{body}", asked_visits, given, "ras", ReadingOptions())
     place = FollowFolder(folder / "followed")
     answers, _ = follow_patient(model, asked, place.folder, settings=SETTINGS)
     sizes = {(row.lesion, row.visit): row for row in measure_folder(place)}
-    direct_mm = direct_places(model, asked, place, shown)
+    direct_mm = direct_places(model, asked, place, read_label_file(known.first_lesions).volume)
+    contrasts = known.contrasts()
     rows = [
-        {"body": body, "given": "first", **compared(row, visits, sizes, direct_mm)}
+        {
+            "body": body,
+            "given": "first",
+            "contrast": contrasts[row.lesion],
+            **compared(row, known, sizes, direct_mm),
+        }
         for row in answers
         if row.visit != NAMES[0]
     ]
     # The masks of the last visit change that visit alone.
     with_last = AskedPatient(
-        asked.name, asked_visits, {NAMES[0]: first, NAMES[-1]: last}, "ras", asked.reading
+        asked.name, asked_visits, given | {NAMES[-1]: known.last_lesions}, "ras", asked.reading
     )
     answers, _ = follow_patient(model, with_last, place.folder, settings=SETTINGS)
     rows += [
-        {"body": body, "given": "last given", **compared(row, visits, {}, {})}
+        {"body": body, "given": "last given", **compared(row, known, {}, {})}
         for row in answers
         if row.visit == NAMES[-1]
     ]
     return rows
-
-
-def first_lesions(visit: PhantomVisit) -> Volume:
-    """Return the masks of the lesions whose middle the first visit shows."""
-    labels = visit.label_map()
-    present = [lesion.number for lesion in visit.lesions if lesion.state == "present"]
-    return Volume(np.where(np.isin(labels.array, present), labels.array, 0).astype(np.uint8), labels.affine)
-
-
-def as_given(visit: PhantomVisit, *, seed: int) -> Volume:
-    """Return what a user would draw at a later visit: every part that hangs together, in no order."""
-    labels = visit.label_map()
-    parts, count = connected_parts(labels.array > 0)
-    numbers = np.concatenate([[0], 1 + np.random.default_rng(seed).permutation(count)])
-    return Volume(numbers[parts].astype(np.uint8), labels.affine)
 
 
 def direct_places(
@@ -149,46 +120,42 @@ def direct_places(
 
 
 def compared(
-    row: LesionRow, visits: tuple[PhantomVisit, ...], sizes: Mapping[Any, Any], direct_mm: Mapping[int, Any]
+    row: LesionRow, known: FollowedBody, sizes: Mapping[Any, Any], direct_mm: Mapping[int, Any]
 ) -> dict[str, Any]:
     """Return an answer beside the truth; a lesion that is new to the reader is the nearest one of the body."""
     number = NAMES.index(row.visit)
-    visit = visits[number]
+    visit = known.visits[number]
     place = np.array(row.point_mm)
     if row.state == "new":
         truth = min(visit.lesions, key=lambda lesion: _nearest_part(lesion.balls, place))
     else:
         truth = next(lesion for lesion in visit.lesions if lesion.number == row.lesion)
     size = sizes.get((row.lesion, row.visit))
-    known = number == len(NAMES) - 1 and row.lesion in direct_mm
+    is_asked = number == len(NAMES) - 1 and row.lesion in direct_mm
     radius_mm = max((ball[1] for ball in truth.balls), default=np.nan)
     true_ml = np.nan
     if truth.state == "present":
-        labels = visit.label_map()
-        true_ml = float((labels.array == truth.number).sum() * np.prod(labels.spacing_mm)) / 1000.0
+        voxels = (visit.labels.array == truth.number).sum()
+        true_ml = float(voxels * np.prod(visit.labels.spacing_mm)) / 1000.0
     return {
         "lesion": row.lesion,
         "visit": row.visit,
-        "true_state": truth.state if _was_shown(truth.number, visits) or row.state != "new" else "new",
+        "true_state": truth.state if known.was_shown(truth.number) or row.state != "new" else "new",
         "state": row.state,
         "probability": row.probability,
         "error_mm": float(np.linalg.norm(place - truth.centre_mm)),
-        "direct_mm": float(np.linalg.norm(direct_mm[row.lesion] - truth.centre_mm)) if known else np.nan,
+        "direct_mm": float(np.linalg.norm(direct_mm[row.lesion] - truth.centre_mm)) if is_asked else np.nan,
         "radius_mm": radius_mm,
         "true_ml": true_ml,
         "ml": size.volume_ml if size else np.nan,
         "long_axis_mm": size.long_axis_mm if size else np.nan,
-        "voxel_mm": float(visit.scan.volume.spacing_mm[:2].max()),
+        "voxel_mm": float(visit.labels.spacing_mm[:2].max()),
         "stated_radius_mm": row.radius_mm,
     }
 
 
 def _nearest_part(balls: Iterable[tuple[NDArray[np.float64], float]], place: NDArray[np.float64]) -> float:
     return min((float(np.linalg.norm(centre - place)) for centre, _ in balls), default=np.inf)
-
-
-def _was_shown(number: int, visits: tuple[PhantomVisit, ...]) -> bool:
-    return any(lesion.number == number and lesion.state == "present" for lesion in visits[0].lesions)
 
 
 def print_scores(table: pd.DataFrame) -> bool:
@@ -207,7 +174,12 @@ def print_scores(table: pd.DataFrame) -> bool:
     print(f"{'share':<24} {shares[0]:>8.2f} {shares[1]:>8.2f}")
     is_good = shares[0] <= LARGEST_MEDIAN_SHARE and shares[1] <= LARGEST_TAIL_SHARE
     is_good &= _print_states(table)
-    return bool(is_good & _print_sizes(answered))
+    is_good &= _print_sizes(answered, "present lesions")
+    seen = answered[answered["contrast"] >= VISIBLE]
+    print(f"\nof these with a contrast of {VISIBLE:g} deviations or more where they are given")
+    _print_states(seen)
+    _print_sizes(seen, "such present lesions")
+    return bool(is_good)
 
 
 def _print_states(table: pd.DataFrame) -> bool:
@@ -228,7 +200,7 @@ def _print_states(table: pd.DataFrame) -> bool:
     return is_good
 
 
-def _print_sizes(answered: pd.DataFrame) -> bool:
+def _print_sizes(answered: pd.DataFrame, words: str) -> bool:
     known = answered[
         (answered["true_state"] == "present")
         & (answered["state"] == "present")
@@ -237,7 +209,7 @@ def _print_sizes(answered: pd.DataFrame) -> bool:
     ]
     volume = (known["ml"] / known["true_ml"] - 1.0).abs().median()
     diameter = ((known["long_axis_mm"] - 2.0 * known["radius_mm"]).abs() / known["voxel_mm"]).median()
-    print(f"\n{len(known)} present lesions of {LARGE_MM:g} mm radius or more")
+    print(f"\n{len(known)} {words} of {LARGE_MM:g} mm radius or more")
     print(
         f"{'volume, median error':<28} {volume:>6.1%}\n{'diameter, median error':<28} {diameter:>6.2f} voxels"
     )

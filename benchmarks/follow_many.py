@@ -27,7 +27,7 @@ from anatomical_embedding.usage.model import Model
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.raw_scan import ReadingOptions
 from anatomical_embedding.volumes.volume import Volume
-from benchmarks.follow import body_settings
+from benchmarks.followed_bodies import body_settings
 
 NUM_VISITS, NUM_LESIONS = 10, 50
 SIZE_VOX, SPACING_MM = (192, 192, 128), (2.0, 2.0, 4.0)

@@ -45,6 +45,11 @@ FEWEST_VISITS = 2
     multiple=True,
     help="Date of a visit such as 2026-03-31, one for each; default: DICOM's.",
 )
+@click.option(
+    "--calibration",
+    type=ExistingPath,
+    help="File of `follow-report --calibration`: probabilities corrected by what readers decided on other patients.",
+)
 @coordinates_option
 @reading_options
 @json_option
@@ -55,6 +60,7 @@ def follow(
     output: Path,
     patient: str,
     dates: tuple[str, ...],
+    calibration: Path | None,
     coordinates: "Coordinates",
     reading: dict[str, Any],
     as_json: bool,
@@ -66,6 +72,7 @@ def follow(
     """
     from anatomical_embedding.api import load_model
     from anatomical_embedding.files import require_writable_folder
+    from anatomical_embedding.follow.calibration import read_calibration
     from anatomical_embedding.follow.patient import AskedPatient, follow_patient, scans_in_memory
     from anatomical_embedding.follow.recent_scans import RecentScans
     from anatomical_embedding.follow.report_files import write_patient_report
@@ -81,6 +88,8 @@ def follow(
     model = load_model(checkpoint)
     asked = AskedPatient(patient, visits, lesions, coordinates, ReadingOptions(**reading))
     settings = delivered_follow_settings()
+    if calibration is not None:
+        settings = settings.model_copy(update={"calibration": read_calibration(calibration)})
     recent = RecentScans(scans_in_memory(settings))
     rows, remarks = follow_patient(model, asked, output, settings=settings, recent=recent)
     write_patient_report(output, recent)

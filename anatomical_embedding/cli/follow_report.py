@@ -22,14 +22,22 @@ ExistingFolder = click.Path(exists=True, file_okay=False, path_type=Path)
     is_flag=True,
     help="Write a DICOM SEG and SR of each visit whose scan is a DICOM series; needs the extra dicom-out.",
 )
+@click.option(
+    "--calibration",
+    type=OutputPath,
+    help="Write the correction of probabilities by the decisions on these patients, for `follow --calibration`.",
+)
 @json_option
-def follow_report(folders: tuple[Path, ...], output: Path | None, as_dicom: bool, as_json: bool) -> None:
+def follow_report(
+    folders: tuple[Path, ...], output: Path | None, as_dicom: bool, calibration: Path | None, as_json: bool
+) -> None:
     """Measure followed lesions and write the report of each patient into its FOLDER.
 
     A folder is one that `follow` wrote. Masks in its corrected/ are measured instead of those that were found, and
     decisions made on the page of `view --follow` count. Its targets.csv (lesion,organ,kind) names the target lesions.
     """
-    from anatomical_embedding.files import require_writable_folder
+    from anatomical_embedding.files import require_writable_folder, write_json
+    from anatomical_embedding.follow.calibration import fit_calibration
     from anatomical_embedding.follow.dicom_out import require_dicom_writer, write_dicom_objects
     from anatomical_embedding.follow.report_files import (
         PAGE,
@@ -51,6 +59,8 @@ def follow_report(folders: tuple[Path, ...], output: Path | None, as_dicom: bool
         say_remarks(remark for history in histories for remark in write_dicom_objects(history)[1])
     if output is not None:
         write_patients_table(histories, output)
+    if calibration is not None:
+        write_json(calibration, fit_calibration(folders).model_dump(mode="json"))
     if as_json:
         rows = [patient_row(history) for history in histories]
         print_json(

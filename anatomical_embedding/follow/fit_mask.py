@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK
 from numpy.typing import NDArray
-from scipy.ndimage import binary_fill_holes, distance_transform_edt, label, map_coordinates
+from scipy.ndimage import binary_fill_holes, distance_transform_edt, gaussian_filter, label, map_coordinates
 
 from anatomical_embedding.follow.look import Patch, cube_offsets, take_patch
 from anatomical_embedding.settings.follow import MaskSettings
@@ -19,6 +19,11 @@ from anatomical_embedding.volumes.volume import Volume
 FloatArray = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 LESION, SURROUNDINGS = 1, 2
+HARDLY_DIFFER = "lesion and surroundings hardly differ"
+EDGE_STEPS, BESIDE_STEPS = 1, 4
+"""What lies beside a lesion, in samples from it."""
+SMOOTHING_STEPS = 0.8
+"""Of the noise, before the edge is taken by values."""
 MARGIN_STEPS = 2
 """Of a patch beyond the shell."""
 
@@ -89,6 +94,7 @@ def fit_mask(
     matrix: FloatArray,
     *,
     radius_mm: float,
+    is_visible: bool,
     settings: MaskSettings,
 ) -> FittedMask:
     """Return the mask of a lesion carried to a place, and fitted to the scan.
@@ -101,11 +107,14 @@ def fit_mask(
     source_centre_mm : (3,) its middle there.
     matrix : (3, 3) how offsets from the middle are turned and stretched from there to here.
     radius_mm : of a ball of the volume of the source.
+    is_visible : whether the lesion differs from its surroundings; else the carried mask stands.
     """
     patch = take_patch(
         scan,
         place_mm,
-        half_size_mm=2.0 * settings.shell * radius_mm + MARGIN_STEPS * settings.step_mm,
+        half_size_mm=_reach_mm(source, source_centre_mm, matrix)
+        + (settings.shell - 1.0) * radius_mm
+        + MARGIN_STEPS * settings.step_mm,
         step_mm=settings.step_mm,
     )
     carried = _carried(patch, source, source_centre_mm, matrix)
@@ -113,9 +122,19 @@ def fit_mask(
         return FittedMask(
             patch, patch.distances_mm <= max(radius_mm, settings.step_mm), False, "it is too small"
         )
+    if not is_visible:
+        return FittedMask(patch, carried, False, HARDLY_DIFFER)
     fitted = _watershed(patch, carried, radius_mm=radius_mm, settings=settings)
     note = _why_not_trusted(patch, carried, fitted, settings)
     return FittedMask(patch, carried if note else fitted, not note, note)
+
+
+def _reach_mm(source: Volume, centre_mm: FloatArray, matrix: FloatArray) -> float:
+    """Return how far a carried mask reaches from its middle along the axes of the world."""
+    offsets = source.world_from_voxel(np.argwhere(source.array)) - centre_mm
+    if not len(offsets):
+        return 0.0
+    return float(np.abs(offsets @ matrix.T).max() + source.spacing_mm.max())
 
 
 def _carried(patch: Patch, source: Volume, centre_mm: FloatArray, matrix: FloatArray) -> Mask:
@@ -144,7 +163,21 @@ def _watershed(patch: Patch, carried: Mask, *, radius_mm: float, settings: MaskS
         gradient, SimpleITK.GetImageFromArray(markers), markWatershedLine=False, fullyConnected=False
     )
     lesion = SimpleITK.GetArrayFromImage(found) == LESION
+    lesion &= _looks_like_core(known, lesion, core=markers == LESION, share=settings.edge_share) | (
+        markers == LESION
+    )
     return np.asarray(binary_fill_holes(_part_with(lesion, markers == LESION)))
+
+
+def _looks_like_core(values: FloatArray, lesion: Mask, *, core: Mask, share: float) -> Mask:
+    """Return where values have at least a share of the difference of the core from what lies beside a lesion."""
+    away = distance_transform_edt(~lesion)
+    beside = values[(away > EDGE_STEPS) & (away <= BESIDE_STEPS)]
+    if not len(beside):
+        return np.ones(values.shape, dtype=bool)
+    inner, around = np.median(values[core]), np.median(beside)
+    smooth = gaussian_filter(values, SMOOTHING_STEPS)
+    return np.asarray((smooth - around - share * (inner - around)) * (inner - around) >= 0.0)
 
 
 def _part_with(mask: Mask, core: Mask) -> Mask:
@@ -169,5 +202,5 @@ def _why_not_trusted(patch: Patch, carried: Mask, fitted: Mask, settings: MaskSe
         return "it lies at the edge of the scan"
     contrast = abs(inside.mean() - around.mean()) / max(inside.std(), np.finfo(float).tiny)
     if contrast < settings.smallest_contrast:
-        return "lesion and surroundings hardly differ"
+        return HARDLY_DIFFER
     return ""

@@ -7,13 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from anatomical_embedding.follow.fit_mask import FittedMask, fit_mask
+from anatomical_embedding.follow.answered import AnsweredPlace, answered_row, moved_to
+from anatomical_embedding.follow.fit_mask import FittedMask
 from anatomical_embedding.follow.given import assign_given, voxels_mm
-from anatomical_embedding.follow.given_rows import as_point, followed_row, given_row
+from anatomical_embedding.follow.given_rows import followed_row, given_row
 from anatomical_embedding.follow.lesion_input import GivenLesions
-from anatomical_embedding.follow.look import likeness, measure_look, presence
 from anatomical_embedding.follow.merged import mark_merged
 from anatomical_embedding.follow.place_masks import place_masks
 from anatomical_embedding.follow.places import (
@@ -25,8 +24,7 @@ from anatomical_embedding.follow.places import (
     view_depth_mm,
 )
 from anatomical_embedding.follow.records import How, LesionRow, PointMm, State
-from anatomical_embedding.follow.seen import NOWHERE, SeenVisit, Source, first_labels, sources_of
-from anatomical_embedding.follow.states import judge_state, trust_place
+from anatomical_embedding.follow.seen import SeenVisit, first_labels, sources_of
 from anatomical_embedding.follow.visits import AskedVisit, VisitScans
 from anatomical_embedding.settings.follow import FollowSettings
 from anatomical_embedding.usage.scans import require_raw
@@ -71,7 +69,7 @@ def follow_visit(
     target = require_raw(scans[visit.name]).volume
     masks = np.zeros(target.shape, dtype=np.uint16)
     joined = {
-        lesion: _moved_to(place, moved.get(lesion))
+        lesion: moved_to(place, moved.get(lesion))
         for lesion, place in _answers(visit.name, before, list(labels), scans, settings=settings)
     }
     sources = {lesion: sources_of(lesion, before, settings) for lesion in labels}
@@ -83,7 +81,7 @@ def follow_visit(
         near_mm=settings.same_lesion_mm,
     )
     rows: list[LesionRow] = []
-    fitted: dict[int, FittedMask] = {}
+    fitted: dict[int, tuple[FittedMask, ...]] = {}
     for lesion, place in joined.items():
         if lesion in assigned.parts:
             row = followed_row(lesion, visit, assigned, covered, given, label=labels[lesion])
@@ -91,10 +89,9 @@ def follow_visit(
                 first = min((lesion, *row.related)) if row.state == "merged" else lesion
                 masks[np.isin(given.masks.array, assigned.parts[lesion])] = first
         else:
-            row, fit = _answered_row(lesion, visit, place, sources[lesion], scans, settings=settings)
+            row, fits = answered_row(lesion, visit, place, sources[lesion], scans, settings=settings)
             row = replace(row, label=labels[lesion])
-            if fit is not None:
-                fitted[lesion] = fit
+            fitted[lesion] = fits
         rows.append(row)
     next_number = max([*labels, 0]) + 1
     names = {lesion.number: lesion.label for lesion in given.lesions} if given is not None else {}
@@ -130,32 +127,12 @@ def look_back(
     chain = [known, *between]
     rows = []
     for lesion, place in _answers(visit.name, chain, list(known.rows), scans, settings=settings):
-        row, _ = _answered_row(
+        row, _ = answered_row(
             lesion, visit, place, sources_of(lesion, chain, settings), scans, settings=settings
         )
         note = row.note or ("it is not there yet" if row.state == "gone" else "")
         rows.append(replace(row, label=known.rows[lesion].label, mask="none", note=note))
     return tuple(rows)
-
-
-@dataclass(frozen=True)
-class _Place:
-    """One lesion of `JoinedPlaces`, with how it was found."""
-
-    point_mm: NDArray[np.float64]
-    depth_mm: float
-    error_mm: float
-    disagreement_mm: float
-    refined: str
-    matrix: NDArray[np.float64]
-    how: How
-
-
-def _moved_to(place: _Place, point_mm: PointMm | None) -> _Place:
-    """Return a place where a reader put it; as it is where none did."""
-    if point_mm is None:
-        return place
-    return replace(place, point_mm=np.array(point_mm), disagreement_mm=np.nan, refined="", how="moved")
 
 
 def _answers(
@@ -165,7 +142,7 @@ def _answers(
     scans: VisitScans,
     *,
     settings: FollowSettings,
-) -> Iterator[tuple[int, _Place]]:
+) -> Iterator[tuple[int, AnsweredPlace]]:
     """Give the place of each lesion by the visit where it was given and the nearest ones between."""
     for origin in range(len(before)):
         mine = [lesion for lesion in lesions if _origin(lesion, before) == origin]
@@ -182,7 +159,7 @@ def _answers(
             point = joined.points_mm[row]
             yield (
                 lesion,
-                _Place(
+                AnsweredPlace(
                     point if np.isfinite(point).all() else joined.predicted_mm[row],
                     float(joined.depth_mm[row]),
                     float(joined.error_mm[row]),
@@ -224,71 +201,3 @@ def _join(
         for visit, places, prediction in zip(templates, points, predictions, strict=True)
     ]
     return join_answers(answers, joined, depth_mm, settings=settings.places)
-
-
-def _answered_row(
-    lesion: int,
-    visit: AskedVisit,
-    place: _Place,
-    sources: Sequence[Source],
-    scans: VisitScans,
-    *,
-    settings: FollowSettings,
-) -> tuple[LesionRow, FittedMask | None]:
-    """Return the row of a lesion that is not given at a visit, and its mask where it has one."""
-    row = LesionRow(
-        lesion, visit.name, visit.date, "review", 0.0, np.nan, NOWHERE, place.how,
-        place.disagreement_mm, place.refined, "none", (), "", "no visit before tells its place",
-    )  # fmt: skip
-    if not np.isfinite(place.point_mm).all():
-        return row, None
-    scan = require_raw(scans[visit.name]).volume
-    if place.how == "moved":
-        row = replace(row, state="present", probability=1.0, point_mm=as_point(place.point_mm), note="")
-        return row, _fitted(scan, place, sources[-1], settings)
-    trust = trust_place(
-        error_mm=place.error_mm,
-        depth_mm=place.depth_mm,
-        depth_error_mm=settings.places.view.error_mm,
-        within_mm=scans.model.card.usage.confidence.fit.within_mm,
-    )
-    looks = []
-    for source in sources:
-        before = require_raw(scans[source.visit]).volume
-        now, then = (
-            measure_look(volume, middle_mm, source.radius_mm, settings=settings.look)
-            for volume, middle_mm in ((scan, place.point_mm), (before, source.centre_mm))
-        )
-        looks.append(likeness(now, then))
-    judged = judge_state(
-        trust,
-        presence=presence(looks, settings=settings.look),
-        disagreement_mm=place.disagreement_mm,
-        settings=settings,
-    )
-    row = replace(
-        row,
-        state=judged.state,
-        probability=judged.probability,
-        radius_mm=trust.radius_mm,
-        point_mm=NOWHERE if judged.state == "out_of_view" else as_point(place.point_mm),
-        note=judged.note,
-    )
-    if judged.state not in ("present", "review") or not scan.contains(place.point_mm):
-        return row, None
-    return row, _fitted(scan, place, sources[-1], settings)
-
-
-def _fitted(scan: Volume, place: _Place, source: Source, settings: FollowSettings) -> FittedMask | None:
-    """Return the mask of a lesion carried to its place and fitted there; None where there are only points."""
-    if source.mask is None:
-        return None
-    return fit_mask(
-        scan,
-        place.point_mm,
-        source.mask,
-        source.centre_mm,
-        place.matrix,
-        radius_mm=source.radius_mm,
-        settings=settings.masks,
-    )

@@ -56,11 +56,26 @@ class Look:
     inner : mean of its inner part, in the units of the scan.
     difference : root mean square difference of the shell round it from that.
     contrast : how much brighter it is than the median of the shell; negative where it is darker.
+    deviation : within its inner part.
     """
 
     inner: float
     difference: float
     contrast: float
+    deviation: float
+
+    def visibility(self, settings: LookSettings) -> float:
+        """Return 1 for a lesion that can be seen, less for one that hardly differs from its surroundings.
+
+        Examples
+        --------
+        >>> from anatomical_embedding.settings.follow import delivered_follow_settings
+        >>> Look(40.0, 60.0, -35.0, 20.0).visibility(delivered_follow_settings().look)
+        0.5
+        """
+        if not np.isfinite(self.contrast):
+            return 1.0
+        return float(min(abs(self.contrast) / max(self.deviation, TINY) / settings.visible_contrast, 1.0))
 
 
 @dataclass(frozen=True)
@@ -72,10 +87,12 @@ class Likeness:
     change : of the inner part, as a share of how much it differed from its surroundings: about 0 where the lesion is
         there, about 1 where the place looks like what surrounded it.
     contrast : with its surroundings, as a share of the former: about 1 where the lesion is there, about 0 where not.
+    weight : how much it tells, by the visibility of the lesion where it was.
     """
 
     change: float
     contrast: float
+    weight: float
 
 
 def cube_offsets(half: int, step_mm: float) -> FloatArray:
@@ -108,26 +125,29 @@ def measure_look(scan: Volume, centre_mm: FloatArray, radius_mm: float, *, setti
     """Return how a ball and what surrounds it look in a scan; NaN where it lies outside."""
     patch = take_patch(scan, centre_mm, half_size_mm=radius_mm * settings.shell[1], step_mm=settings.step_mm)
     distance = patch.distances_mm
-    inner = _mean(patch.values[distance <= _inner_mm(radius_mm, settings)])
+    core = patch.values[distance <= _inner_mm(radius_mm, settings)]
+    inner = _mean(core)
     shell = patch.values[
         (distance > settings.shell[0] * radius_mm) & (distance <= settings.shell[1] * radius_mm)
     ]
     known = shell[np.isfinite(shell)]
     middle = float(np.median(known)) if len(known) else np.nan
-    return Look(inner, float(np.sqrt(_mean((shell - inner) ** 2))), inner - middle)
+    difference, deviation = (float(np.sqrt(_mean((part - inner) ** 2))) for part in (shell, core))
+    return Look(inner, difference, inner - middle, deviation)
 
 
-def likeness(now: Look, before: Look) -> Likeness:
-    """Return how a place looks beside a lesion that was there.
+def likeness(now: Look, before: Look, *, visibility: float) -> Likeness:
+    """Return how a place looks beside a lesion that was there; what is hardly visible tells less.
 
     Examples
     --------
-    >>> likeness(Look(10.0, 90.0, -90.0), Look(40.0, 60.0, -60.0))
-    Likeness(change=0.5, contrast=1.5)
+    >>> likeness(Look(10.0, 90.0, -90.0, 20.0), Look(40.0, 60.0, -60.0, 20.0), visibility=1.0)
+    Likeness(change=0.5, contrast=1.5, weight=1.0)
     """
     return Likeness(
         abs(now.inner - before.inner) / max(before.difference, TINY),
         now.contrast / (before.contrast if abs(before.contrast) > TINY else TINY),
+        visibility,
     )
 
 
@@ -138,9 +158,12 @@ def presence(looks: Sequence[Likeness], *, settings: LookSettings) -> float:
     """
     odds = settings.gone_log_odds
     told = [
-        odds.constant
-        + odds.change * min(look.change, MOST_CHANGE)
-        + odds.contrast * min(max(look.contrast, CONTRASTS[0]), CONTRASTS[1])
+        look.weight
+        * (
+            odds.constant
+            + odds.change * min(look.change, MOST_CHANGE)
+            + odds.contrast * min(max(look.contrast, CONTRASTS[0]), CONTRASTS[1])
+        )
         for look in looks
         if np.isfinite([look.change, look.contrast]).all()
     ]

@@ -1,8 +1,9 @@
 """Lesions that were apart where they were given and are one now.
 
-On the way from one to the other the scan looks like lesion all along, and did not before, or their places have come
-nearer. Often they have not: the surroundings stay, and each place is still on its side of what is one lesion now.
-Masks are not asked: two fitted ones beside each other often touch though a gap of a voxel is to be seen.
+The surroundings stay, so that each place is still on its side of what is one lesion now; the middles of the tissue
+round the two places have come nearer, or a gap between them has closed: on the way from one to the other the scan looks
+like lesion all along, and did not before. Masks are not asked: two fitted ones beside each other often touch though a
+gap of a voxel is to be seen.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomical_embedding.follow.given_rows import as_point
+from anatomical_embedding.follow.lesion_tissue import middle_of_tissue
 from anatomical_embedding.follow.look import measure_look, values_at
 from anatomical_embedding.follow.records import LesionRow
 from anatomical_embedding.follow.seen import Source
@@ -46,35 +49,45 @@ def mark_merged(
     places = {
         row.lesion: np.array(row.point_mm)
         for row in rows
-        if row.state in ("present", "gone", "review") and np.isfinite(row.point_mm).all()
+        if row.state in ("present", "gone", "review", "split") and np.isfinite(row.point_mm).all()
     }
     present = {row.lesion for row in rows if row.state == "present"}
     partners: dict[int, list[int]] = {}
+    middles: dict[int, NDArray[np.float64]] = {}
     for first, second in combinations(places, 2):
         pair = sources[first], sources[second]
         if pair[0].visit != pair[1].visit or not present & {first, second}:
             continue
         before = require_raw(scans[pair[0].visit]).volume
-        if are_one(pair, (places[first], places[second]), before, target, settings=settings):
+        ends_mm = places[first], places[second]
+        joined_mm = middles_of_one(pair, ends_mm, before, target, settings=settings)
+        if joined_mm is not None:
             partners.setdefault(first, []).append(second)
             partners.setdefault(second, []).append(first)
+            middles |= dict(zip((first, second), joined_mm, strict=True))
     return [
-        replace(row, state="merged", related=tuple(partners[row.lesion]), note="")
+        replace(
+            row,
+            state="merged",
+            related=tuple(partners[row.lesion]),
+            point_mm=as_point(middles[row.lesion]),
+            note="",
+        )
         if row.lesion in partners
         else row
         for row in rows
     ]
 
 
-def are_one(
+def middles_of_one(
     pair: tuple[Source, Source],
     places_mm: tuple[NDArray[np.float64], NDArray[np.float64]],
     before: Volume,
     target: Volume,
     *,
     settings: FollowSettings,
-) -> bool:
-    """Say whether two lesions of one visit are one at two places of another scan.
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Return the middles of the tissue of two lesions of one visit that are one in another scan; None if they are not.
 
     Parameters
     ----------
@@ -85,29 +98,34 @@ def are_one(
     merging = settings.merging
     apart_mm = float(np.linalg.norm(pair[0].centre_mm - pair[1].centre_mm))
     if apart_mm > merging.apart * (pair[0].radius_mm + pair[1].radius_mm):
-        return False
-    share = float(np.linalg.norm(places_mm[0] - places_mm[1])) / apart_mm
-    if share <= merging.much_nearer:
-        return True
+        return None
     looks = [
         measure_look(before, lesion.centre_mm, lesion.radius_mm, settings=settings.look) for lesion in pair
     ]
-    inner = np.mean([look.inner for look in looks])
-    contrast = np.mean([look.contrast for look in looks])
-    radius_mm = min(lesion.radius_mm for lesion in pair)
-    weakest, weakest_before = (
-        float(np.min(1.0 + (_way_between(scan, *ends_mm, radius_mm=radius_mm) - inner) / contrast))
-        for scan, ends_mm in ((target, places_mm), (before, (pair[0].centre_mm, pair[1].centre_mm)))
+    first, second = (
+        middle_of_tissue(target, place, look, lesion.radius_mm, settings=settings.tissue)
+        for place, look, lesion in zip(places_mm, looks, pair, strict=True)
     )
-    is_closed = weakest - weakest_before >= merging.rise
-    return weakest >= merging.bridge and (is_closed or share <= merging.nearer)
+    inner = float(np.mean([look.inner for look in looks]))
+    contrast = float(np.mean([look.contrast for look in looks]))
+    width_mm = WIDTH * min(lesion.radius_mm for lesion in pair)
+
+    def lowest(scan: Volume, start_mm: NDArray[np.float64], end_mm: NDArray[np.float64]) -> float:
+        way = _way_between(scan, start_mm, end_mm, width_mm=width_mm)
+        return float(np.min(1.0 + (way - inner) / contrast))
+
+    is_nearer = np.linalg.norm(first - second) <= merging.nearer * apart_mm
+    if is_nearer and lowest(target, first, second) >= merging.bridge:
+        return first, second
+    now, then = lowest(target, *places_mm), lowest(before, pair[0].centre_mm, pair[1].centre_mm)
+    return (first, second) if now >= merging.closed and now - then >= merging.rise else None
 
 
 def _way_between(
-    scan: Volume, start_mm: NDArray[np.float64], end_mm: NDArray[np.float64], *, radius_mm: float
+    scan: Volume, start_mm: NDArray[np.float64], end_mm: NDArray[np.float64], *, width_mm: float
 ) -> NDArray[np.float64]:
     """Return (N,) means of a scan over a small star round each point of the way from one place to another."""
     num = max(int(np.linalg.norm(end_mm - start_mm) / STEP_MM), 1) + 1
     points_mm = start_mm + np.linspace(0.0, 1.0, num)[:, np.newaxis] * (end_mm - start_mm)
-    star = WIDTH * radius_mm * np.vstack([np.zeros(3), np.eye(3), -np.eye(3)])
+    star = width_mm * np.vstack([np.zeros(3), np.eye(3), -np.eye(3)])
     return np.asarray(values_at(scan, points_mm[:, np.newaxis] + star).mean(axis=1))

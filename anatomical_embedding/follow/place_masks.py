@@ -13,22 +13,22 @@ from anatomical_embedding.volumes.volume import Volume
 
 def place_masks(
     rows: Sequence[LesionRow],
-    fitted: Mapping[int, FittedMask],
+    fitted: Mapping[int, Sequence[FittedMask]],
     masks: NDArray[np.uint16],
     grid: Volume,
 ) -> list[LesionRow]:
     """Return the rows with what their masks are, and write those into the free voxels of `masks`."""
-    voxels = {lesion: fit.voxels_on(grid) for lesion, fit in fitted.items()}
     finished = []
     for row in rows:
-        mine = voxels.get(row.lesion)
-        if mine is None or not len(mine):
+        fits = fitted.get(row.lesion, ())
+        kept = [mask for mask in (fit.voxels_on(grid) for fit in fits) if len(mask)]
+        if not kept:
             finished.append(row)
             continue
-        fit = fitted[row.lesion]
+        mine = np.vstack(kept)
         chosen = mine[masks[tuple(mine.T)] == 0]
         masks[tuple(chosen.T)] = row.lesion
-        note = "; ".join(filter(None, [row.note, f"carried mask: {fit.note}" if fit.note else ""]))
-        kind: MaskKind = "fitted" if fit.is_fitted else "carried"
-        finished.append(replace(row, mask=kind, note=note))
+        said = next((f"carried mask: {fit.note}" for fit in fits if fit.note), "")
+        kind: MaskKind = "fitted" if all(fit.is_fitted for fit in fits) else "carried"
+        finished.append(replace(row, mask=kind, note="; ".join(filter(None, [row.note, said]))))
     return finished

@@ -30,6 +30,8 @@ MEDIAN_DISTANCE = 1.538
 """Of points with a normal error of 1 along each of three axes (the root of the median of chi square)."""
 WEIGHT_OF_UNREFINED = 0.05
 """Of an answer that the scans do not confirm, beside those that they do."""
+WEIGHT_OF_FOUND = 0.25
+"""Of an answer from where the lesion was found itself, and may be off, beside one from where it was given."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,8 @@ def join_answers(
     points = np.array([answer.refined_mm for answer in answers])  # (V, N, 3)
     is_refined = np.array([[word == REFINED for word in answer.refined] for answer in answers])
     is_there = np.isfinite(points[..., 0])
-    weights = np.where(is_there, np.where(is_refined, 1.0, WEIGHT_OF_UNREFINED), 0.0)
+    from_given = np.where(np.arange(len(answers)) == 0, 1.0, WEIGHT_OF_FOUND)[:, np.newaxis]
+    weights = np.where(is_there, np.where(is_refined, from_given, WEIGHT_OF_UNREFINED), 0.0)
     total = weights.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         places = np.nansum(points * weights[..., None], axis=0) / total[:, None]

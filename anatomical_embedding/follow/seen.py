@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import find_objects
 
 from anatomical_embedding.follow.fit_mask import ball_radius_mm
 from anatomical_embedding.follow.records import LesionRow, State
 from anatomical_embedding.settings.follow import FollowSettings
 from anatomical_embedding.volumes.labels import read_label_file
+from anatomical_embedding.volumes.prepare import crop_volume
 from anatomical_embedding.volumes.volume import Volume
 
 NOWHERE = (np.nan, np.nan, np.nan)
@@ -37,11 +39,24 @@ class SeenVisit:
     rows: Mapping[int, LesionRow]
     masks_path: Path | None
 
-    @property
-    def masks(self) -> Volume | None:
-        """What is in the file; the last few that were read stay in memory, however many visits there are."""
+    def mask_of(self, lesion: int) -> Volume | None:
+        """Return what a lesion covers, true inside, as a volume of its own box and a voxel round it; None without.
+
+        The last few files that were read stay in memory, however many visits there are.
+        """
         path = self.masks_path
-        return None if path is None else _read_masks(path, path.stat().st_mtime_ns)
+        if path is None:
+            return None
+        masks = _read_masks(path, path.stat().st_mtime_ns)
+        box = masks.boxes[lesion - 1] if lesion <= len(masks.boxes) else None
+        if box is None:
+            return None
+        x, y, z = (
+            slice(max(side.start - 1, 0), min(side.stop + 1, size))
+            for side, size in zip(box, masks.numbers.shape, strict=True)
+        )
+        part = crop_volume(masks.numbers, box=(x, y, z))
+        return Volume(part.array == lesion, part.affine)
 
     def place_of(self, lesion: int) -> NDArray[np.float64]:
         """Return (3,) where a lesion is; NaN where it is unknown, or not certain."""
@@ -74,8 +89,9 @@ def first_labels(before: Sequence[SeenVisit]) -> dict[int, str]:
 
 
 def sources_of(lesion: int, before: Sequence[SeenVisit], settings: FollowSettings) -> list[Source]:
-    """Return a lesion where it was given, and at the last visit that shows it, if possible with a mask."""
-    shown = [visit for visit in before if visit.shows(lesion)]
+    """Return a lesion where it was given, and at the last visit that shows it whole, if possible with a mask."""
+    first, *others = [visit for visit in before if visit.shows(lesion)]
+    shown = [first, *(visit for visit in others if visit.rows[lesion].state != "split")]
     last = _source(lesion, shown[-1], settings)
     if last.mask is None:
         found = (_source(lesion, visit, settings) for visit in reversed(shown))
@@ -85,17 +101,23 @@ def sources_of(lesion: int, before: Sequence[SeenVisit], settings: FollowSetting
 
 def _source(lesion: int, visit: SeenVisit, settings: FollowSettings) -> Source:
     centre = np.array(visit.rows[lesion].point_mm)
-    masks = visit.masks
-    if masks is None:
+    mask = visit.mask_of(lesion)
+    if mask is None:
         return Source(visit.name, centre, settings.look.point_radius_mm, None)
-    inside = masks.array == lesion
-    if not inside.any():
-        return Source(visit.name, centre, settings.look.point_radius_mm, None)
-    middle = masks.world_from_voxel(np.argwhere(inside)).mean(axis=0)
-    radius_mm = ball_radius_mm(float(inside.sum() * np.prod(masks.spacing_mm)))
-    return Source(visit.name, middle, radius_mm, Volume(inside, masks.affine))
+    middle = mask.world_from_voxel(np.argwhere(mask.array)).mean(axis=0)
+    radius_mm = ball_radius_mm(float(mask.array.sum() * np.prod(mask.spacing_mm)))
+    return Source(visit.name, middle, radius_mm, mask)
+
+
+@dataclass(frozen=True)
+class _Masks:
+    """Lesion numbers of a visit, and by number, from 1, the box round it; None where there is none."""
+
+    numbers: Volume
+    boxes: Sequence[tuple[slice, ...] | None]
 
 
 @lru_cache(maxsize=NUM_MASKS_KEPT)
-def _read_masks(path: Path, _changed_ns: int) -> Volume:
-    return read_label_file(path).volume
+def _read_masks(path: Path, _changed_ns: int) -> _Masks:
+    numbers = read_label_file(path).volume
+    return _Masks(numbers, find_objects(numbers.array.astype(np.int32)))

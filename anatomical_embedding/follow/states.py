@@ -3,10 +3,11 @@
 import math
 from dataclasses import dataclass
 
+from scipy.special import expit, logit
 from scipy.stats import chi2, norm
 
 from anatomical_embedding.follow.records import State
-from anatomical_embedding.settings.follow import FollowSettings
+from anatomical_embedding.settings.follow import CalibrationSettings, FollowSettings
 
 QUANTILE_OF_RADIUS = 0.9
 NUM_AXES = 3
@@ -54,24 +55,26 @@ def trust_place(*, error_mm: float, depth_mm: float, depth_error_mm: float, with
 
 
 def judge_state(
-    trust: PlaceTrust, *, presence: float, disagreement_mm: float, settings: FollowSettings
+    trust: PlaceTrust, *, presence: float, is_split: bool, disagreement_mm: float, settings: FollowSettings
 ) -> JudgedState:
     """Return the likeliest state; `review` where it is not likely enough, or the visits disagree.
 
     Parameters
     ----------
     presence : probability that the lesion's tissue is at its place; NaN where nothing tells it.
+    is_split : whether the tissue lies in two parts beside it; then `presence` tells nothing.
     disagreement_mm : largest distance between the answers of the visits; NaN where one answers.
     """
     in_view = 1.0 - trust.out_of_view
     here = 0.5 if math.isnan(presence) else presence
     chances: dict[State, float] = {
         "out_of_view": trust.out_of_view,
-        "present": in_view * trust.found * here,
-        "gone": in_view * trust.found * (1.0 - here),
+        "present": 0.0 if is_split else in_view * trust.found * here,
+        "gone": 0.0 if is_split else in_view * trust.found * (1.0 - here),
+        "split": in_view * trust.found if is_split else 0.0,
     }
     state = max(chances, key=chances.__getitem__)
-    probability = chances[state]
+    probability = calibrated(chances[state], settings.calibration)
     if state != "out_of_view" and disagreement_mm > settings.places.largest_disagreement_mm:
         return JudgedState(
             "review", probability, f"the visits disagree by {disagreement_mm:.0f} mm; likely {_said(state)}"
@@ -79,6 +82,17 @@ def judge_state(
     if probability < settings.present_probability:
         return JudgedState("review", probability, f"likely {_said(state)}, but not certain")
     return JudgedState(state, probability, "")
+
+
+def calibrated(probability: float, calibration: CalibrationSettings) -> float:
+    """Return a probability whose log odds are stretched and shifted; 0 and 1 stay.
+
+    Examples
+    --------
+    >>> round(calibrated(0.9, CalibrationSettings(slope=0.5, offset=0.0)), 9)  # odds of 9 to odds of 3
+    0.75
+    """
+    return float(expit(calibration.offset + calibration.slope * logit(probability)))
 
 
 def _said(state: State) -> str:

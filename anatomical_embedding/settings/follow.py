@@ -63,13 +63,43 @@ class MergeSettings(Settings):
     apart: float = Field(gt=1.0)
     """Pairs are looked at whose middles were at most this far apart, in the sum of their radii."""
     bridge: Share
-    """Lesion lies all the way between two places where the scan nowhere falls below this share of the contrast."""
-    rise: Share
-    """With lesion between them they have merged if the weakest place of the way has risen by this share, ..."""
+    """They have merged where the scan nowhere falls below this share of the contrast between them, ..."""
     nearer: Share
-    """... or if their distance is at most this share of what it was, ..."""
-    much_nearer: Share
-    """... and with this share whatever lies between."""
+    """... and the middles of their tissue are at most this share of their former distance apart; ..."""
+    closed: Share
+    """... or where it nowhere falls below this share between their places, ..."""
+    rise: Share
+    """... and the lowest share has risen by this."""
+
+
+class TissueSettings(Settings):
+    """How the tissue of a lesion is found round its place (anatomical_embedding/follow/lesion_tissue.py)."""
+
+    step_mm: float = Field(gt=0)
+    """Distance of the samples."""
+    smallest_share: Share
+    """Samples with less of the lesion's contrast are none of its tissue."""
+    smallest_part: Share
+    """With less tissue than this part of the lesion's ball its place stays where the body puts it."""
+    farthest: float = Field(gt=0)
+    """A place moves at most this far to the middle of its tissue, in radii of the lesion."""
+
+
+class LesionSplitSettings(Settings):
+    """When one lesion is two (follow/lesion_tissue.py); lengths are in its radii, looks in shares of its contrast."""
+
+    apart: tuple[float, ...] = Field(min_length=1)
+    """Distances of the parts from the middle between them that are tried."""
+    beyond: float = Field(gt=1)
+    """Distance from the middle that was outside the lesion."""
+    inner: Share
+    """Both parts look like lesion at least to this share, ..."""
+    middle: Share
+    """... between them there is at most this share of it, ..."""
+    gap: Share
+    """... which is less than in the parts by this, ..."""
+    gain: Share
+    """... and beyond its former edge there is more of it by this on either side."""
 
 
 class LookSettings(Settings):
@@ -85,6 +115,8 @@ class LookSettings(Settings):
     """Inner and outer radius of the surroundings, in radii of the lesion."""
     point_radius_mm: float = Field(gt=0)
     """Radius that a lesion is taken to have that is given as a point."""
+    visible_contrast: float = Field(gt=0)
+    """Lesions with less contrast than this many deviations within them are hardly visible, and tell less."""
     gone_log_odds: GoneOdds
     """What the look of a place says about whether the lesion is gone."""
 
@@ -100,10 +132,21 @@ class MaskSettings(Settings):
     """Radius, in radii of the lesion, beyond which nothing is."""
     blur_steps: float = Field(gt=0)
     """Deviation of the Gaussian under which the gradient is taken, in samples."""
+    edge_share: Share
+    """Nothing with less than this share of its contrast is lesion; half would cut off what a blur takes from a ball."""
     volume_change: tuple[float, float]
     """Smallest and largest factor between the carried and the fitted volume; other fits are not trusted."""
     smallest_contrast: float = Field(gt=0)
     """Difference of lesion and surroundings, in deviations within both, below which a fit is not trusted."""
+
+
+class CalibrationSettings(Settings):
+    """Stated log odds of a state: those of the model stretched and shifted (follow/calibration.py)."""
+
+    slope: float = Field(gt=0)
+    """Factor of the log odds."""
+    offset: float
+    """Added to them."""
 
 
 class FollowSettings(Settings):
@@ -115,8 +158,14 @@ class FollowSettings(Settings):
     """Whether it is there."""
     masks: MaskSettings
     """What it covers."""
+    tissue: TissueSettings
+    """Where its tissue lies round its place."""
     merging: MergeSettings
     """When two have become one."""
+    splitting: LesionSplitSettings
+    """When one has become two."""
+    calibration: CalibrationSettings
+    """How probabilities are corrected by what readers decided; slope 1 and offset 0 leave them as they are."""
     present_probability: Share
     """Smallest probability of the most likely state; answers below it are to be reviewed."""
     same_lesion_mm: float = Field(gt=0)

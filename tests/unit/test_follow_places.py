@@ -7,8 +7,8 @@ import pytest
 
 from anatomical_embedding.follow.fit_mask import ball_radius_mm, fit_mask
 from anatomical_embedding.follow.given import assign_given
-from anatomical_embedding.follow.look import Likeness, likeness, measure_look, presence
-from anatomical_embedding.follow.merged import are_one
+from anatomical_embedding.follow.look import Likeness, Look, likeness, measure_look, presence
+from anatomical_embedding.follow.merged import middles_of_one
 from anatomical_embedding.follow.places import (
     Answer,
     Prediction,
@@ -89,7 +89,8 @@ def test_places_that_the_scans_confirm_outvote_one_that_they_do_not():
     places = [([[1.0, 0, 0]], "yes"), ([[3.0, 0, 0]], "yes"), ([[50.0, 0, 0]], "the way back")]
     answers = [Answer(start, np.array(place), (word,)) for place, word in places]
     joined = join_answers(answers, start, np.zeros(1), settings=SETTINGS.places)
-    assert joined.points_mm[0, 0] == pytest.approx((1.0 + 3.0 + 0.05 * 50.0) / 2.05)
+    # The first is from where the lesion was given, the others from where it was found.
+    assert joined.points_mm[0, 0] == pytest.approx((1.0 + 0.25 * 3.0 + 0.05 * 50.0) / 1.3)
     assert joined.disagreement_mm[0] == 49.0
     assert joined.refined == ("yes",)
 
@@ -113,7 +114,7 @@ def test_a_lesion_is_there_as_long_as_its_inner_part_looks_as_it_did(radius_mm, 
     assert look.inner == pytest.approx(LESION_HU, abs=4.0)
     assert look.difference == pytest.approx(LESION_HU - TISSUE_HU, rel=0.05)
     assert look.contrast == pytest.approx(LESION_HU - TISSUE_HU, rel=0.05)
-    found = likeness(now, look)
+    found = likeness(now, look, visibility=look.visibility(SETTINGS.look))
     assert found.change == pytest.approx(change, abs=0.1)
     assert found.contrast == pytest.approx(1.0 - change, abs=0.1)
     assert (presence([found], settings=SETTINGS.look) > 0.9) == is_there
@@ -122,16 +123,24 @@ def test_a_lesion_is_there_as_long_as_its_inner_part_looks_as_it_did(radius_mm, 
 
 def test_what_several_visits_say_of_presence_is_averaged_as_log_odds():
     odds = SETTINGS.look.gone_log_odds
-    looks = [Likeness(0.2, 1.0), Likeness(0.6, 0.5), Likeness(np.nan, 1.0)]
+    looks = [Likeness(0.2, 1.0, 1.0), Likeness(0.6, 0.5, 1.0), Likeness(np.nan, 1.0, 1.0)]
     expected = odds.constant + odds.change * 0.4 + odds.contrast * 0.75
     assert presence(looks, settings=SETTINGS.look) == pytest.approx(1.0 / (1.0 + np.exp(expected)))
+
+
+def test_a_lesion_that_was_hardly_to_be_seen_tells_less_of_whether_it_is_there():
+    odds = SETTINGS.look.gone_log_odds
+    faint = Look(40.0, 60.0, -10.0, 10.0).visibility(SETTINGS.look)
+    assert faint == pytest.approx(1.0 / SETTINGS.look.visible_contrast)
+    found = presence([Likeness(1.0, 0.0, faint)], settings=SETTINGS.look)
+    assert found == pytest.approx(1.0 / (1.0 + np.exp(faint * (odds.constant + odds.change))))
 
 
 def test_nothing_is_told_of_a_place_outside_the_scan():
     scan, _ = scan_with_ball(9.0)
     look = measure_look(scan, CENTRE_MM, 9.0, settings=SETTINGS.look)
     outside = measure_look(scan, np.array([900.0, 0, 0]), 9.0, settings=SETTINGS.look)
-    assert np.isnan(presence([likeness(outside, look)], settings=SETTINGS.look))
+    assert np.isnan(presence([likeness(outside, look, visibility=1.0)], settings=SETTINGS.look))
 
 
 def scan_with_balls(*centres_mm, radius_mm=6.0):
@@ -161,7 +170,12 @@ def test_lesions_have_merged_where_they_are_nearer_and_no_gap_lies_between(
     after = scan_with_balls(CENTRE_MM - half_apart_mm * along, CENTRE_MM + half_apart_mm * along)
     pair = tuple(Source("first", CENTRE_MM + sign * 9.0 * along, 6.0, None) for sign in (-1, 1))
     places_mm = tuple(CENTRE_MM + sign * found_apart_mm * along for sign in (-1, 1))
-    assert are_one(pair, places_mm, before, after, settings=SETTINGS) == expected
+    found = middles_of_one(pair, places_mm, before, after, settings=SETTINGS)
+    assert (found is not None) == expected
+    if found is not None:  # each in its half of what is one, and no farther out than its ball
+        assert [
+            0.0 < sign * (middle - CENTRE_MM)[0] < 6.0 for sign, middle in zip((-1, 1), found, strict=True)
+        ]
 
 
 @pytest.mark.parametrize("radius_mm", [7.0, 9.0, 12.0])
@@ -175,6 +189,7 @@ def test_a_mask_grows_and_shrinks_with_the_lesion(radius_mm):
         CENTRE_MM,
         np.eye(3),
         radius_mm=9.0,
+        is_visible=True,
         settings=SETTINGS.masks,
     )
     mask = np.zeros(scan.shape, dtype=bool)
@@ -185,10 +200,20 @@ def test_a_mask_grows_and_shrinks_with_the_lesion(radius_mm):
     assert np.linalg.norm(fit.centre_mm - CENTRE_MM) < 1.0
 
 
-def test_the_carried_mask_stands_where_lesion_and_surroundings_do_not_differ():
+@pytest.mark.parametrize(("radius_mm", "is_visible"), [(0.0, True), (6.0, False)])
+def test_the_carried_mask_stands_where_lesion_and_surroundings_do_not_differ(radius_mm, is_visible):
     _, before = scan_with_ball(9.0)
-    scan, _ = scan_with_ball(0.0)
-    fit = fit_mask(scan, CENTRE_MM, before, CENTRE_MM, np.eye(3), radius_mm=9.0, settings=SETTINGS.masks)
+    scan, _ = scan_with_ball(radius_mm)
+    fit = fit_mask(
+        scan,
+        CENTRE_MM,
+        before,
+        CENTRE_MM,
+        np.eye(3),
+        radius_mm=9.0,
+        is_visible=is_visible,
+        settings=SETTINGS.masks,
+    )
     assert not fit.is_fitted
     assert fit.note in ("lesion and surroundings hardly differ",) or fit.note.startswith(
         "its volume would change"
@@ -202,7 +227,16 @@ def test_a_carried_mask_is_turned_with_its_surroundings():
     bar = Volume((offsets < [14.0, 5.0, 5.0]).all(axis=-1), AFFINE)
     quarter_turn = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
     flat = Volume(np.zeros(bar.shape), AFFINE)
-    fit = fit_mask(flat, CENTRE_MM, bar, CENTRE_MM, quarter_turn, radius_mm=9.0, settings=SETTINGS.masks)
+    fit = fit_mask(
+        flat,
+        CENTRE_MM,
+        bar,
+        CENTRE_MM,
+        quarter_turn,
+        radius_mm=9.0,
+        is_visible=True,
+        settings=SETTINGS.masks,
+    )
     reach_mm = np.abs(fit.patch.offsets_mm[fit.mask]).max(axis=0)
     assert reach_mm == pytest.approx([5.0, 14.0, 5.0], abs=2.5)  # a voxel
 
@@ -263,9 +297,23 @@ def test_two_lesions_side_by_side_have_neither_merged_nor_split():
     ],
 )
 def test_a_state_is_told_where_it_is_likely_and_the_visits_agree(trust, present, disagreement_mm, state):
-    judged = judge_state(trust, presence=present, disagreement_mm=disagreement_mm, settings=SETTINGS)
+    judged = judge_state(
+        trust, presence=present, is_split=False, disagreement_mm=disagreement_mm, settings=SETTINGS
+    )
     assert judged.state == state
     assert bool(judged.note) == (state == "review")
+
+
+@pytest.mark.parametrize(
+    ("trust", "state", "probability"),
+    [(PlaceTrust(0.9, 0.1, 6.0), "split", 0.81), (PlaceTrust(0.9, 0.8, 6.0), "out_of_view", 0.8)],
+)
+def test_where_a_lesion_lies_in_two_parts_its_free_middle_does_not_mean_that_it_is_gone(
+    trust, state, probability
+):
+    judged = judge_state(trust, presence=0.01, is_split=True, disagreement_mm=np.nan, settings=SETTINGS)
+    assert judged.state == state
+    assert judged.probability == pytest.approx(probability)
 
 
 def test_a_place_by_its_surroundings_outside_the_scan_is_out_of_view():

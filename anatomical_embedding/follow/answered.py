@@ -1,0 +1,192 @@
+"""What became of one lesion that is not given at a visit: its place looked at, its state judged, its mask fitted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anatomical_embedding.follow.fit_mask import FittedMask, fit_mask
+from anatomical_embedding.follow.given_rows import as_point
+from anatomical_embedding.follow.lesion_tissue import (
+    SplitLook,
+    TissueContrast,
+    look_for_parts,
+    middle_of_tissue,
+)
+from anatomical_embedding.follow.look import Likeness, likeness, measure_look, presence
+from anatomical_embedding.follow.records import How, LesionRow, PointMm
+from anatomical_embedding.follow.seen import NOWHERE, Source
+from anatomical_embedding.follow.states import judge_state, trust_place
+from anatomical_embedding.follow.visits import AskedVisit, VisitScans
+from anatomical_embedding.matching.refine_scans import REFINED
+from anatomical_embedding.settings.follow import FollowSettings
+from anatomical_embedding.usage.scans import require_raw
+from anatomical_embedding.volumes.volume import Volume
+
+FAINT = "it hardly differs from its surroundings where it was given"
+
+
+@dataclass(frozen=True)
+class AnsweredPlace:
+    """One lesion of `JoinedPlaces`, with how it was found."""
+
+    point_mm: NDArray[np.float64]
+    depth_mm: float
+    error_mm: float
+    disagreement_mm: float
+    refined: str
+    matrix: NDArray[np.float64]
+    how: How
+
+
+def moved_to(place: AnsweredPlace, point_mm: PointMm | None) -> AnsweredPlace:
+    """Return a place where a reader put it; as it is where none did."""
+    if point_mm is None:
+        return place
+    return replace(place, point_mm=np.array(point_mm), disagreement_mm=np.nan, refined="", how="moved")
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """A place beside the lesion at the visits that show it.
+
+    Attributes
+    ----------
+    likenesses : one or two a visit.
+    point_mm : (3,) the place; where the scans do not confirm it, the middle of the lesion's tissue round it.
+    visibility : of the lesion there.
+    split : what most looks like two parts of it; None where it is hardly visible.
+    """
+
+    likenesses: tuple[Likeness, ...]
+    point_mm: NDArray[np.float64]
+    visibility: float
+    split: SplitLook | None
+
+
+def answered_row(
+    lesion: int,
+    visit: AskedVisit,
+    place: AnsweredPlace,
+    sources: Sequence[Source],
+    scans: VisitScans,
+    *,
+    settings: FollowSettings,
+) -> tuple[LesionRow, tuple[FittedMask, ...]]:
+    """Return the row of a lesion that is not given at a visit, and its masks: one, one a part, or none."""
+    row = LesionRow(
+        lesion, visit.name, visit.date, "review", 0.0, np.nan, NOWHERE, place.how,
+        place.disagreement_mm, place.refined, "none", (), "", "no visit before tells its place",
+    )  # fmt: skip
+    if not np.isfinite(place.point_mm).all():
+        return row, ()
+    scan = require_raw(scans[visit.name]).volume
+    if place.how == "moved":
+        row = replace(row, state="present", probability=1.0, point_mm=as_point(place.point_mm), note="")
+        return row, _fitted(scan, place, sources[-1], is_visible=True, settings=settings)
+    trust = trust_place(
+        error_mm=place.error_mm,
+        depth_mm=place.depth_mm,
+        depth_error_mm=settings.places.view.error_mm,
+        within_mm=scans.model.card.usage.confidence.fit.within_mm,
+    )
+    looked = _look(scan, place, sources, scans, settings)
+    parts = looked.split
+    judged = judge_state(
+        trust,
+        presence=presence(looked.likenesses, settings=settings.look),
+        is_split=parts is not None and parts.is_split(settings.splitting),
+        disagreement_mm=place.disagreement_mm,
+        settings=settings,
+    )
+    place = replace(place, point_mm=looked.point_mm)
+    if judged.state == "review" and looked.visibility < 1.0:
+        judged = replace(judged, note="; ".join(filter(None, (judged.note, FAINT))))
+    row = replace(
+        row,
+        state=judged.state,
+        probability=judged.probability,
+        radius_mm=trust.radius_mm,
+        point_mm=NOWHERE if judged.state == "out_of_view" else as_point(place.point_mm),
+        note="it is 2 parts now" if judged.state == "split" else judged.note,
+    )
+    if judged.state == "split" and parts is not None:
+        return row, _fitted_parts(scan, place, parts, sources[0], settings)
+    if judged.state not in ("present", "review") or not scan.contains(place.point_mm):
+        return row, ()
+    return row, _fitted(scan, place, sources[-1], is_visible=looked.visibility == 1.0, settings=settings)
+
+
+def _look(
+    scan: Volume, place: AnsweredPlace, sources: Sequence[Source], scans: VisitScans, settings: FollowSettings
+) -> _Looked:
+    """Return how a place looks beside the lesion at the visits that show it, the first one first."""
+    likenesses, points_mm, visibilities = [], [], []
+    splits: list[SplitLook | None] = []
+    for source in sources:
+        before = require_raw(scans[source.visit]).volume
+        then = measure_look(before, source.centre_mm, source.radius_mm, settings=settings.look)
+        middle_mm = middle_of_tissue(scan, place.point_mm, then, source.radius_mm, settings=settings.tissue)
+        # A place that the scans confirm may still be off for a lesion that has shrunk: both are looked at.
+        looked_mm = (place.point_mm, middle_mm) if place.refined == REFINED else (middle_mm,)
+        point_mm = looked_mm[0]
+        looks = [measure_look(scan, each, source.radius_mm, settings=settings.look) for each in looked_mm]
+        now = looks[0]
+        visibility = then.visibility(settings.look)
+        likenesses += [likeness(each, then, visibility=visibility) for each in looks]
+        points_mm.append(point_mm)
+        visibilities.append(visibility)
+        if not splits and visibility == 1.0:
+            splits.append(
+                look_for_parts(
+                    TissueContrast(scan, then.inner, now.inner - now.contrast),
+                    point_mm,
+                    TissueContrast(before, then.inner, then.inner - then.contrast),
+                    source.centre_mm,
+                    source.radius_mm,
+                    settings=settings.splitting,
+                )
+            )
+    return _Looked(tuple(likenesses), points_mm[0], visibilities[0], splits[0] if splits else None)
+
+
+def _fitted(
+    scan: Volume, place: AnsweredPlace, source: Source, *, is_visible: bool, settings: FollowSettings
+) -> tuple[FittedMask, ...]:
+    """Return the mask of a lesion carried to its place and fitted there; none where there are only points."""
+    if source.mask is None:
+        return ()
+    fit = fit_mask(
+        scan,
+        place.point_mm,
+        source.mask,
+        source.centre_mm,
+        place.matrix,
+        radius_mm=source.radius_mm,
+        is_visible=is_visible,
+        settings=settings.masks,
+    )
+    return (fit,)
+
+
+def _fitted_parts(
+    scan: Volume, place: AnsweredPlace, parts: SplitLook, source: Source, settings: FollowSettings
+) -> tuple[FittedMask, ...]:
+    """Return the masks of two parts: that of the lesion, of half its volume, carried to each and fitted there."""
+    if source.mask is None:
+        return ()
+    smaller = 0.5 ** (1 / 3)
+    return tuple(
+        fit_mask(
+            scan,
+            middle_mm,
+            source.mask,
+            source.centre_mm,
+            smaller * place.matrix,
+            radius_mm=smaller * source.radius_mm,
+            is_visible=True,
+            settings=settings.masks,
+        )
+        for middle_mm in parts.parts_mm
+    )
