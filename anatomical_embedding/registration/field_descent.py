@@ -38,7 +38,7 @@ Floats = NDArray[np.float32]
 def descend_field(
     field: DisplacementField, fixed: Volume, moving: Volume, *, settings: FieldDescentSettings
 ) -> DisplacementField:
-    """Return a field that fits two images of one contrast better, on a grid of `settings.spacing_mm`.
+    """Return a field that fits two images of one contrast better, at its control points.
 
     Parameters
     ----------
@@ -68,8 +68,12 @@ def descend_field(
         for _ in range(samples.num_steps):
             step = _step(seen, shift, window_mm=samples.window_mm, settings=settings)
             shift = _without_folds(shift, step, seen.spacing_mm)
-    in_world = (pair.axes @ shift.reshape(3, -1)).reshape(shift.shape)
-    return DisplacementField(np.moveaxis(in_world, 0, -1).astype(np.float32), grid.affine)
+    stride = settings.control_step_vox
+    along = np.stack([_block_means(part, stride) for part in shift])
+    in_world = (pair.axes @ along.reshape(3, -1)).reshape(along.shape)
+    return DisplacementField(
+        np.moveaxis(in_world, 0, -1).astype(np.float32), grid.affine @ _middles_of_blocks(stride)
+    )
 
 
 @dataclass(frozen=True)
@@ -231,6 +235,13 @@ def _block_means(image: Floats, stride: int) -> Floats:
     whole = image[tuple(slice(0, count * stride) for count in counts)]
     blocks = whole.reshape(counts[0], stride, counts[1], stride, counts[2], stride)
     return blocks.mean(axis=(1, 3, 5), dtype=np.float32)
+
+
+def _middles_of_blocks(stride: int) -> NDArray[np.float64]:
+    """Return the (4, 4) map of blocks to voxels: the middle of the first block lies between its voxels."""
+    matrix = np.diag([stride, stride, stride, 1.0])
+    matrix[:3, 3] = (stride - 1) / 2
+    return matrix
 
 
 def _between_blocks(image: Floats, stride: int, shape: tuple[int, ...]) -> Floats:

@@ -20,9 +20,9 @@ class FieldDescentSettings(Settings):
     """Steps of descent on two images of one contrast; published: none."""
 
     spacing_mm: PositiveFloat
-    """The images are compared, and the field is written, on a grid of this spacing."""
+    """The images are compared on a grid of this spacing."""
     control_step_vox: PositiveInt
-    """Voxels between control points."""
+    """Voxels between control points, on which the field is written: displacements lie linearly between them."""
     passes: tuple[FieldDescentPassSettings, ...] = Field(min_length=1)
     """One after the other, from wide windows to narrow ones."""
     contrast_mm: PositiveFloat

@@ -12,7 +12,7 @@ from anatomical_embedding.volumes.volume import Volume
 SPACING_MM = 2.0
 SHAPE = (36, 34, 32)
 AFFINE = np.array([[-2.0, 0, 0, 30], [0, 2, 0, -20], [0, 0, 2, 5], [0, 0, 0, 1]])
-MIDDLE = (slice(8, -8),) * 3
+MIDDLE = (slice(4, -4),) * 3
 
 
 def settings(**changes) -> FieldDescentSettings:
@@ -71,7 +71,16 @@ def test_unrelated_images_fold_nothing():
     found = descend_field(still(), Volume(texture(), AFFINE), Volume(1000 * other, AFFINE), settings=loose)
     along = np.moveaxis(found.displacements_mm, -1, 0) * np.sign(np.diag(AFFINE)[:3]).reshape(3, 1, 1, 1)
     assert np.abs(along).max() > 1.0
-    assert smallest_jacobian(along, np.full(3, SPACING_MM)) > 0.0
+    assert smallest_jacobian(along, np.full(3, 2 * SPACING_MM)) > 0.0
+
+
+def test_the_field_lies_on_its_control_points():
+    """Pairs of voxels of 2 mm: the first control point lies 1 mm behind the first voxel."""
+    uniform = Volume(np.full(SHAPE, 40.0), AFFINE)
+    found = descend_field(still(), uniform, uniform, settings=settings())
+    assert found.displacements_mm.shape == (18, 17, 16, 3)
+    np.testing.assert_allclose(found.affine[:3, 3], [29, -19, 6])
+    np.testing.assert_allclose(np.diag(found.affine), [-4, 4, 4, 1])
 
 
 def test_jacobian_of_a_stretch():
