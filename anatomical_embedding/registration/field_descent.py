@@ -136,7 +136,7 @@ class _Pair:
         matrix = self.from_grid.astype(np.float32)
         there = np.tensordot(matrix[:3, :3], places_vox, axes=1) + matrix[:3, 3, None, None, None]
         last = np.array(self.moving.shape, dtype=np.float32)[:, None, None, None] - 1
-        is_inside = ((there >= 0) & (there <= last)).all(axis=0)
+        is_inside = np.all((there >= 0) & (there <= last), axis=0)
         return map_coordinates(self.moving, there, order=1, mode="nearest", output=np.float32), is_inside
 
 
@@ -208,7 +208,7 @@ def _without_folds(shift: Floats, step: Floats, spacing_mm: NDArray[np.float64])
     for _ in range(1 + NUM_HALVINGS):
         if smallest_jacobian(shift + step, spacing_mm) > 0.0:
             return shift + step
-        step = step / 2
+        step = (step / 2).astype(np.float32)
     return shift
 
 
