@@ -50,8 +50,12 @@ def pair_folder(registration, fixed, moving):
 def registration_section(wildcards):
     """Return what the registration of a pair may see."""
     registration = SETTINGS.registrations[wildcards.registration]
+    volumes = RAW_VOLUMES[registration.dataset]
+    modalities = {volumes[wildcards[side]].modality for side in ("fixed", "moving")}
     return section_json(
-        deeds=registration.deeds, organs=SETTINGS.datasets[registration.dataset].organs
+        deeds=registration.deeds,
+        organs=SETTINGS.datasets[registration.dataset].organs,
+        is_same_contrast=modalities == {"ct"},
     )
 
 

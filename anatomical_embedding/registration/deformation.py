@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.registration import deeds_program
 from anatomical_embedding.registration.displacement_field import DisplacementField, read_field
+from anatomical_embedding.registration.field_descent import descend_field, not_finer
 from anatomical_embedding.registration.robust_fit import is_rigid
 from anatomical_embedding.registration.shared_view import seen_from, shared_box
 from anatomical_embedding.settings.registration import DeedsSettings
@@ -28,8 +29,9 @@ class Deformation:
 
     Attributes
     ----------
-    field : on the registered part of the fixed volume, at the spacing that was set, within the fixed world: the start
-        comes after it. Its axes are at right angles; it covers a fixed volume whose axes are skewed.
+    field : on the registered part of the fixed volume, at the spacing that was set for the search or for the descent
+        after it, within the fixed world: the start comes after it. Its axes are at right angles; it covers a fixed
+        volume whose axes are skewed.
     box : that part, in voxels of the fixed volume.
     """
 
@@ -47,6 +49,8 @@ def deform(
     settings: DeedsSettings,
     output_stem: Path,
     threads: int,
+    is_same_contrast: bool,
+    scans: tuple[Volume, Volume] | None = None,
 ) -> Deformation:
     """Return the deformation of two volumes, registered where both reach.
 
@@ -60,6 +64,9 @@ def deform(
     settings : of the program.
     output_stem : what the names of the program's files begin with.
     threads : to use.
+    is_same_contrast : whether both are CTs; the descent after the search compares their values as they are.
+    scans : the fixed and the moving volume as they were before they were prepared, for the descent; None takes the
+        prepared ones.
 
     Raises
     ------
@@ -81,7 +88,8 @@ def deform(
             fixed_part = resample_to_spacing(fixed_part, spacing_mm=[settings.spacing_mm] * 3, is_label=False)
         # The field comes back on the grid of the fixed volume, through ITK, which knows no shear.
         write_volume(straightened(fixed_part), folder / "fixed.nii")
-        write_volume(seen_from(_not_finer(moving, settings.spacing_mm), start), folder / "moving.nii")
+        seen = moving if settings.spacing_mm is None else not_finer(moving, settings.spacing_mm)
+        write_volume(seen_from(seen, start), folder / "moving.nii")
         if moving_labels is not None:
             write_volume(seen_from(moving_labels, start), folder / "labels.nii")
         deeds_program.run_deeds(
@@ -94,16 +102,11 @@ def deform(
             threads=threads,
         )
         deeds_program.write_deeds_field(program, folder / "field.nii", stem=output_stem)
-        return Deformation(read_field(folder / "field.nii"), box)
-
-
-def _not_finer(volume: Volume, spacing_mm: float | None) -> Volume:
-    """Return a volume averaged where it is finer than the grid that the program samples it on."""
-    if spacing_mm is None or (volume.spacing_mm >= spacing_mm).all():
-        return volume
-    return resample_to_spacing(
-        volume, spacing_mm=np.maximum(volume.spacing_mm, spacing_mm).tolist(), is_label=False
-    )
+        field = read_field(folder / "field.nii")
+    if settings.descent is not None and is_same_contrast:
+        fixed_scan, moving_scan = scans or (fixed, moving)
+        field = descend_field(field, fixed_scan, seen_from(moving_scan, start), settings=settings.descent)
+    return Deformation(field, box)
 
 
 @contextmanager

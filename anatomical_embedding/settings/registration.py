@@ -7,6 +7,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 from anatomical_embedding.identifiers import Identifier
 from anatomical_embedding.settings.base import Settings
 from anatomical_embedding.settings.evaluation import Split
+from anatomical_embedding.settings.field_descent import FieldDescentSettings
 from anatomical_embedding.settings.matching import MatchingSettings
 from anatomical_embedding.settings.volumes import Modality, ReadScanSettings
 
@@ -58,6 +59,8 @@ class DeedsSettings(SearchLevelsSettings):
     """What lies on one another at the start: equal world coordinates, or the centres of the volumes."""
     background: float
     """Intensity outside the volumes; linear control points at it are left out. Air in CT: -1024."""
+    descent: FieldDescentSettings | None = None
+    """Steps below a voxel afterwards, between two CTs; null takes none (published)."""
 
 
 class GridMatchSettings(Settings):
@@ -231,6 +234,8 @@ class RegisterDeedsSettings(Settings):
     """How the pair is registered."""
     organs: tuple[Identifier, ...]
     """Names of the labels 1, 2, ..."""
+    is_same_contrast: bool
+    """Whether both volumes are CTs, whose values may be compared as they are."""
 
 
 class ScoreRegistrationSettings(Settings):

@@ -45,7 +45,12 @@ def write_inputs(pair, folder, *, name):
 
 def arguments(program, folder, *, settings):
     return [
-        *("--settings", json.dumps({"deeds": settings, "organs": ORGANS}), "--program", str(program)),
+        *(
+            "--settings",
+            json.dumps({"deeds": settings, "organs": ORGANS, "is_same_contrast": True}),
+            "--program",
+            str(program),
+        ),
         *[word for side in INPUTS for word in (f"--{side.replace('_', '-')}", str(folder / f"{side}.nii"))],
         *("--names", "test", "f", "m", "--threads", "1", "--output-stem", str(folder / "out" / "pair")),
         *("--output-field", str(folder / "field.nii.gz"), "--output-overlap", str(folder / "overlap.json")),
@@ -116,6 +121,7 @@ def test_a_skewed_fixed_scan_is_registered_on_a_straight_grid_in_its_own_world(
         settings=deeds_settings(),
         output_stem=tmp_path / "pair",
         threads=1,
+        is_same_contrast=True,
     )
     assert largest_skew(found.field.affine) < 1e-6
     organs = np.argwhere(pair.fixed_labels.array > 0)

@@ -1,0 +1,37 @@
+"""Settings of the steps below a voxel that follow the search of a deformable registration."""
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from anatomical_embedding.settings.base import Settings
+
+
+class FieldDescentPassSettings(Settings):
+    """Some steps with one window."""
+
+    smooth_mm: NonNegativeFloat
+    """Standard deviation of the Gaussian that both images are smoothed by."""
+    window_mm: PositiveFloat
+    """Standard deviation of the Gaussian window that decides on one control point."""
+    num_steps: PositiveInt
+    """Steps that are taken."""
+
+
+class FieldDescentSettings(Settings):
+    """Steps of descent on two images of one contrast; published: none."""
+
+    spacing_mm: PositiveFloat
+    """The images are compared on a grid of this spacing."""
+    control_step_vox: PositiveInt
+    """Voxels between control points, on which the field is written: displacements lie linearly between them."""
+    passes: tuple[FieldDescentPassSettings, ...] = Field(min_length=1)
+    """One after the other, from wide windows to narrow ones."""
+    contrast_mm: PositiveFloat
+    """Standard deviation of the Gaussian window within which mean and contrast are made alike."""
+    noise: PositiveFloat
+    """Differences of intensity (HU) below this are noise."""
+    stiffness: PositiveFloat
+    """Squared gradient over squared difference, in 1/mm^2, at which a step goes half of its way."""
+    start_smooth_mm: NonNegativeFloat
+    """Standard deviation of the Gaussian that takes the whole steps out of the field of the search."""
+    largest_step_mm: PositiveFloat
+    """No step moves a place by more."""
