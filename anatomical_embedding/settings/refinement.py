@@ -27,6 +27,8 @@ class DescentPassSettings(Settings):
 
     half_size_mm: float = Field(gt=0.0)
     """Radius of the ball around the query point."""
+    min_voxels: int = Field(ge=1)
+    """So many voxels of the coarser scan the ball holds; where these are wide it grows, and its weights with it."""
     step_mm: float = Field(gt=0.0)
     """Distance of samples."""
     blur_steps: float = Field(ge=0.0)
