@@ -73,7 +73,7 @@ def sample_cubes(volume: Volume, centres_mm: Points, steps: NDArray[np.float64],
     """
     inverse = invert_affine(volume.affine)
     reach_vox = np.abs(inverse[:3, :3]).sum(axis=1) * np.abs(steps).max()
-    sigma_vox = missing_blur_vox(volume.spacing_mm, blur_mm=blur_mm)
+    sigma_vox = _missing_blur_vox(volume.spacing_mm, blur_mm=blur_mm)
     margin_vox = blur_reach(sigma_vox) + SPLINE_MARGIN_VOX
     last_edge = np.array(volume.shape) + FIRST_EDGE
     values = np.zeros((len(centres_mm), *[len(steps)] * 3), np.float32)
@@ -83,7 +83,7 @@ def sample_cubes(volume: Volume, centres_mm: Points, steps: NDArray[np.float64],
         if np.all((centre_vox + reach_vox >= FIRST_EDGE) & (centre_vox - reach_vox <= last_edge)):
             low = np.floor(centre_vox - reach_vox).astype(int) - margin_vox
             high = np.ceil(centre_vox + reach_vox).astype(int) + margin_vox + 1
-            box = box_of_voxels(volume, low, high)
+            box = _box(volume, low, high)
             values[index], is_inside[index] = sampled(
                 box,
                 centre_vox - low,
@@ -106,14 +106,15 @@ def _sampled_straight(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Return samples of a box whose axes run along the world's, and which of them lie within two corners."""
     axes = np.abs(inverse).argmax(axis=1)
-    sides = []
+    sides, matrices = [], []
     for axis, along in enumerate(axes):
         places = centre_vox[axis] + inverse[axis, along] * steps
-        length = box.shape[0]
+        length = box.shape[axis]
         weights = spline_basis(places, length) @ _blurred_coefficients(length, sigma_vox[axis])
-        # The axis done goes last, so that the next one is first.
-        box = np.tensordot(box, weights.astype(np.float32), axes=(0, 1))
+        matrices.append(weights.astype(np.float32))
         sides.append((places >= within[0][axis]) & (places <= within[1][axis]))
+    box = matrices[1] @ (box @ matrices[2].T)  # the last axis first: nothing has to be moved in memory
+    box = (matrices[0] @ box.reshape(len(box), -1)).reshape([len(steps)] * 3)
     is_inside = sides[0][:, None, None] & sides[1][:, None] & sides[2]
     order = np.argsort(axes)
     return box.transpose(order), is_inside.transpose(order)
@@ -148,7 +149,7 @@ def _is_straight(inverse: NDArray[np.float64]) -> bool:
     )
 
 
-def box_of_voxels(volume: Volume, low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.float32]:
+def _box(volume: Volume, low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return a box of voxels; beyond the scan its outermost voxels are repeated."""
     last = np.array(volume.shape) - 1
     inner = tuple(
@@ -176,7 +177,8 @@ def blur_matrix(length: int, sigma: float) -> NDArray[np.float64]:
 
     Source: Lindeberg, Scale-space for discrete signals (IEEE PAMI 1990).
     """
-    kernel = ive(np.abs(np.arange(-blur_reach(sigma), blur_reach(sigma) + 1)), sigma**2)
+    reach = int(blur_reach(sigma))
+    kernel = ive(np.abs(np.arange(-reach, reach + 1)), sigma**2)
     return np.asarray(convolve1d(np.eye(length), kernel / kernel.sum(), axis=0, mode="nearest"))
 
 
@@ -185,7 +187,7 @@ def blur_reach(sigma: ArrayLike) -> NDArray[np.int64]:
     return np.where(np.asarray(sigma) > 0.0, np.ceil(TRUNCATE * np.asarray(sigma)) + 1, 0).astype(int)
 
 
-def missing_blur_vox(spacing_mm: NDArray[np.float64], *, blur_mm: float) -> NDArray[np.float64]:
+def _missing_blur_vox(spacing_mm: NDArray[np.float64], *, blur_mm: float) -> NDArray[np.float64]:
     """Return the (3,) blur that is missing along each axis, in voxels."""
     own_mm = BLUR_OF_VOXELS * spacing_mm
     return np.asarray(np.sqrt(np.maximum(blur_mm**2 - own_mm**2, 0.0)) / spacing_mm).round(6)

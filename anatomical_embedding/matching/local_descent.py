@@ -16,11 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from anatomical_embedding.matching.local_lattice import Lattice, sample_lattice
+from anatomical_embedding.matching.local_lattice import Lattice, sample_lattice, strides_of
 from anatomical_embedding.matching.local_splines import Splines
 from anatomical_embedding.matching.surroundings import Surroundings, own_blur_mm
 from anatomical_embedding.settings.refinement import DescentPassSettings, DescentSettings
-from anatomical_embedding.volumes.volume import Volume
 
 NUM_SHIFTS, NUM_MATRIX, NUM_BLURS = 3, 9, 3
 NUM_UNKNOWNS = NUM_SHIFTS + NUM_MATRIX + NUM_BLURS + 2
@@ -33,11 +32,13 @@ NORMAL_FROM_MEDIAN = 1.4826
 """Standard deviation of normal numbers, in units of the median of their sizes."""
 OUTLIER_SCALES = 1.5
 """A sample that differs by so many standard deviations has a quarter of its weight left."""
+SMALLEST_SCALE = 0.02
+"""As a share of the standard deviation of the ball: interpolation at its edges is no outlier."""
 DAMPING = 1e-5
 SMALLEST_UNEXPLAINED = 1e-6
 SMALLEST_FREEDOM = 0.5
 COARSER = 1.01
-"""Voxels of the template, as wide as so many of the target, are the coarser ones."""
+"""Voxels wider than so many of the other scan are coarser than these."""
 BALL_MM3 = 4.0 / 3.0 * np.pi
 
 
@@ -59,6 +60,48 @@ class Descent(NamedTuple):
     gain: NDArray[np.float64]
 
 
+class _Comparison:
+    """Which of two scans is read at its voxels, and which between them.
+
+    With a blur, or where the voxels of both are finer than the samples, the template's samples stand for its voxels.
+
+    Parameters
+    ----------
+    template, target : what is seen around N points, and around N places.
+    samples : what of it is compared.
+    """
+
+    def __init__(self, template: Surroundings, target: Surroundings, samples: DescentPassSettings):
+        is_target_coarse = not _has_coarser_voxels(template, target)
+        coarser = target if is_target_coarse else template
+        is_fine = bool((strides_of(coarser.volume, coarser.step_mm) > 1).all())
+        self._of_cubes = is_fine or samples.blur_mm > 0.0
+        self.is_forth = self._of_cubes or not is_target_coarse
+        self._fixed, moving = (template, target) if self.is_forth else (target, template)
+        own_mm = own_blur_mm(coarser.volume)
+        self._blur_mm = (
+            np.maximum(own_mm, max(samples.blur_mm, template.blur_mm)) if self._of_cubes else own_mm
+        )
+        self.moving = moving.splines(self._blur_mm)
+        self.voxel_mm3 = float(np.prod(coarser.volume.spacing_mm))
+
+    def fixed(self, shift_mm: NDArray[np.float64], *, radius_mm: float, step_mm: float) -> Lattice:
+        """Return what lies around the points of the template, or around the target's places, shifted by (N, 3) mm."""
+        if self._of_cubes:
+            return self._fixed.lattice(radius_mm=radius_mm, step_mm=step_mm, blur_mm=self._blur_mm)
+        middles_mm = self._fixed.middles_mm + (0.0 if self.is_forth else shift_mm)
+        return sample_lattice(self._fixed.volume, middles_mm, radius_mm=radius_mm, step_mm=step_mm)
+
+    def widened(self, radius_mm: float, *, min_voxels: int) -> float:
+        """Return by how much a ball has to be larger to hold enough voxels."""
+        return max(1.0, (min_voxels * self.voxel_mm3 / BALL_MM3) ** (1.0 / 3.0) / radius_mm)
+
+    def freedom(self, deviation_mm: float) -> float:
+        """Return how many voxels bear on each unknown, beyond the one that it takes."""
+        num_voxels = (2.0 * np.pi**0.5 * deviation_mm) ** 3 / self.voxel_mm3
+        return max(num_voxels / NUM_UNKNOWNS - 1.0, SMALLEST_FREEDOM)
+
+
 def descend(
     template: Surroundings,
     target: Surroundings,
@@ -77,50 +120,27 @@ def descend(
     matrices : (N, 3, 3) to begin with.
     settings, samples : weights and stiffness, and what is sampled; a shift beyond its reach is not to be trusted.
     """
-    is_forth = template.volume.spacing_mm.max() > COARSER * target.volume.spacing_mm.max()
-    fixed, moving = (template, target) if is_forth else (target, template)
-    widened = _widened(fixed.volume, samples)
-    blur_mm = samples.blur_steps * samples.step_mm
-    fixed_shift, moving_shift = (np.zeros_like(shift_mm), shift_mm) if is_forth else (shift_mm, np.zeros_like(shift_mm))
-    lattice = sample_lattice(
-        fixed.volume,
-        fixed.middles_mm + fixed_shift,
-        radius_mm=widened * samples.half_size_mm,
-        step_mm=samples.step_mm,
-        blur_mm=blur_mm,
-    )
-    fit = _Fit(
-        lattice,
-        moving.splines(np.maximum(blur_mm, own_blur_mm(fixed.volume))),
-        deviation_mm=widened * samples.deviation_mm,
-        stiffness=settings.stiffness,
-    )
-    middle = torch.from_numpy(moving_shift.astype(np.float32))
+    scans = _Comparison(template, target, samples)
+    widened = scans.widened(samples.half_size_mm, min_voxels=samples.min_voxels)
+    deviation_mm = widened * samples.deviation_mm
+    fixed = scans.fixed(shift_mm, radius_mm=widened * samples.half_size_mm, step_mm=samples.step_mm)
+    fit = _Fit(fixed, scans.moving, deviation_mm=deviation_mm, stiffness=settings.stiffness)
+    middle = torch.from_numpy((shift_mm if scans.is_forth else np.zeros_like(shift_mm)).astype(np.float32))
     start = _Pose(
-        middle, matrices if is_forth else torch.linalg.inv(matrices), torch.zeros(middle.shape)
+        middle, matrices if scans.is_forth else torch.linalg.inv(matrices), torch.zeros(middle.shape)
     )
-    at_start = fit.correlation(start)
-    end = fit.descended(start, num_steps=samples.num_steps)
-    correlation = fit.correlation(end)
+    end, at_start, correlation = fit.descended(start, num_steps=samples.num_steps)
     moved, matrix = end.place - middle, end.matrix
-    if not is_forth:
+    if not scans.is_forth:
         matrix = torch.linalg.inv(matrix)
         moved = -(matrix @ moved[..., None])[..., 0]
     gain = (1.0 - at_start**2) / (1.0 - correlation**2).clamp_min(SMALLEST_UNEXPLAINED) - 1.0
-    gain = gain * _freedom(fixed.volume, deviation_mm=widened * samples.deviation_mm)
+    gain = gain * scans.freedom(deviation_mm)
     return Descent(moved.double().numpy(), matrix, correlation.double().numpy(), gain.double().numpy())
 
 
-def _widened(coarser: Volume, samples: DescentPassSettings) -> float:
-    """Return by how much a ball has to be larger to hold enough voxels."""
-    wanted_mm3 = samples.min_voxels * float(np.prod(coarser.spacing_mm))
-    return max(1.0, (wanted_mm3 / BALL_MM3) ** (1.0 / 3.0) / samples.half_size_mm)
-
-
-def _freedom(coarser: Volume, *, deviation_mm: float) -> float:
-    """Return how many voxels of the coarser scan bear on each unknown, beyond the one that it takes."""
-    num_voxels = (2.0 * np.pi**0.5 * deviation_mm) ** 3 / float(np.prod(coarser.spacing_mm))
-    return max(num_voxels / NUM_UNKNOWNS - 1.0, SMALLEST_FREEDOM)
+def _has_coarser_voxels(one: Surroundings, other: Surroundings) -> bool:
+    return bool(one.volume.spacing_mm.max() > COARSER * other.volume.spacing_mm.max())
 
 
 class _Pose(NamedTuple):
@@ -163,41 +183,44 @@ class _Fit:
         nearness = torch.exp(-(fixed.offsets_mm**2).sum(dim=2) / (2.0 * deviation_mm**2))
         self._weights = nearness * fixed.is_inside
 
-    def correlation(self, pose: "_Pose") -> torch.Tensor:
-        """Return the (N,) weighted correlations; 0 where one is constant."""
+    def descended(self, pose: _Pose, *, num_steps: int) -> tuple[_Pose, torch.Tensor, torch.Tensor]:
+        """Return where some steps lead, and the (N,) weighted correlations at their start and end."""
         seen = self._look(pose)
+        at_start = self._correlation(seen)
+        for _ in range(num_steps):
+            step = self._step(pose, seen)
+            bend = (step[:, OF_MATRIX] / self._deviation_mm).reshape(-1, 3, 3)
+            pose = _Pose(
+                pose.place + step[:, OF_SHIFT].clamp(-LARGEST_STEP_MM, LARGEST_STEP_MM),
+                pose.matrix + bend.clamp(-LARGEST_BEND, LARGEST_BEND),
+                pose.blur_mm2 + step[:, OF_BLUR],
+            )
+            seen = self._look(pose)
+            if float(step[:, OF_SHIFT].abs().max()) < SMALLEST_STEP_MM:
+                break
+        return pose, at_start, self._correlation(seen)
+
+    def _correlation(self, seen: _Seen) -> torch.Tensor:
+        """Return the (N,) weighted correlations; 0 where one is constant."""
         known, values = _centred(self._fixed.values, seen.counted), _centred(seen.values, seen.counted)
         spread = _mean(known**2, seen.counted) * _mean(values**2, seen.counted)
         return (_mean(known * values, seen.counted) / spread.clamp_min(1e-6).sqrt())[:, 0]
 
-    def descended(self, pose: "_Pose", *, num_steps: int) -> "_Pose":
-        """Return where some steps lead."""
-        for _ in range(num_steps):
-            step = self._step(pose)
-            pose = _Pose(
-                pose.place + step[:, OF_SHIFT].clamp(-LARGEST_STEP_MM, LARGEST_STEP_MM),
-                pose.matrix
-                + (step[:, OF_MATRIX] / self._deviation_mm).reshape(-1, 3, 3).clamp(-LARGEST_BEND, LARGEST_BEND),
-                pose.blur_mm2 + step[:, OF_BLUR],
-            )
-            if float(step[:, OF_SHIFT].abs().max()) < SMALLEST_STEP_MM:
-                break
-        return pose
-
-    def _look(self, pose: "_Pose") -> "_Seen":
+    def _look(self, pose: _Pose) -> _Seen:
         places = pose.place[:, None] + self._fixed.offsets_mm @ pose.matrix.mT
         slopes, bends = self._moving.derivatives(places)
         values = self._moving.values(places) + (bends * pose.blur_mm2[:, None]).sum(dim=2)
         return _Seen(values, slopes, bends, self._weights * self._moving.holds(places))
 
-    def _step(self, pose: "_Pose") -> torch.Tensor:
+    def _step(self, pose: _Pose, looked: _Seen) -> torch.Tensor:
         """Return the (N, 17) step: shift in mm, matrix in units of 1 / deviation, blur, gain and offset."""
         offsets = self._fixed.offsets_mm
-        values, slopes, bends, counted = self._look(pose)
+        values, slopes, bends, counted = looked
         known, seen = _centred(self._fixed.values, counted), _centred(values, counted)
         gain = _mean(known * seen, counted) / _mean(seen**2, counted).clamp_min(1e-6)
         residual = known - gain * seen
-        scale = NORMAL_FROM_MEDIAN * residual.abs().median(dim=1, keepdim=True).values + 1e-3
+        scale = NORMAL_FROM_MEDIAN * residual.abs().median(dim=1, keepdim=True).values
+        scale = torch.maximum(scale, SMALLEST_SCALE * _mean(known**2, counted).sqrt()) + 1e-3
         counted = counted / (1.0 + (residual / (OUTLIER_SCALES * scale)) ** 2) ** 2
         slopes = gain[..., None] * slopes
         by_matrix = slopes[..., :, None] * (offsets / self._deviation_mm)[..., None, :]  # (N, P, 3, 3)

@@ -10,9 +10,11 @@ from anatomical_embedding.matching.local_cubes import (
     BLUR_OF_VOXELS,
     Cubes,
     blur_matrix,
+    cube_offsets_mm,
     sample_cubes,
     steps_mm,
 )
+from anatomical_embedding.matching.local_lattice import Lattice
 from anatomical_embedding.matching.local_splines import Splines
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
@@ -38,15 +40,36 @@ class Surroundings:
 
     def splines(self, blur_mm: NDArray[np.float64]) -> Splines:
         """Return splines through the samples, with (3,) standard deviations of their blur along the world's axes."""
+        is_inside = None if self.cubes.is_inside.all() else torch.from_numpy(self.cubes.is_inside)
+        return Splines(self._blurred(blur_mm), is_inside, step_mm=self.step_mm)
+
+    def lattice(self, *, radius_mm: float, step_mm: float, blur_mm: NDArray[np.float64]) -> Lattice:
+        """Return the samples of the ball around each middle, about `step_mm` apart, blurred as those of `splines`."""
+        stride = max(round(step_mm / self.step_mm), 1)
+        half = (self.cubes.values.shape[-1] - 1) // 2
+        radius_mm = min(radius_mm, half * self.step_mm)
+        offsets_mm = cube_offsets_mm(
+            np.arange(-(half // stride), half // stride + 1) * stride * self.step_mm
+        ).reshape(-1, 3)
+        offsets_mm = offsets_mm[np.sum(offsets_mm**2, axis=1) <= radius_mm**2]
+        chosen = np.rint(offsets_mm / self.step_mm).astype(int) + half
+        index = (slice(None), *chosen.T)
+        return Lattice(
+            self._blurred(blur_mm)[index],
+            torch.from_numpy(offsets_mm.astype(np.float32)).expand(len(self.middles_mm), -1, -1),
+            torch.from_numpy(self.cubes.is_inside[index].astype(np.float32)),
+        )
+
+    def _blurred(self, blur_mm: NDArray[np.float64]) -> torch.Tensor:
+        """Return the (N, S, S, S) samples with the blur that they lack."""
         has_mm = np.maximum(self.blur_mm, own_blur_mm(self.volume))
         missing = np.sqrt(np.maximum(blur_mm**2 - has_mm**2, 0.0)) / self.step_mm
-        length = self.cubes.values.shape[-1]
         values = torch.from_numpy(self.cubes.values)
-        for sigma in missing[::-1]:  # the last axis is taken along, and comes first
-            matrix = torch.from_numpy(blur_matrix(length, float(sigma)).astype(np.float32))
-            values = torch.einsum("ak,nijk->naij", matrix, values)
-        is_inside = None if self.cubes.is_inside.all() else torch.from_numpy(self.cubes.is_inside)
-        return Splines(values, is_inside, step_mm=self.step_mm)
+        for axis, sigma in zip("ijk", missing, strict=True):
+            if sigma > 0.0:
+                matrix = torch.from_numpy(blur_matrix(values.shape[-1], float(sigma)).astype(np.float32))
+                values = torch.einsum(f"a{axis},nijk->n{'ijk'.replace(axis, 'a')}", matrix, values)
+        return values
 
 
 def look_around(
