@@ -12,8 +12,9 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from anatomical_embedding.matching.local_cubes import cube_offsets_mm, sample_cubes, steps_mm
+from anatomical_embedding.matching.local_cubes import Cubes, cube_offsets_mm, steps_mm
 from anatomical_embedding.matching.local_self_similarity import MARGIN_STEPS, self_similarity
+from anatomical_embedding.matching.surroundings import Surroundings, look_around
 from anatomical_embedding.settings.refinement import CorrelationSettings
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
@@ -45,30 +46,26 @@ class BestShifts(NamedTuple):
     return_mm: NDArray[np.float64]
 
 
-def best_shifts(
-    template: Volume, points_mm: Points, target: Volume, places_mm: Points, *, settings: CorrelationSettings
-) -> BestShifts:
-    """Return by how far (N, 3) places of the target have to move to look like (N, 3) points of the template.
+def best_shifts(template: Surroundings, target: Surroundings, *, settings: CorrelationSettings) -> BestShifts:
+    """Return by how far N places of the target have to move to look like N points of the template.
 
     Parameters
     ----------
-    points_mm, places_mm : mm RAS+, each in the world of its scan; finite.
+    template, target : what is seen around points and places, from `around_points` and `around_places`.
     settings : cube, step, weights and reach.
 
     Notes
     -----
-    Each scan is sampled and described once: the way back begins at the shift of the lattice nearest to the peak, so
-    it should end as far from the point as the peak lies from that shift.
+    Each scan is described once: the way back begins at the shift of the lattice nearest to the peak, so it should end
+    as far from the point as the peak lies from that shift.
     """
-    count = round(settings.half_size_mm / settings.step_mm)
+    size = 2 * _half_steps(settings) + 1
     nearness = np.exp(
         -np.sum(cube_offsets_mm(steps_mm(settings.half_size_mm, step_mm=settings.step_mm)) ** 2, axis=-1)
         / (2.0 * settings.deviation_mm**2)
     ).astype(np.float32)
-    known = _described(template, points_mm, count, reach_mm=settings.return_reach_mm, settings=settings)
-    searched = _described(target, places_mm, count, reach_mm=settings.reach_mm, settings=settings)
-    size = 2 * count + 1
-    middle = np.full((len(points_mm), 3), (known.values.shape[-1] - size) // 2)
+    known, searched = _described(template.cubes), _described(target.cubes)
+    middle = np.full((len(known.values), 3), (known.values.shape[-1] - size) // 2)
     there = _highest(known.part(middle, size), searched, nearness, settings=settings)
     back = _highest(searched.part(there.corner, size), known, nearness, settings=settings)
     fraction = there.steps - np.rint(there.steps)
@@ -78,6 +75,32 @@ def best_shifts(
         settings.step_mm * np.sqrt(0.5 / np.maximum(there.fall, SMALLEST_FALL)),
         np.linalg.norm(back.steps + fraction, axis=1) * settings.step_mm,
     )
+
+
+def around_points(template: Volume, points_mm: Points, *, settings: CorrelationSettings) -> Surroundings:
+    """Return what is seen around (N, 3) points of the template, in mm RAS+ and finite, as far as the way back goes."""
+    return _around(template, points_mm, reach_mm=settings.return_reach_mm, settings=settings)
+
+
+def around_places(target: Volume, places_mm: Points, *, settings: CorrelationSettings) -> Surroundings:
+    """Return what is seen around (N, 3) places of the target, in mm RAS+ and finite, as far as they may move."""
+    return _around(target, places_mm, reach_mm=settings.reach_mm, settings=settings)
+
+
+def _around(
+    volume: Volume, middles_mm: Points, *, reach_mm: float, settings: CorrelationSettings
+) -> Surroundings:
+    return look_around(
+        volume,
+        middles_mm,
+        num_steps=_half_steps(settings) + round(reach_mm / settings.step_mm) + MARGIN_STEPS,
+        step_mm=settings.step_mm,
+        blur_mm=settings.blur_steps * settings.step_mm,
+    )
+
+
+def _half_steps(settings: CorrelationSettings) -> int:
+    return round(settings.half_size_mm / settings.step_mm)
 
 
 class _Described(NamedTuple):
@@ -123,13 +146,7 @@ def _highest(
     return _peaks(np.where(is_near, pulled, OUT_OF_REACH))
 
 
-def _described(
-    volume: Volume, centres_mm: Points, count: int, *, reach_mm: float, settings: CorrelationSettings
-) -> _Described:
-    """Return what is seen around places: of cubes of `count` steps to each side, moved by up to a reach."""
-    num_steps = count + round(reach_mm / settings.step_mm) + MARGIN_STEPS
-    steps = steps_mm(num_steps * settings.step_mm, step_mm=settings.step_mm)
-    cubes = sample_cubes(volume, centres_mm, steps, blur_mm=settings.blur_steps * settings.step_mm)
+def _described(cubes: Cubes) -> _Described:
     inner = slice(MARGIN_STEPS, -MARGIN_STEPS)
     return _Described(self_similarity(cubes.values), cubes.is_inside[:, inner, inner, inner])
 

@@ -5,8 +5,9 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import convolve1d
+from scipy.special import ive
 
 from anatomical_embedding.matching.local_splines import between_samples, spline_basis, spline_coefficients
 from anatomical_embedding.volumes.affine import Points, invert_affine, transform_points
@@ -14,8 +15,8 @@ from anatomical_embedding.volumes.volume import Volume
 
 BLUR_OF_VOXELS = 0.3
 """Standard deviation, in voxels, of the blur that a scan's own voxels are taken to have."""
-SMALLEST_BLUR_VOX = 0.3
 TRUNCATE = 2.5
+"""Standard deviations after which a blur ends, but for one more sample."""
 SPLINE_MARGIN_VOX = 4
 """A voxel so far beyond a sample moves it by less than a hundredth of its own change."""
 FIRST_EDGE = -0.5
@@ -72,8 +73,8 @@ def sample_cubes(volume: Volume, centres_mm: Points, steps: NDArray[np.float64],
     """
     inverse = invert_affine(volume.affine)
     reach_vox = np.abs(inverse[:3, :3]).sum(axis=1) * np.abs(steps).max()
-    sigma_vox = _sigma_vox(volume.spacing_mm, blur_mm=blur_mm)
-    margin_vox = np.ceil(TRUNCATE * sigma_vox).astype(int) + SPLINE_MARGIN_VOX
+    sigma_vox = _missing_blur_vox(volume.spacing_mm, blur_mm=blur_mm)
+    margin_vox = blur_reach(sigma_vox) + SPLINE_MARGIN_VOX
     last_edge = np.array(volume.shape) + FIRST_EDGE
     values = np.zeros((len(centres_mm), *[len(steps)] * 3), np.float32)
     is_inside = np.zeros(values.shape, dtype=bool)
@@ -105,14 +106,15 @@ def _sampled_straight(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Return samples of a box whose axes run along the world's, and which of them lie within two corners."""
     axes = np.abs(inverse).argmax(axis=1)
-    sides = []
+    sides, matrices = [], []
     for axis, along in enumerate(axes):
         places = centre_vox[axis] + inverse[axis, along] * steps
-        length = box.shape[0]
+        length = box.shape[axis]
         weights = spline_basis(places, length) @ _blurred_coefficients(length, sigma_vox[axis])
-        # The axis done goes last, so that the next one is first.
-        box = np.tensordot(box, weights.astype(np.float32), axes=(0, 1))
+        matrices.append(weights.astype(np.float32))
         sides.append((places >= within[0][axis]) & (places <= within[1][axis]))
+    box = matrices[1] @ (box @ matrices[2].T)  # the last axis first: nothing has to be moved in memory
+    box = (matrices[0] @ box.reshape(len(box), -1)).reshape([len(steps)] * 3)
     is_inside = sides[0][:, None, None] & sides[1][:, None] & sides[2]
     order = np.argsort(axes)
     return box.transpose(order), is_inside.transpose(order)
@@ -164,14 +166,28 @@ def _box(volume: Volume, low: NDArray[np.int64], high: NDArray[np.int64]) -> NDA
 @lru_cache(maxsize=256)
 def _blurred_coefficients(length: int, sigma: float) -> NDArray[np.float64]:
     """Return the (length, length) matrix from a row of voxels to the coefficients of a spline, blurred."""
-    to_coefficients = spline_coefficients(length)
-    if sigma <= SMALLEST_BLUR_VOX:
-        return to_coefficients
-    blur = gaussian_filter1d(np.eye(length), sigma, axis=0, mode="nearest", truncate=TRUNCATE)
-    return np.asarray(to_coefficients @ blur)
+    return np.asarray(spline_coefficients(length) @ blur_matrix(length, sigma))
 
 
-def _sigma_vox(spacing_mm: NDArray[np.float64], *, blur_mm: float) -> NDArray[np.float64]:
+def blur_matrix(length: int, sigma: float) -> NDArray[np.float64]:
+    """Return the (length, length) matrix that blurs a row of samples; the outermost are repeated.
+
+    The kernel has the variance asked for, however narrow, which a sampled Gaussian has not: two scans of different
+    voxels are to be equally blurred.
+
+    Source: Lindeberg, Scale-space for discrete signals (IEEE PAMI 1990).
+    """
+    reach = int(blur_reach(sigma))
+    kernel = ive(np.abs(np.arange(-reach, reach + 1)), sigma**2)
+    return np.asarray(convolve1d(np.eye(length), kernel / kernel.sum(), axis=0, mode="nearest"))
+
+
+def blur_reach(sigma: ArrayLike) -> NDArray[np.int64]:
+    """Return over how many samples to each side a blur goes."""
+    return np.where(np.asarray(sigma) > 0.0, np.ceil(TRUNCATE * np.asarray(sigma)) + 1, 0).astype(int)
+
+
+def _missing_blur_vox(spacing_mm: NDArray[np.float64], *, blur_mm: float) -> NDArray[np.float64]:
     """Return the (3,) blur that is missing along each axis, in voxels."""
     own_mm = BLUR_OF_VOXELS * spacing_mm
     return np.asarray(np.sqrt(np.maximum(blur_mm**2 - own_mm**2, 0.0)) / spacing_mm).round(6)

@@ -1,8 +1,10 @@
 """The place, turn and stretch at which the surroundings of two points agree best: a few Gauss-Newton steps.
 
-Around a point the template is `T(x)`, around a place of the target `G(t + M x)`; shift `t`, matrix `M`, gain and offset
-of the intensity are those that make the weighted squares of their difference smallest. Samples that differ much more
-than the others, such as a lesion that grew, lose their weight (Geman and McClure 1985).
+The voxels of the coarser scan around its point are taken as they are, `F(y)`; the finer one is read by splines where
+they should lie in it, `G(t + M y)`. Shift `t`, matrix `M`, gain and offset of the intensity are those that make the
+weighted squares of the difference smallest. Samples that differ much more than the others, such as a lesion that grew,
+lose their weight (Geman and McClure 1985). A coarse scan read between its voxels instead shows its aliasing, which a
+small ball fits.
 
 Source: Lucas and Kanade, An iterative image registration technique (1981); Baker and Matthews, Lucas-Kanade 20 years
 on (IJCV 2004), forwards additive form.
@@ -14,19 +16,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from anatomical_embedding.matching.local_cubes import Cubes, cube_offsets_mm, sample_cubes, steps_mm
-from anatomical_embedding.matching.local_splines import (
-    between_samples,
-    linear_between_samples,
-    spline_coefficients,
-    spline_slopes,
-)
+from anatomical_embedding.matching.local_lattice import Lattice, sample_lattice, strides_of
+from anatomical_embedding.matching.local_splines import Splines
+from anatomical_embedding.matching.surroundings import Surroundings, own_blur_mm
 from anatomical_embedding.settings.refinement import DescentPassSettings, DescentSettings
-from anatomical_embedding.volumes.affine import Points
-from anatomical_embedding.volumes.volume import Volume
 
-NUM_SHIFTS, NUM_MATRIX = 3, 9
-NUM_UNKNOWNS = NUM_SHIFTS + NUM_MATRIX + 2
+NUM_SHIFTS, NUM_MATRIX, NUM_BLURS = 3, 9, 3
+NUM_UNKNOWNS = NUM_SHIFTS + NUM_MATRIX + NUM_BLURS + 2
+OF_SHIFT, OF_MATRIX = slice(NUM_SHIFTS), slice(NUM_SHIFTS, NUM_SHIFTS + NUM_MATRIX)
+OF_BLUR = slice(NUM_SHIFTS + NUM_MATRIX, NUM_SHIFTS + NUM_MATRIX + NUM_BLURS)
 LARGEST_STEP_MM = 2.0
 LARGEST_BEND = 0.1
 SMALLEST_STEP_MM = 0.02
@@ -34,9 +32,14 @@ NORMAL_FROM_MEDIAN = 1.4826
 """Standard deviation of normal numbers, in units of the median of their sizes."""
 OUTLIER_SCALES = 1.5
 """A sample that differs by so many standard deviations has a quarter of its weight left."""
+SMALLEST_SCALE = 0.02
+"""As a share of the standard deviation of the ball: interpolation at its edges is no outlier."""
 DAMPING = 1e-5
 SMALLEST_UNEXPLAINED = 1e-6
 SMALLEST_FREEDOM = 0.5
+COARSER = 1.01
+"""Voxels wider than so many of the other scan are coarser than these."""
+BALL_MM3 = 4.0 / 3.0 * np.pi
 
 
 class Descent(NamedTuple):
@@ -57,148 +60,189 @@ class Descent(NamedTuple):
     gain: NDArray[np.float64]
 
 
+class _Comparison:
+    """Which of two scans is read at its voxels, and which between them.
+
+    With a blur, or where the voxels of both are finer than the samples, the template's samples stand for its voxels.
+
+    Parameters
+    ----------
+    template, target : what is seen around N points, and around N places.
+    samples : what of it is compared.
+    """
+
+    def __init__(self, template: Surroundings, target: Surroundings, samples: DescentPassSettings):
+        is_target_coarse = not _has_coarser_voxels(template, target)
+        coarser = target if is_target_coarse else template
+        is_fine = bool((strides_of(coarser.volume, coarser.step_mm) > 1).all())
+        self._of_cubes = is_fine or samples.blur_mm > 0.0
+        self.is_forth = self._of_cubes or not is_target_coarse
+        self._fixed, moving = (template, target) if self.is_forth else (target, template)
+        own_mm = own_blur_mm(coarser.volume)
+        self._blur_mm = (
+            np.maximum(own_mm, max(samples.blur_mm, template.blur_mm)) if self._of_cubes else own_mm
+        )
+        self.moving = moving.splines(self._blur_mm)
+        self.voxel_mm3 = float(np.prod(coarser.volume.spacing_mm))
+
+    def fixed(self, shift_mm: NDArray[np.float64], *, radius_mm: float, step_mm: float) -> Lattice:
+        """Return what lies around the points of the template, or around the target's places, shifted by (N, 3) mm."""
+        if self._of_cubes:
+            return self._fixed.lattice(radius_mm=radius_mm, step_mm=step_mm, blur_mm=self._blur_mm)
+        middles_mm = self._fixed.middles_mm + (0.0 if self.is_forth else shift_mm)
+        return sample_lattice(self._fixed.volume, middles_mm, radius_mm=radius_mm, step_mm=step_mm)
+
+    def widened(self, radius_mm: float, *, min_voxels: int) -> float:
+        """Return by how much a ball has to be larger to hold enough voxels."""
+        return max(1.0, (min_voxels * self.voxel_mm3 / BALL_MM3) ** (1.0 / 3.0) / radius_mm)
+
+    def freedom(self, deviation_mm: float) -> float:
+        """Return how many voxels bear on each unknown, beyond the one that it takes."""
+        num_voxels = (2.0 * np.pi**0.5 * deviation_mm) ** 3 / self.voxel_mm3
+        return max(num_voxels / NUM_UNKNOWNS - 1.0, SMALLEST_FREEDOM)
+
+
 def descend(
-    template: Volume,
-    points_mm: Points,
-    target: Volume,
-    places_mm: Points,
+    template: Surroundings,
+    target: Surroundings,
+    shift_mm: NDArray[np.float64],
     *,
-    matrices: torch.Tensor | None,
+    matrices: torch.Tensor,
     settings: DescentSettings,
     samples: DescentPassSettings,
 ) -> Descent:
-    """Return by how far (N, 3) places of the target have to move to agree with (N, 3) points of the template.
+    """Return by how far places of the target have to move to agree with the points of the template.
 
     Parameters
     ----------
-    points_mm, places_mm : mm RAS+, each in the world of its scan; finite.
-    matrices : (N, 3, 3) to begin with; None for the identity.
+    template, target : what is seen around N points, and around N places.
+    shift_mm : (N, 3) of the places to begin at, from the middle of what is seen.
+    matrices : (N, 3, 3) to begin with.
     settings, samples : weights and stiffness, and what is sampled; a shift beyond its reach is not to be trusted.
     """
-    steps = steps_mm(samples.half_size_mm, step_mm=samples.step_mm)
-    wide = steps_mm(samples.half_size_mm + samples.reach_mm, step_mm=samples.step_mm)
-    blur_mm = samples.blur_steps * samples.step_mm
-    known = sample_cubes(template, points_mm, steps, blur_mm=blur_mm)
-    surroundings = _Surroundings(sample_cubes(target, places_mm, wide, blur_mm=blur_mm))
-    count = len(known.values)
-    offsets = torch.from_numpy(cube_offsets_mm(steps).reshape(-1, 3).astype(np.float32))
-    in_ball = (offsets**2).sum(dim=1) <= samples.half_size_mm**2
-    offsets = offsets[in_ball]  # (P, 3)
-    values = torch.from_numpy(known.values.reshape(count, -1))[:, in_ball]
-    slopes = _slopes(known.values, step_mm=samples.step_mm)[:, in_ball]
-    weights = torch.exp(-(offsets**2).sum(dim=1) / (2.0 * samples.deviation_mm**2)) * torch.from_numpy(
-        known.is_inside.reshape(count, -1)[:, in_ball]
+    scans = _Comparison(template, target, samples)
+    widened = scans.widened(samples.half_size_mm, min_voxels=samples.min_voxels)
+    deviation_mm = widened * samples.deviation_mm
+    fixed = scans.fixed(shift_mm, radius_mm=widened * samples.half_size_mm, step_mm=samples.step_mm)
+    fit = _Fit(fixed, scans.moving, deviation_mm=deviation_mm, stiffness=settings.stiffness)
+    middle = torch.from_numpy((shift_mm if scans.is_forth else np.zeros_like(shift_mm)).astype(np.float32))
+    start = _Pose(
+        middle, matrices if scans.is_forth else torch.linalg.inv(matrices), torch.zeros(middle.shape)
     )
-    shift = torch.zeros(count, 3)
-    matrix = torch.eye(3).repeat(count, 1, 1) if matrices is None else matrices
-    seen, is_inside = surroundings.look((shift[:, None] + offsets @ matrix.mT) / samples.step_mm)
-    at_start = _correlation(values, seen, weights * is_inside)
-    for _ in range(samples.num_steps):
-        step = _step(
-            values,
-            slopes,
-            offsets,
-            seen,
-            weights * is_inside,
-            matrix=matrix,
-            settings=settings,
-            samples=samples,
-        )
-        shift = shift + step[:, :NUM_SHIFTS].clamp(-LARGEST_STEP_MM, LARGEST_STEP_MM)
-        bend = (step[:, NUM_SHIFTS : NUM_SHIFTS + NUM_MATRIX] / samples.deviation_mm).reshape(count, 3, 3)
-        matrix = matrix + bend.clamp(-LARGEST_BEND, LARGEST_BEND)
-        seen, is_inside = surroundings.look((shift[:, None] + offsets @ matrix.mT) / samples.step_mm)
-        if float(step[:, :NUM_SHIFTS].abs().max()) < SMALLEST_STEP_MM:
-            break
-    correlation = _correlation(values, seen, weights * is_inside)
+    end, at_start, correlation = fit.descended(start, num_steps=samples.num_steps)
+    moved, matrix = end.place - middle, end.matrix
+    if not scans.is_forth:
+        matrix = torch.linalg.inv(matrix)
+        moved = -(matrix @ moved[..., None])[..., 0]
     gain = (1.0 - at_start**2) / (1.0 - correlation**2).clamp_min(SMALLEST_UNEXPLAINED) - 1.0
-    gain = gain * _freedom(template, target, deviation_mm=samples.deviation_mm)
-    return Descent(shift.double().numpy(), matrix, correlation.double().numpy(), gain.double().numpy())
+    gain = gain * scans.freedom(deviation_mm)
+    return Descent(moved.double().numpy(), matrix, correlation.double().numpy(), gain.double().numpy())
 
 
-def _freedom(template: Volume, target: Volume, *, deviation_mm: float) -> float:
-    """Return how many voxels of the coarser scan bear on each unknown, beyond the one that it takes."""
-    voxel_mm3 = max(float(np.prod(volume.spacing_mm)) for volume in (template, target))
-    num_voxels = (2.0 * np.pi**0.5 * deviation_mm) ** 3 / voxel_mm3
-    return max(num_voxels / NUM_UNKNOWNS - 1.0, SMALLEST_FREEDOM)
+def _has_coarser_voxels(one: Surroundings, other: Surroundings) -> bool:
+    return bool(one.volume.spacing_mm.max() > COARSER * other.volume.spacing_mm.max())
 
 
-def _slopes(cubes: NDArray[np.float32], *, step_mm: float) -> torch.Tensor:
-    """Return the (N, S^3, 3) slopes per mm of (N, S, S, S) samples."""
-    matrix = torch.from_numpy((spline_slopes(cubes.shape[-1]) / step_mm).astype(np.float32))
-    along = [
-        torch.einsum(f"nijk,a{axis}->n{'ijk'.replace(axis, 'a')}", torch.from_numpy(cubes), matrix)
-        for axis in "ijk"
-    ]
-    return torch.stack(along, dim=-1).flatten(1, 3)
+class _Pose(NamedTuple):
+    """How N surroundings are laid onto the others.
+
+    Attributes
+    ----------
+    place : (N, 3) mm, from the middle of what is seen of the finer scan.
+    matrix : (N, 3, 3).
+    blur_mm2 : (N, 3) half the variance, along the axes of the world, by which the finer scan is the sharper one.
+    """
+
+    place: torch.Tensor
+    matrix: torch.Tensor
+    blur_mm2: torch.Tensor
 
 
-class _Surroundings:
-    """Cubes of the target, to be read at any place.
+class _Seen(NamedTuple):
+    """(N, P) values of the finer scan, their (N, P, 3) derivatives, and the (N, P) weights that they have."""
+
+    values: torch.Tensor
+    slopes: torch.Tensor
+    bends: torch.Tensor
+    counted: torch.Tensor
+
+
+class _Fit:
+    """The voxels of one scan, looked for in the other.
 
     Parameters
     ----------
-    cubes : samples around places.
+    fixed, moving : what is compared, of N points.
+    deviation_mm : of the Gaussian that weighs samples by their distance.
+    stiffness : resistance of the matrix.
     """
 
-    def __init__(self, cubes: Cubes):
-        count = cubes.values.shape[-1]
-        matrix = torch.from_numpy(spline_coefficients(count).astype(np.float32))
-        coefficients = torch.from_numpy(cubes.values)
-        for _ in "xyz":  # the last axis is taken along, and comes first
-            coefficients = torch.einsum("ak,nijk->naij", matrix, coefficients)
-        self._coefficients = coefficients
-        self._inside = None if cubes.is_inside.all() else torch.from_numpy(cubes.is_inside.astype(np.float32))
-        self._middle = (count - 1) / 2.0
+    def __init__(self, fixed: Lattice, moving: Splines, *, deviation_mm: float, stiffness: float):
+        self._fixed, self._moving = fixed, moving
+        self._deviation_mm, self._stiffness = deviation_mm, stiffness
+        nearness = torch.exp(-(fixed.offsets_mm**2).sum(dim=2) / (2.0 * deviation_mm**2))
+        self._weights = nearness * fixed.is_inside
 
-    def look(self, steps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what lies at (N, P, 3) places, counted in samples from the middle.
+    def descended(self, pose: _Pose, *, num_steps: int) -> tuple[_Pose, torch.Tensor, torch.Tensor]:
+        """Return where some steps lead, and the (N,) weighted correlations at their start and end."""
+        seen = self._look(pose)
+        at_start = self._correlation(seen)
+        for _ in range(num_steps):
+            step = self._step(pose, seen)
+            bend = (step[:, OF_MATRIX] / self._deviation_mm).reshape(-1, 3, 3)
+            pose = _Pose(
+                pose.place + step[:, OF_SHIFT].clamp(-LARGEST_STEP_MM, LARGEST_STEP_MM),
+                pose.matrix + bend.clamp(-LARGEST_BEND, LARGEST_BEND),
+                pose.blur_mm2 + step[:, OF_BLUR],
+            )
+            seen = self._look(pose)
+            if float(step[:, OF_SHIFT].abs().max()) < SMALLEST_STEP_MM:
+                break
+        return pose, at_start, self._correlation(seen)
 
-        (N, P) values, and (N, P) whether it lies in the scan, between 0 and 1 at its edge.
-        """
-        places = steps + self._middle
-        seen = between_samples(self._coefficients, places)
-        if self._inside is None:
-            return seen, torch.ones_like(seen)
-        return seen, linear_between_samples(self._inside, places[:, None])[:, 0]
+    def _correlation(self, seen: _Seen) -> torch.Tensor:
+        """Return the (N,) weighted correlations; 0 where one is constant."""
+        known, values = _centred(self._fixed.values, seen.counted), _centred(seen.values, seen.counted)
+        spread = _mean(known**2, seen.counted) * _mean(values**2, seen.counted)
+        return (_mean(known * values, seen.counted) / spread.clamp_min(1e-6).sqrt())[:, 0]
 
+    def _look(self, pose: _Pose) -> _Seen:
+        places = pose.place[:, None] + self._fixed.offsets_mm @ pose.matrix.mT
+        slopes, bends = self._moving.derivatives(places)
+        values = self._moving.values(places) + (bends * pose.blur_mm2[:, None]).sum(dim=2)
+        return _Seen(values, slopes, bends, self._weights * self._moving.holds(places))
 
-def _step(
-    values: torch.Tensor,
-    slopes: torch.Tensor,
-    offsets: torch.Tensor,
-    seen: torch.Tensor,
-    counted: torch.Tensor,
-    *,
-    matrix: torch.Tensor,
-    settings: DescentSettings,
-    samples: DescentPassSettings,
-) -> torch.Tensor:
-    """Return the (N, 14) step: shift in mm, matrix in units of 1 / deviation, change of gain and of offset.
-
-    The slopes are those of the template, which are the target's where the two agree and need no second look.
-    """
-    known, seen = _centred(values, counted), _centred(seen, counted)
-    gain = _mean(known * seen, counted) / _mean(seen**2, counted).clamp_min(1e-6)
-    residual = known - gain * seen
-    scale = NORMAL_FROM_MEDIAN * residual.abs().median(dim=1, keepdim=True).values + 1e-3
-    counted = counted / (1.0 + (residual / (OUTLIER_SCALES * scale)) ** 2) ** 2
-    by_matrix = slopes[..., :, None] * (offsets / samples.deviation_mm)[:, None, :]  # (N, P, 3, 3)
-    columns = torch.cat(
-        [slopes, by_matrix.flatten(2), seen[..., None], torch.ones_like(seen)[..., None]], dim=2
-    )
-    weighted = (columns * counted[..., None]).mT
-    normal, right = weighted @ columns, (weighted @ residual[..., None])[..., 0]
-    diagonal = normal.diagonal(dim1=1, dim2=2)
-    pull = torch.zeros_like(right)
-    pull[:, NUM_SHIFTS : NUM_SHIFTS + NUM_MATRIX] = settings.stiffness * diagonal[:, :NUM_SHIFTS].mean(
-        dim=1, keepdim=True
-    )
-    bent = torch.zeros_like(right)
-    bent[:, NUM_SHIFTS : NUM_SHIFTS + NUM_MATRIX] = (matrix - torch.eye(3)).flatten(1) * samples.deviation_mm
-    normal = normal + torch.diag_embed(pull + DAMPING * diagonal + 1e-6)
-    step = torch.linalg.solve(normal, right - pull * bent)
-    return torch.where(torch.isfinite(step), step, 0.0)
+    def _step(self, pose: _Pose, looked: _Seen) -> torch.Tensor:
+        """Return the (N, 17) step: shift in mm, matrix in units of 1 / deviation, blur, gain and offset."""
+        offsets = self._fixed.offsets_mm
+        values, slopes, bends, counted = looked
+        known, seen = _centred(self._fixed.values, counted), _centred(values, counted)
+        gain = _mean(known * seen, counted) / _mean(seen**2, counted).clamp_min(1e-6)
+        residual = known - gain * seen
+        scale = NORMAL_FROM_MEDIAN * residual.abs().median(dim=1, keepdim=True).values
+        scale = torch.maximum(scale, SMALLEST_SCALE * _mean(known**2, counted).sqrt()) + 1e-3
+        counted = counted / (1.0 + (residual / (OUTLIER_SCALES * scale)) ** 2) ** 2
+        slopes = gain[..., None] * slopes
+        by_matrix = slopes[..., :, None] * (offsets / self._deviation_mm)[..., None, :]  # (N, P, 3, 3)
+        columns = torch.cat(
+            [
+                slopes,
+                by_matrix.flatten(2),
+                gain[..., None] * bends,
+                seen[..., None],
+                torch.ones_like(seen)[..., None],
+            ],
+            dim=2,
+        )
+        weighted = (columns * counted[..., None]).mT
+        normal, right = weighted @ columns, (weighted @ residual[..., None])[..., 0]
+        diagonal = normal.diagonal(dim1=1, dim2=2)
+        pull, bent = torch.zeros_like(right), torch.zeros_like(right)
+        pull[:, OF_MATRIX] = self._stiffness * diagonal[:, OF_SHIFT].mean(dim=1, keepdim=True)
+        bent[:, OF_MATRIX] = (pose.matrix - torch.eye(3)).flatten(1) * self._deviation_mm
+        normal = normal + torch.diag_embed(pull + DAMPING * diagonal + 1e-6)
+        step = torch.linalg.solve(normal, right - pull * bent)
+        return torch.where(torch.isfinite(step), step, 0.0)
 
 
 def _mean(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -208,10 +252,3 @@ def _mean(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
 
 def _centred(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     return values - _mean(values, weights)
-
-
-def _correlation(known: torch.Tensor, seen: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Return the (N,) weighted correlations of (N, P) values; 0 where one is constant."""
-    known, seen = _centred(known, weights), _centred(seen, weights)
-    spread = _mean(known**2, weights) * _mean(seen**2, weights)
-    return (_mean(known * seen, weights) / spread.clamp_min(1e-6).sqrt())[:, 0]

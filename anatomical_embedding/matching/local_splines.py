@@ -43,6 +43,62 @@ def spline_slopes(length: int) -> NDArray[np.float64]:
     return _neighbours(length, below=-0.5, at=0.0, above=0.5) @ spline_coefficients(length)
 
 
+class Splines:
+    """Cubes of samples, to be read between these.
+
+    Parameters
+    ----------
+    values : (N, S, S, S) float32.
+    is_inside : (N, S, S, S) bool, samples that count; None where all do.
+    step_mm : their distance.
+    """
+
+    def __init__(self, values: torch.Tensor, is_inside: torch.Tensor | None, *, step_mm: float):
+        length = values.shape[-1]
+        to_coefficients = torch.from_numpy(spline_coefficients(length).astype(np.float32))
+        to_slopes = torch.from_numpy((spline_slopes(length) / step_mm).astype(np.float32))
+        to_bends = torch.from_numpy((spline_bends(length) / step_mm**2).astype(np.float32))
+        self._derivatives = torch.stack(
+            [
+                torch.einsum(f"a{axis},nijk->n{'ijk'.replace(axis, 'a')}", matrix, values)
+                for matrix in (to_slopes, to_bends)
+                for axis in "ijk"
+            ],
+            dim=1,
+        )
+        for _ in "xyz":  # the last axis is taken along, and comes first
+            values = torch.einsum("ak,nijk->naij", to_coefficients, values)
+        self._coefficients = values
+        self._is_inside = None if is_inside is None else is_inside.float()
+        self._middle, self._step_mm = (length - 1) / 2.0, step_mm
+
+    def values(self, places_mm: torch.Tensor) -> torch.Tensor:
+        """Return the (N, P) values at (N, P, 3) places, seen from the middles of the cubes."""
+        return between_samples(self._coefficients, self._in_samples(places_mm))
+
+    def derivatives(self, places_mm: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return there the (N, P, 3) first and the (N, P, 3) second derivatives in mm, interpolated linearly."""
+        found = linear_between_samples(self._derivatives, self._in_samples(places_mm)[:, None])[:, :, 0].mT
+        return found[..., :3], found[..., 3:]
+
+    def holds(self, places_mm: torch.Tensor) -> torch.Tensor:
+        """Return (N, P) whether places lie in the cube and count, between 0 and 1 at the edge of what does."""
+        places = self._in_samples(places_mm)
+        in_cube = ((places >= 0.0) & (places <= 2.0 * self._middle)).all(dim=2).float()
+        if self._is_inside is None:
+            return in_cube
+        return in_cube * linear_between_samples(self._is_inside[:, None], places[:, None])[:, 0, 0]
+
+    def _in_samples(self, places_mm: torch.Tensor) -> torch.Tensor:
+        return places_mm / self._step_mm + self._middle
+
+
+@lru_cache(maxsize=256)
+def spline_bends(length: int) -> NDArray[np.float64]:
+    """Return the (length, length) matrix from a row of samples to the second derivatives there of the spline."""
+    return _neighbours(length, below=1.0, at=-2.0, above=1.0) @ spline_coefficients(length)
+
+
 def between_samples(coefficients: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     """Return the (N, P) values of splines of (N, X, Y, Z) coefficients at (N, P, 3) places, counted in samples.
 
@@ -59,19 +115,19 @@ def between_samples(coefficients: torch.Tensor, places: torch.Tensor) -> torch.T
     ends = below - 1.0 + inner / sides[0], below + 1.0 + outer[1] / sides[1]
     at = torch.stack([_picked(ends, corner) for corner in CORNERS], dim=1)  # (N, 8, P, 3)
     shares = torch.stack([_picked(sides, corner).prod(dim=-1) for corner in CORNERS], dim=1)
-    return (shares * linear_between_samples(coefficients, at)).sum(dim=1)
+    return (shares * linear_between_samples(coefficients[:, None], at)[:, 0]).sum(dim=1)
 
 
 def linear_between_samples(samples: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """Return (N, K, P) values of (N, X, Y, Z) samples at (N, K, P, 3) places, counted in samples."""
-    last = torch.tensor(samples.shape[1:], dtype=torch.float32) - 1.0
+    """Return (N, C, K, P) values of (N, C, X, Y, Z) samples at (N, K, P, 3) places, counted in samples."""
+    last = torch.tensor(samples.shape[2:], dtype=torch.float32) - 1.0
     return F.grid_sample(
-        samples[:, None],
+        samples,
         (places * (2.0 / last) - 1.0).flip(-1)[:, :, :, None],
         mode="bilinear",
         padding_mode="border",
         align_corners=True,
-    )[:, 0, ..., 0]
+    )[..., 0]
 
 
 def _picked(of_sides: tuple[torch.Tensor, torch.Tensor], corner: tuple[int, ...]) -> torch.Tensor:

@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from anatomical_embedding.matching.expected_places import distances_mm, expected_places
-from anatomical_embedding.matching.local_correlation import best_shifts
+from anatomical_embedding.matching.local_correlation import around_places, around_points, best_shifts
 from anatomical_embedding.matching.local_descent import descend
+from anatomical_embedding.matching.surroundings import Surroundings
 from anatomical_embedding.settings.refinement import DescentSettings, RefinementSettings
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
@@ -148,11 +150,14 @@ def _searched(
     correlation, width_mm, return_mm = np.full((3, len(starts_mm)), np.nan)
     for rows in _batches(np.flatnonzero(np.isfinite(starts_mm).all(axis=1))):
         query, start = queries_mm[rows], starts_mm[rows]
-        best = best_shifts(template, query, target, start, settings=settings.correlation)
+        known = around_points(template, query, settings=settings.correlation)
+        seen = around_places(target, start, settings=settings.correlation)
+        best = best_shifts(known, seen, settings=settings.correlation)
         correlation[rows], width_mm[rows], return_mm[rows] = best[1:]
-        found_mm[rows] = start + best.shift_mm
+        shift_mm = best.shift_mm
         if is_same_contrast:
-            found_mm[rows] = _descended(template, query, target, found_mm[rows], settings=settings.descent)
+            shift_mm = _descended(known, seen, shift_mm, settings=settings.descent)
+        found_mm[rows] = start + shift_mm
     moved_mm = distances_mm(found_mm, starts_mm)
     is_alone = moved_mm > settings.max_shift_alone_mm
     is_alone[is_alone] = ~_neighbours_agree(
@@ -166,23 +171,21 @@ def _searched(
 
 
 def _descended(
-    template: Volume, points_mm: Points, target: Volume, places_mm: Points, *, settings: DescentSettings
-) -> Points:
-    """Return (N, 3) places moved by the descent, where it ends near and at surroundings that agree."""
-    matrices = None
+    template: Surroundings, target: Surroundings, shift_mm: NDArray[np.float64], *, settings: DescentSettings
+) -> NDArray[np.float64]:
+    """Return (N, 3) shifts of places after the descent, where it ends near and at surroundings that agree."""
+    matrices = torch.eye(3).repeat(len(shift_mm), 1, 1)
     for index, samples in enumerate(settings.passes):
-        step = descend(
-            template, points_mm, target, places_mm, matrices=matrices, settings=settings, samples=samples
-        )
+        step = descend(template, target, shift_mm, matrices=matrices, settings=settings, samples=samples)
         is_kept = (np.linalg.norm(step.shift_mm, axis=1) <= samples.reach_mm) & (
             step.correlation >= settings.min_correlation
         )
         share = is_kept.astype(np.float64)
         if index:  # the ball before was wider, and less at the mercy of noise
             share *= np.interp(step.gain, (settings.chance_gain, settings.sure_gain), (0.0, 1.0))
-        places_mm = places_mm + share[:, np.newaxis] * step.shift_mm
+        shift_mm = shift_mm + share[:, np.newaxis] * step.shift_mm
         matrices = step.matrices
-    return places_mm
+    return shift_mm
 
 
 def _neighbours_agree(

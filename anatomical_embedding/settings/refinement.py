@@ -27,10 +27,12 @@ class DescentPassSettings(Settings):
 
     half_size_mm: float = Field(gt=0.0)
     """Radius of the ball around the query point."""
+    min_voxels: int = Field(ge=1)
+    """So many voxels of the coarser scan the ball holds; where these are wide it grows, and its weights with it."""
     step_mm: float = Field(gt=0.0)
     """Distance of samples."""
-    blur_steps: float = Field(ge=0.0)
-    """Standard deviation of the blur before sampling, in steps; noise that is left shortens the steps taken."""
+    blur_mm: float = Field(ge=0.0)
+    """Standard deviation of the blur of both scans; with 0 the voxels of the coarser one are compared as they are."""
     reach_mm: float = Field(gt=0.0)
     """Largest shift."""
     num_steps: int = Field(ge=1)
