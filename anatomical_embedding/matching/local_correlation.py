@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.matching.local_cubes import cube_offsets_mm, sample_cubes, steps_mm
 from anatomical_embedding.matching.local_self_similarity import MARGIN_STEPS, self_similarity
-from anatomical_embedding.settings.refinement import CorrelationSettings
+from anatomical_embedding.settings.refinement import CorrelationSettings, ShiftSettings
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
 
@@ -60,11 +60,7 @@ def best_shifts(
     Each scan is sampled and described once: the way back begins at the shift of the lattice nearest to the peak, so
     it should end as far from the point as the peak lies from that shift.
     """
-    count = round(settings.half_size_mm / settings.step_mm)
-    nearness = np.exp(
-        -np.sum(cube_offsets_mm(steps_mm(settings.half_size_mm, step_mm=settings.step_mm)) ** 2, axis=-1)
-        / (2.0 * settings.deviation_mm**2)
-    ).astype(np.float32)
+    count, nearness = _cube(settings)
     known = _described(template, points_mm, count, reach_mm=settings.return_reach_mm, settings=settings)
     searched = _described(target, places_mm, count, reach_mm=settings.reach_mm, settings=settings)
     size = 2 * count + 1
@@ -78,6 +74,26 @@ def best_shifts(
         settings.step_mm * np.sqrt(0.5 / np.maximum(there.fall, SMALLEST_FALL)),
         np.linalg.norm(back.steps + fraction, axis=1) * settings.step_mm,
     )
+
+
+def correlations_around(
+    template: Volume, points_mm: Points, target: Volume, places_mm: Points, *, settings: ShiftSettings
+) -> NDArray[np.float32]:
+    """Return (N, M, M, M) how much (N, 3) places of the target look like (N, 3) points of the template, in [-1, 1].
+
+    The lattice runs along the world's axes in steps of `settings.step_mm`; its middle is the place itself.
+    """
+    count, nearness = _cube(settings)
+    known = _described(template, points_mm, count, reach_mm=0.0, settings=settings)
+    searched = _described(target, places_mm, count, reach_mm=settings.reach_mm, settings=settings)
+    return correlate_shifted(known.values, nearness * known.is_inside, *searched)
+
+
+def _cube(settings: ShiftSettings) -> tuple[int, NDArray[np.float32]]:
+    """Return the steps from the middle of the compared cube to its side, and the weights of its samples."""
+    offsets_mm = cube_offsets_mm(steps_mm(settings.half_size_mm, step_mm=settings.step_mm))
+    nearness = np.exp(-np.sum(offsets_mm**2, axis=-1) / (2.0 * settings.deviation_mm**2))
+    return round(settings.half_size_mm / settings.step_mm), nearness.astype(np.float32)
 
 
 class _Described(NamedTuple):
@@ -124,7 +140,7 @@ def _highest(
 
 
 def _described(
-    volume: Volume, centres_mm: Points, count: int, *, reach_mm: float, settings: CorrelationSettings
+    volume: Volume, centres_mm: Points, count: int, *, reach_mm: float, settings: ShiftSettings
 ) -> _Described:
     """Return what is seen around places: of cubes of `count` steps to each side, moved by up to a reach."""
     num_steps = count + round(reach_mm / settings.step_mm) + MARGIN_STEPS
