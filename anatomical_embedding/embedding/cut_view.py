@@ -79,9 +79,9 @@ def cut_volume(volume: Volume, *, low_mm: float, high_mm: float) -> Volume:
     heights_mm = volume.world_from_voxel(centres)[:, 2]
     outside_mm = np.maximum(low_mm - heights_mm, heights_mm - high_mm)
     kept = np.flatnonzero(outside_mm <= max(0.0, outside_mm.min()))
-    box = [slice(0, size) for size in volume.shape]
-    box[axis] = slice(int(kept[0]), int(kept[-1]) + 1)
-    return crop_volume(volume, box=tuple(box))
+    seen = slice(int(kept[0]), int(kept[-1]) + 1)
+    x, y, z = (seen if each == axis else slice(0, size) for each, size in enumerate(volume.shape))
+    return crop_volume(volume, box=(x, y, z))
 
 
 def _cut(head: HeadMap, first: int, last: int, affine: NDArray[np.float64]) -> HeadMap:
