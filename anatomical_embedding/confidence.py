@@ -52,6 +52,7 @@ FEATURES: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
         "moved_correlation": _identity,
         "moved_return_mm": np.log1p,
         "moved_width_mm": np.log1p,
+        "lookalike_distance_mm": np.log1p,
         "body_off_middle": _identity,
         "body_behind_front": _identity,
         "body_width_mm": _identity,

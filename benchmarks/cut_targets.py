@@ -28,10 +28,11 @@ from anatomical_embedding.index_file import IndexRow, read_index
 from anatomical_embedding.landmark_file import LANDMARK_COLUMNS, read_landmarks
 from anatomical_embedding.matching.match_queries import match_queries
 from anatomical_embedding.settings.evaluation import LandmarkEvaluationSettings
-from anatomical_embedding.settings.matching import MatchPointsSettings
+from anatomical_embedding.settings.matching import MatchPointsSettings, RefineTableSettings
 from anatomical_embedding.settings.pipeline import read_pipeline_settings
 from anatomical_embedding.settings.run_file import read_run_files
 from anatomical_embedding.volumes.nifti import map_volume
+from workflow_scripts.match_points import scan_reader
 
 MISSING_MM = (10, 20, 40)
 WITHIN_MM = 5.0
@@ -68,6 +69,14 @@ def main() -> None:
     step_vox = open_store(stores[rows[0].volume_id]).coarse.stride_vox[2]
     landmarks = results / "landmarks" / f"{evaluation.dataset}.csv"
     queries = cut_queries(rows, landmarks, evaluation, num_pairs=options.pairs, step_vox=step_vox)
+    refined = None
+    if evaluation.refined:
+        refined = RefineTableSettings(
+            dataset=settings.datasets[evaluation.dataset],
+            largest_gap_mm=settings.volumes.largest_gap_mm,
+            refinement=settings.answers.refinement,
+        )
+    made_folder = results / "phantoms" / evaluation.dataset
     answers = match_queries(
         queries,
         stores,
@@ -76,9 +85,10 @@ def main() -> None:
             matching=settings.matching,
             method=settings.methods[options.method],
             evidence=settings.confidence.evidence,
-            refined=None,
+            refined=refined,
         ),
         body_masks={row.volume_id: row.body_mask_path for row in rows},
+        read_scan=None if refined is None else scan_reader(refined, made_folder=made_folder),
     )
     judged = judge_answers(answers, fitted.confidence, settings=settings.confidence.decision)
     sys.exit(0 if report(queries, judged) else 1)

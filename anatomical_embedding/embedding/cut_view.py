@@ -1,4 +1,4 @@
-"""A smaller field of view: an embedding without the cells above or below some height.
+"""A smaller field of view: an embedding, and its scan, without what lies above or below some height.
 
 With it answers can be asked for places that a target does not show, although its scan does and they are known. The
 vectors that are left still know what lay beyond the cut, as far as the network sees.
@@ -14,6 +14,8 @@ from anatomical_embedding.embedding.upsampling import grid_interpolation, norms_
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.volumes.affine import transform_points
 from anatomical_embedding.volumes.cell_centres import affine_of_cells
+from anatomical_embedding.volumes.prepare import crop_volume
+from anatomical_embedding.volumes.volume import Volume
 
 
 def cut_view(embedded: EmbeddedVolume, *, low_mm: float, high_mm: float) -> EmbeddedVolume:
@@ -61,6 +63,25 @@ def cut_view(embedded: EmbeddedVolume, *, low_mm: float, high_mm: float) -> Embe
         shape=(*embedded.shape[:2], last - first),
         affine=affine,
     )
+
+
+def cut_volume(volume: Volume, *, low_mm: float, high_mm: float) -> Volume:
+    """Return the slices of a scan whose middle lies between two heights, the nearest one where none does.
+
+    Parameters
+    ----------
+    volume : on any grid; it is cut across the axis that runs most along the body.
+    low_mm, high_mm : along the third axis of the world, RAS+; infinite to leave that end.
+    """
+    axis = int(np.abs(volume.affine[2, :3]).argmax())
+    centres = np.tile((np.array(volume.shape) - 1) / 2.0, (volume.shape[axis], 1))
+    centres[:, axis] = np.arange(len(centres))
+    heights_mm = volume.world_from_voxel(centres)[:, 2]
+    outside_mm = np.maximum(low_mm - heights_mm, heights_mm - high_mm)
+    kept = np.flatnonzero(outside_mm <= max(0.0, outside_mm.min()))
+    seen = slice(int(kept[0]), int(kept[-1]) + 1)
+    x, y, z = (seen if each == axis else slice(0, size) for each, size in enumerate(volume.shape))
+    return crop_volume(volume, box=(x, y, z))
 
 
 def _cut(head: HeadMap, first: int, last: int, affine: NDArray[np.float64]) -> HeadMap:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from anatomical_embedding.matching.local_cubes import Cubes, cube_offsets_mm, steps_mm
 from anatomical_embedding.matching.local_self_similarity import MARGIN_STEPS, self_similarity
 from anatomical_embedding.matching.surroundings import Surroundings, look_around
-from anatomical_embedding.settings.refinement import CorrelationSettings
+from anatomical_embedding.settings.refinement import CorrelationSettings, ShiftSettings
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
 
@@ -59,11 +59,8 @@ def best_shifts(template: Surroundings, target: Surroundings, *, settings: Corre
     Each scan is described once: the way back begins at the shift of the lattice nearest to the peak, so it should end
     as far from the point as the peak lies from that shift.
     """
-    size = 2 * _half_steps(settings) + 1
-    nearness = np.exp(
-        -np.sum(cube_offsets_mm(steps_mm(settings.half_size_mm, step_mm=settings.step_mm)) ** 2, axis=-1)
-        / (2.0 * settings.deviation_mm**2)
-    ).astype(np.float32)
+    count, nearness = _cube(settings)
+    size = 2 * count + 1
     known, searched = _described(template.cubes), _described(target.cubes)
     middle = np.full((len(known.values), 3), (known.values.shape[-1] - size) // 2)
     there = _highest(known.part(middle, size), searched, nearness, settings=settings)
@@ -77,6 +74,19 @@ def best_shifts(template: Surroundings, target: Surroundings, *, settings: Corre
     )
 
 
+def correlations_around(
+    template: Volume, points_mm: Points, target: Volume, places_mm: Points, *, settings: ShiftSettings
+) -> NDArray[np.float32]:
+    """Return (N, M, M, M) how much (N, 3) places of the target look like (N, 3) points of the template, in [-1, 1].
+
+    The lattice runs along the world's axes in steps of `settings.step_mm`; its middle is the place itself.
+    """
+    _, nearness = _cube(settings)
+    known = _described(_around(template, points_mm, reach_mm=0.0, settings=settings).cubes)
+    searched = _described(_around(target, places_mm, reach_mm=settings.reach_mm, settings=settings).cubes)
+    return correlate_shifted(known.values, nearness * known.is_inside, *searched)
+
+
 def around_points(template: Volume, points_mm: Points, *, settings: CorrelationSettings) -> Surroundings:
     """Return what is seen around (N, 3) points of the template, in mm RAS+ and finite, as far as the way back goes."""
     return _around(template, points_mm, reach_mm=settings.return_reach_mm, settings=settings)
@@ -87,20 +97,24 @@ def around_places(target: Volume, places_mm: Points, *, settings: CorrelationSet
     return _around(target, places_mm, reach_mm=settings.reach_mm, settings=settings)
 
 
-def _around(
-    volume: Volume, middles_mm: Points, *, reach_mm: float, settings: CorrelationSettings
-) -> Surroundings:
+def _around(volume: Volume, middles_mm: Points, *, reach_mm: float, settings: ShiftSettings) -> Surroundings:
+    num_steps = (
+        round(settings.half_size_mm / settings.step_mm) + round(reach_mm / settings.step_mm) + MARGIN_STEPS
+    )
     return look_around(
         volume,
         middles_mm,
-        num_steps=_half_steps(settings) + round(reach_mm / settings.step_mm) + MARGIN_STEPS,
+        num_steps=num_steps,
         step_mm=settings.step_mm,
         blur_mm=settings.blur_steps * settings.step_mm,
     )
 
 
-def _half_steps(settings: CorrelationSettings) -> int:
-    return round(settings.half_size_mm / settings.step_mm)
+def _cube(settings: ShiftSettings) -> tuple[int, NDArray[np.float32]]:
+    """Return the steps from the middle of the compared cube to its side, and the weights of its samples."""
+    offsets_mm = cube_offsets_mm(steps_mm(settings.half_size_mm, step_mm=settings.step_mm))
+    nearness = np.exp(-np.sum(offsets_mm**2, axis=-1) / (2.0 * settings.deviation_mm**2))
+    return round(settings.half_size_mm / settings.step_mm), nearness.astype(np.float32)
 
 
 class _Described(NamedTuple):

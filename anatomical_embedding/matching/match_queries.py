@@ -1,6 +1,7 @@
 """Answers to a list of queries between stored volumes: one row per query, found or failed, and what speaks for it."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from anatomical_embedding.confidence import FEATURES
-from anatomical_embedding.embedding.cut_view import cut_view
+from anatomical_embedding.embedding.cut_view import cut_view, cut_volume
 from anatomical_embedding.embedding.store import open_store, read_origin
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.matching.found_points import Scans, Weighing, find_points
@@ -76,10 +77,14 @@ def match_queries(
     searchable_template = lru_cache(maxsize=NUM_TEMPLATES_PREPARED)(searchable)
     scan_of = read_scan and lru_cache(maxsize=NUM_SCANS_KEPT)(read_scan)
 
-    def scans_of(template_id: str, target_id: str) -> Scans | None:
+    def scans_of(
+        template_id: str, target_id: str, low_mm: float = -np.inf, high_mm: float = np.inf
+    ) -> Scans | None:
         if settings.refined is None or scan_of is None:
             return None
-        return Scans(scan_of(template_id), scan_of(target_id), settings.refined.refinement)
+        target = scan_of(target_id)
+        seen = replace(target, volume=cut_volume(target.volume, low_mm=low_mm, high_mm=high_mm))
+        return Scans(scan_of(template_id), seen, settings.refined.refinement)
 
     answers = []
     views = queries.assign(**{name: queries.get(name, np.nan) for name in VIEW})
@@ -94,7 +99,7 @@ def match_queries(
                 searchable_template(str(template_id)),
                 target,
                 rows[QUERY_POINT].to_numpy(dtype=float),
-                scans=scans_of(str(template_id), str(target_id)),
+                scans=scans_of(str(template_id), str(target_id), *view),
                 template_body=body_masks.get(str(template_id)),
                 settings=settings,
             )

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from anatomical_embedding.settings.base import Settings
 from anatomical_embedding.settings.neighbours import NeighbourSettings
+from anatomical_embedding.settings.refinement import LookalikeSettings
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
@@ -32,6 +33,8 @@ class EvidenceSettings(AnchorSettings):
     """Cells round the query whose matches near the answer are compared with it."""
     alike_mm: float = Field(gt=0.0)
     """How alike its own surroundings are to a query is measured this far from it."""
+    lookalikes: LookalikeSettings
+    """Where the scans around an answer look like the query, measured where scans are at hand."""
 
 
 class FitSettings(Settings):

@@ -5,8 +5,8 @@ from pydantic import Field
 from anatomical_embedding.settings.base import Settings
 
 
-class CorrelationSettings(Settings):
-    """The search over shifts (anatomical_embedding/matching/local_correlation.py)."""
+class ShiftSettings(Settings):
+    """A lattice of shifts at which surroundings are compared (anatomical_embedding/matching/local_correlation.py)."""
 
     half_size_mm: float = Field(gt=0.0)
     """Half the edge of the cube around the query point."""
@@ -18,8 +18,20 @@ class CorrelationSettings(Settings):
     """Standard deviation of the blur before sampling, in steps."""
     reach_mm: float = Field(gt=0.0)
     """Largest shift of a match."""
+
+
+class CorrelationSettings(ShiftSettings):
+    """The search over shifts (anatomical_embedding/matching/local_correlation.py)."""
+
     return_reach_mm: float = Field(gt=0.0)
     """Largest shift on the way back."""
+
+
+class LookalikeSettings(ShiftSettings):
+    """How many places around an answer look like the query (anatomical_embedding/matching/lookalikes.py)."""
+
+    sharpness: float = Field(gt=0.0)
+    """A place counts less than the one most alike by the exponential of this times the difference of correlation."""
 
 
 class DescentPassSettings(Settings):

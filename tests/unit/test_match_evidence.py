@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from anatomical_embedding.confidence import FEATURES
-from anatomical_embedding.embedding.cut_view import cut_view
+from anatomical_embedding.embedding.cut_view import cut_view, cut_volume
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.evaluation.landmarks.cut_queries import with_cut_views
-from anatomical_embedding.matching.found_points import MOVE_FEATURES
+from anatomical_embedding.matching.found_points import LOOKALIKE_FEATURE, MOVE_FEATURES
 from anatomical_embedding.matching.match_evidence import body_points, find_anchors, measure_evidence
 from anatomical_embedding.matching.methods import CYCLE_COLUMN, match_by
 from anatomical_embedding.matching.nearest import match_nearest, similarity_map
@@ -17,6 +17,7 @@ from anatomical_embedding.matching.prepared_target import prepare_target
 from anatomical_embedding.settings.confidence import EvidenceSettings
 from anatomical_embedding.settings.matching import NearestSettings
 from anatomical_embedding.settings.neighbours import NeighbourSettings
+from anatomical_embedding.settings.refinement import LookalikeSettings
 from anatomical_embedding.volumes.volume import Volume
 from tests.prepared_volumes import lps_affine
 from tests.reference.synthetic_embeddings import synthetic_volume
@@ -36,6 +37,9 @@ SETTINGS = EvidenceSettings(
     anchor_depth_mm=4,
     neighbours=NEIGHBOURS,
     alike_mm=8,
+    lookalikes=LookalikeSettings(
+        half_size_mm=20, step_mm=4, deviation_mm=12, blur_steps=0.5, reach_mm=16, sharpness=20
+    ),
 )
 
 
@@ -69,7 +73,7 @@ def test_a_shift_is_told_by_anchors_and_depths(pair):
     template, target = pair
     points_mm = template.world_from_voxel([[24.0, 20.0, 30.0], [20.0, 22.0, 40.0]])
     matches, evidence, anchors = measured(template, target, points_mm)
-    assert set(evidence) | set(MOVE_FEATURES) == set(FEATURES)
+    assert set(evidence) | {*MOVE_FEATURES, LOOKALIKE_FEATURE} == set(FEATURES)
     shifts_mm = anchors.target_mm - anchors.template_mm
     np.testing.assert_allclose(shifts_mm, np.broadcast_to(SHIFT_MM, shifts_mm.shape), atol=3.0)
     assert evidence["anchor_distance_mm"].max() < 8.0  # two cells of 4 mm
@@ -167,6 +171,19 @@ def test_a_cut_view_answers_as_before_what_it_shows(pair, side):
     assert evidence["expected_depth_mm"][0] < -10.0
     with pytest.raises(UserError, match="nothing of it lies between"):
         cut_view(target, low_mm=1e6, high_mm=2e6)
+
+
+@pytest.mark.parametrize(
+    ("low_mm", "high_mm", "slices"), [(3.0, np.inf, (1, 5)), (-np.inf, 8.9, (0, 3)), (20, 30, (4, 5))]
+)
+def test_a_scan_is_cut_across_the_axis_that_runs_along_the_body(low_mm, high_mm, slices):
+    affine = np.array(
+        [[0, 0, 2.0, 1], [0, 2.0, 0, 1], [3.0, 0, 0, 0], [0, 0, 0, 1]]
+    )  # slices at 0, 3, 6, 9, 12 mm
+    scan = Volume(np.arange(5 * 4 * 4).reshape(5, 4, 4), affine)
+    cut = cut_volume(scan, low_mm=low_mm, high_mm=high_mm)
+    np.testing.assert_array_equal(cut.array, scan.array[slice(*slices)])
+    np.testing.assert_allclose(cut.world_from_voxel([0, 1, 2]), scan.world_from_voxel([slices[0], 1, 2]))
 
 
 def test_cut_queries_know_what_their_targets_show():
