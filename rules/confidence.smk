@@ -126,21 +126,13 @@ use rule match_points as match_fit_points with:
         queries="<results>/evaluations/{evaluation}/fit/queries.csv",
         index=evaluated_index,
         stores=evaluated_stores,
-        scans=[],
+        scans=lambda wildcards: scans_that_refine(evaluation_of(wildcards)),
     output:
         "<results>/evaluations/{evaluation}/fit/{model}.{matching}.matches.csv",
     log:
         "<logs>/match_fit_points/{evaluation}/{model}.{matching}.log",
     benchmark:
         "<benchmarks>/match_fit_points/{evaluation}/{model}.{matching}.tsv"
-    params:
-        settings=lambda wildcards: matching_section(
-            evaluation_of(wildcards), wildcards.matching, in_cells=True
-        ),
-        method=lambda wildcards: wildcards.matching,
-        made_folder=lambda wildcards: made_folder(evaluation_of(wildcards).dataset),
-        state="",
-        code=code_of("match_points"),
 
 
 rule fit_confidence:

@@ -43,11 +43,11 @@ def starts_untrained(model):
     return getattr(SETTINGS.models[model], "initial_model", None) is None
 
 
-def matching_section(asked, matching, in_cells=False):
+def matching_section(asked, matching):
     """Return what a way of matching may see in an evaluation or a tracking; an untrained network answers in cells."""
     is_untrained = matching == "untrained"
     refined = None
-    if asked.refined and not (is_untrained or in_cells):
+    if asked.refined and not is_untrained:
         refined = {
             "dataset": SETTINGS.datasets[asked.dataset].model_dump(mode="json"),
             "largest_gap_mm": SETTINGS.volumes.largest_gap_mm,

@@ -69,7 +69,7 @@ use rule match_fit_points as match_fold_points with:
             "trained",
             evaluation_of(wildcards).dataset,
         ),
-        scans=[],
+        scans=lambda wildcards: scans_that_refine(evaluation_of(wildcards)),
     output:
         "<results>/evaluations/{evaluation}/fit/{fold}/{model}.{matching}.matches.csv",
     log:

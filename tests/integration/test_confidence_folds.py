@@ -23,7 +23,7 @@ def run_file():
     overlay["datasets"]["phantom_ct"]["split"] = {"num_test": 1, "num_validation": 1, "seed": 1}
     overlay["models"]["sam"]["training"]["mix"] = {"phantom_ct": 1}
     overlay["models"]["sam"]["confidence_folds"] = 2
-    overlay["evaluations"]["phantom_ct"]["methods"] = ["nearest"]
+    overlay["evaluations"]["phantom_ct"] |= {"methods": ["nearest"], "refined": True}
     return overlay
 
 
@@ -45,7 +45,9 @@ def test_no_fitted_answer_is_of_a_patient_that_the_model_was_trained_on(tmp_path
         learned = {row.patient_id for row in rows if row.split in ("train", "validation")}
         answers = tmp_path / "results/evaluations/phantom_ct/fit" / fold
         queries = pd.read_csv(answers / "queries.csv")
-        assert set(pd.read_csv(answers / "sam.nearest.matches.csv")["query_id"]) == set(queries["query_id"])
+        matches = pd.read_csv(answers / "sam.nearest.matches.csv")
+        assert set(matches["query_id"]) == set(queries["query_id"])
+        assert (matches["refined"] == "yes").any()  # moved by the scans, as the answers that it will judge
         of_fold = {
             patient_of[name] for column in ("template_id", "target_id") for name in queries[column].unique()
         }
