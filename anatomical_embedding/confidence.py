@@ -46,8 +46,6 @@ FEATURES: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
         "neighbour_spread_mm": np.log1p,
         "neighbour_count": _identity,
         "neighbour_similarity": _identity,
-        "alikeness": _identity,
-        "alikeness_up": _identity,
         "moved": _identity,
         "moved_correlation": _identity,
         "moved_return_mm": np.log1p,
@@ -129,7 +127,7 @@ class Confidence(Settings):
         lines = [self.right, *filter(None, [self.out_of_view]), *self.radius.values()]
         for names in (set(self.features), *(set(line.weights) for line in lines)):
             if names != set(FEATURES):
-                raise ValueError(f"holds the features {sorted(names)}, expected {sorted(FEATURES)}")
+                raise ValueError(f"knows other features than this version: {sorted(names ^ set(FEATURES))}")
         return self
 
     def probabilities(self, features: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -148,7 +148,7 @@ def measure_evidence(
             "expected_depth_mm": target.embedded.depth_mm(places.points_mm),
             "answer_depth_mm": target.embedded.depth_mm(matches.points_mm),
         }
-        | measure_neighbours(template, target, queries_mm, matches.points_mm, settings=settings)
+        | measure_neighbours(template, target, queries_mm, matches.points_mm, settings=settings.neighbours)
         | place_in_body(template_body, queries_mm)
     )
 

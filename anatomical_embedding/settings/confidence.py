@@ -31,8 +31,6 @@ class EvidenceSettings(AnchorSettings):
 
     neighbours: NeighbourSettings
     """Cells round the query whose matches near the answer are compared with it."""
-    alike_mm: float = Field(gt=0.0)
-    """How alike its own surroundings are to a query is measured this far from it."""
     lookalikes: LookalikeSettings
     """Where the scans around an answer look like the query, measured where scans are at hand."""
 

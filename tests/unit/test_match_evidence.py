@@ -11,7 +11,7 @@ from anatomical_embedding.evaluation.landmarks.cut_queries import with_cut_views
 from anatomical_embedding.matching.found_points import LOOKALIKE_FEATURE, MOVE_FEATURES
 from anatomical_embedding.matching.match_evidence import body_points, find_anchors, measure_evidence
 from anatomical_embedding.matching.methods import CYCLE_COLUMN, match_by
-from anatomical_embedding.matching.nearest import match_nearest, similarity_map
+from anatomical_embedding.matching.nearest import match_nearest
 from anatomical_embedding.matching.neighbour_evidence import measure_neighbours
 from anatomical_embedding.matching.prepared_target import prepare_target
 from anatomical_embedding.settings.confidence import EvidenceSettings
@@ -36,7 +36,6 @@ SETTINGS = EvidenceSettings(
     anchor_cycle_mm=3,
     anchor_depth_mm=4,
     neighbours=NEIGHBOURS,
-    alike_mm=8,
     lookalikes=LookalikeSettings(
         half_size_mm=20, step_mm=4, deviation_mm=12, blur_steps=0.5, reach_mm=16, sharpness=20
     ),
@@ -89,7 +88,7 @@ def test_the_cells_around_say_how_far_an_answer_is_off(pair):
     queries_mm = pair[0].world_from_voxel([[24.0, 20.0, 30.0], [20.0, 22.0, 40.0]])
     moved_mm = np.array([[0.0, 0.0, 8.0], [-6.0, 0.0, 0.0]])
     right, wrong = (
-        measure_neighbours(source, goal, queries_mm, queries_mm + SHIFT_MM + move, settings=SETTINGS)
+        measure_neighbours(source, goal, queries_mm, queries_mm + SHIFT_MM + move, settings=NEIGHBOURS)
         for move in (0.0, moved_mm)
     )
     half_diagonal_mm = 3.5  # of a cell of 4 mm, to which places in the target are rounded
@@ -98,25 +97,6 @@ def test_the_cells_around_say_how_far_an_answer_is_off(pair):
     assert right["neighbour_count"].min() >= 14  # of 27
     assert right["neighbour_spread_mm"].max() < 4.0
     assert right["neighbour_similarity"].min() > 0.9
-
-
-def test_alikeness_is_the_similarity_to_the_places_beside_a_query(pair):
-    """Read off the map of similarities of the template with itself, at the centres of cells."""
-    template, _ = pair
-    prepared = prepare_target(template, settings=EXACT)
-    query_mm = template.world_from_voxel([24.5, 20.5, 30.5])  # the middle of the fine cell 12, 10, 15
-    shown = similarity_map(template, template, query_mm, settings=EXACT)
-    at = np.rint(shown.voxel_from_world(query_mm)).astype(int).ravel()
-    beside = [
-        shown.array[tuple(at + sign * 2 * np.eye(3, dtype=int)[axis])]
-        for axis in range(3)
-        for sign in (1, -1)
-    ]
-    found = measure_neighbours(
-        prepared, prepared, query_mm.reshape(1, 3), query_mm.reshape(1, 3), settings=SETTINGS
-    )
-    assert found["alikeness"][0] == pytest.approx(np.mean(beside), abs=2e-3)
-    assert found["alikeness_up"][0] == pytest.approx(np.mean(beside[4:]), abs=2e-3)
 
 
 def test_anchors_keep_to_the_body_and_to_their_number(pair):
