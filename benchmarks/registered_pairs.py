@@ -27,7 +27,6 @@ from anatomical_embedding.embedding.store import open_store
 from anatomical_embedding.embedding.store_manifest import read_store_manifest
 from anatomical_embedding.evaluation.registration.landmark_errors import jacobian_determinant
 from anatomical_embedding.evaluation.registration.organ_overlap import measure_organs
-from anatomical_embedding.evaluation.registration.overlap import target_registration_errors_mm
 from anatomical_embedding.landmark_file import read_landmarks
 from anatomical_embedding.matching.grid_points import match_grid
 from anatomical_embedding.registration.deformation import deform
@@ -130,7 +129,7 @@ def registered(
     field = found.field.before(np.eye(4) if start is None else start.matrix)
     names = sorted(run.landmarks[pair[0]].keys() & run.landmarks[pair[1]].keys())
     places = [np.array([run.landmarks[volume][name] for name in names]) for volume in pair]
-    errors = target_registration_errors_mm(field.moving_points(places[0]), places[1])
+    errors = np.linalg.norm(field.moving_points(places[0]) - places[1], axis=1)
     labels, truth = run.mask(pair[1], "labels"), run.mask(pair[0], "labels")
     grid = VolumeHeader(truth.shape, truth.affine)
     (after,) = resample_all_through(field, [Sampling(labels, True, 0)], grid=grid)

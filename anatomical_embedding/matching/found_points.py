@@ -17,11 +17,9 @@ from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.raw_scan import RawScan
 from anatomical_embedding.volumes.volume import Volume
 
-MOVE_FEATURES = ("moved", "moved_correlation", "moved_return_mm", "moved_width_mm")
-"""Evidence that scans give (`confidence.FEATURES`): whether a match was moved to the voxel, and what is known of the
-peak (`RefinedMatches`); NaN without scans."""
-LOOKALIKE_FEATURE = "lookalike_distance_mm"
-"""Likewise, how far off the places lie that look like the query (`lookalikes`)."""
+SCAN_FEATURES = ("moved", "moved_correlation", "moved_return_mm", "moved_width_mm", "lookalike_distance_mm")
+"""Evidence that scans give (`confidence.FEATURES`): whether a match was moved to the voxel, what is known of the peak
+(`RefinedMatches`), and how far off the places lie that look like the query (`lookalikes`); NaN without scans."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ def find_points(
     """
     found = match_by(method, template, target, points_mm, with_way_back=with_way_back or weighing is not None)
     matches, refined, shift_mm = found.matches, None, np.zeros(len(points_mm))
-    by_scans: Evidence = dict.fromkeys((*MOVE_FEATURES, LOOKALIKE_FEATURE), np.full(len(points_mm), np.nan))
+    by_scans: Evidence = dict.fromkeys(SCAN_FEATURES, np.full(len(points_mm), np.nan))
     if scans is not None:
         # Stores, which nothing is refined for, answer before this is loaded.
         from anatomical_embedding.matching.lookalikes import lookalike_distances_mm  # noqa: PLC0415
@@ -108,16 +106,16 @@ def find_points(
         )
         matches = replace(matches, points_mm=moved.points_mm)
         refined, shift_mm = refined_words(moved), moved.shift_mm
-        measured = (moved.is_refined.astype(np.float64), moved.correlation, moved.return_mm, moved.width_mm)
-        by_scans |= dict(zip(MOVE_FEATURES, measured, strict=True))
         if weighing is not None:
-            by_scans[LOOKALIKE_FEATURE] = lookalike_distances_mm(
+            lookalike_mm = lookalike_distances_mm(
                 scans.template.volume,
                 points_mm,
                 scans.target.volume,
                 matches.points_mm,
                 settings=weighing.settings.lookalikes,
             )
+            peak = (moved.is_refined.astype(np.float64), moved.correlation, moved.return_mm, moved.width_mm)
+            by_scans = dict(zip(SCAN_FEATURES, (*peak, lookalike_mm), strict=True))
     evidence = None
     if weighing is not None:
         evidence = by_scans | measure_evidence(

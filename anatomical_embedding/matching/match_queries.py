@@ -14,7 +14,6 @@ from anatomical_embedding.embedding.store import open_store, read_origin
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.matching.found_points import Scans, Weighing, find_points
 from anatomical_embedding.matching.match_evidence import find_anchors
-from anatomical_embedding.matching.nearest import Matches
 from anatomical_embedding.matching.prepared_target import PreparedTarget, prepare_target
 from anatomical_embedding.progress import track
 from anatomical_embedding.settings.matching import MatchPointsSettings
@@ -125,20 +124,11 @@ def _answers(
     found = find_points(
         settings.method, template, target, points_mm, with_way_back=False, scans=scans, weighing=weighing
     )
+    matches = found.matches
+    columns: dict[str, object] = dict(zip(("x_mm", "y_mm", "z_mm"), matches.points_mm.T, strict=True))
+    columns |= {"similarity": matches.similarity, "status": matches.status, "reason": matches.reason}
     moved = {} if scans is None else {"refined": found.refined, "refinement_shift_mm": found.shift_mm}
-    return _columns(found.matches) | found.columns | (found.evidence or {}) | moved
-
-
-def _columns(matches: Matches) -> dict[str, object]:
-    x_mm, y_mm, z_mm = matches.points_mm.T
-    return {
-        "x_mm": x_mm,
-        "y_mm": y_mm,
-        "z_mm": z_mm,
-        "similarity": matches.similarity,
-        "status": matches.status,
-        "reason": matches.reason,
-    }
+    return columns | found.columns | (found.evidence or {}) | moved
 
 
 def require_stores(queries: pd.DataFrame, stores: Mapping[str, Path]) -> None:

@@ -5,7 +5,6 @@ own for the query: the farther the answer lies from it, the less it can be belie
 """
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from anatomical_embedding.matching.anchor_windows import (
@@ -16,7 +15,6 @@ from anatomical_embedding.matching.anchor_windows import (
     windows_round,
 )
 from anatomical_embedding.matching.prepared_target import PreparedTarget
-from anatomical_embedding.matching.query_vectors import nearest_cells
 from anatomical_embedding.settings.neighbours import NeighbourSettings
 from anatomical_embedding.volumes.affine import Points
 
@@ -50,12 +48,9 @@ def measure_neighbours(
     group_size = queries_in_memory(template, 1, settings)
     for start in range(0, len(rows), group_size):
         part = rows[start : start + group_size]
-        own_cells, other_cells = (
-            _flat_cells(template, queries_mm[part]),
-            _flat_cells(target, answers_mm[part]),
-        )
+        own_cells = template.cells_at(queries_mm[part])
         own = windows_round(template, own_cells[:, None], settings)
-        other = windows_round(target, other_cells[:, None], settings)
+        other = windows_round(target, target.cells_at(answers_mm[part])[:, None], settings)
         pairs = anchor_pairs(own, other, own_cells, settings)
         is_usable = np.ones(pairs.similarity.shape, dtype=bool)
         fit = fit_anchors(pairs, queries_mm[part], target, is_usable, settings)
@@ -66,9 +61,3 @@ def measure_neighbours(
             mean_similarity(pairs, fit),
         )
     return dict(zip(NEIGHBOUR_FEATURES, found, strict=True))
-
-
-def _flat_cells(volume: PreparedTarget, points_mm: Points) -> torch.Tensor:
-    """Return the (N,) flat fine cells in which points lie."""
-    x, y, z = nearest_cells(volume.embedded.fine, points_mm).T
-    return torch.from_numpy(np.ravel_multi_index((z, y, x), volume.embedded.fine.shape_zyx)).to(volume.device)

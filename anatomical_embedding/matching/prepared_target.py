@@ -6,14 +6,16 @@ flat indices of the fine grid, x fastest.
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from anatomical_embedding.embedding.store import EmbeddedVolume
 from anatomical_embedding.errors import SettingsError
 from anatomical_embedding.matching.prepared_heads import CoarseHead, DenseHead, coarse_head, dense_head
-from anatomical_embedding.matching.query_vectors import QueryVectors
+from anatomical_embedding.matching.query_vectors import QueryVectors, nearest_cells
 from anatomical_embedding.settings.matching import MatchingSettings
+from anatomical_embedding.volumes.affine import Points
 
 SCAN_STRIDE = 2
 """The pruned search scans every second cell; the neighbours at distance 1 then cover the whole grid."""
@@ -104,6 +106,11 @@ class PreparedTarget:
         if self.coarse is not None:
             total += self.coarse.at_cells(self.coarse.similarities(queries["coarse"]), cells)
         return total
+
+    def cells_at(self, points_mm: Points) -> Tensor:
+        """Return the (N,) cells nearest to (N, 3) points in mm RAS+."""
+        x, y, z = nearest_cells(self.embedded.fine, points_mm).T
+        return torch.from_numpy(np.ravel_multi_index((z, y, x), self.embedded.fine.shape_zyx)).to(self.device)
 
     def cells_xyz(self, cells: Tensor) -> Tensor:
         """Return (..., 3) indices x, y, z of cells."""

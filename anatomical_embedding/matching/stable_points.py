@@ -40,7 +40,7 @@ from anatomical_embedding.matching.nearest import (
     why_not_searched,
 )
 from anatomical_embedding.matching.prepared_target import PreparedTarget
-from anatomical_embedding.matching.query_vectors import nearest_cells, query_vectors
+from anatomical_embedding.matching.query_vectors import query_vectors
 from anatomical_embedding.matching.similar_places import PlaceSearch
 from anatomical_embedding.settings.matching import MatchingSettings, StablePointSettings
 from anatomical_embedding.volumes.affine import Points
@@ -134,9 +134,7 @@ def _places(
 ) -> tuple[Tensor, Tensor]:
     """Return (N, K) flat cells of the template, the query's own cell first, and of the target."""
     queries = query_vectors(template.embedded, points_mm, interpolation=template.settings.query_interpolation)
-    x, y, z = nearest_cells(template.embedded.fine, points_mm).T
-    own = torch.from_numpy(np.ravel_multi_index((z, y, x), template.embedded.fine.shape_zyx))
-    own = own.to(template.device)
+    own = template.cells_at(points_mm)
     alike = PlaceSearch(template).best_places(queries, num_places=settings.num_places)
     is_own = alike == own[:, None]
     others = torch.where(is_own.any(dim=1, keepdim=True), torch.where(is_own, alike[:, :1], alike), alike)

@@ -10,9 +10,8 @@ import pandas as pd
 
 from anatomical_embedding.csv_table import NUMBER, TEXT
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.confidence.known_answers import read_judged
+from anatomical_embedding.evaluation.confidence.known_answers import read_judged, read_truths
 from anatomical_embedding.evaluation.landmarks.tables import read_frame, read_matches
-from anatomical_embedding.evaluation.lesions.queries import read_tracking_queries
 from anatomical_embedding.index_file import IndexRow, read_index
 from anatomical_embedding.report.json_file import read_json
 from anatomical_embedding.report.names import answer_words
@@ -118,7 +117,7 @@ def _read_answers(prefix: Path, index: Path, *, trackings: Mapping[str, Tracking
     scores = read_json(_with_suffix(prefix, "scores.json"))
     start = prefix.with_name(START)
     pairs = _read_pairs(_with_suffix(prefix, "pairs.csv"))
-    queries = read_tracking_queries(prefix.with_name("queries.csv"))
+    queries = read_truths(prefix.with_name("queries.csv"))
     errors = queries[["query_id"]].merge(
         pairs[["pair_id", "error_mm"]], left_on="query_id", right_on="pair_id", how="left"
     )

@@ -18,7 +18,7 @@ from anatomical_embedding.embedding.store import decode, open_store, read_origin
 from anatomical_embedding.embedding.store_manifest import read_store_manifest
 from anatomical_embedding.errors import InputFileError, SettingsError, UserError
 from anatomical_embedding.evaluation.landmarks.tables import read_matches
-from anatomical_embedding.matching.found_points import LOOKALIKE_FEATURE, MOVE_FEATURES
+from anatomical_embedding.matching.found_points import SCAN_FEATURES
 from anatomical_embedding.matching.nearest import match_nearest as match_one_by_one
 from anatomical_embedding.networks.checkpoint import load_checkpoint, save_checkpoint
 from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
@@ -402,8 +402,8 @@ def test_evidence_is_that_of_the_place_that_scans_moved_the_match_to(dataset):
     assert list(moved["moved"]) == [1.0] * 4
     assert moved["moved_return_mm"].max() < 0.2
     assert moved["moved_correlation"].min() > 0.95
-    assert moved[LOOKALIKE_FEATURE].notna().all()
+    assert moved["lookalike_distance_mm"].notna().all()
     depth_mm = open_store(stores["b"]).depth_mm(moved[["x_mm", "y_mm", "z_mm"]].to_numpy())
     np.testing.assert_allclose(moved["answer_depth_mm"], depth_mm, atol=1e-3)
     match(dataset, evidence=sections["confidence"]["evidence"])
-    assert pd.read_csv(dataset / "matches.csv")[[*MOVE_FEATURES, LOOKALIKE_FEATURE]].isna().all(axis=None)
+    assert pd.read_csv(dataset / "matches.csv")[list(SCAN_FEATURES)].isna().all(axis=None)

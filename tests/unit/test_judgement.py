@@ -171,6 +171,9 @@ def test_a_card_of_before_is_refused_with_the_command_that_packs_again(tmp_path)
     card = metadata[CARD_KEY]
     del card["usage"]["confidence"]
     card["usage"]["answers"]["max_cycle_error_mm"] = 20
+    fitted = confidence_of().model_dump(mode="json")
+    fitted["features"]["alikeness"] = fitted["features"]["similarity"]
+    card["confidence"] = {"nearest": fitted}
     old = tmp_path / "old.safetensors"
     copy_checkpoint(model, old, metadata=metadata)
     with pytest.raises(
@@ -178,7 +181,10 @@ def test_a_card_of_before_is_refused_with_the_command_that_packs_again(tmp_path)
         match=r"pack it again .*snakemake --cores all --configfile RUN_FILE -- \S+/model\.safetensors",
     ) as refused:
         read_model_card(old)
-    assert "confidence" in str(refused.value)
+    assert "usage.confidence: is missing" in str(refused.value)
+    assert "confidence.nearest: Value error, knows other features than this version: ['alikeness']" in str(
+        refused.value
+    )
 
 
 def test_a_card_tells_how_well_its_confidence_holds():

@@ -8,7 +8,7 @@ from anatomical_embedding.confidence import FEATURES
 from anatomical_embedding.embedding.cut_view import cut_view, cut_volume
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.evaluation.landmarks.cut_queries import with_cut_views
-from anatomical_embedding.matching.found_points import LOOKALIKE_FEATURE, MOVE_FEATURES
+from anatomical_embedding.matching.found_points import SCAN_FEATURES
 from anatomical_embedding.matching.match_evidence import body_points, find_anchors, measure_evidence
 from anatomical_embedding.matching.methods import CYCLE_COLUMN, match_by
 from anatomical_embedding.matching.nearest import match_nearest
@@ -72,7 +72,7 @@ def test_a_shift_is_told_by_anchors_and_depths(pair):
     template, target = pair
     points_mm = template.world_from_voxel([[24.0, 20.0, 30.0], [20.0, 22.0, 40.0]])
     matches, evidence, anchors = measured(template, target, points_mm)
-    assert set(evidence) | {*MOVE_FEATURES, LOOKALIKE_FEATURE} == set(FEATURES)
+    assert set(evidence) | set(SCAN_FEATURES) == set(FEATURES)
     shifts_mm = anchors.target_mm - anchors.template_mm
     np.testing.assert_allclose(shifts_mm, np.broadcast_to(SHIFT_MM, shifts_mm.shape), atol=3.0)
     assert evidence["anchor_distance_mm"].max() < 8.0  # two cells of 4 mm

@@ -1,4 +1,4 @@
-"""Dice, surface distance and target registration error by hand and against loops."""
+"""Dice and surface distance by hand and against loops."""
 
 import math
 
@@ -10,7 +10,6 @@ from anatomical_embedding.evaluation.registration.overlap import (
     dice_of_masks,
     measure_overlap,
     surface_distances_mm,
-    target_registration_errors_mm,
 )
 from anatomical_embedding.volumes.volume import Volume
 
@@ -52,7 +51,7 @@ def test_plates_moved_along_z_by_hand():
     truth = volume_of((3, (0, 4), (0, 4), (4, 5)))
     (overlap,) = measure_overlap(predicted, truth, labels=[3])
     assert overlap.dice == 0.0
-    assert (overlap.mean_distance_mm, overlap.p95_distance_mm, overlap.max_distance_mm) == (10.0, 10.0, 10.0)
+    assert (overlap.mean_distance_mm, overlap.p95_distance_mm) == (10.0, 10.0)
     assert overlap.reason == ""
 
 
@@ -63,7 +62,6 @@ def test_shifted_rods_by_hand():
     (overlap,) = measure_overlap(predicted, truth, labels=[1])
     assert overlap.dice == 0.75
     assert overlap.mean_distance_mm == pytest.approx(2 / 8)
-    assert overlap.max_distance_mm == 1.0
 
 
 def test_distances_agree_with_loops():
@@ -85,13 +83,12 @@ def test_measured_boxes_change_nothing():
         assert overlap.dice == dice_of_masks(*masks)
         assert overlap.mean_distance_mm == pytest.approx(np.mean(distances))
         assert overlap.p95_distance_mm == pytest.approx(np.quantile(distances, 0.95))
-        assert overlap.max_distance_mm == pytest.approx(max(distances))
 
 
 def test_equal_maps_agree_wholly():
     volume = volume_of((1, (2, 6), (2, 6), (2, 6)))
     (overlap,) = measure_overlap(volume, volume, labels=[1])
-    assert (overlap.dice, overlap.max_distance_mm) == (1.0, 0.0)
+    assert (overlap.dice, overlap.p95_distance_mm) == (1.0, 0.0)
 
 
 def test_missing_labels_are_rows_with_a_reason():
@@ -120,10 +117,3 @@ def test_other_grids_and_values_are_refused():
 
 def test_empty_masks_have_no_dice():
     assert np.isnan(dice_of_masks(np.zeros(3, dtype=bool), np.zeros(3, dtype=bool)))
-
-
-def test_target_registration_error():
-    errors = target_registration_errors_mm([[0, 3, 4], [np.nan] * 3], [[0, 0, 0], [1, 1, 1]])
-    np.testing.assert_array_equal(errors, [5.0, np.nan])
-    with pytest.raises(UserError, match=r"expected \(N, 3\) twice"):
-        target_registration_errors_mm([[0, 0, 0]], [[0, 0, 0], [1, 1, 1]])

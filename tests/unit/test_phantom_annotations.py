@@ -8,6 +8,7 @@ import pytest
 from anatomical_embedding.datasets.lesion_annotations import read_annotations
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.evaluation.baselines.body_box import BodyBox
+from anatomical_embedding.evaluation.confidence.known_answers import read_truths
 from anatomical_embedding.evaluation.landmarks.tables import write_table
 from anatomical_embedding.evaluation.lesions.phantom_annotations import (
     LesionScan,
@@ -17,7 +18,6 @@ from anatomical_embedding.evaluation.lesions.phantom_annotations import (
 from anatomical_embedding.evaluation.lesions.queries import (
     queries_of_annotations,
     queries_out_of_view,
-    read_tracking_queries,
 )
 from anatomical_embedding.evaluation.lesions.tracked_volumes import TrackedVolume
 from anatomical_embedding.volumes.volume import Volume
@@ -86,7 +86,7 @@ def test_queries_lead_back_to_world_mm(annotated, tmp_path):
     assert outside[truth].isna().all(axis=None)
     for table, is_in_view in ((inside, [True, True]), (outside, [False])):
         write_table(table, tmp_path / "queries.csv")
-        assert read_tracking_queries(tmp_path / "queries.csv")["is_in_view"].tolist() == is_in_view
+        assert read_truths(tmp_path / "queries.csv")["is_in_view"].tolist() == is_in_view
 
 
 def test_an_unknown_volume_and_a_lost_truth_are_refused(annotated, tmp_path):
@@ -98,4 +98,4 @@ def test_an_unknown_volume_and_a_lost_truth_are_refused(annotated, tmp_path):
     queries.loc[1, "truth_y_mm"] = np.nan
     write_table(queries, tmp_path / "queries.csv")
     with pytest.raises(InputFileError, match="query '0002' has no true point"):
-        read_tracking_queries(tmp_path / "queries.csv")
+        read_truths(tmp_path / "queries.csv")

@@ -20,7 +20,7 @@ from anatomical_embedding.evaluation.baselines.cross_correlation import (
     cube_round,
     odd_cube_size,
 )
-from anatomical_embedding.evaluation.landmarks.tables import MATCH_COLUMNS
+from anatomical_embedding.evaluation.landmarks.tables import MATCH_COLUMNS, QUERY_POINT
 from anatomical_embedding.progress import track
 from anatomical_embedding.settings.evaluation import BaselineSettings, NccSettings
 from anatomical_embedding.volumes.affine import Points
@@ -76,7 +76,7 @@ def answer_queries(queries: pd.DataFrame, matcher: Matcher, *, method: str) -> p
     answers: dict[str, PointMatch] = {}
     pairs = queries.groupby(["target_id", "template_id"], sort=True)
     for (target_id, template_id), rows in track(pairs, description=f"matching by {method}", total=len(pairs)):
-        points_mm = rows[["query_x_mm", "query_y_mm", "query_z_mm"]].to_numpy()
+        points_mm = rows[list(QUERY_POINT)].to_numpy()
         try:
             matches = matcher(str(template_id), str(target_id), points_mm)
         except EmptyBodyMaskError as error:

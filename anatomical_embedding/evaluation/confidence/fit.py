@@ -9,7 +9,7 @@ unseen folds instead of one part set aside (Vovk, "Cross-conformal predictors", 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -17,13 +17,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression, QuantileRegressor
 from sklearn.model_selection import GroupKFold
 
-from anatomical_embedding.confidence import (
-    FEATURES,
-    Confidence,
-    ConfidenceFile,
-    FeatureRange,
-    Line,
-)
+from anatomical_embedding.confidence import FEATURES, Confidence, ConfidenceFile, FeatureRange, Line
 from anatomical_embedding.evaluation.confidence.known_answers import KnownAnswers
 from anatomical_embedding.evaluation.confidence.reliability import (
     area_under_curve,
@@ -45,32 +39,6 @@ MOST_FOR_RADII = 2000
 All of them widen it."""
 RADIUS_LEVELS = {"50": 0.5, "90": 0.9}
 """Percent of the true places within a radius."""
-
-
-@dataclass(frozen=True)
-class _Lines:
-    """What is fitted to some answers: the ranges of the features, and the lines on them."""
-
-    features: dict[str, FeatureRange]
-    right: Line
-    out_of_view: Line | None
-    radius: dict[str, Line]
-
-    def confidence(self, answers: KnownAnswers, *, within_mm: float) -> Confidence:
-        """Return them as a confidence that does not know yet how good it is."""
-        return Confidence(
-            within_mm=within_mm,
-            features=self.features,
-            right=self.right,
-            out_of_view=self.out_of_view,
-            out_of_view_threshold=None,
-            radius=self.radius,
-            sources=(),
-            num_answers=len(answers.features),
-            num_patients=len(np.unique(answers.patient_ids)),
-            num_out_of_view=int(np.sum(~answers.is_in_view)),
-            unseen={},
-        )
 
 
 @dataclass(frozen=True)
@@ -116,13 +84,13 @@ def fit_confidence(answers: KnownAnswers, *, sources: Sequence[str], settings: F
         threshold = threshold_of_false_alarms(
             unseen.out_of_view[answers.is_in_view], share=settings.false_alarm_share
         )
-    fitted = replace(lines, radius=radius).confidence(answers, within_mm=settings.within_mm)
     known = {
+        "radius": radius,
         "out_of_view_threshold": threshold,
         "sources": tuple(sorted(sources)),
         "unseen": _scores(answers, is_right, unseen, settings=settings),
     }
-    return ConfidenceFile(confidence=fitted.model_copy(update=known), reason="")
+    return ConfidenceFile(confidence=lines.model_copy(update=known), reason="")
 
 
 def threshold_of_false_alarms(probabilities_in_view: FloatArray, *, share: float) -> float:
@@ -151,9 +119,7 @@ def _unseen(answers: KnownAnswers, is_right: BoolArray, *, settings: FitSettings
     right, out = np.full((2, num_answers), np.nan)
     radius = {level: np.full(num_answers, np.nan) for level in RADIUS_LEVELS}
     for others, rest in _parts(answers, num_folds=settings.num_folds):
-        part = answers.part(others)
-        lines = _fit_lines(part, is_right[others], settings=settings)
-        fitted = lines.confidence(part, within_mm=settings.within_mm)
+        fitted = _fit_lines(answers.part(others), is_right[others], settings=settings)
         right[rest], out[rest] = fitted.probabilities(answers.features[rest])
         for level, radii_mm in fitted.radii_mm(answers.features[rest]).items():
             radius[level][rest] = np.log1p(radii_mm)
@@ -185,28 +151,31 @@ def _parts(answers: KnownAnswers, *, num_folds: int) -> Iterator[tuple[IntArray,
             yield np.flatnonzero(of_target != fold), np.flatnonzero(is_rest & (of_target == fold))
 
 
-def _fit_lines(answers: KnownAnswers, is_right: BoolArray, *, settings: FitSettings) -> _Lines:
+def _fit_lines(answers: KnownAnswers, is_right: BoolArray, *, settings: FitSettings) -> Confidence:
+    """Return a confidence that does not know yet how good it is."""
     ranges = {name: _range(column) for name, column in zip(FEATURES, answers.features.T, strict=True)}
     unknown, mean, scale = np.array([(seen.unknown, seen.mean, seen.scale) for seen in ranges.values()]).T
     standard = (np.where(np.isnan(answers.features), unknown, answers.features) - mean) / scale
     out_of_view = None
     if np.sum(~answers.is_in_view) >= FEWEST_OF_A_CLASS:
         out_of_view = _logistic(standard, ~answers.is_in_view, regularisation=settings.regularisation)
+    in_view, strength = standard[answers.is_in_view], settings.regularisation
     logs = np.log1p(answers.errors_mm[answers.is_in_view])
-    return _Lines(
-        ranges,
-        _logistic(
-            standard[answers.is_in_view],
-            is_right[answers.is_in_view],
-            regularisation=settings.regularisation,
-        ),
-        out_of_view,
-        {
-            level: _quantile(
-                standard[answers.is_in_view], logs, share=share, regularisation=settings.regularisation
-            )
+    return Confidence(
+        within_mm=settings.within_mm,
+        features=ranges,
+        right=_logistic(in_view, is_right[answers.is_in_view], regularisation=strength),
+        out_of_view=out_of_view,
+        out_of_view_threshold=None,
+        radius={
+            level: _quantile(in_view, logs, share=share, regularisation=strength)
             for level, share in RADIUS_LEVELS.items()
         },
+        sources=(),
+        num_answers=len(answers.features),
+        num_patients=len(np.unique(answers.patient_ids)),
+        num_out_of_view=int(np.sum(~answers.is_in_view)),
+        unseen={},
     )
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from anatomical_embedding.confidence import FEATURES, Confidence, feature_table
-from anatomical_embedding.csv_table import FINITE, NUMBER, TEXT, choice
+from anatomical_embedding.csv_table import FINITE, NUMBER, TEXT, choice, read_csv_table
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.evaluation.landmarks.tables import (
     ANSWER,
@@ -62,14 +62,10 @@ def read_truths(path: Path | str) -> pd.DataFrame:
     columns = {
         name: NUMBER if name in TRUTH_COLUMNS else FINITE if name.endswith("_mm") else TEXT for name in names
     }
+    if IS_IN_VIEW in read_csv_table(path)[0]:
+        columns[IS_IN_VIEW] = choice("true", "false")
     queries = read_frame(path, columns, unique=("query_id",))
-    with Path(path).open(encoding="utf-8") as stream:
-        says_view = IS_IN_VIEW in stream.readline()
-    queries[IS_IN_VIEW] = True
-    if says_view:
-        queries[IS_IN_VIEW] = (
-            read_frame(path, {IS_IN_VIEW: choice("true", "false")})[IS_IN_VIEW].to_numpy() == "true"
-        )
+    queries[IS_IN_VIEW] = queries.get(IS_IN_VIEW, "true") == "true"
     without = queries[IS_IN_VIEW] & queries[list(TRUTH_COLUMNS)].isna().any(axis=1)
     if without.any():
         raise InputFileError(path, f"query {queries[without]['query_id'].iloc[0]!r} has no true point")

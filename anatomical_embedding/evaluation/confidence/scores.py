@@ -1,7 +1,7 @@
 """Scores of a confidence on answers that it was not fitted on."""
 
 import re
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -14,10 +14,9 @@ from anatomical_embedding.evaluation.confidence.reliability import (
     reliability_table,
     risk_table,
 )
+from anatomical_embedding.matching.decision import RADII, Decision
 from anatomical_embedding.settings.confidence import FitSettings
 
-DECISIONS = ("found", "review", "out_of_view", "failed", "unknown")
-LEVELS = ("50", "90")
 PART_OF_ORGAN = re.compile(r"(_(centroid|top|bottom|left|right|front|back|\d+))+$")
 
 
@@ -71,7 +70,7 @@ def score_confidence(
         "in_view_called": _share(is_called[is_in_view]),
         "decisions": {
             name: {"num": int(np.sum(decision == name)), "right": _share(is_right[decision == name])}
-            for name in DECISIONS
+            for name in get_args(Decision)
         },
     }
     is_known = np.isfinite(judged["confidence"].to_numpy(dtype=np.float64))
@@ -119,7 +118,7 @@ def _covered(
 ) -> dict[str, Any]:
     """Return how often true places in view lie within the radii, and how wide these are."""
     has_truth = np.isfinite(errors_mm)
-    radii = {level: judged[f"radius_{level}_mm"].to_numpy()[has_truth] for level in LEVELS}
+    radii = {level: judged[f"radius_{level}_mm"].to_numpy()[has_truth] for level in RADII}
     return {
         "num": int(has_truth.sum()),
         "right_share": _share(is_right[has_truth]),

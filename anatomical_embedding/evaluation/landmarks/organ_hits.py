@@ -11,11 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from anatomical_embedding.evaluation.landmarks.tables import ANSWER, QUERY_POINT, TRUTH_COLUMNS
 from anatomical_embedding.volumes.volume import Volume
-
-QUERY = ["query_x_mm", "query_y_mm", "query_z_mm"]
-TRUTH = ["truth_x_mm", "truth_y_mm", "truth_z_mm"]
-ANSWER = ["x_mm", "y_mm", "z_mm"]
 
 
 @dataclass(frozen=True)
@@ -44,9 +41,9 @@ def count_organ_hits(
     labels : volume id to its label map; queries of volumes without one do not count.
     """
     answers = matches.set_index("query_id").loc[queries["query_id"]]
-    asked = _labels_at(queries[QUERY], queries["template_id"], labels)
-    true = _labels_at(queries[TRUTH], queries["target_id"], labels)
-    found = _labels_at(answers[ANSWER], queries["target_id"], labels)
+    asked = _labels_at(queries[list(QUERY_POINT)], queries["template_id"], labels)
+    true = _labels_at(queries[list(TRUTH_COLUMNS)], queries["target_id"], labels)
+    found = _labels_at(answers[list(ANSWER)], queries["target_id"], labels)
     counts = (asked > 0) & (asked == true)
     num_queries = int(counts.sum())
     return OrganHits(num_queries, float((found == true)[counts].mean()) if num_queries else None)

@@ -13,6 +13,7 @@ import pandas as pd
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.evaluation.bootstrap import weighted_quantile
 from anatomical_embedding.evaluation.landmarks.organ_hits import OrganHits
+from anatomical_embedding.evaluation.landmarks.tables import ANSWER, TRUTH_COLUMNS
 from anatomical_embedding.evaluation.statistics import METRICS, bootstrap_intervals, metrics_of
 from anatomical_embedding.settings.evaluation import BootstrapSettings
 
@@ -115,8 +116,8 @@ def errors_of_matches(
     _refuse_unless_one_row_each(queries["query_id"], matches["query_id"], matches_path)
     answers = matches.set_index("query_id").loc[queries["query_id"]]
     is_found = (answers["status"] == "found").to_numpy()
-    truth_mm = queries[["truth_x_mm", "truth_y_mm", "truth_z_mm"]].to_numpy()
-    signed_mm = answers[["x_mm", "y_mm", "z_mm"]].to_numpy(dtype=np.float64) - truth_mm
+    truth_mm = queries[list(TRUTH_COLUMNS)].to_numpy()
+    signed_mm = answers[list(ANSWER)].to_numpy(dtype=np.float64) - truth_mm
     signed_mm[~is_found] = np.nan
     errors = queries[["query_id", "template_id", "target_id", "landmark"]].reset_index(drop=True)
     errors["method"] = answers["method"].to_numpy()

@@ -22,15 +22,8 @@ from anatomical_embedding.csv_table import (
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.files import written_atomically
 
-QUESTION_COLUMNS = (
-    "query_id",
-    "template_id",
-    "target_id",
-    "landmark",
-    "query_x_mm",
-    "query_y_mm",
-    "query_z_mm",
-)
+QUERY_POINT = ("query_x_mm", "query_y_mm", "query_z_mm")
+QUESTION_COLUMNS = ("query_id", "template_id", "target_id", "landmark", *QUERY_POINT)
 """What a matching method may read of a queries file."""
 VIEW_COLUMNS = ("view_low_mm", "view_high_mm")
 """Heights between which the target is seen, where a file of queries has these columns; empty for all of it."""

@@ -11,14 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from anatomical_embedding.csv_table import FINITE, NUMBER, TEXT, choice
 from anatomical_embedding.datasets.lesion_annotations import (
     numbers_of_field,
     read_annotations,
     rows_of_file,
 )
-from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.evaluation.landmarks.tables import QUESTION_COLUMNS, TRUTH_COLUMNS, read_frame
+from anatomical_embedding.evaluation.landmarks.tables import QUESTION_COLUMNS, TRUTH_COLUMNS
 from anatomical_embedding.evaluation.lesions.tracked_volumes import TrackedVolume, tracked_volume_of
 
 QUERY_NAME = "lesion"
@@ -78,24 +76,3 @@ def queries_out_of_view(path: Path | str, volumes: Mapping[str, TrackedVolume]) 
         ids = (source.row.volume_id, target.row.volume_id)
         rows.append((name, *ids, QUERY_NAME, *query, np.nan, np.nan, np.nan, "false"))
     return pd.DataFrame(rows, columns=list(QUERY_COLUMNS))
-
-
-def read_tracking_queries(path: Path | str) -> pd.DataFrame:
-    """Return the queries with the true points, NaN where the lesion is out of view, and `is_in_view` as booleans.
-
-    Raises
-    ------
-    InputFileError
-        if a column is missing or malformed, or a query that is in view has no true point.
-    """
-    columns = {
-        **{name: FINITE if name.endswith("_mm") else TEXT for name in QUESTION_COLUMNS},
-        **dict.fromkeys(TRUTH_COLUMNS, NUMBER),
-        "is_in_view": choice("true", "false"),
-    }
-    queries = read_frame(path, columns, unique=("query_id",))
-    queries["is_in_view"] = queries["is_in_view"] == "true"
-    without = queries["is_in_view"] & queries[list(TRUTH_COLUMNS)].isna().any(axis=1)
-    if without.any():
-        raise InputFileError(path, f"query {queries[without]['query_id'].iloc[0]!r} has no true point")
-    return queries

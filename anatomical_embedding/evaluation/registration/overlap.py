@@ -1,11 +1,11 @@
-"""How well two label maps and two sets of points agree: Dice, surface distance, target registration error.
+"""How well two label maps agree: Dice and surface distance.
 
 Distances are in mm between centres of surface voxels: voxels of a label of which a face neighbour is not of it, those
 at the border of the volume among them. A label that one map lacks is a row with a reason and a Dice of 0; it is never
 left out.
 
 Sources: Dice 1945; symmetric surface distances as in Heimann et al., "Comparison and evaluation of methods for liver
-segmentation", TMI 2009; Fitzpatrick et al., "Predicting error in rigid-body point-based registration", TMI 1998.
+segmentation", TMI 2009.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,6 @@ class LabelOverlap:
     dice : 0 to 1; NaN if both maps lack the label.
     mean_distance_mm : mean of the distances from either surface to the other, all voxels alike.
     p95_distance_mm : their 95th percentile.
-    max_distance_mm : their maximum, the Hausdorff distance.
     reason : why there is no distance; empty if there is one.
     """
 
@@ -42,7 +41,6 @@ class LabelOverlap:
     dice: float
     mean_distance_mm: float
     p95_distance_mm: float
-    max_distance_mm: float
     reason: str
 
 
@@ -80,7 +78,6 @@ def measure_overlap(predicted: Volume, truth: Volume, *, labels: Sequence[int]) 
                 dice_of_masks(*masks),
                 float(distances.mean()),
                 float(np.quantile(distances, 0.95)),
-                float(distances.max()),
                 "",
             )
         )
@@ -119,25 +116,6 @@ def surface_distances_mm(
     return np.concatenate([to_second[surfaces[0]], to_first[surfaces[1]]])
 
 
-def target_registration_errors_mm(mapped_mm: ArrayLike, truth_mm: ArrayLike) -> NDArray[np.float64]:
-    """Return (N,) distance of mapped points from where they belong, in mm.
-
-    Parameters
-    ----------
-    mapped_mm : (N, 3) points sent through a transform, world mm; NaN rows (outside the transform) give NaN.
-    truth_mm : (N, 3) where they belong, world mm.
-
-    Raises
-    ------
-    UserError
-        if the two are not the same number of 3-D points.
-    """
-    mapped, truth = (np.asarray(points, dtype=np.float64) for points in (mapped_mm, truth_mm))
-    if mapped.shape != truth.shape or mapped.ndim != 2 or mapped.shape[1] != 3:  # noqa: PLR2004
-        raise UserError(f"points have the shapes {mapped.shape} and {truth.shape}, expected (N, 3) twice")
-    return np.linalg.norm(mapped - truth, axis=1)
-
-
 def _check_one_grid(predicted: Volume, truth: Volume) -> None:
     """Refuse label maps of different grids, or of other values than integers."""
     if predicted.shape != truth.shape:
@@ -169,6 +147,6 @@ def _overlap_of_missing(
     """Return the row of a label that at least one map lacks."""
     nan = float("nan")
     if is_missing_in_prediction and is_missing_in_truth:
-        return LabelOverlap(label, nan, nan, nan, nan, "missing in both maps")
+        return LabelOverlap(label, nan, nan, nan, "missing in both maps")
     reason = "missing in the prediction" if is_missing_in_prediction else "missing in the truth"
-    return LabelOverlap(label, 0.0, nan, nan, nan, reason)
+    return LabelOverlap(label, 0.0, nan, nan, reason)
