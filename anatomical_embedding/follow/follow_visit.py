@@ -11,7 +11,7 @@ import numpy as np
 from anatomical_embedding.follow.answered import AnsweredPlace, answered_row, moved_to
 from anatomical_embedding.follow.fit_mask import FittedMask
 from anatomical_embedding.follow.given import assign_given, voxels_mm
-from anatomical_embedding.follow.given_rows import followed_row, given_row
+from anatomical_embedding.follow.given_rows import followed_row, given_row, is_cut, left_the_view
 from anatomical_embedding.follow.lesion_input import GivenLesions
 from anatomical_embedding.follow.merged import mark_merged
 from anatomical_embedding.follow.place_masks import place_masks
@@ -80,16 +80,23 @@ def follow_visit(
         [sources[lesion][-1].radius_mm for lesion in joined],
         near_mm=settings.same_lesion_mm,
     )
+    balls = {lesion: (place.point_mm, sources[lesion][0].radius_mm) for lesion, place in joined.items()}
     rows: list[LesionRow] = []
     fitted: dict[int, tuple[FittedMask, ...]] = {}
     for lesion, place in joined.items():
         if lesion in assigned.parts:
             row = followed_row(lesion, visit, assigned, covered, given, label=labels[lesion])
+            drawn = np.vstack([covered[part] for part in assigned.parts[lesion]])
+            if row.state == "given" and place.depth_mm < 0.0 and is_cut(drawn, target):
+                row = left_the_view(row)
             if row.mask == "given" and given is not None and given.masks is not None:
                 first = min((lesion, *row.related)) if row.state == "merged" else lesion
                 masks[np.isin(given.masks.array, assigned.parts[lesion])] = first
         else:
-            row, fits = answered_row(lesion, visit, place, sources[lesion], scans, settings=settings)
+            others = [ball for other, ball in balls.items() if other != lesion]
+            row, fits = answered_row(
+                lesion, visit, place, sources[lesion], scans, others=others, settings=settings
+            )
             row = replace(row, label=labels[lesion])
             fitted[lesion] = fits
         rows.append(row)
@@ -125,11 +132,16 @@ def look_back(
     between : those between the two, the nearest to the earlier one last.
     """
     chain = [known, *between]
+    sources = {lesion: sources_of(lesion, chain, settings) for lesion in known.rows}
+    places = dict(_answers(visit.name, chain, list(known.rows), scans, settings=settings))
     rows = []
-    for lesion, place in _answers(visit.name, chain, list(known.rows), scans, settings=settings):
-        row, _ = answered_row(
-            lesion, visit, place, sources_of(lesion, chain, settings), scans, settings=settings
-        )
+    for lesion, place in places.items():
+        others = [
+            (other.point_mm, sources[number][0].radius_mm)
+            for number, other in places.items()
+            if number != lesion
+        ]
+        row, _ = answered_row(lesion, visit, place, sources[lesion], scans, others=others, settings=settings)
         note = row.note or ("it is not there yet" if row.state == "gone" else "")
         rows.append(replace(row, label=known.rows[lesion].label, mask="none", note=note))
     return tuple(rows)

@@ -1,6 +1,7 @@
 """The rows of lesions that a user gives at a visit: they are as they are given."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,8 +9,12 @@ from numpy.typing import NDArray
 from anatomical_embedding.follow.given import Assigned
 from anatomical_embedding.follow.lesion_input import GivenLesions
 from anatomical_embedding.follow.records import LesionRow, MaskKind, State
+from anatomical_embedding.follow.seen import NOWHERE
 from anatomical_embedding.follow.visits import AskedVisit
 from anatomical_embedding.volumes.affine import Points
+from anatomical_embedding.volumes.volume import Volume
+
+CUT = "the scan shows a part of it, at its edge"
 
 
 def given_row(
@@ -46,6 +51,17 @@ def followed_row(
     note = f"it is {len(parts)} lesions now" if state == "split" else ""
     covered = np.vstack([covered_mm[part] for part in parts])
     return given_row(lesion, visit, state, covered, given, label=label, related=sharers, note=note)
+
+
+def is_cut(covered_mm: Points, scan: Volume) -> bool:
+    """Say whether a mask of the (N, 3) points reaches the outermost voxels of a scan."""
+    voxels = np.rint(scan.voxel_from_world(covered_mm))
+    return bool(np.any((voxels <= 0) | (voxels >= np.array(scan.shape) - 1)))
+
+
+def left_the_view(row: LesionRow) -> LesionRow:
+    """Return the row of a lesion whose middle the scan does not show, though a part of it is drawn."""
+    return replace(row, state="out_of_view", point_mm=NOWHERE, note=CUT)
 
 
 def as_point(point_mm: NDArray[np.float64]) -> tuple[float, float, float]:

@@ -39,7 +39,7 @@ def mark_merged(
 ) -> list[LesionRow]:
     """Return the rows; those that are one with another are `merged`, with the numbers of the others.
 
-    One of the two must be present. The other may not look so, since its place can lie at the far end of what both are.
+    One of the two must be seen. The other may not look so, since its place can lie at the far end of what both are.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def mark_merged(
         for row in rows
         if row.state in ("present", "gone", "review", "split") and np.isfinite(row.point_mm).all()
     }
-    present = {row.lesion for row in rows if row.state == "present"}
+    present = {row.lesion for row in rows if row.state in ("present", "split")}
     partners: dict[int, list[int]] = {}
     middles: dict[int, NDArray[np.float64]] = {}
     for first, second in combinations(places, 2):
