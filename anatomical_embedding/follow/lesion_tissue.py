@@ -22,9 +22,13 @@ NUM_STEPS = 4
 """Until a place has moved to the middle of the tissue round it."""
 AROUND = np.vstack([np.zeros(3), 0.3 * np.eye(3), -0.3 * np.eye(3)])
 """Middles between two parts that are tried, from the place in radii."""
-PART, PROBE, MIDDLE, RING_RADIUS = 0.9, 0.32, 0.2, 0.6
-"""Of two parts at one scale: their distance from the middle between them, the radii of what is averaged in each and in
-the middle, and the radius of the ring."""
+PART, PROBE, MIDDLE = 0.9, 0.32, 0.2
+"""Of two parts at one scale: their distance from the middle between them, and the radii of what is averaged in each and
+in the middle."""
+MIDDLE_RING, PART_RING = 0.6, 0.9
+"""Radii of the rings round the middle and round each part, across the line from one part to the other."""
+TWICE = 2.0
+"""A share as far above 1 as another is below it is as little like the lesion."""
 NUM_ON_RING = 8
 Ball = tuple[FloatArray, float]
 """A middle (3,), mm RAS+, and a radius in mm."""
@@ -125,8 +129,9 @@ def find_parts(
 
     Notes
     -----
-    Two pieces of its tissue lie on opposite sides of a free middle, and the ring round that, across the line from one
-    to the other, is free as well. A lesion that is whole fills the ring, and one that is gone leaves the sides free.
+    Two pieces of its tissue lie on opposite sides of a free middle, and the rings round that and round both pieces,
+    across the line from one to the other, are free as well. A lesion that is whole fills the first, larger tissue of
+    the same look the others, and one that is gone leaves the sides free.
     """
     middles_mm = (place_mm + radius_mm * AROUND)[:, np.newaxis]  # (O, 1, 3)
     best, parts_mm = 0.0, None
@@ -135,18 +140,23 @@ def find_parts(
         ways_mm = PART * reach_mm * DIRECTIONS  # (D, 3)
         sides_mm = np.stack([middles_mm + ways_mm, middles_mm - ways_mm])  # (2, O, D, 3)
         sides = now.mean_shares(sides_mm, PROBE * reach_mm)
-        inner = np.minimum(
-            sides.min(axis=0), 2.0 - sides.max(axis=0)
-        )  # more than 1 is no more like the lesion
+        inner = np.minimum(sides.min(axis=0), TWICE - sides.max(axis=0))
         for centre_mm, other_mm in others:
             inner[(np.linalg.norm(sides_mm - centre_mm, axis=-1) < other_mm).any(axis=0)] = -np.inf
         middle = now.mean_shares(middles_mm, MIDDLE * reach_mm)
-        ring = now.shares(middles_mm[:, :, np.newaxis] + RING_RADIUS * reach_mm * RINGS).mean(axis=-1)
-        margin = np.minimum(
-            np.minimum(inner - settings.inner, settings.middle - middle), settings.ring - ring
+        rings = [_on_rings(now, middles_mm, MIDDLE_RING * reach_mm)]
+        rings += [_on_rings(now, side_mm, PART_RING * reach_mm) for side_mm in sides_mm]
+        ring = np.max(np.stack(np.broadcast_arrays(*rings)), axis=0)
+        margins = np.stack(
+            np.broadcast_arrays(inner - settings.inner, settings.middle - middle, settings.ring - ring)
         )
-        margin = np.where(np.isfinite(margin), margin, -np.inf)
+        margin = np.where(np.isfinite(margins).all(axis=0), margins.min(axis=0), -np.inf)
         found = np.unravel_index(margin.argmax(), margin.shape)
         if margin[found] > best:
             best, parts_mm = float(margin[found]), sides_mm[:, found[0], found[1]]
     return parts_mm
+
+
+def _on_rings(now: TissueContrast, centres_mm: Points, radius_mm: float) -> FloatArray:
+    """Return (O, D) means over rings round (O, D or 1, 3) centres, each across one of the directions."""
+    return np.asarray(now.shares(centres_mm[:, :, np.newaxis] + radius_mm * RINGS).mean(axis=-1))

@@ -28,10 +28,10 @@ FEWEST_ANCHORS = 6
 NOT_ASKED = "its place is outside the scan, or unknown"
 MEDIAN_DISTANCE = 1.538
 """Of points with a normal error of 1 along each of three axes (the root of the median of chi square)."""
-WEIGHT_OF_UNREFINED = 0.05
-"""Of an answer that the scans do not confirm, beside those that they do."""
-WEIGHT_OF_FOUND = 0.25
-"""Of an answer from where the lesion was found itself, and may be off, beside one from where it was given."""
+WEIGHT_OF_FOUND = 0.05
+"""Of an answer from where the lesion was found itself, beside one from where it was given: the errors of both add."""
+WEIGHT_OF_UNREFINED = 0.01
+"""Of an answer that the scans do not confirm."""
 
 
 @dataclass(frozen=True)

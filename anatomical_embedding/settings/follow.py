@@ -95,7 +95,7 @@ class LesionSplitSettings(Settings):
     middle: Share
     """... between them there is at most this share of it, ..."""
     ring: Share
-    """... and on the ring round that, across the line between the parts, at most this."""
+    """... and on the rings round that and round the parts, across the line between these, at most this."""
 
 
 class LookSettings(Settings):
