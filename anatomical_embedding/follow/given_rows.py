@@ -53,10 +53,11 @@ def followed_row(
     return given_row(lesion, visit, state, covered, given, label=label, related=sharers, note=note)
 
 
-def is_cut(covered_mm: Points, scan: Volume) -> bool:
-    """Say whether a mask of the (N, 3) points reaches the outermost voxels of a scan."""
-    voxels = np.rint(scan.voxel_from_world(covered_mm))
-    return bool(np.any((voxels <= 0) | (voxels >= np.array(scan.shape) - 1)))
+def middle_is_outside(covered_mm: Points, scan: Volume) -> bool:
+    """Say whether a mask of the (N, 3) points is widest in an outermost layer of a scan: its middle lies beyond."""
+    voxels = np.rint(scan.voxel_from_world(covered_mm)).astype(np.int64)
+    widths = [np.bincount(along, minlength=size) for along, size in zip(voxels.T, scan.shape, strict=True)]
+    return any(max(width[0], width[-1]) == width.max() for width in widths)
 
 
 def left_the_view(row: LesionRow) -> LesionRow:

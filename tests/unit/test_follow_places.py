@@ -90,7 +90,7 @@ def test_places_that_the_scans_confirm_outvote_one_that_they_do_not():
     answers = [Answer(start, np.array(place), (word,)) for place, word in places]
     joined = join_answers(answers, start, np.zeros(1), settings=SETTINGS.places)
     # The first is from where the lesion was given, the others from where it was found.
-    assert joined.points_mm[0, 0] == pytest.approx((1.0 + 0.25 * 3.0 + 0.05 * 50.0) / 1.3)
+    assert joined.points_mm[0, 0] == pytest.approx((1.0 + 0.05 * 3.0 + 0.01 * 50.0) / 1.06)
     assert joined.disagreement_mm[0] == 49.0
     assert joined.refined == ("yes",)
 
