@@ -11,7 +11,7 @@ import numpy as np
 from anatomical_embedding.follow.answered import AnsweredPlace, answered_row, moved_to
 from anatomical_embedding.follow.fit_mask import FittedMask
 from anatomical_embedding.follow.given import assign_given, voxels_mm
-from anatomical_embedding.follow.given_rows import followed_row, given_row, left_the_view, middle_is_outside
+from anatomical_embedding.follow.given_rows import followed_row, given_row
 from anatomical_embedding.follow.lesion_input import GivenLesions
 from anatomical_embedding.follow.merged import mark_merged
 from anatomical_embedding.follow.place_masks import place_masks
@@ -86,9 +86,6 @@ def follow_visit(
     for lesion, place in joined.items():
         if lesion in assigned.parts:
             row = followed_row(lesion, visit, assigned, covered, given, label=labels[lesion])
-            drawn = np.vstack([covered[part] for part in assigned.parts[lesion]])
-            if row.state == "given" and row.mask == "given" and middle_is_outside(drawn, target):
-                row = left_the_view(row)
             if row.mask == "given" and given is not None and given.masks is not None:
                 first = min((lesion, *row.related)) if row.state == "merged" else lesion
                 masks[np.isin(given.masks.array, assigned.parts[lesion])] = first

@@ -45,12 +45,16 @@ def followed_row(
     *,
     label: str,
 ) -> LesionRow:
-    """Return the row of a lesion that is followed and given: as it is, merged with others, or split."""
+    """Return the row of a lesion that is followed and given: as it is, merged, split, or cut by the scan."""
     parts, sharers = assigned.parts[lesion], assigned.sharers(lesion)
     state: State = "merged" if sharers else "split" if len(parts) > 1 else "given"
     note = f"it is {len(parts)} lesions now" if state == "split" else ""
     covered = np.vstack([covered_mm[part] for part in parts])
-    return given_row(lesion, visit, state, covered, given, label=label, related=sharers, note=note)
+    row = given_row(lesion, visit, state, covered, given, label=label, related=sharers, note=note)
+    if state == "given" and given is not None and given.masks is not None:
+        if middle_is_outside(covered, given.masks):
+            return replace(row, state="out_of_view", point_mm=NOWHERE, note=CUT)
+    return row
 
 
 def middle_is_outside(covered_mm: Points, scan: Volume) -> bool:
@@ -58,11 +62,6 @@ def middle_is_outside(covered_mm: Points, scan: Volume) -> bool:
     voxels = np.rint(scan.voxel_from_world(covered_mm)).astype(np.int64)
     widths = [np.bincount(along, minlength=size) for along, size in zip(voxels.T, scan.shape, strict=True)]
     return any(max(width[0], width[-1]) == width.max() for width in widths)
-
-
-def left_the_view(row: LesionRow) -> LesionRow:
-    """Return the row of a lesion whose middle the scan does not show, though a part of it is drawn."""
-    return replace(row, state="out_of_view", point_mm=NOWHERE, note=CUT)
 
 
 def as_point(point_mm: NDArray[np.float64]) -> tuple[float, float, float]:

@@ -1,12 +1,15 @@
 """Places, presence, masks and states of followed lesions, each against a truth made by hand."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from anatomical_embedding.follow.fit_mask import ball_radius_mm, fit_mask
-from anatomical_embedding.follow.given import assign_given
+from anatomical_embedding.follow.given import Assigned, assign_given
+from anatomical_embedding.follow.given_rows import followed_row, middle_is_outside
+from anatomical_embedding.follow.lesion_input import GivenLesions
 from anatomical_embedding.follow.look import Likeness, Look, likeness, measure_look, presence
 from anatomical_embedding.follow.merged import middles_of_one
 from anatomical_embedding.follow.places import (
@@ -19,6 +22,7 @@ from anatomical_embedding.follow.places import (
 )
 from anatomical_embedding.follow.seen import Source
 from anatomical_embedding.follow.states import PlaceTrust, judge_state, trust_place
+from anatomical_embedding.follow.visits import AskedVisit
 from anatomical_embedding.matching.match_evidence import Anchors
 from anatomical_embedding.settings.follow import delivered_follow_settings
 from anatomical_embedding.volumes.volume import Volume
@@ -277,6 +281,28 @@ def test_one_lesion_in_two_masks_has_split():
     found = assigned({1: ball_of_points([-7, 0, 0]), 2: ball_of_points([7, 0, 0])}, [[0, 0, 0]])
     assert found.parts == {1: (1, 2)}
     assert found.new == ()
+
+
+@pytest.mark.parametrize(("z_mm", "is_outside"), [(-3.0, True), (3.0, False), (20.0, False)])
+def test_the_middle_of_a_mask_that_is_widest_at_the_edge_of_the_scan_lies_beyond(z_mm, is_outside):
+    scan = Volume(np.zeros((40, 40, 36)), np.diag([1.0, 1.0, 2.0, 1.0]))
+    voxels = np.argwhere(scan.array == 0)
+    ball = voxels[np.linalg.norm(scan.world_from_voxel(voxels) - [20.0, 20.0, z_mm], axis=1) < 8.0]
+    assert middle_is_outside(scan.world_from_voxel(ball), scan) == is_outside
+
+
+@pytest.mark.parametrize(("slices", "state"), [(slice(0, 2), "out_of_view"), (slice(10, 12), "given")])
+def test_a_lesion_that_is_drawn_where_the_scan_ends_has_left_the_view(slices, state):
+    masks = Volume(np.zeros((20, 20, 20), np.uint8), np.eye(4))
+    masks.array[8:11, 8:11, slices] = 4
+    given = GivenLesions((), masks, ())
+    covered = {4: masks.world_from_voxel(np.argwhere(masks.array == 4))}
+    visit = AskedVisit("late", Path("late.nii.gz"), None)
+    row = followed_row(1, visit, Assigned({1: (4,)}, ()), covered, given, label="")
+    assert row.state == state
+    assert row.mask == "given"
+    assert np.isfinite(row.point_mm).all() == (state == "given")
+    assert bool(row.note) == (state != "given")
 
 
 def test_two_lesions_side_by_side_have_neither_merged_nor_split():
