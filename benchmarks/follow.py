@@ -6,9 +6,9 @@ Makes bodies at four visits (slices of 1 to 5 mm; lesions grow, shrink, vanish, 
 the lesions that the first visit shows with the verb's own code, and then gives the masks of the last visit as well.
 Prints distances at the last visit beside those of the direct match from the first, the share of right states by class,
 and the errors of volume and diameter of present lesions of 8 mm radius or more; then the same of those lesions that can
-be seen where they are given and now, since a state that the scan shows cannot be told of the others. Bodies and embeddings stay
-in the folder, and bodies whose answers lie there are not followed again, so a run can be made in parts: `--seed` may be
-given several times. Exits with 1 when a bar is missed.
+be seen where they are given and now, since a state that the scan shows cannot be told of the others. Bodies and
+embeddings stay in the folder, and bodies whose answers lie there are not followed again, so a run can be made in parts:
+`--seed` may be given several times. Exits with 1 when a bar is missed.
 """
 
 import argparse
