@@ -10,7 +10,8 @@ from anatomical_embedding.follow.fit_mask import FittedMask, fit_mask
 from anatomical_embedding.follow.given_rows import as_point
 from anatomical_embedding.follow.lesion_tissue import Ball, TissueContrast, find_parts, middle_of_tissue
 from anatomical_embedding.follow.look import Likeness, likeness, measure_look, presence
-from anatomical_embedding.follow.records import How, LesionRow, PointMm
+from anatomical_embedding.follow.places import AnsweredPlace
+from anatomical_embedding.follow.records import LesionRow
 from anatomical_embedding.follow.seen import NOWHERE, Source
 from anatomical_embedding.follow.states import judge_state, trust_place
 from anatomical_embedding.follow.visits import AskedVisit, VisitScans
@@ -21,26 +22,6 @@ from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
 
 FAINT = "it hardly differs from its surroundings where it was given"
-
-
-@dataclass(frozen=True)
-class AnsweredPlace:
-    """One lesion of `JoinedPlaces`, with how it was found."""
-
-    point_mm: NDArray[np.float64]
-    depth_mm: float
-    error_mm: float
-    disagreement_mm: float
-    refined: str
-    matrix: NDArray[np.float64]
-    how: How
-
-
-def moved_to(place: AnsweredPlace, point_mm: PointMm | None) -> AnsweredPlace:
-    """Return a place where a reader put it; as it is where none did."""
-    if point_mm is None:
-        return place
-    return replace(place, point_mm=np.array(point_mm), disagreement_mm=np.nan, refined="", how="moved")
 
 
 @dataclass(frozen=True)

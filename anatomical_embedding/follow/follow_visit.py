@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from anatomical_embedding.follow.answered import AnsweredPlace, answered_row, moved_to
+from anatomical_embedding.follow.answered import answered_row
 from anatomical_embedding.follow.fit_mask import FittedMask
 from anatomical_embedding.follow.given import assign_given, voxels_mm
 from anatomical_embedding.follow.given_rows import followed_row, given_row
@@ -16,14 +16,15 @@ from anatomical_embedding.follow.lesion_input import GivenLesions
 from anatomical_embedding.follow.merged import mark_merged
 from anatomical_embedding.follow.place_masks import place_masks
 from anatomical_embedding.follow.places import (
-    JoinedPlaces,
+    AnsweredPlace,
     answer_from,
     join_answers,
     join_predictions,
+    moved_to,
     predict_places,
     view_depth_mm,
 )
-from anatomical_embedding.follow.records import How, LesionRow, PointMm, State
+from anatomical_embedding.follow.records import LesionRow, PointMm, State
 from anatomical_embedding.follow.seen import SeenVisit, first_labels, sources_of
 from anatomical_embedding.follow.visits import AskedVisit, VisitScans
 from anatomical_embedding.settings.follow import FollowSettings
@@ -159,25 +160,7 @@ def _answers(
             continue
         nearest = range(max(origin + 1, len(before) - settings.places.num_neighbours), len(before))
         templates = [before[origin], *(before[place] for place in nearest)]
-        joined = _join(name, templates, mine, scans, settings=settings)
-        answered = np.array(
-            [[np.isfinite(visit.place_of(lesion)).all() for lesion in mine] for visit in templates]
-        )
-        for row, lesion in enumerate(mine):
-            how: How = "joint" if answered[:, row].sum() > 1 else "direct"
-            point = joined.points_mm[row]
-            yield (
-                lesion,
-                AnsweredPlace(
-                    point if np.isfinite(point).all() else joined.predicted_mm[row],
-                    float(joined.depth_mm[row]),
-                    float(joined.error_mm[row]),
-                    float(joined.disagreement_mm[row]),
-                    joined.refined[row],
-                    joined.matrices[row],
-                    how,
-                ),
-            )
+        yield from zip(mine, _join(name, templates, mine, scans, settings=settings), strict=True)
 
 
 def _origin(lesion: int, before: Sequence[SeenVisit]) -> int:
@@ -191,7 +174,7 @@ def _join(
     scans: VisitScans,
     *,
     settings: FollowSettings,
-) -> JoinedPlaces:
+) -> list[AnsweredPlace]:
     points: list[Points] = [
         np.array([visit.place_of(lesion) for lesion in lesions]).reshape(-1, 3) for visit in templates
     ]

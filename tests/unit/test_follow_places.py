@@ -92,20 +92,21 @@ def test_places_that_the_scans_confirm_outvote_one_that_they_do_not():
     start = prediction([[0, 0, 0]], [5.0])
     places = [([[1.0, 0, 0]], "yes"), ([[3.0, 0, 0]], "yes"), ([[50.0, 0, 0]], "the way back")]
     answers = [Answer(start, np.array(place), (word,)) for place, word in places]
-    joined = join_answers(answers, start, np.zeros(1), settings=SETTINGS.places)
+    (place,) = join_answers(answers, start, np.zeros(1), settings=SETTINGS.places)
     # The first is from where the lesion was given, the others from where it was found.
-    assert joined.points_mm[0, 0] == pytest.approx((1.0 + 0.05 * 3.0 + 0.01 * 50.0) / 1.06)
-    assert joined.disagreement_mm[0] == 49.0
-    assert joined.refined == ("yes",)
+    assert place.point_mm[0] == pytest.approx((1.0 + 0.05 * 3.0 + 0.01 * 50.0) / 1.06)
+    assert place.disagreement_mm == 49.0
+    assert (place.refined, place.how) == ("yes", "joint")
 
 
 def test_one_visit_disagrees_with_nobody():
     start = prediction([[0, 0, 0]], [5.0])
-    joined = join_answers(
+    (place,) = join_answers(
         [Answer(start, np.zeros((1, 3)), ("yes",))], start, np.zeros(1), settings=SETTINGS.places
     )
-    assert np.isnan(joined.disagreement_mm[0])
-    assert joined.error_mm[0] == SETTINGS.places.smallest_error_mm
+    assert place.how == "direct"
+    assert np.isnan(place.disagreement_mm)
+    assert place.error_mm == SETTINGS.places.smallest_error_mm
 
 
 @pytest.mark.parametrize(
