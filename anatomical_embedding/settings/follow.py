@@ -96,6 +96,8 @@ class LesionSplitSettings(Settings):
     """... between them there is at most this share of it, ..."""
     ring: Share
     """... and on the rings round that and round the parts, across the line between these, at most this."""
+    certainty: Share
+    """Share of lesions with two such parts that have split; others have merged with a neighbour, or lie on vessels."""
 
 
 class LookSettings(Settings):
