@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.follow.fit_mask import FittedMask, fit_mask
 from anatomical_embedding.follow.given_rows import as_point
-from anatomical_embedding.follow.lesion_tissue import Ball, TissueContrast, find_parts, middle_of_tissue
+from anatomical_embedding.follow.lesion_tissue import TissueContrast, find_parts, middle_of_tissue
 from anatomical_embedding.follow.look import Likeness, likeness, measure_look, presence
 from anatomical_embedding.follow.places import AnsweredPlace
 from anatomical_embedding.follow.records import LesionRow
@@ -49,14 +49,14 @@ def answered_row(
     sources: Sequence[Source],
     scans: VisitScans,
     *,
-    others: Sequence[Ball],
+    is_alone: bool,
     settings: FollowSettings,
 ) -> tuple[LesionRow, tuple[FittedMask, ...]]:
     """Return the row of a lesion that is not given at a visit, and its masks: one, one a part, or none.
 
     Parameters
     ----------
-    others : where the other lesions lie at the visit, and how large they were.
+    is_alone : whether no other lesion is so near that the two might merge; else tissue beside it may be the other's.
     """
     row = LesionRow(
         lesion, visit.name, visit.date, "review", 0.0, np.nan, NOWHERE, place.how,
@@ -74,7 +74,7 @@ def answered_row(
         depth_error_mm=settings.places.view.error_mm,
         within_mm=scans.model.card.usage.confidence.fit.within_mm,
     )
-    looked = _look(scan, place, sources, scans, others=others, settings=settings)
+    looked = _look(scan, place, sources, scans, is_alone=is_alone, settings=settings)
     judged = judge_state(
         trust,
         presence=presence(looked.likenesses, settings=settings.look),
@@ -106,7 +106,7 @@ def _look(
     sources: Sequence[Source],
     scans: VisitScans,
     *,
-    others: Sequence[Ball],
+    is_alone: bool,
     settings: FollowSettings,
 ) -> _Looked:
     """Return how a place looks beside the lesion at the visits that show it, the first one first."""
@@ -125,12 +125,11 @@ def _look(
         likenesses += [likeness(each, then, visibility=visibility) for each in looks]
         points_mm.append(point_mm)
         visibilities.append(visibility)
-        if source is sources[0] and visibility == 1.0:
+        if is_alone and source is sources[0] and visibility == 1.0:
             parts_mm = find_parts(
                 TissueContrast(scan, then.inner, now.inner - now.contrast),
                 point_mm,
                 source.radius_mm,
-                others=others,
                 settings=settings.splitting,
             )
     return _Looked(tuple(likenesses), points_mm[0], visibilities[0], parts_mm)

@@ -13,7 +13,7 @@ from anatomical_embedding.follow.fit_mask import FittedMask
 from anatomical_embedding.follow.given import assign_given, voxels_mm
 from anatomical_embedding.follow.given_rows import followed_row, given_row
 from anatomical_embedding.follow.lesion_input import GivenLesions
-from anatomical_embedding.follow.merged import mark_merged
+from anatomical_embedding.follow.merged import lesions_alone, mark_merged
 from anatomical_embedding.follow.place_masks import place_masks
 from anatomical_embedding.follow.places import (
     AnsweredPlace,
@@ -81,7 +81,7 @@ def follow_visit(
         [sources[lesion][-1].radius_mm for lesion in joined],
         near_mm=settings.same_lesion_mm,
     )
-    balls = {lesion: (place.point_mm, sources[lesion][0].radius_mm) for lesion, place in joined.items()}
+    alone = lesions_alone({lesion: each[0] for lesion, each in sources.items()}, settings=settings.merging)
     rows: list[LesionRow] = []
     fitted: dict[int, tuple[FittedMask, ...]] = {}
     for lesion, place in joined.items():
@@ -91,9 +91,8 @@ def follow_visit(
                 first = min((lesion, *row.related)) if row.state == "merged" else lesion
                 masks[np.isin(given.masks.array, assigned.parts[lesion])] = first
         else:
-            others = [ball for other, ball in balls.items() if other != lesion]
             row, fits = answered_row(
-                lesion, visit, place, sources[lesion], scans, others=others, settings=settings
+                lesion, visit, place, sources[lesion], scans, is_alone=lesion in alone, settings=settings
             )
             row = replace(row, label=labels[lesion])
             fitted[lesion] = fits
@@ -131,15 +130,12 @@ def look_back(
     """
     chain = [known, *between]
     sources = {lesion: sources_of(lesion, chain, settings) for lesion in known.rows}
-    places = dict(_answers(visit.name, chain, list(known.rows), scans, settings=settings))
+    alone = lesions_alone({lesion: each[0] for lesion, each in sources.items()}, settings=settings.merging)
     rows = []
-    for lesion, place in places.items():
-        others = [
-            (other.point_mm, sources[number][0].radius_mm)
-            for number, other in places.items()
-            if number != lesion
-        ]
-        row, _ = answered_row(lesion, visit, place, sources[lesion], scans, others=others, settings=settings)
+    for lesion, place in _answers(visit.name, chain, list(known.rows), scans, settings=settings):
+        row, _ = answered_row(
+            lesion, visit, place, sources[lesion], scans, is_alone=lesion in alone, settings=settings
+        )
         note = row.note or ("it is not there yet" if row.state == "gone" else "")
         rows.append(replace(row, label=known.rows[lesion].label, mask="none", note=note))
     return tuple(rows)

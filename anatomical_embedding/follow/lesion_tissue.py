@@ -4,7 +4,6 @@ A place follows the body. Lesions that grow together move within it, and one tha
 told by how far the scan looks like the lesion and not like what surrounded it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,8 +29,6 @@ MIDDLE_RING, PART_RING = 0.6, 0.9
 TWICE = 2.0
 """A share as far above 1 as another is below it is as little like the lesion."""
 NUM_ON_RING = 8
-Ball = tuple[FloatArray, float]
-"""A middle (3,), mm RAS+, and a radius in mm."""
 
 
 @dataclass(frozen=True)
@@ -112,12 +109,7 @@ def middle_of_tissue(
 
 
 def find_parts(
-    now: TissueContrast,
-    place_mm: FloatArray,
-    radius_mm: float,
-    *,
-    others: Sequence[Ball],
-    settings: LesionSplitSettings,
+    now: TissueContrast, place_mm: FloatArray, radius_mm: float, *, settings: LesionSplitSettings
 ) -> Points | None:
     """Return (2, 3) middles of the two parts that a lesion is now; None where it is not in two parts.
 
@@ -125,7 +117,6 @@ def find_parts(
     ----------
     now, place_mm : the visit, and (3,) where the lesion lies there.
     radius_mm : of the lesion where it is whole.
-    others : the other lesions of the visit; what lies in them is no part of this one.
 
     Notes
     -----
@@ -141,8 +132,6 @@ def find_parts(
         sides_mm = np.stack([middles_mm + ways_mm, middles_mm - ways_mm])  # (2, O, D, 3)
         sides = now.mean_shares(sides_mm, PROBE * reach_mm)
         inner = np.minimum(sides.min(axis=0), TWICE - sides.max(axis=0))
-        for centre_mm, other_mm in others:
-            inner[(np.linalg.norm(sides_mm - centre_mm, axis=-1) < other_mm).any(axis=0)] = -np.inf
         middle = now.mean_shares(middles_mm, MIDDLE * reach_mm)
         rings = [_on_rings(now, middles_mm, MIDDLE_RING * reach_mm)]
         rings += [_on_rings(now, side_mm, PART_RING * reach_mm) for side_mm in sides_mm]

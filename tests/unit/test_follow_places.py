@@ -11,7 +11,7 @@ from anatomical_embedding.follow.given import Assigned, assign_given
 from anatomical_embedding.follow.given_rows import followed_row, middle_is_outside
 from anatomical_embedding.follow.lesion_input import GivenLesions
 from anatomical_embedding.follow.look import Likeness, Look, likeness, measure_look, presence
-from anatomical_embedding.follow.merged import middles_of_one
+from anatomical_embedding.follow.merged import lesions_alone, middles_of_one
 from anatomical_embedding.follow.places import (
     Answer,
     Prediction,
@@ -181,6 +181,16 @@ def test_lesions_have_merged_where_they_are_nearer_and_no_gap_lies_between(
         assert [
             0.0 < sign * (middle - CENTRE_MM)[0] < 6.0 for sign, middle in zip((-1, 1), found, strict=True)
         ]
+
+
+def test_a_lesion_is_alone_without_another_of_its_visit_near():
+    places = {1: ("a", 0.0), 2: ("a", 20.0), 3: ("a", 60.0), 4: ("b", 1.0)}
+    sources = {
+        lesion: Source(visit, np.array([x_mm, 0.0, 0.0]), 5.0, None)
+        for lesion, (visit, x_mm) in places.items()
+    }
+    # Those of 5 mm radius at up to 22 mm from each other could merge.
+    assert lesions_alone(sources, settings=SETTINGS.merging) == {3, 4}
 
 
 @pytest.mark.parametrize("radius_mm", [7.0, 9.0, 12.0])

@@ -36,10 +36,10 @@ def scan_of(balls):
     return Volume(np.where(inside, LESION_HU, TISSUE_HU), AFFINE)
 
 
-def parts_of(balls, others=()):
+def parts_of(balls):
     """Return the two parts of a lesion whose tissue lies in balls."""
     now = TissueContrast(scan_of(balls), LESION_HU, TISSUE_HU)
-    return find_parts(now, CENTRE_MM, RADIUS_MM, others=others, settings=SETTINGS.splitting)
+    return find_parts(now, CENTRE_MM, RADIUS_MM, settings=SETTINGS.splitting)
 
 
 def test_directions_and_their_opposites_cover_the_sphere_evenly():
@@ -100,9 +100,3 @@ def test_a_lesion_in_two_parts_beside_its_place_has_split_and_both_are_found(siz
 )
 def test_a_lesion_that_is_whole_gone_or_beside_others_has_not_split(balls):
     assert parts_of(balls) is None
-
-
-def test_what_lies_in_another_lesion_is_no_part_of_this_one():
-    offset_mm, radius_mm = PARTS[0]
-    assert parts_of(PARTS, [(CENTRE_MM + offset_mm, radius_mm)]) is None
-    assert parts_of(PARTS, [(CENTRE_MM + 3.0 * offset_mm, radius_mm)]) is not None
