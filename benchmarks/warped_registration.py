@@ -86,6 +86,7 @@ def registered(folder: Path, ways: list[tuple[str, Path, DeedsSettings]], model:
                 output_stem=Path(temporary) / "pair",
                 threads=1,
                 is_same_contrast=True,
+                with_image=False,
                 scans=(raw[0].volume, raw[1].volume),
             )
         errors_mm = np.linalg.norm(found.field.moving_points(asked) - truth, axis=1)

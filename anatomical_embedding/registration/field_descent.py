@@ -35,6 +35,8 @@ SMALLEST_GAIN, LARGEST_GAIN = 0.5, 2.0
 OUTLIER_SCALES = 2.0
 """A voxel that differs by so many standard deviations has a quarter of its weight left."""
 REACH_DEVIATIONS = 2.5
+LEAST_CONTROL_POINTS = 2
+"""Along an axis: slopes are differences."""
 PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 """Entries of a symmetric matrix that are kept."""
 
@@ -44,11 +46,11 @@ Floats = NDArray[np.float32]
 def descend_field(
     field: DisplacementField, fixed: Volume, moving: Volume, *, settings: FieldDescentSettings
 ) -> DisplacementField:
-    """Return a field that fits two images of one contrast better, at its control points.
+    """Return a field that fits two images of one contrast better.
 
     Parameters
     ----------
-    field : from the fixed image to the moving one, within the fixed world; it does not fold.
+    field : from the fixed image to the moving one, within the fixed world, at the control points; it does not fold.
     fixed, moving : in one world, any grids.
     settings : grid, windows and steps.
 
@@ -56,12 +58,11 @@ def descend_field(
     -----
     About 100 bytes and 0.15 CPU microseconds a voxel of a pass and step.
     """
-    grid = control_grid(field, spacing_mm=settings.spacing_mm * settings.control_step_vox)
-    axes = grid.affine[:3, :3] / spacing_from_affine(grid.affine)
-    places_mm = DisplacementField(np.zeros((*grid.shape, 3), np.float32), grid.affine).places_mm()
-    moved_mm = field.moving_points(places_mm.reshape(-1, 3)) - places_mm.reshape(-1, 3)
-    shift = (moved_mm @ axes).T.reshape(3, *grid.shape).astype(np.float32)  # along the grid's axes
+    shape_x, shape_y, shape_z, _ = field.displacements_mm.shape
+    grid = VolumeHeader((shape_x, shape_y, shape_z), field.affine)
     spacing_mm = spacing_from_affine(grid.affine)
+    axes = grid.affine[:3, :3] / spacing_mm
+    shift = np.moveaxis(field.displacements_mm @ axes, -1, 0).astype(np.float32)  # along the grid's axes
     if settings.start_smooth_mm > 0.0:
         shift = np.stack([_gaussian(part, settings.start_smooth_mm / spacing_mm) for part in shift])
     for chosen in settings.passes:
@@ -72,12 +73,13 @@ def descend_field(
     return DisplacementField(np.moveaxis(in_world, 0, -1).astype(np.float32), grid.affine)
 
 
-def control_grid(field: DisplacementField, *, spacing_mm: float) -> VolumeHeader:
-    """Return control points that lie `spacing_mm` apart in the box of a field."""
-    old_mm = spacing_from_affine(field.affine)
-    shape = np.array(field.displacements_mm.shape[:3])
-    sizes = np.maximum(np.rint(shape * old_mm / spacing_mm), 1).astype(int)
-    return VolumeHeader(tuple(sizes.tolist()), affine_of_cells(field.affine, stride_vox=spacing_mm / old_mm))
+def control_grid(fixed: Volume, *, settings: FieldDescentSettings) -> VolumeHeader:
+    """Return the control points in the box of the fixed image; its axes are at right angles."""
+    spacing_mm = settings.spacing_mm * settings.control_step_vox
+    sizes = np.maximum(np.rint(np.array(fixed.shape) * fixed.spacing_mm / spacing_mm), LEAST_CONTROL_POINTS)
+    size_x, size_y, size_z = sizes.astype(int).tolist()
+    affine = affine_of_cells(fixed.affine, stride_vox=spacing_mm / fixed.spacing_mm)
+    return VolumeHeader((size_x, size_y, size_z), affine)
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,7 @@ def register_scans(
         output_stem=Path(folder) / "deeds",
         threads=threads or len(os.sched_getaffinity(0)),
         is_same_contrast=raw[0].modality == raw[1].modality == "ct",
+        with_image=False,
         scans=(raw[0].volume, raw[1].volume),
     )
     return ScanRegistration(begun.start, deformation.field, raw[0].volume, raw[1].volume, begun.remarks)

@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from anatomical_embedding.registration.displacement_field import DisplacementField
-from anatomical_embedding.registration.field_descent import descend_field, smallest_jacobian
+from anatomical_embedding.registration.field_descent import control_grid, descend_field, smallest_jacobian
 from anatomical_embedding.settings.field_descent import FieldDescentSettings
 from anatomical_embedding.volumes.volume import Volume
 
@@ -41,8 +41,9 @@ def moved(image: np.ndarray, shift_vox) -> np.ndarray:
     return map_coordinates(image, places, order=3, mode="nearest")
 
 
-def still() -> DisplacementField:
-    return DisplacementField(np.zeros((*SHAPE, 3), np.float32), AFFINE)
+def still(shift_mm: float = 0.0) -> DisplacementField:
+    controls = control_grid(Volume(np.zeros(SHAPE), AFFINE), settings=settings())
+    return DisplacementField(np.full((*controls.shape, 3), shift_mm, np.float32), controls.affine)
 
 
 @pytest.mark.parametrize("contrast", [1.0, 1.4])
@@ -59,8 +60,7 @@ def test_a_shift_of_less_than_a_voxel_is_found(contrast):
 def test_nothing_moves_where_the_images_show_nothing():
     """A field of the search stays in a uniform region."""
     uniform = Volume(np.full(SHAPE, 40.0), AFFINE)
-    start = DisplacementField(np.full((*SHAPE, 3), 3.0, np.float32), AFFINE)
-    found = descend_field(start, uniform, uniform, settings=settings())
+    found = descend_field(still(3.0), uniform, uniform, settings=settings())
     np.testing.assert_allclose(found.displacements_mm, 3.0, atol=1e-4)
 
 
