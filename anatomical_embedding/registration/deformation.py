@@ -33,10 +33,12 @@ class Deformation:
         after it, within the fixed world: the start comes after it. Its axes are at right angles; it covers a fixed
         volume whose axes are skewed.
     box : that part, in voxels of the fixed volume.
+    doubt : mm by which the field may be off, on its grid; None without a descent that says it.
     """
 
     field: DisplacementField
     box: Box
+    doubt: Volume | None = None
 
 
 def deform(
@@ -115,7 +117,8 @@ def deform(
         field = read_field(folder / "field.nii")
     if descent is not None:
         fixed_scan, moving_scan = scans or (fixed, moving)
-        field = descend_field(field, fixed_scan, seen_from(moving_scan, start), settings=descent)
+        descended = descend_field(field, fixed_scan, seen_from(moving_scan, start), settings=descent)
+        return Deformation(descended.field, box, descended.doubt)
     return Deformation(field, box)
 
 

@@ -14,6 +14,7 @@ Diffeomorphic demons (NeuroImage 2009).
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from anatomical_embedding.registration.cell_blocks import between_blocks, block_means
 from anatomical_embedding.registration.displacement_field import DisplacementField
+from anatomical_embedding.registration.field_doubt import doubt_mm
 from anatomical_embedding.settings.field_descent import FieldDescentPassSettings, FieldDescentSettings
 from anatomical_embedding.volumes.affine import invert_affine, spacing_from_affine
 from anatomical_embedding.volumes.cell_centres import affine_of_cells
@@ -43,9 +45,22 @@ PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 Floats = NDArray[np.float32]
 
 
+class DescendedField(NamedTuple):
+    """A field below a voxel.
+
+    Attributes
+    ----------
+    field : at the control points.
+    doubt : mm by which it may be off there; None where the settings do not ask.
+    """
+
+    field: DisplacementField
+    doubt: Volume | None
+
+
 def descend_field(
     field: DisplacementField, fixed: Volume, moving: Volume, *, settings: FieldDescentSettings
-) -> DisplacementField:
+) -> DescendedField:
     """Return a field that fits two images of one contrast better.
 
     Parameters
@@ -68,9 +83,15 @@ def descend_field(
     for chosen in settings.passes:
         pair = _Pair.on_grid(grid, fixed, moving, chosen=chosen, settings=settings)
         for _ in range(chosen.num_steps):
-            shift = _without_folds(shift, _step(pair, shift, settings=settings), spacing_mm)
+            seen = _compare(pair, shift, settings=settings)
+            step = _limited(_solved(seen.matrix, seen.right, stiffness=settings.stiffness), settings)
+            shift = _without_folds(shift, step, spacing_mm)
     in_world = (axes @ shift.reshape(3, -1)).reshape(shift.shape)
-    return DisplacementField(np.moveaxis(in_world, 0, -1).astype(np.float32), grid.affine)
+    found = DisplacementField(np.moveaxis(in_world, 0, -1).astype(np.float32), grid.affine)
+    if settings.doubt is None:
+        return DescendedField(found, None)
+    radius_mm = doubt_mm(_matrices(seen.matrix, settings.stiffness), step, shift, settings=settings.doubt)
+    return DescendedField(found, Volume(radius_mm, grid.affine))
 
 
 def control_grid(fixed: Volume, *, settings: FieldDescentSettings) -> VolumeHeader:
@@ -178,8 +199,21 @@ def not_finer(volume: Volume, spacing_mm: float) -> Volume:
     )
 
 
-def _step(pair: _Pair, shift: Floats, *, settings: FieldDescentSettings) -> Floats:
-    """Return by how many mm along the axes of the grid the field should move, (3, A, B, C)."""
+class _Seen(NamedTuple):
+    """What two images say of a field around every control point.
+
+    Attributes
+    ----------
+    matrix : the six entries of the means of the weighted products of slopes, each (A, B, C), 1/mm^2.
+    right : means of the weighted differences and slopes along each axis, 1/mm.
+    """
+
+    matrix: list[Floats]
+    right: list[Floats]
+
+
+def _compare(pair: _Pair, shift: Floats, *, settings: FieldDescentSettings) -> _Seen:
+    """Return what the images say of (3, A, B, C) mm along the axes of the grid."""
     fixed = pair.fixed
     moved, is_inside = pair.moved(shift)
     noise = np.float32(settings.noise**2)
@@ -199,7 +233,11 @@ def _step(pair: _Pair, shift: Floats, *, settings: FieldDescentSettings) -> Floa
     weighted = [weight * slope for slope in slopes]
     matrix = [pair.around(weighted[row] * slopes[column], pair.window_vox) for row, column in PAIRS]
     right = [pair.around(slope * difference, pair.window_vox) for slope in weighted]
-    step = _solved(matrix, right, stiffness=settings.stiffness)
+    return _Seen(matrix, right)
+
+
+def _limited(step: Floats, settings: FieldDescentSettings) -> Floats:
+    """Return a step of (3, A, B, C) mm, nowhere longer than the settings allow."""
     length = np.sqrt(np.sum(step**2, axis=0))
     return step * (settings.largest_step_mm / np.maximum(length, settings.largest_step_mm))
 
@@ -218,6 +256,14 @@ def _solved(matrix: list[Floats], right: list[Floats], *, stiffness: float) -> F
             for row in (first, second, third)
         ]
     ).astype(np.float32)
+
+
+def _matrices(entries: list[Floats], stiffness: float) -> NDArray[np.float32]:
+    """Return the (A, B, C, 3, 3) stiffened matrices of their six entries."""
+    matrix = np.empty((*entries[0].shape, 3, 3), np.float32)
+    for (row, column), entry in zip(PAIRS, entries, strict=True):
+        matrix[..., row, column] = matrix[..., column, row] = entry + (stiffness if row == column else 0.0)
+    return matrix
 
 
 def _without_folds(shift: Floats, step: Floats, spacing_mm: NDArray[np.float64]) -> Floats:

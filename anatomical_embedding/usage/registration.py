@@ -47,6 +47,8 @@ class ScanRegistration:
     fixed, moving : the raw scans.
     remarks : what was corrected or chosen when they were read, a sentence each that begins with the path.
     sources : the fixed and the moving scan as DICOM objects refer to them, for `--transforms dicom`.
+    doubt : mm by which a fixed place may be carried wrong, in the fixed world; None between scans that are not both
+        CTs, and where no start was found.
     """
 
     start: GuidedStart
@@ -55,6 +57,7 @@ class ScanRegistration:
     moving: Volume
     remarks: tuple[str, ...] = ()
     sources: "tuple[DicomSource, DicomSource] | None" = None
+    doubt: Volume | None = None
 
     @cached_property
     def pair_map(self) -> PairMap:
@@ -141,7 +144,14 @@ def register_scans(
         with_image=False,
         scans=(raw[0].volume, raw[1].volume),
     )
-    return ScanRegistration(begun.start, deformation.field, raw[0].volume, raw[1].volume, begun.remarks)
+    return ScanRegistration(
+        begun.start,
+        deformation.field,
+        raw[0].volume,
+        raw[1].volume,
+        begun.remarks,
+        doubt=deformation.doubt if begun.start.status != "failed" else None,
+    )
 
 
 def write_transforms(found: ScanRegistration, folder: Path | str, *, programs: Iterable[str]) -> None:
