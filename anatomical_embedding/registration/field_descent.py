@@ -90,7 +90,13 @@ def descend_field(
     found = DisplacementField(np.moveaxis(in_world, 0, -1).astype(np.float32), grid.affine)
     if settings.doubt is None:
         return DescendedField(found, None)
-    radius_mm = doubt_mm(_matrices(seen.matrix, settings.stiffness), step, shift, settings=settings.doubt)
+    radius_mm = doubt_mm(
+        _matrices(seen.matrix, settings.stiffness),
+        step,
+        shift,
+        spacing_mm=spacing_mm,
+        settings=settings.doubt,
+    )
     return DescendedField(found, Volume(radius_mm, grid.affine))
 
 

@@ -1,26 +1,29 @@
 """How far a registered place may be off, from what the last step of the descent saw around it.
 
 Three things tell: how weakly the images hold the field along the direction in which they hold it least, how far the
-last step still moved it, and how rough the field is there. Their product, each to a fitted power, is the radius around
-the answer that holds the true place in four of five cases on real CTs warped by known fields (`docs/accuracy.md`).
+last step still moved it, and how much the field stretches there. Their product, each to a fitted power, is the radius
+around the answer that holds the true place in four of five cases on real CTs warped by known fields
+(`docs/accuracy.md`).
 """
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.ndimage import map_coordinates
 
 from anatomical_embedding.settings.field_descent import FieldDoubtSettings
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
 
-SMOOTH_POINTS = 1.5
-"""Standard deviation in control points of the Gaussian whose field the roughness is measured from."""
-
 Floats = NDArray[np.float32]
 
 
 def doubt_mm(
-    matrix: NDArray[np.floating], step: Floats, shift: Floats, *, settings: FieldDoubtSettings
+    matrix: NDArray[np.floating],
+    step: Floats,
+    shift: Floats,
+    *,
+    spacing_mm: NDArray[np.float64],
+    settings: FieldDoubtSettings,
 ) -> Floats:
     """Return the (A, B, C) mm by which the field may be off at its control points.
 
@@ -28,25 +31,25 @@ def doubt_mm(
     ----------
     matrix : (A, B, C, 3, 3) stiffened normal matrices of the last step, 1/mm^2.
     step : (3, A, B, C) mm of the last step.
-    shift : (3, A, B, C) mm of the field after it.
+    shift : (3, A, B, C) mm of the field after it, along the axes of its grid.
+    spacing_mm : (3,) between control points.
     settings : scale and powers.
     """
     hold = np.sqrt(np.linalg.eigvalsh(matrix)[..., 0])
     last = np.sqrt(np.sum(step**2, axis=0)) + settings.step_floor_mm
-    rough = roughness_mm(shift) + settings.roughness_floor_mm
+    stretch = strain(shift, spacing_mm) + settings.strain_floor
     radius = (
         settings.scale
         * hold**-settings.hold_power
         * last**settings.step_power
-        * rough**settings.roughness_power
+        * stretch**settings.strain_power
     )
     return np.minimum(radius, settings.largest_mm).astype(np.float32)
 
 
-def roughness_mm(shift: Floats) -> Floats:
-    """Return how far a field of (3, A, B, C) mm lies from itself after a Gaussian, (A, B, C)."""
-    smooth = np.stack([gaussian_filter(part, SMOOTH_POINTS, mode="nearest") for part in shift])
-    return np.sqrt(np.sum((shift - smooth) ** 2, axis=0))
+def strain(shift: Floats, spacing_mm: NDArray[np.float64]) -> Floats:
+    """Return the root of the sum of the squared slopes of a field of (3, A, B, C) mm, (A, B, C)."""
+    return np.sqrt(sum(slope**2 for part in shift for slope in np.gradient(part, *spacing_mm)))
 
 
 def doubt_at(doubt: Volume, points_mm: Points) -> NDArray[np.float64]:

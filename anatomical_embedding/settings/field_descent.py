@@ -27,10 +27,10 @@ class FieldDoubtSettings(Settings):
     """Of the length of the last step."""
     step_floor_mm: PositiveFloat
     """Added to that length."""
-    roughness_power: NonNegativeFloat
-    """Of the distance of the field from itself, smoothed."""
-    roughness_floor_mm: PositiveFloat
-    """Added to that distance."""
+    strain_power: NonNegativeFloat
+    """Of the root of the sum of the squared slopes of the field."""
+    strain_floor: PositiveFloat
+    """Added to that root."""
     largest_mm: PositiveFloat
     """No radius is larger."""
 

@@ -1,9 +1,8 @@
 """How far a registered place may be off, worked out by hand."""
 
 import numpy as np
-import pytest
 
-from anatomical_embedding.registration.field_doubt import doubt_at, doubt_mm, roughness_mm
+from anatomical_embedding.registration.field_doubt import doubt_at, doubt_mm, strain
 from anatomical_embedding.settings.field_descent import FieldDoubtSettings
 from anatomical_embedding.volumes.volume import Volume
 
@@ -16,8 +15,8 @@ def settings(**changes) -> FieldDoubtSettings:
         "hold_power": 2.0,
         "step_power": 1.0,
         "step_floor_mm": 1.0,
-        "roughness_power": 0.5,
-        "roughness_floor_mm": 4.0,
+        "strain_power": 0.5,
+        "strain_floor": 4.0,
         "largest_mm": 25.0,
     }
     return FieldDoubtSettings(**section | changes)
@@ -29,7 +28,8 @@ def doubt(**changes):
     matrix = np.broadcast_to(turn @ np.diag([4.0, 9.0, 16.0]) @ turn.T, (*SHAPE, 3, 3))
     step = np.zeros((3, *SHAPE), np.float32)
     step[0], step[1] = 3, 4
-    return doubt_mm(matrix, step, np.ones((3, *SHAPE), np.float32), settings=settings(**changes))
+    shift = np.ones((3, *SHAPE), np.float32)
+    return doubt_mm(matrix, step, shift, spacing_mm=np.full(3, 6.0), settings=settings(**changes))
 
 
 def test_the_doubt_is_a_product_of_powers():
@@ -41,12 +41,11 @@ def test_no_doubt_is_larger_than_the_largest():
     np.testing.assert_array_equal(doubt(largest_mm=6.5), 6.5)
 
 
-def test_a_point_that_leaves_its_neighbours_is_rough():
-    """A Gaussian of 1.5 keeps (0.266)^3 = 0.019 of a single point; the rest is its distance from the smooth field."""
-    shift = np.zeros((3, 13, 13, 13), np.float32)
-    shift[2, 6, 6, 6] = 2
-    assert roughness_mm(shift)[6, 6, 6] == pytest.approx(2 * (1 - 0.0188), abs=0.002)
-    assert roughness_mm(shift)[0, 0, 0] == pytest.approx(0, abs=1e-4)
+def test_strain_of_a_stretch_and_a_shear():
+    """0.3 along x for every mm of x and 0.4 along z for every mm of y: a root of 0.09 + 0.16."""
+    x, y, _ = np.indices(SHAPE) * 6.0
+    shift = np.stack([0.3 * x, np.zeros(SHAPE), 0.4 * y]).astype(np.float32)
+    np.testing.assert_allclose(strain(shift, np.full(3, 6.0)), 0.5, rtol=1e-5)
 
 
 def test_doubt_between_control_points_and_beyond_them():
