@@ -91,7 +91,7 @@ def registered(folder: Path, ways: list[tuple[str, Path, DeedsSettings]], model:
                 output_stem=Path(temporary) / "pair",
                 threads=1,
                 is_same_contrast=True,
-                with_image=False,
+                with_image=True,  # builds of before know nothing else
                 scans=(raw[0].volume, raw[1].volume),
             )
         errors_mm = np.linalg.norm(found.field.moving_points(asked) - truth, axis=1)
