@@ -52,6 +52,21 @@ def strain(shift: Floats, spacing_mm: NDArray[np.float64]) -> Floats:
     return np.sqrt(sum(slope**2 for part in shift for slope in np.gradient(part, *spacing_mm)))
 
 
+def within_body(doubt: Volume, body: Volume, *, largest_mm: float) -> Volume:
+    """Return the doubt with `largest_mm` outside the body, where nothing shows and so no step would move the field.
+
+    Parameters
+    ----------
+    doubt : at control points.
+    body : mask in the same world, on a grid of its own; control points beside one of its voxels count as inside.
+    """
+    places = np.indices(doubt.shape).reshape(3, -1).T
+    voxels = body.voxel_from_world(doubt.world_from_voxel(places))
+    near = map_coordinates((body.array > 0).astype(np.float32), voxels.T, order=1) > 0
+    inside = near.reshape(doubt.shape)
+    return Volume(np.where(inside, doubt.array, np.float32(largest_mm)), doubt.affine)
+
+
 def doubt_at(doubt: Volume, points_mm: Points) -> NDArray[np.float64]:
     """Return the (N,) mm at (N, 3) fixed points, NaN where nothing was registered."""
     voxels = doubt.voxel_from_world(points_mm)

@@ -16,6 +16,7 @@ from anatomical_embedding.progress import track
 from anatomical_embedding.registration.deeds_program import require_program
 from anatomical_embedding.registration.deformation import deform
 from anatomical_embedding.registration.displacement_field import DisplacementField
+from anatomical_embedding.registration.field_doubt import within_body
 from anatomical_embedding.registration.guided_start import GuidedStart, find_start, given_start
 from anatomical_embedding.registration.initial.read import MatrixProgram, read_initial_start
 from anatomical_embedding.registration.installed_program import installed_program
@@ -23,7 +24,7 @@ from anatomical_embedding.registration.itk_transform import resample_by_itk
 from anatomical_embedding.registration.pair_map import PairMap
 from anatomical_embedding.registration.program_files import PROGRAMS
 from anatomical_embedding.registration.shared_view import seen_from, shared_box
-from anatomical_embedding.settings.registration import MatchGridSettings
+from anatomical_embedding.settings.registration import DeedsSettings, MatchGridSettings
 from anatomical_embedding.usage.model import Model
 from anatomical_embedding.usage.scans import embed_raw_scan, prepare_raw_scan, read_scan
 from anatomical_embedding.volumes.prepare import PreparedVolume
@@ -150,8 +151,16 @@ def register_scans(
         raw[0].volume,
         raw[1].volume,
         begun.remarks,
-        doubt=deformation.doubt if begun.start.status != "failed" else None,
+        doubt=_doubt(deformation.doubt, begun, settings.deeds),
     )
+
+
+def _doubt(doubt: Volume | None, begun: "_Begun", settings: DeedsSettings) -> Volume | None:
+    """Return the doubt of a deformation within the body; None where it means nothing."""
+    limits = None if settings.descent is None else settings.descent.doubt
+    if doubt is None or limits is None or begun.start.status == "failed":
+        return None
+    return within_body(doubt, begun.fixed.body_mask, largest_mm=limits.largest_mm)
 
 
 def write_transforms(found: ScanRegistration, folder: Path | str, *, programs: Iterable[str]) -> None:

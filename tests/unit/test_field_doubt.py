@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from anatomical_embedding.registration.field_doubt import doubt_at, doubt_mm, strain
+from anatomical_embedding.registration.field_doubt import doubt_at, doubt_mm, strain, within_body
 from anatomical_embedding.settings.field_descent import FieldDoubtSettings
 from anatomical_embedding.volumes.volume import Volume
 
@@ -46,6 +46,16 @@ def test_strain_of_a_stretch_and_a_shear():
     x, y, _ = np.indices(SHAPE) * 6.0
     shift = np.stack([0.3 * x, np.zeros(SHAPE), 0.4 * y]).astype(np.float32)
     np.testing.assert_allclose(strain(shift, np.full(3, 6.0)), 0.5, rtol=1e-5)
+
+
+def test_outside_the_body_the_doubt_is_the_largest():
+    """Voxels of 4 mm at 0, 4, ..., 36 mm, of which those at 12 to 24 are body; control points at 0, 6, ..., 36 mm."""
+    mask = np.zeros((10, 2, 2), np.uint8)
+    mask[3:7] = 1
+    body = Volume(mask, np.diag([4.0, 4, 4, 1]))
+    values = Volume(np.full((7, 1, 1), 1.5, np.float32), np.diag([6.0, 6, 6, 1]))
+    found = within_body(values, body, largest_mm=20.0).array[:, 0, 0]
+    np.testing.assert_array_equal(found, [20, 20, 1.5, 1.5, 1.5, 20, 20])
 
 
 def test_doubt_between_control_points_and_beyond_them():
