@@ -95,7 +95,7 @@ def registered(folder: Path, ways: list[tuple[str, Path, DeedsSettings]], model:
                 scans=(raw[0].volume, raw[1].volume),
             )
         errors_mm = np.linalg.norm(found.field.moving_points(asked) - truth, axis=1)
-        doubt = np.full(len(asked), np.nan) if found.doubt is None else doubt_at(found.doubt, asked)
+        doubt = np.full(len(asked), np.nan) if found.doubt is None else doubt_at(found.doubt.radius_mm, asked)
         scan, warp = folder.name.rsplit(".", 1)
         row = {"scan": scan, "warp": warp, "way": name, "cpu_s": cpu_seconds() - before}
         tables.append(pd.DataFrame({"error_mm": errors_mm, "doubt_mm": doubt}).assign(**row))

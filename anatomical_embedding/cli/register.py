@@ -114,8 +114,8 @@ def register(
 
     Writes start.json, forward.h5 and inverse.h5 (ITK transforms of points, fixed to moving and back; forward.h5
     resamples the moving scan), points.csv where points were given (and the same in the form that they came in),
-    displacement_field.nii.gz, for two CTs doubt.nii.gz (mm by which a place may be off, also in points.csv) and, last,
-    warped.nii.gz.
+    displacement_field.nii.gz, for two CTs of one patient doubt.nii.gz (mm by which a place may be off, also in
+    points.csv) and, last, warped.nii.gz.
     """
     from anatomical_embedding.api import load_model, read_scans, register_scans
     from anatomical_embedding.files import require_writable_folder
@@ -161,7 +161,7 @@ def register(
         )
     carried = None if asked is None else _carried(found, asked, side=side)
     more: dict[str, list[str]] = {}
-    if asked is not None and carried is not None and found.doubt is not None:
+    if asked is not None and carried is not None and found.agreement is not None:
         more = {"doubt_mm": _doubts(found.doubt, asked if side == "fixed" else carried)}
     goal = found.moving if side == "fixed" else found.fixed
     _write_results(found, carried, folder, programs=asked_for, coordinates=coordinates, goal=goal, more=more)
@@ -245,11 +245,13 @@ def _carried(found: "ScanRegistration", asked: "NamedPoints", *, side: str) -> "
     return NamedPoints(transform_by_itk(transform, asked.points_mm), asked.names, form=asked.form)
 
 
-def _doubts(doubt: "Volume", fixed: "NamedPoints") -> list[str]:
-    """Return by how many mm each of some fixed points may be off, empty where nothing was registered."""
+def _doubts(doubt: "Volume | None", fixed: "NamedPoints") -> list[str]:
+    """Return by how many mm each of some fixed points may be off, empty where that is not known."""
     import numpy as np
 
     from anatomical_embedding.registration.field_doubt import doubt_at
 
+    if doubt is None:
+        return [""] * len(fixed.names)
     radii_mm = doubt_at(doubt, fixed.points_mm)
     return ["" if np.isnan(radius) else f"{radius:.2f}" for radius in radii_mm]

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.registration import deeds_program
+from anatomical_embedding.registration.descent_pair import not_finer
 from anatomical_embedding.registration.displacement_field import DisplacementField, read_field
-from anatomical_embedding.registration.field_descent import control_grid, descend_field, not_finer
+from anatomical_embedding.registration.field_descent import control_grid, descend_field
+from anatomical_embedding.registration.field_doubt import FieldDoubt
 from anatomical_embedding.registration.robust_fit import is_rigid
 from anatomical_embedding.registration.shared_view import seen_from, shared_box
 from anatomical_embedding.settings.registration import DeedsSettings
@@ -33,12 +35,12 @@ class Deformation:
         after it, within the fixed world: the start comes after it. Its axes are at right angles; it covers a fixed
         volume whose axes are skewed.
     box : that part, in voxels of the fixed volume.
-    doubt : mm by which the field may be off, on its grid; None without a descent that says it.
+    doubt : how far the field may be off, on its grid; None without a descent that says it.
     """
 
     field: DisplacementField
     box: Box
-    doubt: Volume | None = None
+    doubt: FieldDoubt | None = None
 
 
 def deform(

@@ -12,22 +12,19 @@ Source: Lucas and Kanade, An iterative image registration technique (1981); the 
 Diffeomorphic demons (NeuroImage 2009).
 """
 
-from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, map_coordinates
 
-from anatomical_embedding.registration.cell_blocks import between_blocks, block_means
+from anatomical_embedding.registration.cell_blocks import block_means
+from anatomical_embedding.registration.descent_pair import DescentPair, gaussian
 from anatomical_embedding.registration.displacement_field import DisplacementField
-from anatomical_embedding.registration.field_doubt import doubt_mm
-from anatomical_embedding.settings.field_descent import FieldDescentPassSettings, FieldDescentSettings
-from anatomical_embedding.volumes.affine import invert_affine, spacing_from_affine
+from anatomical_embedding.registration.field_doubt import FieldDoubt, correlation, doubt_mm
+from anatomical_embedding.settings.field_descent import FieldDescentSettings
+from anatomical_embedding.volumes.affine import spacing_from_affine
 from anatomical_embedding.volumes.cell_centres import affine_of_cells
 from anatomical_embedding.volumes.nifti import VolumeHeader
-from anatomical_embedding.volumes.resample import resample_onto, resample_to_spacing
 from anatomical_embedding.volumes.volume import Volume
 
 NUM_HALVINGS = 3
@@ -36,7 +33,6 @@ SMALLEST_GAIN, LARGEST_GAIN = 0.5, 2.0
 """Of the local contrast of one image over that of the other."""
 OUTLIER_SCALES = 2.0
 """A voxel that differs by so many standard deviations has a quarter of its weight left."""
-REACH_DEVIATIONS = 2.5
 LEAST_CONTROL_POINTS = 2
 """Along an axis: slopes are differences."""
 PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
@@ -51,11 +47,11 @@ class DescendedField(NamedTuple):
     Attributes
     ----------
     field : at the control points.
-    doubt : mm by which it may be off there; None where the settings do not ask.
+    doubt : how far it may be off there; None where the settings do not ask.
     """
 
     field: DisplacementField
-    doubt: Volume | None
+    doubt: FieldDoubt | None
 
 
 def descend_field(
@@ -79,9 +75,9 @@ def descend_field(
     axes = grid.affine[:3, :3] / spacing_mm
     shift = np.moveaxis(field.displacements_mm @ axes, -1, 0).astype(np.float32)  # along the grid's axes
     if settings.start_smooth_mm > 0.0:
-        shift = np.stack([_gaussian(part, settings.start_smooth_mm / spacing_mm) for part in shift])
+        shift = np.stack([gaussian(part, settings.start_smooth_mm / spacing_mm) for part in shift])
     for chosen in settings.passes:
-        pair = _Pair.on_grid(grid, fixed, moving, chosen=chosen, settings=settings)
+        pair = DescentPair.on_grid(grid, fixed, moving, chosen=chosen, settings=settings)
         for _ in range(chosen.num_steps):
             seen = _compare(pair, shift, settings=settings)
             step = _limited(_solved(seen.matrix, seen.right, stiffness=settings.stiffness), settings)
@@ -97,7 +93,21 @@ def descend_field(
         spacing_mm=spacing_mm,
         settings=settings.doubt,
     )
-    return DescendedField(found, Volume(radius_mm, grid.affine))
+    agreement = _agreement(grid, fixed, moving, shift, settings=settings)
+    return DescendedField(found, FieldDoubt(Volume(radius_mm, grid.affine), Volume(agreement, grid.affine)))
+
+
+def _agreement(
+    grid: VolumeHeader, fixed: Volume, moving: Volume, shift: Floats, *, settings: FieldDescentSettings
+) -> Floats:
+    """Return the local correlation of the images under the field, smoothed as for the first pass against noise."""
+    pair = DescentPair.on_grid(grid, fixed, moving, chosen=settings.passes[0], settings=settings)
+    moved, is_inside = pair.moved(shift)
+    return correlation(
+        pair.moments(moved),
+        is_seen=block_means(is_inside.astype(np.float32), pair.stride) == 1,
+        noise=settings.noise,
+    )
 
 
 def control_grid(fixed: Volume, *, settings: FieldDescentSettings) -> VolumeHeader:
@@ -107,102 +117,6 @@ def control_grid(fixed: Volume, *, settings: FieldDescentSettings) -> VolumeHead
     size_x, size_y, size_z = sizes.astype(int).tolist()
     affine = affine_of_cells(fixed.affine, stride_vox=spacing_mm / fixed.spacing_mm)
     return VolumeHeader((size_x, size_y, size_z), affine)
-
-
-@dataclass(frozen=True)
-class _Pair:
-    """Two images for the steps of one pass, the first on a grid whose voxels fill the cells of the control points.
-
-    Attributes
-    ----------
-    fixed : (X, Y, Z), `stride` voxels along each axis for a control point; spacing_mm : (3,).
-    moving : on its own grid.
-    places : (3, X, Y, Z) voxels of the moving image at the voxels of the fixed one before any shift.
-    from_shift : (3, 3) shifts in mm along the axes of the grid to voxels of the moving image.
-    stride : voxels between control points.
-    window_vox, contrast_vox : (3,) standard deviations of the Gaussian windows, in control points.
-    """
-
-    fixed: Floats
-    spacing_mm: NDArray[np.float64]
-    moving: Floats
-    places: Floats
-    from_shift: Floats
-    stride: int
-    window_vox: NDArray[np.float64]
-    contrast_vox: NDArray[np.float64]
-
-    @classmethod
-    def on_grid(
-        cls,
-        controls: VolumeHeader,
-        fixed: Volume,
-        moving: Volume,
-        *,
-        chosen: FieldDescentPassSettings,
-        settings: FieldDescentSettings,
-    ) -> "_Pair":
-        """Return two images, averaged where they are finer than the grid, then smoothed."""
-        stride = settings.control_step_vox
-        affine = affine_of_cells(controls.affine, stride_vox=np.full(3, 1 / stride))
-        shape = tuple(size * stride for size in controls.shape)
-        spacing_mm = spacing_from_affine(affine)
-        fixed, moving = (not_finer(volume, settings.spacing_mm) for volume in (fixed, moving))
-        on_grid = resample_onto(
-            fixed, shape=shape, affine=affine, is_label=False, fill_value=float(fixed.array.min())
-        )
-        from_grid = invert_affine(moving.affine) @ affine
-        return cls(
-            _smoothed(on_grid.array, chosen.smooth_mm / spacing_mm),
-            spacing_mm,
-            _smoothed(moving.array, chosen.smooth_mm / moving.spacing_mm),
-            _places(shape, from_grid),
-            (from_grid[:3, :3] / spacing_mm).astype(np.float32),
-            stride,
-            chosen.window_mm / (spacing_mm * stride),
-            settings.contrast_mm / (spacing_mm * stride),
-        )
-
-    def around(self, image: Floats, deviation_vox: NDArray[np.float64]) -> Floats:
-        """Return the Gaussian means of (X, Y, Z) values at the control points."""
-        return _gaussian(block_means(image, self.stride), deviation_vox)
-
-    def at_voxels(self, image: Floats) -> Floats:
-        """Return values of the control points at the voxels of the grid."""
-        return between_blocks(image, self.stride)
-
-    @cached_property
-    def fixed_means(self) -> tuple[Floats, Floats]:
-        """The local means of the fixed image and of its squares."""
-        return self.around(self.fixed, self.contrast_vox), self.around(self.fixed**2, self.contrast_vox)
-
-    def moved(self, shift: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-        """Return the moving image seen through (3, A, B, C) mm at the control points, and where it reaches."""
-        there = np.tensordot(self.from_shift, shift, axes=1)
-        places = np.stack([self.at_voxels(part) for part in there])
-        places += self.places
-        is_inside = np.logical_and.reduce(
-            [(part >= 0) & (part <= size - 1) for part, size in zip(places, self.moving.shape, strict=True)]
-        )
-        return map_coordinates(self.moving, places, order=1, mode="nearest", output=np.float32), is_inside
-
-
-def _places(shape: tuple[int, ...], from_grid: NDArray[np.float64]) -> Floats:
-    """Return the (3, X, Y, Z) voxels of another grid at the voxels of one."""
-    x, y, z = (np.arange(size, dtype=np.float32) for size in shape)
-    matrix = from_grid.astype(np.float32)
-    return np.stack(
-        [row[0] * x[:, None, None] + row[1] * y[:, None] + (row[2] * z + row[3]) for row in matrix[:3]]
-    )
-
-
-def not_finer(volume: Volume, spacing_mm: float) -> Volume:
-    """Return a volume averaged where it is finer than a grid of `spacing_mm`."""
-    if (volume.spacing_mm >= spacing_mm).all():
-        return volume
-    return resample_to_spacing(
-        volume, spacing_mm=np.maximum(volume.spacing_mm, spacing_mm).tolist(), is_label=False
-    )
 
 
 class _Seen(NamedTuple):
@@ -218,21 +132,16 @@ class _Seen(NamedTuple):
     right: list[Floats]
 
 
-def _compare(pair: _Pair, shift: Floats, *, settings: FieldDescentSettings) -> _Seen:
+def _compare(pair: DescentPair, shift: Floats, *, settings: FieldDescentSettings) -> _Seen:
     """Return what the images say of (3, A, B, C) mm along the axes of the grid."""
     fixed = pair.fixed
     moved, is_inside = pair.moved(shift)
     noise = np.float32(settings.noise**2)
-    mean_fixed, fixed_squares = pair.fixed_means
-    mean_moved, moved_squares, products = (
-        pair.around(image, pair.contrast_vox) for image in (moved, moved * moved, fixed * moved)
-    )
-    variance = np.maximum(moved_squares - mean_moved**2, 0)
-    covariance = products - mean_fixed * mean_moved
-    gain = np.clip((covariance + noise) / (variance + noise), SMALLEST_GAIN, LARGEST_GAIN)
-    left = np.maximum(fixed_squares - mean_fixed**2 - 2 * gain * covariance + gain**2 * variance, 0)
+    mean_fixed, mean_moved, fixed_variance, variance, covariance = pair.moments(moved)
+    gain: Floats = np.clip((covariance + noise) / (variance + noise), SMALLEST_GAIN, LARGEST_GAIN)
+    left: Floats = np.maximum(fixed_variance - 2 * gain * covariance + gain**2 * variance, 0)
     fitted = pair.at_voxels(gain) * moved + pair.at_voxels(mean_fixed - gain * mean_moved)
-    precision = pair.at_voxels(1 / (left + noise))
+    precision = pair.at_voxels(np.reciprocal(left + noise))
     difference = fixed - fitted
     weight = precision * is_inside / (1 + precision * difference**2 / OUTLIER_SCALES**2) ** 2
     slopes = np.gradient((fixed + fitted) / 2, *pair.spacing_mm)
@@ -288,12 +197,3 @@ def smallest_jacobian(shift: Floats, spacing_mm: NDArray[np.float64]) -> float:
     xx, yy, zz = xx + 1, yy + 1, zz + 1
     determinant = xx * (yy * zz - yz * zy) - xy * (yx * zz - yz * zx) + xz * (yx * zy - yy * zx)
     return float(determinant.min())
-
-
-def _gaussian(image: Floats, deviation_vox: NDArray[np.float64]) -> Floats:
-    return np.asarray(gaussian_filter(image, deviation_vox, mode="nearest", truncate=REACH_DEVIATIONS))
-
-
-def _smoothed(image: NDArray, deviation_vox: NDArray[np.float64]) -> Floats:
-    image = np.ascontiguousarray(image, dtype=np.float32)
-    return _gaussian(image, deviation_vox) if deviation_vox.any() else image

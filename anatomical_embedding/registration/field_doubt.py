@@ -4,17 +4,42 @@ Three things tell: how weakly the images hold the field along the direction in w
 last step still moved it, and how much the field stretches there. Their product, each to a fitted power, is the radius
 around the answer that holds the true place in four of five cases on real CTs warped by known fields
 (`docs/accuracy.md`).
+
+That holds for two scans of one patient. Between two patients the field may fit well and still be far off, as nothing
+says which places correspond; there the images agree less under the field than any known warp of one scan did. So the
+radius is told only where they agree enough.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
+from anatomical_embedding.registration.descent_pair import LocalMoments
 from anatomical_embedding.settings.field_descent import FieldDoubtSettings
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
 
+SMALLEST_VARIANCE = 1e-3
+"""HU^2, below which an image is uniform."""
+INSIDE = 0.5
+"""Share of the body at a control point whose agreement counts."""
+
 Floats = NDArray[np.float32]
+
+
+class FieldDoubt(NamedTuple):
+    """How far a field may be off at its control points, and how well the images agree there.
+
+    Attributes
+    ----------
+    radius_mm : around the answer; it holds for two scans of one patient.
+    agreement : local correlation of the two images under the field, NaN where they show nothing or one ends.
+    """
+
+    radius_mm: Volume
+    agreement: Volume
 
 
 def doubt_mm(
@@ -52,6 +77,34 @@ def strain(shift: Floats, spacing_mm: NDArray[np.float64]) -> Floats:
     return np.sqrt(sum(slope**2 for part in shift for slope in np.gradient(part, *spacing_mm)))
 
 
+def correlation(moments: LocalMoments, *, is_seen: NDArray[np.bool_], noise: float) -> Floats:
+    """Return the (A, B, C) local correlation of two images, NaN where it means nothing.
+
+    Parameters
+    ----------
+    moments : of both images.
+    is_seen : where both images reach.
+    noise : standard deviation that at least one of them has to exceed, HU.
+    """
+    _, _, fixed, moved, covariance = moments
+    is_textured = np.maximum(fixed, moved) > noise**2
+    found = covariance / np.sqrt(np.maximum(fixed, SMALLEST_VARIANCE) * np.maximum(moved, SMALLEST_VARIANCE))
+    return np.where(is_seen & is_textured, found, np.nan).astype(np.float32)
+
+
+def agreement_in(doubt: FieldDoubt, body: Volume) -> float:
+    """Return the median agreement in a body, NaN where the images show nothing of it.
+
+    Parameters
+    ----------
+    doubt : of a registration.
+    body : mask in the same world, on a grid of its own.
+    """
+    inside = doubt.agreement.array[_share_of_body(doubt.agreement, body) > INSIDE]
+    inside = inside[np.isfinite(inside)]
+    return float(np.median(inside)) if inside.size else float("nan")
+
+
 def within_body(doubt: Volume, body: Volume, *, largest_mm: float) -> Volume:
     """Return the doubt with `largest_mm` outside the body, where nothing shows and so no step would move the field.
 
@@ -60,11 +113,14 @@ def within_body(doubt: Volume, body: Volume, *, largest_mm: float) -> Volume:
     doubt : at control points.
     body : mask in the same world, on a grid of its own; control points beside one of its voxels count as inside.
     """
-    places = np.indices(doubt.shape).reshape(3, -1).T
-    voxels = body.voxel_from_world(doubt.world_from_voxel(places))
-    near = map_coordinates((body.array > 0).astype(np.float32), voxels.T, order=1) > 0
-    inside = near.reshape(doubt.shape)
+    inside = _share_of_body(doubt, body) > 0
     return Volume(np.where(inside, doubt.array, np.float32(largest_mm)), doubt.affine)
+
+
+def _share_of_body(grid: Volume, body: Volume) -> Floats:
+    """Return how much of the voxels of a body lies at those of a grid, linear between them."""
+    voxels = body.voxel_from_world(grid.world_from_voxel(np.indices(grid.shape).reshape(3, -1).T))
+    return map_coordinates((body.array > 0).astype(np.float32), voxels.T, order=1).reshape(grid.shape)
 
 
 def doubt_at(doubt: Volume, points_mm: Points) -> NDArray[np.float64]:

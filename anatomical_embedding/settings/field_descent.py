@@ -33,6 +33,9 @@ class FieldDoubtSettings(Settings):
     """Added to that root."""
     largest_mm: PositiveFloat
     """No radius is larger."""
+    min_agreement: float = Field(ge=-1, le=1)
+    """Median local correlation of the two images in the body, below which the radius is not known: they are hardly of
+    one patient. Between known warps of one scan (0.993 and more) and pairs of two patients (0.96 and less)."""
 
 
 class FieldDescentSettings(Settings):

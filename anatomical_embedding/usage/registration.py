@@ -1,7 +1,7 @@
 """Two scans registered: a start by matched embeddings, then deeds."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from anatomical_embedding.progress import track
 from anatomical_embedding.registration.deeds_program import require_program
 from anatomical_embedding.registration.deformation import deform
 from anatomical_embedding.registration.displacement_field import DisplacementField
-from anatomical_embedding.registration.field_doubt import within_body
+from anatomical_embedding.registration.field_doubt import FieldDoubt, agreement_in, within_body
 from anatomical_embedding.registration.guided_start import GuidedStart, find_start, given_start
 from anatomical_embedding.registration.initial.read import MatrixProgram, read_initial_start
 from anatomical_embedding.registration.installed_program import installed_program
@@ -49,7 +49,9 @@ class ScanRegistration:
     remarks : what was corrected or chosen when they were read, a sentence each that begins with the path.
     sources : the fixed and the moving scan as DICOM objects refer to them, for `--transforms dicom`.
     doubt : mm by which a fixed place may be carried wrong, in the fixed world; None between scans that are not both
-        CTs, and where no start was found.
+        CTs, where no start was found, and where the scans agree less than two of one patient.
+    agreement : median local correlation of two CTs in the body of the fixed one, once registered; None as above for
+        other scans.
     """
 
     start: GuidedStart
@@ -59,6 +61,7 @@ class ScanRegistration:
     remarks: tuple[str, ...] = ()
     sources: "tuple[DicomSource, DicomSource] | None" = None
     doubt: Volume | None = None
+    agreement: float | None = None
 
     @cached_property
     def pair_map(self) -> PairMap:
@@ -145,22 +148,36 @@ def register_scans(
         with_image=False,
         scans=(raw[0].volume, raw[1].volume),
     )
+    agreement, doubt, remarks = _known_doubt(deformation.doubt, begun, settings.deeds, raw)
     return ScanRegistration(
         begun.start,
         deformation.field,
         raw[0].volume,
         raw[1].volume,
-        begun.remarks,
-        doubt=_doubt(deformation.doubt, begun, settings.deeds),
+        (*begun.remarks, *remarks),
+        doubt=doubt,
+        agreement=agreement,
     )
 
 
-def _doubt(doubt: Volume | None, begun: "_Begun", settings: DeedsSettings) -> Volume | None:
-    """Return the doubt of a deformation within the body; None where it means nothing."""
+def _known_doubt(
+    doubt: FieldDoubt | None, begun: "_Begun", settings: DeedsSettings, raw: Sequence[RawScan]
+) -> tuple[float | None, Volume | None, list[str]]:
+    """Return how well two scans agree, their doubt within the body where it is known, and a remark where it is not."""
     limits = None if settings.descent is None else settings.descent.doubt
-    if doubt is None or limits is None or begun.start.status == "failed":
-        return None
-    return within_body(doubt, begun.fixed.body_mask, largest_mm=limits.largest_mm)
+    if doubt is None or limits is None:
+        return None, None, []
+    body = begun.fixed.body_mask
+    agreement = agreement_in(doubt, body)
+    if begun.start.status == "failed":
+        return agreement, None, []
+    if not agreement >= limits.min_agreement:  # NaN as well
+        remark = (
+            f"{raw[1].path}: how far places may be off is not known: once registered it agrees with {raw[0].path} by a "
+            f"local correlation of {agreement:.3f}, two scans of one patient by at least {limits.min_agreement:g}"
+        )
+        return agreement, None, [remark]
+    return agreement, within_body(doubt.radius_mm, body, largest_mm=limits.largest_mm), []
 
 
 def write_transforms(found: ScanRegistration, folder: Path | str, *, programs: Iterable[str]) -> None:

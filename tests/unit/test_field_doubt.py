@@ -1,10 +1,26 @@
-"""How far a registered place may be off, worked out by hand."""
+"""How far a registered place may be off, worked out by hand, and whether that is known."""
 
 import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter, map_coordinates
 
-from anatomical_embedding.registration.field_doubt import doubt_at, doubt_mm, strain, within_body
-from anatomical_embedding.settings.field_descent import FieldDoubtSettings
+from anatomical_embedding.phantom.synthetic_body import make_subject
+from anatomical_embedding.registration.descent_pair import LocalMoments
+from anatomical_embedding.registration.displacement_field import DisplacementField
+from anatomical_embedding.registration.field_descent import control_grid, descend_field
+from anatomical_embedding.registration.field_doubt import (
+    FieldDoubt,
+    agreement_in,
+    correlation,
+    doubt_at,
+    doubt_mm,
+    strain,
+    within_body,
+)
+from anatomical_embedding.settings.field_descent import FieldDescentSettings, FieldDoubtSettings
 from anatomical_embedding.volumes.volume import Volume
+from tests.packaged_model import usage_sections
+from tests.phantom_settings import phantom_settings
 
 SHAPE = (9, 8, 7)
 
@@ -18,6 +34,7 @@ def settings(**changes) -> FieldDoubtSettings:
         "strain_power": 0.5,
         "strain_floor": 4.0,
         "largest_mm": 25.0,
+        "min_agreement": 0.98,
     }
     return FieldDoubtSettings(**section | changes)
 
@@ -63,3 +80,62 @@ def test_doubt_between_control_points_and_beyond_them():
     map_of_doubt = Volume(values, np.array([[-6.0, 0, 0, 1], [0, 6, 0, 2], [0, 0, 6, 3], [0, 0, 0, 1]]))
     points = np.array([[1.0, 2, 3], [-2, 2, 3], [1, 2, 4.5], [1, 2, 12.5]])
     np.testing.assert_allclose(doubt_at(map_of_doubt, points), [0, 2, 0.25, np.nan])
+
+
+def test_correlation_is_nan_where_little_shows_or_one_image_ends():
+    """6 / (2 * 4) of standard deviations 2 and 4; then below a noise of 3, outside, and in a uniform fixed image."""
+    fixed, moved, both = (
+        np.reshape(values, (4, 1, 1)).astype(np.float32)
+        for values in ([4, 4, 4, 0], [16, 8, 16, 16], [6, 5, 6, 0])
+    )
+    moments = LocalMoments(np.zeros_like(fixed), np.zeros_like(fixed), fixed, moved, both)
+    is_seen = np.reshape([True, True, False, True], (4, 1, 1))
+    found = correlation(moments, is_seen=is_seen, noise=3.0)[:, 0, 0]
+    np.testing.assert_allclose(found, [0.75, np.nan, np.nan, 0.0])
+
+
+def test_agreement_is_the_median_in_the_body():
+    affine = np.diag([6.0, 6, 6, 1])
+    values = np.array([0.1, 0.5, np.nan, 0.9, 0.8, 0.2], np.float32).reshape(6, 1, 1)
+    mask = np.array([0, 1, 1, 1, 1, 0], np.uint8).reshape(6, 1, 1)
+    doubt = FieldDoubt(Volume(values, affine), Volume(values, affine))
+    assert agreement_in(doubt, Volume(mask, affine)) == pytest.approx(0.8)
+    assert np.isnan(agreement_in(doubt, Volume(0 * mask, affine)))
+
+
+def test_scans_of_one_body_agree_enough_and_those_of_two_do_not():
+    """One body moved by 4 mm (standard deviation) with noise of 20 HU; another one from the true correspondence."""
+    chosen = FieldDescentSettings.model_validate(
+        usage_sections()["scan_registration"]["deeds"]["descent"], strict=False
+    )
+    subjects = phantom_settings({"modalities": ["ct"]})
+    first, second = (make_subject(subjects, subject_index=index).ct for index in range(2))
+    assert first is not None
+    assert second is not None
+    shape, affine = first.volume.shape, first.volume.affine
+    random = np.random.default_rng(1)
+    moves = np.stack([gaussian_filter(random.standard_normal(shape), 6) for _ in range(3)])
+    places = np.indices(shape) + moves / moves.std()
+    again = map_coordinates(first.volume.array.astype(float), places, order=1, mode="nearest")
+    again += 20 * random.standard_normal(shape)
+
+    controls = control_grid(first.volume, settings=chosen)
+    still = np.zeros((*controls.shape, 3), np.float32)
+    coarse = np.indices(
+        [size // 8 + 2 for size in controls.shape]
+    )  # every eighth control point; linear between
+    points = Volume(still[..., 0], controls.affine).world_from_voxel(8 * coarse.reshape(3, -1).T)
+    true = (second.world_from_atlas(first.atlas_from_world(points)) - points).T.reshape(coarse.shape)
+    eighths = np.indices(controls.shape) / 8
+    true = np.stack([map_coordinates(part, eighths, order=1, mode="nearest") for part in true], axis=-1)
+    body = Volume((first.labels.array > 0).astype(np.uint8), affine)
+
+    def agreement(moving: Volume, start_mm: np.ndarray) -> float:
+        start = DisplacementField(start_mm.reshape(still.shape).astype(np.float32), controls.affine)
+        found = descend_field(start, first.volume, moving, settings=chosen)
+        assert found.doubt is not None
+        return agreement_in(found.doubt, body)
+
+    assert chosen.doubt is not None
+    assert agreement(Volume(again.astype(np.float32), affine), still) > chosen.doubt.min_agreement
+    assert agreement(second.volume, true) < chosen.doubt.min_agreement

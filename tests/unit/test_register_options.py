@@ -13,6 +13,7 @@ from anatomical_embedding.embedding.export import StoreEmbedder
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.registration.deformation import Deformation
 from anatomical_embedding.registration.displacement_field import DisplacementField
+from anatomical_embedding.registration.field_doubt import FieldDoubt
 from anatomical_embedding.registration.program_files import PROGRAMS
 from anatomical_embedding.usage import registration
 from anatomical_embedding.volumes.nifti import read_volume
@@ -93,16 +94,23 @@ def test_files_are_written_for_the_programs_named(run, tmp_path):
     )
 
 
-@pytest.mark.parametrize("side", ["fixed", "moving"])
-def test_doubt_is_written_as_a_map_and_for_every_point(run, folder, tmp_path, monkeypatch, side):
-    """The doubt is the first coordinate in voxels of the fixed scan, which a point of the moving one is led back to."""
+def found_with_agreement(value):
+    """Return a stand-in for `deform`: a doubt of the first coordinate in voxels, and images that agree by a value."""
 
     def deform(_program, fixed, _moving, **_others):
         field = DisplacementField(np.zeros((*fixed.shape, 3), np.float32), fixed.affine)
         doubt = np.indices(fixed.shape, dtype=np.float32)[0]
-        return Deformation(field, (slice(0, 1),) * 3, Volume(doubt, fixed.affine))
+        agreement = np.full(fixed.shape, value, np.float32)
+        maps = FieldDoubt(Volume(doubt, fixed.affine), Volume(agreement, fixed.affine))
+        return Deformation(field, (slice(0, 1),) * 3, maps)
 
-    monkeypatch.setattr(registration, "deform", deform)
+    return deform
+
+
+@pytest.mark.parametrize("side", ["fixed", "moving"])
+def test_doubt_is_written_as_a_map_and_for_every_point(run, folder, tmp_path, monkeypatch, side):
+    """A point of the moving scan is led back to the fixed one, where the doubt is asked."""
+    monkeypatch.setattr(registration, "deform", found_with_agreement(0.99))
     fixed = read_volume(folder / "first.nii.gz")
     point = fixed.centre_mm + (0.0 if side == "fixed" else np.array([-100.0, 50.0, 360.0]))
     (tmp_path / "asked.csv").write_text("x_mm,y_mm,z_mm,name\n{},{},{},a\n".format(*point), encoding="utf-8")
@@ -115,6 +123,25 @@ def test_doubt_is_written_as_a_map_and_for_every_point(run, folder, tmp_path, mo
     expected = map_of_doubt.voxel_from_world(fixed.centre_mm)[0]
     assert float(row.rsplit(",", 1)[1]) == pytest.approx(expected, abs=0.01)
     assert expected > 1.0
+
+
+def test_doubt_of_scans_that_hardly_agree_is_not_known(run, folder, tmp_path, monkeypatch, capsys):
+    """No map, not even an older one, an empty column, and one line that says why."""
+    monkeypatch.setattr(registration, "deform", found_with_agreement(0.9))
+    point = read_volume(folder / "first.nii.gz").centre_mm
+    (tmp_path / "asked.csv").write_text("x_mm,y_mm,z_mm,name\n{},{},{},a\n".format(*point), encoding="utf-8")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "doubt.nii.gz").write_bytes(b"older")
+    given = ("--initial", tmp_path / "start.mat", "--initial-program", "greedy")
+    assert run(*given, "--points", tmp_path / "asked.csv") == 0
+    assert not (tmp_path / "out" / "doubt.nii.gz").exists()
+    header, row = (tmp_path / "out" / "points.csv").read_text(encoding="utf-8").splitlines()
+    assert header.endswith(",doubt_mm")
+    assert row.endswith(",a,")
+    notes = [line for line in capsys.readouterr().err.splitlines() if "how far places may be off" in line]
+    assert len(notes) == 1
+    assert notes[0].startswith("note: ")
+    assert "local correlation of 0.900, two scans of one patient by at least 0.98" in notes[0]
 
 
 @pytest.mark.parametrize(
