@@ -83,7 +83,7 @@ def sample_cubes(volume: Volume, centres_mm: Points, steps: NDArray[np.float64],
         if np.all((centre_vox + reach_vox >= FIRST_EDGE) & (centre_vox - reach_vox <= last_edge)):
             low = np.floor(centre_vox - reach_vox).astype(int) - margin_vox
             high = np.ceil(centre_vox + reach_vox).astype(int) + margin_vox + 1
-            box = _box(volume, low, high)
+            box = voxels_between(volume, low, high)
             values[index], is_inside[index] = sampled(
                 box,
                 centre_vox - low,
@@ -149,7 +149,7 @@ def _is_straight(inverse: NDArray[np.float64]) -> bool:
     )
 
 
-def _box(volume: Volume, low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.float32]:
+def voxels_between(volume: Volume, low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return a box of voxels; beyond the scan its outermost voxels are repeated."""
     last = np.array(volume.shape) - 1
     inner = tuple(

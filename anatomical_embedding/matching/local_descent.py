@@ -82,8 +82,14 @@ class _Comparison:
         self._blur_mm = (
             np.maximum(own_mm, max(samples.blur_mm, template.blur_mm)) if self._of_cubes else own_mm
         )
-        self.moving = moving.splines(self._blur_mm)
+        self._moving = moving
         self.voxel_mm3 = float(np.prod(coarser.volume.spacing_mm))
+
+    def moving(self, shift_mm: NDArray[np.float64], *, reach_mm: float) -> Splines:
+        """Return what is read between its samples, around the target's places shifted by (N, 3) mm, or the points."""
+        if self._of_cubes:
+            return self._moving.splines(self._blur_mm)
+        return self._moving.voxel_splines(shift_mm if self.is_forth else np.zeros_like(shift_mm), reach_mm=reach_mm, coarser=self._fixed.volume)
 
     def fixed(self, shift_mm: NDArray[np.float64], *, radius_mm: float, step_mm: float) -> Lattice:
         """Return what lies around the points of the template, or around the target's places, shifted by (N, 3) mm."""
@@ -124,7 +130,8 @@ def descend(
     widened = scans.widened(samples.half_size_mm, min_voxels=samples.min_voxels)
     deviation_mm = widened * samples.deviation_mm
     fixed = scans.fixed(shift_mm, radius_mm=widened * samples.half_size_mm, step_mm=samples.step_mm)
-    fit = _Fit(fixed, scans.moving, deviation_mm=deviation_mm, stiffness=settings.stiffness)
+    reach_mm = widened * samples.half_size_mm + samples.reach_mm
+    fit = _Fit(fixed, scans.moving(shift_mm, reach_mm=reach_mm), deviation_mm=deviation_mm, stiffness=settings.stiffness)
     middle = torch.from_numpy((shift_mm if scans.is_forth else np.zeros_like(shift_mm)).astype(np.float32))
     start = _Pose(
         middle, matrices if scans.is_forth else torch.linalg.inv(matrices), torch.zeros(middle.shape)

@@ -44,53 +44,71 @@ def spline_slopes(length: int) -> NDArray[np.float64]:
 
 
 class Splines:
-    """Cubes of samples, to be read between these.
+    """Boxes of samples, to be read between these.
 
     Parameters
     ----------
-    values : (N, S, S, S) float32.
-    is_inside : (N, S, S, S) bool, samples that count; None where all do.
-    step_mm : their distance.
+    values : (N, X, Y, Z) float32.
+    is_inside : (N, X, Y, Z) bool, samples that count; None where all do.
+    to_samples : (3, 3), from mm along the world's axes to samples along the box's.
+    middles : (N, 3) the sample, counted from the first one, from which places are seen.
     """
 
-    def __init__(self, values: torch.Tensor, is_inside: torch.Tensor | None, *, step_mm: float):
-        length = values.shape[-1]
-        to_coefficients = torch.from_numpy(spline_coefficients(length).astype(np.float32))
-        to_slopes = torch.from_numpy((spline_slopes(length) / step_mm).astype(np.float32))
-        to_bends = torch.from_numpy((spline_bends(length) / step_mm**2).astype(np.float32))
+    def __init__(
+        self,
+        values: torch.Tensor,
+        is_inside: torch.Tensor | None,
+        *,
+        to_samples: NDArray[np.float64],
+        middles: NDArray[np.float64],
+    ):
+        axes = dict(zip("ijk", values.shape[1:], strict=True))
         self._derivatives = torch.stack(
             [
-                torch.einsum(f"a{axis},nijk->n{'ijk'.replace(axis, 'a')}", matrix, values)
-                for matrix in (to_slopes, to_bends)
-                for axis in "ijk"
+                _along(axis, matrix_of(length), values)
+                for matrix_of in (spline_slopes, spline_bends)
+                for axis, length in axes.items()
             ],
             dim=1,
         )
-        for _ in "xyz":  # the last axis is taken along, and comes first
-            values = torch.einsum("ak,nijk->naij", to_coefficients, values)
         self._coefficients = values
+        for axis, length in axes.items():
+            self._coefficients = _along(axis, spline_coefficients(length), self._coefficients)
         self._is_inside = None if is_inside is None else is_inside.float()
-        self._middle, self._step_mm = (length - 1) / 2.0, step_mm
+        self._to_samples = torch.from_numpy(to_samples.astype(np.float32))
+        self._samples_in_mm2 = torch.from_numpy((to_samples**2).sum(axis=1).astype(np.float32))
+        self._middles = torch.from_numpy(middles.astype(np.float32))[:, None]
+        self._last = torch.tensor(values.shape[1:], dtype=torch.float32) - 1.0
 
     def values(self, places_mm: torch.Tensor) -> torch.Tensor:
-        """Return the (N, P) values at (N, P, 3) places, seen from the middles of the cubes."""
+        """Return the (N, P) values at (N, P, 3) places in the world, seen from the middles."""
         return between_samples(self._coefficients, self._in_samples(places_mm))
 
     def derivatives(self, places_mm: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return there the (N, P, 3) first and the (N, P, 3) second derivatives in mm, interpolated linearly."""
+        """Return there the (N, P, 3) slopes along the world's axes and bends along the box's, interpolated linearly.
+
+        Both are in mm; bends are second derivatives.
+        """
         found = linear_between_samples(self._derivatives, self._in_samples(places_mm)[:, None])[:, :, 0].mT
-        return found[..., :3], found[..., 3:]
+        return found[..., :3] @ self._to_samples, found[..., 3:] * self._samples_in_mm2
 
     def holds(self, places_mm: torch.Tensor) -> torch.Tensor:
-        """Return (N, P) whether places lie in the cube and count, between 0 and 1 at the edge of what does."""
+        """Return (N, P) whether places lie in the box and count, between 0 and 1 at the edge of what does."""
         places = self._in_samples(places_mm)
-        in_cube = ((places >= 0.0) & (places <= 2.0 * self._middle)).all(dim=2).float()
+        in_box = ((places >= 0.0) & (places <= self._last)).all(dim=2).float()
         if self._is_inside is None:
-            return in_cube
-        return in_cube * linear_between_samples(self._is_inside[:, None], places[:, None])[:, 0, 0]
+            return in_box
+        return in_box * linear_between_samples(self._is_inside[:, None], places[:, None])[:, 0, 0]
 
     def _in_samples(self, places_mm: torch.Tensor) -> torch.Tensor:
-        return places_mm / self._step_mm + self._middle
+        return places_mm @ self._to_samples.T + self._middles
+
+
+def _along(axis: str, matrix: NDArray[np.float64], values: torch.Tensor) -> torch.Tensor:
+    """Return (N, X, Y, Z) values multiplied by a matrix along `i`, `j` or `k`."""
+    return torch.einsum(
+        f"a{axis},nijk->n{'ijk'.replace(axis, 'a')}", torch.from_numpy(matrix.astype(np.float32)), values
+    )
 
 
 @lru_cache(maxsize=256)

@@ -8,14 +8,16 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.matching.local_cubes import (
     BLUR_OF_VOXELS,
+    SPLINE_MARGIN_VOX,
     Cubes,
     blur_matrix,
     cube_offsets_mm,
     sample_cubes,
     steps_mm,
+    voxels_between,
 )
 from anatomical_embedding.matching.local_lattice import Lattice
-from anatomical_embedding.matching.local_splines import Splines
+from anatomical_embedding.matching.local_splines import Splines, _along
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
 
@@ -40,8 +42,34 @@ class Surroundings:
 
     def splines(self, blur_mm: NDArray[np.float64]) -> Splines:
         """Return splines through the samples, with (3,) standard deviations of their blur along the world's axes."""
-        is_inside = None if self.cubes.is_inside.all() else torch.from_numpy(self.cubes.is_inside)
-        return Splines(self._blurred(blur_mm), is_inside, step_mm=self.step_mm)
+        half = (self.cubes.values.shape[-1] - 1) / 2.0
+        return Splines(
+            self._blurred(blur_mm),
+            None if self.cubes.is_inside.all() else torch.from_numpy(self.cubes.is_inside),
+            to_samples=np.eye(3) / self.step_mm,
+            middles=np.full((len(self.middles_mm), 3), half),
+        )
+
+    def voxel_splines(self, shifts_mm: NDArray[np.float64], *, reach_mm: float, coarser: Volume) -> Splines:
+        """Return splines through the voxels themselves, as far as reached from (N, 3) places beside the middles."""
+        to_voxels = np.linalg.inv(self.volume.affine[:3, :3])
+        reach = np.ceil(reach_mm * np.linalg.norm(to_voxels, axis=1)).astype(int) + SPLINE_MARGIN_VOX
+        low = np.rint(self.volume.voxel_from_world(self.middles_mm + shifts_mm)).astype(int) - reach
+        boxes = [voxels_between(self.volume, first, first + 2 * reach + 1) for first in low]
+        chosen = low[:, np.newaxis] + np.indices(2 * reach + 1).reshape(3, -1).T
+        is_inside = np.all((chosen >= 0) & (chosen < self.volume.shape), axis=2).reshape(len(low), *2 * reach + 1)
+        values = torch.from_numpy(np.stack(boxes))
+        along = self.volume.affine[:3, :3] / self.volume.spacing_mm
+        blur = BLUR_OF_VOXELS * np.linalg.norm(coarser.affine[:3, :3].T @ along, axis=0) / self.volume.spacing_mm
+        for axis, sigma in zip("ijk", np.sqrt(np.maximum(blur**2 - BLUR_OF_VOXELS**2, 0.0)), strict=True):
+            if sigma > 0.01:
+                values = _along(axis, blur_matrix(values.shape["nijk".index(axis)], float(sigma)), values)
+        return Splines(
+            values,
+            None if is_inside.all() else torch.from_numpy(is_inside),
+            to_samples=to_voxels,
+            middles=self.volume.voxel_from_world(self.middles_mm) - low,
+        )
 
     def lattice(self, *, radius_mm: float, step_mm: float, blur_mm: NDArray[np.float64]) -> Lattice:
         """Return the samples of the ball around each middle, about `step_mm` apart, blurred as those of `splines`."""
