@@ -75,25 +75,25 @@ class _Comparison:
         is_target_coarse = not _has_coarser_voxels(template, target)
         coarser = target if is_target_coarse else template
         is_fine = bool((strides_of(coarser.volume, coarser.step_mm) > 1).all())
-        self._of_cubes = is_fine or samples.blur_mm > 0.0
-        self.is_forth = self._of_cubes or not is_target_coarse
+        self.of_cubes = is_fine or samples.blur_mm > 0.0
+        self.is_forth = self.of_cubes or not is_target_coarse
         self._fixed, moving = (template, target) if self.is_forth else (target, template)
         own_mm = own_blur_mm(coarser.volume)
         self._blur_mm = (
-            np.maximum(own_mm, max(samples.blur_mm, template.blur_mm)) if self._of_cubes else own_mm
+            np.maximum(own_mm, max(samples.blur_mm, template.blur_mm)) if self.of_cubes else own_mm
         )
         self._moving = moving
         self.voxel_mm3 = float(np.prod(coarser.volume.spacing_mm))
 
     def moving(self, shift_mm: NDArray[np.float64], *, reach_mm: float) -> Splines:
         """Return what is read between its samples, around the target's places shifted by (N, 3) mm, or the points."""
-        if self._of_cubes:
+        if self.of_cubes:
             return self._moving.splines(self._blur_mm)
         return self._moving.voxel_splines(shift_mm if self.is_forth else np.zeros_like(shift_mm), reach_mm=reach_mm, coarser=self._fixed.volume)
 
     def fixed(self, shift_mm: NDArray[np.float64], *, radius_mm: float, step_mm: float) -> Lattice:
         """Return what lies around the points of the template, or around the target's places, shifted by (N, 3) mm."""
-        if self._of_cubes:
+        if self.of_cubes:
             return self._fixed.lattice(radius_mm=radius_mm, step_mm=step_mm, blur_mm=self._blur_mm)
         middles_mm = self._fixed.middles_mm + (0.0 if self.is_forth else shift_mm)
         return sample_lattice(self._fixed.volume, middles_mm, radius_mm=radius_mm, step_mm=step_mm)
@@ -136,7 +136,9 @@ def descend(
     start = _Pose(
         middle, matrices if scans.is_forth else torch.linalg.inv(matrices), torch.zeros(middle.shape)
     )
-    end, at_start, correlation = fit.descended(start, num_steps=samples.num_steps)
+    end, at_start, correlation = fit.descended(
+        start, num_steps=samples.num_steps, is_blurred_once=not scans.of_cubes and 'U' not in __import__('os').environ.get('V','')
+    )
     moved, matrix = end.place - middle, end.matrix
     if not scans.is_forth:
         matrix = torch.linalg.inv(matrix)
@@ -190,11 +192,22 @@ class _Fit:
         nearness = torch.exp(-(fixed.offsets_mm**2).sum(dim=2) / (2.0 * deviation_mm**2))
         self._weights = nearness * fixed.is_inside
 
-    def descended(self, pose: _Pose, *, num_steps: int) -> tuple[_Pose, torch.Tensor, torch.Tensor]:
-        """Return where some steps lead, and the (N,) weighted correlations at their start and end."""
-        seen = self._look(pose)
-        at_start = self._correlation(seen)
-        for _ in range(num_steps):
+    def descended(
+        self, start: _Pose, *, num_steps: int, is_blurred_once: bool
+    ) -> tuple[_Pose, torch.Tensor, torch.Tensor]:
+        """Return where some steps lead, and the (N,) correlations at their start and end.
+
+        Both are with the blur and the weights found at the end.
+
+        Parameters
+        ----------
+        start : where to begin, without a blur.
+        num_steps : at most.
+        is_blurred_once : whether the blur that the first step finds is brought about in full; a linear term, as for the
+            rest of it, is exact only for a small one.
+        """
+        pose, seen = start, self._look(start)
+        for index in range(num_steps):
             step = self._step(pose, seen)
             bend = (step[:, OF_MATRIX] / self._deviation_mm).reshape(-1, 3, 3)
             pose = _Pose(
@@ -202,16 +215,43 @@ class _Fit:
                 pose.matrix + bend.clamp(-LARGEST_BEND, LARGEST_BEND),
                 pose.blur_mm2 + step[:, OF_BLUR],
             )
+            if is_blurred_once and index == 0:
+                self._moving = self._moving.blurred(pose.blur_mm2.numpy())
+                pose = pose._replace(blur_mm2=pose.blur_mm2.clamp_max(0.0))
             seen = self._look(pose)
             if float(step[:, OF_SHIFT].abs().max()) < SMALLEST_STEP_MM:
                 break
-        return pose, at_start, self._correlation(seen)
+        before = self._look(start._replace(blur_mm2=pose.blur_mm2))
+        import os
+        V = os.environ.get("V", "")
+        share = self._agreement(seen)
+        if "M" in V: share = torch.maximum(share, self._agreement(before))
+        one = torch.ones_like(share)
+        global PLAIN
+        PLAIN = self._correlation(seen, one)
+        if "N" in V: share = one
+        return pose, self._correlation(before, share), self._correlation(seen, share)
 
-    def _correlation(self, seen: _Seen) -> torch.Tensor:
-        """Return the (N,) weighted correlations; 0 where one is constant."""
-        known, values = _centred(self._fixed.values, seen.counted), _centred(seen.values, seen.counted)
-        spread = _mean(known**2, seen.counted) * _mean(values**2, seen.counted)
-        return (_mean(known * values, seen.counted) / spread.clamp_min(1e-6).sqrt())[:, 0]
+    def _correlation(self, looked: _Seen, share: torch.Tensor) -> torch.Tensor:
+        """Return the (N,) correlations, weighted by (N, P) shares of the weights; 0 where one is constant."""
+        counted = looked.counted * share
+        known, values = _centred(self._fixed.values, counted), _centred(looked.values, counted)
+        spread = _mean(known**2, counted) * _mean(values**2, counted)
+        return (_mean(known * values, counted) / spread.clamp_min(1e-6).sqrt())[:, 0]
+
+    def _explained(self, looked: _Seen) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return the (N, P) values seen, from their mean, the (N, 1) gain, and the (N, P) differences that it leaves."""
+        known, seen = _centred(self._fixed.values, looked.counted), _centred(looked.values, looked.counted)
+        gain = _mean(known * seen, looked.counted) / _mean(seen**2, looked.counted).clamp_min(1e-6)
+        return seen, gain, known - gain * seen
+
+    def _agreement(self, looked: _Seen) -> torch.Tensor:
+        """Return the (N, P) shares of their weights, 0 to 1, that samples keep which differ."""
+        residual = self._explained(looked)[2]
+        known = _centred(self._fixed.values, looked.counted)
+        scale = NORMAL_FROM_MEDIAN * residual.abs().median(dim=1, keepdim=True).values
+        scale = torch.maximum(scale, SMALLEST_SCALE * _mean(known**2, looked.counted).sqrt()) + 1e-3
+        return 1.0 / (1.0 + (residual / (OUTLIER_SCALES * scale)) ** 2) ** 2
 
     def _look(self, pose: _Pose) -> _Seen:
         places = pose.place[:, None] + self._fixed.offsets_mm @ pose.matrix.mT
@@ -222,20 +262,15 @@ class _Fit:
     def _step(self, pose: _Pose, looked: _Seen) -> torch.Tensor:
         """Return the (N, 17) step: shift in mm, matrix in units of 1 / deviation, blur, gain and offset."""
         offsets = self._fixed.offsets_mm
-        values, slopes, bends, counted = looked
-        known, seen = _centred(self._fixed.values, counted), _centred(values, counted)
-        gain = _mean(known * seen, counted) / _mean(seen**2, counted).clamp_min(1e-6)
-        residual = known - gain * seen
-        scale = NORMAL_FROM_MEDIAN * residual.abs().median(dim=1, keepdim=True).values
-        scale = torch.maximum(scale, SMALLEST_SCALE * _mean(known**2, counted).sqrt()) + 1e-3
-        counted = counted / (1.0 + (residual / (OUTLIER_SCALES * scale)) ** 2) ** 2
-        slopes = gain[..., None] * slopes
+        seen, gain, residual = self._explained(looked)
+        counted = looked.counted * self._agreement(looked)
+        slopes = gain[..., None] * looked.slopes
         by_matrix = slopes[..., :, None] * (offsets / self._deviation_mm)[..., None, :]  # (N, P, 3, 3)
         columns = torch.cat(
             [
                 slopes,
                 by_matrix.flatten(2),
-                gain[..., None] * bends,
+                gain[..., None] * looked.bends,
                 seen[..., None],
                 torch.ones_like(seen)[..., None],
             ],

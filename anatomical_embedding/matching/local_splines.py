@@ -13,8 +13,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from scipy.special import ive
 
 CORNERS = tuple(product((0, 1), repeat=3))
+MOST_BLUR = 4.0
+"""Half the variance, in samples, of the most that `Splines.blurred` blurs: a box holds no more."""
 
 
 def spline_basis(places: NDArray[np.float64], length: int) -> NDArray[np.float64]:
@@ -33,14 +36,10 @@ def spline_basis(places: NDArray[np.float64], length: int) -> NDArray[np.float64
 @lru_cache(maxsize=256)
 def spline_coefficients(length: int) -> NDArray[np.float64]:
     """Return the (length, length) matrix from a row of samples to the coefficients of the spline through them."""
-    values = _neighbours(length, below=1.0, at=4.0, above=1.0) / 6.0
+    values = (np.eye(length, k=-1) + 4.0 * np.eye(length) + np.eye(length, k=1)) / 6.0
+    values[0, 0] += 1.0 / 6.0
+    values[-1, -1] += 1.0 / 6.0
     return np.asarray(np.linalg.inv(values))
-
-
-@lru_cache(maxsize=256)
-def spline_slopes(length: int) -> NDArray[np.float64]:
-    """Return the (length, length) matrix from a row of samples to the slopes there of the spline, per sample."""
-    return _neighbours(length, below=-0.5, at=0.0, above=0.5) @ spline_coefficients(length)
 
 
 class Splines:
@@ -62,59 +61,78 @@ class Splines:
         to_samples: NDArray[np.float64],
         middles: NDArray[np.float64],
     ):
-        axes = dict(zip("ijk", values.shape[1:], strict=True))
-        self._derivatives = torch.stack(
-            [
-                _along(axis, matrix_of(length), values)
-                for matrix_of in (spline_slopes, spline_bends)
-                for axis, length in axes.items()
-            ],
-            dim=1,
-        )
+        self._samples, self._is_inside = values, is_inside
+        self._to_samples, self._middles = to_samples, middles
         self._coefficients = values
-        for axis, length in axes.items():
-            self._coefficients = _along(axis, spline_coefficients(length), self._coefficients)
-        self._is_inside = None if is_inside is None else is_inside.float()
-        self._to_samples = torch.from_numpy(to_samples.astype(np.float32))
-        self._samples_in_mm2 = torch.from_numpy((to_samples**2).sum(axis=1).astype(np.float32))
-        self._middles = torch.from_numpy(middles.astype(np.float32))[:, None]
-        self._last = torch.tensor(values.shape[1:], dtype=torch.float32) - 1.0
+        for axis, length in zip("ijk", values.shape[1:], strict=True):
+            self._coefficients = multiplied_along(axis, spline_coefficients(length), self._coefficients)
+        self._derivatives = torch.stack([*_differences(values, order=1), *_differences(values, order=2)], dim=1)
+
+    def blurred(self, half_mm2: NDArray[np.float64]) -> "Splines":
+        """Return splines through the same samples, blurred along the box's axes by (N, 3) half the variance in mm2."""
+        values = self._samples
+        half = np.clip(half_mm2 * np.sum(self._to_samples**2, axis=1), 0.0, MOST_BLUR)
+        for axis, halves, length in zip("ijk", half.T, values.shape[1:], strict=True):
+            values = multiplied_along(axis, diffusion_matrices(length, 2.0 * halves), values)
+        return Splines(values, self._is_inside, to_samples=self._to_samples, middles=self._middles)
 
     def values(self, places_mm: torch.Tensor) -> torch.Tensor:
         """Return the (N, P) values at (N, P, 3) places in the world, seen from the middles."""
         return between_samples(self._coefficients, self._in_samples(places_mm))
 
     def derivatives(self, places_mm: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return there the (N, P, 3) slopes along the world's axes and bends along the box's, interpolated linearly.
+        """Return there the (N, P, 3) slopes along the world's axes and bends along the box's, per mm and mm2.
 
-        Both are in mm; bends are second derivatives.
+        Bends are second derivatives. Both are differences of samples, interpolated linearly.
         """
         found = linear_between_samples(self._derivatives, self._in_samples(places_mm)[:, None])[:, :, 0].mT
-        return found[..., :3] @ self._to_samples, found[..., 3:] * self._samples_in_mm2
+        per_mm2 = _tensor(np.sum(self._to_samples**2, axis=1))
+        return found[..., :3] @ _tensor(self._to_samples), found[..., 3:] * per_mm2
 
     def holds(self, places_mm: torch.Tensor) -> torch.Tensor:
         """Return (N, P) whether places lie in the box and count, between 0 and 1 at the edge of what does."""
-        places = self._in_samples(places_mm)
-        in_box = ((places >= 0.0) & (places <= self._last)).all(dim=2).float()
+        places, last = self._in_samples(places_mm), torch.tensor(self._samples.shape[1:]) - 1
+        in_box = ((places >= 0) & (places <= last)).all(dim=2).float()
         if self._is_inside is None:
             return in_box
-        return in_box * linear_between_samples(self._is_inside[:, None], places[:, None])[:, 0, 0]
+        return in_box * linear_between_samples(self._is_inside.float()[:, None], places[:, None])[:, 0, 0]
 
     def _in_samples(self, places_mm: torch.Tensor) -> torch.Tensor:
-        return places_mm @ self._to_samples.T + self._middles
+        return places_mm @ _tensor(self._to_samples.T) + _tensor(self._middles)[:, None]
 
 
-def _along(axis: str, matrix: NDArray[np.float64], values: torch.Tensor) -> torch.Tensor:
-    """Return (N, X, Y, Z) values multiplied by a matrix along `i`, `j` or `k`."""
-    return torch.einsum(
-        f"a{axis},nijk->n{'ijk'.replace(axis, 'a')}", torch.from_numpy(matrix.astype(np.float32)), values
-    )
+def multiplied_along(axis: str, matrix: NDArray[np.float64], values: torch.Tensor) -> torch.Tensor:
+    """Return (N, X, Y, Z) values multiplied along `i`, `j` or `k` by one matrix, or by one for each row."""
+    rows = "n" if matrix.ndim > 2 else ""
+    return torch.einsum(f"{rows}a{axis},nijk->n{'ijk'.replace(axis, 'a')}", _tensor(matrix), values)
 
 
-@lru_cache(maxsize=256)
-def spline_bends(length: int) -> NDArray[np.float64]:
-    """Return the (length, length) matrix from a row of samples to the second derivatives there of the spline."""
-    return _neighbours(length, below=1.0, at=-2.0, above=1.0) @ spline_coefficients(length)
+def diffusion_matrices(length: int, variance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the (N, length, length) matrices that blur a row of samples by (N,) variances.
+
+    One after another they blur by the sum of their variances, however small.
+
+    Source: Lindeberg, Scale-space for discrete signals (IEEE PAMI 1990).
+    """
+    distance = np.abs(np.subtract.outer(np.arange(length), np.arange(length)))
+    kernels = ive(distance, variance[:, np.newaxis, np.newaxis])
+    return np.asarray(kernels / kernels.sum(axis=2, keepdims=True))
+
+
+def _differences(values: torch.Tensor, *, order: int) -> list[torch.Tensor]:
+    """Return the first or second central differences of (N, X, Y, Z) samples along each axis; 0 at the ends."""
+    found = []
+    for axis in (1, 2, 3):
+        below, at, above = (values.narrow(axis, start, values.shape[axis] - 2) for start in (0, 1, 2))
+        inner = 0.5 * (above - below) if order == 1 else below - 2.0 * at + above
+        padding = [0] * 6
+        padding[2 * (3 - axis) : 2 * (3 - axis) + 2] = [1, 1]
+        found.append(F.pad(inner, padding))
+    return found
+
+
+def _tensor(values: NDArray) -> torch.Tensor:
+    return torch.from_numpy(values.astype(np.float32))
 
 
 def between_samples(coefficients: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
@@ -150,11 +168,3 @@ def linear_between_samples(samples: torch.Tensor, places: torch.Tensor) -> torch
 
 def _picked(of_sides: tuple[torch.Tensor, torch.Tensor], corner: tuple[int, ...]) -> torch.Tensor:
     return torch.stack([of_sides[side][..., axis] for axis, side in enumerate(corner)], dim=-1)
-
-
-def _neighbours(length: int, *, below: float, at: float, above: float) -> NDArray[np.float64]:
-    """Return the (length, length) matrix that sums neighbours with these weights; the outermost are repeated."""
-    matrix = below * np.eye(length, k=-1) + at * np.eye(length) + above * np.eye(length, k=1)
-    matrix[0, 0] += below
-    matrix[-1, -1] += above
-    return matrix
