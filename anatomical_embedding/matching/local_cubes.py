@@ -73,7 +73,7 @@ def sample_cubes(volume: Volume, centres_mm: Points, steps: NDArray[np.float64],
     """
     inverse = invert_affine(volume.affine)
     reach_vox = np.abs(inverse[:3, :3]).sum(axis=1) * np.abs(steps).max()
-    sigma_vox = _missing_blur_vox(volume.spacing_mm, blur_mm=blur_mm)
+    sigma_vox = missing_blur_vox(volume.spacing_mm, blur_mm=blur_mm)
     margin_vox = blur_reach(sigma_vox) + SPLINE_MARGIN_VOX
     last_edge = np.array(volume.shape) + FIRST_EDGE
     values = np.zeros((len(centres_mm), *[len(steps)] * 3), np.float32)
@@ -110,7 +110,7 @@ def _sampled_straight(
     for axis, along in enumerate(axes):
         places = centre_vox[axis] + inverse[axis, along] * steps
         length = box.shape[axis]
-        weights = spline_basis(places, length) @ _blurred_coefficients(length, sigma_vox[axis])
+        weights = spline_basis(places, length) @ blurred_coefficients(length, sigma_vox[axis])
         matrices.append(weights.astype(np.float32))
         sides.append((places >= within[0][axis]) & (places <= within[1][axis]))
     box = matrices[1] @ (box @ matrices[2].T)  # the last axis first: nothing has to be moved in memory
@@ -133,7 +133,7 @@ def _sampled_obliquely(
     points_vox = cube_offsets_mm(steps) @ inverse.T + centre_vox
     is_inside = np.all((points_vox >= within[0]) & (points_vox <= within[1]), axis=-1)
     for axis in range(3):
-        matrix = _blurred_coefficients(box.shape[0], sigma_vox[axis])
+        matrix = blurred_coefficients(box.shape[0], sigma_vox[axis])
         box = np.tensordot(box, matrix.astype(np.float32), axes=(0, 1))
     places = torch.from_numpy(points_vox.reshape(1, -1, 3).astype(np.float32))
     found = between_samples(torch.from_numpy(np.ascontiguousarray(box))[None], places)
@@ -164,7 +164,7 @@ def voxels_between(volume: Volume, low: NDArray[np.int64], high: NDArray[np.int6
 
 
 @lru_cache(maxsize=256)
-def _blurred_coefficients(length: int, sigma: float) -> NDArray[np.float64]:
+def blurred_coefficients(length: int, sigma: float) -> NDArray[np.float64]:
     """Return the (length, length) matrix from a row of voxels to the coefficients of a spline, blurred."""
     return np.asarray(spline_coefficients(length) @ blur_matrix(length, sigma))
 
@@ -187,7 +187,7 @@ def blur_reach(sigma: ArrayLike) -> NDArray[np.int64]:
     return np.where(np.asarray(sigma) > 0.0, np.ceil(TRUNCATE * np.asarray(sigma)) + 1, 0).astype(int)
 
 
-def _missing_blur_vox(spacing_mm: NDArray[np.float64], *, blur_mm: float) -> NDArray[np.float64]:
+def missing_blur_vox(spacing_mm: NDArray[np.float64], *, blur_mm: ArrayLike) -> NDArray[np.float64]:
     """Return the (3,) blur that is missing along each axis, in voxels."""
     own_mm = BLUR_OF_VOXELS * spacing_mm
-    return np.asarray(np.sqrt(np.maximum(blur_mm**2 - own_mm**2, 0.0)) / spacing_mm).round(6)
+    return np.asarray(np.sqrt(np.maximum(np.square(blur_mm) - own_mm**2, 0.0)) / spacing_mm).round(6)

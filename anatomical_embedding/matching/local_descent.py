@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from anatomical_embedding.matching.local_lattice import Lattice, sample_lattice, strides_of
+from anatomical_embedding.matching.local_lattice import Lattice, lattice_splines, sample_lattice
 from anatomical_embedding.matching.local_splines import Splines
 from anatomical_embedding.matching.surroundings import Surroundings, own_blur_mm
 from anatomical_embedding.settings.refinement import DescentPassSettings, DescentSettings
@@ -61,9 +61,7 @@ class Descent(NamedTuple):
 
 
 class _Comparison:
-    """Which of two scans is read at its voxels, and which between them.
-
-    With a blur, or where the voxels of both are finer than the samples, the template's samples stand for its voxels.
+    """Which of two scans is read on its voxels, and which between them; with a blur, both at the samples in hand.
 
     Parameters
     ----------
@@ -74,29 +72,32 @@ class _Comparison:
     def __init__(self, template: Surroundings, target: Surroundings, samples: DescentPassSettings):
         is_target_coarse = not _has_coarser_voxels(template, target)
         coarser = target if is_target_coarse else template
-        is_fine = bool((strides_of(coarser.volume, coarser.step_mm) > 1).all())
-        self.of_cubes = is_fine or samples.blur_mm > 0.0
-        self.is_forth = self.of_cubes or not is_target_coarse
-        self._fixed, moving = (template, target) if self.is_forth else (target, template)
-        own_mm = own_blur_mm(coarser.volume)
-        self._blur_mm = (
-            np.maximum(own_mm, max(samples.blur_mm, template.blur_mm)) if self.of_cubes else own_mm
-        )
-        self._moving = moving
+        self.of_voxels = samples.blur_mm == 0.0
+        self.is_forth = not (self.of_voxels and is_target_coarse)
+        self._fixed, self._moving = (template, target) if self.is_forth else (target, template)
+        self._blur_mm = np.maximum(own_blur_mm(coarser.volume), max(samples.blur_mm, template.blur_mm))
+        self._step_mm = samples.step_mm
         self.voxel_mm3 = float(np.prod(coarser.volume.spacing_mm))
 
-    def moving(self, shift_mm: NDArray[np.float64], *, reach_mm: float) -> Splines:
+    def moving(self, shift_mm: NDArray[np.float64], *, radius_mm: float) -> Splines:
         """Return what is read between its samples, around the target's places shifted by (N, 3) mm, or the points."""
-        if self.of_cubes:
+        if not self.of_voxels:
             return self._moving.splines(self._blur_mm)
-        return self._moving.voxel_splines(shift_mm if self.is_forth else np.zeros_like(shift_mm), reach_mm=reach_mm, coarser=self._fixed.volume)
+        return lattice_splines(
+            self._moving.volume,
+            self._moving.middles_mm,
+            self._moving.middles_mm + (shift_mm if self.is_forth else 0.0),
+            radius_mm=radius_mm,
+            step_mm=self._step_mm,
+            lattice_of=self._fixed.volume,
+        )
 
-    def fixed(self, shift_mm: NDArray[np.float64], *, radius_mm: float, step_mm: float) -> Lattice:
+    def fixed(self, shift_mm: NDArray[np.float64], *, radius_mm: float) -> Lattice:
         """Return what lies around the points of the template, or around the target's places, shifted by (N, 3) mm."""
-        if self.of_cubes:
-            return self._fixed.lattice(radius_mm=radius_mm, step_mm=step_mm, blur_mm=self._blur_mm)
+        if not self.of_voxels:
+            return self._fixed.lattice(radius_mm=radius_mm, step_mm=self._step_mm, blur_mm=self._blur_mm)
         middles_mm = self._fixed.middles_mm + (0.0 if self.is_forth else shift_mm)
-        return sample_lattice(self._fixed.volume, middles_mm, radius_mm=radius_mm, step_mm=step_mm)
+        return sample_lattice(self._fixed.volume, middles_mm, radius_mm=radius_mm, step_mm=self._step_mm)
 
     def widened(self, radius_mm: float, *, min_voxels: int) -> float:
         """Return by how much a ball has to be larger to hold enough voxels."""
@@ -129,15 +130,19 @@ def descend(
     scans = _Comparison(template, target, samples)
     widened = scans.widened(samples.half_size_mm, min_voxels=samples.min_voxels)
     deviation_mm = widened * samples.deviation_mm
-    fixed = scans.fixed(shift_mm, radius_mm=widened * samples.half_size_mm, step_mm=samples.step_mm)
-    reach_mm = widened * samples.half_size_mm + samples.reach_mm
-    fit = _Fit(fixed, scans.moving(shift_mm, reach_mm=reach_mm), deviation_mm=deviation_mm, stiffness=settings.stiffness)
+    radius_mm = widened * samples.half_size_mm
+    fit = _Fit(
+        scans.fixed(shift_mm, radius_mm=radius_mm),
+        scans.moving(shift_mm, radius_mm=radius_mm + samples.reach_mm),
+        deviation_mm=deviation_mm,
+        stiffness=settings.stiffness,
+    )
     middle = torch.from_numpy((shift_mm if scans.is_forth else np.zeros_like(shift_mm)).astype(np.float32))
     start = _Pose(
         middle, matrices if scans.is_forth else torch.linalg.inv(matrices), torch.zeros(middle.shape)
     )
     end, at_start, correlation = fit.descended(
-        start, num_steps=samples.num_steps, is_blurred_once=not scans.of_cubes and 'U' not in __import__('os').environ.get('V','')
+        start, num_steps=samples.num_steps, is_blurred_once=scans.of_voxels
     )
     moved, matrix = end.place - middle, end.matrix
     if not scans.is_forth:
@@ -195,9 +200,7 @@ class _Fit:
     def descended(
         self, start: _Pose, *, num_steps: int, is_blurred_once: bool
     ) -> tuple[_Pose, torch.Tensor, torch.Tensor]:
-        """Return where some steps lead, and the (N,) correlations at their start and end.
-
-        Both are with the blur and the weights found at the end.
+        """Return where some steps lead, and the (N,) weighted correlations at their start and end, with the end's blur.
 
         Parameters
         ----------
@@ -222,36 +225,14 @@ class _Fit:
             if float(step[:, OF_SHIFT].abs().max()) < SMALLEST_STEP_MM:
                 break
         before = self._look(start._replace(blur_mm2=pose.blur_mm2))
-        import os
-        V = os.environ.get("V", "")
-        share = self._agreement(seen)
-        if "M" in V: share = torch.maximum(share, self._agreement(before))
-        one = torch.ones_like(share)
-        global PLAIN
-        PLAIN = self._correlation(seen, one)
-        if "N" in V: share = one
-        return pose, self._correlation(before, share), self._correlation(seen, share)
+        return pose, self._correlation(before), self._correlation(seen)
 
-    def _correlation(self, looked: _Seen, share: torch.Tensor) -> torch.Tensor:
-        """Return the (N,) correlations, weighted by (N, P) shares of the weights; 0 where one is constant."""
-        counted = looked.counted * share
+    def _correlation(self, looked: _Seen) -> torch.Tensor:
+        """Return the (N,) weighted correlations; 0 where one is constant."""
+        counted = looked.counted
         known, values = _centred(self._fixed.values, counted), _centred(looked.values, counted)
         spread = _mean(known**2, counted) * _mean(values**2, counted)
         return (_mean(known * values, counted) / spread.clamp_min(1e-6).sqrt())[:, 0]
-
-    def _explained(self, looked: _Seen) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return the (N, P) values seen, from their mean, the (N, 1) gain, and the (N, P) differences that it leaves."""
-        known, seen = _centred(self._fixed.values, looked.counted), _centred(looked.values, looked.counted)
-        gain = _mean(known * seen, looked.counted) / _mean(seen**2, looked.counted).clamp_min(1e-6)
-        return seen, gain, known - gain * seen
-
-    def _agreement(self, looked: _Seen) -> torch.Tensor:
-        """Return the (N, P) shares of their weights, 0 to 1, that samples keep which differ."""
-        residual = self._explained(looked)[2]
-        known = _centred(self._fixed.values, looked.counted)
-        scale = NORMAL_FROM_MEDIAN * residual.abs().median(dim=1, keepdim=True).values
-        scale = torch.maximum(scale, SMALLEST_SCALE * _mean(known**2, looked.counted).sqrt()) + 1e-3
-        return 1.0 / (1.0 + (residual / (OUTLIER_SCALES * scale)) ** 2) ** 2
 
     def _look(self, pose: _Pose) -> _Seen:
         places = pose.place[:, None] + self._fixed.offsets_mm @ pose.matrix.mT
@@ -262,15 +243,20 @@ class _Fit:
     def _step(self, pose: _Pose, looked: _Seen) -> torch.Tensor:
         """Return the (N, 17) step: shift in mm, matrix in units of 1 / deviation, blur, gain and offset."""
         offsets = self._fixed.offsets_mm
-        seen, gain, residual = self._explained(looked)
-        counted = looked.counted * self._agreement(looked)
-        slopes = gain[..., None] * looked.slopes
+        values, slopes, bends, counted = looked
+        known, seen = _centred(self._fixed.values, counted), _centred(values, counted)
+        gain = _mean(known * seen, counted) / _mean(seen**2, counted).clamp_min(1e-6)
+        residual = known - gain * seen
+        scale = NORMAL_FROM_MEDIAN * residual.abs().median(dim=1, keepdim=True).values
+        scale = torch.maximum(scale, SMALLEST_SCALE * _mean(known**2, counted).sqrt()) + 1e-3
+        counted = counted / (1.0 + (residual / (OUTLIER_SCALES * scale)) ** 2) ** 2
+        slopes = gain[..., None] * slopes
         by_matrix = slopes[..., :, None] * (offsets / self._deviation_mm)[..., None, :]  # (N, P, 3, 3)
         columns = torch.cat(
             [
                 slopes,
                 by_matrix.flatten(2),
-                gain[..., None] * looked.bends,
+                gain[..., None] * bends,
                 seen[..., None],
                 torch.ones_like(seen)[..., None],
             ],

@@ -174,14 +174,11 @@ def _descended(
     template: Surroundings, target: Surroundings, shift_mm: NDArray[np.float64], *, settings: DescentSettings
 ) -> NDArray[np.float64]:
     """Return (N, 3) shifts of places after the descent, where it ends near and at surroundings that agree."""
-    import os
-    import anatomical_embedding.matching.local_descent as LD
-    V = os.environ.get('V', '')
     matrices = torch.eye(3).repeat(len(shift_mm), 1, 1)
     for index, samples in enumerate(settings.passes):
         step = descend(template, target, shift_mm, matrices=matrices, settings=settings, samples=samples)
         is_kept = (np.linalg.norm(step.shift_mm, axis=1) <= samples.reach_mm) & (
-            (step.correlation if "A" not in V and not ("B" in V and index == 0) else LD.PLAIN.numpy()) >= settings.min_correlation
+            step.correlation >= settings.min_correlation
         )
         share = is_kept.astype(np.float64)
         if index:  # the ball before was wider, and less at the mercy of noise
