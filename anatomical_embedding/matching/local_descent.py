@@ -10,6 +10,7 @@ Source: Lucas and Kanade, An iterative image registration technique (1981); Bake
 on (IJCV 2004), forwards additive form.
 """
 
+from copy import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -209,9 +210,9 @@ class _Fit:
         is_blurred_once : whether the blur that the first step finds is brought about in full; a linear term, as for the
             rest of it, is exact only for a small one.
         """
-        pose, seen = start, self._look(start)
+        fit, rows, pose, end = self, torch.arange(len(start.place)), start, start
         for index in range(num_steps):
-            step = self._step(pose, seen)
+            step = fit._step(pose, fit._look(pose))
             bend = (step[:, OF_MATRIX] / self._deviation_mm).reshape(-1, 3, 3)
             pose = _Pose(
                 pose.place + step[:, OF_SHIFT].clamp(-LARGEST_STEP_MM, LARGEST_STEP_MM),
@@ -221,11 +222,24 @@ class _Fit:
             if is_blurred_once and index == 0:
                 self._moving = self._moving.blurred(pose.blur_mm2.numpy())
                 pose = pose._replace(blur_mm2=pose.blur_mm2.clamp_max(0.0))
-            seen = self._look(pose)
-            if float(step[:, OF_SHIFT].abs().max()) < SMALLEST_STEP_MM:
+            end = _Pose(*(whole.index_copy(0, rows, part) for whole, part in zip(end, pose, strict=True)))
+            is_moving = step[:, OF_SHIFT].abs().amax(dim=1) >= SMALLEST_STEP_MM
+            if not is_moving.any():
                 break
-        before = self._look(start._replace(blur_mm2=pose.blur_mm2))
-        return pose, self._correlation(before), self._correlation(seen)
+            rows, pose = rows[is_moving], _Pose(*(part[is_moving] for part in pose))
+            fit = fit._part(is_moving)
+        before = self._look(start._replace(blur_mm2=end.blur_mm2))
+        return end, self._correlation(before), self._correlation(self._look(end))
+
+    def _part(self, is_chosen: torch.Tensor) -> "_Fit":
+        """Return the fit of some of the points."""
+        if is_chosen.all():
+            return self
+        rows = torch.nonzero(is_chosen)[:, 0]
+        part = copy(self)
+        part._fixed = Lattice(*(of_all[rows] for of_all in self._fixed))
+        part._moving, part._weights = self._moving.part(rows), self._weights[rows]
+        return part
 
     def _correlation(self, looked: _Seen) -> torch.Tensor:
         """Return the (N,) weighted correlations; 0 where one is constant."""

@@ -6,6 +6,7 @@ a cubic spline blurs nowhere. Beyond the ends the outermost coefficient is repea
 Source: Unser, Splines: a perfect fit for signal and image processing (IEEE Signal Processing Magazine 1999).
 """
 
+from copy import copy
 from functools import lru_cache
 from itertools import product
 
@@ -75,6 +76,14 @@ class Splines:
         for axis, halves, length in zip("ijk", half.T, values.shape[1:], strict=True):
             values = multiplied_along(axis, diffusion_matrices(length, 2.0 * halves), values)
         return Splines(values, self._is_inside, to_samples=self._to_samples, middles=self._middles)
+
+    def part(self, rows: torch.Tensor) -> "Splines":
+        """Return those of some of the boxes."""
+        chosen = copy(self)
+        chosen._samples, chosen._coefficients = self._samples[rows], self._coefficients[rows]
+        chosen._derivatives, chosen._middles = self._derivatives[rows], self._middles[rows.numpy()]
+        chosen._is_inside = None if self._is_inside is None else self._is_inside[rows]
+        return chosen
 
     def values(self, places_mm: torch.Tensor) -> torch.Tensor:
         """Return the (N, P) values at (N, P, 3) places in the world, seen from the middles."""
