@@ -113,8 +113,8 @@ def _sampled_straight(
         weights = spline_basis(places, length) @ blurred_coefficients(length, sigma_vox[axis])
         matrices.append(weights.astype(np.float32))
         sides.append((places >= within[0][axis]) & (places <= within[1][axis]))
-    box = matrices[1] @ (box @ matrices[2].T)  # the last axis first: nothing has to be moved in memory
-    box = (matrices[0] @ box.reshape(len(box), -1)).reshape([len(steps)] * 3)
+    box = (matrices[0] @ box.reshape(len(box), -1)).reshape(len(steps), *box.shape[1:])
+    box = (matrices[1] @ box) @ matrices[2].T
     is_inside = sides[0][:, None, None] & sides[1][:, None] & sides[2]
     order = np.argsort(axes)
     return box.transpose(order), is_inside.transpose(order)

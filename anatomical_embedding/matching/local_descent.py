@@ -28,7 +28,8 @@ OF_SHIFT, OF_MATRIX = slice(NUM_SHIFTS), slice(NUM_SHIFTS, NUM_SHIFTS + NUM_MATR
 OF_BLUR = slice(NUM_SHIFTS + NUM_MATRIX, NUM_SHIFTS + NUM_MATRIX + NUM_BLURS)
 LARGEST_STEP_MM = 2.0
 LARGEST_BEND = 0.1
-SMALLEST_STEP_MM = 0.02
+SMALLEST_STEP = 0.02
+"""A step of a smaller share of the distance of samples is the last."""
 NORMAL_FROM_MEDIAN = 1.4826
 """Standard deviation of normal numbers, in units of the median of their sizes."""
 OUTLIER_SCALES = 1.5
@@ -143,7 +144,7 @@ def descend(
         middle, matrices if scans.is_forth else torch.linalg.inv(matrices), torch.zeros(middle.shape)
     )
     end, at_start, correlation = fit.descended(
-        start, num_steps=samples.num_steps, is_blurred_once=scans.of_voxels
+        start, samples=samples, is_blurred_once=scans.of_voxels
     )
     moved, matrix = end.place - middle, end.matrix
     if not scans.is_forth:
@@ -199,19 +200,19 @@ class _Fit:
         self._weights = nearness * fixed.is_inside
 
     def descended(
-        self, start: _Pose, *, num_steps: int, is_blurred_once: bool
+        self, start: _Pose, *, samples: DescentPassSettings, is_blurred_once: bool
     ) -> tuple[_Pose, torch.Tensor, torch.Tensor]:
         """Return where some steps lead, and the (N,) weighted correlations at their start and end, with the end's blur.
 
         Parameters
         ----------
         start : where to begin, without a blur.
-        num_steps : at most.
+        samples : how many steps at most, and which is small.
         is_blurred_once : whether the blur that the first step finds is brought about in full; a linear term, as for the
             rest of it, is exact only for a small one.
         """
         fit, rows, pose, end = self, torch.arange(len(start.place)), start, start
-        for index in range(num_steps):
+        for index in range(samples.num_steps):
             step = fit._step(pose, fit._look(pose))
             bend = (step[:, OF_MATRIX] / self._deviation_mm).reshape(-1, 3, 3)
             pose = _Pose(
@@ -223,7 +224,7 @@ class _Fit:
                 self._moving = self._moving.blurred(pose.blur_mm2.numpy())
                 pose = pose._replace(blur_mm2=pose.blur_mm2.clamp_max(0.0))
             end = _Pose(*(whole.index_copy(0, rows, part) for whole, part in zip(end, pose, strict=True)))
-            is_moving = step[:, OF_SHIFT].abs().amax(dim=1) >= SMALLEST_STEP_MM
+            is_moving = step[:, OF_SHIFT].abs().amax(dim=1) >= SMALLEST_STEP * samples.step_mm
             if not is_moving.any():
                 break
             rows, pose = rows[is_moving], _Pose(*(part[is_moving] for part in pose))

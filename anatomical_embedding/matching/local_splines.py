@@ -112,8 +112,11 @@ class Splines:
 
 def multiplied_along(axis: str, matrix: NDArray[np.float64], values: torch.Tensor) -> torch.Tensor:
     """Return (N, X, Y, Z) values multiplied along `i`, `j` or `k` by one matrix, or by one for each row."""
-    rows = "n" if matrix.ndim > 2 else ""
-    return torch.einsum(f"{rows}a{axis},nijk->n{'ijk'.replace(axis, 'a')}", _tensor(matrix), values)
+    factor = _tensor(matrix)
+    if axis == "i":
+        return (factor @ values.flatten(2)).unflatten(2, values.shape[2:])
+    per_row = factor[:, None] if matrix.ndim > 2 else factor
+    return per_row @ values if axis == "j" else values @ per_row.mT
 
 
 def diffusion_matrices(length: int, variance: NDArray[np.float64]) -> NDArray[np.float64]:
