@@ -194,7 +194,10 @@ def correlate_shifted(
 
     def transformed(values: NDArray) -> NDArray:
         found = scipy.fft.rfft(values, length, axis=4)
-        for axis in (3, 2):  # a small cube is padded one axis after the other: most of its rows are no longer than it
+        for axis in (
+            3,
+            2,
+        ):  # a small cube is padded one axis after the other: most of its rows are no longer than it
             found = scipy.fft.fft(found, length, axis=axis, overwrite_x=True)
         return found
 

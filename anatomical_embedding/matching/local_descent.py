@@ -143,9 +143,7 @@ def descend(
     start = _Pose(
         middle, matrices if scans.is_forth else torch.linalg.inv(matrices), torch.zeros(middle.shape)
     )
-    end, at_start, correlation = fit.descended(
-        start, samples=samples, is_blurred_once=scans.of_voxels
-    )
+    end, at_start, correlation = fit.descended(start, samples=samples, is_blurred_once=scans.of_voxels)
     moved, matrix = end.place - middle, end.matrix
     if not scans.is_forth:
         matrix = torch.linalg.inv(matrix)

@@ -19,7 +19,7 @@ from anatomical_embedding.matching.local_cubes import (
     missing_blur_vox,
     voxels_between,
 )
-from anatomical_embedding.matching.local_splines import Splines, multiplied_along, spline_basis
+from anatomical_embedding.matching.local_splines import Splines, between_rows, multiplied_along
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
 
@@ -148,13 +148,17 @@ def _sample_boxes(
     reach += np.where(steps_vox < 1.0, SPLINE_MARGIN_VOX, 0)
     middles_vox = np.rint(volume.voxel_from_world(centres_mm)).astype(int)
     boxes = [voxels_between(volume, middle - reach, middle + reach + 1) for middle in middles_vox]
-    values = torch.from_numpy(np.stack(boxes)) if boxes else torch.empty((0, *(2 * reach + 1)))
+    values = (
+        torch.from_numpy(np.stack(boxes, dtype=np.float32, casting="unsafe"))
+        if boxes
+        else torch.empty((0, *(2 * reach + 1)))
+    )
     sides = []
     for axis, name in enumerate("ijk"):
         places = steps_vox[axis] * np.arange(-half[axis], half[axis] + 1)
         length = 2 * reach[axis] + 1
-        if steps_vox[axis] < 1.0 or sigma_vox[axis] > 0.0 or steps_vox[axis] > 1.0:
-            matrix = spline_basis(places + reach[axis], length) @ blurred_coefficients(length, sigma_vox[axis])
+        if steps_vox[axis] != 1.0 or sigma_vox[axis] > 0.0:
+            matrix = between_rows(places + reach[axis], blurred_coefficients(length, sigma_vox[axis]))
             values = multiplied_along(name, matrix, values)
         at = middles_vox[:, axis, np.newaxis] + places
         sides.append((at >= FIRST_EDGE) & (at <= volume.shape[axis] + FIRST_EDGE))

@@ -21,17 +21,21 @@ MOST_BLUR = 4.0
 """Half the variance, in samples, of the most that `Splines.blurred` blurs: a box holds no more."""
 
 
-def spline_basis(places: NDArray[np.float64], length: int) -> NDArray[np.float64]:
-    """Return the (S, length) values at (S,) places of the splines around each of a row of samples.
+def between_rows(places: NDArray[np.float64], coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return at (S,) places, counted in rows, the (S, L) values of the splines of (R, L) coefficients.
 
     Examples
     --------
-    >>> spline_basis(np.array([1.0]), 3).round(3).tolist()
+    >>> between_rows(np.array([1.0]), np.eye(3)).round(3).tolist()
     [[0.167, 0.667, 0.167]]
     """
-    distance = np.abs(places[:, np.newaxis] - np.arange(length))
-    near = 2.0 / 3.0 - distance**2 * (1.0 - distance / 2.0)
-    return np.where(distance < 1.0, near, np.maximum(2.0 - distance, 0.0) ** 3 / 6.0)
+    below = np.floor(places).astype(int)
+    part = (places - below)[:, np.newaxis]
+    outer = (1.0 - part) ** 3 / 6.0, part**3 / 6.0
+    inner = 2.0 / 3.0 - part**2 * (1.0 - part / 2.0)
+    shares = outer[0], inner, 1.0 - outer[0] - inner - outer[1], outer[1]
+    rows = (np.clip(below + step, 0, len(coefficients) - 1) for step in (-1, 0, 1, 2))
+    return np.asarray(sum(share * coefficients[row] for share, row in zip(shares, rows, strict=True)))
 
 
 @lru_cache(maxsize=256)
@@ -67,7 +71,9 @@ class Splines:
         self._coefficients = values
         for axis, length in zip("ijk", values.shape[1:], strict=True):
             self._coefficients = multiplied_along(axis, spline_coefficients(length), self._coefficients)
-        self._derivatives = torch.stack([*_differences(values, order=1), *_differences(values, order=2)], dim=1)
+        self._derivatives = torch.stack(
+            [*_differences(values, order=1), *_differences(values, order=2)], dim=1
+        )
 
     def blurred(self, half_mm2: NDArray[np.float64]) -> "Splines":
         """Return splines through the same samples, blurred along the box's axes by (N, 3) half the variance in mm2."""
