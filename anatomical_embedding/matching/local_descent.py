@@ -2,9 +2,9 @@
 
 The voxels of the coarser scan around its point are taken as they are, `F(y)`; the finer one is read by splines where
 they should lie in it, `G(t + M y)`. Shift `t`, matrix `M`, gain and offset of the intensity are those that make the
-weighted squares of the difference smallest. Samples that differ much more than the others, such as a lesion that grew,
-lose their weight (Geman and McClure 1985). A coarse scan read between its voxels instead shows its aliasing, which a
-small ball fits.
+weighted squares of the difference smallest; by how much the finer one is the sharper is unknown as well. Samples that
+differ much more than the others, such as a lesion that grew, lose their weight (Geman and McClure 1985). A coarse scan
+read between its voxels instead shows its aliasing, which a small ball fits.
 
 Source: Lucas and Kanade, An iterative image registration technique (1981); Baker and Matthews, Lucas-Kanade 20 years
 on (IJCV 2004), forwards additive form.

@@ -1,7 +1,7 @@
-"""Samples around places of a scan, on its own grid: every voxel where these are coarse, or between them; every few else.
+"""Samples around places of a scan, on its own grid: every few voxels, or every one and between them where it is coarse.
 
-A coarse scan read between its voxels shows its aliasing. Read on them, and the other scan between its own, two copies of
-a scan agree to the last digit.
+A coarse scan read between its voxels shows its aliasing. Read on them, and the other scan between its own, two copies
+of a scan agree to the last digit.
 """
 
 from typing import NamedTuple
@@ -111,7 +111,7 @@ def lattice_splines(
     return Splines(
         boxes.values,
         None if boxes.is_inside.all() else torch.from_numpy(boxes.is_inside),
-        to_samples=np.linalg.inv(volume.affine[:3, :3] * steps_vox),
+        to_samples=np.asarray(np.linalg.inv(volume.affine[:3, :3] * steps_vox), dtype=np.float64),
         middles=(volume.voxel_from_world(middles_mm) - boxes.middles_vox) / steps_vox + half,
     )
 

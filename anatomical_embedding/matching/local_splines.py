@@ -121,7 +121,7 @@ def multiplied_along(axis: str, matrix: NDArray[np.float64], values: torch.Tenso
     factor = _tensor(matrix)
     if axis == "i":
         return (factor @ values.flatten(2)).unflatten(2, values.shape[2:])
-    per_row = factor[:, None] if matrix.ndim > 2 else factor
+    per_row = factor[:, None] if len(factor.shape) == len("naj") else factor
     return per_row @ values if axis == "j" else values @ per_row.mT
 
 
