@@ -6,9 +6,9 @@ Makes bodies at four visits (slices of 1 to 5 mm; lesions grow, shrink, vanish, 
 the lesions that the first visit shows with the verb's own code, and then gives the masks of the last visit as well.
 Prints distances at the last visit beside those of the direct match from the first, the share of right states by class,
 and the errors of volume and diameter of present lesions of 8 mm radius or more; then the same of those lesions that can
-be seen where they are given, since a state that the scan shows cannot be told of the others. Bodies and embeddings stay
-in the folder, and bodies whose answers lie there are not followed again, so a run can be made in parts: `--seed` may be
-given several times. Exits with 1 when a bar is missed.
+be seen where they are given and now, since a state that the scan shows cannot be told of the others. Bodies and
+embeddings stay in the folder, and bodies whose answers lie there are not followed again, so a run can be made in parts:
+`--seed` may be given several times. Exits with 1 when a bar is missed.
 """
 
 import argparse
@@ -37,7 +37,8 @@ from anatomical_embedding.volumes.volume import Volume
 from benchmarks.followed_bodies import NAMES, VISIBLE, FollowedBody, known_body
 
 SETTINGS = delivered_follow_settings()
-LARGE_MM = 8.0
+LARGE_MM, SMALLEST_SEEN_MM = 8.0, 3.5
+"""Radii: of lesions whose size is judged, and of what can be seen in voxels of 3 mm."""
 ANSWERS = "answers.csv"
 """Of a body; one that has them is not followed again."""
 LARGEST_MEDIAN_SHARE, LARGEST_TAIL_SHARE = 0.85, 0.7
@@ -175,8 +176,12 @@ def print_scores(table: pd.DataFrame) -> bool:
     is_good = shares[0] <= LARGEST_MEDIAN_SHARE and shares[1] <= LARGEST_TAIL_SHARE
     is_good &= _print_states(table)
     is_good &= _print_sizes(answered, "present lesions")
-    seen = answered[answered["contrast"] >= VISIBLE]
-    print(f"\nof these with a contrast of {VISIBLE:g} deviations or more where they are given")
+    is_large = answered["radius_mm"].isna() | (answered["radius_mm"] >= SMALLEST_SEEN_MM)
+    seen = answered[(answered["contrast"] >= VISIBLE) & is_large]
+    print(
+        f"\nof these with a contrast of {VISIBLE:g} deviations or more where they are given, and a radius (each part "
+        f"of those that have split) of {SMALLEST_SEEN_MM:g} mm or more now"
+    )
     _print_states(seen)
     _print_sizes(seen, "such present lesions")
     return bool(is_good)

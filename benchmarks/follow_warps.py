@@ -103,6 +103,14 @@ def follow_scan(model: Model, name: str, folder: Path) -> pd.DataFrame:
         for visit, volume in enumerate(seen)
     ]
     write_volume(truths[0], folder / "lesions.nii.gz")
+    # What is followed is the middle of a given mask, not the point round which a blob with bulges was drawn.
+    asked_mm = np.array(
+        [
+            truths[0].world_from_voxel(np.argwhere(truths[0].array == number)).mean(axis=0)
+            for number in range(1, len(blobs) + 1)
+        ]
+    )
+    true_mm = [asked_mm, *(target_places(warp, asked_mm) for warp in warps)]
     visits = tuple(
         AskedVisit(f"visit{number}", folder / f"visit{number}.nii.gz", None) for number in range(len(seen))
     )
@@ -112,7 +120,7 @@ def follow_scan(model: Model, name: str, folder: Path) -> pd.DataFrame:
     scans = open_visits(model, asked, place, checksums=require_order(asked.visits), settings=SETTINGS)
     answers: list[dict[str, Any]] = []
     for number, visit in enumerate(visits[1:], start=1):
-        direct = match_points(model, scans["visit0"], scans[visit.name], middles[0])
+        direct = match_points(model, scans["visit0"], scans[visit.name], asked_mm)
         masks = (
             read_volume(place.mask(visit.name), require_contrast=False)
             if place.mask(visit.name).exists()
@@ -126,8 +134,8 @@ def follow_scan(model: Model, name: str, folder: Path) -> pd.DataFrame:
                     "lesion": row.lesion,
                     "true_state": "gone" if is_gone(lesion, number) else "present",
                     "state": row.state,
-                    "error_mm": np.linalg.norm(np.array(row.point_mm) - middles[number][lesion]),
-                    "direct_mm": np.linalg.norm(direct.points_mm[lesion] - middles[number][lesion]),
+                    "error_mm": np.linalg.norm(np.array(row.point_mm) - true_mm[number][lesion]),
+                    "direct_mm": np.linalg.norm(direct.points_mm[lesion] - true_mm[number][lesion]),
                     "dice": dice(masks.array == row.lesion, truths[number].array == row.lesion),
                     **sizes(masks, truths[number], row.lesion),
                 }

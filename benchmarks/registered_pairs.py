@@ -125,6 +125,7 @@ def registered(
             output_stem=Path(folder) / "pair",
             threads=1,
             is_same_contrast=True,
+            with_image=True,  # builds of before know nothing else
         )
     seconds = child_seconds() - before
     field = found.field.before(np.eye(4) if start is None else start.matrix)

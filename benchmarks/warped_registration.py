@@ -21,9 +21,13 @@ import pandas as pd
 from anatomical_embedding import api
 from anatomical_embedding.progress import track
 from anatomical_embedding.registration.deformation import deform
+from anatomical_embedding.registration.field_doubt import doubt_at
 from anatomical_embedding.settings.registration import DeedsSettings
 from anatomical_embedding.usage.scans import prepare_raw_scan
 from benchmarks.known_warps import LESIONS, TARGET, TEMPLATE, spread
+
+SURE_MM, NEAR_MM = 2.0, 4.0
+"""Of points with doubt below the one, 95 % are to lie within the other."""
 
 
 def main() -> None:
@@ -61,6 +65,7 @@ def main() -> None:
         *errors.groupby(["warp", "way"]),
     ]:
         print(f"{warp:<10} {spread(rows['error_mm'].to_numpy())} {rows['cpu_s'].mean():>6.1f} CPU s  {way}")
+    print(doubt_figures(errors.dropna(subset=["doubt_mm"])))
     print(
         f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB here, "
         f"{resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024:.0f} MiB in the program"
@@ -86,13 +91,30 @@ def registered(folder: Path, ways: list[tuple[str, Path, DeedsSettings]], model:
                 output_stem=Path(temporary) / "pair",
                 threads=1,
                 is_same_contrast=True,
+                with_image=True,  # builds of before know nothing else
                 scans=(raw[0].volume, raw[1].volume),
             )
         errors_mm = np.linalg.norm(found.field.moving_points(asked) - truth, axis=1)
+        doubt = np.full(len(asked), np.nan) if found.doubt is None else doubt_at(found.doubt, asked)
         scan, warp = folder.name.rsplit(".", 1)
         row = {"scan": scan, "warp": warp, "way": name, "cpu_s": cpu_seconds() - before}
-        tables.append(pd.DataFrame({"error_mm": errors_mm}).assign(**row))
+        tables.append(pd.DataFrame({"error_mm": errors_mm, "doubt_mm": doubt}).assign(**row))
     return pd.concat(tables, ignore_index=True)
+
+
+def doubt_figures(rows: pd.DataFrame) -> str:
+    """Return how well the doubt tells the errors as text."""
+    error, doubt = rows["error_mm"], rows["doubt_mm"]
+    by_pair = [
+        pair["doubt_mm"].corr(pair["error_mm"], method="spearman")
+        for _, pair in rows.groupby(["scan", "warp"])
+    ]
+    is_sure = doubt < SURE_MM
+    return (
+        f"doubt: rank correlation {doubt.corr(error, method='spearman'):.2f} over all, {np.mean(by_pair):.2f} within a "
+        f"pair; {(error < doubt).mean():.0%} within the doubt; {is_sure.mean():.0%} below {SURE_MM:g} mm, of these "
+        f"{(error[is_sure] < NEAR_MM).mean():.1%} within {NEAR_MM:g} mm (of all {(error < NEAR_MM).mean():.1%})"
+    )
 
 
 def cpu_seconds() -> float:

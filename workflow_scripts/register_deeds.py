@@ -58,6 +58,7 @@ def main(arguments: list[str]) -> None:
         output_stem=options.output_stem,
         threads=options.threads,
         is_same_contrast=settings.is_same_contrast,
+        with_image=True,
     )
     start = np.eye(4) if matrix is None else matrix
     whole = found.field.before(start)

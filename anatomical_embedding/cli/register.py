@@ -114,7 +114,8 @@ def register(
 
     Writes start.json, forward.h5 and inverse.h5 (ITK transforms of points, fixed to moving and back; forward.h5
     resamples the moving scan), points.csv where points were given (and the same in the form that they came in),
-    displacement_field.nii.gz and, last, warped.nii.gz.
+    displacement_field.nii.gz, for two CTs doubt.nii.gz (mm by which a place may be off, also in points.csv) and, last,
+    warped.nii.gz.
     """
     from anatomical_embedding.api import load_model, read_scans, register_scans
     from anatomical_embedding.files import require_writable_folder
@@ -159,8 +160,11 @@ def register(
             f"warning: no start was found ({found.start.reason}); the bodies were centred instead", err=True
         )
     carried = None if asked is None else _carried(found, asked, side=side)
+    more: dict[str, list[str]] = {}
+    if asked is not None and carried is not None and found.doubt is not None:
+        more = {"doubt_mm": _doubts(found.doubt, asked if side == "fixed" else carried)}
     goal = found.moving if side == "fixed" else found.fixed
-    _write_results(found, carried, folder, programs=asked_for, coordinates=coordinates, goal=goal)
+    _write_results(found, carried, folder, programs=asked_for, coordinates=coordinates, goal=goal, more=more)
     said = say_remarks([*found.remarks, *remarks])
     if as_json:
         start = {"status": found.start.status, "reason": found.start.reason}
@@ -189,6 +193,7 @@ def _write_results(
     programs: list[str],
     coordinates: "Coordinates",
     goal: "Volume",
+    more: dict[str, list[str]],
 ) -> None:
     """Write what was found: first what is small and took longest, last the image, which is large."""
     from anatomical_embedding.api import write_transforms
@@ -200,10 +205,15 @@ def _write_results(
     write_start(found.start, folder / "start.json")
     write_transforms(found, folder, programs=["itk"])
     if carried is not None:
-        write_point_table(carried.points_mm, carried.names, folder / "points.csv", coordinates=coordinates)
+        write_point_table(
+            carried.points_mm, carried.names, folder / "points.csv", coordinates=coordinates, more=more
+        )
         if carried.form is not None and (name := name_of_form(carried.form)):
             write_points(carried.points_mm, carried.names, folder / name, form=carried.form, grid=goal)
     write_field(found.field.before(found.start.matrix), folder / "displacement_field.nii.gz")
+    (folder / "doubt.nii.gz").unlink(missing_ok=True)  # of another registration
+    if found.doubt is not None:
+        write_volume(found.doubt, folder / "doubt.nii.gz")
     # ITK and 3D Slicer read what is there already.
     write_transforms(found, folder, programs=[name for name in programs if name not in {"itk", "slicer"}])
     write_volume(found.warped(), folder / "warped.nii.gz")
@@ -233,3 +243,13 @@ def _carried(found: "ScanRegistration", asked: "NamedPoints", *, side: str) -> "
 
     transform = found.forward if side == "fixed" else found.inverse
     return NamedPoints(transform_by_itk(transform, asked.points_mm), asked.names, form=asked.form)
+
+
+def _doubts(doubt: "Volume", fixed: "NamedPoints") -> list[str]:
+    """Return by how many mm each of some fixed points may be off, empty where nothing was registered."""
+    import numpy as np
+
+    from anatomical_embedding.registration.field_doubt import doubt_at
+
+    radii_mm = doubt_at(doubt, fixed.points_mm)
+    return ["" if np.isnan(radius) else f"{radius:.2f}" for radius in radii_mm]

@@ -8,43 +8,20 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.follow.fit_mask import FittedMask, fit_mask
 from anatomical_embedding.follow.given_rows import as_point
-from anatomical_embedding.follow.lesion_tissue import (
-    SplitLook,
-    TissueContrast,
-    look_for_parts,
-    middle_of_tissue,
-)
+from anatomical_embedding.follow.lesion_tissue import TissueContrast, find_parts, middle_of_tissue
 from anatomical_embedding.follow.look import Likeness, likeness, measure_look, presence
-from anatomical_embedding.follow.records import How, LesionRow, PointMm
+from anatomical_embedding.follow.places import AnsweredPlace
+from anatomical_embedding.follow.records import LesionRow
 from anatomical_embedding.follow.seen import NOWHERE, Source
 from anatomical_embedding.follow.states import judge_state, trust_place
 from anatomical_embedding.follow.visits import AskedVisit, VisitScans
 from anatomical_embedding.matching.refine_scans import REFINED
 from anatomical_embedding.settings.follow import FollowSettings
 from anatomical_embedding.usage.scans import require_raw
+from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
 
 FAINT = "it hardly differs from its surroundings where it was given"
-
-
-@dataclass(frozen=True)
-class AnsweredPlace:
-    """One lesion of `JoinedPlaces`, with how it was found."""
-
-    point_mm: NDArray[np.float64]
-    depth_mm: float
-    error_mm: float
-    disagreement_mm: float
-    refined: str
-    matrix: NDArray[np.float64]
-    how: How
-
-
-def moved_to(place: AnsweredPlace, point_mm: PointMm | None) -> AnsweredPlace:
-    """Return a place where a reader put it; as it is where none did."""
-    if point_mm is None:
-        return place
-    return replace(place, point_mm=np.array(point_mm), disagreement_mm=np.nan, refined="", how="moved")
 
 
 @dataclass(frozen=True)
@@ -56,13 +33,13 @@ class _Looked:
     likenesses : one or two a visit.
     point_mm : (3,) the place; where the scans do not confirm it, the middle of the lesion's tissue round it.
     visibility : of the lesion there.
-    split : what most looks like two parts of it; None where it is hardly visible.
+    parts_mm : (2, 3) middles of its two parts; None where it is whole, gone or hardly visible.
     """
 
     likenesses: tuple[Likeness, ...]
     point_mm: NDArray[np.float64]
     visibility: float
-    split: SplitLook | None
+    parts_mm: Points | None
 
 
 def answered_row(
@@ -72,9 +49,15 @@ def answered_row(
     sources: Sequence[Source],
     scans: VisitScans,
     *,
+    is_alone: bool,
     settings: FollowSettings,
 ) -> tuple[LesionRow, tuple[FittedMask, ...]]:
-    """Return the row of a lesion that is not given at a visit, and its masks: one, one a part, or none."""
+    """Return the row of a lesion that is not given at a visit, and its masks: one, one a part, or none.
+
+    Parameters
+    ----------
+    is_alone : whether no other lesion is so near that the two might merge; else tissue beside it may be the other's.
+    """
     row = LesionRow(
         lesion, visit.name, visit.date, "review", 0.0, np.nan, NOWHERE, place.how,
         place.disagreement_mm, place.refined, "none", (), "", "no visit before tells its place",
@@ -91,12 +74,11 @@ def answered_row(
         depth_error_mm=settings.places.view.error_mm,
         within_mm=scans.model.card.usage.confidence.fit.within_mm,
     )
-    looked = _look(scan, place, sources, scans, settings)
-    parts = looked.split
+    looked = _look(scan, place, sources, scans, is_alone=is_alone, settings=settings)
     judged = judge_state(
         trust,
         presence=presence(looked.likenesses, settings=settings.look),
-        is_split=parts is not None and parts.is_split(settings.splitting),
+        is_split=looked.parts_mm is not None,
         disagreement_mm=place.disagreement_mm,
         settings=settings,
     )
@@ -111,19 +93,25 @@ def answered_row(
         point_mm=NOWHERE if judged.state == "out_of_view" else as_point(place.point_mm),
         note="it is 2 parts now" if judged.state == "split" else judged.note,
     )
-    if judged.state == "split" and parts is not None:
-        return row, _fitted_parts(scan, place, parts, sources[0], settings)
+    if judged.state == "split" and looked.parts_mm is not None:
+        return row, _fitted_parts(scan, place, looked.parts_mm, sources[0], settings)
     if judged.state not in ("present", "review") or not scan.contains(place.point_mm):
         return row, ()
     return row, _fitted(scan, place, sources[-1], is_visible=looked.visibility == 1.0, settings=settings)
 
 
 def _look(
-    scan: Volume, place: AnsweredPlace, sources: Sequence[Source], scans: VisitScans, settings: FollowSettings
+    scan: Volume,
+    place: AnsweredPlace,
+    sources: Sequence[Source],
+    scans: VisitScans,
+    *,
+    is_alone: bool,
+    settings: FollowSettings,
 ) -> _Looked:
     """Return how a place looks beside the lesion at the visits that show it, the first one first."""
     likenesses, points_mm, visibilities = [], [], []
-    splits: list[SplitLook | None] = []
+    parts_mm = None
     for source in sources:
         before = require_raw(scans[source.visit]).volume
         then = measure_look(before, source.centre_mm, source.radius_mm, settings=settings.look)
@@ -137,18 +125,14 @@ def _look(
         likenesses += [likeness(each, then, visibility=visibility) for each in looks]
         points_mm.append(point_mm)
         visibilities.append(visibility)
-        if not splits and visibility == 1.0:
-            splits.append(
-                look_for_parts(
-                    TissueContrast(scan, then.inner, now.inner - now.contrast),
-                    point_mm,
-                    TissueContrast(before, then.inner, then.inner - then.contrast),
-                    source.centre_mm,
-                    source.radius_mm,
-                    settings=settings.splitting,
-                )
+        if is_alone and source is sources[0] and visibility == 1.0:
+            parts_mm = find_parts(
+                TissueContrast(scan, then.inner, now.inner - now.contrast),
+                point_mm,
+                source.radius_mm,
+                settings=settings.splitting,
             )
-    return _Looked(tuple(likenesses), points_mm[0], visibilities[0], splits[0] if splits else None)
+    return _Looked(tuple(likenesses), points_mm[0], visibilities[0], parts_mm)
 
 
 def _fitted(
@@ -171,7 +155,7 @@ def _fitted(
 
 
 def _fitted_parts(
-    scan: Volume, place: AnsweredPlace, parts: SplitLook, source: Source, settings: FollowSettings
+    scan: Volume, place: AnsweredPlace, parts_mm: Points, source: Source, settings: FollowSettings
 ) -> tuple[FittedMask, ...]:
     """Return the masks of two parts: that of the lesion, of half its volume, carried to each and fitted there."""
     if source.mask is None:
@@ -188,5 +172,5 @@ def _fitted_parts(
             is_visible=True,
             settings=settings.masks,
         )
-        for middle_mm in parts.parts_mm
+        for middle_mm in parts_mm
     )

@@ -8,22 +8,23 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from anatomical_embedding.follow.answered import AnsweredPlace, answered_row, moved_to
+from anatomical_embedding.follow.answered import answered_row
 from anatomical_embedding.follow.fit_mask import FittedMask
 from anatomical_embedding.follow.given import assign_given, voxels_mm
 from anatomical_embedding.follow.given_rows import followed_row, given_row
 from anatomical_embedding.follow.lesion_input import GivenLesions
-from anatomical_embedding.follow.merged import mark_merged
+from anatomical_embedding.follow.merged import lesions_alone, mark_merged
 from anatomical_embedding.follow.place_masks import place_masks
 from anatomical_embedding.follow.places import (
-    JoinedPlaces,
+    AnsweredPlace,
     answer_from,
     join_answers,
     join_predictions,
+    moved_to,
     predict_places,
     view_depth_mm,
 )
-from anatomical_embedding.follow.records import How, LesionRow, PointMm, State
+from anatomical_embedding.follow.records import LesionRow, PointMm, State
 from anatomical_embedding.follow.seen import SeenVisit, first_labels, sources_of
 from anatomical_embedding.follow.visits import AskedVisit, VisitScans
 from anatomical_embedding.settings.follow import FollowSettings
@@ -80,6 +81,7 @@ def follow_visit(
         [sources[lesion][-1].radius_mm for lesion in joined],
         near_mm=settings.same_lesion_mm,
     )
+    alone = lesions_alone({lesion: each[0] for lesion, each in sources.items()}, settings=settings.merging)
     rows: list[LesionRow] = []
     fitted: dict[int, tuple[FittedMask, ...]] = {}
     for lesion, place in joined.items():
@@ -89,7 +91,9 @@ def follow_visit(
                 first = min((lesion, *row.related)) if row.state == "merged" else lesion
                 masks[np.isin(given.masks.array, assigned.parts[lesion])] = first
         else:
-            row, fits = answered_row(lesion, visit, place, sources[lesion], scans, settings=settings)
+            row, fits = answered_row(
+                lesion, visit, place, sources[lesion], scans, is_alone=lesion in alone, settings=settings
+            )
             row = replace(row, label=labels[lesion])
             fitted[lesion] = fits
         rows.append(row)
@@ -125,10 +129,12 @@ def look_back(
     between : those between the two, the nearest to the earlier one last.
     """
     chain = [known, *between]
+    sources = {lesion: sources_of(lesion, chain, settings) for lesion in known.rows}
+    alone = lesions_alone({lesion: each[0] for lesion, each in sources.items()}, settings=settings.merging)
     rows = []
     for lesion, place in _answers(visit.name, chain, list(known.rows), scans, settings=settings):
         row, _ = answered_row(
-            lesion, visit, place, sources_of(lesion, chain, settings), scans, settings=settings
+            lesion, visit, place, sources[lesion], scans, is_alone=lesion in alone, settings=settings
         )
         note = row.note or ("it is not there yet" if row.state == "gone" else "")
         rows.append(replace(row, label=known.rows[lesion].label, mask="none", note=note))
@@ -150,25 +156,7 @@ def _answers(
             continue
         nearest = range(max(origin + 1, len(before) - settings.places.num_neighbours), len(before))
         templates = [before[origin], *(before[place] for place in nearest)]
-        joined = _join(name, templates, mine, scans, settings=settings)
-        answered = np.array(
-            [[np.isfinite(visit.place_of(lesion)).all() for lesion in mine] for visit in templates]
-        )
-        for row, lesion in enumerate(mine):
-            how: How = "joint" if answered[:, row].sum() > 1 else "direct"
-            point = joined.points_mm[row]
-            yield (
-                lesion,
-                AnsweredPlace(
-                    point if np.isfinite(point).all() else joined.predicted_mm[row],
-                    float(joined.depth_mm[row]),
-                    float(joined.error_mm[row]),
-                    float(joined.disagreement_mm[row]),
-                    joined.refined[row],
-                    joined.matrices[row],
-                    how,
-                ),
-            )
+        yield from zip(mine, _join(name, templates, mine, scans, settings=settings), strict=True)
 
 
 def _origin(lesion: int, before: Sequence[SeenVisit]) -> int:
@@ -182,7 +170,7 @@ def _join(
     scans: VisitScans,
     *,
     settings: FollowSettings,
-) -> JoinedPlaces:
+) -> list[AnsweredPlace]:
     points: list[Points] = [
         np.array([visit.place_of(lesion) for lesion in lesions]).reshape(-1, 3) for visit in templates
     ]

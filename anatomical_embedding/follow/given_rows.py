@@ -1,6 +1,7 @@
 """The rows of lesions that a user gives at a visit: they are as they are given."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,8 +9,12 @@ from numpy.typing import NDArray
 from anatomical_embedding.follow.given import Assigned
 from anatomical_embedding.follow.lesion_input import GivenLesions
 from anatomical_embedding.follow.records import LesionRow, MaskKind, State
+from anatomical_embedding.follow.seen import NOWHERE
 from anatomical_embedding.follow.visits import AskedVisit
 from anatomical_embedding.volumes.affine import Points
+from anatomical_embedding.volumes.volume import Volume
+
+CUT = "the scan shows a part of it, at its edge"
 
 
 def given_row(
@@ -40,12 +45,23 @@ def followed_row(
     *,
     label: str,
 ) -> LesionRow:
-    """Return the row of a lesion that is followed and given: as it is, merged with others, or split."""
+    """Return the row of a lesion that is followed and given: as it is, merged, split, or cut by the scan."""
     parts, sharers = assigned.parts[lesion], assigned.sharers(lesion)
     state: State = "merged" if sharers else "split" if len(parts) > 1 else "given"
     note = f"it is {len(parts)} lesions now" if state == "split" else ""
     covered = np.vstack([covered_mm[part] for part in parts])
-    return given_row(lesion, visit, state, covered, given, label=label, related=sharers, note=note)
+    row = given_row(lesion, visit, state, covered, given, label=label, related=sharers, note=note)
+    if state == "given" and given is not None and given.masks is not None:
+        if middle_is_outside(covered, given.masks):
+            return replace(row, state="out_of_view", point_mm=NOWHERE, note=CUT)
+    return row
+
+
+def middle_is_outside(covered_mm: Points, scan: Volume) -> bool:
+    """Say whether a mask of the (N, 3) points is widest in an outermost layer of a scan: its middle lies beyond."""
+    voxels = np.rint(scan.voxel_from_world(covered_mm)).astype(np.int64)
+    widths = [np.bincount(along, minlength=size) for along, size in zip(voxels.T, scan.shape, strict=True)]
+    return any(max(width[0], width[-1]) == width.max() for width in widths)
 
 
 def as_point(point_mm: NDArray[np.float64]) -> tuple[float, float, float]:

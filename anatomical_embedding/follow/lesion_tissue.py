@@ -21,8 +21,14 @@ NUM_STEPS = 4
 """Until a place has moved to the middle of the tissue round it."""
 AROUND = np.vstack([np.zeros(3), 0.3 * np.eye(3), -0.3 * np.eye(3)])
 """Middles between two parts that are tried, from the place in radii."""
-MOST_SHARE = 1.2
-"""More than this is no more like the lesion."""
+PART, PROBE, MIDDLE = 0.9, 0.32, 0.2
+"""Of two parts at one scale: their distance from the middle between them, and the radii of what is averaged in each and
+in the middle."""
+MIDDLE_RING, PART_RING = 0.6, 0.9
+"""Radii of the rings round the middle and round each part, across the line from one part to the other."""
+TWICE = 2.0
+"""A share as far above 1 as another is below it is as little like the lesion."""
+NUM_ON_RING = 8
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,18 @@ STAR = np.vstack([np.zeros(3), half_sphere(6), -half_sphere(6)])
 DIRECTIONS = half_sphere(NUM_DIRECTIONS)
 
 
+def rings_across(ways: FloatArray) -> FloatArray:
+    """Return (D, N, 3) points of the unit circle across each of (D, 3) directions."""
+    least = np.eye(3)[np.abs(ways).argmin(axis=1)]  # the axis that is farthest from each direction
+    first = np.cross(ways, least)
+    first /= np.linalg.norm(first, axis=1, keepdims=True)
+    angles = 2.0 * np.pi / NUM_ON_RING * np.arange(NUM_ON_RING)[:, np.newaxis]
+    return np.cos(angles) * first[:, np.newaxis] + np.sin(angles) * np.cross(ways, first)[:, np.newaxis]
+
+
+RINGS = rings_across(DIRECTIONS)
+
+
 def middle_of_tissue(
     scan: Volume, place_mm: FloatArray, look: Look, radius_mm: float, *, settings: TissueSettings
 ) -> FloatArray:
@@ -90,73 +108,44 @@ def middle_of_tissue(
     return middle
 
 
-@dataclass(frozen=True)
-class SplitLook:
-    """A lesion beside what may be two parts of it, in shares of its contrast.
-
-    Attributes
-    ----------
-    parts_mm : (2, 3) middles of the parts.
-    inner : share of lesion in the one that has less of it.
-    middle : between them.
-    gain : beyond the former edge of the lesion, on the side that has less of it, against the visit before.
-    """
-
-    parts_mm: Points
-    inner: float
-    middle: float
-    gain: float
-
-    def is_split(self, settings: LesionSplitSettings) -> bool:
-        """Say whether they are parts of the lesion."""
-        return (
-            self.inner >= settings.inner
-            and self.middle <= settings.middle
-            and self.inner - self.middle >= settings.gap
-            and self.gain >= settings.gain
-        )
-
-
-def look_for_parts(
-    now: TissueContrast,
-    place_mm: FloatArray,
-    then: TissueContrast,
-    centre_mm: FloatArray,
-    radius_mm: float,
-    *,
-    settings: LesionSplitSettings,
-) -> SplitLook | None:
-    """Return the two opposite places round a lesion's that look most like parts of it; None at the scan's edge.
+def find_parts(
+    now: TissueContrast, place_mm: FloatArray, radius_mm: float, *, settings: LesionSplitSettings
+) -> Points | None:
+    """Return (2, 3) middles of the two parts that a lesion is now; None where it is not in two parts.
 
     Parameters
     ----------
     now, place_mm : the visit, and (3,) where the lesion lies there.
-    then, centre_mm, radius_mm : a visit that shows the lesion, and the lesion there.
+    radius_mm : of the lesion where it is whole.
+
+    Notes
+    -----
+    Two pieces of its tissue lie on opposite sides of a free middle, and the rings round that and round both pieces,
+    across the line from one to the other, are free as well. A lesion that is whole fills the first, larger tissue of
+    the same look the others, and one that is gone leaves the sides free.
     """
     middles_mm = (place_mm + radius_mm * AROUND)[:, np.newaxis]  # (O, 1, 3)
-    between = now.mean_shares(middles_mm, 0.2 * radius_mm)
-    ways = radius_mm * DIRECTIONS  # (D, 3)
-    outer = [
-        now.mean_shares(middles_mm + side * settings.beyond * ways, 0.25 * radius_mm)
-        - then.mean_shares(centre_mm + side * settings.beyond * ways, 0.25 * radius_mm)
-        for side in (1, -1)
-    ]
-    gain = np.minimum(*outer)
-    best: SplitLook | None = None
-    best_score = -np.inf
-    for apart in settings.apart:
-        parts = [now.mean_shares(middles_mm + side * apart * ways, 0.3 * radius_mm) for side in (1, -1)]
-        inner = np.minimum(np.minimum(*parts), 2.0 - np.maximum(*parts))
-        score = inner + np.minimum(inner - between, 1.0) + 0.5 * np.minimum(gain, 1.0)
-        score = np.where(np.isfinite(score), score, -np.inf)
-        place = np.unravel_index(score.argmax(), score.shape)
-        if score[place] > best_score:
-            best_score = float(score[place])
-            middle_mm, way = middles_mm[place[0], 0], apart * ways[place[1]]
-            best = SplitLook(
-                np.stack([middle_mm + way, middle_mm - way]),
-                min(float(inner[place]), MOST_SHARE),
-                float(between[place[0], 0]),
-                float(gain[place]),
-            )
-    return best
+    best, parts_mm = 0.0, None
+    for scale in settings.scales:
+        reach_mm = scale * radius_mm
+        ways_mm = PART * reach_mm * DIRECTIONS  # (D, 3)
+        sides_mm = np.stack([middles_mm + ways_mm, middles_mm - ways_mm])  # (2, O, D, 3)
+        sides = now.mean_shares(sides_mm, PROBE * reach_mm)
+        inner = np.minimum(sides.min(axis=0), TWICE - sides.max(axis=0))
+        middle = now.mean_shares(middles_mm, MIDDLE * reach_mm)
+        rings = [_on_rings(now, middles_mm, MIDDLE_RING * reach_mm)]
+        rings += [_on_rings(now, side_mm, PART_RING * reach_mm) for side_mm in sides_mm]
+        ring = np.max(np.stack(np.broadcast_arrays(*rings)), axis=0)
+        margins = np.stack(
+            np.broadcast_arrays(inner - settings.inner, settings.middle - middle, settings.ring - ring)
+        )
+        margin = np.where(np.isfinite(margins).all(axis=0), margins.min(axis=0), -np.inf)
+        found = np.unravel_index(margin.argmax(), margin.shape)
+        if margin[found] > best:
+            best, parts_mm = float(margin[found]), sides_mm[:, found[0], found[1]]
+    return parts_mm
+
+
+def _on_rings(now: TissueContrast, centres_mm: Points, radius_mm: float) -> FloatArray:
+    """Return (O, D) means over rings round (O, D or 1, 3) centres, each across one of the directions."""
+    return np.asarray(now.shares(centres_mm[:, :, np.newaxis] + radius_mm * RINGS).mean(axis=-1))

@@ -19,7 +19,7 @@ from anatomical_embedding.follow.look import measure_look, values_at
 from anatomical_embedding.follow.records import LesionRow
 from anatomical_embedding.follow.seen import Source
 from anatomical_embedding.follow.visits import VisitScans
-from anatomical_embedding.settings.follow import FollowSettings
+from anatomical_embedding.settings.follow import FollowSettings, MergeSettings
 from anatomical_embedding.usage.scans import require_raw
 from anatomical_embedding.volumes.volume import Volume
 
@@ -39,7 +39,7 @@ def mark_merged(
 ) -> list[LesionRow]:
     """Return the rows; those that are one with another are `merged`, with the numbers of the others.
 
-    One of the two must be present. The other may not look so, since its place can lie at the far end of what both are.
+    One of the two must be seen. The other may not look so, since its place can lie at the far end of what both are.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def mark_merged(
         for row in rows
         if row.state in ("present", "gone", "review", "split") and np.isfinite(row.point_mm).all()
     }
-    present = {row.lesion for row in rows if row.state == "present"}
+    present = {row.lesion for row in rows if row.state in ("present", "split")}
     partners: dict[int, list[int]] = {}
     middles: dict[int, NDArray[np.float64]] = {}
     for first, second in combinations(places, 2):
@@ -79,6 +79,21 @@ def mark_merged(
     ]
 
 
+def lesions_alone(sources: Mapping[int, Source], *, settings: MergeSettings) -> set[int]:
+    """Return the lesions that are too far from all others of their visit to merge with one."""
+    near: set[int] = set()
+    for first, second in combinations(sources, 2):
+        pair = sources[first], sources[second]
+        if pair[0].visit == pair[1].visit and _are_near(pair, settings):
+            near |= {first, second}
+    return set(sources) - near
+
+
+def _are_near(pair: tuple[Source, Source], settings: MergeSettings) -> bool:
+    apart_mm = float(np.linalg.norm(pair[0].centre_mm - pair[1].centre_mm))
+    return apart_mm <= settings.apart * (pair[0].radius_mm + pair[1].radius_mm)
+
+
 def middles_of_one(
     pair: tuple[Source, Source],
     places_mm: tuple[NDArray[np.float64], NDArray[np.float64]],
@@ -96,9 +111,9 @@ def middles_of_one(
     before, target : scans of the two visits.
     """
     merging = settings.merging
-    apart_mm = float(np.linalg.norm(pair[0].centre_mm - pair[1].centre_mm))
-    if apart_mm > merging.apart * (pair[0].radius_mm + pair[1].radius_mm):
+    if not _are_near(pair, merging):
         return None
+    apart_mm = float(np.linalg.norm(pair[0].centre_mm - pair[1].centre_mm))
     looks = [
         measure_look(before, lesion.centre_mm, lesion.radius_mm, settings=settings.look) for lesion in pair
     ]

@@ -7,11 +7,12 @@ among the points, and among the visits.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomical_embedding.follow.records import How, PointMm
 from anatomical_embedding.matching.local_affine import (
     SMALLEST_SCALE_MM,
     fit_local_affines,
@@ -28,10 +29,10 @@ FEWEST_ANCHORS = 6
 NOT_ASKED = "its place is outside the scan, or unknown"
 MEDIAN_DISTANCE = 1.538
 """Of points with a normal error of 1 along each of three axes (the root of the median of chi square)."""
-WEIGHT_OF_UNREFINED = 0.05
-"""Of an answer that the scans do not confirm, beside those that they do."""
-WEIGHT_OF_FOUND = 0.25
-"""Of an answer from where the lesion was found itself, and may be off, beside one from where it was given."""
+WEIGHT_OF_FOUND = 0.05
+"""Of an answer from where the lesion was found itself, beside one from where it was given: the errors of both add."""
+WEIGHT_OF_UNREFINED = 0.01
+"""Of an answer that the scans do not confirm."""
 
 
 @dataclass(frozen=True)
@@ -60,28 +61,34 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class JoinedPlaces:
-    """The places of N lesions, in their order.
+class AnsweredPlace:
+    """Where one lesion lies at a visit, by all visits that answer.
 
     Attributes
     ----------
-    points_mm : (N, 3) places, NaN where no visit answers.
-    depth_mm : (N,) how deep inside the scan the body farther in puts them; negative outside.
-    predicted_mm : (N, 3) places by the surroundings alone; they may lie outside the scan.
-    error_mm, predicted_error_mm : (N,) deviations of both along each axis.
-    disagreement_mm : (N,) largest distance between what the visits say; NaN where one answers.
-    refined : (N,) `yes`, or why no scan moved the place to the voxel.
-    matrices : (N, 3, 3) how the surroundings are turned and stretched from the nearest visit on.
+    point_mm : (3,) mm RAS+; by the surroundings alone where it is outside the scan, NaN where no visit answers.
+    depth_mm : how deep inside the scan the body farther in puts it; negative outside, NaN where nothing tells it.
+    error_mm : deviation along each axis.
+    disagreement_mm : largest distance between what the visits say; NaN where one answers.
+    refined : `yes`, or why no scan moved the place to the voxel.
+    matrix : (3, 3) how the surroundings are turned and stretched from the nearest visit on.
+    how : how it was found.
     """
 
-    points_mm: Points
-    depth_mm: NDArray[np.float64]
-    predicted_mm: Points
-    error_mm: NDArray[np.float64]
-    predicted_error_mm: NDArray[np.float64]
-    disagreement_mm: NDArray[np.float64]
-    refined: tuple[str, ...]
-    matrices: NDArray[np.float64]
+    point_mm: NDArray[np.float64]
+    depth_mm: float
+    error_mm: float
+    disagreement_mm: float
+    refined: str
+    matrix: NDArray[np.float64]
+    how: How
+
+
+def moved_to(place: AnsweredPlace, point_mm: PointMm | None) -> AnsweredPlace:
+    """Return a place where a reader put it; as it is where none did."""
+    if point_mm is None:
+        return place
+    return replace(place, point_mm=np.array(point_mm), disagreement_mm=np.nan, refined="", how="moved")
 
 
 def pair_anchors(template: EmbeddedScan, target: EmbeddedScan, *, settings: PlaceSettings) -> Anchors:
@@ -196,8 +203,8 @@ def answer_from(
 
 def join_answers(
     answers: Sequence[Answer], joined: Prediction, depth_mm: NDArray[np.float64], *, settings: PlaceSettings
-) -> JoinedPlaces:
-    """Return the places on which the visits agree best.
+) -> list[AnsweredPlace]:
+    """Return the N places on which the visits agree best.
 
     Parameters
     ----------
@@ -205,35 +212,33 @@ def join_answers(
     joined : where they lie by the surroundings alone.
     depth_mm : (N,) how deep inside the scan the body farther in puts them.
     """
-    points = np.array([answer.refined_mm for answer in answers])  # (V, N, 3)
-    is_refined = np.array([[word == REFINED for word in answer.refined] for answer in answers])
-    is_there = np.isfinite(points[..., 0])
+    moved = np.array([answer.refined_mm for answer in answers])  # (V, N, 3)
+    is_moved = np.array([[word == REFINED for word in answer.refined] for answer in answers])
+    is_there = np.isfinite(moved[..., 0])
     from_given = np.where(np.arange(len(answers)) == 0, 1.0, WEIGHT_OF_FOUND)[:, np.newaxis]
-    weights = np.where(is_there, np.where(is_refined, from_given, WEIGHT_OF_UNREFINED), 0.0)
-    total = weights.sum(axis=0)
+    weights = np.where(is_there, np.where(is_moved, from_given, WEIGHT_OF_UNREFINED), 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        places = np.nansum(points * weights[..., None], axis=0) / total[:, None]
+        mean = np.nansum(moved * weights[..., None], axis=0) / weights.sum(axis=0)[:, None]
+    points = np.where(np.isfinite(mean), mean, joined.points_mm)
     predicted = np.array([answer.predicted.points_mm for answer in answers])
-    disagreement = _largest_distance(np.where(is_there[..., None], points, predicted))
-    any_refined = np.asarray(is_refined.any(axis=0))
-    words = tuple(
-        REFINED if refined else answers[0].refined[place]
-        for place, refined in enumerate(any_refined.tolist())
-    )
+    disagreement = _largest_distance(np.where(is_there[..., None], moved, predicted))
     # Two answers of one error lie 2 ** 0.5 times as far apart as each errs, and their mean errs less by as much.
     spread = np.nan_to_num(disagreement) / (2.0 * MEDIAN_DISTANCE)
-    predicted_error = np.hypot(joined.error_mm, settings.smallest_error_mm)
-    error = np.hypot(np.where(any_refined, settings.smallest_error_mm, predicted_error), spread)
-    return JoinedPlaces(
-        places,
-        depth_mm,
-        joined.points_mm,
-        error,
-        predicted_error,
-        disagreement,
-        words,
-        answers[-1].predicted.matrices,
-    )
+    own = np.where(is_moved.any(axis=0), 0.0, joined.error_mm)
+    error = np.hypot(np.hypot(own, settings.smallest_error_mm), spread)
+    num_answers = np.isfinite(predicted[..., 0]).sum(axis=0)
+    return [
+        AnsweredPlace(
+            points[row],
+            float(depth_mm[row]),
+            float(error[row]),
+            float(disagreement[row]),
+            REFINED if is_moved[:, row].any() else answers[0].refined[row],
+            answers[-1].predicted.matrices[row],
+            "joint" if num_answers[row] > 1 else "direct",
+        )
+        for row in range(len(points))
+    ]
 
 
 def _largest_distance(points_mm: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -71,7 +71,7 @@ def judge_state(
         "out_of_view": trust.out_of_view,
         "present": 0.0 if is_split else in_view * trust.found * here,
         "gone": 0.0 if is_split else in_view * trust.found * (1.0 - here),
-        "split": in_view * trust.found if is_split else 0.0,
+        "split": in_view * trust.found * settings.splitting.certainty if is_split else 0.0,
     }
     state = max(chances, key=chances.__getitem__)
     probability = calibrated(chances[state], settings.calibration)

@@ -9,6 +9,8 @@ from anatomical_embedding.volumes.affine import Points
 
 ROWS_AT_ONCE = 64
 """Bounds the memory: hundreds of matches may ask hundreds."""
+MOST_ASKED = 400
+"""Of more sure matches so many, spread over their list, take part: a smooth map needs no more."""
 
 
 def expected_places(
@@ -30,6 +32,8 @@ def expected_places(
     expected_mm = np.full(queries_mm.shape, np.nan)
     if len(sure) <= settings.min_matches:
         return expected_mm
+    if len(sure) > MOST_ASKED:
+        sure = sure[np.linspace(0, len(sure) - 1, MOST_ASKED).astype(np.int64)]
     for rows in np.array_split(np.arange(len(queries_mm)), len(queries_mm) // ROWS_AT_ONCE + 1):
         offsets_mm = queries_mm[sure] - queries_mm[rows, np.newaxis]  # (R, A, 3)
         nearness = np.exp(-np.sum(offsets_mm**2, axis=2) / (2.0 * settings.reach_mm**2))

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-NUM_ITERATIONS = 20
+MOST_ITERATIONS = 20
+CONVERGED_MM = 1e-4
+"""A map is done when a step moves no place within `CONVERGED_AROUND_MM` of its centre by more than about this."""
+CONVERGED_AROUND_MM = 10.0
 BIWEIGHT_CUTOFF = 4.685
 """In units of the scale: 95 % efficient for normal residuals."""
 MEDIAN_OF_CHI_3 = 1.5382
@@ -68,11 +71,21 @@ def fit_local_affines(
     shifts = partners_mm - offsets_mm
     answers = np.stack([weighted_medians(shifts[..., axis], importance) for axis in range(3)], axis=1)
     matrices = np.tile(np.eye(3), (num_rows, 1, 1))
-    weights = importance
-    for _ in range(NUM_ITERATIONS):
-        distance = _distances(offsets_mm, partners_mm, answers, matrices)
-        weights = importance * _biweights(distance, importance, smallest_scale_mm=smallest_scale_mm)
-        answers, matrices = _weighted_fit(offsets_mm, partners_mm, weights, stiffness_mm=stiffness_mm)
+    weights = importance.copy()
+    rows = np.arange(num_rows)
+    for _ in range(MOST_ITERATIONS):
+        offsets, partners = offsets_mm[rows], partners_mm[rows]
+        distance = _distances(offsets, partners, answers[rows], matrices[rows])
+        weights[rows] = importance[rows] * _biweights(
+            distance, importance[rows], smallest_scale_mm=smallest_scale_mm
+        )
+        answer, matrix = _weighted_fit(offsets, partners, weights[rows], stiffness_mm=stiffness_mm)
+        moved_mm = np.linalg.norm(answer - answers[rows], axis=1)
+        turned_mm = CONVERGED_AROUND_MM * np.linalg.norm(matrix - matrices[rows], axis=(1, 2))
+        answers[rows], matrices[rows] = answer, matrix
+        rows = rows[np.maximum(moved_mm, turned_mm) > CONVERGED_MM]
+        if not len(rows):
+            break
     distance = _distances(offsets_mm, partners_mm, answers, matrices)
     total = weights.sum(axis=1)
     with np.errstate(invalid="ignore"):
@@ -86,8 +99,8 @@ def _distances(
     answers: NDArray[np.float64],
     matrices: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    predicted = answers[:, None] + np.einsum("nij,naj->nai", matrices, offsets)
-    return np.linalg.norm(partners - predicted, axis=2)
+    missed = partners - answers[:, None] - offsets @ matrices.swapaxes(1, 2)
+    return np.sqrt(np.einsum("nai,nai->na", missed, missed))
 
 
 def _biweights(
@@ -118,12 +131,13 @@ def _weighted_fit(
     """Return (N, 3) answers and (N, 3, 3) matrices of the ridge regression; NaN where all weights are 0."""
     total = weights.sum(axis=1)
     share = np.divide(weights, total[:, None], out=np.full_like(weights, np.nan), where=total[:, None] > 0)
-    centre_from = np.einsum("na,nai->ni", share, offsets)
-    centre_to = np.einsum("na,nai->ni", share, partners)
+    centre_from = (share[:, None] @ offsets)[:, 0]
+    centre_to = (share[:, None] @ partners)[:, 0]
     source = offsets - centre_from[:, None]
     bend = (partners - centre_to[:, None]) - source
-    covariance = np.einsum("na,nai,naj->nij", share, source, source) + stiffness_mm**2 * np.eye(3)
-    cross = np.einsum("na,nai,naj->nij", share, bend, source)
+    weighted = share[..., None] * source
+    covariance = source.swapaxes(1, 2) @ weighted + stiffness_mm**2 * np.eye(3)
+    cross = bend.swapaxes(1, 2) @ weighted
     matrices = np.eye(3) + cross @ np.linalg.inv(covariance)
     return centre_to - np.einsum("nij,nj->ni", matrices, centre_from), matrices
 

@@ -115,7 +115,7 @@ def carry_by_anchors(
 
     Notes
     -----
-    The cost is that of two searches for each point, at most `max_num_anchors`, and about 0.2 ms for each node of a
+    The cost is that of two searches for each point, at most `max_num_anchors`, and about 0.05 ms for each node of a
     lattice of the points' spacing in the target.
     """
     regions, outside_shares = require_labels_in(template.embedded, labels)

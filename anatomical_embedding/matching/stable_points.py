@@ -41,7 +41,7 @@ from anatomical_embedding.matching.nearest import (
 )
 from anatomical_embedding.matching.prepared_target import PreparedTarget
 from anatomical_embedding.matching.query_vectors import nearest_cells, query_vectors
-from anatomical_embedding.matching.similar_places import similar_places
+from anatomical_embedding.matching.similar_places import PlaceSearch
 from anatomical_embedding.settings.matching import MatchingSettings, StablePointSettings
 from anatomical_embedding.volumes.affine import Points
 
@@ -137,11 +137,11 @@ def _places(
     x, y, z = nearest_cells(template.embedded.fine, points_mm).T
     own = torch.from_numpy(np.ravel_multi_index((z, y, x), template.embedded.fine.shape_zyx))
     own = own.to(template.device)
-    alike = similar_places(template, queries, num_places=settings.num_places)
+    alike = PlaceSearch(template).best_places(queries, num_places=settings.num_places)
     is_own = alike == own[:, None]
     others = torch.where(is_own.any(dim=1, keepdim=True), torch.where(is_own, alike[:, :1], alike), alike)
     template_places = torch.cat([own[:, None], others[:, 1:]], dim=1)
-    return template_places, similar_places(target, queries, num_places=settings.num_places)
+    return template_places, PlaceSearch(target).best_places(queries, num_places=settings.num_places)
 
 
 def _fit(

@@ -4,7 +4,7 @@ Every command that takes points reads them here. A point that its file lists but
 named in the remarks; everything else that cannot be read as three finite numbers is refused.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -154,11 +154,23 @@ def write_carried_points(points: NamedPoints, path: Path, *, coordinates: Coordi
 
 
 def write_point_table(
-    points_mm: ArrayLike, names: Sequence[str], path: Path | str, *, coordinates: Coordinates
+    points_mm: ArrayLike,
+    names: Sequence[str],
+    path: Path | str,
+    *,
+    coordinates: Coordinates,
+    more: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
-    """Write (N, 3) points, RAS+ mm, as the table that `read_points` reads; names may hold anything."""
+    """Write (N, 3) points, RAS+ mm, as the table that `read_points` reads; names may hold anything.
+
+    Parameters
+    ----------
+    more : further columns, a text for each point; None for none.
+    """
     shown = as_ras(np.reshape(np.asarray(points_mm, dtype=np.float64), (-1, 3)), coordinates=coordinates)
-    _write_table([*POINT_COLUMNS, NAME_COLUMN], shown, [[name] for name in names], Path(path))
+    columns = {NAME_COLUMN: names} | dict(more or {})
+    others = list(zip(*columns.values(), strict=True))
+    _write_table([*POINT_COLUMNS, *columns], shown, others, Path(path))
 
 
 def _write_ants_table(shown: Points, names: Sequence[str], path: Path) -> None:

@@ -43,6 +43,7 @@ def run_deeds(
     output_stem: Path,
     settings: DeedsSettings,
     moving_labels: Path | None,
+    with_image: bool,
     threads: int,
 ) -> None:
     """Register two volumes; the files that are written are named after a stem.
@@ -54,6 +55,7 @@ def run_deeds(
     output_stem : what the names of the outputs begin with; the folder is made.
     settings : levels, smoothness and the linear step.
     moving_labels : label map of the moving volume to carry along; None for none.
+    with_image : whether the moving image is to be carried along, too.
     threads : threads to use; the result does not depend on them.
 
     Raises
@@ -64,18 +66,26 @@ def run_deeds(
     output_stem.parent.mkdir(parents=True, exist_ok=True)
     labels: list[str | Path] = [] if moving_labels is None else ["--labels", moving_labels]
     pair = ["--fixed", fixed, "--moving", moving, "--output", output_stem, *labels]
-    _run(program, ["register", *pair, *_options(settings), "--threads", threads])
+    image = [] if with_image else ["--without-image"]
+    _run(program, ["register", *pair, *_options(settings), *image, "--threads", threads])
 
 
-def write_deeds_field(program: Path, output: Path, *, stem: Path) -> None:
-    """Write the whole map as a displacement field that ITK programs read: fixed grid, mm, LPS.
+def write_deeds_field(program: Path, output: Path, *, stem: Path, grid: Path) -> None:
+    """Write the whole map as a displacement field that ITK programs read, mm, LPS.
+
+    Parameters
+    ----------
+    program : the built program.
+    output : NIfTI file to write.
+    stem : of the registration.
+    grid : image at whose voxels, in the fixed world, the displacements are written.
 
     Raises
     ------
     UserError
         with the program's sentence, if it refuses the input.
     """
-    _run(program, ["field", "-O", stem, "--displacements", output])
+    _run(program, ["field", "--field", stem, "--fixed", grid, "--displacements", output])
 
 
 def _options(settings: DeedsSettings) -> list[str | float]:

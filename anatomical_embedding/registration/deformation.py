@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.registration import deeds_program
 from anatomical_embedding.registration.displacement_field import DisplacementField, read_field
-from anatomical_embedding.registration.field_descent import descend_field, not_finer
+from anatomical_embedding.registration.field_descent import control_grid, descend_field, not_finer
 from anatomical_embedding.registration.robust_fit import is_rigid
 from anatomical_embedding.registration.shared_view import seen_from, shared_box
 from anatomical_embedding.settings.registration import DeedsSettings
@@ -33,10 +33,12 @@ class Deformation:
         after it, within the fixed world: the start comes after it. Its axes are at right angles; it covers a fixed
         volume whose axes are skewed.
     box : that part, in voxels of the fixed volume.
+    doubt : mm by which the field may be off, on its grid; None without a descent that says it.
     """
 
     field: DisplacementField
     box: Box
+    doubt: Volume | None = None
 
 
 def deform(
@@ -50,6 +52,7 @@ def deform(
     output_stem: Path,
     threads: int,
     is_same_contrast: bool,
+    with_image: bool,
     scans: tuple[Volume, Volume] | None = None,
 ) -> Deformation:
     """Return the deformation of two volumes, registered where both reach.
@@ -65,6 +68,7 @@ def deform(
     output_stem : what the names of the program's files begin with.
     threads : to use.
     is_same_contrast : whether both are CTs; the descent after the search compares their values as they are.
+    with_image : whether deeds carries the moving image along, as its own map says; no step after it is in that.
     scans : the fixed and the moving volume as they were before they were prepared, for the descent; None takes the
         prepared ones.
 
@@ -86,8 +90,9 @@ def deform(
         fixed_part = crop_volume(fixed, box=box)
         if settings.spacing_mm is not None:
             fixed_part = resample_to_spacing(fixed_part, spacing_mm=[settings.spacing_mm] * 3, is_label=False)
-        # The field comes back on the grid of the fixed volume, through ITK, which knows no shear.
-        write_volume(straightened(fixed_part), folder / "fixed.nii")
+        # The field comes back on this grid, through ITK, which knows no shear.
+        fixed_part = straightened(fixed_part)
+        write_volume(fixed_part, folder / "fixed.nii")
         seen = moving if settings.spacing_mm is None else not_finer(moving, settings.spacing_mm)
         write_volume(seen_from(seen, start), folder / "moving.nii")
         if moving_labels is not None:
@@ -99,13 +104,21 @@ def deform(
             output_stem=output_stem,
             settings=settings,
             moving_labels=None if moving_labels is None else folder / "labels.nii",
+            with_image=with_image,
             threads=threads,
         )
-        deeds_program.write_deeds_field(program, folder / "field.nii", stem=output_stem)
+        descent = settings.descent if is_same_contrast else None
+        grid = folder / "fixed.nii"
+        if descent is not None:
+            grid = folder / "control_points.nii"
+            controls = control_grid(fixed_part, settings=descent)
+            write_volume(Volume(np.zeros(controls.shape, np.uint8), controls.affine), grid)
+        deeds_program.write_deeds_field(program, folder / "field.nii", stem=output_stem, grid=grid)
         field = read_field(folder / "field.nii")
-    if settings.descent is not None and is_same_contrast:
+    if descent is not None:
         fixed_scan, moving_scan = scans or (fixed, moving)
-        field = descend_field(field, fixed_scan, seen_from(moving_scan, start), settings=settings.descent)
+        descended = descend_field(field, fixed_scan, seen_from(moving_scan, start), settings=descent)
+        return Deformation(descended.field, box, descended.doubt)
     return Deformation(field, box)
 
 

@@ -16,6 +16,25 @@ class FieldDescentPassSettings(Settings):
     """Steps that are taken."""
 
 
+class FieldDoubtSettings(Settings):
+    """How far a place may be off: a scale times powers of what the last step saw, fitted on known warps."""
+
+    scale: PositiveFloat
+    """Makes four of five true places lie within the radius."""
+    hold_power: NonNegativeFloat
+    """Of one over the hold: the root of the smallest eigenvalue of the normal matrix, 1/mm."""
+    step_power: NonNegativeFloat
+    """Of the length of the last step."""
+    step_floor_mm: PositiveFloat
+    """Added to that length."""
+    strain_power: NonNegativeFloat
+    """Of the root of the sum of the squared slopes of the field."""
+    strain_floor: PositiveFloat
+    """Added to that root."""
+    largest_mm: PositiveFloat
+    """No radius is larger."""
+
+
 class FieldDescentSettings(Settings):
     """Steps of descent on two images of one contrast; published: none."""
 
@@ -35,3 +54,5 @@ class FieldDescentSettings(Settings):
     """Standard deviation of the Gaussian that takes the whole steps out of the field of the search."""
     largest_step_mm: PositiveFloat
     """No step moves a place by more."""
+    doubt: FieldDoubtSettings | None = None
+    """How far places may be off after it; null does not say."""

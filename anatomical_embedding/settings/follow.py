@@ -86,20 +86,18 @@ class TissueSettings(Settings):
 
 
 class LesionSplitSettings(Settings):
-    """When one lesion is two (follow/lesion_tissue.py); lengths are in its radii, looks in shares of its contrast."""
+    """When one lesion is two (follow/lesion_tissue.py); looks are in shares of its contrast."""
 
-    apart: tuple[float, ...] = Field(min_length=1)
-    """Distances of the parts from the middle between them that are tried."""
-    beyond: float = Field(gt=1)
-    """Distance from the middle that was outside the lesion."""
+    scales: tuple[float, ...] = Field(min_length=1)
+    """Sizes of the two parts together that are tried, in sizes of the lesion."""
     inner: Share
     """Both parts look like lesion at least to this share, ..."""
     middle: Share
     """... between them there is at most this share of it, ..."""
-    gap: Share
-    """... which is less than in the parts by this, ..."""
-    gain: Share
-    """... and beyond its former edge there is more of it by this on either side."""
+    ring: Share
+    """... and on the rings round that and round the parts, across the line between these, at most this."""
+    certainty: Share
+    """Share of lesions with two such parts that have split; others have merged with a neighbour, or lie on vessels."""
 
 
 class LookSettings(Settings):

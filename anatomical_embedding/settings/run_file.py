@@ -3,7 +3,8 @@
 A run file holds what is a user's own: data, which models are trained on them, what is scored. The numbers of the method
 stand in `recipes/`, readable files that come with the package:
 
-* `models/NAME.yaml` is a model: its method, network and training. An entry of `models` names it as `recipe`.
+* `models/NAME.yaml` is a model: its method, network and training. An entry of `models` names it as `recipe`. What the
+  entry says of its network also holds for entries that name it as `initial_model`.
 * `preparations/NAME.yaml` holds the sections `volumes`, `intensity` and `embedding`. The recipe of a model names the
   one that it is made for; a run file names one with `preparation` where they disagree or no model has a recipe.
 * `guides/NAME.yaml` and `deeds/NAME.yaml` are the two steps of a registration; `guide` and `deeds` name them as
@@ -110,12 +111,25 @@ def recipe_path(name: str) -> Path:
 def _complete_models(models: Any) -> dict[str, str]:
     """Fill in the recipes of models, in place; return model -> name of the preparation that its recipe is made for."""
     preparations = {}
+    networks = {name: _said_of_network(models, name) for name, _ in _mappings(models)}
     for name, model in _mappings(models):
         recipe = _named_recipe(model, folder="models", where=f"models.{name}")
         if "preparation" in recipe:
             preparations[name] = recipe.pop("preparation")
-        models[name] = _merged(recipe, model)
+        said = model | ({"network": networks[name]} if networks[name] else {})
+        models[name] = _merged(recipe, said)
     return preparations
+
+
+def _said_of_network(models: Mapping[str, Any], name: Any, *, after: tuple[str, ...] = ()) -> Section:
+    """Return what a run file says of a network: a model that starts from another has the network of that one."""
+    model = models.get(name) if isinstance(name, str) and name not in after else None
+    if not isinstance(model, Mapping):
+        return {}
+    network = model.get("network", {})
+    if not isinstance(network, Mapping):
+        return {}
+    return _merged(_said_of_network(models, model.get("initial_model"), after=(*after, name)), network)
 
 
 def _preparation(named: Any, wanted: Mapping[str, str]) -> Section:

@@ -16,6 +16,7 @@ from anatomical_embedding.progress import track
 from anatomical_embedding.registration.deeds_program import require_program
 from anatomical_embedding.registration.deformation import deform
 from anatomical_embedding.registration.displacement_field import DisplacementField
+from anatomical_embedding.registration.field_doubt import within_body
 from anatomical_embedding.registration.guided_start import GuidedStart, find_start, given_start
 from anatomical_embedding.registration.initial.read import MatrixProgram, read_initial_start
 from anatomical_embedding.registration.installed_program import installed_program
@@ -23,7 +24,7 @@ from anatomical_embedding.registration.itk_transform import resample_by_itk
 from anatomical_embedding.registration.pair_map import PairMap
 from anatomical_embedding.registration.program_files import PROGRAMS
 from anatomical_embedding.registration.shared_view import seen_from, shared_box
-from anatomical_embedding.settings.registration import MatchGridSettings
+from anatomical_embedding.settings.registration import DeedsSettings, MatchGridSettings
 from anatomical_embedding.usage.model import Model
 from anatomical_embedding.usage.scans import embed_raw_scan, prepare_raw_scan, read_scan
 from anatomical_embedding.volumes.prepare import PreparedVolume
@@ -47,6 +48,8 @@ class ScanRegistration:
     fixed, moving : the raw scans.
     remarks : what was corrected or chosen when they were read, a sentence each that begins with the path.
     sources : the fixed and the moving scan as DICOM objects refer to them, for `--transforms dicom`.
+    doubt : mm by which a fixed place may be carried wrong, in the fixed world; None between scans that are not both
+        CTs, and where no start was found.
     """
 
     start: GuidedStart
@@ -55,6 +58,7 @@ class ScanRegistration:
     moving: Volume
     remarks: tuple[str, ...] = ()
     sources: "tuple[DicomSource, DicomSource] | None" = None
+    doubt: Volume | None = None
 
     @cached_property
     def pair_map(self) -> PairMap:
@@ -138,9 +142,25 @@ def register_scans(
         output_stem=Path(folder) / "deeds",
         threads=threads or len(os.sched_getaffinity(0)),
         is_same_contrast=raw[0].modality == raw[1].modality == "ct",
+        with_image=False,
         scans=(raw[0].volume, raw[1].volume),
     )
-    return ScanRegistration(begun.start, deformation.field, raw[0].volume, raw[1].volume, begun.remarks)
+    return ScanRegistration(
+        begun.start,
+        deformation.field,
+        raw[0].volume,
+        raw[1].volume,
+        begun.remarks,
+        doubt=_doubt(deformation.doubt, begun, settings.deeds),
+    )
+
+
+def _doubt(doubt: Volume | None, begun: "_Begun", settings: DeedsSettings) -> Volume | None:
+    """Return the doubt of a deformation within the body; None where it means nothing."""
+    limits = None if settings.descent is None else settings.descent.doubt
+    if doubt is None or limits is None or begun.start.status == "failed":
+        return None
+    return within_body(doubt, begun.fixed.body_mask, largest_mm=limits.largest_mm)
 
 
 def write_transforms(found: ScanRegistration, folder: Path | str, *, programs: Iterable[str]) -> None:

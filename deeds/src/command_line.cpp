@@ -286,6 +286,7 @@ CommandOptions register_command(const std::vector<std::string>& arguments) {
     parser.allow("--levels", "-l", "N", "number of levels; must agree with the lists", whole_into(levels, 1, most_levels));
     parser.allow("--alpha", "-a", "VALUE", "weight of smoothness (default 1.6)", positive_into(options.alpha));
     parser.allow("--affine", "-A", "FILE", "begin with this affine mapping, STEM_matrix.txt of deeds linear", text_into(options.affine));
+    parser.allow("--without-image", "", "", "write the field alone, not STEM_deformed.nii.gz", flag_into(options.without_image));
     parser.allow("--linear", "", "", "begin with an affine registration in the same call; writes STEM_matrix.txt too", flag_into(options.linear_first));
     parser.allow("--rigid", "", "", "begin with a rigid registration in the same call", flag_into(options.rigid));
     parser.allow("--rigid-number", "-R", "0|1", "1 is --rigid", whole_into(rigid_number, 0, 1));

@@ -57,6 +57,7 @@ struct RegisterOptions {
     bool linear_first = false;         ///< --linear or --rigid: estimate the affine in the same call (never together with -A)
     bool rigid = false;
     LevelLists linear_levels;          ///< as LinearOptions::levels
+    bool without_image = false;        ///< the field alone: carrying and packing the moving image takes a fifth of the time
 };
 
 /// What names a finished registration on disk.

@@ -223,8 +223,10 @@ void run_register(const RegisterOptions& options) {
 
     std::vector<PendingFile> files = displacement_files(stem, registration);
     if (options.linear_first) append(files, matrix_files(stem, registration.affine, registration.geometry));
-    files.push_back(image_file(deformed_path(stem), registration.geometry.fixed,
-                               deformed_image(loaded.moving, registration, pair.general.threads), VoxelType::float32));
+    if (!options.without_image) {
+        files.push_back(image_file(deformed_path(stem), registration.geometry.fixed,
+                                   deformed_image(loaded.moving, registration, pair.general.threads), VoxelType::float32));
+    }
     append_labels(files, pair, loaded.moving_labels, registration);
     commit_all(files);
     say(pair.general, "Jacobian determinant: standard deviation " + std::to_string(result.stdev_jacobian) +

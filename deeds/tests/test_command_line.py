@@ -556,3 +556,14 @@ def test_help_and_version():
     assert re.fullmatch(r"deeds \d+\.\d+\.\d+\n", run("--version").stdout)
     for command in ("linear", "register", "apply", "points", "field"):
         assert f"deeds {command}" in run(command, "--help").stdout
+
+
+def test_the_field_alone_is_the_same_field(plain, tmp_path):
+    pair = ("-F", plain / "fixed.nii.gz", "-M", plain / "moving.nii.gz", "-O", tmp_path / "out")
+    run("register", *pair, *FAST, "--without-image")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "out_displacements.dat",
+        "out_displacements.json",
+    ]
+    field = "out_displacements.dat"
+    assert (tmp_path / field).read_bytes() == (plain / field).read_bytes()

@@ -97,7 +97,7 @@ def kill_after(folder, *, num_starts, pause_seconds):
     began = time.time()
     run = start(folder, "--rerun-incomplete")
     while not run.has_ended() and len(changed_logs(folder, before)) < num_starts:
-        time.sleep(0.01)
+        time.sleep(0.05)
     time.sleep(pause_seconds)
     os.killpg(run.pid, signal.SIGKILL)
     ended = run.wait()
@@ -190,7 +190,7 @@ def test_a_second_run_in_the_same_folder_is_refused_and_the_first_ends_unharmed(
     first = start(tmp_path, "--", target)
     while not times_of_logs(tmp_path):
         assert not first.has_ended()
-        time.sleep(0.01)
+        time.sleep(0.05)
     os.killpg(first.pid, signal.SIGSTOP)  # however long the second takes to start, the first is at work
     # As the profiles ask; without it Snakemake refuses as well, but for the files that the first run has not finished.
     second = snakemake(tmp_path, "--rerun-incomplete", "--", target)

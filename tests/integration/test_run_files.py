@@ -16,6 +16,7 @@ from anatomical_embedding.settings.run_file import read_run_files
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.volume import Volume
 from tests.documented_commands import commands_of
+from tests.integration.snakemake_run import run_snakemake
 from tests.integration.tiny_workflow import OVERLAY, counted_jobs, set_up, snakemake, write_overlay
 from tests.lesion_examples import annotation_row
 from tests.run_files import ADDED_TO, DELIVERED, readme_example
@@ -30,18 +31,8 @@ CASES = ("pt_157", "pt_99", "case_1", "case_2")
 
 def plan(folder, *arguments):
     """Return rule -> number of jobs of a dry run in a folder."""
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        str(REPOSITORY / "Snakefile"),
-        "--cores",
-        "1",
-    ]
-    done = subprocess.run(
-        [*command, "--dry-run", *arguments], cwd=folder, check=False, capture_output=True, encoding="utf-8"
-    )
+    snakefile = str(REPOSITORY / "Snakefile")
+    done = run_snakemake(folder, "--snakefile", snakefile, "--cores", "1", "--dry-run", *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return counted_jobs(done.stdout + done.stderr)
 
@@ -99,7 +90,7 @@ def annotations(root):
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory):
+def demo_plan(tmp_path_factory):
     """Return the plan of a run that names no run file."""
     return plan(tmp_path_factory.mktemp("demo"))
 
@@ -147,17 +138,17 @@ def test_a_run_file_alone_is_that_file_alone_and_written_out_it_plans_the_same(t
     assert plan(tmp_path, "--configfile", "whole.yaml") == jobs
 
 
-def test_without_a_run_file_the_demo_is_planned_and_single_values_can_be_set(demo, tmp_path):
-    assert (demo["make_phantom"], demo["train_intra"], demo["train_semantic"]) == (24, 2, 1)
-    assert plan(tmp_path, "--config", "title=Other") == demo
+def test_without_a_run_file_the_demo_is_planned_and_single_values_can_be_set(demo_plan, tmp_path):
+    assert (demo_plan["make_phantom"], demo_plan["train_intra"], demo_plan["train_semantic"]) == (24, 2, 1)
+    assert plan(tmp_path, "--config", "title=Other") == demo_plan
 
 
-def test_files_that_are_named_together_add_up_and_the_later_one_is_right(demo, tmp_path):
+def test_files_that_are_named_together_add_up_and_the_later_one_is_right(demo_plan, tmp_path):
     changes = one_folder(tmp_path)
     changes["datasets"]["phantom_ct"] = {"num_subjects": 20}
     mine = write_run(tmp_path / "mine.yaml", changes)
     both = plan(tmp_path, "--configfile", str(REPOSITORY / "config.yaml"), mine)
-    assert both["train_intra"] == demo["train_intra"] + 1
+    assert both["train_intra"] == demo_plan["train_intra"] + 1
     assert both["make_phantom"] == 20
 
 

@@ -121,6 +121,30 @@ def test_models_that_share_an_anchor_are_each_completed():
     assert settings["first"] == settings["second"]
 
 
+def test_a_model_that_starts_from_another_has_its_network():
+    first = {"recipe": "cross_sam_first_small", "network": {"embedding_channels": 24, "coarse_channels": 40}}
+    second = {"recipe": "cross_sam_small", "initial_model": "first"}
+    third = second | {"initial_model": "second", "network": {"coarse_channels": 48}}
+    models = completed_run_file(run_of(third=third, second=second, first=first))["models"]
+    assert models["second"]["network"] == models["first"]["network"]
+    assert models["first"]["network"]["embedding_channels"] == 24
+    assert models["third"]["network"] == models["first"]["network"] | {"coarse_channels": 48}
+
+
+@pytest.mark.parametrize("network", [None, 5, ["a"]])
+def test_a_network_that_is_no_section_is_left_to_the_check(network):
+    first = {"recipe": "cross_sam_first_small", "network": network}
+    second = {"recipe": "cross_sam_small", "initial_model": "first"}
+    models = completed_run_file(run_of(first=first, second=second))["models"]
+    assert models["first"]["network"] == network
+    assert models["second"]["network"]["coarse_channels"] > 0
+
+
+def test_models_that_start_from_each_other_are_left_to_the_check():
+    models = {name: {"recipe": "cross_sam_small", "initial_model": other} for name, other in ("ab", "ba")}
+    assert completed_run_file(run_of(**models))["models"]["a"]["initial_model"] == "b"
+
+
 def test_another_optimizer_replaces_that_of_the_recipe():
     published = {"name": "sgd", "learning_rate": 0.02, "momentum": 0.9, "weight_decay": 0.0001}
     changed = {"name": "adamw", "learning_rate": 0.01, "weight_decay": 0}

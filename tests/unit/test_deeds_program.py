@@ -36,7 +36,7 @@ def words(tmp_path):
     return (tmp_path / "arguments").read_text(encoding="utf-8").splitlines()
 
 
-def registered(program, stem, *, moving_labels=None, **changes):
+def registered(program, stem, *, moving_labels=None, with_image=True, **changes):
     run_deeds(
         program,
         FIXED,
@@ -44,6 +44,7 @@ def registered(program, stem, *, moving_labels=None, **changes):
         output_stem=stem,
         settings=deeds_settings(**changes),
         moving_labels=moving_labels,
+        with_image=with_image,
         threads=2,
     )
 
@@ -75,13 +76,21 @@ def test_register_leaves_out_what_is_not_asked_for(program, tmp_path, changes, g
     assert not absent & set(words(tmp_path))
 
 
+def test_the_image_can_be_left_out(program, tmp_path):
+    registered(program(), tmp_path / "pair", with_image=False)
+    assert "--without-image" in words(tmp_path)
+
+
 def test_the_field_is_asked_for_by_the_stem(program, tmp_path):
-    write_deeds_field(program(), Path("out.nii.gz"), stem=Path("results/pair"))
-    assert words(tmp_path) == ["field", "-O", "results/pair", "--displacements", "out.nii.gz"]
+    write_deeds_field(program(), Path("out.nii.gz"), stem=Path("results/pair"), grid=FIXED)
+    assert words(tmp_path) == [
+        *("field", "--field", "results/pair", "--fixed", "a b/fixed.nii"),
+        *("--displacements", "out.nii.gz"),
+    ]
 
 
 def test_the_program_is_heard(program, tmp_path, capfd):
-    write_deeds_field(program(says="one\\ntwo\\n"), Path("out.nii"), stem=Path("pair"))
+    write_deeds_field(program(says="one\\ntwo\\n"), Path("out.nii"), stem=Path("pair"), grid=FIXED)
     said = capfd.readouterr()
     assert said.out == ""
     assert [line.split(" ", 1)[1] for line in said.err.splitlines()] == ["deeds: one", "deeds: two"]
@@ -90,18 +99,18 @@ def test_the_program_is_heard(program, tmp_path, capfd):
 def test_refused_input_is_an_error_of_the_user(program):
     with pytest.raises(UserError, match=r"^deeds: moving\.nii: is constant$"):
         write_deeds_field(
-            program(status=2, complains="deeds: moving.nii: is constant\\n"), MOVING, stem=MOVING
+            program(status=2, complains="deeds: moving.nii: is constant\\n"), MOVING, stem=MOVING, grid=FIXED
         )
 
 
 def test_a_defect_of_the_program_is_none_of_the_user(program):
     with pytest.raises(RuntimeError, match="deeds field ended with status 1: oh"):
-        write_deeds_field(program(status=1, complains="oh\\n"), MOVING, stem=MOVING)
+        write_deeds_field(program(status=1, complains="oh\\n"), MOVING, stem=MOVING, grid=FIXED)
 
 
 def test_a_missing_program_is_named(tmp_path):
     with pytest.raises(InputFileError, match="absent: no such program; build it with cmake"):
-        write_deeds_field(tmp_path / "absent", MOVING, stem=MOVING)
+        write_deeds_field(tmp_path / "absent", MOVING, stem=MOVING, grid=FIXED)
 
 
 def test_the_program_takes_the_commands(binary, tmp_path):
@@ -112,7 +121,7 @@ def test_the_program_takes_the_commands(binary, tmp_path):
         {"linear": None},
     ):
         with pytest.raises(UserError, match=r"deeds: a b/fixed\.nii: .*No such file"):
-            registered(binary, tmp_path / "pair", moving_labels=LABELS, **changes)
+            registered(binary, tmp_path / "pair", moving_labels=LABELS, with_image=False, **changes)
     with pytest.raises(UserError, match=r"pair_displacements\.dat"):
-        write_deeds_field(binary, tmp_path / "out.nii", stem=tmp_path / "pair")
+        write_deeds_field(binary, tmp_path / "out.nii", stem=tmp_path / "pair", grid=FIXED)
     assert list(tmp_path.iterdir()) == []

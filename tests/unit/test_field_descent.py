@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from anatomical_embedding.registration.displacement_field import DisplacementField
-from anatomical_embedding.registration.field_descent import descend_field, smallest_jacobian
+from anatomical_embedding.registration.field_descent import control_grid, descend_field, smallest_jacobian
 from anatomical_embedding.settings.field_descent import FieldDescentSettings
 from anatomical_embedding.volumes.volume import Volume
 
@@ -41,8 +41,9 @@ def moved(image: np.ndarray, shift_vox) -> np.ndarray:
     return map_coordinates(image, places, order=3, mode="nearest")
 
 
-def still() -> DisplacementField:
-    return DisplacementField(np.zeros((*SHAPE, 3), np.float32), AFFINE)
+def still(shift_mm: float = 0.0) -> DisplacementField:
+    controls = control_grid(Volume(np.zeros(SHAPE), AFFINE), settings=settings())
+    return DisplacementField(np.full((*controls.shape, 3), shift_mm, np.float32), controls.affine)
 
 
 @pytest.mark.parametrize("contrast", [1.0, 1.4])
@@ -50,7 +51,7 @@ def test_a_shift_of_less_than_a_voxel_is_found(contrast):
     image = texture()
     shift_vox = np.array([0.4, -0.4, 0.25])
     moving = Volume(contrast * moved(image, shift_vox) + 30, AFFINE)
-    found = descend_field(still(), Volume(image, AFFINE), moving, settings=settings())
+    found = descend_field(still(), Volume(image, AFFINE), moving, settings=settings()).field
     in_voxels = found.displacements_mm[MIDDLE] / np.diag(AFFINE)[:3]
     assert np.abs(in_voxels.reshape(-1, 3).mean(axis=0) - shift_vox).max() < 0.02
     assert np.abs(in_voxels - shift_vox).max() < 0.15
@@ -59,8 +60,7 @@ def test_a_shift_of_less_than_a_voxel_is_found(contrast):
 def test_nothing_moves_where_the_images_show_nothing():
     """A field of the search stays in a uniform region."""
     uniform = Volume(np.full(SHAPE, 40.0), AFFINE)
-    start = DisplacementField(np.full((*SHAPE, 3), 3.0, np.float32), AFFINE)
-    found = descend_field(start, uniform, uniform, settings=settings())
+    found = descend_field(still(3.0), uniform, uniform, settings=settings()).field
     np.testing.assert_allclose(found.displacements_mm, 3.0, atol=1e-4)
 
 
@@ -68,7 +68,9 @@ def test_unrelated_images_fold_nothing():
     """Weak stiffness and narrow windows would tear the field apart."""
     other = gaussian_filter(np.random.default_rng(5).standard_normal(SHAPE), 1.5)
     loose = settings(stiffness=1e-6, passes=[{"smooth_mm": 0.0, "window_mm": 2.0, "num_steps": 6}])
-    found = descend_field(still(), Volume(texture(), AFFINE), Volume(1000 * other, AFFINE), settings=loose)
+    found = descend_field(
+        still(), Volume(texture(), AFFINE), Volume(1000 * other, AFFINE), settings=loose
+    ).field
     along = np.moveaxis(found.displacements_mm, -1, 0) * np.sign(np.diag(AFFINE)[:3]).reshape(3, 1, 1, 1)
     assert np.abs(along).max() > 1.0
     assert smallest_jacobian(along, np.full(3, 2 * SPACING_MM)) > 0.0
@@ -77,7 +79,7 @@ def test_unrelated_images_fold_nothing():
 def test_the_field_lies_on_its_control_points():
     """Pairs of voxels of 2 mm: the first control point lies 1 mm behind the first voxel."""
     uniform = Volume(np.full(SHAPE, 40.0), AFFINE)
-    found = descend_field(still(), uniform, uniform, settings=settings())
+    found = descend_field(still(), uniform, uniform, settings=settings()).field
     assert found.displacements_mm.shape == (18, 17, 16, 3)
     np.testing.assert_allclose(found.affine[:3, 3], [29, -19, 6])
     np.testing.assert_allclose(np.diag(found.affine), [-4, 4, 4, 1])
@@ -98,6 +100,8 @@ def test_slices_of_another_orientation_end_at_the_same_places():
     order = np.zeros((4, 4))
     order[0, 1], order[1, 2], order[2, 0], order[3, 3] = -1, 1, 1, 1
     order[0, 3] = SHAPE[0] - 1
-    found = descend_field(still(), Volume(image, AFFINE), Volume(stored, AFFINE @ order), settings=settings())
+    found = descend_field(
+        still(), Volume(image, AFFINE), Volume(stored, AFFINE @ order), settings=settings()
+    ).field
     in_voxels = found.displacements_mm[MIDDLE] / np.diag(AFFINE)[:3]
     assert np.abs(in_voxels.reshape(-1, 3).mean(axis=0) - shift_vox).max() < 0.02

@@ -1,14 +1,17 @@
 """Places, presence, masks and states of followed lesions, each against a truth made by hand."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from anatomical_embedding.follow.fit_mask import ball_radius_mm, fit_mask
-from anatomical_embedding.follow.given import assign_given
+from anatomical_embedding.follow.given import Assigned, assign_given
+from anatomical_embedding.follow.given_rows import followed_row, middle_is_outside
+from anatomical_embedding.follow.lesion_input import GivenLesions
 from anatomical_embedding.follow.look import Likeness, Look, likeness, measure_look, presence
-from anatomical_embedding.follow.merged import middles_of_one
+from anatomical_embedding.follow.merged import lesions_alone, middles_of_one
 from anatomical_embedding.follow.places import (
     Answer,
     Prediction,
@@ -19,6 +22,7 @@ from anatomical_embedding.follow.places import (
 )
 from anatomical_embedding.follow.seen import Source
 from anatomical_embedding.follow.states import PlaceTrust, judge_state, trust_place
+from anatomical_embedding.follow.visits import AskedVisit
 from anatomical_embedding.matching.match_evidence import Anchors
 from anatomical_embedding.settings.follow import delivered_follow_settings
 from anatomical_embedding.volumes.volume import Volume
@@ -88,20 +92,21 @@ def test_places_that_the_scans_confirm_outvote_one_that_they_do_not():
     start = prediction([[0, 0, 0]], [5.0])
     places = [([[1.0, 0, 0]], "yes"), ([[3.0, 0, 0]], "yes"), ([[50.0, 0, 0]], "the way back")]
     answers = [Answer(start, np.array(place), (word,)) for place, word in places]
-    joined = join_answers(answers, start, np.zeros(1), settings=SETTINGS.places)
+    (place,) = join_answers(answers, start, np.zeros(1), settings=SETTINGS.places)
     # The first is from where the lesion was given, the others from where it was found.
-    assert joined.points_mm[0, 0] == pytest.approx((1.0 + 0.25 * 3.0 + 0.05 * 50.0) / 1.3)
-    assert joined.disagreement_mm[0] == 49.0
-    assert joined.refined == ("yes",)
+    assert place.point_mm[0] == pytest.approx((1.0 + 0.05 * 3.0 + 0.01 * 50.0) / 1.06)
+    assert place.disagreement_mm == 49.0
+    assert (place.refined, place.how) == ("yes", "joint")
 
 
 def test_one_visit_disagrees_with_nobody():
     start = prediction([[0, 0, 0]], [5.0])
-    joined = join_answers(
+    (place,) = join_answers(
         [Answer(start, np.zeros((1, 3)), ("yes",))], start, np.zeros(1), settings=SETTINGS.places
     )
-    assert np.isnan(joined.disagreement_mm[0])
-    assert joined.error_mm[0] == SETTINGS.places.smallest_error_mm
+    assert place.how == "direct"
+    assert np.isnan(place.disagreement_mm)
+    assert place.error_mm == SETTINGS.places.smallest_error_mm
 
 
 @pytest.mark.parametrize(
@@ -176,6 +181,16 @@ def test_lesions_have_merged_where_they_are_nearer_and_no_gap_lies_between(
         assert [
             0.0 < sign * (middle - CENTRE_MM)[0] < 6.0 for sign, middle in zip((-1, 1), found, strict=True)
         ]
+
+
+def test_a_lesion_is_alone_without_another_of_its_visit_near():
+    places = {1: ("a", 0.0), 2: ("a", 20.0), 3: ("a", 60.0), 4: ("b", 1.0)}
+    sources = {
+        lesion: Source(visit, np.array([x_mm, 0.0, 0.0]), 5.0, None)
+        for lesion, (visit, x_mm) in places.items()
+    }
+    # Those of 5 mm radius at up to 22 mm from each other could merge.
+    assert lesions_alone(sources, settings=SETTINGS.merging) == {3, 4}
 
 
 @pytest.mark.parametrize("radius_mm", [7.0, 9.0, 12.0])
@@ -279,6 +294,28 @@ def test_one_lesion_in_two_masks_has_split():
     assert found.new == ()
 
 
+@pytest.mark.parametrize(("z_mm", "is_outside"), [(-3.0, True), (3.0, False), (20.0, False)])
+def test_the_middle_of_a_mask_that_is_widest_at_the_edge_of_the_scan_lies_beyond(z_mm, is_outside):
+    scan = Volume(np.zeros((40, 40, 36)), np.diag([1.0, 1.0, 2.0, 1.0]))
+    voxels = np.argwhere(scan.array == 0)
+    ball = voxels[np.linalg.norm(scan.world_from_voxel(voxels) - [20.0, 20.0, z_mm], axis=1) < 8.0]
+    assert middle_is_outside(scan.world_from_voxel(ball), scan) == is_outside
+
+
+@pytest.mark.parametrize(("slices", "state"), [(slice(0, 2), "out_of_view"), (slice(10, 12), "given")])
+def test_a_lesion_that_is_drawn_where_the_scan_ends_has_left_the_view(slices, state):
+    masks = Volume(np.zeros((20, 20, 20), np.uint8), np.eye(4))
+    masks.array[8:11, 8:11, slices] = 4
+    given = GivenLesions((), masks, ())
+    covered = {4: masks.world_from_voxel(np.argwhere(masks.array == 4))}
+    visit = AskedVisit("late", Path("late.nii.gz"), None)
+    row = followed_row(1, visit, Assigned({1: (4,)}, ()), covered, given, label="")
+    assert row.state == state
+    assert row.mask == "given"
+    assert np.isfinite(row.point_mm).all() == (state == "given")
+    assert bool(row.note) == (state != "given")
+
+
 def test_two_lesions_side_by_side_have_neither_merged_nor_split():
     found = assigned({1: ball_of_points([-6, 0, 0]), 2: ball_of_points([6, 0, 0])}, [[-5, 0, 0], [5, 0, 0]])
     assert found.parts == {1: (1,), 2: (2,)}
@@ -306,7 +343,11 @@ def test_a_state_is_told_where_it_is_likely_and_the_visits_agree(trust, present,
 
 @pytest.mark.parametrize(
     ("trust", "state", "probability"),
-    [(PlaceTrust(0.9, 0.1, 6.0), "split", 0.81), (PlaceTrust(0.9, 0.8, 6.0), "out_of_view", 0.8)],
+    [
+        (PlaceTrust(1.0, 0.05, 6.0), "split", 0.57),  # six in ten of those that look so have split
+        (PlaceTrust(0.9, 0.1, 6.0), "review", 0.486),
+        (PlaceTrust(0.9, 0.8, 6.0), "out_of_view", 0.8),
+    ],
 )
 def test_where_a_lesion_lies_in_two_parts_its_free_middle_does_not_mean_that_it_is_gone(
     trust, state, probability

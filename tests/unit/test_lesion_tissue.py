@@ -5,9 +5,10 @@ import pytest
 
 from anatomical_embedding.follow.lesion_tissue import (
     TissueContrast,
+    find_parts,
     half_sphere,
-    look_for_parts,
     middle_of_tissue,
+    rings_across,
 )
 from anatomical_embedding.follow.look import Look
 from anatomical_embedding.settings.follow import delivered_follow_settings
@@ -35,10 +36,10 @@ def scan_of(balls):
     return Volume(np.where(inside, LESION_HU, TISSUE_HU), AFFINE)
 
 
-def parts_of(before, after):
-    """Return what looks most like two parts of a lesion."""
-    then, now = (TissueContrast(scan_of(balls), LESION_HU, TISSUE_HU) for balls in (before, after))
-    return look_for_parts(now, CENTRE_MM, then, CENTRE_MM, RADIUS_MM, settings=SETTINGS.splitting)
+def parts_of(balls):
+    """Return the two parts of a lesion whose tissue lies in balls."""
+    now = TissueContrast(scan_of(balls), LESION_HU, TISSUE_HU)
+    return find_parts(now, CENTRE_MM, RADIUS_MM, settings=SETTINGS.splitting)
 
 
 def test_directions_and_their_opposites_cover_the_sphere_evenly():
@@ -65,26 +66,37 @@ def test_a_place_does_not_move_farther_than_the_lesion_may_nor_without_tissue():
     assert nothing.tolist() == CENTRE_MM.tolist()
 
 
-def test_a_lesion_in_two_parts_beside_its_place_has_split_and_both_are_found():
-    found = parts_of(WHOLE, PARTS)
-    assert found.is_split(SETTINGS.splitting)
-    offsets = found.parts_mm - CENTRE_MM
-    true_mm = np.array([offset for offset, _ in PARTS])
+def test_rings_lie_across_their_directions():
+    ways = half_sphere(12)
+    rings = rings_across(ways)
+    assert np.einsum("dni,di->dn", rings, ways) == pytest.approx(0.0, abs=1e-12)
+    assert np.linalg.norm(rings, axis=-1) == pytest.approx(1.0)
+    assert rings.mean(axis=1) == pytest.approx(0.0, abs=1e-12)  # all the way round
+
+
+@pytest.mark.parametrize("size", [0.8, 1.0, 1.15])
+def test_a_lesion_in_two_parts_beside_its_place_has_split_and_both_are_found(size):
+    found = parts_of([(size * offset_mm, size * radius_mm) for offset_mm, radius_mm in PARTS])
+    offsets = found - CENTRE_MM
+    true_mm = size * np.array([offset for offset, _ in PARTS])
     if offsets[0] @ ALONG_MM < 0:
         true_mm = true_mm[::-1]
     assert np.linalg.norm(offsets - true_mm, axis=1).max() < 0.5 * RADIUS_MM
 
 
 @pytest.mark.parametrize(
-    ("before", "after"),
+    "balls",
     [
-        (WHOLE, WHOLE),
-        (WHOLE, [(np.zeros(3), 1.5 * RADIUS_MM)]),  # grown
-        (WHOLE, []),  # gone
-        ([*WHOLE, *FAR_SIDES], FAR_SIDES),  # gone, beside two others that were there before
-        (WHOLE, PARTS[:1]),  # moved
+        WHOLE,
+        [(np.zeros(3), 1.5 * RADIUS_MM)],  # grown
+        [(np.zeros(3), 0.6 * RADIUS_MM)],  # shrunken
+        [],  # gone
+        FAR_SIDES,  # gone, beside two others
+        PARTS[:1],  # moved
+        [
+            (1.5 * offset_mm * number, 0.9 * RADIUS_MM) for number in (0, 1) for offset_mm, _ in PARTS[:1]
+        ],  # beside another
     ],
 )
-def test_a_lesion_that_is_whole_gone_or_beside_others_has_not_split(before, after):
-    found = parts_of(before, after)
-    assert found is None or not found.is_split(SETTINGS.splitting)
+def test_a_lesion_that_is_whole_gone_or_beside_others_has_not_split(balls):
+    assert parts_of(balls) is None

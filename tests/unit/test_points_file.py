@@ -262,3 +262,14 @@ def test_points_go_out_in_the_form_that_they_came_in(tmp_path, name):
     assert (name_of_form(asked.form) or "points.csv") == name
     write_points(asked.points_mm, asked.names, tmp_path / f"out_{name}", form=asked.form, grid=GRID)
     assert (tmp_path / f"out_{name}").read_text(encoding="utf-8") == FORMS[name]
+
+
+def test_further_columns_stand_behind_the_names_and_are_read_over(tmp_path):
+    path = tmp_path / "points.csv"
+    write_point_table(
+        [[1, 2, 3], [4, 5, 6]], ["a", "b"], path, coordinates="ras", more={"doubt_mm": ["1.50", ""]}
+    )
+    assert path.read_text(encoding="utf-8").splitlines()[0] == "x_mm,y_mm,z_mm,name,doubt_mm"
+    found = read_points(path, coordinates="ras")
+    assert list(found.names) == ["a", "b"]
+    np.testing.assert_array_equal(found.points_mm, [[1, 2, 3], [4, 5, 6]])

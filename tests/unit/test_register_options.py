@@ -16,6 +16,7 @@ from anatomical_embedding.registration.displacement_field import DisplacementFie
 from anatomical_embedding.registration.program_files import PROGRAMS
 from anatomical_embedding.usage import registration
 from anatomical_embedding.volumes.nifti import read_volume
+from anatomical_embedding.volumes.volume import Volume
 from tests.packaged_model import write_dicom_series, write_model, write_two_scans
 
 START = "1 0 0 -100\n0 1 0 50\n0 0 1 360\n0 0 0 1\n"
@@ -90,6 +91,30 @@ def test_files_are_written_for_the_programs_named(run, tmp_path):
     np.testing.assert_allclose(
         np.loadtxt(folder / "greedy" / "start.mat"), np.loadtxt(tmp_path / "start.mat")
     )
+
+
+@pytest.mark.parametrize("side", ["fixed", "moving"])
+def test_doubt_is_written_as_a_map_and_for_every_point(run, folder, tmp_path, monkeypatch, side):
+    """The doubt is the first coordinate in voxels of the fixed scan, which a point of the moving one is led back to."""
+
+    def deform(_program, fixed, _moving, **_others):
+        field = DisplacementField(np.zeros((*fixed.shape, 3), np.float32), fixed.affine)
+        doubt = np.indices(fixed.shape, dtype=np.float32)[0]
+        return Deformation(field, (slice(0, 1),) * 3, Volume(doubt, fixed.affine))
+
+    monkeypatch.setattr(registration, "deform", deform)
+    fixed = read_volume(folder / "first.nii.gz")
+    point = fixed.centre_mm + (0.0 if side == "fixed" else np.array([-100.0, 50.0, 360.0]))
+    (tmp_path / "asked.csv").write_text("x_mm,y_mm,z_mm,name\n{},{},{},a\n".format(*point), encoding="utf-8")
+    monkeypatch.setattr("anatomical_embedding.cli.register._those_outside", lambda *_: [])
+    given = ("--initial", tmp_path / "start.mat", "--initial-program", "greedy")
+    assert run(*given, "--points", tmp_path / "asked.csv", "--points-of", side) == 0
+    map_of_doubt = read_volume(tmp_path / "out" / "doubt.nii.gz")
+    header, row = (tmp_path / "out" / "points.csv").read_text(encoding="utf-8").splitlines()
+    assert header == "x_mm,y_mm,z_mm,name,doubt_mm"
+    expected = map_of_doubt.voxel_from_world(fixed.centre_mm)[0]
+    assert float(row.rsplit(",", 1)[1]) == pytest.approx(expected, abs=0.01)
+    assert expected > 1.0
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,13 @@
 """Every verb reads each scan once, and takes its checksum at most once."""
 
 from collections import Counter
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from anatomical_embedding import api
 from anatomical_embedding.cli.main import main
+from anatomical_embedding.registration.deformation import Deformation
 from anatomical_embedding.registration.displacement_field import DisplacementField
 from anatomical_embedding.usage import registration
 from anatomical_embedding.viewer.server import ViewServer
@@ -108,7 +108,8 @@ def test_register(folder, counts, monkeypatch, tmp_path):
     """The program itself is left out: it reads the prepared volumes that it is given."""
 
     def deform(_, fixed, *__, **___):
-        return SimpleNamespace(field=DisplacementField(np.zeros((*fixed.shape, 3), np.float32), fixed.affine))
+        field = DisplacementField(np.zeros((*fixed.shape, 3), np.float32), fixed.affine)
+        return Deformation(field, (slice(0, 1),) * 3)
 
     monkeypatch.setattr(registration, "deform", deform)
     program = tmp_path / "deeds"

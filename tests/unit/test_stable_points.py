@@ -207,7 +207,7 @@ def test_few_points_close_together_cannot_bend_the_map():
     stiff = fit_local_affines(offsets_mm, partners_mm, importance, stiffness_mm=3.0, smallest_scale_mm=5.0)
     # Ridge by hand: variance 1, bend 0.5, so the excess is 0.5 * 1 / (1 + 9).
     assert stiff.matrices[0, 0, 0] == pytest.approx(1.05, abs=1e-6)
-    np.testing.assert_allclose(stiff.answers_mm, [[0, 0, 0]], atol=1e-9)
+    np.testing.assert_allclose(stiff.answers_mm, [[0, 0, 0]], atol=1e-6)
     np.testing.assert_allclose(stiff.spread_mm, [[1, 0, 0]], atol=1e-9)
 
 

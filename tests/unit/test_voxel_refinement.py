@@ -222,6 +222,18 @@ def test_the_others_expect_a_place_by_their_common_map_but_not_by_those_astray()
     assert np.isnan(expected_places(asked, astray, np.arange(15) < 5, settings=settings)).all()
 
 
+def test_thousands_of_matches_expect_each_other_by_some_of_them():
+    generator = np.random.default_rng(4)
+    asked = generator.uniform(-100, 100, (3000, 3))
+    turn = np.array([[1.0, 0.1, 0.0], [-0.1, 1.0, 0.05], [0.0, -0.05, 0.95]])
+    places = asked @ turn.T + [5.0, -8.0, 20.0]
+    astray = places.copy()
+    astray[::7] += generator.normal(0, 40, astray[::7].shape)
+    settings = SETTINGS.consensus.model_copy(update={"stiffness_mm": 0.0})
+    expected = expected_places(asked, astray, np.ones(len(asked), dtype=bool), settings=settings)
+    assert np.abs(expected - places).max() < 0.1
+
+
 @pytest.mark.slow
 def test_where_the_scans_tell_nothing_the_match_stands(queries):
     flat = Volume(np.full((SIZE, SIZE, SIZE), 40.0, np.float32), straight())
