@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -29,6 +30,10 @@ FIRST_EDGE = -0.5
 ALONG = 1e-4
 """An axis of the array runs along one of the world if it leaves it by a smaller share of its length."""
 
+FILL_SHARE = 1e-3
+"""Of the range of the values of a box; interpolation between equal voxels near an edge is off by less."""
+Values = TypeVar("Values", np.float32, torch.Tensor)
+
 
 @dataclass(frozen=True)
 class Cubes:
@@ -37,7 +42,7 @@ class Cubes:
     Attributes
     ----------
     values : (N, S, S, S) float32, along the world's x, y and z; beyond the scan its outermost voxels are repeated.
-    is_inside : (N, S, S, S) bool, whether a sample lies in the scan.
+    is_inside : (N, S, S, S) bool, whether a sample lies in the scan, and not where this is filled with one value.
     """
 
     values: NDArray[np.float32]
@@ -100,6 +105,7 @@ def sample_cubes(volume: Volume, centres_mm: Points, steps: NDArray[np.float64],
                 sigma_vox,
                 within=(FIRST_EDGE - low, last_edge - low),
             )
+            is_inside[index] &= values[index] > filled_up_to(box.min(), box.max())
     return Cubes(values, is_inside)
 
 
@@ -169,6 +175,16 @@ def voxels_between(volume: Volume, low: NDArray[np.int64], high: NDArray[np.int6
         rows = np.clip(np.arange(low[axis], high[axis]), 0, last[axis]) - inner[axis].start
         box = box.take(rows, axis=axis)
     return box
+
+
+def filled_up_to(lowest: Values, highest: Values) -> Values:
+    """Return the value up to which samples of a box show what fills a scan where nothing was measured.
+
+    A scanner fills the corners outside its round field of view with one low value, as resampling and the removal of the
+    background do. A sample among nothing but such voxels has their value, and tells nothing about the body; real air is
+    noisy, and the mean of some of its voxels is higher than the lowest.
+    """
+    return lowest + FILL_SHARE * (highest - lowest)
 
 
 def _merged(box: NDArray, numbers: NDArray[np.int64]) -> NDArray[np.float32]:

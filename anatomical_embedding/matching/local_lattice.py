@@ -16,6 +16,7 @@ from anatomical_embedding.matching.local_cubes import (
     SPLINE_MARGIN_VOX,
     blur_reach,
     blurred_coefficients,
+    filled_up_to,
     missing_blur_vox,
     voxels_between,
 )
@@ -25,6 +26,7 @@ from anatomical_embedding.volumes.volume import Volume
 
 BLUR_OF_STRIDES = 0.4
 """Standard deviation, in samples, of the blur where not every voxel is one."""
+SPACE = (1, 2, 3)
 BEYOND_THE_LAST = 2
 """Samples of splines beyond the last place at which they are read."""
 
@@ -36,7 +38,7 @@ class Lattice(NamedTuple):
     ----------
     values : (N, P) float32.
     offsets_mm : (N, P, 3) float32, where they lie in the world, seen from the place.
-    is_inside : (N, P) float32, 1 in the scan and 0 beyond it.
+    is_inside : (N, P) float32, 1 in the scan, and 0 beyond it and where it is filled with one value.
     """
 
     values: torch.Tensor
@@ -153,6 +155,7 @@ def _sample_boxes(
         if boxes
         else torch.empty((0, *(2 * reach + 1)))
     )
+    filled = filled_up_to(values.amin(dim=SPACE, keepdim=True), values.amax(dim=SPACE, keepdim=True))
     sides = []
     for axis, name in enumerate("ijk"):
         places = steps_vox[axis] * np.arange(-half[axis], half[axis] + 1)
@@ -163,4 +166,4 @@ def _sample_boxes(
         at = middles_vox[:, axis, np.newaxis] + places
         sides.append((at >= FIRST_EDGE) & (at <= volume.shape[axis] + FIRST_EDGE))
     is_inside = sides[0][:, :, None, None] & sides[1][:, None, :, None] & sides[2][:, None, None]
-    return _Boxes(values, is_inside, middles_vox)
+    return _Boxes(values, is_inside & (values > filled).numpy(), middles_vox)
