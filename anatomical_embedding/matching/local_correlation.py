@@ -152,7 +152,8 @@ def _highest(
     known: _Described, searched: _Described, nearness: NDArray[np.float32], *, settings: CorrelationSettings
 ) -> _Peaks:
     """Return where in the searched cubes the known ones correlate best, within a ball."""
-    correlation = correlate_shifted(known.values, nearness * known.is_inside, *searched)
+    weights = nearness[np.newaxis] if known.is_inside.all() else nearness * known.is_inside
+    correlation = correlate_shifted(known.values, weights, *searched)
     half = (correlation.shape[1] - 1) // 2
     distance2 = np.sum(cube_offsets_mm(np.arange(-half, half + 1.0)) ** 2, axis=-1)
     is_near = distance2 <= half**2
@@ -176,7 +177,7 @@ def correlate_shifted(
     Parameters
     ----------
     known : (N, C, S, S, S) samples; each channel is counted from its weighted mean.
-    weights : (N, S, S, S), 0 or more.
+    weights : (N, S, S, S), or (1, S, S, S) for all, 0 or more.
     searched : (N, C, L, L, L), L at least S, counted from the same means.
     is_inside : (N, L, L, L), samples that count; the others are taken for the mean.
 
@@ -189,13 +190,19 @@ def correlate_shifted(
     means = (weights * known).sum(axis=SPACE, keepdims=True)
     known, searched = known - means, (searched - means) * is_inside[:, np.newaxis]
     variance = (weights * known**2).sum(axis=(1, *SPACE))[:, None, None, None]
-    size = [scipy.fft.next_fast_len(large, real=True)] * 3
+    length = scipy.fft.next_fast_len(large, real=True)
 
     def transformed(values: NDArray) -> NDArray:
-        return scipy.fft.rfftn(values, size, axes=SPACE)
+        found = scipy.fft.rfft(values, length, axis=4)
+        for axis in (
+            3,
+            2,
+        ):  # a small cube is padded one axis after the other: most of its rows are no longer than it
+            found = scipy.fft.fft(found, length, axis=axis, overwrite_x=True)
+        return found
 
     def summed(products: NDArray) -> NDArray:
-        sums = scipy.fft.irfftn(products.sum(axis=1), size, axes=(1, 2, 3))
+        sums = scipy.fft.irfftn(products.sum(axis=1), [length] * 3, axes=(1, 2, 3))
         return sums[:, *[slice(small - 1, large)] * 3]
 
     covariance = summed(transformed(searched) * transformed((weights * known)[MIRRORED]))

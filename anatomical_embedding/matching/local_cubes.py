@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -9,20 +10,29 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import convolve1d
 from scipy.special import ive
 
-from anatomical_embedding.matching.local_splines import between_samples, spline_basis, spline_coefficients
+from anatomical_embedding.matching.local_splines import between_rows, between_samples, spline_coefficients
 from anatomical_embedding.volumes.affine import Points, invert_affine, transform_points
 from anatomical_embedding.volumes.volume import Volume
 
 BLUR_OF_VOXELS = 0.3
 """Standard deviation, in voxels, of the blur that a scan's own voxels are taken to have."""
+MERGED_OF_BLUR = 1.3
+"""Voxels are averaged before all else as long as they are together no wider than so many standard deviations of the
+blur. Such a mean is blurred by 0.29 of its width, which is what a voxel is taken to have."""
 TRUNCATE = 2.5
 """Standard deviations after which a blur ends, but for one more sample."""
 SPLINE_MARGIN_VOX = 4
 """A voxel so far beyond a sample moves it by less than a hundredth of its own change."""
+ENOUGH_BLUR_VOX = 0.5
+"""With a wider blur two voxels beyond it suffice."""
 FIRST_EDGE = -0.5
 """Where the first voxel begins, counted from its centre."""
 ALONG = 1e-4
 """An axis of the array runs along one of the world if it leaves it by a smaller share of its length."""
+
+FILL_SHARE = 1e-3
+"""Of the range of the values of a box; interpolation between equal voxels near an edge is off by less."""
+Values = TypeVar("Values", np.float32, torch.Tensor)
 
 
 @dataclass(frozen=True)
@@ -32,7 +42,7 @@ class Cubes:
     Attributes
     ----------
     values : (N, S, S, S) float32, along the world's x, y and z; beyond the scan its outermost voxels are repeated.
-    is_inside : (N, S, S, S) bool, whether a sample lies in the scan.
+    is_inside : (N, S, S, S) bool, whether a sample lies in the scan, and not where this is filled with one value.
     """
 
     values: NDArray[np.float32]
@@ -71,11 +81,14 @@ def sample_cubes(volume: Volume, centres_mm: Points, steps: NDArray[np.float64],
     Only the box of voxels around each cube is read. In a scan along the world's axes blur and interpolation are one
     small matrix an axis, which takes a fifth of the time.
     """
-    inverse = invert_affine(volume.affine)
+    merged = np.maximum(MERGED_OF_BLUR * blur_mm / volume.spacing_mm, 1.0).astype(int)
+    inverse = np.array(invert_affine(volume.affine), dtype=np.float64)
+    inverse[:3, 3] -= (merged - 1) / 2.0
+    inverse[:3] /= merged[:, np.newaxis].astype(np.float64)
     reach_vox = np.abs(inverse[:3, :3]).sum(axis=1) * np.abs(steps).max()
-    sigma_vox = _missing_blur_vox(volume.spacing_mm, blur_mm=blur_mm)
-    margin_vox = blur_reach(sigma_vox) + SPLINE_MARGIN_VOX
-    last_edge = np.array(volume.shape) + FIRST_EDGE
+    sigma_vox = missing_blur_vox(merged * volume.spacing_mm, blur_mm=blur_mm)
+    margin_vox = blur_reach(sigma_vox) + np.where(sigma_vox > ENOUGH_BLUR_VOX, 2, SPLINE_MARGIN_VOX)
+    last_edge = np.array(volume.shape) / merged + FIRST_EDGE
     values = np.zeros((len(centres_mm), *[len(steps)] * 3), np.float32)
     is_inside = np.zeros(values.shape, dtype=bool)
     sampled = _sampled_straight if _is_straight(inverse[:3, :3]) else _sampled_obliquely
@@ -83,7 +96,7 @@ def sample_cubes(volume: Volume, centres_mm: Points, steps: NDArray[np.float64],
         if np.all((centre_vox + reach_vox >= FIRST_EDGE) & (centre_vox - reach_vox <= last_edge)):
             low = np.floor(centre_vox - reach_vox).astype(int) - margin_vox
             high = np.ceil(centre_vox + reach_vox).astype(int) + margin_vox + 1
-            box = _box(volume, low, high)
+            box = _merged(voxels_between(volume, merged * low, merged * high), merged)
             values[index], is_inside[index] = sampled(
                 box,
                 centre_vox - low,
@@ -92,6 +105,7 @@ def sample_cubes(volume: Volume, centres_mm: Points, steps: NDArray[np.float64],
                 sigma_vox,
                 within=(FIRST_EDGE - low, last_edge - low),
             )
+            is_inside[index] &= values[index] > filled_up_to(box.min(), box.max())
     return Cubes(values, is_inside)
 
 
@@ -110,14 +124,14 @@ def _sampled_straight(
     for axis, along in enumerate(axes):
         places = centre_vox[axis] + inverse[axis, along] * steps
         length = box.shape[axis]
-        weights = spline_basis(places, length) @ _blurred_coefficients(length, sigma_vox[axis])
+        weights = between_rows(places, blurred_coefficients(length, sigma_vox[axis]))
         matrices.append(weights.astype(np.float32))
         sides.append((places >= within[0][axis]) & (places <= within[1][axis]))
-    box = matrices[1] @ (box @ matrices[2].T)  # the last axis first: nothing has to be moved in memory
-    box = (matrices[0] @ box.reshape(len(box), -1)).reshape([len(steps)] * 3)
+    planes = (matrices[0] @ box.reshape(len(box), -1)).reshape(len(steps), *box.shape[1:])
+    cube = (matrices[1] @ planes) @ matrices[2].T
     is_inside = sides[0][:, None, None] & sides[1][:, None] & sides[2]
     order = np.argsort(axes)
-    return box.transpose(order), is_inside.transpose(order)
+    return cube.transpose(order), is_inside.transpose(order)
 
 
 def _sampled_obliquely(
@@ -133,7 +147,7 @@ def _sampled_obliquely(
     points_vox = cube_offsets_mm(steps) @ inverse.T + centre_vox
     is_inside = np.all((points_vox >= within[0]) & (points_vox <= within[1]), axis=-1)
     for axis in range(3):
-        matrix = _blurred_coefficients(box.shape[0], sigma_vox[axis])
+        matrix = blurred_coefficients(box.shape[0], sigma_vox[axis])
         box = np.tensordot(box, matrix.astype(np.float32), axes=(0, 1))
     places = torch.from_numpy(points_vox.reshape(1, -1, 3).astype(np.float32))
     found = between_samples(torch.from_numpy(np.ascontiguousarray(box))[None], places)
@@ -149,13 +163,13 @@ def _is_straight(inverse: NDArray[np.float64]) -> bool:
     )
 
 
-def _box(volume: Volume, low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return a box of voxels; beyond the scan its outermost voxels are repeated."""
+def voxels_between(volume: Volume, low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray:
+    """Return a box of voxels as they are; beyond the scan its outermost voxels are repeated."""
     last = np.array(volume.shape) - 1
     inner = tuple(
         slice(a, b + 1) for a, b in zip(np.clip(low, 0, last), np.clip(high - 1, 0, last), strict=True)
     )
-    box = volume.array[inner].astype(np.float32)
+    box = volume.array[inner]
     before, after = np.maximum(-low, 0), np.maximum(high - 1 - last, 0)
     for axis in np.flatnonzero(before + after):
         rows = np.clip(np.arange(low[axis], high[axis]), 0, last[axis]) - inner[axis].start
@@ -163,8 +177,35 @@ def _box(volume: Volume, low: NDArray[np.int64], high: NDArray[np.int64]) -> NDA
     return box
 
 
+def filled_up_to(lowest: Values, highest: Values) -> Values:
+    """Return the value up to which samples of a box show what fills a scan where nothing was measured.
+
+    A scanner fills the corners outside its round field of view with one low value, as resampling and the removal of the
+    background do. A sample among nothing but such voxels has their value, and tells nothing about the body; real air is
+    noisy, and the mean of some of its voxels is higher than the lowest.
+    """
+    return lowest + FILL_SHARE * (highest - lowest)
+
+
+def _merged(box: NDArray, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the float32 means of so many neighbours along each axis of a box of any type.
+
+    The middle axis comes first: its rows are no single values, whatever the order in memory.
+    """
+    for axis in (1, 0, 2):
+        if numbers[axis] > 1:
+            parts = [
+                box[(*[slice(None)] * axis, slice(first, None, numbers[axis]))]
+                for first in range(numbers[axis])
+            ]
+            box = np.add(parts[0], parts[1], dtype=np.float32)
+            for part in parts[2:]:
+                box += part
+    return np.multiply(box, np.float32(1.0 / numbers.prod()), dtype=np.float32)
+
+
 @lru_cache(maxsize=256)
-def _blurred_coefficients(length: int, sigma: float) -> NDArray[np.float64]:
+def blurred_coefficients(length: int, sigma: float) -> NDArray[np.float64]:
     """Return the (length, length) matrix from a row of voxels to the coefficients of a spline, blurred."""
     return np.asarray(spline_coefficients(length) @ blur_matrix(length, sigma))
 
@@ -187,7 +228,7 @@ def blur_reach(sigma: ArrayLike) -> NDArray[np.int64]:
     return np.where(np.asarray(sigma) > 0.0, np.ceil(TRUNCATE * np.asarray(sigma)) + 1, 0).astype(int)
 
 
-def _missing_blur_vox(spacing_mm: NDArray[np.float64], *, blur_mm: float) -> NDArray[np.float64]:
+def missing_blur_vox(spacing_mm: NDArray[np.float64], *, blur_mm: ArrayLike) -> NDArray[np.float64]:
     """Return the (3,) blur that is missing along each axis, in voxels."""
     own_mm = BLUR_OF_VOXELS * spacing_mm
-    return np.asarray(np.sqrt(np.maximum(blur_mm**2 - own_mm**2, 0.0)) / spacing_mm).round(6)
+    return np.asarray(np.sqrt(np.maximum(np.square(blur_mm) - own_mm**2, 0.0)) / spacing_mm).round(6)

@@ -2,21 +2,22 @@
 
 The voxels of the coarser scan around its point are taken as they are, `F(y)`; the finer one is read by splines where
 they should lie in it, `G(t + M y)`. Shift `t`, matrix `M`, gain and offset of the intensity are those that make the
-weighted squares of the difference smallest. Samples that differ much more than the others, such as a lesion that grew,
-lose their weight (Geman and McClure 1985). A coarse scan read between its voxels instead shows its aliasing, which a
-small ball fits.
+weighted squares of the difference smallest; by how much the finer one is the sharper is unknown as well. Samples that
+differ much more than the others, such as a lesion that grew, lose their weight (Geman and McClure 1985). A coarse scan
+read between its voxels instead shows its aliasing, which a small ball fits.
 
 Source: Lucas and Kanade, An iterative image registration technique (1981); Baker and Matthews, Lucas-Kanade 20 years
 on (IJCV 2004), forwards additive form.
 """
 
+from copy import copy
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from anatomical_embedding.matching.local_lattice import Lattice, sample_lattice, strides_of
+from anatomical_embedding.matching.local_lattice import Lattice, lattice_splines, sample_lattice
 from anatomical_embedding.matching.local_splines import Splines
 from anatomical_embedding.matching.surroundings import Surroundings, own_blur_mm
 from anatomical_embedding.settings.refinement import DescentPassSettings, DescentSettings
@@ -27,7 +28,8 @@ OF_SHIFT, OF_MATRIX = slice(NUM_SHIFTS), slice(NUM_SHIFTS, NUM_SHIFTS + NUM_MATR
 OF_BLUR = slice(NUM_SHIFTS + NUM_MATRIX, NUM_SHIFTS + NUM_MATRIX + NUM_BLURS)
 LARGEST_STEP_MM = 2.0
 LARGEST_BEND = 0.1
-SMALLEST_STEP_MM = 0.02
+SMALLEST_STEP = 0.02
+"""A step of a smaller share of the distance of samples is the last."""
 NORMAL_FROM_MEDIAN = 1.4826
 """Standard deviation of normal numbers, in units of the median of their sizes."""
 OUTLIER_SCALES = 1.5
@@ -61,9 +63,7 @@ class Descent(NamedTuple):
 
 
 class _Comparison:
-    """Which of two scans is read at its voxels, and which between them.
-
-    With a blur, or where the voxels of both are finer than the samples, the template's samples stand for its voxels.
+    """Which of two scans is read on its voxels, and which between them; with a blur, both at the samples in hand.
 
     Parameters
     ----------
@@ -74,23 +74,32 @@ class _Comparison:
     def __init__(self, template: Surroundings, target: Surroundings, samples: DescentPassSettings):
         is_target_coarse = not _has_coarser_voxels(template, target)
         coarser = target if is_target_coarse else template
-        is_fine = bool((strides_of(coarser.volume, coarser.step_mm) > 1).all())
-        self._of_cubes = is_fine or samples.blur_mm > 0.0
-        self.is_forth = self._of_cubes or not is_target_coarse
-        self._fixed, moving = (template, target) if self.is_forth else (target, template)
-        own_mm = own_blur_mm(coarser.volume)
-        self._blur_mm = (
-            np.maximum(own_mm, max(samples.blur_mm, template.blur_mm)) if self._of_cubes else own_mm
-        )
-        self.moving = moving.splines(self._blur_mm)
+        self.of_voxels = samples.blur_mm == 0.0
+        self.is_forth = not (self.of_voxels and is_target_coarse)
+        self._fixed, self._moving = (template, target) if self.is_forth else (target, template)
+        self._blur_mm = np.maximum(own_blur_mm(coarser.volume), max(samples.blur_mm, template.blur_mm))
+        self._step_mm = samples.step_mm
         self.voxel_mm3 = float(np.prod(coarser.volume.spacing_mm))
 
-    def fixed(self, shift_mm: NDArray[np.float64], *, radius_mm: float, step_mm: float) -> Lattice:
+    def moving(self, shift_mm: NDArray[np.float64], *, radius_mm: float) -> Splines:
+        """Return what is read between its samples, around the target's places shifted by (N, 3) mm, or the points."""
+        if not self.of_voxels:
+            return self._moving.splines(self._blur_mm)
+        return lattice_splines(
+            self._moving.volume,
+            self._moving.middles_mm,
+            self._moving.middles_mm + (shift_mm if self.is_forth else 0.0),
+            radius_mm=radius_mm,
+            step_mm=self._step_mm,
+            lattice_of=self._fixed.volume,
+        )
+
+    def fixed(self, shift_mm: NDArray[np.float64], *, radius_mm: float) -> Lattice:
         """Return what lies around the points of the template, or around the target's places, shifted by (N, 3) mm."""
-        if self._of_cubes:
-            return self._fixed.lattice(radius_mm=radius_mm, step_mm=step_mm, blur_mm=self._blur_mm)
+        if not self.of_voxels:
+            return self._fixed.lattice(radius_mm=radius_mm, step_mm=self._step_mm, blur_mm=self._blur_mm)
         middles_mm = self._fixed.middles_mm + (0.0 if self.is_forth else shift_mm)
-        return sample_lattice(self._fixed.volume, middles_mm, radius_mm=radius_mm, step_mm=step_mm)
+        return sample_lattice(self._fixed.volume, middles_mm, radius_mm=radius_mm, step_mm=self._step_mm)
 
     def widened(self, radius_mm: float, *, min_voxels: int) -> float:
         """Return by how much a ball has to be larger to hold enough voxels."""
@@ -123,13 +132,18 @@ def descend(
     scans = _Comparison(template, target, samples)
     widened = scans.widened(samples.half_size_mm, min_voxels=samples.min_voxels)
     deviation_mm = widened * samples.deviation_mm
-    fixed = scans.fixed(shift_mm, radius_mm=widened * samples.half_size_mm, step_mm=samples.step_mm)
-    fit = _Fit(fixed, scans.moving, deviation_mm=deviation_mm, stiffness=settings.stiffness)
+    radius_mm = widened * samples.half_size_mm
+    fit = _Fit(
+        scans.fixed(shift_mm, radius_mm=radius_mm),
+        scans.moving(shift_mm, radius_mm=radius_mm + samples.reach_mm),
+        deviation_mm=deviation_mm,
+        stiffness=settings.stiffness,
+    )
     middle = torch.from_numpy((shift_mm if scans.is_forth else np.zeros_like(shift_mm)).astype(np.float32))
     start = _Pose(
         middle, matrices if scans.is_forth else torch.linalg.inv(matrices), torch.zeros(middle.shape)
     )
-    end, at_start, correlation = fit.descended(start, num_steps=samples.num_steps)
+    end, at_start, correlation = fit.descended(start, samples=samples, is_blurred_once=scans.of_voxels)
     moved, matrix = end.place - middle, end.matrix
     if not scans.is_forth:
         matrix = torch.linalg.inv(matrix)
@@ -183,28 +197,55 @@ class _Fit:
         nearness = torch.exp(-(fixed.offsets_mm**2).sum(dim=2) / (2.0 * deviation_mm**2))
         self._weights = nearness * fixed.is_inside
 
-    def descended(self, pose: _Pose, *, num_steps: int) -> tuple[_Pose, torch.Tensor, torch.Tensor]:
-        """Return where some steps lead, and the (N,) weighted correlations at their start and end."""
-        seen = self._look(pose)
-        at_start = self._correlation(seen)
-        for _ in range(num_steps):
-            step = self._step(pose, seen)
+    def descended(
+        self, start: _Pose, *, samples: DescentPassSettings, is_blurred_once: bool
+    ) -> tuple[_Pose, torch.Tensor, torch.Tensor]:
+        """Return where some steps lead, and the (N,) weighted correlations at their start and end, with the end's blur.
+
+        Parameters
+        ----------
+        start : where to begin, without a blur.
+        samples : how many steps at most, and which is small.
+        is_blurred_once : whether the blur that the first step finds is brought about in full; a linear term, as for the
+            rest of it, is exact only for a small one.
+        """
+        fit, rows, pose, end = self, torch.arange(len(start.place)), start, start
+        for index in range(samples.num_steps):
+            step = fit._step(pose, fit._look(pose))
             bend = (step[:, OF_MATRIX] / self._deviation_mm).reshape(-1, 3, 3)
             pose = _Pose(
                 pose.place + step[:, OF_SHIFT].clamp(-LARGEST_STEP_MM, LARGEST_STEP_MM),
                 pose.matrix + bend.clamp(-LARGEST_BEND, LARGEST_BEND),
                 pose.blur_mm2 + step[:, OF_BLUR],
             )
-            seen = self._look(pose)
-            if float(step[:, OF_SHIFT].abs().max()) < SMALLEST_STEP_MM:
+            if is_blurred_once and index == 0:
+                self._moving = self._moving.blurred(pose.blur_mm2.numpy())
+                pose = pose._replace(blur_mm2=pose.blur_mm2.clamp_max(0.0))
+            end = _Pose(*(whole.index_copy(0, rows, part) for whole, part in zip(end, pose, strict=True)))
+            is_moving = step[:, OF_SHIFT].abs().amax(dim=1) >= SMALLEST_STEP * samples.step_mm
+            if not is_moving.any():
                 break
-        return pose, at_start, self._correlation(seen)
+            rows, pose = rows[is_moving], _Pose(*(part[is_moving] for part in pose))
+            fit = fit._part(is_moving)
+        before = self._look(start._replace(blur_mm2=end.blur_mm2))
+        return end, self._correlation(before), self._correlation(self._look(end))
 
-    def _correlation(self, seen: _Seen) -> torch.Tensor:
+    def _part(self, is_chosen: torch.Tensor) -> "_Fit":
+        """Return the fit of some of the points."""
+        if is_chosen.all():
+            return self
+        rows = torch.nonzero(is_chosen)[:, 0]
+        part = copy(self)
+        part._fixed = Lattice(*(of_all[rows] for of_all in self._fixed))
+        part._moving, part._weights = self._moving.part(rows), self._weights[rows]
+        return part
+
+    def _correlation(self, looked: _Seen) -> torch.Tensor:
         """Return the (N,) weighted correlations; 0 where one is constant."""
-        known, values = _centred(self._fixed.values, seen.counted), _centred(seen.values, seen.counted)
-        spread = _mean(known**2, seen.counted) * _mean(values**2, seen.counted)
-        return (_mean(known * values, seen.counted) / spread.clamp_min(1e-6).sqrt())[:, 0]
+        counted = looked.counted
+        known, values = _centred(self._fixed.values, counted), _centred(looked.values, counted)
+        spread = _mean(known**2, counted) * _mean(values**2, counted)
+        return (_mean(known * values, counted) / spread.clamp_min(1e-6).sqrt())[:, 0]
 
     def _look(self, pose: _Pose) -> _Seen:
         places = pose.place[:, None] + self._fixed.offsets_mm @ pose.matrix.mT

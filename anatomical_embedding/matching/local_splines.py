@@ -6,6 +6,7 @@ a cubic spline blurs nowhere. Beyond the ends the outermost coefficient is repea
 Source: Unser, Splines: a perfect fit for signal and image processing (IEEE Signal Processing Magazine 1999).
 """
 
+from copy import copy
 from functools import lru_cache
 from itertools import product
 
@@ -13,90 +14,143 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from scipy.special import ive
 
 CORNERS = tuple(product((0, 1), repeat=3))
+MOST_BLUR = 4.0
+"""Half the variance, in samples, of the most that `Splines.blurred` blurs: a box holds no more."""
 
 
-def spline_basis(places: NDArray[np.float64], length: int) -> NDArray[np.float64]:
-    """Return the (S, length) values at (S,) places of the splines around each of a row of samples.
+def between_rows(places: NDArray[np.float64], coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return at (S,) places, counted in rows, the (S, L) values of the splines of (R, L) coefficients.
 
     Examples
     --------
-    >>> spline_basis(np.array([1.0]), 3).round(3).tolist()
+    >>> between_rows(np.array([1.0]), np.eye(3)).round(3).tolist()
     [[0.167, 0.667, 0.167]]
     """
-    distance = np.abs(places[:, np.newaxis] - np.arange(length))
-    near = 2.0 / 3.0 - distance**2 * (1.0 - distance / 2.0)
-    return np.where(distance < 1.0, near, np.maximum(2.0 - distance, 0.0) ** 3 / 6.0)
+    below = np.floor(places).astype(int)
+    part = (places - below)[:, np.newaxis]
+    outer = (1.0 - part) ** 3 / 6.0, part**3 / 6.0
+    inner = 2.0 / 3.0 - part**2 * (1.0 - part / 2.0)
+    shares = outer[0], inner, 1.0 - outer[0] - inner - outer[1], outer[1]
+    rows = (np.clip(below + step, 0, len(coefficients) - 1) for step in (-1, 0, 1, 2))
+    return np.asarray(sum(share * coefficients[row] for share, row in zip(shares, rows, strict=True)))
 
 
 @lru_cache(maxsize=256)
 def spline_coefficients(length: int) -> NDArray[np.float64]:
     """Return the (length, length) matrix from a row of samples to the coefficients of the spline through them."""
-    values = _neighbours(length, below=1.0, at=4.0, above=1.0) / 6.0
+    values = (np.eye(length, k=-1) + 4.0 * np.eye(length) + np.eye(length, k=1)) / 6.0
+    values[0, 0] += 1.0 / 6.0
+    values[-1, -1] += 1.0 / 6.0
     return np.asarray(np.linalg.inv(values))
 
 
-@lru_cache(maxsize=256)
-def spline_slopes(length: int) -> NDArray[np.float64]:
-    """Return the (length, length) matrix from a row of samples to the slopes there of the spline, per sample."""
-    return _neighbours(length, below=-0.5, at=0.0, above=0.5) @ spline_coefficients(length)
-
-
 class Splines:
-    """Cubes of samples, to be read between these.
+    """Boxes of samples, to be read between these.
 
     Parameters
     ----------
-    values : (N, S, S, S) float32.
-    is_inside : (N, S, S, S) bool, samples that count; None where all do.
-    step_mm : their distance.
+    values : (N, X, Y, Z) float32.
+    is_inside : (N, X, Y, Z) bool, samples that count; None where all do.
+    to_samples : (3, 3), from mm along the world's axes to samples along the box's.
+    middles : (N, 3) the sample, counted from the first one, from which places are seen.
     """
 
-    def __init__(self, values: torch.Tensor, is_inside: torch.Tensor | None, *, step_mm: float):
-        length = values.shape[-1]
-        to_coefficients = torch.from_numpy(spline_coefficients(length).astype(np.float32))
-        to_slopes = torch.from_numpy((spline_slopes(length) / step_mm).astype(np.float32))
-        to_bends = torch.from_numpy((spline_bends(length) / step_mm**2).astype(np.float32))
-        self._derivatives = torch.stack(
-            [
-                torch.einsum(f"a{axis},nijk->n{'ijk'.replace(axis, 'a')}", matrix, values)
-                for matrix in (to_slopes, to_bends)
-                for axis in "ijk"
-            ],
-            dim=1,
-        )
-        for _ in "xyz":  # the last axis is taken along, and comes first
-            values = torch.einsum("ak,nijk->naij", to_coefficients, values)
+    def __init__(
+        self,
+        values: torch.Tensor,
+        is_inside: torch.Tensor | None,
+        *,
+        to_samples: NDArray[np.float64],
+        middles: NDArray[np.float64],
+    ):
+        self._samples, self._is_inside = values, is_inside
+        self._to_samples, self._middles = to_samples, middles
         self._coefficients = values
-        self._is_inside = None if is_inside is None else is_inside.float()
-        self._middle, self._step_mm = (length - 1) / 2.0, step_mm
+        for axis, length in zip("ijk", values.shape[1:], strict=True):
+            self._coefficients = multiplied_along(axis, spline_coefficients(length), self._coefficients)
+        self._derivatives = torch.stack(
+            [*_differences(values, order=1), *_differences(values, order=2)], dim=1
+        )
+
+    def blurred(self, half_mm2: NDArray[np.float64]) -> "Splines":
+        """Return splines through the same samples, blurred along the box's axes by (N, 3) half the variance in mm2."""
+        values = self._samples
+        half = np.clip(half_mm2 * np.sum(self._to_samples**2, axis=1), 0.0, MOST_BLUR)
+        for axis, halves, length in zip("ijk", half.T, values.shape[1:], strict=True):
+            values = multiplied_along(axis, diffusion_matrices(length, 2.0 * halves), values)
+        return Splines(values, self._is_inside, to_samples=self._to_samples, middles=self._middles)
+
+    def part(self, rows: torch.Tensor) -> "Splines":
+        """Return those of some of the boxes."""
+        chosen = copy(self)
+        chosen._samples, chosen._coefficients = self._samples[rows], self._coefficients[rows]
+        chosen._derivatives, chosen._middles = self._derivatives[rows], self._middles[rows.numpy()]
+        chosen._is_inside = None if self._is_inside is None else self._is_inside[rows]
+        return chosen
 
     def values(self, places_mm: torch.Tensor) -> torch.Tensor:
-        """Return the (N, P) values at (N, P, 3) places, seen from the middles of the cubes."""
+        """Return the (N, P) values at (N, P, 3) places in the world, seen from the middles."""
         return between_samples(self._coefficients, self._in_samples(places_mm))
 
     def derivatives(self, places_mm: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return there the (N, P, 3) first and the (N, P, 3) second derivatives in mm, interpolated linearly."""
+        """Return there the (N, P, 3) slopes along the world's axes and bends along the box's, per mm and mm2.
+
+        Bends are second derivatives. Both are differences of samples, interpolated linearly.
+        """
         found = linear_between_samples(self._derivatives, self._in_samples(places_mm)[:, None])[:, :, 0].mT
-        return found[..., :3], found[..., 3:]
+        per_mm2 = _tensor(np.sum(self._to_samples**2, axis=1))
+        return found[..., :3] @ _tensor(self._to_samples), found[..., 3:] * per_mm2
 
     def holds(self, places_mm: torch.Tensor) -> torch.Tensor:
-        """Return (N, P) whether places lie in the cube and count, between 0 and 1 at the edge of what does."""
-        places = self._in_samples(places_mm)
-        in_cube = ((places >= 0.0) & (places <= 2.0 * self._middle)).all(dim=2).float()
+        """Return (N, P) whether places lie in the box and count, between 0 and 1 at the edge of what does."""
+        places, last = self._in_samples(places_mm), torch.tensor(self._samples.shape[1:]) - 1
+        in_box = ((places >= 0) & (places <= last)).all(dim=2).float()
         if self._is_inside is None:
-            return in_cube
-        return in_cube * linear_between_samples(self._is_inside[:, None], places[:, None])[:, 0, 0]
+            return in_box
+        return in_box * linear_between_samples(self._is_inside.float()[:, None], places[:, None])[:, 0, 0]
 
     def _in_samples(self, places_mm: torch.Tensor) -> torch.Tensor:
-        return places_mm / self._step_mm + self._middle
+        return places_mm @ _tensor(self._to_samples.T) + _tensor(self._middles)[:, None]
 
 
-@lru_cache(maxsize=256)
-def spline_bends(length: int) -> NDArray[np.float64]:
-    """Return the (length, length) matrix from a row of samples to the second derivatives there of the spline."""
-    return _neighbours(length, below=1.0, at=-2.0, above=1.0) @ spline_coefficients(length)
+def multiplied_along(axis: str, matrix: NDArray[np.float64], values: torch.Tensor) -> torch.Tensor:
+    """Return (N, X, Y, Z) values multiplied along `i`, `j` or `k` by one matrix, or by one for each row."""
+    factor = _tensor(matrix)
+    if axis == "i":
+        return (factor @ values.flatten(2)).unflatten(2, values.shape[2:])
+    per_row = factor[:, None] if len(factor.shape) == len("naj") else factor
+    return per_row @ values if axis == "j" else values @ per_row.mT
+
+
+def diffusion_matrices(length: int, variance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the (N, length, length) matrices that blur a row of samples by (N,) variances.
+
+    One after another they blur by the sum of their variances, however small.
+
+    Source: Lindeberg, Scale-space for discrete signals (IEEE PAMI 1990).
+    """
+    distance = np.abs(np.subtract.outer(np.arange(length), np.arange(length)))
+    kernels = ive(distance, variance[:, np.newaxis, np.newaxis])
+    return np.asarray(kernels / kernels.sum(axis=2, keepdims=True))
+
+
+def _differences(values: torch.Tensor, *, order: int) -> list[torch.Tensor]:
+    """Return the first or second central differences of (N, X, Y, Z) samples along each axis; 0 at the ends."""
+    found = []
+    for axis in (1, 2, 3):
+        below, at, above = (values.narrow(axis, start, values.shape[axis] - 2) for start in (0, 1, 2))
+        inner = 0.5 * (above - below) if order == 1 else below - 2.0 * at + above
+        padding = [0] * 6
+        padding[2 * (3 - axis) : 2 * (3 - axis) + 2] = [1, 1]
+        found.append(F.pad(inner, padding))
+    return found
+
+
+def _tensor(values: NDArray) -> torch.Tensor:
+    return torch.from_numpy(values.astype(np.float32))
 
 
 def between_samples(coefficients: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
@@ -132,11 +186,3 @@ def linear_between_samples(samples: torch.Tensor, places: torch.Tensor) -> torch
 
 def _picked(of_sides: tuple[torch.Tensor, torch.Tensor], corner: tuple[int, ...]) -> torch.Tensor:
     return torch.stack([of_sides[side][..., axis] for axis, side in enumerate(corner)], dim=-1)
-
-
-def _neighbours(length: int, *, below: float, at: float, above: float) -> NDArray[np.float64]:
-    """Return the (length, length) matrix that sums neighbours with these weights; the outermost are repeated."""
-    matrix = below * np.eye(length, k=-1) + at * np.eye(length) + above * np.eye(length, k=1)
-    matrix[0, 0] += below
-    matrix[-1, -1] += above
-    return matrix

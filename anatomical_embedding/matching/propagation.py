@@ -115,8 +115,8 @@ def carry_by_anchors(
 
     Notes
     -----
-    The cost is that of two searches for each point, at most `max_num_anchors`, and about 0.05 ms for each node of a
-    lattice of the points' spacing in the target.
+    The cost is that of two searches for each point, at most `max_num_anchors`, of moving at most `max_num_refined` of
+    them to the voxel, and about 0.05 ms for each node of a lattice of the points' spacing in the target.
     """
     regions, outside_shares = require_labels_in(template.embedded, labels)
     asked_mm, distances_mm = _points_around(template, labels, regions, template_body, settings)
@@ -128,7 +128,7 @@ def carry_by_anchors(
     anchors = _match_forth_and_back(template, target, asked_mm, matching=matching, settings=settings)
     refined = ""
     if refine is not None and anchors.is_kept.any():
-        anchors, refined = _refined(anchors, refine)
+        anchors, refined = _refined(anchors, refine, settings=settings)
     carried = np.zeros(grid.shape, dtype=label_type(max(regions)))
     if anchors.is_kept.sum() >= settings.min_anchors:
         _read_labels(carried, labels, anchors, grid=grid, settings=settings)
@@ -237,13 +237,27 @@ def _match_forth_and_back(
     return _Anchors(asked_mm, there.points_mm, distance_mm <= settings.max_cycle_error_mm)  # NaN is not
 
 
-def _refined(anchors: _Anchors, refine: Callable[[Points, Points], RefinedMatches]) -> tuple[_Anchors, str]:
-    """Return anchors of which those that came back are moved to the voxel, and `yes`, or why none was."""
-    kept, target_mm = anchors.is_kept, anchors.target_mm.copy()
-    moved = refine(anchors.template_mm[kept], target_mm[kept])
-    target_mm[kept] = moved.points_mm
-    words = refined_words(moved)
-    return replace(anchors, target_mm=target_mm), REFINED if moved.is_refined.any() else words[0]
+def _refined(
+    anchors: _Anchors, refine: Callable[[Points, Points], RefinedMatches], *, settings: PropagationSettings
+) -> tuple[_Anchors, str]:
+    """Return anchors of which those that came back are moved to the voxel, and `yes`, or why none was.
+
+    Some of them are compared in the scans; the others go where those around them say.
+    """
+    kept, target_mm = np.flatnonzero(anchors.is_kept), anchors.target_mm.copy()
+    number = min(len(kept), settings.max_num_refined)
+    rows = kept[
+        np.linspace(0, len(kept) - 1, number).astype(np.int64)
+    ]  # of a lattice: spread over the labels
+    moved = refine(anchors.template_mm[rows], target_mm[rows])
+    if not moved.is_refined.any():
+        return anchors, refined_words(moved)[0]
+    others, sure = np.setdiff1d(kept, rows), rows[moved.is_refined]
+    target_mm[rows] = moved.points_mm
+    target_mm[others] = _places(
+        anchors.template_mm[others], anchors.template_mm[sure], target_mm[sure], settings
+    )
+    return replace(anchors, target_mm=target_mm), REFINED
 
 
 def _read_labels(
@@ -313,6 +327,8 @@ def _places(
     points_mm: Points, source_mm: Points, goal_mm: Points, settings: PropagationSettings
 ) -> NDArray[np.float64]:
     """Return (N, 3) where points lie under the affine map of the anchors around each."""
+    if not len(points_mm):
+        return points_mm
     num_neighbours = min(settings.num_neighbours, len(source_mm))
     tree = cKDTree(source_mm)
     parts = []

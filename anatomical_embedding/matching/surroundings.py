@@ -15,7 +15,7 @@ from anatomical_embedding.matching.local_cubes import (
     steps_mm,
 )
 from anatomical_embedding.matching.local_lattice import Lattice
-from anatomical_embedding.matching.local_splines import Splines
+from anatomical_embedding.matching.local_splines import Splines, multiplied_along
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
 
@@ -41,7 +41,13 @@ class Surroundings:
     def splines(self, blur_mm: NDArray[np.float64]) -> Splines:
         """Return splines through the samples, with (3,) standard deviations of their blur along the world's axes."""
         is_inside = None if self.cubes.is_inside.all() else torch.from_numpy(self.cubes.is_inside)
-        return Splines(self._blurred(blur_mm), is_inside, step_mm=self.step_mm)
+        half = (self.cubes.values.shape[-1] - 1) / 2.0
+        return Splines(
+            self._blurred(blur_mm),
+            is_inside,
+            to_samples=np.eye(3) / self.step_mm,
+            middles=np.full((len(self.middles_mm), 3), half),
+        )
 
     def lattice(self, *, radius_mm: float, step_mm: float, blur_mm: NDArray[np.float64]) -> Lattice:
         """Return the samples of the ball around each middle, about `step_mm` apart, blurred as those of `splines`."""
@@ -67,8 +73,7 @@ class Surroundings:
         values = torch.from_numpy(self.cubes.values)
         for axis, sigma in zip("ijk", missing, strict=True):
             if sigma > 0.0:
-                matrix = torch.from_numpy(blur_matrix(values.shape[-1], float(sigma)).astype(np.float32))
-                values = torch.einsum(f"a{axis},nijk->n{'ijk'.replace(axis, 'a')}", matrix, values)
+                values = multiplied_along(axis, blur_matrix(values.shape[-1], float(sigma)), values)
         return values
 
 

@@ -31,6 +31,8 @@ class PropagationSettings(Settings):
     """Points this near to a label take part."""
     max_num_anchors: int = Field(ge=100)
     """Where there would be more points they are spread wider; bounds the time for large labels."""
+    max_num_refined: int = Field(ge=100)
+    """At most so many of the points that come back are moved by the scans; those around them say where others go."""
     max_cycle_error_mm: float = Field(gt=0)
     """Points whose way back ends farther than this from them are left out."""
     num_neighbours: int = Field(ge=8)

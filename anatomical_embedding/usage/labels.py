@@ -88,7 +88,9 @@ def propagate_labels(
     usage = model.card.usage
     refine = None
     if pair.scans is not None:
-        refine = partial(refine_between, *pair.scans, settings=usage.answers.refinement)
+        refine = partial(
+            refine_between, *pair.scans, settings=usage.answers.refinement, is_exact=False
+        )  # a map of many points hides what is finer
     if grid is None:
         grid = _grid_of(target)
     carried = carry_by_anchors(

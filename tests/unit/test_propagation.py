@@ -9,6 +9,7 @@ import pytest
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.matching.prepared_target import prepare_target
 from anatomical_embedding.matching.propagation import carry_by_anchors
+from anatomical_embedding.matching.voxel_refinement import RefinedMatches
 from anatomical_embedding.settings.matching import MatchingSettings
 from anatomical_embedding.settings.usage import PropagationSettings
 from anatomical_embedding.volumes.affine import transform_points
@@ -112,6 +113,35 @@ def test_fewer_points_are_asked_where_there_would_be_too_many():
     )
     assert all(8 <= row.num_asked <= 100 for row in found.labels)
     assert dice(found.volume, truth, 3) > 0.85
+
+
+@pytest.mark.slow
+def test_points_that_are_not_moved_by_the_scans_go_with_those_around_them():
+    """A stand-in for the scans moves each point by one shift, so the labels have to arrive moved by it."""
+    num_asked, shift_mm = [], np.array([6.0, 0.0, 0.0])
+
+    def refine(points_mm, matches_mm):
+        num_asked.append(len(points_mm))
+        number = np.zeros(len(points_mm))
+        reason = tuple("a reason" if row == 0 else "" for row in range(len(points_mm)))
+        is_refined = np.array([not text for text in reason])
+        moved_mm = np.where(is_refined[:, np.newaxis], matches_mm + shift_mm, matches_mm)
+        return RefinedMatches(moved_mm, is_refined, reason, number, number, number, number)
+
+    found = carry_by_anchors(
+        unchanged("template"),
+        unchanged("target"),
+        balls(),
+        template_body=None,
+        grid=balls(),
+        matching=MATCHING,
+        settings=SETTINGS.model_copy(update={"max_num_refined": 40}),
+        refine=refine,
+    )
+    assert num_asked == [40] and sum(row.num_anchors for row in found.labels) > 80
+    truth = balls(lambda points_mm: points_mm - shift_mm)
+    assert dice(found.volume, truth, 3) > 0.9 and dice(found.volume, truth, 300) > 0.8
+    assert found.refined == "yes"
 
 
 @pytest.mark.slow
