@@ -114,7 +114,9 @@ def match(folder: Path, model: api.Model) -> None:
             for name in ("template", "target")
         )
         asked = pd.read_csv(points)[TEMPLATE].to_numpy()
-        found = api.match_points(model, template, target, asked, method="stable_points")
+        found = api.match_points(
+            model, template, target, asked, method="stable_points", refinement="parabolic"
+        )
         pd.DataFrame(found.points_mm, columns=TEMPLATE).to_csv(points.parent / "starts.csv", index=False)
 
 
