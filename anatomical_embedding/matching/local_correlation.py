@@ -193,11 +193,9 @@ def correlate_shifted(
     length = scipy.fft.next_fast_len(large, real=True)
 
     def transformed(values: NDArray) -> NDArray:
+        # A small cube is padded one axis after the other: most of its rows are no longer than it.
         found = scipy.fft.rfft(values, length, axis=4)
-        for axis in (
-            3,
-            2,
-        ):  # a small cube is padded one axis after the other: most of its rows are no longer than it
+        for axis in (3, 2):
             found = scipy.fft.fft(found, length, axis=axis, overwrite_x=True)
         return found
 

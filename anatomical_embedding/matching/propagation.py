@@ -246,9 +246,7 @@ def _refined(
     """
     kept, target_mm = np.flatnonzero(anchors.is_kept), anchors.target_mm.copy()
     number = min(len(kept), settings.max_num_refined)
-    rows = kept[
-        np.linspace(0, len(kept) - 1, number).astype(np.int64)
-    ]  # of a lattice: spread over the labels
+    rows = kept[np.linspace(0, len(kept) - 1, number).astype(np.int64)]  # of a lattice, so over all labels
     moved = refine(anchors.template_mm[rows], target_mm[rows])
     if not moved.is_refined.any():
         return anchors, refined_words(moved)[0]
