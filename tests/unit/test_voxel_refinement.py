@@ -6,9 +6,11 @@ import torch
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.spatial.transform import Rotation
 
+from anatomical_embedding.matching import voxel_refinement
 from anatomical_embedding.matching.expected_places import expected_places
 from anatomical_embedding.matching.local_correlation import correlate_shifted
 from anatomical_embedding.matching.local_cubes import sample_cubes, steps_mm
+from anatomical_embedding.matching.local_descent import Descent
 from anatomical_embedding.matching.local_lattice import lattice_splines
 from anatomical_embedding.matching.local_self_similarity import self_similarity
 from anatomical_embedding.matching.voxel_refinement import refine_matches
@@ -422,3 +424,19 @@ def test_splines_through_a_wave_have_its_slopes_bends_and_blur():
     half_mm2 = np.array([[2.0, 1.0, 3.0]])
     less = np.exp(-np.sum(half_mm2 * along_box**2))
     np.testing.assert_allclose(splines.blurred(half_mm2).values(asked), less * np.sin(phase), atol=0.02)
+
+
+@pytest.mark.parametrize(("second", "is_taken"), [(0.99990, True), (0.9990, False)])
+def test_a_pass_that_loses_what_the_one_before_had_found_is_not_taken(second, is_taken, monkeypatch):
+    steps = iter(
+        Descent(
+            shift_mm=np.array([[shift, 0.0, 0.0]]),
+            matrices=torch.eye(3)[np.newaxis],
+            correlation=np.array([correlation]),
+            gain=np.array([1e4]),
+        )
+        for shift, correlation in ((1.0, 0.99999), (0.5, second))
+    )
+    monkeypatch.setattr(voxel_refinement, "descend", lambda *_, **__: next(steps))
+    shift_mm = voxel_refinement._descended(None, None, np.zeros((1, 3)), settings=SETTINGS.descent)
+    assert shift_mm[0, 0] == (1.5 if is_taken else 1.0)
