@@ -140,6 +140,7 @@ def test_radii_cover_patients_that_differ():
     assert covered.mean() == pytest.approx(0.9, abs=0.03)
 
 
+@pytest.mark.slow
 def test_what_is_called_unseen_saw_neither_the_target_nor_the_template():
     """Every template is worse or better than the others, and a feature that names it tells by how much."""
     generator = np.random.default_rng(5)

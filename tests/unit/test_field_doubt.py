@@ -103,6 +103,7 @@ def test_agreement_is_the_median_in_the_body():
     assert np.isnan(agreement_in(doubt, Volume(0 * mask, affine)))
 
 
+@pytest.mark.slow
 def test_scans_of_one_body_agree_enough_and_those_of_two_do_not():
     """One body moved by 4 mm (standard deviation) with noise of 20 HU; another one from the true correspondence."""
     chosen = FieldDescentSettings.model_validate(
