@@ -53,7 +53,7 @@ def registration_section(wildcards):
     volumes = RAW_VOLUMES[registration.dataset]
     modalities = {volumes[wildcards[side]].modality for side in ("fixed", "moving")}
     return section_json(
-        deeds=registration.deeds,
+        deeds=registration.deeds.without_doubt(),  # the workflow writes none
         organs=SETTINGS.datasets[registration.dataset].organs,
         is_same_contrast=modalities == {"ct"},
     )

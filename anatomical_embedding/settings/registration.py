@@ -62,6 +62,12 @@ class DeedsSettings(SearchLevelsSettings):
     descent: FieldDescentSettings | None = None
     """Steps below a voxel afterwards, between two CTs; null takes none (published)."""
 
+    def without_doubt(self) -> "DeedsSettings":
+        """Return the same settings for a registration that does not say how far places may be off."""
+        if self.descent is None:
+            return self
+        return self.model_copy(update={"descent": self.descent.model_copy(update={"doubt": None})})
+
 
 class GridMatchSettings(Settings):
     """Query points on a lattice, and which of their matches are trusted."""

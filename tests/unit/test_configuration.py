@@ -145,6 +145,16 @@ def test_models_that_start_from_each_other_are_left_to_the_check():
     assert completed_run_file(run_of(**models))["models"]["a"]["initial_model"] == "b"
 
 
+def test_registrations_of_the_workflow_ask_for_no_doubt_and_else_what_register_asks(configuration):
+    asked = read_pipeline_settings(configuration).scan_registration.deeds
+    assert asked.descent.doubt is not None
+    without = asked.without_doubt()
+    assert without.descent.doubt is None
+    assert without.model_dump(exclude={"descent": {"doubt"}}) == asked.model_dump(
+        exclude={"descent": {"doubt"}}
+    )
+
+
 def test_another_optimizer_replaces_that_of_the_recipe():
     published = {"name": "sgd", "learning_rate": 0.02, "momentum": 0.9, "weight_decay": 0.0001}
     changed = {"name": "adamw", "learning_rate": 0.01, "weight_decay": 0}
