@@ -40,7 +40,6 @@ from anatomical_embedding.volumes.volume import FoundVolume
 STORAGE = "1.2.840.10008.5.1.4.1.1"
 SEGMENTATION, LABEL_MAP, STRUCTURES = f"{STORAGE}.66.4", f"{STORAGE}.66.7", f"{STORAGE}.481.3"
 CLOSED = "CLOSED_PLANAR"
-FEWEST_CORNERS = 3
 LARGEST_OFF_PLANE_MM = 0.5
 """Of the corners of an outline, which is written with two digits or so."""
 SAME_DIRECTION = 5e-4
@@ -225,7 +224,7 @@ def _outlined(dataset: Dataset, grid: Grid, *, path: Path, remarks: list[str]) -
                 raise InputFileError(
                     path, f"has an outline of {names[number]!r} that lies nowhere; export it again"
                 )
-            if contour.ContourGeometricType == CLOSED and len(corners) >= FEWEST_CORNERS:
+            if contour.ContourGeometricType == CLOSED and len(corners):
                 outlines[number].append(corners)
             else:
                 others.add(names[number])

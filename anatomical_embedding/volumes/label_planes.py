@@ -1,7 +1,9 @@
 """Labels that are drawn in parallel planes, as outlines or as pixels, brought to the voxels of a scan.
 
 A voxel is labelled where its centre lies within half the distance of the planes from one of them, and in what is drawn
-there. So a label on the grid of its scan comes back voxel by voxel, and on any other grid as the nearest one says.
+there. So a label on the grid of its scan comes back voxel by voxel, and on any other grid as the nearest one says. That
+holds for outlines along the borders of voxels and for those through the centres of the outermost ones alike, since what
+lies on an outline belongs to it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,6 +19,8 @@ from anatomical_embedding.volumes.grid import Grid
 ROUNDING_MM = 1e-4
 SAME_HEIGHT_MM = 0.01
 """Drawings that lie closer to each other lie in one plane; positions are often rounded to 0.01 mm."""
+ON_OUTLINE_MM = 0.01
+"""A place that lies closer to an outline lies on it; corners are often rounded to 0.01 mm."""
 LATTICE = np.stack(np.meshgrid(*[(np.arange(16) + 0.5) / 16] * 2), axis=-1).reshape(-1, 2)
 """Places in a unit square that stand for it."""
 
@@ -68,11 +72,11 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Outlines:
-    """Closed outlines; what lies in an even number of them, as in the hole of a ring, is outside.
+    """Closed outlines: what lies in an even number of them is outside, as in a hole, and what lies on one inside.
 
     Attributes
     ----------
-    polygons : (M, 2) corners of each, mm.
+    polygons : (M, 2) corners of each, mm. One of a single corner is that place, one of two the line between them.
     """
 
     polygons: Sequence[NDArray[np.float64]]
@@ -84,15 +88,17 @@ class Outlines:
         return corners.min(axis=0), corners.max(axis=0)
 
     def shows(self, places_mm: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return whether each place lies inside, by the number of edges to its right.
+        """Return whether each place lies on an outline, or inside by the number of edges to its right.
 
         Notes
         -----
         Places are sorted by their second coordinate once, so an edge looks only at those beside it.
         """
         order = np.argsort(places_mm[:, 1], kind="stable")
-        across, along = places_mm[order].T
+        places = places_mm[order]
+        across, along = places.T
         is_inside = np.zeros(len(order), dtype=bool)
+        is_on = np.zeros(len(order), dtype=bool)
         starts = np.concatenate(self.polygons)
         ends = np.concatenate([np.roll(polygon, -1, axis=0) for polygon in self.polygons])
         lower, upper = np.minimum(starts[:, 1], ends[:, 1]), np.maximum(starts[:, 1], ends[:, 1])
@@ -101,9 +107,23 @@ class Outlines:
             if first < last:
                 beside = slice(first, last)
                 is_inside[beside] ^= across[beside] < x0 + (along[beside] - y0) * (x1 - x0) / (y1 - y0)
+        firsts = np.searchsorted(along, lower - ON_OUTLINE_MM, "left")
+        lasts = np.searchsorted(along, upper + ON_OUTLINE_MM, "right")
+        for start, end, first, last in zip(starts, ends, firsts, lasts, strict=True):
+            is_on[first:last] |= _distances_mm(places[first:last], start, end) < ON_OUTLINE_MM
         found = np.empty_like(is_inside)
-        found[order] = is_inside
+        found[order] = is_inside | is_on
         return found
+
+
+def _distances_mm(
+    places: NDArray[np.float64], start: NDArray[np.float64], end: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the (N,) distances of (N, 2) places to the line from start to end."""
+    edge = end - start
+    length = edge @ edge
+    along = ((places - start) @ edge / length).clip(0.0, 1.0) if length else np.zeros(len(places))
+    return np.linalg.norm(places - start - along[:, np.newaxis] * edge, axis=1)
 
 
 @dataclass(frozen=True)

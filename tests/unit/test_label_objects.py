@@ -259,8 +259,8 @@ def test_a_segmentation_that_is_cut_short_is_refused(tmp_path):
 # Structure sets
 
 
-def write_structures(path, regions, *, frame=FRAME, kinds=("CLOSED_PLANAR",)):
-    """Write a structure set of name -> outlines, (M, 3) LPS mm each."""
+def write_structures(path, regions, *, frame=FRAME, kinds=None):
+    """Write a structure set of name -> outlines, (M, 3) LPS mm each, closed but for those of kinds."""
     dataset = plain_object(STRUCTURES_CLASS, modality="RTSTRUCT")
     dataset.StructureSetROISequence = Sequence(
         [
@@ -275,15 +275,15 @@ def write_structures(path, regions, *, frame=FRAME, kinds=("CLOSED_PLANAR",)):
                 ContourSequence=Sequence(
                     [
                         item(
-                            ContourGeometricType=kinds[place % len(kinds)],
+                            ContourGeometricType=(kinds or {}).get(name, "CLOSED_PLANAR"),
                             NumberOfContourPoints=len(corners),
                             ContourData=[f"{value:.4f}" for value in np.ravel(corners)],
                         )
-                        for place, corners in enumerate(contours)
+                        for corners in contours
                     ]
                 ),
             )
-            for number, contours in enumerate(regions.values(), start=3)
+            for number, (name, contours) in enumerate(regions.items(), start=3)
         ]
     )
     return save(dataset, path)
@@ -333,6 +333,24 @@ def test_a_keyhole_outline_leaves_its_hole_out(tmp_path):
     np.testing.assert_array_equal(found.volume.array > 0, expected)
 
 
+def test_outlines_through_the_centres_of_the_outermost_voxels_show_these(tmp_path):
+    """As programs draw them that follow the border of a mask: a block with a hole, a row of voxels, a single one."""
+    mask = np.zeros(SHAPE, dtype=bool)
+    mask[3:10, 5:12, 2] = True
+    mask[5:8, 7:10, 2] = False
+    mask[4:9, 6, 3] = True
+    mask[7, 8, 4] = True
+    corners = [
+        [(3, 5, 2), (9, 5, 2), (9, 11, 2), (3, 11, 2)],
+        [(4, 6, 2), (8, 6, 2), (8, 10, 2), (4, 10, 2)],
+        [(4, 6, 3), (8, 6, 3)],
+        [(7, 8, 4)],
+    ]
+    contours = [[-20, -31, -50] + np.array([1.5, 1.25, 3.0]) * np.array(each) for each in corners]
+    found = read_label_file(write_structures(tmp_path / "rs.dcm", {"block": contours}), scan=scan())
+    np.testing.assert_array_equal(found.volume.array > 0, mask)
+
+
 def test_outlines_on_every_other_slice_reach_half_way(tmp_path):
     """Drawn 6 mm apart on slices of 3 mm: slices between two drawings belong to both, the ends reach 3 mm on."""
     path = write_structures(tmp_path / "rs.dcm", {"disc": disc_contours(slices=[3, 5, 7])})
@@ -353,7 +371,7 @@ def test_outlines_in_planes_of_their_own_direction(tmp_path):
 
 def test_points_open_lines_and_empty_regions_are_left_out_and_said(tmp_path):
     regions = {"disc": disc_contours(), "seed": [np.array([[1.0, 2.0, -41.0]])], "empty": []}
-    path = write_structures(tmp_path / "rs.dcm", regions)
+    path = write_structures(tmp_path / "rs.dcm", regions, kinds={"seed": "POINT"})
     found = read_label_file(path, scan=scan())
     np.testing.assert_array_equal(found.volume.array, 3 * disc_voxels())
     assert found.remarks[:2] == (
@@ -361,7 +379,9 @@ def test_points_open_lines_and_empty_regions_are_left_out_and_said(tmp_path):
         f"{path}: seed, empty left out: no closed outline",
     )
     with pytest.raises(InputFileError, match="shows no label"):
-        read_label_file(write_structures(path, {"seed": regions["seed"]}), scan=scan())
+        read_label_file(
+            write_structures(path, {"seed": regions["seed"]}, kinds={"seed": "POINT"}), scan=scan()
+        )
 
 
 def test_an_outline_that_is_not_flat_is_refused(tmp_path):
