@@ -39,7 +39,8 @@ from anatomical_embedding.volumes.volume import FoundVolume
 
 STORAGE = "1.2.840.10008.5.1.4.1.1"
 SEGMENTATION, LABEL_MAP, STRUCTURES = f"{STORAGE}.66.4", f"{STORAGE}.66.7", f"{STORAGE}.481.3"
-CLOSED = "CLOSED_PLANAR"
+CLOSED = frozenset({"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"})
+"""Types of contours that enclose a region (DICOM PS3.3 C.8.8.6.3), newer ones by the exclusive or of those in a plane."""
 LARGEST_OFF_PLANE_MM = 0.5
 """Of the corners of an outline, which is written with two digits or so."""
 SAME_DIRECTION = 5e-4
@@ -224,7 +225,7 @@ def _outlined(dataset: Dataset, grid: Grid, *, path: Path, remarks: list[str]) -
                 raise InputFileError(
                     path, f"has an outline of {names[number]!r} that lies nowhere; export it again"
                 )
-            if contour.ContourGeometricType == CLOSED and len(corners):
+            if contour.ContourGeometricType in CLOSED and len(corners):
                 outlines[number].append(corners)
             else:
                 others.add(names[number])

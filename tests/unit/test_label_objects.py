@@ -320,8 +320,9 @@ def test_a_hole_and_two_parts_in_one_slice(tmp_path):
     other = np.array([-12.3, 5.2])
     contours = [*disc_contours(), *disc_contours(4.1), *disc_contours(3.3, slices=[4], centre=other)]
     expected = (disc_voxels() & ~disc_voxels(4.1)) | disc_voxels(3.3, slices=[4], centre=other)
-    found = read_label_file(write_structures(tmp_path / "rs.dcm", {"ring": contours}), scan=scan())
-    np.testing.assert_array_equal(found.volume.array > 0, expected)
+    for kind in ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR"):
+        path = write_structures(tmp_path / "rs.dcm", {"ring": contours}, kinds={"ring": kind})
+        np.testing.assert_array_equal(read_label_file(path, scan=scan()).volume.array > 0, expected)
 
 
 def test_a_keyhole_outline_leaves_its_hole_out(tmp_path):
