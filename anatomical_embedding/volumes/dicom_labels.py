@@ -40,7 +40,7 @@ from anatomical_embedding.volumes.volume import FoundVolume
 STORAGE = "1.2.840.10008.5.1.4.1.1"
 SEGMENTATION, LABEL_MAP, STRUCTURES = f"{STORAGE}.66.4", f"{STORAGE}.66.7", f"{STORAGE}.481.3"
 CLOSED = frozenset({"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"})
-"""Types of contours that enclose a region (DICOM PS3.3 C.8.8.6.3), newer ones by the exclusive or of those in a plane."""
+"""Types of contours that enclose a region (DICOM PS3.3 C.8.8.6.3); those in one plane go together by exclusive or."""
 LARGEST_OFF_PLANE_MM = 0.5
 """Of the corners of an outline, which is written with two digits or so."""
 SAME_DIRECTION = 5e-4
