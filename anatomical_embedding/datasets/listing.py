@@ -12,9 +12,11 @@ from anatomical_embedding.datasets.raw_volume import RawVolume
 from anatomical_embedding.datasets.scan_entries import (
     CASE_IMAGES,
     case_images,
+    copied_evenly,
     entries_of,
     is_scan,
     name_of_scan,
+    scans_of,
 )
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.identifiers import first_clash, is_identifier, quote_some
@@ -142,7 +144,7 @@ def _list_flat_folder(
     settings: FlatFolderSettings, *, patient_pattern: str, modality: Modality
 ) -> list[RawVolume]:
     root = settings.root
-    named = [(name_of_scan(entry), Path(entry.path)) for entry in entries_of(root) if is_scan(entry)]
+    named = [(name_of_scan(entry), Path(entry.path)) for entry in scans_of(entries_of(root))]
     volumes = []
     for name, path in _by_checked_id(root, named, expected=SCAN_KINDS):
         patient = _patient_of(name, pattern=patient_pattern, root=root)
@@ -165,7 +167,7 @@ def _require_chosen(settings: FlatFolderSettings | CaseFoldersSettings, volumes:
 
 
 def left_out(settings: DatasetSettings) -> list[str]:
-    """Return a sentence on what else lies in a folder of volumes, and is no volume by its name."""
+    """Return sentences on what lies in a folder of volumes and is none by its name, or has a better copy there."""
     if not isinstance(settings, FolderSettings | CtMrPairsSettings):
         return []
     entries = [entry for entry in entries_of(settings.root) if not entry.name.startswith(".")]
@@ -177,13 +179,17 @@ def left_out(settings: DatasetSettings) -> list[str]:
         for name in names
         if name not in scans and not {Path(name).stem, Path(Path(name).stem).stem} & detached
     ]
-    if not others:
-        return []
     endings = f"{', '.join(VOLUME_SUFFIXES[:-1])} and {VOLUME_SUFFIXES[-1]}"
-    return [
+    said = [
         f"{settings.root}: left out {quote_some(others)}, only {endings} files, DICOM files and folders that hold "
         "DICOM files themselves are volumes"
     ]
+    copied = copied_evenly(scans)
+    said_of_copies = [
+        f"{settings.root}: left out {quote_some(copied)}, whose slices are tilted or not equally far apart; "
+        f"taken are the copies that dcm2niix made of them, {quote_some(copied.values())}"
+    ]
+    return (said if others else []) + (said_of_copies if copied else [])
 
 
 def _list_cases(settings: CaseFoldersSettings) -> list[RawVolume]:

@@ -11,8 +11,8 @@ from anatomical_embedding.datasets.scan_entries import (
     CASE_IMAGES,
     case_images,
     entries_of,
-    is_scan,
     name_of_scan,
+    scans_of,
 )
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.identifiers import is_identifier
@@ -91,7 +91,7 @@ def look_at_folder(
             organs = tuple(sorted({without_ending(path.name) for path in masks}))
             _require_one_series(images, series)
             return ScanFolder(root, "case_folders", named_by, len(cases), organs, series=series)
-    scans = {name_of_scan(entry): Path(entry.path) for entry in entries if is_scan(entry)}
+    scans = {name_of_scan(entry): Path(entry.path) for entry in scans_of(entries)}
     if scans:
         _require_one_series(scans.values(), series)
         return _flat_folder(root, scans, told=modality, series=series)

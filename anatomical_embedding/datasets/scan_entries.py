@@ -1,12 +1,18 @@
 """What in a folder is a scan: a file by its name, a folder by whether it holds DICOM."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.settings.volumes import Modality
 from anatomical_embedding.volumes.dicom_mark import holds_dicom
-from anatomical_embedding.volumes.file_names import DICOM_SUFFIXES, is_volume_name, without_ending
+from anatomical_embedding.volumes.file_names import (
+    DICOM_SUFFIXES,
+    even_copies,
+    is_volume_name,
+    without_ending,
+)
 
 CASE_IMAGES: dict[Modality, str] = {"ct": "ct", "mr": "mri"}
 """Name of the scan of a case, without the ending of its format."""
@@ -42,6 +48,30 @@ def name_of_scan(entry: os.DirEntry[str]) -> str:
     """Return what a scan is called: the name of its folder, or of its file without the ending of the format."""
     is_folder = entry.is_dir() and not is_volume_name(entry.name)
     return entry.name if is_folder else without_ending(entry.name)
+
+
+def scans_of(entries: Iterable[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
+    """Return the entries that are scans, without those that stand aside for a better copy (`copied_evenly`)."""
+    scans = [entry for entry in entries if is_scan(entry)]
+    copied = copied_evenly(entry.name for entry in scans)
+    return [entry for entry in scans if entry.name not in copied]
+
+
+def copied_evenly(names: Iterable[str]) -> dict[str, str]:
+    """Return the scans of which dcm2niix made a copy with even slices, and the name of that copy.
+
+    Examples
+    --------
+    >>> copied_evenly(["a.nii.gz", "a_Eq_1.nii.gz", "b_Eq_1.nii.gz"])
+    {'a.nii.gz': 'a_Eq_1.nii.gz'}
+    """
+    known = frozenset(names)
+    return {
+        name: copy
+        for name in sorted(known)
+        for copy in reversed(even_copies(name))
+        if is_volume_name(name) and copy in known
+    }
 
 
 def case_images(folder: Path, *, modality: Modality) -> list[Path]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.settings.volumes import Geometry, Modality
-from anatomical_embedding.volumes.file_names import is_volume_name
+from anatomical_embedding.volumes.file_names import even_copies, is_volume_name
 from anatomical_embedding.volumes.scan import sha256_of_scan
 from anatomical_embedding.volumes.scan_checks import (
     MODALITIES,
@@ -162,7 +162,18 @@ def _read(path: Path, options: ReadingOptions) -> _Stored:
                 found.frame_of_reference,
             )
     stored = read_volume_file(path, geometry=options.geometry)
-    return _Stored(stored.volume, stored.remarks)
+    return _Stored(stored.volume, (*stored.remarks, *_remark_on_even_copy(path)))
+
+
+def _remark_on_even_copy(path: Path) -> list[str]:
+    """Return a sentence where dcm2niix has said by a second file that the slices of this one are not where it says."""
+    copy = next((name for name in even_copies(path.name) if path.with_name(name).exists()), None)
+    if copy is None:
+        return []
+    return [
+        f"beside it lies {copy}, which dcm2niix writes where slices are tilted or not equally far apart; places in "
+        "this file may be wrong, take the other"
+    ]
 
 
 def _kind_of(array: NDArray, stored: _Stored, *, options: ReadingOptions) -> Kind:

@@ -277,6 +277,20 @@ def test_volumes_of_every_format_are_listed_and_the_files_of_their_voxels_belong
     assert "left out 'notes.txt', only .nii.gz" in said
 
 
+def test_of_a_scan_and_its_copy_by_dcm2niix_the_copy_is_taken_and_said(tmp_path):
+    """Otherwise one patient would be two, and one of them stands on wrong slices."""
+    _touch(
+        tmp_path, "a.nii", "a_Eq_1.nii", "b.nii.gz", "b_Tilt_1.nii.gz", "c.nii.gz", "d_Eq_1.nii.gz", "e.nii"
+    )
+    _touch(tmp_path, "e_Tilt_Eq_1.nii", "f.nii", "f_Eq_1.nii.gz")
+    settings = _settings("folder", tmp_path)
+    taken = [raw.volume_id for raw in volumes_of(settings)]
+    assert taken == ["a_Eq_1", "b_Tilt_1", "c", "d_Eq_1", "e_Tilt_Eq_1", "f", "f_Eq_1"]
+    (said,) = left_out(settings)
+    assert "left out 'a.nii', 'b.nii.gz', 'e.nii', whose slices are" in said
+    assert said.endswith("'a_Eq_1.nii', 'b_Tilt_1.nii.gz', 'e_Tilt_Eq_1.nii'")
+
+
 def test_one_scan_in_two_formats_clashes(tmp_path):
     _touch(tmp_path, "a.nrrd", "a.nii.gz")
     with pytest.raises(InputFileError, match="holds the volume 'a' twice"):

@@ -174,6 +174,16 @@ def test_a_ct_that_is_called_an_mr_is_said(tmp_path):
     assert read(tmp_path, mr_like(), modality="mr").remarks == ()
 
 
+@pytest.mark.parametrize(("copy", "is_said"), [("scan_Eq_1.nii.gz", True), ("scan_Eq_1.nii", False)])
+def test_a_better_copy_beside_a_scan_is_named(tmp_path, copy, is_said):
+    """dcm2niix writes both; the scan itself states equal distances of slices that have others."""
+    (tmp_path / copy).touch()
+    remarks = read(tmp_path, HU).remarks
+    assert [remark.startswith(f"beside it lies {copy}, which dcm2niix") for remark in remarks] == [
+        True
+    ] * is_said
+
+
 def test_a_dicom_header_goes_before_the_values(tmp_path):
     volume = Volume(HU, LPS_AFFINE)
     series = {word: write_dicom_series(volume, tmp_path / word, modality=word) for word in ("CT", "MR", "PT")}
