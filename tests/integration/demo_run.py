@@ -1,14 +1,12 @@
 """How tests run the demo: the sources copied into a folder, the command of `make demo`, fewer bodies and steps."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import yaml
 
-from anatomical_embedding.code_fingerprint import REPOSITORY
 from tests.integration.snakemake_run import run_snakemake
-from tests.integration.tiny_workflow import SOURCE_FOLDERS, SOURCES
+from tests.integration.tiny_workflow import SOURCE_FOLDERS, copy_sources
 
 OVERLAY_NAME = "fewer_bodies_and_steps.yaml"
 OVERLAY = {
@@ -29,10 +27,7 @@ OVERLAY = {
 
 def set_up_demo(folder: Path) -> None:
     """Copy the sources into a folder, with the overlay beside them."""
-    for name in SOURCES:
-        shutil.copy2(REPOSITORY / name, folder / name)
-    for name in (*SOURCE_FOLDERS, "profiles"):
-        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("build"))
+    copy_sources(folder, (*SOURCE_FOLDERS, "profiles"))
     (folder / OVERLAY_NAME).write_text(yaml.safe_dump(OVERLAY), encoding="utf-8")
 
 

@@ -26,7 +26,8 @@ from tests.integration.ask_warm_python import SOCKET_NAME, receive
 
 LIBRARIES = (
     *("torch", "torch.export", "torch.distributed", "torch.utils.data", "safetensors.torch"),
-    *("numpy", "pandas", "nibabel", "SimpleITK", "pydicom", "pydantic", "yaml", "psutil"),
+    *("numpy", "pandas", "nibabel", "SimpleITK", "pydicom", "yaml", "psutil"),
+    *("pydantic.fields", "pydantic.functional_validators", "pydantic.types"),
     *("scipy.ndimage", "scipy.spatial", "scipy.optimize", "scipy.interpolate", "scipy.stats"),
     *("sklearn.isotonic", "sklearn.linear_model", "sklearn.model_selection", "sklearn.metrics"),
 )
