@@ -14,7 +14,13 @@ from safetensors.torch import load_file
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.patches.batch_mix import BatchMix
 from anatomical_embedding.processes import Processes
-from tests.integration.tiny_training import TRAINING, initial_weights, training_command, write_blob_volumes
+from tests.integration.tiny_training import (
+    TRAINING,
+    initial_weights,
+    training_command,
+    warm,
+    write_blob_volumes,
+)
 
 NUM_STEPS = 20
 TOLERANCE = 1e-5
@@ -48,8 +54,9 @@ def command_of_processes(command, *, num_processes):
 
 def train(index, folder, *, training, num_processes):
     command = training_command(index, folder, training=training)
-    if num_processes > 1:
-        command = command_of_processes(command, num_processes=num_processes)
+    command = (
+        command_of_processes(command, num_processes=num_processes) if num_processes > 1 else warm(command)
+    )
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         command, cwd=REPOSITORY, check=False, capture_output=True, encoding="utf-8", env=environment

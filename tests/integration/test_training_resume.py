@@ -9,7 +9,13 @@ import pytest
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.files import sha256_of_file
-from tests.integration.tiny_training import TRAINING, initial_weights, training_command, write_blob_volumes
+from tests.integration.tiny_training import (
+    TRAINING,
+    initial_weights,
+    training_command,
+    warm,
+    write_blob_volumes,
+)
 
 NUM_KILLS = 4
 
@@ -23,7 +29,7 @@ def index(tmp_path_factory):
 
 
 def run_to_the_end(command):
-    return subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, encoding="utf-8")
+    return subprocess.run(warm(command), cwd=REPOSITORY, check=True, capture_output=True, encoding="utf-8")
 
 
 def time_of_change(path):
@@ -83,7 +89,7 @@ def test_a_damaged_state_falls_back_to_the_one_before(index, tmp_path):
     process.wait()
     current = tmp_path / "state" / "state.safetensors"
     current.write_bytes(previous.read_bytes()[:1000])
-    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, encoding="utf-8")
+    process = subprocess.Popen(warm(command), cwd=REPOSITORY, stderr=subprocess.PIPE, encoding="utf-8")
     lines = [process.stderr.readline() for _ in range(2)]
     process.kill()
     process.communicate()
@@ -118,7 +124,7 @@ def test_a_state_of_other_settings_is_not_used(index, tmp_path):
 )
 def test_bad_settings_are_named(index, tmp_path, change, message):
     result = subprocess.run(
-        training_command(index, tmp_path, training=TRAINING | change),
+        warm(training_command(index, tmp_path, training=TRAINING | change)),
         cwd=REPOSITORY,
         check=False,
         capture_output=True,
