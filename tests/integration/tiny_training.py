@@ -158,5 +158,8 @@ def run_stage(stage: str, settings: dict, arguments: list[str]) -> None:
 
 
 def warm(command: list[str]) -> list[str]:
-    """Return the command of a stage that need not load its libraries, for one that no signal is sent to."""
+    """Return the command of a stage that need not load its libraries.
+
+    Where it is killed, its fork ends a moment later, and what it writes to its streams ends then.
+    """
     return [warm_python(), *command[1:]]
