@@ -13,16 +13,17 @@ OVERLAY = {
     "datasets": {
         "phantom_ct": {"num_subjects": 14, "split": {"num_test": 4, "num_validation": 1}},
         "phantom_pairs": {"num_subjects": 9, "split": {"num_test": 4, "num_validation": 1}},
+        "phantom_tracking": {"num_subjects": 4, "split": {"num_test": 2, "num_validation": 2}},
     },
     "models": {
-        "sam": {"training": {"num_steps": 250}},
-        "sampp": {"training": {"num_steps": 120, "validation": {"interval_steps": 120}}},
-        "cross_sam_m0": {"training": {"num_steps": 250}},
-        "cross_sam_m1": {"training": {"num_steps": 120}},
+        "sam": {"training": {"num_steps": 200}},
+        "sampp": {"training": {"num_steps": 100, "validation": {"interval_steps": 100}}},
+        "cross_sam_m0": {"training": {"num_steps": 200}},
+        "cross_sam_m1": {"training": {"num_steps": 100}},
     },
     "evaluations": {"phantom_ct": {"pairs": {"num_pairs": 12}}},
 }
-"""All methods, and enough for every gate: four test bodies give more than 500 queries, four pairs are registered."""
+"""All methods, and enough for every gate: four bodies or pairs give over 500 queries, four pairs are registered."""
 
 
 def set_up_demo(folder: Path) -> None:
