@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,6 +29,9 @@ LONGEST_FIRST = (
 # Workers and the stages that they start are as many as the cores already; before anything loads torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Tests start hundreds of processes, each of which would compile the sources again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 # What a shell starts in the background ignores Ctrl-C, and so would the programs that tests end by it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -6,9 +6,15 @@ words of an error, of a line in the log and of `--help`, nor the modules of `PLU
 """
 
 import ast
+import contextlib
 import hashlib
+import json
+import sys
 from functools import cache
 from pathlib import Path
+
+from anatomical_embedding.errors import OutputFileError
+from anatomical_embedding.files import written_atomically
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FIRST_PARTY = ("anatomical_embedding", "workflow_scripts")
@@ -33,6 +39,10 @@ HELP_WORDS = frozenset({"help", "metavar"})
 """What `add_argument` is told for people alone."""
 
 
+KEPT = Path(__file__).parent / "__pycache__" / "code_fingerprint.json"
+"""What was found in each source, with the checksum of what it was found in, for the next start of a workflow."""
+
+
 @cache
 def code_of(stage: str) -> str:
     """Return the fingerprint of the module `workflow_scripts.<stage>` and all first-party modules it can import.
@@ -44,7 +54,8 @@ def code_of(stage: str) -> str:
     """
     digest = hashlib.sha256()
     for module in sorted(modules_that_count(f"workflow_scripts.{stage}")):
-        digest.update(f"{module}\n{_syntax_of(_module_path(module))}\n".encode())
+        digest.update(f"{module} {_found_in(_module_path(module))['syntax']}\n".encode())
+    _keep_for_the_next_start()
     return digest.hexdigest()[:16]
 
 
@@ -79,8 +90,7 @@ def syntax_that_counts(source: str) -> str:
     >>> first == syntax_that_counts("if scans: raise ValueError('no scans')")
     False
     """
-    tree = ast.parse(source)
-    return ast.dump(_WithoutWords(tree).visit(tree))
+    return _dumped(ast.parse(source))
 
 
 def _reached(module: str, *, left_out: frozenset[str]) -> set[str]:
@@ -94,6 +104,7 @@ def _reached(module: str, *, left_out: frozenset[str]) -> set[str]:
     return found
 
 
+@cache
 def _module_path(module: str) -> Path:
     base = REPOSITORY.joinpath(*module.split("."))
     return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
@@ -102,19 +113,57 @@ def _module_path(module: str) -> Path:
 @cache
 def _imports_of(path: Path) -> tuple[str, ...]:
     """Return the first-party modules named in import statements anywhere in a file."""
+    return tuple(name for name in _found_in(path)["imports"] if _module_path(name).is_file())
+
+
+@cache
+def _found_in(path: Path) -> dict:
+    """Return the first-party names that a file imports, and the checksum of its syntax that counts."""
+    content = path.read_bytes()
+    name, checksum = path.relative_to(REPOSITORY).as_posix(), hashlib.sha256(content).hexdigest()
+    sources = _kept()["sources"]
+    if name not in sources or sources[name]["checksum"] != checksum:
+        tree = ast.parse(content, filename=path.name)
+        imports = _first_party_names(tree)
+        syntax = hashlib.sha256(_dumped(tree).encode()).hexdigest()
+        sources[name] = {"checksum": checksum, "imports": imports, "syntax": syntax}
+        _kept()["is_whole"] = False
+    return sources[name]
+
+
+@cache
+def _kept() -> dict:
+    """Return what the last start of a workflow kept, if it read sources as this one does."""
+    reader = hashlib.sha256(sys.version.encode() + Path(__file__).read_bytes()).hexdigest()
+    with contextlib.suppress(OSError, ValueError):
+        kept = json.loads(KEPT.read_text(encoding="utf-8"))
+        if kept["reader"] == reader:
+            return kept
+    return {"reader": reader, "sources": {}, "is_whole": True}
+
+
+def _keep_for_the_next_start() -> None:
+    """Keep what was found in sources; where nothing may be written, the next start reads them again."""
+    if not _kept()["is_whole"]:
+        _kept()["is_whole"] = True
+        with contextlib.suppress(OutputFileError, OSError), written_atomically(KEPT) as temporary:
+            temporary.write_text(json.dumps(_kept()), encoding="utf-8")
+
+
+def _first_party_names(tree: ast.Module) -> list[str]:
     names = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=path.name)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.append(node.module)
             names += [f"{node.module}.{alias.name}" for alias in node.names]
-    return tuple(name for name in names if name.split(".")[0] in FIRST_PARTY and _module_path(name).is_file())
+    return [name for name in names if name.split(".")[0] in FIRST_PARTY]
 
 
-@cache
-def _syntax_of(path: Path) -> str:
-    return syntax_that_counts(path.read_text(encoding="utf-8"))
+def _dumped(tree: ast.Module) -> str:
+    """Return a syntax tree as text, without what only people read; the tree is changed."""
+    return ast.dump(_WithoutWords(tree).visit(tree))
 
 
 class _WithoutWords(ast.NodeTransformer):

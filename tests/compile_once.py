@@ -3,6 +3,7 @@
 CMake puts it before the compiler where the environment says so. Without a folder to keep objects in it only compiles.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -10,6 +11,8 @@ import shutil
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 FOLDER = "ANATOMICAL_EMBEDDING_TEST_OBJECTS"
@@ -29,16 +32,26 @@ def main(command: list[str]) -> int:
     sources = Path(command[command.index("-c") + 1]).parent.parent
     made = [Path(command[command.index(option) + 1]) for option in ("-o", "-MF")]
     kept = Path(kept_in) / _key(command, sources)
-    if not kept.exists():
-        code = subprocess.call(command)
-        if code == 0:
-            _keep(made, kept, sources)
-        return code
+    with _one_at_a_time(kept):
+        if not kept.exists():
+            code = subprocess.call(command)
+            if code == 0:
+                _keep(made, kept, sources)
+            return code
     shutil.copyfile(kept / "object", made[0])
     made[1].write_text(
         (kept / "needed").read_text(encoding="utf-8").replace(SOURCES_PLACE, str(sources)), encoding="utf-8"
     )
     return 0
+
+
+@contextmanager
+def _one_at_a_time(kept: Path) -> Iterator[None]:
+    """Wait until no other worker compiles the same; one that is killed lets go."""
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with kept.with_suffix(".lock").open("w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _key(command: list[str], sources: Path) -> str:
@@ -58,10 +71,7 @@ def _keep(made: list[Path], kept: Path, sources: Path) -> None:
     shutil.copyfile(made[0], beside / "object")
     needed = made[1].read_text(encoding="utf-8").replace(str(sources), SOURCES_PLACE)
     (beside / "needed").write_text(needed, encoding="utf-8")
-    try:
-        beside.rename(kept)
-    except OSError:  # another worker has been quicker
-        shutil.rmtree(beside)
+    beside.rename(kept)
 
 
 if __name__ == "__main__":

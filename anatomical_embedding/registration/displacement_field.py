@@ -6,7 +6,7 @@ components, as ITK programs read them. Beyond its grid a field goes on with its 
 
 import gzip
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -64,9 +64,12 @@ class DisplacementField:
 
     def before(self, matrix: NDArray[np.float64]) -> "DisplacementField":
         """Return the field of the map that moves by this field and then by a (4, 4) matrix between worlds."""
-        grid_mm = _grid_points_mm(self.displacements_mm.shape[:3], self.affine)
-        moved = _transformed(matrix, grid_mm + self.displacements_mm)
-        return DisplacementField((moved - grid_mm).astype(np.float32), self.affine)
+        displacements_mm = np.empty(self.displacements_mm.shape, dtype=np.float32)
+        planes = _grid_planes_mm(self.displacements_mm.shape[:3], self.affine)
+        # A plane at a time, which stays in the processor's cache: a tenth of the time.
+        for number, (plane_mm, moves_mm) in enumerate(zip(planes, self.displacements_mm, strict=True)):
+            displacements_mm[number] = _transformed(matrix, plane_mm + moves_mm) - plane_mm
+        return DisplacementField(displacements_mm, self.affine)
 
     def after_inverse_of(self, matrix: NDArray[np.float64]) -> "DisplacementField":
         """Return the field of the map that goes back by a (4, 4) matrix between worlds and then moves by this field.
@@ -260,12 +263,18 @@ def _plane_points_mm(shape: tuple[int, ...], affine: NDArray[np.float64], plane:
 
 def _grid_points_mm(shape: tuple[int, ...], affine: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (X, Y, Z, 3) world points of a grid."""
+    return np.stack(list(_grid_planes_mm(shape, affine)))
+
+
+def _grid_planes_mm(shape: tuple[int, ...], affine: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+    """Give the (Y, Z, 3) world points of a grid plane by plane."""
     x, y, z = (
         np.arange(size)[:, None] * column for size, column in zip(shape, affine[:3, :3].T, strict=True)
     )
-    return x[:, None, None] + y[:, None] + z + affine[:3, 3]
+    for along_x in x:
+        yield along_x + y[:, None] + z + affine[:3, 3]
 
 
 def _transformed(matrix: NDArray[np.float64], points_mm: NDArray) -> NDArray[np.float64]:
-    """Return (X, Y, Z, 3) points under a matrix, as one long list: numpy multiplies row by row otherwise."""
+    """Return (..., 3) points under a matrix, as one long list: numpy multiplies row by row otherwise."""
     return transform_points(matrix, points_mm.reshape(-1, 3)).reshape(points_mm.shape)

@@ -17,14 +17,17 @@ WARM = ("workflow_scripts.", "anatomical_embedding.")
 
 def ask(real_python: str) -> None:
     """Have a stage or command run by the warm process, and anything else by the real Python."""
-    if sys.argv[1:2] != ["-m"] or not sys.argv[2].startswith(WARM):
+    words = sys.argv[1:]
+    if words[:1] == ["-u"]:  # as torchrun starts its processes
+        del words[0]
+    if words[:1] != ["-m"] or not words[1].startswith(WARM):
         os.execv(real_python, [real_python, *sys.argv[1:]])  # noqa: S606
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(f"{sys.argv[0].rpartition('/')[0]}/{SOCKET_NAME}")
         order = {
             "folder": os.getcwd(),  # noqa: PTH109, as pathlib takes half as long to load as all else here
-            "module": sys.argv[2],
-            "arguments": sys.argv[3:],
+            "module": words[1],
+            "arguments": words[2:],
             "environment": dict(os.environ),
         }
         socket.send_fds(connection, [b"\0"], list(STREAMS))

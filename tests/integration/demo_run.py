@@ -1,38 +1,34 @@
 """How tests run the demo: the sources copied into a folder, the command of `make demo`, fewer bodies and steps."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import yaml
 
-from anatomical_embedding.code_fingerprint import REPOSITORY
 from tests.integration.snakemake_run import run_snakemake
-from tests.integration.tiny_workflow import SOURCE_FOLDERS, SOURCES
+from tests.integration.tiny_workflow import SOURCE_FOLDERS, copy_sources
 
 OVERLAY_NAME = "fewer_bodies_and_steps.yaml"
 OVERLAY = {
     "datasets": {
         "phantom_ct": {"num_subjects": 14, "split": {"num_test": 4, "num_validation": 1}},
         "phantom_pairs": {"num_subjects": 9, "split": {"num_test": 4, "num_validation": 1}},
+        "phantom_tracking": {"num_subjects": 4, "split": {"num_test": 2, "num_validation": 2}},
     },
     "models": {
-        "sam": {"training": {"num_steps": 250}},
-        "sampp": {"training": {"num_steps": 120, "validation": {"interval_steps": 120}}},
-        "cross_sam_m0": {"training": {"num_steps": 250}},
-        "cross_sam_m1": {"training": {"num_steps": 120}},
+        "sam": {"training": {"num_steps": 200}},
+        "sampp": {"training": {"num_steps": 100, "validation": {"interval_steps": 100}}},
+        "cross_sam_m0": {"training": {"num_steps": 200}},
+        "cross_sam_m1": {"training": {"num_steps": 100}},
     },
     "evaluations": {"phantom_ct": {"pairs": {"num_pairs": 12}}},
 }
-"""All methods, and enough for every gate: four test bodies give more than 500 queries, four pairs are registered."""
+"""All methods, and enough for every gate: four bodies or pairs give over 500 queries, four pairs are registered."""
 
 
 def set_up_demo(folder: Path) -> None:
     """Copy the sources into a folder, with the overlay beside them."""
-    for name in SOURCES:
-        shutil.copy2(REPOSITORY / name, folder / name)
-    for name in (*SOURCE_FOLDERS, "profiles"):
-        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("build"))
+    copy_sources(folder, (*SOURCE_FOLDERS, "profiles"))
     (folder / OVERLAY_NAME).write_text(yaml.safe_dump(OVERLAY), encoding="utf-8")
 
 

@@ -13,11 +13,32 @@ pytestmark = pytest.mark.slow
 
 FITTED = "results/models/sam/nearest.confidence.json"
 NUM_TRAINED = 4
+COARSE = {
+    "answers": {
+        "refinement": {
+            "correlation": {"step_mm": 8.0, "reach_mm": 8.0, "return_reach_mm": 8.0},
+            "descent": {
+                "passes": [
+                    {
+                        "half_size_mm": 24.0,
+                        "min_voxels": 100,
+                        "step_mm": 8.0,
+                        "blur_mm": 4.0,
+                        "reach_mm": 8.0,
+                        "num_steps": 2,
+                        "deviation_mm": 12.0,
+                    }
+                ]
+            },
+        }
+    }
+}
+"""More than a thousand answers are moved by the scans, in steps of their voxels."""
 
 
 def run_file():
     """Return a run of bodies alone, of which four train, in two folds."""
-    overlay = copy.deepcopy(OVERLAY)
+    overlay = copy.deepcopy(OVERLAY) | COARSE
     del overlay["datasets"]["folder_ct"]
     overlay["datasets"]["phantom_ct"]["num_subjects"] = NUM_TRAINED + 2
     overlay["datasets"]["phantom_ct"]["split"] = {"num_test": 1, "num_validation": 1, "seed": 1}

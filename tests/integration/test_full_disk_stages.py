@@ -13,6 +13,7 @@ from tests.integration.tiny_training import (
     initial_weights,
     stage_command,
     training_command,
+    warm,
     write_blob_volumes,
 )
 from tests.small_disk import grow, mounted_small_disk
@@ -61,7 +62,7 @@ def export_command(folder, output):
 
 def run(command, *, expected):
     """Run a stage, which must end with an exit code, and return what it said."""
-    done = subprocess.run(command, cwd=REPOSITORY, check=False, capture_output=True, encoding="utf-8")
+    done = subprocess.run(warm(command), cwd=REPOSITORY, check=False, capture_output=True, encoding="utf-8")
     assert done.returncode == expected, done.stderr
     return done.stderr
 

@@ -14,7 +14,14 @@ from safetensors.torch import load_file
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.patches.batch_mix import BatchMix
 from anatomical_embedding.processes import Processes
-from tests.integration.tiny_training import TRAINING, initial_weights, training_command, write_blob_volumes
+from tests.integration.tiny_training import (
+    TRAINING,
+    initial_weights,
+    training_command,
+    warm,
+    write_blob_volumes,
+)
+from tests.integration.warm_servers import warm_python
 
 NUM_STEPS = 20
 TOLERANCE = 1e-5
@@ -46,13 +53,18 @@ def command_of_processes(command, *, num_processes):
     return [sys.executable, "-m", *launcher, *command[2:]]
 
 
+def environment():
+    """Return the environment in which torchrun starts processes that need not load their libraries."""
+    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHON_EXEC": warm_python()}
+
+
 def train(index, folder, *, training, num_processes):
     command = training_command(index, folder, training=training)
-    if num_processes > 1:
-        command = command_of_processes(command, num_processes=num_processes)
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = (
+        command_of_processes(command, num_processes=num_processes) if num_processes > 1 else warm(command)
+    )
     done = subprocess.run(
-        command, cwd=REPOSITORY, check=False, capture_output=True, encoding="utf-8", env=environment
+        command, cwd=REPOSITORY, check=False, capture_output=True, encoding="utf-8", env=environment()
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return load_file(folder / "trained.safetensors")
@@ -110,7 +122,7 @@ def test_a_killed_process_ends_all_and_the_rerun_goes_on(index, two_processes, t
     _, calm = two_processes
     command = training_command(index, tmp_path, training=THREE_PAIRS)
     command = command_of_processes(command, num_processes=2)
-    launcher = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.DEVNULL)
+    launcher = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, env=environment())
     while not (tmp_path / "state" / "state.safetensors").exists():
         assert launcher.poll() is None
         time.sleep(0.02)
@@ -120,7 +132,8 @@ def test_a_killed_process_ends_all_and_the_rerun_goes_on(index, two_processes, t
         if "--local" not in " ".join(child.cmdline())
     ]
     os.kill(ranks[-1].pid, signal.SIGKILL)
-    assert launcher.wait(timeout=60) != 0
+    launcher.communicate(timeout=60)  # until its processes have ended as well
+    assert launcher.returncode != 0
     assert not any(rank.is_running() for rank in ranks)
     assert not (tmp_path / "trained.safetensors").exists()
     rerun = train(index, tmp_path, training=THREE_PAIRS, num_processes=2)
@@ -131,7 +144,9 @@ def test_a_killed_process_ends_all_and_the_rerun_goes_on(index, two_processes, t
 def test_more_processes_than_pairs_are_refused(index, tmp_path):
     training = THREE_PAIRS | {"mix": {"blobs": 1}}
     command = command_of_processes(training_command(index, tmp_path, training=training), num_processes=2)
-    done = subprocess.run(command, cwd=REPOSITORY, check=False, capture_output=True, encoding="utf-8")
+    done = subprocess.run(
+        command, cwd=REPOSITORY, check=False, capture_output=True, encoding="utf-8", env=environment()
+    )
     assert done.returncode != 0
     assert "a batch of 1 pairs cannot be divided among 2 processes" in done.stderr
 

@@ -9,7 +9,13 @@ import pytest
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.files import sha256_of_file
-from tests.integration.tiny_training import TRAINING, initial_weights, training_command, write_blob_volumes
+from tests.integration.tiny_training import (
+    TRAINING,
+    initial_weights,
+    training_command,
+    warm,
+    write_blob_volumes,
+)
 
 NUM_KILLS = 4
 
@@ -23,7 +29,19 @@ def index(tmp_path_factory):
 
 
 def run_to_the_end(command):
-    return subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, encoding="utf-8")
+    return subprocess.run(warm(command), cwd=REPOSITORY, check=True, capture_output=True, encoding="utf-8")
+
+
+def start(command):
+    """Start a training; the few lines that it says fit into a pipe."""
+    return subprocess.Popen(warm(command), cwd=REPOSITORY, stderr=subprocess.PIPE, encoding="utf-8")
+
+
+def kill(process):
+    """Kill a training and wait until nothing of it is left."""
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
 
 
 def time_of_change(path):
@@ -50,14 +68,11 @@ def test_killed_training_ends_with_the_same_bits(index, tmp_path):
 
     generator = np.random.default_rng(0)
     for _ in range(NUM_KILLS):
-        process = subprocess.Popen(
-            training_command(index, killed, training=training), cwd=REPOSITORY, stderr=subprocess.DEVNULL
-        )
+        process = start(training_command(index, killed, training=training))
         for _ in range(generator.integers(1, 4)):
             wait_for_next_state(killed / "state" / "state.safetensors", process)
         time.sleep(generator.uniform(0.0, 0.1))
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        kill(process)
         assert not list(killed.glob("*.safetensors"))
     final = run_to_the_end(training_command(index, killed, training=training))
 
@@ -74,19 +89,17 @@ def test_killed_training_ends_with_the_same_bits(index, tmp_path):
 def test_a_damaged_state_falls_back_to_the_one_before(index, tmp_path):
     training = TRAINING | {"num_steps": 200}
     command = training_command(index, tmp_path, training=training)
-    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.DEVNULL)
+    process = start(command)
     previous = tmp_path / "state" / "state.previous.safetensors"
     while not previous.exists():
         assert process.poll() is None
         time.sleep(0.05)
-    process.kill()
-    process.wait()
+    kill(process)
     current = tmp_path / "state" / "state.safetensors"
     current.write_bytes(previous.read_bytes()[:1000])
-    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, encoding="utf-8")
+    process = start(command)
     lines = [process.stderr.readline() for _ in range(2)]
-    process.kill()
-    process.communicate()
+    kill(process)
     assert "not a readable training state" in lines[0]
     assert "resuming at step" in lines[1]
     assert "state.previous" in lines[1]
@@ -95,12 +108,11 @@ def test_a_damaged_state_falls_back_to_the_one_before(index, tmp_path):
 @pytest.mark.slow
 def test_a_state_of_other_settings_is_not_used(index, tmp_path):
     interrupted = training_command(index, tmp_path, training=TRAINING | {"num_steps": 500})
-    process = subprocess.Popen(interrupted, cwd=REPOSITORY, stderr=subprocess.DEVNULL)
+    process = start(interrupted)
     while not (tmp_path / "state" / "state.safetensors").exists():
         assert process.poll() is None
         time.sleep(0.05)
-    process.kill()
-    process.wait()
+    kill(process)
     result = run_to_the_end(training_command(index, tmp_path, training=TRAINING | {"num_steps": 5}))
     assert "starting again" in result.stderr
 
@@ -118,7 +130,7 @@ def test_a_state_of_other_settings_is_not_used(index, tmp_path):
 )
 def test_bad_settings_are_named(index, tmp_path, change, message):
     result = subprocess.run(
-        training_command(index, tmp_path, training=TRAINING | change),
+        warm(training_command(index, tmp_path, training=TRAINING | change)),
         cwd=REPOSITORY,
         check=False,
         capture_output=True,

@@ -13,6 +13,7 @@ from anatomical_embedding.files import sha256_of_file
 from anatomical_embedding.index_file import IndexRow, write_index
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.volume import Volume
+from tests.integration.warm_servers import warm_python
 
 INTENSITY = {
     "ct_low_hu": -500.0,
@@ -153,4 +154,12 @@ def stage_command(stage: str, settings: dict, arguments: list[str]) -> list[str]
 
 def run_stage(stage: str, settings: dict, arguments: list[str]) -> None:
     """Run a stage to its end."""
-    subprocess.run(stage_command(stage, settings, arguments), cwd=REPOSITORY, check=True)
+    subprocess.run(warm(stage_command(stage, settings, arguments)), cwd=REPOSITORY, check=True)
+
+
+def warm(command: list[str]) -> list[str]:
+    """Return the command of a stage that need not load its libraries.
+
+    Where it is killed, its fork ends a moment later, and what it writes to its streams ends then.
+    """
+    return [warm_python(), *command[1:]]

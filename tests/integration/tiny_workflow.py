@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 from scipy.ndimage import gaussian_filter
 
-from anatomical_embedding.code_fingerprint import REPOSITORY
+from anatomical_embedding.code_fingerprint import REPOSITORY, code_of
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.volume import Volume
 from tests.dicom_slices import Stack
@@ -18,6 +18,8 @@ from tests.integration.tiny_training import NETWORK, TRAINING
 
 SOURCES = ("Snakefile", "config.yaml", "pyproject.toml")
 SOURCE_FOLDERS = ("rules", "workflow_scripts", "anatomical_embedding", "envs", "deeds")
+UNFINISHED = ("*.partial.*", "*.pyc.*")
+"""Names of files that another worker is just writing."""
 
 OVERLAY = {
     "title": "A tiny run",
@@ -59,13 +61,20 @@ OVERLAY = {
 
 def set_up(folder: Path, *, num_scans: int = 3) -> None:
     """Copy the sources into a folder, with scans and a run file beside them."""
-    for name in SOURCES:
-        shutil.copy2(REPOSITORY / name, folder / name)
-    for name in SOURCE_FOLDERS:
-        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("build"))
+    copy_sources(folder, SOURCE_FOLDERS)
     for number in range(num_scans):
         write_scan(folder / "scans" / f"scan_{number}.nii.gz", seed=number)
     write_overlay(folder, OVERLAY)
+
+
+def copy_sources(folder: Path, folders: tuple[str, ...]) -> None:
+    """Copy the sources into a folder, with what is known of them already: compiled modules and fingerprints."""
+    for stage in (REPOSITORY / "workflow_scripts").glob("*.py"):
+        code_of(stage.stem)
+    for name in SOURCES:
+        shutil.copy2(REPOSITORY / name, folder / name)
+    for name in folders:
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("build", *UNFINISHED))
 
 
 def write_overlay(folder: Path, overlay: dict) -> None:

@@ -26,7 +26,10 @@ from tests.integration.ask_warm_python import SOCKET_NAME, receive
 
 LIBRARIES = (
     *("torch", "torch.export", "torch.distributed", "torch.utils.data", "safetensors.torch"),
-    *("numpy", "pandas", "nibabel", "SimpleITK", "pydicom", "pydantic", "yaml", "psutil"),
+    # What a training and a report load late.
+    *("torch._dynamo", "monai.transforms", "matplotlib.backends.backend_svg"),
+    *("numpy", "pandas", "nibabel", "SimpleITK", "pydicom", "yaml", "psutil"),
+    *("pydantic.fields", "pydantic.functional_validators", "pydantic.types"),
     *("scipy.ndimage", "scipy.spatial", "scipy.optimize", "scipy.interpolate", "scipy.stats"),
     *("sklearn.isotonic", "sklearn.linear_model", "sklearn.model_selection", "sklearn.metrics"),
 )
@@ -119,7 +122,7 @@ def _answer(connection: socket.socket, *, program: Path) -> None:
     ended = os.pidfd_open(process)
     ready, _, _ = select.select([connection, ended], [], [])
     if ended not in ready:
-        os.kill(process, signal.SIGTERM)
+        os.kill(process, signal.SIGKILL)  # as abruptly as the other may have ended; no stage catches SIGTERM
     _, status = os.waitpid(process, 0)
     with contextlib.suppress(OSError):
         connection.sendall(str(os.waitstatus_to_exitcode(status)).encode())

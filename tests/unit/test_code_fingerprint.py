@@ -37,6 +37,22 @@ def fingerprint(checkout, stage):
     ).stdout
 
 
+def fingerprint_and_sources_read(checkout, stage):
+    """Return the fingerprint of a stage, and how many sources the process that asked had to parse."""
+    code = f"""
+import ast
+from unittest import mock
+from anatomical_embedding.code_fingerprint import code_of
+with mock.patch("ast.parse", wraps=ast.parse) as parse:
+    print(code_of({stage!r}), parse.call_count)
+"""
+    said = subprocess.run(
+        [sys.executable, "-c", code], cwd=checkout, check=True, capture_output=True, encoding="utf-8"
+    ).stdout
+    found, num_read = said.split()
+    return found, int(num_read)
+
+
 def edit(checkout, path, old, new):
     text = (checkout / path).read_text(encoding="utf-8")
     assert old in text
@@ -60,6 +76,41 @@ def test_an_edit_reaches_the_stages_that_import_it(checkout):
     edit(checkout, "anatomical_embedding/losses/contrastive.py", "/ temperature", "/ (2 * temperature)")
     assert fingerprint(checkout, "train_intra") != before["train_intra"]
     assert fingerprint(checkout, "initialise_network") == before["initialise_network"]
+
+
+@pytest.mark.slow
+def test_the_next_start_reads_only_the_sources_that_have_changed(checkout):
+    stage = "fit_affine"
+    first, num_sources = fingerprint_and_sources_read(checkout, stage)
+    assert num_sources == len(modules_that_count(f"workflow_scripts.{stage}"))
+    assert fingerprint_and_sources_read(checkout, stage) == (first, 0)
+    edit(
+        checkout,
+        "anatomical_embedding/volumes/affine.py",
+        "import numpy as np\n",
+        "import glob\nimport numpy as np\n",
+    )
+    changed, num_read = fingerprint_and_sources_read(checkout, stage)
+    assert (changed != first, num_read) == (True, 1)
+    kept = checkout / "anatomical_embedding" / "__pycache__" / "code_fingerprint.json"
+    kept.write_bytes(kept.read_bytes()[:1000])
+    assert fingerprint_and_sources_read(checkout, stage) == (changed, num_sources)
+
+
+@pytest.mark.slow
+def test_what_another_reader_kept_does_not_count(checkout):
+    stage = "fit_affine"
+    first, num_sources = fingerprint_and_sources_read(checkout, stage)
+    with (checkout / "anatomical_embedding" / "code_fingerprint.py").open("a", encoding="utf-8") as stream:
+        stream.write("# reads otherwise\n")
+    assert fingerprint_and_sources_read(checkout, stage) == (first, num_sources)
+
+
+@pytest.mark.slow
+def test_a_checkout_that_cannot_be_written_has_its_fingerprint(checkout):
+    stage = "fit_affine"
+    (checkout / "anatomical_embedding" / "__pycache__").touch()  # root may write into any folder
+    assert fingerprint(checkout, stage) == fingerprint(REPOSITORY, stage)
 
 
 def test_reachable_modules_follow_imports_of_imports():

@@ -143,6 +143,27 @@ def test_volumes_through_one_field_are_those_of_each_alone_and_say_where_they_re
         assert 0 < found.is_reached.mean() < 1
 
 
+@pytest.mark.parametrize("shape", [(9, 5, 6), (4, 1, 3), (5, 2, 2), (1, 6, 4)])
+def test_jacobian_is_that_of_differences_between_neighbours(shape):
+    """Voxel by voxel, between the planes that are taken together as within them."""
+    generator = np.random.default_rng(3)
+    field = DisplacementField(generator.normal(0.0, 2.0, (*shape, 3)).astype(np.float32), AFFINE)
+    found = jacobian_determinant(field)
+    assert found.shape == shape
+    from_mm = np.linalg.inv(AFFINE[:3, :3])
+    for voxel in np.ndindex(*shape):
+        by_index = np.zeros((3, 3))
+        for axis in range(3):
+            low, high = (np.array(voxel) + np.eye(3, dtype=int)[axis] * step for step in (-1, 1))
+            low[axis], high[axis] = max(low[axis], 0), min(high[axis], shape[axis] - 1)
+            if high[axis] > low[axis]:
+                difference = field.displacements_mm[tuple(high)] - field.displacements_mm[tuple(low)].astype(
+                    float
+                )
+                by_index[:, axis] = difference / (high[axis] - low[axis])
+        assert found[voxel] == pytest.approx(np.linalg.det(np.eye(3) + by_index @ from_mm), abs=1e-6)
+
+
 def test_other_files_are_no_fields(tmp_path):
     write_volume(Volume(np.zeros((4, 4, 4), np.float32), np.eye(4)), tmp_path / "scalar.nii")
     with pytest.raises(InputFileError, match=r"scalar\.nii: holds no vectors of three components"):

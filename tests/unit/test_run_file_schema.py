@@ -1,6 +1,7 @@
 """The schemas that editors check with: a stock validator takes what is delivered, and refuses what is misspelt."""
 
 import copy
+import inspect
 import json
 import re
 
@@ -9,6 +10,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
+from anatomical_embedding.settings.base import Settings
 from anatomical_embedding.settings.run_file import completed_run_file, read_run_files
 from tests.run_files import DELIVERED, YARDSTICK, readme_example
 
@@ -62,3 +64,56 @@ def test_what_is_misspelt_or_out_of_range_is_refused(validator, keys, value):
         section = section[key]
     section[keys[-1]] = value
     assert list(validator.iter_errors(content))
+
+
+class Inner(Settings):
+    """A section."""
+
+    step_mm: float
+    """One of its fields:
+    on two lines.
+    """
+    plain: int
+
+
+class Outer(Inner):
+    """A section with all fields of another and one of its own."""
+
+    inner: Inner
+    """A section in a section."""
+
+
+def test_the_text_below_a_field_describes_it():
+    schema = Outer.model_json_schema()
+    assert schema["description"] == "A section with all fields of another and one of its own."
+    assert {name: field.get("description") for name, field in schema["properties"].items()} == {
+        "step_mm": "One of its fields:\non two lines.",
+        "plain": None,
+        "inner": "A section in a section.",
+    }
+    fields = schema["$defs"]["Inner"]["properties"]
+    assert (
+        fields["step_mm"] == schema["properties"]["step_mm"]
+        and fields["plain"] == schema["properties"]["plain"]
+    )
+
+
+def test_every_key_of_a_run_file_is_described():
+    schema = json.loads(SCHEMA_PATH.read_text(encoding="utf-8"))
+    assert [name for name, field in schema["properties"].items() if not field.get("description")] == []
+
+
+def test_settings_are_ready_without_a_look_at_their_source(monkeypatch):
+    """Every stage loads them all, and reading the source of each took half of its start."""
+    monkeypatch.setattr(inspect, "getsource", _refuse)
+    monkeypatch.setattr(inspect, "getblock", _refuse)
+
+    class Section(Settings):
+        step_mm: float
+        """A field."""
+
+    assert Section.model_validate({"step_mm": 2}).step_mm == 2.0
+
+
+def _refuse(*_):
+    raise AssertionError("read the source")

@@ -16,6 +16,8 @@ from anatomical_embedding.volumes.affine import Points, spacing_from_affine, tra
 BODY_BOXES, AFFINE, DEFORMABLE, START = "body_boxes", "affine", "deformable", "start"
 """Maps that are compared: body boxes centred on one another, the guided start, the whole map; without a guide the
 place where the volumes lay instead of the first two."""
+PLANES_AT_ONCE = 4
+"""Of a Jacobian's determinants: the derivatives of a whole field would not stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -101,22 +103,22 @@ def jacobian_determinant(field: DisplacementField) -> NDArray[np.float64]:
     """
     spacing = spacing_from_affine(field.affine)
     directions = field.affine[:3, :3] / spacing  # columns, orthonormal, of the array axes
-    displacements = field.displacements_mm.reshape(-1, 3).astype(np.float64) @ directions
-    along_axes = displacements.reshape(field.displacements_mm.shape)
-    rows = [
-        [_derivative(along_axes[..., component], axis, spacing) for axis in range(3)]
-        for component in range(3)
-    ]
-    for axis in range(3):
-        rows[axis][axis] += 1.0
-    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = rows
-    # In one expression a plane at a time: the products of a whole field would not stay in the processor's cache.
-    determinant = np.empty(along_axes.shape[:3])
-    for plane in range(len(determinant)):
-        determinant[plane] = (
-            xx[plane] * (yy[plane] * zz[plane] - yz[plane] * zy[plane])
-            - xy[plane] * (yx[plane] * zz[plane] - yz[plane] * zx[plane])
-            + xz[plane] * (yx[plane] * zy[plane] - yy[plane] * zx[plane])
+    num_planes = len(field.displacements_mm)
+    determinant = np.empty(field.displacements_mm.shape[:3])
+    for first in range(0, num_planes, PLANES_AT_ONCE):
+        beside = max(first - 1, 0)  # the difference at a plane looks one to each side
+        slab = field.displacements_mm[beside : first + PLANES_AT_ONCE + 1]
+        along_axes = (slab.reshape(-1, 3).astype(np.float64) @ directions).reshape(slab.shape)
+        inner = slice(first - beside, first - beside + PLANES_AT_ONCE)
+        rows = [
+            [_derivative(along_axes[..., component], axis, spacing)[inner] for axis in range(3)]
+            for component in range(3)
+        ]
+        for axis in range(3):
+            rows[axis][axis] += 1.0
+        (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = rows
+        determinant[first : first + PLANES_AT_ONCE] = (
+            xx * (yy * zz - yz * zy) - xy * (yx * zz - yz * zx) + xz * (yx * zy - yy * zx)
         )
     return determinant
 
