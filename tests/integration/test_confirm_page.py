@@ -18,15 +18,16 @@ playwright = pytest.importorskip("playwright.sync_api", reason="needs the packag
 
 pytestmark = pytest.mark.slow
 
-NUM_LESIONS, NUM_FOLLOW_UPS = 5, 4
-NUM_ANSWERS = NUM_LESIONS * NUM_FOLLOW_UPS
+NUM_LESIONS, NUM_FOLLOW_UPS = 10, 4
 MOVED = re.compile("^moved to ")
 OURSELVES = {"127.0.0.1", "data", "blob"}
 
 
 def many_visits():
-    """Return five lesions at a baseline and their answers at four follow-ups, each of its own probability."""
-    probabilities = np.random.default_rng(3).permutation(np.linspace(0.30, 0.99, NUM_ANSWERS))
+    """Return ten lesions at a baseline and their forty answers at four follow-ups, each of its own probability."""
+    probabilities = np.random.default_rng(3).permutation(
+        np.linspace(0.30, 0.99, NUM_LESIONS * NUM_FOLLOW_UPS)
+    )
     centres = [(16 + 14 * (n % 5), 28 + 20 * (n // 5), 6 + 2 * n) for n in range(NUM_LESIONS)]
     visits = {"baseline": {n + 1: Ball(centres[n], 5.0, "given", np.nan) for n in range(NUM_LESIONS)}}
     for visit in range(NUM_FOLLOW_UPS):
@@ -48,16 +49,16 @@ def served(folder):
         thread.join()
 
 
-def test_twenty_answers_are_confirmed_by_keyboard_and_survive_restart_and_rerun(opened, tmp_path):
+def test_forty_answers_are_confirmed_by_keyboard_and_survive_restart_and_rerun(opened, tmp_path):
     watched = opened(viewport={"width": 700, "height": 500})  # drawn by the processor
     place = write_followed(tmp_path / "one", many_visits())
     rows = [row for row in read_lesions(place.lesions) if row.how != "given"]
     expected = sorted(rows, key=lambda row: row.probability)
-    assert len(expected) == NUM_ANSWERS
+    assert len(expected) == 40
     page = watched.page
     with served(place.folder) as server:
         watched.open(server.address)
-        for number in range(NUM_ANSWERS):
+        for number in range(40):
             kind = ("accept", "move", "reject", "accept")[number % 4]
             if kind == "move":
                 page.keyboard.press("ArrowUp")
@@ -68,12 +69,12 @@ def test_twenty_answers_are_confirmed_by_keyboard_and_survive_restart_and_rerun(
             )
             page.wait_for_selector(f"body[data-decided='{number + 1}']", timeout=20_000)
         playwright.expect(page.get_by_role("status")).to_have_text(re.compile("Every answer is decided.$"))
-        assert page.locator("#progress").inner_text() == f"{NUM_ANSWERS} of {NUM_ANSWERS} decided"
+        assert page.locator("#progress").inner_text() == "40 of 40 decided"
     assert watched.errors == [] and watched.hosts <= OURSELVES
 
     decided = read_decisions(place.decisions)
     assert [(row.lesion, row.visit) for row in decided] == [(row.lesion, row.visit) for row in expected]
-    assert [row.action for row in decided] == ["accept", "move", "reject", "accept"] * (NUM_ANSWERS // 4)
+    assert [row.action for row in decided] == ["accept", "move", "reject", "accept"] * 10
     assert {row.name for row in decided} == {"A. Reader"}
     for row, answer in zip(decided, expected, strict=True):
         if row.action == "move":  # one voxel to the front, one down
