@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from anatomical_embedding.points.named_points import NamedPoints
     from anatomical_embedding.points.points_file import read_points
     from anatomical_embedding.usage.answers import map_similarity, match_points
+    from anatomical_embedding.usage.carried_points import CarriedPoints, carry_registered_points
     from anatomical_embedding.usage.labels import propagate_labels, read_labels_of
     from anatomical_embedding.usage.model import Model, describe_model, load_model
     from anatomical_embedding.usage.registration import ScanRegistration, register_scans, write_transforms
@@ -33,11 +34,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answers",
+    "CarriedPoints",
     "EmbeddedScan",
     "Model",
     "NamedPoints",
     "ScanRegistration",
     "__version__",
+    "carry_registered_points",
     "covered_mm",
     "describe_model",
     "embed_scan",
@@ -64,6 +67,8 @@ HOMES = {
     "read_points": "points.points_file",
     "map_similarity": "usage.answers",
     "match_points": "usage.answers",
+    "CarriedPoints": "usage.carried_points",
+    "carry_registered_points": "usage.carried_points",
     "propagate_labels": "usage.labels",
     "read_labels_of": "usage.labels",
     "Model": "usage.model",

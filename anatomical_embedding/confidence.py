@@ -51,6 +51,7 @@ FEATURES: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
         "moved_return_mm": np.log1p,
         "moved_width_mm": np.log1p,
         "lookalike_distance_mm": np.log1p,
+        "voxel_mm": np.log1p,
         "body_off_middle": _identity,
         "body_behind_front": _identity,
         "body_width_mm": _identity,
@@ -154,14 +155,15 @@ class Confidence(Settings):
 
         Parameters
         ----------
-        tolerance : share of the range of a feature by which it may lie outside.
+        tolerance : share of the range of a feature, or of its largest number, by which it may lie outside.
         """
         words = [""] * len(features)
         for column, (name, change) in enumerate(FEATURES.items()):
             seen = self.features[name]
             if seen.lowest is None or seen.highest is None:
                 continue
-            slack = tolerance * (seen.highest - seen.lowest)
+            # Where the answers of the fit had hardly a range, as of scans of one spacing, their size is the measure.
+            slack = tolerance * max(seen.highest - seen.lowest, abs(seen.highest))
             values = features[:, column]
             for row in np.flatnonzero((values < seen.lowest - slack) | (values > seen.highest + slack)):
                 is_low = values[row] < seen.lowest

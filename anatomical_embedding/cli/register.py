@@ -1,5 +1,7 @@
 """The verb `register`."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +22,10 @@ from anatomical_embedding.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from anatomical_embedding.api import ScanRegistration
+    from anatomical_embedding.api import CarriedPoints, ScanRegistration
     from anatomical_embedding.points.named_points import Coordinates, NamedPoints
     from anatomical_embedding.registration.initial.read import MatrixProgram
+    from anatomical_embedding.usage.carried_points import Side
     from anatomical_embedding.volumes.dicom_source import DicomSource
     from anatomical_embedding.volumes.raw_scan import RawScan
     from anatomical_embedding.volumes.volume import Volume
@@ -104,7 +107,7 @@ def register(
     initial: Path | None,
     initial_program: "MatrixProgram | None",
     points_path: Path | None,
-    side: str,
+    side: "Side",
     programs: tuple[tuple[str, ...], ...],
     coordinates: "Coordinates",
     reading: dict[str, Any],
@@ -115,9 +118,10 @@ def register(
     Writes start.json, forward.h5 and inverse.h5 (ITK transforms of points, fixed to moving and back; forward.h5
     resamples the moving scan), points.csv where points were given (and the same in the form that they came in),
     displacement_field.nii.gz, for two CTs of one patient doubt.nii.gz (mm by which a place may be off, also in
-    points.csv) and, last, warped.nii.gz.
+    points.csv) and, last, warped.nii.gz. The decision on each point is one of those of match: found, review,
+    out_of_view, failed, or unknown where nothing tells how far it may be off.
     """
-    from anatomical_embedding.api import load_model, read_scans, register_scans
+    from anatomical_embedding.api import carry_registered_points, load_model, read_scans, register_scans
     from anatomical_embedding.files import require_writable_folder
     from anatomical_embedding.points.points_file import read_points
     from anatomical_embedding.registration.deeds_program import require_program
@@ -159,16 +163,19 @@ def register(
         click.echo(
             f"warning: no start was found ({found.start.reason}); the bodies were centred instead", err=True
         )
-    carried = None if asked is None else _carried(found, asked, side=side)
-    more: dict[str, list[str]] = {}
-    if asked is not None and carried is not None and found.agreement is not None:
-        more = {"doubt_mm": _doubts(found.doubt, asked if side == "fixed" else carried)}
+    carried = None
+    if asked is not None:
+        carried = carry_registered_points(model, found, asked.points_mm, side=side)
     goal = found.moving if side == "fixed" else found.fixed
-    _write_results(found, carried, folder, programs=asked_for, coordinates=coordinates, goal=goal, more=more)
+    _write_results(found, asked, carried, folder, programs=asked_for, coordinates=coordinates, goal=goal)
     said = say_remarks([*found.remarks, *remarks])
     if as_json:
         start = {"status": found.start.status, "reason": found.start.reason}
-        print_json({**start, "folder": str(folder), "remarks": said})
+        rows = (
+            [] if asked is None or carried is None else _rows(asked.names, carried, coordinates=coordinates)
+        )
+        shown = "RAS" if coordinates == "voxel" else coordinates.upper()
+        print_json({**start, "folder": str(folder), "coordinates": shown, "points": rows, "remarks": said})
     else:
         click.echo(str(folder))
 
@@ -187,13 +194,13 @@ def _dicom_sources(fixed: "RawScan", moving: "RawScan") -> "tuple[DicomSource, D
 
 def _write_results(
     found: "ScanRegistration",
-    carried: "NamedPoints | None",
+    asked: "NamedPoints | None",
+    carried: "CarriedPoints | None",
     folder: Path,
     *,
     programs: list[str],
     coordinates: "Coordinates",
     goal: "Volume",
-    more: dict[str, list[str]],
 ) -> None:
     """Write what was found: first what is small and took longest, last the image, which is large."""
     from anatomical_embedding.api import write_transforms
@@ -204,12 +211,22 @@ def _write_results(
 
     write_start(found.start, folder / "start.json")
     write_transforms(found, folder, programs=["itk"])
-    if carried is not None:
+    if asked is not None and carried is not None:
+        more = {
+            "doubt_mm": ["" if math.isnan(doubt) else f"{doubt:.2f}" for doubt in carried.doubt_mm],
+            "decision": carried.decision,
+            "reason": carried.reason,
+        }
         write_point_table(
-            carried.points_mm, carried.names, folder / "points.csv", coordinates=coordinates, more=more
+            carried.points_mm, asked.names, folder / "points.csv", coordinates=coordinates, more=more
         )
-        if carried.form is not None and (name := name_of_form(carried.form)):
-            write_points(carried.points_mm, carried.names, folder / name, form=carried.form, grid=goal)
+        if asked.form is not None and (name := name_of_form(asked.form)):
+            said = [
+                ": ".join(filter(None, told)) for told in zip(carried.decision, carried.reason, strict=True)
+            ]
+            write_points(
+                carried.points_mm, asked.names, folder / name, form=asked.form, grid=goal, descriptions=said
+            )
     write_field(found.field.before(found.start.matrix), folder / "displacement_field.nii.gz")
     (folder / "doubt.nii.gz").unlink(missing_ok=True)  # of another registration
     if found.doubt is not None:
@@ -236,22 +253,21 @@ def _those_outside(asked: "NamedPoints", scan: "Volume", path: Path) -> list[str
     ]
 
 
-def _carried(found: "ScanRegistration", asked: "NamedPoints", *, side: str) -> "NamedPoints":
-    """Return where points of one scan lie in the other."""
-    from anatomical_embedding.points.named_points import NamedPoints
-    from anatomical_embedding.registration.itk_transform import transform_by_itk
+def _rows(
+    names: Sequence[str], carried: "CarriedPoints", *, coordinates: "Coordinates"
+) -> list[dict[str, Any]]:
+    """Return the columns of points.csv as one row per point; a doubt that is not known is None."""
+    from anatomical_embedding.points.named_points import as_ras
+    from anatomical_embedding.points.point_table import POINT_COLUMNS
 
-    transform = found.forward if side == "fixed" else found.inverse
-    return NamedPoints(transform_by_itk(transform, asked.points_mm), asked.names, form=asked.form)
-
-
-def _doubts(doubt: "Volume | None", fixed: "NamedPoints") -> list[str]:
-    """Return by how many mm each of some fixed points may be off, empty where that is not known."""
-    import numpy as np
-
-    from anatomical_embedding.registration.field_doubt import doubt_at
-
-    if doubt is None:
-        return [""] * len(fixed.names)
-    radii_mm = doubt_at(doubt, fixed.points_mm)
-    return ["" if np.isnan(radius) else f"{radius:.2f}" for radius in radii_mm]
+    shown = as_ras(carried.points_mm, coordinates=coordinates)
+    return [
+        {
+            "name": name,
+            **dict(zip(POINT_COLUMNS, map(float, shown[row]), strict=True)),
+            "doubt_mm": None if math.isnan(carried.doubt_mm[row]) else float(carried.doubt_mm[row]),
+            "decision": carried.decision[row],
+            "reason": carried.reason[row],
+        }
+        for row, name in enumerate(names)
+    ]

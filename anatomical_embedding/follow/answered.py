@@ -30,7 +30,7 @@ class _Looked:
 
     Attributes
     ----------
-    likenesses : one or two a visit.
+    likenesses : one a visit.
     point_mm : (3,) the place; where the scans do not confirm it, the middle of the lesion's tissue round it.
     visibility : of the lesion there.
     parts_mm : (2, 3) middles of its two parts; None where it is whole, gone or hardly visible.
@@ -116,13 +116,11 @@ def _look(
         before = require_raw(scans[source.visit]).volume
         then = measure_look(before, source.centre_mm, source.radius_mm, settings=settings.look)
         middle_mm = middle_of_tissue(scan, place.point_mm, then, source.radius_mm, settings=settings.tissue)
-        # A place that the scans confirm may still be off for a lesion that has shrunk: both are looked at.
-        looked_mm = (place.point_mm, middle_mm) if place.refined == REFINED else (middle_mm,)
-        point_mm = looked_mm[0]
-        looks = [measure_look(scan, each, source.radius_mm, settings=settings.look) for each in looked_mm]
-        now = looks[0]
+        # Where the scans confirm a place, tissue beside it is not the lesion's: it would hide that one has gone.
+        point_mm = place.point_mm if place.refined == REFINED else middle_mm
+        now = measure_look(scan, point_mm, source.radius_mm, settings=settings.look)
         visibility = then.visibility(settings.look)
-        likenesses += [likeness(each, then, visibility=visibility) for each in looks]
+        likenesses.append(likeness(now, then, visibility=visibility))
         points_mm.append(point_mm)
         visibilities.append(visibility)
         if is_alone and source is sources[0] and visibility == 1.0:

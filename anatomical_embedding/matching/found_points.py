@@ -17,9 +17,17 @@ from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.raw_scan import RawScan
 from anatomical_embedding.volumes.volume import Volume
 
-SCAN_FEATURES = ("moved", "moved_correlation", "moved_return_mm", "moved_width_mm", "lookalike_distance_mm")
+SCAN_FEATURES = (
+    "moved",
+    "moved_correlation",
+    "moved_return_mm",
+    "moved_width_mm",
+    "lookalike_distance_mm",
+    "voxel_mm",
+)
 """Evidence that scans give (`confidence.FEATURES`): whether a match was moved to the voxel, what is known of the peak
-(`RefinedMatches`), and how far off the places lie that look like the query (`lookalikes`); NaN without scans."""
+(`RefinedMatches`), how far off the places lie that look like the query (`lookalikes`), and how coarse the scans are
+(`coarseness_mm`); NaN without scans."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +123,8 @@ def find_points(
                 settings=weighing.settings.lookalikes,
             )
             peak = (moved.is_refined.astype(np.float64), moved.correlation, moved.return_mm, moved.width_mm)
-            by_scans = dict(zip(SCAN_FEATURES, (*peak, lookalike_mm), strict=True))
+            voxel_mm = np.full(len(points_mm), coarseness_mm(scans.template.volume, scans.target.volume))
+            by_scans = dict(zip(SCAN_FEATURES, (*peak, lookalike_mm, voxel_mm), strict=True))
     evidence = None
     if weighing is not None:
         evidence = by_scans | measure_evidence(
@@ -129,3 +138,15 @@ def find_points(
             settings=weighing.settings,
         )
     return FoundPoints(matches, found.columns, refined, shift_mm, evidence)
+
+
+def coarseness_mm(template: Volume, target: Volume) -> float:
+    """Return how coarse two scans are together: the longest sides of their voxels, added as errors add.
+
+    Examples
+    --------
+    >>> thin, thick = (Volume(np.zeros((2, 2, 2)), np.diag([1.0, 1.0, slice_mm, 1.0])) for slice_mm in (3.0, 4.0))
+    >>> coarseness_mm(thin, thick)
+    5.0
+    """
+    return float(np.hypot(template.spacing_mm.max(), target.spacing_mm.max()))

@@ -103,7 +103,13 @@ def name_of_form(form: PointForm) -> str:
 
 
 def write_points(
-    points_mm: ArrayLike, names: Sequence[str], path: Path, *, form: PointForm, grid: Grid
+    points_mm: ArrayLike,
+    names: Sequence[str],
+    path: Path,
+    *,
+    form: PointForm,
+    grid: Grid,
+    descriptions: Sequence[str] | None = None,
 ) -> None:
     """Write (N, 3) points, RAS+ mm, in a form that they came in.
 
@@ -112,14 +118,15 @@ def write_points(
     path : its ending is that of the form.
     form : of the file.
     grid : voxels of the scan that the points lie in, for forms that count voxels.
+    descriptions : a text for each point, for the forms of 3D Slicer, which list them; None for none.
     """
     points_mm = np.reshape(np.asarray(points_mm, dtype=np.float64), (-1, 3))
     is_index = form.coordinates == "voxel"
     shown = grid.voxel_from_world(points_mm) if is_index else as_ras(points_mm, coordinates=form.coordinates)
     if form.kind == "markups":
-        write_markups(points_mm, names, path)
+        write_markups(points_mm, names, path, descriptions=descriptions)
     elif form.kind == "fcsv":
-        write_fcsv(points_mm, names, path, coordinates=form.coordinates)
+        write_fcsv(points_mm, names, path, coordinates=form.coordinates, descriptions=descriptions)
     elif form.kind == "elastix":
         write_elastix_points(shown, path, is_index=is_index)
     elif form.kind == "ants":

@@ -23,6 +23,8 @@ from anatomical_embedding.volumes.volume import Volume
 
 SMALLEST_VARIANCE = 1e-3
 """HU^2, below which an image is uniform."""
+DOUBT_SHARE = 0.8
+"""Of the true places that lie within the radius, by the fit."""
 INSIDE = 0.5
 """Share of the body at a control point whose agreement counts."""
 

@@ -54,7 +54,8 @@ class DecisionSettings(Settings):
     found_probability: Share
     """Smallest probability of being right with which an answer is `found`; with less it is for `review`."""
     range_tolerance: float = Field(ge=0.0)
-    """Evidence outside that of the fit by more than this share of its range makes an answer one for `review`."""
+    """Evidence outside that of the fit by more than this share of its range, or of its largest number, makes an answer
+    one for `review`."""
 
 
 class ConfidenceSettings(Settings):

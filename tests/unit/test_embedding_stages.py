@@ -403,6 +403,7 @@ def test_evidence_is_that_of_the_place_that_scans_moved_the_match_to(dataset):
     assert moved["moved_return_mm"].max() < 0.2
     assert moved["moved_correlation"].min() > 0.95
     assert moved["lookalike_distance_mm"].notna().all()
+    np.testing.assert_allclose(moved["voxel_mm"], 32**0.5)  # voxels of 4 mm in both scans
     depth_mm = open_store(stores["b"]).depth_mm(moved[["x_mm", "y_mm", "z_mm"]].to_numpy())
     np.testing.assert_allclose(moved["answer_depth_mm"], depth_mm, atol=1e-3)
     match(dataset, evidence=sections["confidence"]["evidence"])

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from anatomical_embedding.follow.answered import answered_row
 from anatomical_embedding.follow.fit_mask import ball_radius_mm, fit_mask
 from anatomical_embedding.follow.given import Assigned, assign_given
 from anatomical_embedding.follow.given_rows import followed_row, middle_is_outside
@@ -14,6 +15,7 @@ from anatomical_embedding.follow.look import Likeness, Look, likeness, measure_l
 from anatomical_embedding.follow.merged import lesions_alone, middles_of_one
 from anatomical_embedding.follow.places import (
     Answer,
+    AnsweredPlace,
     Prediction,
     join_answers,
     join_predictions,
@@ -24,6 +26,7 @@ from anatomical_embedding.follow.seen import Source
 from anatomical_embedding.follow.states import PlaceTrust, judge_state, trust_place
 from anatomical_embedding.follow.visits import AskedVisit
 from anatomical_embedding.matching.match_evidence import Anchors
+from anatomical_embedding.matching.refine_scans import REFINED
 from anatomical_embedding.settings.follow import delivered_follow_settings
 from anatomical_embedding.volumes.volume import Volume
 
@@ -362,3 +365,39 @@ def test_a_place_by_its_surroundings_outside_the_scan_is_out_of_view():
     assert trust.out_of_view == pytest.approx(0.97725, abs=1e-5)  # two deviations of a normal error
     assert trust.found == pytest.approx(0.89994, abs=1e-5)  # chi square of three at 2.5 ** 2
     assert trust.radius_mm == pytest.approx(4.0 * 2.5003, abs=1e-3)  # 90 % of three normal errors
+
+
+class Visits(dict):
+    """Scans by visit, as far as a lesion is looked at in them."""
+
+    model = SimpleNamespace(
+        card=SimpleNamespace(
+            usage=SimpleNamespace(confidence=SimpleNamespace(fit=SimpleNamespace(within_mm=10.0)))
+        )
+    )
+
+
+def test_tissue_beside_a_confirmed_place_does_not_hide_that_a_lesion_has_gone():
+    """The ball of the lesion, 9 mm in radius, has gone, and one like it lies 10 mm from its middle."""
+    before, mask = scan_with_ball(9.0)
+    beside = np.eye(4)
+    beside[0, 3] = 10.0
+    moved, _ = scan_with_ball(9.0)
+    now = Volume(moved.array, beside @ moved.affine)
+    scans = Visits(
+        {
+            name: SimpleNamespace(raw=SimpleNamespace(volume=scan))
+            for name, scan in (("a", before), ("b", now))
+        }
+    )
+    place = AnsweredPlace(CENTRE_MM, 50.0, 1.0, np.nan, REFINED, np.eye(3), "direct")
+    row, fits = answered_row(
+        1,
+        AskedVisit("b", Path("b.nii"), None),
+        place,
+        [Source("a", CENTRE_MM, 9.0, mask)],
+        scans,
+        is_alone=False,
+        settings=SETTINGS,
+    )
+    assert (row.state, fits) == ("gone", ())

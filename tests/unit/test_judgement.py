@@ -122,6 +122,15 @@ def test_a_feature_that_the_fit_did_not_see_makes_no_answer_unlike_it():
     assert fitted.unlike(feature_table(evidence_of(1, neighbour_similarity=[7.0])), tolerance=0.0) == ("",)
 
 
+def test_scans_a_little_coarser_than_the_one_spacing_of_the_fit_are_like_it_and_much_coarser_ones_are_not():
+    # a tenth of ln(1 + 5) above it is ln(1 + 6.18)
+    one = FeatureRange(unknown=1.8, mean=np.log(6.0), scale=1.0, lowest=np.log(6.0), highest=np.log(6.0))
+    fitted = confidence_of(features={**confidence_of().features, "voxel_mm": one})
+    little, much = fitted.unlike(feature_table(evidence_of(2, voxel_mm=[6.1, 6.3])), tolerance=0.1)
+    assert little == ""
+    assert much == "voxel_mm 6.3 lies above 5, the most that the confidence was fitted to"
+
+
 def test_an_unknown_feature_takes_the_median_of_the_fit():
     seen = FeatureRange(unknown=2.0, mean=1.0, scale=0.5, lowest=0.0, highest=3.0)
     fitted = confidence_of(

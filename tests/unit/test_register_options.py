@@ -1,5 +1,6 @@
 """`register` with a start that is given and files for other programs; nothing is matched, and deeds finds nothing."""
 
+import csv
 import json
 
 import numpy as np
@@ -11,6 +12,7 @@ from anatomical_embedding import api
 from anatomical_embedding.cli.main import main
 from anatomical_embedding.embedding.export import StoreEmbedder
 from anatomical_embedding.errors import UserError
+from anatomical_embedding.points.slicer_markups import write_markups
 from anatomical_embedding.registration.deformation import Deformation
 from anatomical_embedding.registration.displacement_field import DisplacementField
 from anatomical_embedding.registration.field_doubt import FieldDoubt
@@ -119,9 +121,9 @@ def test_doubt_is_written_as_a_map_and_for_every_point(run, folder, tmp_path, mo
     assert run(*given, "--points", tmp_path / "asked.csv", "--points-of", side) == 0
     map_of_doubt = read_volume(tmp_path / "out" / "doubt.nii.gz")
     header, row = (tmp_path / "out" / "points.csv").read_text(encoding="utf-8").splitlines()
-    assert header == "x_mm,y_mm,z_mm,name,doubt_mm"
+    assert header == "x_mm,y_mm,z_mm,name,doubt_mm,decision,reason"
     expected = map_of_doubt.voxel_from_world(fixed.centre_mm)[0]
-    assert float(row.rsplit(",", 1)[1]) == pytest.approx(expected, abs=0.01)
+    assert float(row.split(",")[4]) == pytest.approx(expected, abs=0.01)
     assert expected > 1.0
 
 
@@ -136,12 +138,30 @@ def test_doubt_of_scans_that_hardly_agree_is_not_known(run, folder, tmp_path, mo
     assert run(*given, "--points", tmp_path / "asked.csv") == 0
     assert not (tmp_path / "out" / "doubt.nii.gz").exists()
     header, row = (tmp_path / "out" / "points.csv").read_text(encoding="utf-8").splitlines()
-    assert header.endswith(",doubt_mm")
-    assert row.endswith(",a,")
+    assert header.endswith(",doubt_mm,decision,reason")
+    assert row.split(",")[3:6] == ["a", "", "unknown"]
     notes = [line for line in capsys.readouterr().err.splitlines() if "how far places may be off" in line]
     assert len(notes) == 1
     assert notes[0].startswith("note: ")
     assert "local correlation of 0.900, two scans of one patient by at least 0.98" in notes[0]
+
+
+def test_table_json_and_markups_say_the_same_of_a_point(run, folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(registration, "deform", found_with_agreement(0.99))
+    point = read_volume(folder / "first.nii.gz").centre_mm
+    write_markups([point], ["a"], tmp_path / "asked.mrk.json")
+    given = ("--initial", tmp_path / "start.mat", "--initial-program", "greedy")
+    assert run(*given, "--points", tmp_path / "asked.mrk.json", "--json") == 0
+    (told,) = json.loads(capsys.readouterr().out)["points"]
+    with (tmp_path / "out" / "points.csv").open(encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    (shown,) = json.loads((tmp_path / "out" / "points.mrk.json").read_text(encoding="utf-8"))["markups"]
+    assert told["decision"] == "review"  # more than 10 mm of doubt in the middle, by `found_with_agreement`
+    assert row["decision"] == told["decision"]
+    assert row["reason"] == told["reason"]
+    assert shown["controlPoints"][0]["description"] == f"{told['decision']}: {told['reason']}"
+    assert float(row["doubt_mm"]) == pytest.approx(told["doubt_mm"], abs=0.005)
+    assert float(row["x_mm"]) == pytest.approx(told["x_mm"], abs=1e-5)
 
 
 @pytest.mark.parametrize(
