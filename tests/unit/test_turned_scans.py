@@ -1,9 +1,14 @@
 """Scans turned about the long axis, and the starts that their matches give."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from anatomical_embedding.registration.correspondences import Correspondences
+from anatomical_embedding.registration.guided_start import given_start
+from anatomical_embedding.usage import registration
 from anatomical_embedding.usage.turned_scans import MatchedScans, turn_about_long_axis, turned_scan
 from anatomical_embedding.volumes.affine import transform_points
 from anatomical_embedding.volumes.prepare import PreparedVolume
@@ -49,6 +54,28 @@ def test_a_turned_scan_shows_every_place_where_the_turn_leads(degrees):
     to_the_left = transform_points(turn, (middle - [10.0, 0, 0])[None])[0] - middle
     angle = np.radians(degrees)
     np.testing.assert_allclose(to_the_left, [-10 * np.cos(angle), -10 * np.sin(angle), 0], atol=1e-9)
+
+
+def test_of_several_turns_the_one_with_most_agreement_counts(monkeypatch):
+    """One turn gives no start, two give one; where none does, there is none."""
+    limits = fit_settings().model_copy(update={"turns_degrees": (180.0, 30.0, -30.0)})
+    usage = SimpleNamespace(scan_registration=SimpleNamespace(fit=limits))
+    model = SimpleNamespace(card=SimpleNamespace(usage=usage))
+    of_turns = [("failed", 0.0), ("found", 0.5), ("found", 0.7)]
+    asked = []
+
+    def match(*_, turns_degrees):
+        asked.append(turns_degrees)
+        for status, confidence in of_turns:
+            start = replace(given_start(np.eye(4)), status=status, confidence=confidence)
+            yield SimpleNamespace(start=lambda _, settings, start=start: start)
+
+    monkeypatch.setattr(registration, "match_turned", match)
+    start = registration._turned_start(model, prepared(), None, prepared(), None)
+    assert (start.status, start.confidence) == ("found", 0.7)
+    assert asked == [(180.0, 30.0, -30.0)]
+    of_turns[1:] = []
+    assert registration._turned_start(model, prepared(), None, prepared(), None) is None
 
 
 def test_the_start_leads_to_the_scan_as_it_lies():
