@@ -24,17 +24,18 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
+from numpy.typing import NDArray
 
 from anatomical_embedding import api
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.embedding.store import Origin
 from anatomical_embedding.matching.grid_points import match_grid
 from anatomical_embedding.registration.correspondences import Correspondences
-from anatomical_embedding.registration.guided_start import find_start
 from anatomical_embedding.registration.robust_fit import fit_map
 from anatomical_embedding.settings.phantom import PhantomSettings
 from anatomical_embedding.settings.registration import AffineFitSettings, MatchGridSettings
 from anatomical_embedding.usage.scans import embed_raw_scan
+from anatomical_embedding.usage.turned_scans import MatchedScans, match_turned
 from anatomical_embedding.volumes.affine import transform_points
 from anatomical_embedding.volumes.prepare import PreparedVolume
 from anatomical_embedding.volumes.raw_scan import RawScan, ReadingOptions
@@ -125,7 +126,9 @@ def write_matches(
     for volume in (pair.fixed, pair.moving):
         if id(volume) not in embedded:
             raw = RawScan(Path(path.stem), volume, "ct", (), ReadingOptions(modality="ct"))
-            prepared, scan = embed_raw_scan(model, raw, origin=Origin(model.card.checkpoint_sha256, "", ""))
+            prepared, scan = embed_raw_scan(
+                model, raw, origin=Origin(model.card.checkpoint_sha256, "", ""), within_body=True
+            )
             embedded[id(volume)] = (volume, prepared, scan)  # holds the volume, so that its id stays its own
         scans.append(embedded[id(volume)][1:])
     (seen_fixed, fixed), (seen_moving, moving) = scans
@@ -137,46 +140,65 @@ def write_matches(
         moving_body=seen_moving.body_mask,
         settings=MatchGridSettings(grid=settings.scan_registration.grid, matching=settings.matching),
     )
-    content = dict(
-        **{name: getattr(found, name) for name in Correspondences.__dataclass_fields__},
-        truth_fixed_mm=pair.fixed_mm,
-        truth_moving_mm=pair.moving_mm,
-        fixed_body=seen_fixed.body_mask.array,
-        fixed_affine=seen_fixed.body_mask.affine,
-        fixed_image=seen_fixed.image.array,
-        moving_body=seen_moving.body_mask.array,
-        moving_affine=seen_moving.body_mask.affine,
-        moving_image=seen_moving.image.array,
-    )
+    tries = [MatchedScans(found, seen_moving, np.eye(4))]
+    fit = fit_settings({})
+    if tries[0].start(seen_fixed, settings=fit).status == "failed":
+        turned = match_turned(
+            model, seen_fixed, fixed.embedded, seen_moving, moving.raw, turns_degrees=fit.turns_degrees
+        )
+        tries += turned
+    content = {
+        "truth_fixed_mm": pair.fixed_mm,
+        "truth_moving_mm": pair.moving_mm,
+        "num_tries": len(tries),
+        **arrays_of("fixed", seen_fixed),
+    }
+    for number, matched in enumerate(tries):
+        matches = {name: getattr(matched.matches, name) for name in Correspondences.__dataclass_fields__}
+        content |= {f"{name}_{number}": array for name, array in matches.items()}
+        content |= {f"turn_{number}": matched.turn, **arrays_of(f"moving_{number}", matched.moving)}
     part = path.with_suffix(".part")
     with part.open("wb") as file:
         np.savez_compressed(file, **content)
     part.replace(path)
 
 
+def arrays_of(name: str, prepared: PreparedVolume) -> dict[str, NDArray]:
+    """Return the arrays of a prepared scan that a start needs."""
+    image, body = prepared.image, prepared.body_mask
+    return {f"{name}_image": image.array, f"{name}_body": body.array, f"{name}_affine": image.affine}
+
+
+def prepared_in(content: dict[str, NDArray], name: str) -> PreparedVolume:
+    """Return the prepared scan whose arrays a file holds."""
+    image, body = (Volume(content[f"{name}_{what}"], content[f"{name}_affine"]) for what in ("image", "body"))
+    return PreparedVolume(image, body, None, {}, ())
+
+
 def judged(path: Path, settings: AffineFitSettings) -> dict[str, object]:
-    """Return what became of one pair: error of the fitted map, believed or not, and why not."""
+    """Return what became of one pair: error of the fitted map, believed or not, and why not.
+
+    Of the turns that the moving scan was tried after, that with the start counts which `register` takes; where none is
+    believed, that with the smallest error.
+    """
     with np.load(path) as held:
         content = dict(held)
-    matches = Correspondences(**{name: content[name] for name in Correspondences.__dataclass_fields__})
-    fixed_image, fixed_body, moving_image, moving_body = (
-        Volume(content[f"{side}_{what}"], content[f"{side}_affine"])
-        for side in ("fixed", "moving")
-        for what in ("image", "body")
-    )
-    start = find_start(
-        matches,
-        fixed_body=fixed_body,
-        moving_body=moving_body,
-        settings=settings,
-        images=(fixed_image, moving_image),
-    )
-    error = np.inf
-    kept = matches.is_kept
-    if len(content["truth_fixed_mm"]) and kept.sum() >= settings.min_inliers:
-        fitted = fit_map(matches.fixed_mm[kept], matches.moving_mm[kept], settings=settings)
-        mapped = transform_points(fitted.matrix, content["truth_fixed_mm"])
-        error = float(np.median(np.linalg.norm(mapped - content["truth_moving_mm"], axis=1)))
+    fixed = prepared_in(content, "fixed")
+    tried = []
+    for number in range(int(content["num_tries"])):
+        fields = {name: content[f"{name}_{number}"] for name in Correspondences.__dataclass_fields__}
+        matched = MatchedScans(
+            Correspondences(**fields), prepared_in(content, f"moving_{number}"), content[f"turn_{number}"]
+        )
+        start = matched.start(fixed, settings=settings)
+        tried.append((error_of(matched, content, settings), start))
+        if number == 0 and start.status == "found":
+            break
+    found = [(error, start) for error, start in tried if start.status == "found"]
+    if found:
+        error, start = max(found, key=lambda of: of[1].confidence)
+    else:
+        error, start = min(error for error, _ in tried), tried[0][1]
     return {
         "set": path.parent.name,
         "name": path.stem,
@@ -186,6 +208,17 @@ def judged(path: Path, settings: AffineFitSettings) -> dict[str, object]:
         "is_believed": start.status == "found",
         "reason": start.reason,
     }
+
+
+def error_of(matched: MatchedScans, content: dict[str, NDArray], settings: AffineFitSettings) -> float:
+    """Return the median error, mm, of the map that fits some matches, believed or not; infinite without one."""
+    kept = matched.matches.is_kept
+    if not len(content["truth_fixed_mm"]) or kept.sum() < settings.min_inliers:
+        return float("inf")
+    fitted = fit_map(matched.matches.fixed_mm[kept], matched.matches.moving_mm[kept], settings=settings)
+    mapped = transform_points(fitted.matrix, content["truth_fixed_mm"])
+    truth = transform_points(matched.turn, content["truth_moving_mm"])
+    return float(np.median(np.linalg.norm(mapped - truth, axis=1)))
 
 
 def is_good(table: pd.DataFrame) -> bool:

@@ -75,7 +75,7 @@ def main() -> None:
 def registered(folder: Path, ways: list[tuple[str, Path, DeedsSettings]], model: api.Model) -> pd.DataFrame:
     """Return the errors of the points of one pair by every way."""
     raw = [api.read_scan(model, folder / f"{name}.nii.gz", modality="ct") for name in ("template", "target")]
-    prepared = [prepare_raw_scan(model, scan).image for scan in raw]
+    prepared = [prepare_raw_scan(model, scan) for scan in raw]
     points = pd.read_csv(folder / "points.csv")
     asked, truth = points[TEMPLATE].to_numpy(), points[TARGET].to_numpy()
     tables = []
@@ -84,7 +84,7 @@ def registered(folder: Path, ways: list[tuple[str, Path, DeedsSettings]], model:
         with tempfile.TemporaryDirectory() as temporary:
             found = deform(
                 program,
-                *prepared,
+                *(volume.image for volume in prepared),
                 matrix=np.eye(4),
                 moving_labels=None,
                 settings=settings,
@@ -93,6 +93,7 @@ def registered(folder: Path, ways: list[tuple[str, Path, DeedsSettings]], model:
                 is_same_contrast=True,
                 with_image=True,  # builds of before know nothing else
                 scans=(raw[0].volume, raw[1].volume),
+                body=prepared[0].body_mask,
             )
         errors_mm = np.linalg.norm(found.field.moving_points(asked) - truth, axis=1)
         doubt = np.full(len(asked), np.nan) if found.doubt is None else doubt_at(found.doubt.radius_mm, asked)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter
 from torch import Tensor
 
 from anatomical_embedding.canonical_text import canonical_json, sha256_of_text
@@ -178,8 +179,21 @@ class StoreEmbedder:
         self._embedder = VolumeEmbedder(network, settings=settings.embedding)
         self._settings = settings
 
-    def embed(self, volume: Volume, *, modality: Modality, volume_id: str, origin: Origin) -> EmbeddedVolume:
+    def embed(
+        self,
+        volume: Volume,
+        *,
+        modality: Modality,
+        volume_id: str,
+        origin: Origin,
+        body: Volume | None = None,
+    ) -> EmbeddedVolume:
         """Return the embedding of one prepared volume.
+
+        Parameters
+        ----------
+        body : mask on its grid; vectors of the fine and the semantic head are then made alone for cells that touch it
+            and their neighbours. None makes all.
 
         Raises
         ------
@@ -189,7 +203,11 @@ class StoreEmbedder:
         array = normalise_intensity(
             network_array(volume), modality=modality, settings=self._settings.intensity
         )
-        maps = self._embedder.embed(array)
+        region = None
+        if body is not None:
+            reach = [2 * stride + 1 for stride in self._network_settings.fine_stride_zyx]
+            region = maximum_filter(network_array(body), size=reach, mode="constant") > 0
+        maps = self._embedder.embed(array, region=region)
         fine_z, fine_y, fine_x = self._network_settings.fine_stride_zyx
         coarse_z, coarse_y, coarse_x = self._network_settings.coarse_stride_zyx
         return embedded_volume(

@@ -2,7 +2,8 @@
 
 `exact` compares every fine cell. `pruned` scans every second cell along each axis with one matrix product over all
 heads, then scores the neighbourhoods of the best cells exactly; the neighbourhoods of all scanned cells together
-cover the grid. Both run over many queries at once in bounded memory.
+cover the grid. Where answers may only lie in some cells, these alone are compared. All run over many queries at once
+in bounded memory.
 """
 
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ BYTES_PER_FLOAT = 4
 BYTES_PER_MB = 1024**2
 QUERIES_AT_ONCE = 128
 """Queries a product: enough to be efficient, few enough that the scores of a plane stay in the cache."""
+CELLS_AT_ONCE = 4096
+"""Cells of a list whose vectors are made together, for the same reason."""
 MOST_QUERIES = 4096
 """Queries of one pass over the planes; more would save nothing."""
 
@@ -43,9 +46,16 @@ class BestCells:
 
 @dataclass(frozen=True)
 class CellSearch:
-    """The search for the cells of one prepared target."""
+    """The search for the cells of one prepared target.
+
+    Attributes
+    ----------
+    target : that is searched.
+    among : (M,) flat fine cells that may be answers; None for all.
+    """
 
     target: PreparedTarget
+    among: Tensor | None = None
 
     def best_cells(self, queries: QueryVectors) -> BestCells:
         """Return the most similar fine cell of the target for each query vector."""
@@ -55,7 +65,10 @@ class CellSearch:
         for start in range(0, len(queries.fine), group_size):
             group = {name: rows[start : start + group_size] for name, rows in vectors.items()}
             scan = self.target.scan
-            best, score = self._search_exact(group) if scan is None else self._search_pruned(scan, group)
+            if self.among is not None:
+                best, score = self._search_among(self.among, group)
+            else:
+                best, score = self._search_exact(group) if scan is None else self._search_pruned(scan, group)
             position = self.target.cells_xyz(best).double()
             if self.target.settings.refinement != "none":
                 position = position + self._parabolic_offsets(group, best)
@@ -107,6 +120,22 @@ class CellSearch:
                 highest = scores.amax(dim=1)  # far faster than max with its index, which few planes need
                 better = torch.nonzero(highest > score[part]).flatten()
                 best[start + better] = z * num_y * num_x + scores[better].argmax(dim=1)
+                score[start + better] = highest[better]
+        return best, score
+
+    def _search_among(self, cells: Tensor, queries: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        target = self.target
+        joint = target.joint_queries(queries)
+        best = torch.zeros(len(joint), dtype=torch.int64, device=target.device)
+        score = torch.full((len(joint),), -torch.inf, device=target.device)
+        for some in cells.split(CELLS_AT_ONCE):
+            vectors = target.joint_vectors(some)
+            for start in range(0, len(joint), QUERIES_AT_ONCE):
+                part = slice(start, start + QUERIES_AT_ONCE)
+                scores = joint[part] @ vectors.T
+                highest = scores.amax(dim=1)
+                better = torch.nonzero(highest > score[part]).flatten()
+                best[start + better] = some[scores[better].argmax(dim=1)]
                 score[start + better] = highest[better]
         return best, score
 

@@ -18,21 +18,22 @@ def match_grid(
     moving_body: Volume,
     settings: MatchGridSettings,
 ) -> Correspondences:
-    """Return correspondences of two volumes, asked in the one with the smaller field of view.
+    """Return correspondences of two bodies, asked in the volume with the smaller field of view.
 
     Parameters
     ----------
-    fixed, moving : embeddings of one model.
+    fixed, moving : embeddings of one model, which need to hold vectors in and round the bodies alone.
     fixed_body, moving_body : body masks on the volumes' grids.
     settings : the lattice, what is kept, and how points are matched.
     """
     is_fixed_smaller = _extent_mm3(fixed_body) <= _extent_mm3(moving_body)
-    asked, searched = (fixed, moving) if is_fixed_smaller else (moving, fixed)
-    points_mm = lattice_in_body(
-        fixed_body if is_fixed_smaller else moving_body, spacing_mm=settings.grid.spacing_mm
+    sides = (fixed, fixed_body), (moving, moving_body)
+    (asked, asked_body), (searched, searched_body) = sides if is_fixed_smaller else sides[::-1]
+    points_mm = lattice_in_body(asked_body, spacing_mm=settings.grid.spacing_mm)
+    there = match_nearest(asked, searched, points_mm, settings=settings.matching, within=searched_body)
+    distance_mm = cycle_errors_mm(
+        asked, searched, points_mm, there.points_mm, settings=settings.matching, within=asked_body
     )
-    there = match_nearest(asked, searched, points_mm, settings=settings.matching)
-    distance_mm = cycle_errors_mm(asked, searched, points_mm, there.points_mm, settings=settings.matching)
     found = np.isfinite(distance_mm)
     distance_mm = distance_mm[found]
     similarity = there.similarity[found]

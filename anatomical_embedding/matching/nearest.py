@@ -45,6 +45,7 @@ def match_nearest(
     query_points_mm: ArrayLike,
     *,
     settings: MatchingSettings,
+    within: Volume | None = None,
 ) -> Matches:
     """Return where points of the template lie in the target.
 
@@ -53,6 +54,7 @@ def match_nearest(
     template : volume in which the points are known.
     target : volume searched; prepare it once (`prepare_target`) when several templates ask.
     query_points_mm : (N, 3) mm RAS+ in the template's world.
+    within : mask on the grid of the target; cells that touch none of it are no answers. None searches all.
 
     Raises
     ------
@@ -68,7 +70,8 @@ def match_nearest(
     similarity = np.full(len(points_mm), np.nan)
     if searched.any():
         queries = query_vectors(template, points_mm[searched], interpolation=settings.query_interpolation)
-        best = CellSearch(prepared).best_cells(queries)
+        among = None if within is None else prepared.cells_touching(within)
+        best = CellSearch(prepared, among).best_cells(queries)
         answers_mm[searched] = world_of_cells(prepared.embedded, best.cells_xyz)
         similarity[searched] = best.similarity
     return Matches(answers_mm, similarity, reasons)
@@ -81,6 +84,7 @@ def cycle_errors_mm(
     answers_mm: ArrayLike,
     *,
     settings: MatchingSettings,
+    within: Volume | None = None,
 ) -> NDArray[np.float64]:
     """Return the (N,) distances in mm of query points from where their answers are matched to; NaN without an answer.
 
@@ -89,13 +93,14 @@ def cycle_errors_mm(
     template : volume of the query points, which the way back searches; prepare it once for several targets.
     target : volume of the answers.
     query_points_mm, answers_mm : (N, 3) mm RAS+, each in the world of its volume.
+    within : mask on the grid of the template, as in `match_nearest`.
 
     Raises
     ------
     UserError
         if the two embeddings come from different models.
     """
-    back = match_nearest(target, template, answers_mm, settings=settings)
+    back = match_nearest(target, template, answers_mm, settings=settings, within=within)
     asked_mm = np.asarray(query_points_mm, dtype=np.float64).reshape(-1, 3)
     return np.asarray(np.linalg.norm(back.points_mm - asked_mm, axis=1))
 

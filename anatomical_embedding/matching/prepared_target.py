@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from anatomical_embedding.embedding.needed_cells import needed_cells
 from anatomical_embedding.embedding.store import EmbeddedVolume
 from anatomical_embedding.errors import SettingsError
 from anatomical_embedding.matching.prepared_heads import CoarseHead, DenseHead, coarse_head, dense_head
 from anatomical_embedding.matching.query_vectors import QueryVectors, nearest_cells
 from anatomical_embedding.settings.matching import MatchingSettings
 from anatomical_embedding.volumes.affine import Points
+from anatomical_embedding.volumes.volume import Volume
 
 SCAN_STRIDE = 2
 """The pruned search scans every second cell; the neighbours at distance 1 then cover the whole grid."""
@@ -65,10 +67,15 @@ class PreparedTarget:
             parts.append(self.coarse.unit_vectors(cells) * self.shares["coarse"] ** 0.5)
         return torch.cat(parts, dim=1)
 
-    def joint_queries(self, queries: QueryVectors) -> Tensor:
-        """Return the (N, C) vectors in the form of `joint_vectors`."""
-        weighted = self.weighted_queries(queries)
-        return torch.cat([rows / self.shares[name] ** 0.5 for name, rows in weighted.items()], dim=1)
+    def joint_queries(self, queries: dict[str, Tensor]) -> Tensor:
+        """Return the (N, C) vectors of `weighted_queries` in the form of `joint_vectors`."""
+        return torch.cat([rows / self.shares[name] ** 0.5 for name, rows in queries.items()], dim=1)
+
+    def cells_touching(self, mask: Volume) -> Tensor:
+        """Return the (M,) flat fine cells that touch a mask on the grid of the volume."""
+        fine = self.embedded.fine
+        touched = needed_cells(mask.array.T > 0, stride_zyx=fine.stride_zyx, shape_zyx=fine.shape_zyx)
+        return torch.from_numpy(np.flatnonzero(touched)).to(self.device)
 
     def coarse_similarities(self, queries: dict[str, Tensor]) -> Tensor | None:
         """Return the (N, Zc, Yc, Xc) products on the coarse grid; None where the coarse head has no weight."""

@@ -161,6 +161,6 @@ def _returned(
 ) -> Points:
     """Return (n, 3) where the answers of a group are matched to in the template's windows, mm."""
     queries = query_vectors(target.embedded, answers_mm, interpolation=settings.query_interpolation)
-    vectors = target.joint_queries(queries)[:, None]
+    vectors = target.joint_queries(target.weighted_queries(queries))[:, None]
     place, _ = own.nearest(vectors)
     return world_of_positions(own.volume, own.peaks_xyz(place, vectors))[:, 0]

@@ -56,6 +56,7 @@ def deform(
     is_same_contrast: bool,
     with_image: bool,
     scans: tuple[Volume, Volume] | None = None,
+    body: Volume | None = None,
 ) -> Deformation:
     """Return the deformation of two volumes, registered where both reach.
 
@@ -73,6 +74,7 @@ def deform(
     with_image : whether deeds carries the moving image along, as its own map says; no step after it is in that.
     scans : the fixed and the moving volume as they were before they were prepared, for the descent; None takes the
         prepared ones.
+    body : mask of the fixed volume, round which alone the descent compares the images; None for everywhere.
 
     Raises
     ------
@@ -119,7 +121,9 @@ def deform(
         field = read_field(folder / "field.nii")
     if descent is not None:
         fixed_scan, moving_scan = scans or (fixed, moving)
-        descended = descend_field(field, fixed_scan, seen_from(moving_scan, start), settings=descent)
+        descended = descend_field(
+            field, fixed_scan, seen_from(moving_scan, start), settings=descent, body=body
+        )
         return Deformation(descended.field, box, descended.doubt)
     return Deformation(field, box)
 

@@ -49,6 +49,7 @@ class DescentPair:
     from_shift : (3, 3) shifts in mm along the axes of the grid to voxels of the moving image.
     stride : voxels between control points.
     window_vox, contrast_vox : (3,) standard deviations of the Gaussian windows, in control points.
+    is_wanted : (X, Y, Z) voxels at which the images are compared.
     """
 
     fixed: Floats
@@ -59,6 +60,7 @@ class DescentPair:
     stride: int
     window_vox: NDArray[np.float64]
     contrast_vox: NDArray[np.float64]
+    is_wanted: NDArray[np.bool_]
 
     @classmethod
     def on_grid(
@@ -67,10 +69,19 @@ class DescentPair:
         fixed: Volume,
         moving: Volume,
         *,
+        is_wanted: NDArray[np.bool_],
         chosen: FieldDescentPassSettings,
         settings: FieldDescentSettings,
     ) -> "DescentPair":
-        """Return two images, averaged where they are finer than the grid, then smoothed."""
+        """Return two images, averaged where they are finer than the grid, then smoothed.
+
+        Parameters
+        ----------
+        controls : the control points.
+        fixed, moving : in one world, any grids.
+        is_wanted : control points round which the images are compared.
+        chosen, settings : of the pass and of all.
+        """
         stride = settings.control_step_vox
         affine = affine_of_cells(controls.affine, stride_vox=np.full(3, 1 / stride))
         shape = tuple(size * stride for size in controls.shape)
@@ -89,6 +100,7 @@ class DescentPair:
             stride,
             chosen.window_mm / (spacing_mm * stride),
             settings.contrast_mm / (spacing_mm * stride),
+            is_wanted.repeat(stride, 0).repeat(stride, 1).repeat(stride, 2),
         )
 
     def around(self, image: Floats, deviation_vox: NDArray[np.float64]) -> Floats:
@@ -105,14 +117,25 @@ class DescentPair:
         return self.around(self.fixed, self.contrast_vox), self.around(self.fixed**2, self.contrast_vox)
 
     def moved(self, shift: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-        """Return the moving image seen through (3, A, B, C) mm at the control points, and where it reaches."""
+        """Return the moving image seen through (3, A, B, C) mm at the control points, and where it tells something.
+
+        Where it is not wanted it tells nothing and equals the fixed image.
+        """
         there = np.tensordot(self.from_shift, shift, axes=1)
-        places = np.stack([self.at_voxels(part) for part in there])
-        places += self.places
-        is_inside = np.logical_and.reduce(
+        wanted = self.is_wanted
+        places = np.stack(
+            [
+                self.at_voxels(part)[wanted] + begun[wanted]
+                for part, begun in zip(there, self.places, strict=True)
+            ]
+        )
+        is_reached = np.logical_and.reduce(
             [(part >= 0) & (part <= size - 1) for part, size in zip(places, self.moving.shape, strict=True)]
         )
-        return map_coordinates(self.moving, places, order=1, mode="nearest", output=np.float32), is_inside
+        moved, is_inside = self.fixed.copy(), wanted.copy()
+        moved[wanted] = map_coordinates(self.moving, places, order=1, mode="nearest", output=np.float32)
+        is_inside[wanted] = is_reached
+        return moved, is_inside
 
     def moments(self, moved: Floats) -> "LocalMoments":
         """Return the moments of the fixed image and the (X, Y, Z) moving one round the control points."""

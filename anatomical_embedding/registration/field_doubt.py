@@ -18,7 +18,8 @@ from scipy.ndimage import map_coordinates
 
 from anatomical_embedding.registration.descent_pair import LocalMoments
 from anatomical_embedding.settings.field_descent import FieldDoubtSettings
-from anatomical_embedding.volumes.affine import Points
+from anatomical_embedding.volumes.affine import Points, invert_affine, transform_points
+from anatomical_embedding.volumes.nifti import VolumeHeader
 from anatomical_embedding.volumes.volume import Volume
 
 SMALLEST_VARIANCE = 1e-3
@@ -62,7 +63,7 @@ def doubt_mm(
     spacing_mm : (3,) between control points.
     settings : scale and powers.
     """
-    hold = np.sqrt(np.linalg.eigvalsh(matrix)[..., 0])
+    hold = np.sqrt(smallest_eigenvalue(matrix))
     last = np.sqrt(np.sum(step**2, axis=0)) + settings.step_floor_mm
     stretch = strain(shift, spacing_mm) + settings.strain_floor
     radius = (
@@ -72,6 +73,23 @@ def doubt_mm(
         * stretch**settings.strain_power
     )
     return np.minimum(radius, settings.largest_mm).astype(np.float32)
+
+
+def smallest_eigenvalue(matrix: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the (...,) smallest eigenvalues of (..., 3, 3) symmetric matrices, by the cosines of a third of an angle.
+
+    Notes
+    -----
+    A tenth of the time of `eigvalsh`, which goes from matrix to matrix.
+    """
+    matrix = np.asarray(matrix, dtype=np.float64)
+    mean = np.trace(matrix, axis1=-2, axis2=-1) / 3
+    left = matrix - mean[..., None, None] * np.eye(3)
+    (xx, xy, xz), (_, yy, yz), (_, _, zz) = np.moveaxis(left, (-2, -1), (0, 1))
+    size = np.sqrt((xx**2 + yy**2 + zz**2 + 2 * (xy**2 + xz**2 + yz**2)) / 6)
+    determinant = xx * (yy * zz - yz**2) - xy * (xy * zz - yz * xz) + xz * (xy * yz - yy * xz)
+    cosine = np.clip(determinant / np.maximum(2 * size**3, np.finfo(float).tiny), -1, 1)
+    return mean + 2 * size * np.cos((np.arccos(cosine) + 2 * np.pi) / 3)
 
 
 def strain(shift: Floats, spacing_mm: NDArray[np.float64]) -> Floats:
@@ -102,7 +120,7 @@ def agreement_in(doubt: FieldDoubt, body: Volume) -> float:
     doubt : of a registration.
     body : mask in the same world, on a grid of its own.
     """
-    inside = doubt.agreement.array[_share_of_body(doubt.agreement, body) > INSIDE]
+    inside = doubt.agreement.array[share_of_body(doubt.agreement, body) > INSIDE]
     inside = inside[np.isfinite(inside)]
     return float(np.median(inside)) if inside.size else float("nan")
 
@@ -115,13 +133,15 @@ def within_body(doubt: Volume, body: Volume, *, largest_mm: float) -> Volume:
     doubt : at control points.
     body : mask in the same world, on a grid of its own; control points beside one of its voxels count as inside.
     """
-    inside = _share_of_body(doubt, body) > 0
+    inside = share_of_body(doubt, body) > 0
     return Volume(np.where(inside, doubt.array, np.float32(largest_mm)), doubt.affine)
 
 
-def _share_of_body(grid: Volume, body: Volume) -> Floats:
-    """Return how much of the voxels of a body lies at those of a grid, linear between them."""
-    voxels = body.voxel_from_world(grid.world_from_voxel(np.indices(grid.shape).reshape(3, -1).T))
+def share_of_body(grid: Volume | VolumeHeader, body: Volume) -> Floats:
+    """Return how much of the voxels of a body lies at those of a grid in its world, linear between them."""
+    voxels = transform_points(
+        invert_affine(body.affine) @ grid.affine, np.indices(grid.shape).reshape(3, -1).T
+    )
     return map_coordinates((body.array > 0).astype(np.float32), voxels.T, order=1).reshape(grid.shape)
 
 

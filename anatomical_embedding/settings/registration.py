@@ -136,6 +136,8 @@ class AffineFitSettings(Settings):
     """A map whose scale along some direction leaves 1 by more is not believed."""
     images: ImageEvidenceSettings | None = None
     """What the images must say to the map; null asks the matches alone (published)."""
+    turns_degrees: tuple[Annotated[float, Field(ge=-180.0, le=180.0)], ...] = ()
+    """Turns of the moving scan about its long axis after which `register` matches it again where it found no start."""
 
     @model_validator(mode="after")
     def _only_rotations_are_clipped(self) -> "AffineFitSettings":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 import SimpleITK
 
+from anatomical_embedding.embedding.store import EmbeddedVolume
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.files import require_writable_folder
 from anatomical_embedding.matching.grid_points import match_grid
@@ -27,6 +28,7 @@ from anatomical_embedding.registration.shared_view import seen_from, shared_box
 from anatomical_embedding.settings.registration import DeedsSettings, MatchGridSettings
 from anatomical_embedding.usage.model import Model
 from anatomical_embedding.usage.scans import embed_raw_scan, prepare_raw_scan, read_scan
+from anatomical_embedding.usage.turned_scans import match_turned
 from anatomical_embedding.volumes.prepare import PreparedVolume
 from anatomical_embedding.volumes.raw_scan import RawScan, Reading
 from anatomical_embedding.volumes.straight_grid import straight_grid
@@ -147,6 +149,7 @@ def register_scans(
         is_same_contrast=raw[0].modality == raw[1].modality == "ct",
         with_image=False,
         scans=(raw[0].volume, raw[1].volume),
+        body=begun.fixed.body_mask,
     )
     agreement, doubt, remarks = _known_doubt(deformation.doubt, begun, settings.deeds, raw)
     return ScanRegistration(
@@ -230,7 +233,8 @@ def _begin(
         return _Begun(prepared[0], prepared[1], given_start(given.matrix), remarks)
     settings = model.card.usage.scan_registration
     (first, first_embedded), (second, second_embedded) = (
-        embed_raw_scan(model, scan) for scan in track((fixed, moving), description="embedding scans", total=2)
+        embed_raw_scan(model, scan, within_body=True)
+        for scan in track((fixed, moving), description="embedding scans", total=2)
     )
     found = match_grid(
         first_embedded.embedded,
@@ -246,4 +250,24 @@ def _begin(
         settings=settings.fit,
         images=(first.image, second.image),
     )
-    return _Begun(first, second, start, (*first_embedded.remarks, *second_embedded.remarks))
+    remarks = (*first_embedded.remarks, *second_embedded.remarks)
+    if start.status == "failed":
+        turned = _turned_start(model, first, first_embedded.embedded, second, moving)
+        if turned is not None:
+            remarks = (
+                *remarks,
+                f"{moving.path}: lies otherwise than {fixed.path}; it was turned to be matched",
+            )
+            start = turned
+    return _Begun(first, second, start, remarks)
+
+
+def _turned_start(
+    model: Model, fixed: PreparedVolume, embedded: EmbeddedVolume, moving: PreparedVolume, raw: RawScan
+) -> GuidedStart | None:
+    """Return the start that most matches agree on once the moving scan is turned; None where there is none."""
+    fit = model.card.usage.scan_registration.fit
+    tried = match_turned(model, fixed, embedded, moving, raw, turns_degrees=fit.turns_degrees)
+    starts = [matched.start(fixed, settings=fit) for matched in tried]
+    found = [start for start in starts if start.status == "found"]
+    return max(found, key=lambda start: start.confidence, default=None)

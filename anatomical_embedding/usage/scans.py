@@ -246,13 +246,14 @@ def require_scans_of(model: Model, *scans: EmbeddedScan) -> None:
 
 
 def embed_raw_scan(
-    model: Model, raw: RawScan, *, origin: Origin | None = None
+    model: Model, raw: RawScan, *, origin: Origin | None = None, within_body: bool = False
 ) -> "tuple[PreparedVolume, EmbeddedScan]":
     """Return a raw scan prepared as in the training, and its embedding.
 
     Parameters
     ----------
     origin : what the embedding is made from, where that is known already.
+    within_body : whether vectors are wanted in and round the body alone; not for stores.
 
     Raises
     ------
@@ -260,19 +261,32 @@ def embed_raw_scan(
         if there is no body in the scan, or it cannot be embedded.
     """
     prepared = prepare_raw_scan(model, raw)
+    return prepared, embed_prepared(model, raw, prepared, origin=origin, within_body=within_body)
+
+
+def embed_prepared(
+    model: Model,
+    raw: RawScan,
+    prepared: "PreparedVolume",
+    *,
+    origin: Origin | None = None,
+    within_body: bool = False,
+) -> EmbeddedScan:
+    """Return the embedding of a raw scan from what it was prepared to; see `embed_raw_scan`."""
     try:
         embedded = model.embedder.embed(
             prepared.image,
             modality=raw.modality,
             volume_id=scan_name(raw.path),
             origin=origin or origin_of(model, raw.sha256, modality=raw.modality, options=raw.options),
+            body=prepared.body_mask if within_body else None,
         )
     except InputFileError:
         raise
     except UserError as error:  # of a volume without a name
         raise InputFileError(raw.path, str(error)) from error
     matching = model.card.usage.matching
-    return prepared, EmbeddedScan(embedded, prepared.body_mask, matching, raw, prepared.remarks)
+    return EmbeddedScan(embedded, prepared.body_mask, matching, raw, prepared.remarks)
 
 
 def prepare_raw_scan(model: Model, raw: RawScan) -> "PreparedVolume":

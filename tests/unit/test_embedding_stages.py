@@ -14,17 +14,19 @@ from scipy.ndimage import gaussian_filter
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.embedding import export as export_module
 from anatomical_embedding.embedding.embed_volume import VolumeEmbedder
-from anatomical_embedding.embedding.store import decode, open_store, read_origin
+from anatomical_embedding.embedding.store import Origin, decode, open_store, read_origin
 from anatomical_embedding.embedding.store_manifest import read_store_manifest
 from anatomical_embedding.errors import InputFileError, SettingsError, UserError
 from anatomical_embedding.evaluation.landmarks.tables import read_matches
 from anatomical_embedding.matching.found_points import SCAN_FEATURES
+from anatomical_embedding.matching.grid_points import match_grid
 from anatomical_embedding.matching.nearest import match_nearest as match_one_by_one
 from anatomical_embedding.networks.checkpoint import load_checkpoint, save_checkpoint
 from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
 from anatomical_embedding.settings.export import ExportSettings
 from anatomical_embedding.settings.matching import MatchingSettings
 from anatomical_embedding.settings.network import NetworkSettings
+from anatomical_embedding.settings.registration import GridMatchSettings, MatchGridSettings
 from anatomical_embedding.volumes.intensity import network_array, normalise_intensity
 from anatomical_embedding.volumes.volume import Volume
 from tests.packaged_model import usage_sections
@@ -137,6 +139,34 @@ def written_stores(folder, settings=None):
     export(folder, settings)
     after = {path: path.stat().st_mtime_ns for path in (folder / "stores").iterdir()}
     return {path.stem for path, written in after.items() if before.get(path) != written}
+
+
+def test_bodies_are_matched_alike_where_vectors_are_made_round_them_alone(dataset):
+    settings = ExportSettings.model_validate_json(json.dumps(EXPORT))
+    embedder = export_module.StoreEmbedder(dataset / "model.safetensors", settings=settings)
+    volumes = [export_module.map_volume(dataset / f"{name}.nii") for name in "ab"]
+    bodies = []
+    for volume in volumes:
+        mask = np.zeros(volume.shape, np.uint8)
+        mask[tuple(slice(size // 3, size - size // 4) for size in volume.shape)] = 1
+        bodies.append(Volume(mask, volume.affine))
+    matching = MatchingSettings.model_validate(usage_sections()["matching"] | {"refinement": "parabolic"})
+    lattice = GridMatchSettings(spacing_mm=(8.0, 8.0, 8.0), min_similarity=-1.0, max_return_distance_mm=None)
+    found, shares = [], []
+    for masks in ([None, None], bodies):
+        embedded = [
+            embedder.embed(volume, modality="ct", volume_id="a", origin=Origin("", "", ""), body=mask)
+            for volume, mask in zip(volumes, masks, strict=True)
+        ]
+        shares.append((embedded[0].fine.values != 0).any(axis=-1).mean())
+        settings_of_grid = MatchGridSettings(grid=lattice, matching=matching)
+        found.append(
+            match_grid(*embedded, fixed_body=bodies[0], moving_body=bodies[1], settings=settings_of_grid)
+        )
+    assert shares[1] < 0.7 < shares[0]
+    assert len(found[0].fixed_mm) > 10
+    for name in ("fixed_mm", "moving_mm", "similarity", "return_distance_mm"):
+        np.testing.assert_allclose(getattr(found[1], name), getattr(found[0], name), atol=1e-3)
 
 
 def test_a_store_holds_the_maps_of_the_network(dataset):

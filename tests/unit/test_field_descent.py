@@ -64,6 +64,29 @@ def test_nothing_moves_where_the_images_show_nothing():
     np.testing.assert_allclose(found.displacements_mm, 3.0, atol=1e-4)
 
 
+def test_round_a_body_the_field_is_that_of_everywhere():
+    """Both images show noise around it. What the moving one shows far from the body is not looked at."""
+    noise = np.random.default_rng(7).normal(40, 15, (2, *SHAPE))
+    middle = np.reshape((17.5, 16.5, 15.5), (3, 1, 1, 1))
+    inside = np.linalg.norm(np.indices(SHAPE) - middle, axis=0) < 5
+    image = Volume(np.where(inside, texture(), noise[0]), AFFINE)
+    moving = np.where(inside, moved(texture(), (0.4, -0.4, 0.25)), noise[1])
+    other = moving.copy()
+    other[0] = 3000
+    body = Volume(inside.astype(np.uint8), AFFINE)
+    everywhere, near, still_near = (
+        descend_field(
+            still(), image, Volume(array, AFFINE), settings=settings(), body=mask
+        ).field.displacements_mm
+        for array, mask in ((moving, None), (moving, body), (other, body))
+    )
+    controls = np.indices(near.shape[:3]) * 2 + 0.5
+    in_body = np.linalg.norm(controls - middle, axis=0) < 5
+    assert np.linalg.norm(near[in_body], axis=-1).min() > 0.3
+    assert np.linalg.norm(near - everywhere, axis=-1)[in_body].max() < 0.05
+    np.testing.assert_array_equal(still_near, near)
+
+
 def test_unrelated_images_fold_nothing():
     """Weak stiffness and narrow windows would tear the field apart."""
     other = gaussian_filter(np.random.default_rng(5).standard_normal(SHAPE), 1.5)

@@ -14,6 +14,7 @@ from anatomical_embedding.registration.field_doubt import (
     correlation,
     doubt_at,
     doubt_mm,
+    smallest_eigenvalue,
     strain,
     within_body,
 )
@@ -52,6 +53,15 @@ def doubt(**changes):
 def test_the_doubt_is_a_product_of_powers():
     """3 / 2^2 * (5 + 1) * (0 + 4)^0.5 = 9."""
     np.testing.assert_allclose(doubt(), 9.0, rtol=1e-5)
+
+
+def test_the_smallest_eigenvalue_is_that_of_a_general_solver():
+    generator = np.random.default_rng(4)
+    parts = generator.standard_normal((200, 3, 3)) * generator.uniform(0.1, 10, (200, 1, 3))
+    matrices = parts @ parts.swapaxes(1, 2) + 0.05 * np.eye(3)
+    matrices[0] = 2 * np.eye(3)  # all three are alike
+    matrices[1] = np.diag([3.0, 3.0, 1.0])
+    np.testing.assert_allclose(smallest_eigenvalue(matrices), np.linalg.eigvalsh(matrices)[:, 0], rtol=1e-9)
 
 
 def test_no_doubt_is_larger_than_the_largest():

@@ -5,6 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from anatomical_embedding.matching.grid_points import lattice_in_body, match_grid
+from anatomical_embedding.matching.nearest import similarity_map
 from anatomical_embedding.registration.guided_start import find_start
 from anatomical_embedding.settings.registration import GridMatchSettings, MatchGridSettings
 from anatomical_embedding.volumes.affine import invert_affine, transform_points
@@ -97,6 +98,24 @@ def test_the_smaller_volume_is_asked():
     assert {tuple(point) for point in found.moving_mm.round(6)} <= {
         tuple(point) for point in lattice.round(6)
     }
+
+
+def test_answers_are_the_best_cells_that_touch_the_body():
+    """By brute force; the body of the fixed volume, which is searched, ends at half its length."""
+    fixed, moving = embeddings()
+    fixed_body, moving_body = bodies()
+    fixed_body.array[21:] = 0
+    matching = EXACT.model_copy(update={"query_interpolation": "trilinear"})  # which knows no ties
+    settings = grid_settings().model_copy(update={"matching": matching})
+    found = match_grid(fixed, moving, fixed_body=fixed_body, moving_body=moving_body, settings=settings)
+    for number in range(0, len(found.moving_mm), 30):
+        scores = similarity_map(moving, fixed, found.moving_mm[number], settings=matching)
+        scores.array[
+            11:
+        ] = -1.0  # cells of two voxels: the eleventh begins with voxel 20, the last of the body
+        cell = tuple(np.rint(scores.voxel_from_world(found.fixed_mm[number])).astype(int))
+        assert found.similarity[number] == pytest.approx(scores.array.max(), abs=1e-5)
+        assert scores.array[cell] == pytest.approx(scores.array.max(), abs=1e-5)
 
 
 def test_limits_decide_what_is_kept():
