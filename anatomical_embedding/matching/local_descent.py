@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from anatomical_embedding.matching.local_lattice import Lattice, lattice_splines, sample_lattice
+from anatomical_embedding.matching.local_lattice import Lattice, lattice_splines, sample_lattice, strides_of
 from anatomical_embedding.matching.local_splines import Splines
 from anatomical_embedding.matching.surroundings import Surroundings, own_blur_mm
 from anatomical_embedding.settings.refinement import DescentPassSettings, DescentSettings
@@ -34,8 +34,9 @@ NORMAL_FROM_MEDIAN = 1.4826
 """Standard deviation of normal numbers, in units of the median of their sizes."""
 OUTLIER_SCALES = 1.5
 """A sample that differs by so many standard deviations has a quarter of its weight left."""
-SMALLEST_SCALE = 0.02
-"""As a share of the standard deviation of the ball: interpolation at its edges is no outlier."""
+SMALLEST_SCALE = 0.05
+"""As a share of the standard deviation of the ball: neither interpolation at its edges is an outlier, nor an edge that
+still lies a fraction of a millimetre off among fat that agrees anywhere, and that alone tells where to go."""
 DAMPING = 1e-5
 SMALLEST_UNEXPLAINED = 1e-6
 SMALLEST_FREEDOM = 0.5
@@ -53,7 +54,7 @@ class Descent(NamedTuple):
     matrices : (N, 3, 3) float32: the surroundings of the place are `matrices @ x` where the template has x.
     correlation : (N,) weighted correlation of the two surroundings there, in [-1, 1].
     gain : (N,) by how much less is left unexplained than at the start, in units of what noise alone would bring about
-        (the F statistic, with the voxels of the coarser scan for samples).
+        (the F statistic, with the voxels of the coarser scan, or every k-th of them, for samples).
     """
 
     shift_mm: NDArray[np.float64]
@@ -80,6 +81,8 @@ class _Comparison:
         self._blur_mm = np.maximum(own_blur_mm(coarser.volume), max(samples.blur_mm, template.blur_mm))
         self._step_mm = samples.step_mm
         self.voxel_mm3 = float(np.prod(coarser.volume.spacing_mm))
+        strides = strides_of(coarser.volume, samples.step_mm) if self.of_voxels else np.ones(3)
+        self.sample_mm3 = self.voxel_mm3 * float(np.prod(strides))
 
     def moving(self, shift_mm: NDArray[np.float64], *, radius_mm: float) -> Splines:
         """Return what is read between its samples, around the target's places shifted by (N, 3) mm, or the points."""
@@ -103,12 +106,12 @@ class _Comparison:
 
     def widened(self, radius_mm: float, *, min_voxels: int) -> float:
         """Return by how much a ball has to be larger to hold enough voxels."""
-        return max(1.0, (min_voxels * self.voxel_mm3 / BALL_MM3) ** (1.0 / 3.0) / radius_mm)
+        return max(1.0, (min_voxels * self.sample_mm3 / BALL_MM3) ** (1.0 / 3.0) / radius_mm)
 
     def freedom(self, deviation_mm: float) -> float:
-        """Return how many voxels bear on each unknown, beyond the one that it takes."""
-        num_voxels = (2.0 * np.pi**0.5 * deviation_mm) ** 3 / self.voxel_mm3
-        return max(num_voxels / NUM_UNKNOWNS - 1.0, SMALLEST_FREEDOM)
+        """Return how many samples bear on each unknown, beyond the one that it takes."""
+        num_samples = (2.0 * np.pi**0.5 * deviation_mm) ** 3 / self.sample_mm3
+        return max(num_samples / NUM_UNKNOWNS - 1.0, SMALLEST_FREEDOM)
 
 
 def descend(

@@ -26,9 +26,15 @@ from anatomical_embedding.volumes.volume import Volume
 
 POINTS_AT_ONCE = 32
 """Bounds the working memory to about 100 MB."""
-MOST_LOST = 50.0
+MOST_LOST = 10.0
 """Times by which a pass may leave more unexplained than the wider one before it, which averages noise: on known warps
-with noise of 20 and 60 HU it never left so much more, so there the place that was found has been lost."""
+with noise of 20 and 60 HU one that left more was seldom nearer, and mostly the place that was found has been lost."""
+FAR_SHARE, UNEXPLAINED_AFTER_FAR = 0.5, 0.5
+"""A pass that goes farther than this share of its reach may leave no more than this share of what `min_correlation`
+allows unexplained: a lesion that grew draws the wide first pass millimetres along and is not explained by that."""
+UNEXPECTED_PER_MM = 0.01
+"""A place so much more alike may lie a millimetre farther from where the other matches expect it: the vertebra or rib
+beside the right one looks much the same, 20 mm off."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ def refine_matches(
         settings=settings.consensus,
     )
     is_astray = distances_mm(found.kept_mm(given_mm), expected_mm) > settings.consensus.astray_mm
-    found = found.or_better(searched(np.where(is_astray[:, np.newaxis], expected_mm, np.nan)))
+    found = found.or_better(searched(np.where(is_astray[:, np.newaxis], expected_mm, np.nan)), expected_mm)
     points_mm = found.kept_mm(given_mm)
     is_refined = np.array([not text for text in found.reason], dtype=bool)
     shift_mm = np.where(is_refined, distances_mm(points_mm, given_mm), 0.0)
@@ -119,14 +125,16 @@ class _Searched:
         is_kept = np.array([not text for text in self.reason], dtype=bool)
         return np.where(is_kept[:, np.newaxis], self.points_mm, given_mm)
 
-    def or_better(self, other: "_Searched") -> "_Searched":
-        """Return the other search where it may be kept and resembles the query more, or this one fails."""
+    def or_better(self, other: "_Searched", expected_mm: Points) -> "_Searched":
+        """Return the other search where it may be kept, and this one fails or is worth less.
+
+        A place is worth its correlation, and less the farther it lies from the (N, 3) places that are expected.
+        """
+        is_worth_more = other._worth(expected_mm) > self._worth(expected_mm)
         is_other = np.array(
             [
                 not theirs and (bool(ours) or better)
-                for theirs, ours, better in zip(
-                    other.reason, self.reason, other.correlation > self.correlation, strict=True
-                )
+                for theirs, ours, better in zip(other.reason, self.reason, is_worth_more, strict=True)
             ],
             dtype=bool,
         )
@@ -137,6 +145,9 @@ class _Searched:
             return_mm=np.where(is_other, other.return_mm, self.return_mm),
             reason=tuple(np.where(is_other, other.reason, self.reason).tolist()),
         )
+
+    def _worth(self, expected_mm: Points) -> NDArray[np.float64]:
+        return self.correlation - UNEXPECTED_PER_MM * distances_mm(self.points_mm, expected_mm)
 
 
 def _searched(
@@ -180,9 +191,10 @@ def _descended(
     matrices, correlation = torch.eye(3).repeat(len(shift_mm), 1, 1), np.zeros(len(shift_mm))
     for index, samples in enumerate(settings.passes):
         step = descend(template, target, shift_mm, matrices=matrices, settings=settings, samples=samples)
-        is_kept = (np.linalg.norm(step.shift_mm, axis=1) <= samples.reach_mm) & (
-            step.correlation >= settings.min_correlation
-        )
+        moved_mm = np.linalg.norm(step.shift_mm, axis=1)
+        is_far = moved_mm > FAR_SHARE * samples.reach_mm
+        allowed = (1.0 - settings.min_correlation) * np.where(is_far, UNEXPLAINED_AFTER_FAR, 1.0)
+        is_kept = (moved_mm <= samples.reach_mm) & (1.0 - step.correlation <= allowed)
         share = is_kept.astype(np.float64)
         if index:  # the ball before was wider, and less at the mercy of noise
             share *= 1.0 - step.correlation <= MOST_LOST * (1.0 - correlation)

@@ -440,3 +440,35 @@ def test_a_pass_that_loses_what_the_one_before_had_found_is_not_taken(second, is
     monkeypatch.setattr(voxel_refinement, "descend", lambda *_, **__: next(steps))
     shift_mm = voxel_refinement._descended(None, None, np.zeros((1, 3)), settings=SETTINGS.descent)
     assert shift_mm[0, 0] == (1.5 if is_taken else 1.0)
+
+
+@pytest.mark.parametrize(
+    ("way_mm", "correlation", "is_taken"),
+    [(2.4, 0.91, True), (2.6, 0.91, False), (2.6, 0.96, True), (5.1, 0.99, False)],
+)
+def test_the_farther_a_pass_goes_the_more_it_has_to_explain(way_mm, correlation, is_taken, monkeypatch):
+    """The reach of the first pass is 5 mm."""
+    found = Descent(
+        shift_mm=np.array([[0.0, way_mm, 0.0]]),
+        matrices=torch.eye(3)[np.newaxis],
+        correlation=np.array([correlation]),
+        gain=np.array([1e4]),
+    )
+    monkeypatch.setattr(voxel_refinement, "descend", lambda *_, **__: found)
+    first_alone = SETTINGS.descent.model_copy(update={"passes": SETTINGS.descent.passes[:1]})
+    shift_mm = voxel_refinement._descended(None, None, np.zeros((1, 3)), settings=first_alone)
+    assert shift_mm[0, 1] == (way_mm if is_taken else 0.0)
+
+
+@pytest.mark.parametrize(("correlation", "is_taken"), [(0.29, False), (0.31, True)])
+def test_a_place_where_the_others_expect_it_needs_to_look_less_alike(correlation, is_taken):
+    """One found 20 mm from there with 0.5 is worth 0.3."""
+
+    def found(x_mm, height):
+        return voxel_refinement._Searched(
+            np.array([[x_mm, 0.0, 0.0]]), np.array([height]), np.array([3.0]), np.array([0.5]), ("",)
+        )
+
+    kept = found(20.0, 0.5).or_better(found(0.0, correlation), np.zeros((1, 3)))
+    assert kept.points_mm[0, 0] == (0.0 if is_taken else 20.0)
+    assert kept.correlation[0] == (correlation if is_taken else 0.5)
