@@ -230,8 +230,9 @@ class _Fit:
                 break
             rows, pose = rows[is_moving], _Pose(*(part[is_moving] for part in pose))
             fit = fit._part(is_moving)
-        before = self._look(start._replace(blur_mm2=end.blur_mm2))
-        return end, self._correlation(before), self._correlation(self._look(end))
+        looked = self._look(start._replace(blur_mm2=end.blur_mm2)), self._look(end)
+        counted = torch.minimum(looked[0].counted, looked[1].counted)
+        return end, *(self._correlation(seen.values, counted) for seen in looked)
 
     def _part(self, is_chosen: torch.Tensor) -> "_Fit":
         """Return the fit of some of the points."""
@@ -243,10 +244,9 @@ class _Fit:
         part._moving, part._weights = self._moving.part(rows), self._weights[rows]
         return part
 
-    def _correlation(self, looked: _Seen) -> torch.Tensor:
+    def _correlation(self, values: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
         """Return the (N,) weighted correlations; 0 where one is constant."""
-        counted = looked.counted
-        known, values = _centred(self._fixed.values, counted), _centred(looked.values, counted)
+        known, values = _centred(self._fixed.values, counted), _centred(values, counted)
         spread = _mean(known**2, counted) * _mean(values**2, counted)
         return (_mean(known * values, counted) / spread.clamp_min(1e-6).sqrt())[:, 0]
 
