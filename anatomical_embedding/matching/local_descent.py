@@ -212,7 +212,7 @@ class _Fit:
         is_blurred_once : whether the blur that the first step finds is brought about in full; a linear term, as for the
             rest of it, is exact only for a small one.
         """
-        fit, rows, pose, end = self, torch.arange(len(start.place)), start, start
+        of_all, fit, rows, pose, end = self, self, torch.arange(len(start.place)), start, start
         for index in range(samples.num_steps):
             step = fit._step(pose, fit._look(pose))
             bend = (step[:, OF_MATRIX] / self._deviation_mm).reshape(-1, 3, 3)
@@ -222,7 +222,7 @@ class _Fit:
                 pose.blur_mm2 + step[:, OF_BLUR],
             )
             if is_blurred_once and index == 0:
-                self._moving = self._moving.blurred(pose.blur_mm2.numpy())
+                of_all = fit = self._blurred(pose.blur_mm2)
                 pose = pose._replace(blur_mm2=pose.blur_mm2.clamp_max(0.0))
             end = _Pose(*(whole.index_copy(0, rows, part) for whole, part in zip(end, pose, strict=True)))
             is_moving = step[:, OF_SHIFT].abs().amax(dim=1) >= SMALLEST_STEP * samples.step_mm
@@ -230,9 +230,13 @@ class _Fit:
                 break
             rows, pose = rows[is_moving], _Pose(*(part[is_moving] for part in pose))
             fit = fit._part(is_moving)
-        looked = self._look(start._replace(blur_mm2=end.blur_mm2)), self._look(end)
-        counted = torch.minimum(looked[0].counted, looked[1].counted)
-        return end, *(self._correlation(seen.values, counted) for seen in looked)
+        return end, *of_all._correlations(start._replace(blur_mm2=end.blur_mm2), end)
+
+    def _blurred(self, half_mm2: torch.Tensor) -> "_Fit":
+        """Return the fit to the finer scan blurred by (N, 3) half the variance along each of its axes."""
+        blurred = copy(self)
+        blurred._moving = self._moving.blurred(half_mm2.numpy())
+        return blurred
 
     def _part(self, is_chosen: torch.Tensor) -> "_Fit":
         """Return the fit of some of the points."""
@@ -243,6 +247,12 @@ class _Fit:
         part._fixed = Lattice(*(of_all[rows] for of_all in self._fixed))
         part._moving, part._weights = self._moving.part(rows), self._weights[rows]
         return part
+
+    def _correlations(self, one: _Pose, other: _Pose) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the (N,) weighted correlations at two poses, over the samples that both see."""
+        looked = self._look(one), self._look(other)
+        counted = torch.minimum(looked[0].counted, looked[1].counted)
+        return self._correlation(looked[0].values, counted), self._correlation(looked[1].values, counted)
 
     def _correlation(self, values: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
         """Return the (N,) weighted correlations; 0 where one is constant."""
