@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from anatomical_embedding.matching.local_lattice import Lattice, lattice_splines, sample_lattice
+from anatomical_embedding.matching.local_lattice import Lattice, lattice_splines, sample_lattice, strides_of
 from anatomical_embedding.matching.local_splines import Splines
 from anatomical_embedding.matching.surroundings import Surroundings, own_blur_mm
 from anatomical_embedding.settings.refinement import DescentPassSettings, DescentSettings
@@ -34,8 +34,9 @@ NORMAL_FROM_MEDIAN = 1.4826
 """Standard deviation of normal numbers, in units of the median of their sizes."""
 OUTLIER_SCALES = 1.5
 """A sample that differs by so many standard deviations has a quarter of its weight left."""
-SMALLEST_SCALE = 0.02
-"""As a share of the standard deviation of the ball: interpolation at its edges is no outlier."""
+SMALLEST_SCALE = 0.05
+"""As a share of the standard deviation of the ball: neither interpolation at its edges is an outlier, nor an edge that
+still lies a fraction of a millimetre off among fat that agrees anywhere, and that alone tells where to go."""
 DAMPING = 1e-5
 SMALLEST_UNEXPLAINED = 1e-6
 SMALLEST_FREEDOM = 0.5
@@ -53,7 +54,7 @@ class Descent(NamedTuple):
     matrices : (N, 3, 3) float32: the surroundings of the place are `matrices @ x` where the template has x.
     correlation : (N,) weighted correlation of the two surroundings there, in [-1, 1].
     gain : (N,) by how much less is left unexplained than at the start, in units of what noise alone would bring about
-        (the F statistic, with the voxels of the coarser scan for samples).
+        (the F statistic, with the voxels of the coarser scan, or every k-th of them, for samples).
     """
 
     shift_mm: NDArray[np.float64]
@@ -80,6 +81,8 @@ class _Comparison:
         self._blur_mm = np.maximum(own_blur_mm(coarser.volume), max(samples.blur_mm, template.blur_mm))
         self._step_mm = samples.step_mm
         self.voxel_mm3 = float(np.prod(coarser.volume.spacing_mm))
+        strides = strides_of(coarser.volume, samples.step_mm) if self.of_voxels else np.ones(3)
+        self.sample_mm3 = self.voxel_mm3 * float(np.prod(strides))
 
     def moving(self, shift_mm: NDArray[np.float64], *, radius_mm: float) -> Splines:
         """Return what is read between its samples, around the target's places shifted by (N, 3) mm, or the points."""
@@ -103,12 +106,12 @@ class _Comparison:
 
     def widened(self, radius_mm: float, *, min_voxels: int) -> float:
         """Return by how much a ball has to be larger to hold enough voxels."""
-        return max(1.0, (min_voxels * self.voxel_mm3 / BALL_MM3) ** (1.0 / 3.0) / radius_mm)
+        return max(1.0, (min_voxels * self.sample_mm3 / BALL_MM3) ** (1.0 / 3.0) / radius_mm)
 
     def freedom(self, deviation_mm: float) -> float:
-        """Return how many voxels bear on each unknown, beyond the one that it takes."""
-        num_voxels = (2.0 * np.pi**0.5 * deviation_mm) ** 3 / self.voxel_mm3
-        return max(num_voxels / NUM_UNKNOWNS - 1.0, SMALLEST_FREEDOM)
+        """Return how many samples bear on each unknown, beyond the one that it takes."""
+        num_samples = (2.0 * np.pi**0.5 * deviation_mm) ** 3 / self.sample_mm3
+        return max(num_samples / NUM_UNKNOWNS - 1.0, SMALLEST_FREEDOM)
 
 
 def descend(
@@ -209,7 +212,7 @@ class _Fit:
         is_blurred_once : whether the blur that the first step finds is brought about in full; a linear term, as for the
             rest of it, is exact only for a small one.
         """
-        fit, rows, pose, end = self, torch.arange(len(start.place)), start, start
+        of_all, fit, rows, pose, end = self, self, torch.arange(len(start.place)), start, start
         for index in range(samples.num_steps):
             step = fit._step(pose, fit._look(pose))
             bend = (step[:, OF_MATRIX] / self._deviation_mm).reshape(-1, 3, 3)
@@ -219,7 +222,7 @@ class _Fit:
                 pose.blur_mm2 + step[:, OF_BLUR],
             )
             if is_blurred_once and index == 0:
-                self._moving = self._moving.blurred(pose.blur_mm2.numpy())
+                of_all = fit = self._blurred(pose.blur_mm2)
                 pose = pose._replace(blur_mm2=pose.blur_mm2.clamp_max(0.0))
             end = _Pose(*(whole.index_copy(0, rows, part) for whole, part in zip(end, pose, strict=True)))
             is_moving = step[:, OF_SHIFT].abs().amax(dim=1) >= SMALLEST_STEP * samples.step_mm
@@ -227,8 +230,13 @@ class _Fit:
                 break
             rows, pose = rows[is_moving], _Pose(*(part[is_moving] for part in pose))
             fit = fit._part(is_moving)
-        before = self._look(start._replace(blur_mm2=end.blur_mm2))
-        return end, self._correlation(before), self._correlation(self._look(end))
+        return end, *of_all._correlations(start._replace(blur_mm2=end.blur_mm2), end)
+
+    def _blurred(self, half_mm2: torch.Tensor) -> "_Fit":
+        """Return the fit to the finer scan blurred by (N, 3) half the variance along each of its axes."""
+        blurred = copy(self)
+        blurred._moving = self._moving.blurred(half_mm2.numpy())
+        return blurred
 
     def _part(self, is_chosen: torch.Tensor) -> "_Fit":
         """Return the fit of some of the points."""
@@ -240,10 +248,15 @@ class _Fit:
         part._moving, part._weights = self._moving.part(rows), self._weights[rows]
         return part
 
-    def _correlation(self, looked: _Seen) -> torch.Tensor:
+    def _correlations(self, one: _Pose, other: _Pose) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the (N,) weighted correlations at two poses, over the samples that both see."""
+        looked = self._look(one), self._look(other)
+        counted = torch.minimum(looked[0].counted, looked[1].counted)
+        return self._correlation(looked[0].values, counted), self._correlation(looked[1].values, counted)
+
+    def _correlation(self, values: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
         """Return the (N,) weighted correlations; 0 where one is constant."""
-        counted = looked.counted
-        known, values = _centred(self._fixed.values, counted), _centred(looked.values, counted)
+        known, values = _centred(self._fixed.values, counted), _centred(values, counted)
         spread = _mean(known**2, counted) * _mean(values**2, counted)
         return (_mean(known * values, counted) / spread.clamp_min(1e-6).sqrt())[:, 0]
 

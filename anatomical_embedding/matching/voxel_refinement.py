@@ -2,7 +2,7 @@
 
 An embedding answers in cells of several millimetres. Around its answer the two scans are compared as they are: by
 correlation of self-similarities over a lattice of shifts (`local_correlation`), which any two contrasts allow, then,
-between scans of one contrast, by Gauss-Newton steps for a local affine map (`local_descent`). Where the other matches
+between scans of one contrast, by Gauss-Newton steps for a local affine map (`descent_passes`). Where the other matches
 of the pair expect a match elsewhere (`expected_places`), it is searched for there as well. The refined place is kept
 only if its surroundings resemble those of the query, the same search from there ends at the query again, and it is no
 farther from where the search began than a cell may be wrong, unless neighbours moved alike; otherwise the match stands
@@ -13,22 +13,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
+from anatomical_embedding.matching.descent_passes import descended
 from anatomical_embedding.matching.expected_places import distances_mm, expected_places
 from anatomical_embedding.matching.local_correlation import around_places, around_points, best_shifts
-from anatomical_embedding.matching.local_descent import descend
-from anatomical_embedding.matching.surroundings import Surroundings
-from anatomical_embedding.settings.refinement import DescentSettings, RefinementSettings
+from anatomical_embedding.settings.refinement import RefinementSettings
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
 
 POINTS_AT_ONCE = 32
 """Bounds the working memory to about 100 MB."""
-MOST_LOST = 50.0
-"""Times by which a pass may leave more unexplained than the wider one before it, which averages noise: on known warps
-with noise of 20 and 60 HU it never left so much more, so there the place that was found has been lost."""
+UNEXPECTED_PER_MM = 0.01
+"""A place so much more alike may lie a millimetre farther from where the other matches expect it: the vertebra or rib
+beside the right one looks much the same, 20 mm off."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ def refine_matches(
         settings=settings.consensus,
     )
     is_astray = distances_mm(found.kept_mm(given_mm), expected_mm) > settings.consensus.astray_mm
-    found = found.or_better(searched(np.where(is_astray[:, np.newaxis], expected_mm, np.nan)))
+    found = found.or_better(searched(np.where(is_astray[:, np.newaxis], expected_mm, np.nan)), expected_mm)
     points_mm = found.kept_mm(given_mm)
     is_refined = np.array([not text for text in found.reason], dtype=bool)
     shift_mm = np.where(is_refined, distances_mm(points_mm, given_mm), 0.0)
@@ -119,14 +117,16 @@ class _Searched:
         is_kept = np.array([not text for text in self.reason], dtype=bool)
         return np.where(is_kept[:, np.newaxis], self.points_mm, given_mm)
 
-    def or_better(self, other: "_Searched") -> "_Searched":
-        """Return the other search where it may be kept and resembles the query more, or this one fails."""
+    def or_better(self, other: "_Searched", expected_mm: Points) -> "_Searched":
+        """Return the other search where it may be kept, and this one fails or is worth less.
+
+        A place is worth its correlation, and less the farther it lies from the (N, 3) places that are expected.
+        """
+        is_worth_more = other._worth(expected_mm) > self._worth(expected_mm)
         is_other = np.array(
             [
                 not theirs and (bool(ours) or better)
-                for theirs, ours, better in zip(
-                    other.reason, self.reason, other.correlation > self.correlation, strict=True
-                )
+                for theirs, ours, better in zip(other.reason, self.reason, is_worth_more, strict=True)
             ],
             dtype=bool,
         )
@@ -137,6 +137,9 @@ class _Searched:
             return_mm=np.where(is_other, other.return_mm, self.return_mm),
             reason=tuple(np.where(is_other, other.reason, self.reason).tolist()),
         )
+
+    def _worth(self, expected_mm: Points) -> NDArray[np.float64]:
+        return self.correlation - UNEXPECTED_PER_MM * distances_mm(self.points_mm, expected_mm)
 
 
 def _searched(
@@ -159,7 +162,7 @@ def _searched(
         correlation[rows], width_mm[rows], return_mm[rows] = best[1:]
         shift_mm = best.shift_mm
         if is_same_contrast:
-            shift_mm = _descended(known, seen, shift_mm, settings=settings.descent)
+            shift_mm = descended(known, seen, shift_mm, settings=settings.descent)
         found_mm[rows] = start + shift_mm
     moved_mm = distances_mm(found_mm, starts_mm)
     is_alone = moved_mm > settings.max_shift_alone_mm
@@ -171,25 +174,6 @@ def _searched(
         for seen, back_mm, far_mm, alone in zip(correlation, return_mm, moved_mm, is_alone, strict=True)
     )
     return _Searched(found_mm, correlation, width_mm, return_mm, reason)
-
-
-def _descended(
-    template: Surroundings, target: Surroundings, shift_mm: NDArray[np.float64], *, settings: DescentSettings
-) -> NDArray[np.float64]:
-    """Return (N, 3) shifts of places after the descent, where it ends near and at surroundings that agree."""
-    matrices, correlation = torch.eye(3).repeat(len(shift_mm), 1, 1), np.zeros(len(shift_mm))
-    for index, samples in enumerate(settings.passes):
-        step = descend(template, target, shift_mm, matrices=matrices, settings=settings, samples=samples)
-        is_kept = (np.linalg.norm(step.shift_mm, axis=1) <= samples.reach_mm) & (
-            step.correlation >= settings.min_correlation
-        )
-        share = is_kept.astype(np.float64)
-        if index:  # the ball before was wider, and less at the mercy of noise
-            share *= 1.0 - step.correlation <= MOST_LOST * (1.0 - correlation)
-            share *= np.interp(step.gain, (settings.chance_gain, settings.sure_gain), (0.0, 1.0))
-        shift_mm = shift_mm + share[:, np.newaxis] * step.shift_mm
-        matrices, correlation = step.matrices, step.correlation
-    return shift_mm
 
 
 def _neighbours_agree(
