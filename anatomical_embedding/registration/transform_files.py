@@ -19,9 +19,10 @@ from anatomical_embedding.registration.displacement_field import (
 )
 from anatomical_embedding.registration.itk_transform import itk_image, ras_matrix
 from anatomical_embedding.volumes.affine import Points
-from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES, VOLUME_SUFFIXES
+from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES, NRRD_SUFFIXES, VOLUME_SUFFIXES
 from anatomical_embedding.volumes.grid import Grid
 from anatomical_embedding.volumes.nifti import VolumeHeader
+from anatomical_embedding.volumes.nrrd import require_lps_vectors
 from anatomical_embedding.volumes.volume import Volume
 
 ITK_SUFFIXES = (".h5", ".hdf5", ".tfm", ".txt", ".mat")
@@ -131,6 +132,8 @@ def _read_vectors(path: Path) -> DisplacementField:
             f"holds no vectors of three components in mm but {kind} along {reader.GetDimension()} axes; expected a "
             "displacement field of ITK",
         )
+    if path.name.lower().endswith(NRRD_SUFFIXES):
+        require_lps_vectors(path)
     field = read_field(path)
     vectors = field.displacements_mm
     if path.name.lower().endswith(NIFTI_SUFFIXES):

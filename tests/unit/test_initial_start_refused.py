@@ -61,6 +61,14 @@ REFUSED = {
         "builds on gone.txt, which is not",
     ),
     "circle.txt": (elastix("TranslationTransform", [1, 2, 3], before="circle.txt"), "in a circle"),
+    "axes.txt": (
+        elastix("TranslationTransform", [1, 2, 3], '(UseDirectionCosines "false")'),
+        "leaves out how the axes of the scans lie",
+    ),
+    "axes.toml": (
+        'Transform = "TranslationTransform"\nUseDirectionCosines = false\nTransformParameters = [1.0, 2.0, 3.0]\n',
+        "leaves out how the axes of the scans lie",
+    ),
     "settings.txt": ('(Registration "MultiResolutionRegistration")\n', "states no (Transform ...)"),
     "several.lta": (lta(1, BACK_RAS, count=2), "holds 2 maps, expected one"),
     "tkreg.lta": (lta(14, BACK_RAS), "is of type 14, expected 0 (voxel to voxel) or 1"),
