@@ -51,7 +51,7 @@ def read_transform(path: Path) -> SimpleITK.Transform:
     _require_one_transform(path)
     try:
         transform = SimpleITK.ReadTransform(str(path))
-    except RuntimeError as error:
+    except (RuntimeError, KeyError) as error:  # a KeyError for kinds that SimpleITK reads and does not know
         raise InputFileError(path, f"cannot be read as a transform of ITK{_what_else(path)}") from error
     if transform.GetDimension() != 3:  # noqa: PLR2004, x, y and z
         raise InputFileError(path, f"holds a transform of {transform.GetDimension()} dimensions, expected 3")

@@ -38,6 +38,10 @@ def flat(path):
     SimpleITK.WriteTransform(SimpleITK.AffineTransform(2), str(path))
 
 
+def unknown(path):
+    SimpleITK.WriteTransform(SimpleITK.ComposeScaleSkewVersor3DTransform(), str(path))
+
+
 def failed(path):
     write_start(replace(given_start(RAS), status="failed", reason="few"), path)
 
@@ -52,6 +56,7 @@ REFUSED = {
     "three_rows.mat": (FLIRT[: FLIRT.index("0 0 0 1")], "cannot be read as a transform of ITK"),
     "bent.h5": (bent, "holds DisplacementFieldTransform, which is not an affine map"),
     "flat.tfm": (flat, "holds a transform of 2 dimensions, expected 3"),
+    "unknown.tfm": (unknown, "cannot be read as a transform of ITK"),
     "field.nii.gz": ("x", "is an image or a displacement field"),
     "spline.txt": (elastix("BSplineTransform", [0] * 12), "holds a BSplineTransform; expected a Translation"),
     "few.txt": (elastix("EulerTransform", [0] * 5, CENTRE), "5 TransformParameters, expected 6"),
