@@ -191,16 +191,18 @@ class PlanarSegment:
 
 
 def usual_gap_mm(heights_mm: Iterable[float]) -> float | None:
-    """Return the usual distance of planes; None where there is one plane only.
+    """Return the usual distance of planes, the lower quartile; None where there is one plane only.
+
+    Gaps between parts that do not touch are larger than those within one.
 
     Examples
     --------
-    >>> usual_gap_mm([0.0, 3.0, 3.001, 6.0, 12.0])
-    3.0
+    >>> usual_gap_mm([0.0, 3.0, 3.001, 6.0, 12.0]), usual_gap_mm([0.0, 6.0, 12.0, 18.0, 21.0])
+    (3.0, 6.0)
     """
     heights = np.unique(np.round(np.array(list(heights_mm)) / SAME_HEIGHT_MM)) * SAME_HEIGHT_MM
     gaps = np.diff(heights)
-    return round(float(np.median(gaps)), 6) if len(gaps) else None
+    return round(float(np.quantile(gaps, 0.25, method="nearest")), 6) if len(gaps) else None
 
 
 def are_apart(gap_mm: float, *, step_mm: float) -> bool:

@@ -391,6 +391,13 @@ def test_outlines_far_from_each_other_count_for_their_own_slices(tmp_path):
     )
 
 
+def test_a_gap_between_two_parts_thickens_neither(tmp_path):
+    """Three planes, 3 and 9 mm apart: the median of both would reach over the slices between, and beyond the ends."""
+    path = write_structures(tmp_path / "rs.dcm", {"disc": disc_contours(slices=[3, 4, 7])})
+    found = read_label_file(path, scan=scan()).volume.array > 0
+    np.testing.assert_array_equal(found, disc_voxels(slices=[3, 4, 7]))
+
+
 def test_outlines_in_planes_of_their_own_direction(tmp_path):
     """A disc drawn in coronal planes is a cylinder from front to back."""
     circle = np.array([8.31, -33.7]) + 8.2 * np.c_[np.cos(ANGLES), np.sin(ANGLES)]
