@@ -123,8 +123,13 @@ def _read_vectors(path: Path) -> DisplacementField:
     except RuntimeError as error:
         problem = str(error).strip().splitlines()[-1]
         raise InputFileError(path, f"cannot be read as a displacement field ({problem})") from error
-    if reader.HasMetaDataKey("intent_name") and reader.GetMetaData("intent_name").startswith("NREG_TRANS"):
+    named = reader.GetMetaData("intent_name") if reader.HasMetaDataKey("intent_name") else ""
+    if named.startswith("NREG_TRANS"):
         raise InputFileError(path, "is a transform of NiftyReg, whose vectors are RAS; give one of ITK")
+    if named.startswith("Mapping"):
+        raise InputFileError(
+            path, "is a deformation of SPM, which holds places and no displacements; give one of ITK"
+        )
     if reader.GetPixelID() not in (SimpleITK.sitkVectorFloat32, SimpleITK.sitkVectorFloat64):
         kind = SimpleITK.GetPixelIDValueAsString(reader.GetPixelID())
         raise InputFileError(

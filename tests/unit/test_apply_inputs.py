@@ -59,6 +59,13 @@ def niftyreg(path):
     save_field(path, name="NREG_TRANS")
 
 
+def spm(path):
+    """Write places in RAS mm as SPM does; its own intent name is `Mapping`."""
+    voxels = np.moveaxis(np.indices(SHAPE), 0, -1)
+    places = voxels @ LPS_AFFINE[:3, :3].T + LPS_AFFINE[:3, 3]
+    save_field(path, places[..., np.newaxis, :].astype(np.float32), name="Mapping")
+
+
 def nrrd(space="LPS", *more):
     """Return a writer of a field of ones."""
     head = ["NRRD0005", "type: float", "dimension: 4", f"space: {space}", "sizes: 3 4 4 4", "encoding: raw"]
@@ -113,6 +120,7 @@ def singular(path):
             "holds no vectors of three components in mm but vector of 8-bit unsigned integer",
         ),
         (four_axes, "a.nii.gz", "holds no vectors of three components in mm but 32-bit float along 4 axes"),
+        (spm, "y_a.nii", "is a deformation of SPM, which holds places"),
         (nrrd("RAS"), "a.nrrd", "has vectors in the space RAS"),
         (nrrd("LPS", "measurement frame: (-1,0,0) (0,-1,0) (0,0,1)"), "a.nrrd", "a measurement frame of"),
         (nrrd("LPS", "displacement field type:=modeling"), "a.nrrd", "a field of the type modeling"),
