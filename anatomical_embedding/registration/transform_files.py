@@ -19,9 +19,10 @@ from anatomical_embedding.registration.displacement_field import (
 )
 from anatomical_embedding.registration.itk_transform import itk_image, ras_matrix
 from anatomical_embedding.volumes.affine import Points
-from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES, VOLUME_SUFFIXES
+from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES, NRRD_SUFFIXES, VOLUME_SUFFIXES
 from anatomical_embedding.volumes.grid import Grid
 from anatomical_embedding.volumes.nifti import VolumeHeader
+from anatomical_embedding.volumes.nrrd import require_lps_vectors
 from anatomical_embedding.volumes.volume import Volume
 
 ITK_SUFFIXES = (".h5", ".hdf5", ".tfm", ".txt", ".mat")
@@ -50,7 +51,7 @@ def read_transform(path: Path) -> SimpleITK.Transform:
     _require_one_transform(path)
     try:
         transform = SimpleITK.ReadTransform(str(path))
-    except RuntimeError as error:
+    except (RuntimeError, KeyError) as error:  # a KeyError for kinds that SimpleITK reads and does not know
         raise InputFileError(path, f"cannot be read as a transform of ITK{_what_else(path)}") from error
     if transform.GetDimension() != 3:  # noqa: PLR2004, x, y and z
         raise InputFileError(path, f"holds a transform of {transform.GetDimension()} dimensions, expected 3")
@@ -122,8 +123,13 @@ def _read_vectors(path: Path) -> DisplacementField:
     except RuntimeError as error:
         problem = str(error).strip().splitlines()[-1]
         raise InputFileError(path, f"cannot be read as a displacement field ({problem})") from error
-    if reader.HasMetaDataKey("intent_name") and reader.GetMetaData("intent_name").startswith("NREG_TRANS"):
+    named = reader.GetMetaData("intent_name") if reader.HasMetaDataKey("intent_name") else ""
+    if named.startswith("NREG_TRANS"):
         raise InputFileError(path, "is a transform of NiftyReg, whose vectors are RAS; give one of ITK")
+    if named.startswith("Mapping"):
+        raise InputFileError(
+            path, "is a deformation of SPM, which holds places and no displacements; give one of ITK"
+        )
     if reader.GetPixelID() not in (SimpleITK.sitkVectorFloat32, SimpleITK.sitkVectorFloat64):
         kind = SimpleITK.GetPixelIDValueAsString(reader.GetPixelID())
         raise InputFileError(
@@ -131,6 +137,8 @@ def _read_vectors(path: Path) -> DisplacementField:
             f"holds no vectors of three components in mm but {kind} along {reader.GetDimension()} axes; expected a "
             "displacement field of ITK",
         )
+    if path.name.lower().endswith(NRRD_SUFFIXES):
+        require_lps_vectors(path)
     field = read_field(path)
     vectors = field.displacements_mm
     if path.name.lower().endswith(NIFTI_SUFFIXES):

@@ -13,8 +13,9 @@ from pydicom.dataset import Dataset
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.volumes.dicom_files import names_of
-from anatomical_embedding.volumes.dicom_frames import read_frames
+from anatomical_embedding.volumes.dicom_frames import SHARED, read_frames
 from anatomical_embedding.volumes.dicom_header import (
+    FRAMES,
     DicomFile,
     name_of_uid,
     read_dataset,
@@ -30,6 +31,7 @@ from anatomical_embedding.volumes.label_planes import (
     Outlines,
     Pixels,
     PlanarSegment,
+    are_apart,
     step_along,
     usual_gap_mm,
 )
@@ -39,6 +41,8 @@ from anatomical_embedding.volumes.volume import FoundVolume
 
 STORAGE = "1.2.840.10008.5.1.4.1.1"
 SEGMENTATION, LABEL_MAP, STRUCTURES = f"{STORAGE}.66.4", f"{STORAGE}.66.7", f"{STORAGE}.481.3"
+BACKGROUND = 0
+"""Number of the segment of a label map that is none."""
 CLOSED = frozenset({"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"})
 """Types of contours that enclose a region (DICOM PS3.3 C.8.8.6.3); those in one plane go together by exclusive or."""
 LARGEST_OFF_PLANE_MM = 0.5
@@ -143,11 +147,10 @@ def _masked(file: DicomFile, dataset: Dataset, grid: Grid, *, remarks: list[str]
     between_rows, between_columns = frames[0].numbers("PixelSpacing", 2)
     spacing_mm = np.array([between_columns, between_rows])
     names = {int(item.SegmentNumber): str(item.get("SegmentLabel") or "") for item in dataset.SegmentSequence}
+    names.pop(BACKGROUND, None)
     masks = list(_frame_masks(file, dataset, frames, remarks=remarks))
     places = [frame.numbers("ImagePositionPatient", 3) @ axes.T for frame in frames]
-    heights = sorted(place[2] for place in places)
-    gaps = [gap for gap in np.diff(heights) if gap > SAME_HEIGHT_MM]
-    reach_mm = (min(gaps) if gaps else step_along(grid, axes[2])) / 2.0
+    reach_mm = _frame_gap_mm(dataset, [place[2] for place in places], step_along(grid, axes[2])) / 2.0
     return [
         PlanarSegment(
             number,
@@ -163,6 +166,21 @@ def _masked(file: DicomFile, dataset: Dataset, grid: Grid, *, remarks: list[str]
         )
         for number, name in names.items()
     ]
+
+
+def _frame_gap_mm(dataset: Dataset, heights_mm: Sequence[float], step_mm: float) -> float:
+    """Return the distance of the slices that frames were drawn on, of which empty ones may be left out.
+
+    It is stated, or that of the nearest two frames. A statement below the step of the scan, such as the gap between
+    two slices instead of their distance, would leave holes.
+    """
+    nearest_mm = min((gap for gap in np.diff(sorted(heights_mm)) if gap > SAME_HEIGHT_MM), default=step_mm)
+    groups = [*(dataset.get(SHARED) or []), *(dataset.get(FRAMES) or [])]
+    measures = [measure for group in groups for measure in group.get("PixelMeasuresSequence") or []]
+    stated_mm = float(next((measure.get("SpacingBetweenSlices") or 0.0 for measure in measures), 0.0))
+    if stated_mm > 0:
+        return min(nearest_mm, max(stated_mm, step_mm))
+    return step_mm if are_apart(nearest_mm, step_mm=step_mm) else nearest_mm
 
 
 def _axes(frame: DicomFile) -> NDArray[np.float64]:
@@ -236,13 +254,19 @@ def _outlined(dataset: Dataset, grid: Grid, *, path: Path, remarks: list[str]) -
         remarks.append(f"{names_of(empty)} left out: no closed outline")
     kept = [number for number, found in outlines.items() if found]
     return [
-        _region(label, names[number], outlines[number], grid, path=path)
+        _region(label, names[number], outlines[number], grid, path=path, remarks=remarks)
         for label, number in zip(usable_numbers(kept), kept, strict=True)
     ]
 
 
 def _region(
-    label: int, name: str, outlines: Sequence[NDArray[np.float64]], grid: Grid, *, path: Path
+    label: int,
+    name: str,
+    outlines: Sequence[NDArray[np.float64]],
+    grid: Grid,
+    *,
+    path: Path,
+    remarks: list[str],
 ) -> PlanarSegment:
     """Return one region of outlines that lie in parallel planes."""
     axes = _axes_of_outlines(outlines)
@@ -258,7 +282,11 @@ def _region(
             )
         same = next((known for known in by_height if abs(known - height) <= SAME_HEIGHT_MM), height)
         by_height.setdefault(same, []).append(places[:, :2])
-    gap_mm = usual_gap_mm(by_height, otherwise=step_along(grid, axes[2]))
+    step_mm = step_along(grid, axes[2])
+    gap_mm = usual_gap_mm(by_height) or step_mm
+    if are_apart(gap_mm, step_mm=step_mm):
+        remarks.append(f"the outlines of {name!r} lie {gap_mm:.3g} mm apart; each counts for its own slice")
+        gap_mm = step_mm
     planes = [(height, Outlines(polygons)) for height, polygons in sorted(by_height.items())]
     return PlanarSegment(label, name, axes, planes, gap_mm / 2.0)
 

@@ -21,6 +21,8 @@ SAME_HEIGHT_MM = 0.01
 """Drawings that lie closer to each other lie in one plane; positions are often rounded to 0.01 mm."""
 ON_OUTLINE_MM = 0.01
 """A place that lies closer to an outline lies on it; corners are often rounded to 0.01 mm."""
+LARGEST_GAP_MM, LARGEST_GAP_SLICES = 10.0, 3.0
+"""Drawings farther apart than both say nothing of what lies between them."""
 LATTICE = np.stack(np.meshgrid(*[(np.arange(16) + 0.5) / 16] * 2), axis=-1).reshape(-1, 2)
 """Places in a unit square that stand for it."""
 
@@ -188,17 +190,30 @@ class PlanarSegment:
         return np.ravel_multi_index(tuple(indices.T), grid.shape).astype(np.int64)
 
 
-def usual_gap_mm(heights_mm: Iterable[float], *, otherwise: float) -> float:
-    """Return the usual distance of planes; another number where there is one plane only.
+def usual_gap_mm(heights_mm: Iterable[float]) -> float | None:
+    """Return the usual distance of planes, the lower quartile; None where there is one plane only.
+
+    Gaps between parts that do not touch are larger than those within one.
 
     Examples
     --------
-    >>> usual_gap_mm([0.0, 3.0, 3.001, 6.0, 12.0], otherwise=1.0)
-    3.0
+    >>> usual_gap_mm([0.0, 3.0, 3.001, 6.0, 12.0]), usual_gap_mm([0.0, 6.0, 12.0, 18.0, 21.0])
+    (3.0, 6.0)
     """
     heights = np.unique(np.round(np.array(list(heights_mm)) / SAME_HEIGHT_MM)) * SAME_HEIGHT_MM
     gaps = np.diff(heights)
-    return round(float(np.median(gaps)), 6) if len(gaps) else otherwise
+    return round(float(np.quantile(gaps, 0.25, method="nearest")), 6) if len(gaps) else None
+
+
+def are_apart(gap_mm: float, *, step_mm: float) -> bool:
+    """Say whether planes lie too far apart for what is drawn on them to be one thing, as lesions of one slice each.
+
+    Examples
+    --------
+    >>> [are_apart(gap_mm, step_mm=1.0) for gap_mm in (2.0, 10.0, 11.0)], are_apart(14.0, step_mm=5.0)
+    ([False, False, True], False)
+    """
+    return gap_mm > max(LARGEST_GAP_MM, LARGEST_GAP_SLICES * step_mm)
 
 
 def step_along(grid: Grid, normal: NDArray[np.float64]) -> float:

@@ -52,6 +52,8 @@ TYPES = {
 }  # fmt: skip
 TYPE_OF_WORD = {word: kind for kind, words in TYPES.items() for word in words}
 NUM_SPATIAL = 3
+FIELD_TYPE = "displacement field type"
+"""The key by which 3D Slicer says which way a displacement field moves points."""
 
 
 @dataclass
@@ -120,6 +122,39 @@ def read_nrrd_header(path: Path) -> TextHeader:
         remarks=(*remarks, *unit_remarks),
         keys=fields.keys,
     )
+
+
+def require_lps_vectors(path: Path) -> None:
+    """Refuse a displacement field whose vectors are not what ITK takes them for: LPS, of points that are resampled.
+
+    ITK turns the grid of another space and leaves its vectors as they are, and it looks at no measurement frame.
+
+    Raises
+    ------
+    InputFileError
+        naming the space, the frame or the kind of field.
+    """
+    fields = _fields(path)
+    space = fields.values.get("space", "lps")
+    if TO_RAS.get(space.lower()) != TO_RAS["lps"]:
+        raise InputFileError(
+            path, f"has vectors in the space {space}, which programs read differently; export it in LPS"
+        )
+    frame = _vectors(fields, "measurement frame") if "measurementframe" in fields.values else []
+    if any(
+        column is None or not np.array_equal(column, unit)
+        for column, unit in zip(frame, np.eye(3), strict=False)
+    ):
+        raise InputFileError(
+            path,
+            "has vectors in a measurement frame of their own, which ITK does not look at; export it in LPS",
+        )
+    if fields.keys.get(FIELD_TYPE, "resampling") != "resampling":
+        raise InputFileError(
+            path,
+            f"is a field of the type {fields.keys[FIELD_TYPE]}, which moves points the other way than one that "
+            "resamples; export its inverse",
+        )
 
 
 def _fields(path: Path) -> _Fields:

@@ -6,6 +6,7 @@ import pytest
 import SimpleITK
 
 from anatomical_embedding.points.points_file import read_points
+from anatomical_embedding.registration.transform_files import read_transform
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.volume import Volume
 from tests.unit.samples import LPS_AFFINE
@@ -58,6 +59,28 @@ def niftyreg(path):
     save_field(path, name="NREG_TRANS")
 
 
+def spm(path):
+    """Write places in RAS mm as SPM does; its own intent name is `Mapping`."""
+    voxels = np.moveaxis(np.indices(SHAPE), 0, -1)
+    places = voxels @ LPS_AFFINE[:3, :3].T + LPS_AFFINE[:3, 3]
+    save_field(path, places[..., np.newaxis, :].astype(np.float32), name="Mapping")
+
+
+def nrrd(space="LPS", *more):
+    """Return a writer of a field of ones."""
+    head = ["NRRD0005", "type: float", "dimension: 4", f"space: {space}", "sizes: 3 4 4 4", "encoding: raw"]
+    head += ["space directions: none (1,0,0) (0,1,0) (0,0,1)", "space origin: (0,0,0)", "endian: little"]
+    head += ["kinds: vector domain domain domain", *more]
+    values = np.ones((4, 4, 4, 3), "<f4").tobytes()
+    return lambda path: path.write_bytes("\n".join(head).encode() + b"\n\n" + values)
+
+
+@pytest.mark.parametrize("more", [(), ("measurement frame: (1,0,0) (0,1,0) (0,0,1)",)])
+def test_a_field_in_nrrd_whose_vectors_are_lps_is_read(tmp_path, more):
+    nrrd("left-posterior-superior", *more, "displacement field type:=resampling")(tmp_path / "a.nrrd")
+    assert read_transform(tmp_path / "a.nrrd").TransformPoint((1.0, 2.0, 1.5)) == (2.0, 3.0, 2.5)
+
+
 def colours(path):
     rgb = np.zeros(SHAPE, dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
     nibabel.save(nibabel.Nifti1Image(rgb, LPS_AFFINE), path)
@@ -97,6 +120,10 @@ def singular(path):
             "holds no vectors of three components in mm but vector of 8-bit unsigned integer",
         ),
         (four_axes, "a.nii.gz", "holds no vectors of three components in mm but 32-bit float along 4 axes"),
+        (spm, "y_a.nii", "is a deformation of SPM, which holds places"),
+        (nrrd("RAS"), "a.nrrd", "has vectors in the space RAS"),
+        (nrrd("LPS", "measurement frame: (-1,0,0) (0,-1,0) (0,0,1)"), "a.nrrd", "a measurement frame of"),
+        (nrrd("LPS", "displacement field type:=modeling"), "a.nrrd", "a field of the type modeling"),
         (not_finite, "a.nii.gz", "has 2 vectors that are not finite"),
         (elastix, "a.txt", "it is a parameter file of elastix"),
         (matrix, "a.mat", "it is a 4x4 matrix in text"),

@@ -105,6 +105,16 @@ def test_rotations_of_elastix_by_hand(tmp_path, kind, numbers, more, goes_to):
     np.testing.assert_allclose(found, [np.array(goes_to) * [-1, -1, 1]], atol=1e-9)
 
 
+def test_elastix_without_directions_of_axes_that_are_those_of_lps(tmp_path):
+    path = tmp_path / "parameters.txt"
+    path.write_text(
+        elastix("TranslationTransform", [1, 2, 3], '(UseDirectionCosines "false")'), encoding="utf-8"
+    )
+    straight = scan("x.nii.gz", (7, 6, 5), np.diag([-1.0, -2.0, 3.0, 1.0]))
+    found = read(path, fixed=straight, moving=straight).matrix
+    np.testing.assert_allclose(found[:3, 3], [-1, -2, 3])
+
+
 def test_elastix_in_toml(tmp_path):
     path = tmp_path / "TransformParameters.0.toml"
     numbers = ", ".join(map(str, [*map(float, LPS[:3, :3].ravel()), -19.0, 37.0, 5.0]))

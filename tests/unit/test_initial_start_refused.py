@@ -38,6 +38,10 @@ def flat(path):
     SimpleITK.WriteTransform(SimpleITK.AffineTransform(2), str(path))
 
 
+def unknown(path):
+    SimpleITK.WriteTransform(SimpleITK.ComposeScaleSkewVersor3DTransform(), str(path))
+
+
 def failed(path):
     write_start(replace(given_start(RAS), status="failed", reason="few"), path)
 
@@ -52,6 +56,7 @@ REFUSED = {
     "three_rows.mat": (FLIRT[: FLIRT.index("0 0 0 1")], "cannot be read as a transform of ITK"),
     "bent.h5": (bent, "holds DisplacementFieldTransform, which is not an affine map"),
     "flat.tfm": (flat, "holds a transform of 2 dimensions, expected 3"),
+    "unknown.tfm": (unknown, "cannot be read as a transform of ITK"),
     "field.nii.gz": ("x", "is an image or a displacement field"),
     "spline.txt": (elastix("BSplineTransform", [0] * 12), "holds a BSplineTransform; expected a Translation"),
     "few.txt": (elastix("EulerTransform", [0] * 5, CENTRE), "5 TransformParameters, expected 6"),
@@ -61,6 +66,14 @@ REFUSED = {
         "builds on gone.txt, which is not",
     ),
     "circle.txt": (elastix("TranslationTransform", [1, 2, 3], before="circle.txt"), "in a circle"),
+    "axes.txt": (
+        elastix("TranslationTransform", [1, 2, 3], '(UseDirectionCosines "false")'),
+        "leaves out how the axes of the scans lie",
+    ),
+    "axes.toml": (
+        'Transform = "TranslationTransform"\nUseDirectionCosines = false\nTransformParameters = [1.0, 2.0, 3.0]\n',
+        "leaves out how the axes of the scans lie",
+    ),
     "settings.txt": ('(Registration "MultiResolutionRegistration")\n', "states no (Transform ...)"),
     "several.lta": (lta(1, BACK_RAS, count=2), "holds 2 maps, expected one"),
     "tkreg.lta": (lta(14, BACK_RAS), "is of type 14, expected 0 (voxel to voxel) or 1"),

@@ -118,7 +118,7 @@ def item(**tags):
     return dataset
 
 
-def write_seg(path, masks, affine=AFFINE, *, kind="BINARY", frame=FRAME, fractions=None):
+def write_seg(path, masks, affine=AFFINE, *, kind="BINARY", frame=FRAME, fractions=None, gap=None):
     """Write a segmentation object of (segment, X, Y, Z) masks, empty frames left out, in an order of its own."""
     label_map = kind == "LABELMAP"
     dataset = plain_object(LABEL_MAP_CLASS if label_map else SEGMENTATION_CLASS, modality="SEG")
@@ -126,7 +126,7 @@ def write_seg(path, masks, affine=AFFINE, *, kind="BINARY", frame=FRAME, fractio
     dataset.SegmentSequence = Sequence(
         [
             item(SegmentNumber=number, SegmentLabel=f"part {number}")
-            for number in range(1, 1 + (2 if label_map else len(masks)))
+            for number in range(0 if label_map else 1, 1 + (2 if label_map else len(masks)))
         ]
     )
     lps = np.diag([-1, -1, 1, 1.0]) @ affine
@@ -138,7 +138,9 @@ def write_seg(path, masks, affine=AFFINE, *, kind="BINARY", frame=FRAME, fractio
                 PlaneOrientationSequence=Sequence(
                     [item(ImageOrientationPatient=[f"{value:.9f}" for value in directions[:, :2].T.ravel()])]
                 ),
-                PixelMeasuresSequence=Sequence([item(PixelSpacing=[f"{steps[1]:.9f}", f"{steps[0]:.9f}"])]),
+                PixelMeasuresSequence=Sequence(
+                    [item(PixelSpacing=[f"{steps[1]:.9f}", f"{steps[0]:.9f}"], SpacingBetweenSlices=gap)]
+                ),
             )
         ]
     )
@@ -197,6 +199,27 @@ def test_a_segmentation_on_the_grid_of_a_scan_that_is_cut_and_turned(tmp_path):
     grid = Volume(np.zeros((36, 30, 11), np.uint8), flipped)
     found = read_label_file(path, scan=LabelledScan(grid, FRAME)).volume.array
     np.testing.assert_array_equal(found, expected_map()[37 - 35 : 38, 3:33, 1:12][::-1, :, ::-1])
+
+
+@pytest.mark.parametrize(
+    ("slices", "gap"), [((2, 9), 3.0), ((2, 9), None), ((4, 7), 3.0), ((4, 7), 0.5)], ids=str
+)
+def test_frames_far_from_each_other_count_for_their_own_slices(tmp_path, slices, gap):
+    """Empty frames are left out by those who write segmentations: two lesions of one slice each stay that thin."""
+    masks = np.zeros((1, *SHAPE), dtype=bool)
+    masks[0, 5:12, 6:10, slices[0]] = masks[0, 20:25, 9:13, slices[1]] = True
+    path = write_seg(tmp_path / "seg.dcm", masks, gap=gap)
+    np.testing.assert_array_equal(read_label_file(path, scan=scan()).volume.array, masks[0])
+
+
+@pytest.mark.parametrize("gap", [6.0, None], ids=str)
+def test_frames_of_thicker_slices_than_those_of_the_scan_leave_no_hole(tmp_path, gap):
+    masks = np.zeros((1, *SHAPE), dtype=bool)
+    masks[0, 5:12, 6:10, [3, 5, 7]] = True
+    expected = np.zeros(SHAPE, dtype=bool)
+    expected[5:12, 6:10, 2:9] = True
+    path = write_seg(tmp_path / "seg.dcm", masks, gap=gap)
+    np.testing.assert_array_equal(read_label_file(path, scan=scan()).volume.array, expected)
 
 
 def test_half_and_more_of_a_fraction_counts(tmp_path):
@@ -357,6 +380,22 @@ def test_outlines_on_every_other_slice_reach_half_way(tmp_path):
     path = write_structures(tmp_path / "rs.dcm", {"disc": disc_contours(slices=[3, 5, 7])})
     found = read_label_file(path, scan=scan()).volume.array > 0
     np.testing.assert_array_equal(found, disc_voxels(slices=range(2, 9)))
+
+
+def test_outlines_far_from_each_other_count_for_their_own_slices(tmp_path):
+    path = write_structures(tmp_path / "rs.dcm", {"disc": disc_contours(slices=[1, 6])})
+    found = read_label_file(path, scan=scan())
+    np.testing.assert_array_equal(found.volume.array > 0, disc_voxels(slices=[1, 6]))
+    assert (
+        found.remarks[0] == f"{path}: the outlines of 'disc' lie 15 mm apart; each counts for its own slice"
+    )
+
+
+def test_a_gap_between_two_parts_thickens_neither(tmp_path):
+    """Three planes, 3 and 9 mm apart: the median of both would reach over the slices between, and beyond the ends."""
+    path = write_structures(tmp_path / "rs.dcm", {"disc": disc_contours(slices=[3, 4, 7])})
+    found = read_label_file(path, scan=scan()).volume.array > 0
+    np.testing.assert_array_equal(found, disc_voxels(slices=[3, 4, 7]))
 
 
 def test_outlines_in_planes_of_their_own_direction(tmp_path):

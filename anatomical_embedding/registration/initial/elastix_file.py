@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,29 +11,49 @@ import SimpleITK
 from numpy.typing import NDArray
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.registration.itk_transform import ras_matrix
+from anatomical_embedding.registration.itk_transform import RAS_TO_LPS, ras_matrix
+from anatomical_embedding.volumes.grid import Grid
 
 BEFORE = ("InitialTransformParameterFileName", "InitialTransformParametersFileName")
 """The name of the key, as elastix writes it since 5.1 and before."""
 NOTHING_BEFORE = "NoInitialTransform"
 AFFINE_NUMBERS = 12
 MOST_FILES = 20
+SAME_DIRECTION = 1e-3
 
 
-def read_elastix_matrix(path: Path) -> NDArray[np.float64]:
+def read_elastix_matrix(path: Path, *, grids: Iterable[Grid]) -> NDArray[np.float64]:
     """Return the (4, 4) map, RAS+ mm, of a parameter file and those that it builds on.
+
+    Parameters
+    ----------
+    grids : of the two scans. elastix may have been told to leave out the directions of their axes
+        (`UseDirectionCosines`); then its world is theirs only if these are the axes of LPS.
 
     Raises
     ------
     InputFileError
-        if one of them cannot be read, is missing, does not compose, or holds a map that is not affine.
+        if one of them cannot be read, is missing, does not compose, or holds a map that is not affine or of another
+        world.
     """
+    are_straight = all(
+        np.allclose(
+            RAS_TO_LPS[:3, :3] @ grid.affine[:3, :3] / grid.spacing_mm, np.eye(3), atol=SAME_DIRECTION
+        )
+        for grid in grids
+    )
     matrix = np.eye(4)
     current: Path | None = path
     for _ in range(MOST_FILES):
         if current is None:
             return matrix
         parameters = _read_parameters(current)
+        if (_word(parameters, "UseDirectionCosines") or "").lower() == "false" and not are_straight:
+            raise InputFileError(
+                current,
+                "leaves out how the axes of the scans lie (UseDirectionCosines false), and they are not those of LPS: "
+                "its millimetres are not those of the scans; register again with true",
+            )
         matrix = matrix @ ras_matrix(_part(parameters, current))
         current = _before(parameters, current)
     raise InputFileError(

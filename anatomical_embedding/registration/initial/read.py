@@ -82,7 +82,7 @@ def _read(
     if name.endswith(".lta"):
         return read_lta_matrix(path, fixed=fixed, moving=moving)
     if name.endswith(".toml") or content.lstrip()[:1] in (b"(", b"/"):
-        return InitialStart(read_elastix_matrix(path))
+        return InitialStart(read_elastix_matrix(path, grids=(fixed.grid, moving.grid)))
     if name.endswith((".h5", ".hdf5", ".mat")) or content.startswith(b"#Insight Transform File"):
         return InitialStart(read_itk_matrix(path))
     raise InputFileError(path, f"is of no known kind, expected {KINDS}")
