@@ -236,7 +236,9 @@ def test_half_and_more_of_a_fraction_counts(tmp_path):
 def test_a_label_map_object(tmp_path):
     values = expected_map()[np.newaxis]
     path = write_seg(tmp_path / "seg.dcm", values > 0, kind="LABELMAP", fractions=values)
-    np.testing.assert_array_equal(read_label_file(path, scan=scan()).volume.array, expected_map())
+    found = read_label_file(path, scan=scan())
+    np.testing.assert_array_equal(found.volume.array, expected_map())
+    assert found.remarks == (f"{path}: its labels are 1 part 1, 2 part 2",)  # part 0 is the background
 
 
 @pytest.mark.parametrize("kind", ["seg", "structures"])
