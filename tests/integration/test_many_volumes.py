@@ -45,9 +45,9 @@ def work(monkeypatch):
         counts["loaded"] += 1
         return load_checkpoint(path)
 
-    def embed(self, array):
+    def embed(self, array, **region):
         counts["embedded"] += 1
-        return embed_for_real(self, array)
+        return embed_for_real(self, array, **region)
 
     embed_for_real = VolumeEmbedder.embed
     monkeypatch.setattr(export_module, "load_checkpoint", load)

@@ -6,6 +6,7 @@ import shutil
 import socket
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK
@@ -436,10 +437,15 @@ def test_register_carries_points_of_any_name_and_says_what_lies_outside(folder, 
     ]
     with (tmp_path / "out" / "points.csv").open(newline="", encoding="utf-8") as stream:
         header, *table = csv.reader(stream)
-    assert header == ["x_mm", "y_mm", "z_mm", "name"]
+    assert header == ["x_mm", "y_mm", "z_mm", "name", "doubt_mm", "decision", "reason"]
     assert [row[3] for row in table] == list(NAMES)
     carried = np.array([[float(cell) for cell in row[:3]] for row in table])
     np.testing.assert_allclose(carried, np.array(points) + sign * np.array([10.0, -20.0, 30.0]), atol=2e-6)
+    other = nibabel.load(folder / ("second.nii.gz" if side == "fixed" else "first.nii.gz"))
+    voxels = nibabel.affines.apply_affine(np.linalg.inv(other.affine), carried)
+    is_shown = np.all((voxels >= -0.5) & (voxels <= np.array(other.shape) - 0.5), axis=1)
+    assert not is_shown[2]
+    assert [row[4:6] for row in table] == [["", "unknown" if shown else "out_of_view"] for shown in is_shown]
 
 
 def test_what_was_registered_is_kept_when_the_image_cannot_be_written(folder, tmp_path, capsys, registration):
