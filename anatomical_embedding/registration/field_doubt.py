@@ -24,6 +24,8 @@ from anatomical_embedding.volumes.volume import Volume
 
 SMALLEST_VARIANCE = 1e-3
 """HU^2, below which an image is uniform."""
+NO_HOLD = 1e-12
+"""In 1/mm^2; rounding can leave less, and less than nothing, of a matrix that holds nothing along a direction."""
 DOUBT_SHARE = 0.8
 """Of the true places that lie within the radius, by the fit."""
 INSIDE = 0.5
@@ -63,7 +65,7 @@ def doubt_mm(
     spacing_mm : (3,) between control points.
     settings : scale and powers.
     """
-    hold = np.sqrt(smallest_eigenvalue(matrix))
+    hold = np.sqrt(np.maximum(smallest_eigenvalue(matrix), NO_HOLD))
     last = np.sqrt(np.sum(step**2, axis=0)) + settings.step_floor_mm
     stretch = strain(shift, spacing_mm) + settings.strain_floor
     radius = (

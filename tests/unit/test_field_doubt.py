@@ -68,6 +68,19 @@ def test_no_doubt_is_larger_than_the_largest():
     np.testing.assert_array_equal(doubt(largest_mm=6.5), 6.5)
 
 
+def test_where_nothing_holds_the_field_along_a_direction_the_doubt_is_the_largest():
+    gradients = 30.0 * np.random.default_rng(5).standard_normal((*SHAPE, 3))
+    still = np.zeros((3, *SHAPE), np.float32)
+    found = doubt_mm(
+        gradients[..., None] * gradients[..., None, :],
+        still,
+        still,
+        spacing_mm=np.full(3, 6.0),
+        settings=settings(),
+    )
+    np.testing.assert_array_equal(found, 25.0)
+
+
 def test_strain_of_a_stretch_and_a_shear():
     """0.3 along x for every mm of x and 0.4 along z for every mm of y: a root of 0.09 + 0.16."""
     x, y, _ = np.indices(SHAPE) * 6.0
