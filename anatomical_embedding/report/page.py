@@ -25,16 +25,16 @@ Section = Callable[[ReportInputs], Markup | None]
 
 SECTIONS: tuple[Section, ...] = (
     overview,
+    examples,
     score_table,
     error_distribution,
-    learning_curves,
-    examples,
     landmark_errors,
     worst_cases,
     failures,
     registrations,
     tracking,
     confidence,
+    learning_curves,
     scan_remarks,
     stage_times,
     provenance,

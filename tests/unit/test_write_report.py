@@ -74,13 +74,13 @@ def page(run):
 def test_all_sections_are_there(page):
     assert [attributes["id"] for attributes in page.all("section")] == [
         "what-ran",
+        "examples",
         "scores",
         "distribution",
-        "learning-curves",
-        "examples",
         "landmarks",
         "worst-cases",
         "failures",
+        "learning-curves",
         "stages",
     ]
 
