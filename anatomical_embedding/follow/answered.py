@@ -31,7 +31,8 @@ class _Looked:
     Attributes
     ----------
     likenesses : one a visit.
-    point_mm : (3,) the place; where the scans do not confirm it, the middle of the lesion's tissue round it.
+    point_mm : (3,) the place; where the scans do not confirm it, the middle of the lesion's tissue round it, and of a
+        lesion in two parts the middle between these.
     visibility : of the lesion there.
     parts_mm : (2, 3) middles of its two parts; None where it is whole, gone or hardly visible.
     """
@@ -49,14 +50,14 @@ def answered_row(
     sources: Sequence[Source],
     scans: VisitScans,
     *,
-    is_alone: bool,
+    others_mm: Sequence[tuple[NDArray[np.float64], float]],
     settings: FollowSettings,
 ) -> tuple[LesionRow, tuple[FittedMask, ...]]:
     """Return the row of a lesion that is not given at a visit, and its masks: one, one a part, or none.
 
     Parameters
     ----------
-    is_alone : whether no other lesion is so near that the two might merge; else tissue beside it may be the other's.
+    others_mm : (3,) places and radii of the other lesions at the visit.
     """
     row = LesionRow(
         lesion, visit.name, visit.date, "review", 0.0, np.nan, NOWHERE, place.how,
@@ -74,7 +75,7 @@ def answered_row(
         depth_error_mm=settings.places.view.error_mm,
         within_mm=scans.model.card.usage.confidence.fit.within_mm,
     )
-    looked = _look(scan, place, sources, scans, is_alone=is_alone, settings=settings)
+    looked = _look(scan, place, sources, scans, others_mm, settings=settings)
     judged = judge_state(
         trust,
         presence=presence(looked.likenesses, settings=settings.look),
@@ -105,8 +106,8 @@ def _look(
     place: AnsweredPlace,
     sources: Sequence[Source],
     scans: VisitScans,
+    others_mm: Sequence[tuple[NDArray[np.float64], float]],
     *,
-    is_alone: bool,
     settings: FollowSettings,
 ) -> _Looked:
     """Return how a place looks beside the lesion at the visits that show it, the first one first."""
@@ -123,14 +124,16 @@ def _look(
         likenesses.append(likeness(now, then, visibility=visibility))
         points_mm.append(point_mm)
         visibilities.append(visibility)
-        if is_alone and source is sources[0] and visibility == 1.0:
+        if source is sources[0] and visibility == 1.0:
             parts_mm = find_parts(
                 TissueContrast(scan, then.inner, now.inner - now.contrast),
-                point_mm,
+                place.point_mm,
                 source.radius_mm,
+                others_mm,
                 settings=settings.splitting,
             )
-    return _Looked(tuple(likenesses), points_mm[0], visibilities[0], parts_mm)
+    middle_mm = points_mm[0] if parts_mm is None else parts_mm.mean(axis=0)
+    return _Looked(tuple(likenesses), middle_mm, visibilities[0], parts_mm)
 
 
 def _fitted(

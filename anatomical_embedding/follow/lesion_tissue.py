@@ -4,6 +4,7 @@ A place follows the body. Lesions that grow together move within it, and one tha
 told by how far the scan looks like the lesion and not like what surrounded it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,13 +20,15 @@ NUM_DIRECTIONS = 40
 """Half of the directions in which the parts of a lesion are looked for; the others are opposite."""
 NUM_STEPS = 4
 """Until a place has moved to the middle of the tissue round it."""
-AROUND = np.vstack([np.zeros(3), 0.3 * np.eye(3), -0.3 * np.eye(3)])
-"""Middles between two parts that are tried, from the place in radii."""
+AROUND = np.vstack([np.zeros(3), *(share * np.eye(3) for share in (0.3, -0.3, 0.6, -0.6))])
+"""Middles between two parts that are tried, from the place in radii: a lesion that parts draws its match to one."""
 PART, PROBE, MIDDLE = 0.9, 0.32, 0.2
 """Of two parts at one scale: their distance from the middle between them, and the radii of what is averaged in each and
 in the middle."""
 MIDDLE_RING, PART_RING = 0.6, 0.9
 """Radii of the rings round the middle and round each part, across the line from one part to the other."""
+BEYOND, PART_RADIUS = 1.95, 0.63
+"""Distance of what lies beyond each part from the middle, and the radius of a part."""
 TWICE = 2.0
 """A share as far above 1 as another is below it is as little like the lesion."""
 NUM_ON_RING = 8
@@ -109,7 +112,12 @@ def middle_of_tissue(
 
 
 def find_parts(
-    now: TissueContrast, place_mm: FloatArray, radius_mm: float, *, settings: LesionSplitSettings
+    now: TissueContrast,
+    place_mm: FloatArray,
+    radius_mm: float,
+    others_mm: Sequence[tuple[FloatArray, float]] = (),
+    *,
+    settings: LesionSplitSettings,
 ) -> Points | None:
     """Return (2, 3) middles of the two parts that a lesion is now; None where it is not in two parts.
 
@@ -117,17 +125,21 @@ def find_parts(
     ----------
     now, place_mm : the visit, and (3,) where the lesion lies there.
     radius_mm : of the lesion where it is whole.
+    others_mm : (3,) places and radii of other lesions; what lies there is none of its parts.
 
     Notes
     -----
     Two pieces of its tissue lie on opposite sides of a free middle, and the rings round that and round both pieces,
-    across the line from one to the other, are free as well. A lesion that is whole fills the first, larger tissue of
-    the same look the others, and one that is gone leaves the sides free.
+    across the line from one to the other, are free as well, as is what lies beyond. A lesion that is whole fills the
+    first, larger tissue of the same look the others, and one that is gone leaves the sides free. Parts that are too
+    small to be measured are not looked for: tissue everywhere has pieces of a few millimetres.
     """
     middles_mm = (place_mm + radius_mm * AROUND)[:, np.newaxis]  # (O, 1, 3)
     best, parts_mm = 0.0, None
     for scale in settings.scales:
         reach_mm = scale * radius_mm
+        if PART_RADIUS * reach_mm < settings.smallest_radius_mm:
+            continue
         ways_mm = PART * reach_mm * DIRECTIONS  # (D, 3)
         sides_mm = np.stack([middles_mm + ways_mm, middles_mm - ways_mm])  # (2, O, D, 3)
         sides = now.mean_shares(sides_mm, PROBE * reach_mm)
@@ -137,13 +149,35 @@ def find_parts(
         rings += [_on_rings(now, side_mm, PART_RING * reach_mm) for side_mm in sides_mm]
         ring = np.max(np.stack(np.broadcast_arrays(*rings)), axis=0)
         margins = np.stack(
-            np.broadcast_arrays(inner - settings.inner, settings.middle - middle, settings.ring - ring)
+            np.broadcast_arrays(
+                inner - settings.inner,
+                settings.middle - middle,
+                settings.ring - ring,
+                settings.beyond - _beyond(now, middles_mm, reach_mm),
+                _clearance(sides_mm, others_mm),
+            )
         )
         margin = np.where(np.isfinite(margins).all(axis=0), margins.min(axis=0), -np.inf)
         found = np.unravel_index(margin.argmax(), margin.shape)
         if margin[found] > best:
             best, parts_mm = float(margin[found]), sides_mm[:, found[0], found[1]]
     return parts_mm
+
+
+def _beyond(now: TissueContrast, middles_mm: Points, reach_mm: float) -> FloatArray:
+    """Return (O, D) how far what lies beyond either part looks like the lesion; nothing does outside the scan."""
+    ways_mm = BEYOND * reach_mm * DIRECTIONS
+    ends_mm = np.stack([middles_mm + ways_mm, middles_mm - ways_mm])
+    shares = np.nan_to_num(now.mean_shares(ends_mm, PROBE * reach_mm))
+    return np.asarray(np.minimum(shares, TWICE - shares).max(axis=0))
+
+
+def _clearance(sides_mm: Points, others_mm: Sequence[tuple[FloatArray, float]]) -> FloatArray:
+    """Return (O, D) whether both sides lie outside of other lesions: 1, or negative where one does not."""
+    free = np.ones(sides_mm.shape[1:3])
+    for centre_mm, radius_mm in others_mm:
+        free[np.linalg.norm(sides_mm - centre_mm, axis=-1).min(axis=0) < radius_mm] = -1.0
+    return free
 
 
 def _on_rings(now: TissueContrast, centres_mm: Points, radius_mm: float) -> FloatArray:

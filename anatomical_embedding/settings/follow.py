@@ -63,13 +63,9 @@ class MergeSettings(Settings):
     apart: float = Field(gt=1.0)
     """Pairs are looked at whose middles were at most this far apart, in the sum of their radii."""
     bridge: Share
-    """They have merged where the scan nowhere falls below this share of the contrast between them, ..."""
-    nearer: Share
-    """... and the middles of their tissue are at most this share of their former distance apart; ..."""
-    closed: Share
-    """... or where it nowhere falls below this share between their places, ..."""
+    """They have merged where there is a way between them that nowhere falls below this share of their contrast, ..."""
     rise: Share
-    """... and the lowest share has risen by this."""
+    """... and the lowest share of the best way has risen by this."""
 
 
 class TissueSettings(Settings):
@@ -95,7 +91,11 @@ class LesionSplitSettings(Settings):
     middle: Share
     """... between them there is at most this share of it, ..."""
     ring: Share
-    """... and on the rings round that and round the parts, across the line between these, at most this."""
+    """... on the rings round that and round the parts, across the line between these, at most this, ..."""
+    beyond: Share
+    """... and beyond both parts at most this."""
+    smallest_radius_mm: float = Field(gt=0)
+    """Radius of the smallest parts that are looked for: what is less than 10 mm in diameter cannot be measured."""
     certainty: Share
     """Share of lesions with two such parts that have split; others have merged with a neighbour, or lie on vessels."""
 

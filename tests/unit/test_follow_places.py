@@ -12,7 +12,7 @@ from anatomical_embedding.follow.given import Assigned, assign_given
 from anatomical_embedding.follow.given_rows import followed_row, middle_is_outside
 from anatomical_embedding.follow.lesion_input import GivenLesions
 from anatomical_embedding.follow.look import Likeness, Look, likeness, measure_look, presence
-from anatomical_embedding.follow.merged import lesions_alone, middles_of_one
+from anatomical_embedding.follow.merged import middles_of_one
 from anatomical_embedding.follow.places import (
     Answer,
     AnsweredPlace,
@@ -186,16 +186,6 @@ def test_lesions_have_merged_where_they_are_nearer_and_no_gap_lies_between(
         ]
 
 
-def test_a_lesion_is_alone_without_another_of_its_visit_near():
-    places = {1: ("a", 0.0), 2: ("a", 20.0), 3: ("a", 60.0), 4: ("b", 1.0)}
-    sources = {
-        lesion: Source(visit, np.array([x_mm, 0.0, 0.0]), 5.0, None)
-        for lesion, (visit, x_mm) in places.items()
-    }
-    # Those of 5 mm radius at up to 22 mm from each other could merge.
-    assert lesions_alone(sources, settings=SETTINGS.merging) == {3, 4}
-
-
 @pytest.mark.parametrize("radius_mm", [7.0, 9.0, 12.0])
 def test_a_mask_grows_and_shrinks_with_the_lesion(radius_mm):
     _, before = scan_with_ball(9.0)
@@ -331,7 +321,9 @@ def test_two_lesions_side_by_side_have_neither_merged_nor_split():
         (PlaceTrust(1.0, 0.0, 6.0), 0.05, 2.0, "gone"),
         (PlaceTrust(1.0, 0.9, 6.0), 0.95, 2.0, "out_of_view"),
         (PlaceTrust(1.0, 0.0, 6.0), 0.5, 2.0, "review"),
-        (PlaceTrust(0.4, 0.0, 20.0), 0.95, 2.0, "review"),
+        (PlaceTrust(0.4, 0.0, 20.0), 0.95, 2.0, "present"),  # what looks like the lesion confirms its place
+        (PlaceTrust(0.4, 0.0, 20.0), 0.05, 2.0, "review"),  # it may lie beside
+        (PlaceTrust(0.7, 0.0, 20.0), 0.05, 2.0, "gone"),
         (PlaceTrust(1.0, 0.0, 6.0), 0.95, 30.0, "review"),
         (PlaceTrust(1.0, 0.0, 6.0), np.nan, 2.0, "review"),
     ],
@@ -347,8 +339,9 @@ def test_a_state_is_told_where_it_is_likely_and_the_visits_agree(trust, present,
 @pytest.mark.parametrize(
     ("trust", "state", "probability"),
     [
-        (PlaceTrust(1.0, 0.05, 6.0), "split", 0.57),  # six in ten of those that look so have split
-        (PlaceTrust(0.9, 0.1, 6.0), "review", 0.486),
+        (PlaceTrust(1.0, 0.05, 6.0), "split", 0.8075),  # 17 in 20 of those that look so have split
+        (PlaceTrust(0.3, 0.05, 16.0), "split", 0.8075),  # two parts that are found confirm the place
+        (PlaceTrust(0.9, 0.4, 6.0), "review", 0.51),
         (PlaceTrust(0.9, 0.8, 6.0), "out_of_view", 0.8),
     ],
 )
@@ -397,7 +390,7 @@ def test_tissue_beside_a_confirmed_place_does_not_hide_that_a_lesion_has_gone():
         place,
         [Source("a", CENTRE_MM, 9.0, mask)],
         scans,
-        is_alone=False,
+        others_mm=(),
         settings=SETTINGS,
     )
     assert (row.state, fits) == ("gone", ())
