@@ -1,8 +1,8 @@
 """What a reader could sign of the lesions of a body: by the true voxels of each scan, never by what was found.
 
-What was drawn is not always what a scan can show: two balls that overlap by a millimetre are one mass on voxels of 3 mm,
-and halves of 4 mm are none that anybody measures. So states are told from the true masks on the voxels of the scan:
-what hangs together there, by faces, is one. Lesions that no reader could judge are counted beside the others.
+What was drawn is not always what a scan can show: two balls that overlap by a millimetre are one mass on voxels of
+3 mm, and halves of 4 mm are none that anybody measures. So states are told from the true masks on the voxels of the
+scan: what hangs together there, by faces, is one. Lesions that no reader could judge are counted beside the others.
 """
 
 from collections.abc import Mapping
@@ -17,9 +17,13 @@ from benchmarks.followed_bodies import VISIBLE, FollowedBody, KnownVisit
 MEASURABLE_MM = 10.0
 """Longest diameter from which on a lesion can be measured (RECIST 1.1, slices of up to 5 mm)."""
 FAINT, SMALL, CUT, TOUCHING = "faint", "small", "cut", "touching"
-"""Why a lesion is counted beside the others: it hardly differs from its surroundings where it is given; it or one of
-its parts is below `MEASURABLE_MM`, where it is given or now; the border of the scan passes through it, or where it was;
-it touches one that touched it before, is new, or has its middle out of view, so that merging has no meaning."""
+"""Why a lesion is counted beside the others.
+
+`faint`: it, or one that it touches now, hardly differs from its surroundings where that is given. `small`: it or one of
+its parts is below `MEASURABLE_MM`, where it is given or now. `cut`: the border of the scan passes through it, or where
+it was. `touching`: it touches one that touched it before, is new, or has its middle out of view, so that nobody can say
+whether they have merged.
+"""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def readable_truth(
         can_merge = {other for other in in_view if body.was_shown(other)} - before[number]
         smallest_mm = min(firsts_mm[number], smallest_mm if state not in ("gone", "out_of_view") else np.inf)
         beside = ""
-        if contrasts.get(number, 0.0) < VISIBLE:
+        if min(contrasts.get(each, np.inf) for each in (number, *partners)) < VISIBLE:
             beside = FAINT
         elif 2.0 * smallest_mm < MEASURABLE_MM:
             beside = SMALL

@@ -8,7 +8,12 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.follow.fit_mask import FittedMask, fit_mask
 from anatomical_embedding.follow.given_rows import as_point
-from anatomical_embedding.follow.lesion_tissue import TissueContrast, find_parts, middle_of_tissue
+from anatomical_embedding.follow.lesion_tissue import (
+    PART_RADIUS,
+    TissueContrast,
+    find_parts,
+    middle_of_tissue,
+)
 from anatomical_embedding.follow.look import Likeness, likeness, measure_look, presence
 from anatomical_embedding.follow.places import AnsweredPlace
 from anatomical_embedding.follow.records import LesionRow
@@ -98,7 +103,11 @@ def answered_row(
         return row, _fitted_parts(scan, place, looked.parts_mm, sources[0], settings)
     if judged.state not in ("present", "review") or not scan.contains(place.point_mm):
         return row, ()
-    return row, _fitted(scan, place, sources[-1], is_visible=looked.visibility == 1.0, settings=settings)
+    fits = _fitted(scan, place, sources[-1], is_visible=looked.visibility == 1.0, settings=settings)
+    if judged.state == "present" and fits and fits[0].is_fitted:
+        share = settings.masks.share_of_place
+        row = replace(row, point_mm=as_point((1.0 - share) * place.point_mm + share * fits[0].centre_mm))
+    return row, fits
 
 
 def _look(
@@ -124,14 +133,20 @@ def _look(
         likenesses.append(likeness(now, then, visibility=visibility))
         points_mm.append(point_mm)
         visibilities.append(visibility)
-        if source is sources[0] and visibility == 1.0:
+        if source is sources[0] and visibility >= settings.splitting.visibility:
+            tissue = TissueContrast(scan, then.inner, now.inner - now.contrast)
             parts_mm = find_parts(
-                TissueContrast(scan, then.inner, now.inner - now.contrast),
-                place.point_mm,
-                source.radius_mm,
-                others_mm,
-                settings=settings.splitting,
+                tissue, place.point_mm, source.radius_mm, others_mm, settings=settings.splitting
             )
+            if parts_mm is not None:
+                look = replace(then, contrast=then.inner - tissue.around)
+                part_mm = PART_RADIUS * source.radius_mm
+                parts_mm = np.array(
+                    [
+                        middle_of_tissue(scan, part, look, part_mm, settings=settings.tissue)
+                        for part in parts_mm
+                    ]
+                )
     middle_mm = points_mm[0] if parts_mm is None else parts_mm.mean(axis=0)
     return _Looked(tuple(likenesses), middle_mm, visibilities[0], parts_mm)
 

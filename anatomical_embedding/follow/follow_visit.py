@@ -113,7 +113,8 @@ def follow_visit(
         if given is not None and given.masks is not None:
             masks[given.masks.array == number] = lesion
     firsts = {lesion: each[0] for lesion, each in sources.items()}
-    rows = mark_merged(rows, firsts, scans, target, settings=settings)
+    found_mm = {lesion: place.point_mm for lesion, place in joined.items() if lesion not in assigned.parts}
+    rows = mark_merged(rows, firsts, found_mm, scans, target, settings=settings)
     rows = place_masks(rows, fitted, masks, target)
     return FollowedVisit(tuple(rows), Volume(masks, target.affine) if masks.any() else None)
 

@@ -29,6 +29,8 @@ MIDDLE_RING, PART_RING = 0.6, 0.9
 """Radii of the rings round the middle and round each part, across the line from one part to the other."""
 BEYOND, PART_RADIUS = 1.95, 0.63
 """Distance of what lies beyond each part from the middle, and the radius of a part."""
+FARTHEST = 1.3
+"""Of a part from the place of the lesion, in radii of the lesion: parts lie where it lay."""
 TWICE = 2.0
 """A share as far above 1 as another is below it is as little like the lesion."""
 NUM_ON_RING = 8
@@ -154,10 +156,10 @@ def find_parts(
                 settings.middle - middle,
                 settings.ring - ring,
                 settings.beyond - _beyond(now, middles_mm, reach_mm),
-                _clearance(sides_mm, others_mm),
             )
         )
-        margin = np.where(np.isfinite(margins).all(axis=0), margins.min(axis=0), -np.inf)
+        is_free = _is_free(sides_mm, place_mm, FARTHEST * radius_mm, others_mm)
+        margin = np.where(np.isfinite(margins).all(axis=0) & is_free, margins.min(axis=0), -np.inf)
         found = np.unravel_index(margin.argmax(), margin.shape)
         if margin[found] > best:
             best, parts_mm = float(margin[found]), sides_mm[:, found[0], found[1]]
@@ -172,12 +174,14 @@ def _beyond(now: TissueContrast, middles_mm: Points, reach_mm: float) -> FloatAr
     return np.asarray(np.minimum(shares, TWICE - shares).max(axis=0))
 
 
-def _clearance(sides_mm: Points, others_mm: Sequence[tuple[FloatArray, float]]) -> FloatArray:
-    """Return (O, D) whether both sides lie outside of other lesions: 1, or negative where one does not."""
-    free = np.ones(sides_mm.shape[1:3])
+def _is_free(
+    sides_mm: Points, place_mm: FloatArray, farthest_mm: float, others_mm: Sequence[tuple[FloatArray, float]]
+) -> NDArray[np.bool_]:
+    """Return (O, D) whether both sides lie no farther from a place than they may, and outside of other lesions."""
+    free = np.linalg.norm(sides_mm - place_mm, axis=-1).max(axis=0) <= farthest_mm
     for centre_mm, radius_mm in others_mm:
-        free[np.linalg.norm(sides_mm - centre_mm, axis=-1).min(axis=0) < radius_mm] = -1.0
-    return free
+        free &= np.linalg.norm(sides_mm - centre_mm, axis=-1).min(axis=0) >= radius_mm
+    return np.asarray(free)
 
 
 def _on_rings(now: TissueContrast, centres_mm: Points, radius_mm: float) -> FloatArray:

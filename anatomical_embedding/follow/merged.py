@@ -35,6 +35,7 @@ LEVELS = np.arange(1.0, 0.0, -0.05)
 def mark_merged(
     rows: Sequence[LesionRow],
     sources: Mapping[int, Source],
+    found_mm: Mapping[int, NDArray[np.float64]],
     scans: VisitScans,
     target: Volume,
     *,
@@ -42,19 +43,20 @@ def mark_merged(
 ) -> list[LesionRow]:
     """Return the rows; those that are one with another are `merged`, with the numbers of the others.
 
-    One of the two must be seen. The other may not look so, since its place can lie at the far end of what both are.
+    One of the two must not be gone. The other may look so, since its place can lie at the far end of what both are.
 
     Parameters
     ----------
     sources : each lesion where it was given.
+    found_mm : (3,) where the lesions lie that are not given at the visit, before their tissue is looked at.
     target : scan of the visit.
     """
     places = {
-        row.lesion: np.array(row.point_mm)
+        row.lesion: found_mm.get(row.lesion, np.array(row.point_mm))
         for row in rows
         if row.state in ("present", "gone", "review", "split") and np.isfinite(row.point_mm).all()
     }
-    present = {row.lesion for row in rows if row.state in ("present", "split")}
+    present = {row.lesion for row in rows if row.state in ("present", "split", "review")}
     partners: dict[int, list[int]] = {}
     middles: dict[int, NDArray[np.float64]] = {}
     for first, second in combinations(places, 2):
@@ -119,7 +121,9 @@ def middles_of_one(
     centres_mm = pair[0].centre_mm, pair[1].centre_mm
     now = share_of_best_way(TissueContrast(target, inner, around), (first, second), radii_mm)
     then = share_of_best_way(TissueContrast(before, inner, around), centres_mm, radii_mm)
-    return (first, second) if now >= merging.bridge and now - then >= merging.rise else None
+    apart_mm = float(np.linalg.norm(centres_mm[0] - centres_mm[1]))
+    has_changed = now - then >= merging.rise or np.linalg.norm(first - second) <= merging.nearer * apart_mm
+    return (first, second) if now >= merging.bridge and has_changed else None
 
 
 def share_of_best_way(

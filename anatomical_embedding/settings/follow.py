@@ -65,7 +65,9 @@ class MergeSettings(Settings):
     bridge: Share
     """They have merged where there is a way between them that nowhere falls below this share of their contrast, ..."""
     rise: Share
-    """... and the lowest share of the best way has risen by this."""
+    """... and the lowest share of the best way has risen by this, ..."""
+    nearer: Share
+    """... or the middles of their tissue are at most this share of their former distance apart."""
 
 
 class TissueSettings(Settings):
@@ -84,6 +86,8 @@ class TissueSettings(Settings):
 class LesionSplitSettings(Settings):
     """When one lesion is two (follow/lesion_tissue.py); looks are in shares of its contrast."""
 
+    visibility: float = Field(gt=0.0, le=1.0)
+    """Lesions that are less visible, as a share of those that are, are not looked at."""
     scales: tuple[float, ...] = Field(min_length=1)
     """Sizes of the two parts together that are tried, in sizes of the lesion."""
     inner: Share
@@ -132,6 +136,12 @@ class MaskSettings(Settings):
     """Deviation of the Gaussian under which the gradient is taken, in samples."""
     edge_share: Share
     """Nothing with less than this share of its contrast is lesion; half would cut off what a blur takes from a ball."""
+    round_steps: float = Field(gt=0)
+    """Deviation of the Gaussian that rounds a fitted mask, in samples, ..."""
+    round_share: Share
+    """... and the share of it from which on a sample is lesion; less than half lets the mask grow."""
+    share_of_place: Share
+    """Share of the middle of a fitted mask in the place of a lesion that is present: each errs on its own."""
     volume_change: tuple[float, float]
     """Smallest and largest factor between the carried and the fitted volume; other fits are not trusted."""
     smallest_contrast: float = Field(gt=0)

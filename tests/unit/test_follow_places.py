@@ -5,14 +5,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from anatomical_embedding.follow.answered import answered_row
 from anatomical_embedding.follow.fit_mask import ball_radius_mm, fit_mask
 from anatomical_embedding.follow.given import Assigned, assign_given
 from anatomical_embedding.follow.given_rows import followed_row, middle_is_outside
 from anatomical_embedding.follow.lesion_input import GivenLesions
+from anatomical_embedding.follow.lesion_tissue import TissueContrast
 from anatomical_embedding.follow.look import Likeness, Look, likeness, measure_look, presence
-from anatomical_embedding.follow.merged import middles_of_one
+from anatomical_embedding.follow.merged import middles_of_one, share_of_best_way
 from anatomical_embedding.follow.places import (
     Answer,
     AnsweredPlace,
@@ -184,6 +186,46 @@ def test_lesions_have_merged_where_they_are_nearer_and_no_gap_lies_between(
         assert [
             0.0 < sign * (middle - CENTRE_MM)[0] < 6.0 for sign, middle in zip((-1, 1), found, strict=True)
         ]
+
+
+@pytest.mark.parametrize(("bend_mm", "share"), [(0.0, 1.0), (5.0, 1.0), (14.0, 0.0)])
+def test_the_best_way_between_two_places_follows_the_tissue(bend_mm, share):
+    """The way bends by up to 14 mm; balls of 6 mm lie along it, and a way leaves the straight one by 5.4 mm at most."""
+    ends_mm = CENTRE_MM + np.array([[-15.0, 0, 0], [15.0, 0, 0]])
+    along = np.linspace(-15.0, 15.0, 13)
+    way_mm = CENTRE_MM + np.stack(
+        [along, bend_mm * np.cos(along / 15.0 * np.pi / 2.0) ** 0.5, 0.0 * along], axis=1
+    )
+    tissue = TissueContrast(scan_with_balls(*way_mm), LESION_HU, TISSUE_HU)
+    assert share_of_best_way(tissue, (ends_mm[0], ends_mm[1]), (6.0, 6.0)) == pytest.approx(share, abs=0.15)
+
+
+def test_two_that_touched_before_have_merged_where_their_middles_are_nearer():
+    along = np.array([1.0, 0, 0])
+    before = scan_with_balls(CENTRE_MM - 6.0 * along, CENTRE_MM + 6.0 * along, radius_mm=7.0)
+    after = scan_with_balls(CENTRE_MM - 3.0 * along, CENTRE_MM + 3.0 * along, radius_mm=7.0)
+    pair = tuple(Source("first", CENTRE_MM + sign * 6.0 * along, 7.0, None) for sign in (-1, 1))
+    places_mm = tuple(CENTRE_MM + sign * 6.0 * along for sign in (-1, 1))
+    assert middles_of_one(pair, places_mm, before, after, settings=SETTINGS) is not None
+    assert middles_of_one(pair, places_mm, before, before, settings=SETTINGS) is None
+
+
+@pytest.mark.parametrize("radius_mm", [7.0, 10.0])
+def test_a_mask_in_a_blurred_scan_is_as_large_as_the_lesion(radius_mm):
+    sharp, truth = scan_with_ball(radius_mm)
+    blurred = gaussian_filter(sharp.array, 2.0 / np.array([2.0, 2.0, 2.5]))  # of 2 mm, as many scans have
+    fit = fit_mask(
+        Volume(blurred, AFFINE),
+        CENTRE_MM,
+        truth,
+        CENTRE_MM,
+        np.eye(3),
+        radius_mm=radius_mm,
+        is_visible=True,
+        settings=SETTINGS.masks,
+    )
+    assert fit.is_fitted
+    assert fit.radius_mm == pytest.approx(radius_mm, abs=0.4)
 
 
 @pytest.mark.parametrize("radius_mm", [7.0, 9.0, 12.0])
@@ -394,3 +436,29 @@ def test_tissue_beside_a_confirmed_place_does_not_hide_that_a_lesion_has_gone():
         settings=SETTINGS,
     )
     assert (row.state, fits) == ("gone", ())
+
+
+def test_the_middle_of_a_fitted_mask_moves_a_place_by_its_share():
+    before, mask = scan_with_ball(9.0)
+    now, _ = scan_with_ball(9.0, seed=1)
+    scans = Visits(
+        {
+            name: SimpleNamespace(raw=SimpleNamespace(volume=scan))
+            for name, scan in (("a", before), ("b", now))
+        }
+    )
+    off_mm = np.array([2.0, 0.0, 0.0])
+    place = AnsweredPlace(CENTRE_MM + off_mm, 50.0, 1.0, np.nan, REFINED, np.eye(3), "direct")
+    row, (fit,) = answered_row(
+        1,
+        AskedVisit("b", Path("b.nii"), None),
+        place,
+        [Source("a", CENTRE_MM, 9.0, mask)],
+        scans,
+        others_mm=(),
+        settings=SETTINGS,
+    )
+    assert row.state == "present" and fit.is_fitted
+    assert np.linalg.norm(fit.centre_mm - CENTRE_MM) < 0.7
+    # A quarter of the 2 mm to the true middle.
+    assert np.array(row.point_mm) - CENTRE_MM == pytest.approx([1.5, 0.0, 0.0], abs=0.2)
