@@ -19,6 +19,7 @@ from anatomical_embedding.follow.lesion_tissue import TWICE, TissueContrast, mid
 from anatomical_embedding.follow.look import measure_look
 from anatomical_embedding.follow.records import LesionRow
 from anatomical_embedding.follow.seen import Source
+from anatomical_embedding.follow.states import calibrated
 from anatomical_embedding.follow.visits import VisitScans
 from anatomical_embedding.settings.follow import FollowSettings, MergeSettings
 from anatomical_embedding.usage.scans import require_raw
@@ -70,10 +71,12 @@ def mark_merged(
             partners.setdefault(first, []).append(second)
             partners.setdefault(second, []).append(first)
             middles |= dict(zip((first, second), joined_mm, strict=True))
+    certainty = calibrated(settings.merging.certainty, settings.calibration)
     return [
         replace(
             row,
             state="merged",
+            probability=certainty if row.how in ("direct", "joint") else row.probability,
             related=tuple(partners[row.lesion]),
             point_mm=as_point(middles[row.lesion]),
             note="",

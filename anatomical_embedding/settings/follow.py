@@ -68,6 +68,8 @@ class MergeSettings(Settings):
     """... and the lowest share of the best way has risen by this, ..."""
     nearer: Share
     """... or the middles of their tissue are at most this share of their former distance apart."""
+    certainty: Share
+    """Share of the pairs that look so which have merged."""
 
 
 class TissueSettings(Settings):

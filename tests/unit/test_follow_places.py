@@ -14,7 +14,7 @@ from anatomical_embedding.follow.given_rows import followed_row, middle_is_outsi
 from anatomical_embedding.follow.lesion_input import GivenLesions
 from anatomical_embedding.follow.lesion_tissue import TissueContrast
 from anatomical_embedding.follow.look import Likeness, Look, likeness, measure_look, presence
-from anatomical_embedding.follow.merged import middles_of_one, share_of_best_way
+from anatomical_embedding.follow.merged import mark_merged, middles_of_one, share_of_best_way
 from anatomical_embedding.follow.places import (
     Answer,
     AnsweredPlace,
@@ -24,6 +24,7 @@ from anatomical_embedding.follow.places import (
     predict_places,
     swap_anchors,
 )
+from anatomical_embedding.follow.records import LesionRow
 from anatomical_embedding.follow.seen import Source
 from anatomical_embedding.follow.states import PlaceTrust, judge_state, trust_place
 from anatomical_embedding.follow.visits import AskedVisit
@@ -208,6 +209,36 @@ def test_two_that_touched_before_have_merged_where_their_middles_are_nearer():
     places_mm = tuple(CENTRE_MM + sign * 6.0 * along for sign in (-1, 1))
     assert middles_of_one(pair, places_mm, before, after, settings=SETTINGS) is not None
     assert middles_of_one(pair, places_mm, before, before, settings=SETTINGS) is None
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        (("present", "gone"), ("merged", "merged")),
+        (("review", "review"), ("merged", "merged")),
+        (("gone", "gone"), ("gone", "gone")),  # what lies there now may be anything
+        (("present", "out_of_view"), ("present", "out_of_view")),
+    ],
+)
+def test_two_in_one_have_merged_unless_both_look_gone_or_one_is_out_of_view(states, expected):
+    along = np.array([1.0, 0, 0])
+    places_mm = {number: CENTRE_MM + sign * 9.0 * along for number, sign in ((1, -1), (2, 1))}
+    before = scan_with_balls(*places_mm.values())
+    after = scan_with_balls(CENTRE_MM - 4.5 * along, CENTRE_MM + 4.5 * along)
+    scans = {"a": SimpleNamespace(raw=SimpleNamespace(volume=before))}
+    rows = [
+        LesionRow(
+            number, "b", None, state, 0.3, 6.0, tuple(places_mm[number]), "direct", np.nan, "yes", "none", (), "", ""
+        )
+        for number, state in zip((1, 2), states, strict=True)
+    ]  # fmt: skip
+    sources = {number: Source("a", place_mm, 6.0, None) for number, place_mm in places_mm.items()}
+    found = mark_merged(rows, sources, places_mm, scans, after, settings=SETTINGS)
+    assert tuple(row.state for row in found) == expected
+    if expected[0] == "merged":
+        assert [row.related for row in found] == [(2,), (1,)]
+        # Not the probability of the state that each had alone.
+        assert [row.probability for row in found] == pytest.approx([SETTINGS.merging.certainty] * 2)
 
 
 @pytest.mark.parametrize("radius_mm", [7.0, 10.0])
