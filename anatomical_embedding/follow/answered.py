@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from anatomical_embedding.follow.fit_mask import FittedMask, fit_mask
 from anatomical_embedding.follow.given_rows import as_point
 from anatomical_embedding.follow.lesion_tissue import (
-    PART_RADIUS,
     TissueContrast,
     find_parts,
     middle_of_tissue,
+    tissue_of_parts,
 )
 from anatomical_embedding.follow.look import Likeness, likeness, measure_look, presence
 from anatomical_embedding.follow.places import AnsweredPlace
@@ -73,7 +73,7 @@ def answered_row(
     scan = require_raw(scans[visit.name]).volume
     if place.how == "moved":
         row = replace(row, state="present", probability=1.0, point_mm=as_point(place.point_mm), note="")
-        return row, _fitted(scan, place, sources[-1], is_visible=True, settings=settings)
+        return row, _fitted(scan, place, sources, is_visible=True, settings=settings)
     trust = trust_place(
         error_mm=place.error_mm,
         depth_mm=place.depth_mm,
@@ -103,7 +103,7 @@ def answered_row(
         return row, _fitted_parts(scan, place, looked.parts_mm, sources[0], settings)
     if judged.state not in ("present", "review") or not scan.contains(place.point_mm):
         return row, ()
-    fits = _fitted(scan, place, sources[-1], is_visible=looked.visibility == 1.0, settings=settings)
+    fits = _fitted(scan, place, sources, is_visible=looked.visibility == 1.0, settings=settings)
     if judged.state == "present" and fits and fits[0].is_fitted:
         share = settings.masks.share_of_place
         row = replace(row, point_mm=as_point((1.0 - share) * place.point_mm + share * fits[0].centre_mm))
@@ -139,35 +139,41 @@ def _look(
                 tissue, place.point_mm, source.radius_mm, others_mm, settings=settings.splitting
             )
             if parts_mm is not None:
-                look = replace(then, contrast=then.inner - tissue.around)
-                part_mm = PART_RADIUS * source.radius_mm
-                parts_mm = np.array(
-                    [
-                        middle_of_tissue(scan, part, look, part_mm, settings=settings.tissue)
-                        for part in parts_mm
-                    ]
-                )
+                parts_mm = tissue_of_parts(tissue, then, parts_mm, source.radius_mm, settings=settings.tissue)
+    if presence(likenesses, settings=settings.look) > settings.splitting.whole:
+        parts_mm = None
     middle_mm = points_mm[0] if parts_mm is None else parts_mm.mean(axis=0)
     return _Looked(tuple(likenesses), middle_mm, visibilities[0], parts_mm)
 
 
 def _fitted(
-    scan: Volume, place: AnsweredPlace, source: Source, *, is_visible: bool, settings: FollowSettings
+    scan: Volume,
+    place: AnsweredPlace,
+    sources: Sequence[Source],
+    *,
+    is_visible: bool,
+    settings: FollowSettings,
 ) -> tuple[FittedMask, ...]:
-    """Return the mask of a lesion carried to its place and fitted there; none where there are only points."""
-    if source.mask is None:
-        return ()
-    fit = fit_mask(
-        scan,
-        place.point_mm,
-        source.mask,
-        source.centre_mm,
-        place.matrix,
-        radius_mm=source.radius_mm,
-        is_visible=is_visible,
-        settings=settings.masks,
-    )
-    return (fit,)
+    """Return the mask of a lesion carried to its place and fitted there; none where there are only points.
+
+    The mask that was given is tried first: one that was fitted has an error of its own, which another fit adds to. It
+    fits only what has not changed too much, and the nearest mask is what else is carried.
+    """
+    fit = None
+    for source, matrix in ((sources[0], place.matrix_from_given), (sources[-1], place.matrix)):
+        if source.mask is None or (fit is not None and fit.is_fitted):
+            continue
+        fit = fit_mask(
+            scan,
+            place.point_mm,
+            source.mask,
+            source.centre_mm,
+            matrix,
+            radius_mm=source.radius_mm,
+            is_visible=is_visible,
+            settings=settings.masks,
+        )
+    return () if fit is None else (fit,)
 
 
 def _fitted_parts(

@@ -102,6 +102,8 @@ class LesionSplitSettings(Settings):
     """... and beyond both parts at most this."""
     smallest_radius_mm: float = Field(gt=0)
     """Radius of the smallest parts that are looked for: what is less than 10 mm in diameter cannot be measured."""
+    whole: Share
+    """A lesion that is there with more than this probability is whole, whatever lies beside it."""
     certainty: Share
     """Share of lesions with two such parts that have split; others have merged with a neighbour, or lie on vessels."""
 

@@ -456,7 +456,7 @@ def test_tissue_beside_a_confirmed_place_does_not_hide_that_a_lesion_has_gone():
             for name, scan in (("a", before), ("b", now))
         }
     )
-    place = AnsweredPlace(CENTRE_MM, 50.0, 1.0, np.nan, REFINED, np.eye(3), "direct")
+    place = AnsweredPlace(CENTRE_MM, 50.0, 1.0, np.nan, REFINED, np.eye(3), "direct", np.eye(3))
     row, fits = answered_row(
         1,
         AskedVisit("b", Path("b.nii"), None),
@@ -479,7 +479,7 @@ def test_the_middle_of_a_fitted_mask_moves_a_place_by_its_share():
         }
     )
     off_mm = np.array([2.0, 0.0, 0.0])
-    place = AnsweredPlace(CENTRE_MM + off_mm, 50.0, 1.0, np.nan, REFINED, np.eye(3), "direct")
+    place = AnsweredPlace(CENTRE_MM + off_mm, 50.0, 1.0, np.nan, REFINED, np.eye(3), "direct", np.eye(3))
     row, (fit,) = answered_row(
         1,
         AskedVisit("b", Path("b.nii"), None),
@@ -493,3 +493,33 @@ def test_the_middle_of_a_fitted_mask_moves_a_place_by_its_share():
     assert np.linalg.norm(fit.centre_mm - CENTRE_MM) < 0.7
     # A quarter of the 2 mm to the true middle.
     assert np.array(row.point_mm) - CENTRE_MM == pytest.approx([1.5, 0.0, 0.0], abs=0.2)
+
+
+@pytest.mark.parametrize(("given_mm", "nearest_mm", "is_given"), [(8.0, 11.0, True), (4.5, 8.0, False)])
+def test_the_mask_that_was_given_is_carried_unless_the_lesion_has_changed_too_much(
+    given_mm, nearest_mm, is_given
+):
+    """Now it has a radius of 9 mm, 8 times the volume of one of 4.5 mm."""
+    scan, _ = scan_with_ball(9.0, seed=1)
+    sources = []
+    scans = Visits({"now": SimpleNamespace(raw=SimpleNamespace(volume=scan))})
+    for visit, radius_mm in (("given", given_mm), ("nearest", nearest_mm)):
+        before, mask = scan_with_ball(radius_mm)
+        scans[visit] = SimpleNamespace(raw=SimpleNamespace(volume=before))
+        sources.append(Source(visit, CENTRE_MM, radius_mm, mask))
+    place = AnsweredPlace(CENTRE_MM, 50.0, 1.0, np.nan, REFINED, np.eye(3), "direct", np.eye(3))
+    asked = AskedVisit("now", Path("now.nii"), None)
+    row, (fit,) = answered_row(1, asked, place, sources, scans, others_mm=(), settings=SETTINGS)
+    carried = sources[0] if is_given else sources[1]
+    expected = fit_mask(
+        scan,
+        CENTRE_MM,
+        carried.mask,
+        CENTRE_MM,
+        np.eye(3),
+        radius_mm=carried.radius_mm,
+        is_visible=True,
+        settings=SETTINGS.masks,
+    )
+    assert row.state == "present" and expected.is_fitted
+    assert np.array_equal(fit.mask, expected.mask)

@@ -128,3 +128,13 @@ def test_pieces_that_go_on_beyond_are_no_parts():
     now = TissueContrast(scan_of([*PARTS, *shell]), LESION_HU, TISSUE_HU)
     anyhow = SETTINGS.splitting.model_copy(update={"beyond": 2.0})
     assert find_parts(now, CENTRE_MM, RADIUS_MM, settings=anyhow) is not None
+
+
+def test_tissue_that_is_brighter_than_the_lesion_is_free():
+    """Darker tissue on one side of the parts, and as much brighter on the other, is in the mean as the lesion is."""
+    dark = scan_of(PARTS)
+    z_mm = np.indices(dark.shape)[2] * AFFINE[2, 2] + AFFINE[2, 3] - CENTRE_MM[2]
+    is_bright = (z_mm > 4.0) & (dark.array != LESION_HU)
+    mixed = Volume(np.where(is_bright, 2.0 * LESION_HU - TISSUE_HU, dark.array), AFFINE)
+    now = TissueContrast(mixed, LESION_HU, TISSUE_HU)
+    assert find_parts(now, CENTRE_MM, RADIUS_MM, settings=SETTINGS.splitting) is not None
