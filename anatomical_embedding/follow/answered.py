@@ -8,7 +8,12 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.follow.fit_mask import FittedMask, fit_mask
 from anatomical_embedding.follow.given_rows import as_point
-from anatomical_embedding.follow.lesion_tissue import TissueContrast, find_parts, middle_of_tissue
+from anatomical_embedding.follow.lesion_tissue import (
+    TissueContrast,
+    find_parts,
+    middle_of_tissue,
+    tissue_of_parts,
+)
 from anatomical_embedding.follow.look import Likeness, likeness, measure_look, presence
 from anatomical_embedding.follow.places import AnsweredPlace
 from anatomical_embedding.follow.records import LesionRow
@@ -31,7 +36,8 @@ class _Looked:
     Attributes
     ----------
     likenesses : one a visit.
-    point_mm : (3,) the place; where the scans do not confirm it, the middle of the lesion's tissue round it.
+    point_mm : (3,) the place; where the scans do not confirm it, the middle of the lesion's tissue round it, and of a
+        lesion in two parts the middle between these.
     visibility : of the lesion there.
     parts_mm : (2, 3) middles of its two parts; None where it is whole, gone or hardly visible.
     """
@@ -49,14 +55,14 @@ def answered_row(
     sources: Sequence[Source],
     scans: VisitScans,
     *,
-    is_alone: bool,
+    others_mm: Sequence[tuple[NDArray[np.float64], float]],
     settings: FollowSettings,
 ) -> tuple[LesionRow, tuple[FittedMask, ...]]:
     """Return the row of a lesion that is not given at a visit, and its masks: one, one a part, or none.
 
     Parameters
     ----------
-    is_alone : whether no other lesion is so near that the two might merge; else tissue beside it may be the other's.
+    others_mm : (3,) places and radii of the other lesions at the visit.
     """
     row = LesionRow(
         lesion, visit.name, visit.date, "review", 0.0, np.nan, NOWHERE, place.how,
@@ -67,14 +73,14 @@ def answered_row(
     scan = require_raw(scans[visit.name]).volume
     if place.how == "moved":
         row = replace(row, state="present", probability=1.0, point_mm=as_point(place.point_mm), note="")
-        return row, _fitted(scan, place, sources[-1], is_visible=True, settings=settings)
+        return row, _fitted(scan, place, sources, is_visible=True, settings=settings)
     trust = trust_place(
         error_mm=place.error_mm,
         depth_mm=place.depth_mm,
         depth_error_mm=settings.places.view.error_mm,
         within_mm=scans.model.card.usage.confidence.fit.within_mm,
     )
-    looked = _look(scan, place, sources, scans, is_alone=is_alone, settings=settings)
+    looked = _look(scan, place, sources, scans, others_mm, settings=settings)
     judged = judge_state(
         trust,
         presence=presence(looked.likenesses, settings=settings.look),
@@ -97,7 +103,11 @@ def answered_row(
         return row, _fitted_parts(scan, place, looked.parts_mm, sources[0], settings)
     if judged.state not in ("present", "review") or not scan.contains(place.point_mm):
         return row, ()
-    return row, _fitted(scan, place, sources[-1], is_visible=looked.visibility == 1.0, settings=settings)
+    fits = _fitted(scan, place, sources, is_visible=looked.visibility == 1.0, settings=settings)
+    if judged.state == "present" and fits and fits[0].is_fitted:
+        share = settings.masks.share_of_place
+        row = replace(row, point_mm=as_point((1.0 - share) * place.point_mm + share * fits[0].centre_mm))
+    return row, fits
 
 
 def _look(
@@ -105,8 +115,8 @@ def _look(
     place: AnsweredPlace,
     sources: Sequence[Source],
     scans: VisitScans,
+    others_mm: Sequence[tuple[NDArray[np.float64], float]],
     *,
-    is_alone: bool,
     settings: FollowSettings,
 ) -> _Looked:
     """Return how a place looks beside the lesion at the visits that show it, the first one first."""
@@ -123,33 +133,47 @@ def _look(
         likenesses.append(likeness(now, then, visibility=visibility))
         points_mm.append(point_mm)
         visibilities.append(visibility)
-        if is_alone and source is sources[0] and visibility == 1.0:
+        if source is sources[0] and visibility >= settings.splitting.visibility:
+            tissue = TissueContrast(scan, then.inner, now.inner - now.contrast)
             parts_mm = find_parts(
-                TissueContrast(scan, then.inner, now.inner - now.contrast),
-                point_mm,
-                source.radius_mm,
-                settings=settings.splitting,
+                tissue, place.point_mm, source.radius_mm, others_mm, settings=settings.splitting
             )
-    return _Looked(tuple(likenesses), points_mm[0], visibilities[0], parts_mm)
+            if parts_mm is not None:
+                parts_mm = tissue_of_parts(tissue, then, parts_mm, source.radius_mm, settings=settings.tissue)
+    if presence(likenesses, settings=settings.look) > settings.splitting.whole:
+        parts_mm = None
+    middle_mm = points_mm[0] if parts_mm is None else parts_mm.mean(axis=0)
+    return _Looked(tuple(likenesses), middle_mm, visibilities[0], parts_mm)
 
 
 def _fitted(
-    scan: Volume, place: AnsweredPlace, source: Source, *, is_visible: bool, settings: FollowSettings
+    scan: Volume,
+    place: AnsweredPlace,
+    sources: Sequence[Source],
+    *,
+    is_visible: bool,
+    settings: FollowSettings,
 ) -> tuple[FittedMask, ...]:
-    """Return the mask of a lesion carried to its place and fitted there; none where there are only points."""
-    if source.mask is None:
-        return ()
-    fit = fit_mask(
-        scan,
-        place.point_mm,
-        source.mask,
-        source.centre_mm,
-        place.matrix,
-        radius_mm=source.radius_mm,
-        is_visible=is_visible,
-        settings=settings.masks,
-    )
-    return (fit,)
+    """Return the mask of a lesion carried to its place and fitted there; none where there are only points.
+
+    The mask that was given is tried first: one that was fitted has an error of its own, which another fit adds to. It
+    fits only what has not changed too much, and the nearest mask is what else is carried.
+    """
+    fit = None
+    for source, matrix in ((sources[0], place.matrix_from_given), (sources[-1], place.matrix)):
+        if source.mask is None or (fit is not None and fit.is_fitted):
+            continue
+        fit = fit_mask(
+            scan,
+            place.point_mm,
+            source.mask,
+            source.centre_mm,
+            matrix,
+            radius_mm=source.radius_mm,
+            is_visible=is_visible,
+            settings=settings.masks,
+        )
+    return () if fit is None else (fit,)
 
 
 def _fitted_parts(

@@ -150,7 +150,11 @@ def _carried(patch: Patch, source: Volume, centre_mm: FloatArray, matrix: FloatA
 
 
 def _watershed(patch: Patch, carried: Mask, *, radius_mm: float, settings: MaskSettings) -> Mask:
-    """Return where the watershed of the gradient ends that begins in the core of a carried mask."""
+    """Return where the watershed of the gradient ends that begins in the core of a carried mask.
+
+    The blur of a scan moves the steepest edge of a ball inwards, by the square of its deviation over the radius, and
+    noise roughens it: the mask is rounded, and grows a little by it.
+    """
     depth_mm = patch.step_mm * distance_transform_edt(carried)
     outside_mm = patch.step_mm * distance_transform_edt(~carried)
     markers = np.zeros(carried.shape, dtype=np.uint8)
@@ -166,7 +170,8 @@ def _watershed(patch: Patch, carried: Mask, *, radius_mm: float, settings: MaskS
     lesion &= _looks_like_core(known, lesion, core=markers == LESION, share=settings.edge_share) | (
         markers == LESION
     )
-    return np.asarray(binary_fill_holes(_part_with(lesion, markers == LESION)))
+    whole = binary_fill_holes(_part_with(lesion, markers == LESION))
+    return np.asarray(gaussian_filter(whole.astype(np.float64), settings.round_steps) >= settings.round_share)
 
 
 def _looks_like_core(values: FloatArray, lesion: Mask, *, core: Mask, share: float) -> Mask:

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from anatomical_embedding.follow.answered import answered_row
 from anatomical_embedding.follow.fit_mask import FittedMask
 from anatomical_embedding.follow.given import assign_given, voxels_mm
 from anatomical_embedding.follow.given_rows import followed_row, given_row
 from anatomical_embedding.follow.lesion_input import GivenLesions
-from anatomical_embedding.follow.merged import lesions_alone, mark_merged
+from anatomical_embedding.follow.merged import mark_merged
 from anatomical_embedding.follow.place_masks import place_masks
 from anatomical_embedding.follow.places import (
     AnsweredPlace,
@@ -25,7 +26,7 @@ from anatomical_embedding.follow.places import (
     view_depth_mm,
 )
 from anatomical_embedding.follow.records import LesionRow, PointMm, State
-from anatomical_embedding.follow.seen import SeenVisit, first_labels, sources_of
+from anatomical_embedding.follow.seen import SeenVisit, Source, first_labels, sources_of
 from anatomical_embedding.follow.visits import AskedVisit, VisitScans
 from anatomical_embedding.settings.follow import FollowSettings
 from anatomical_embedding.usage.scans import require_raw
@@ -81,7 +82,6 @@ def follow_visit(
         [sources[lesion][-1].radius_mm for lesion in joined],
         near_mm=settings.same_lesion_mm,
     )
-    alone = lesions_alone({lesion: each[0] for lesion, each in sources.items()}, settings=settings.merging)
     rows: list[LesionRow] = []
     fitted: dict[int, tuple[FittedMask, ...]] = {}
     for lesion, place in joined.items():
@@ -92,7 +92,13 @@ def follow_visit(
                 masks[np.isin(given.masks.array, assigned.parts[lesion])] = first
         else:
             row, fits = answered_row(
-                lesion, visit, place, sources[lesion], scans, is_alone=lesion in alone, settings=settings
+                lesion,
+                visit,
+                place,
+                sources[lesion],
+                scans,
+                others_mm=_others(lesion, joined, sources),
+                settings=settings,
             )
             row = replace(row, label=labels[lesion])
             fitted[lesion] = fits
@@ -107,7 +113,8 @@ def follow_visit(
         if given is not None and given.masks is not None:
             masks[given.masks.array == number] = lesion
     firsts = {lesion: each[0] for lesion, each in sources.items()}
-    rows = mark_merged(rows, firsts, scans, target, settings=settings)
+    found_mm = {lesion: place.point_mm for lesion, place in joined.items() if lesion not in assigned.parts}
+    rows = mark_merged(rows, firsts, found_mm, scans, target, settings=settings)
     rows = place_masks(rows, fitted, masks, target)
     return FollowedVisit(tuple(rows), Volume(masks, target.affine) if masks.any() else None)
 
@@ -130,15 +137,27 @@ def look_back(
     """
     chain = [known, *between]
     sources = {lesion: sources_of(lesion, chain, settings) for lesion in known.rows}
-    alone = lesions_alone({lesion: each[0] for lesion, each in sources.items()}, settings=settings.merging)
+    joined = dict(_answers(visit.name, chain, list(known.rows), scans, settings=settings))
     rows = []
-    for lesion, place in _answers(visit.name, chain, list(known.rows), scans, settings=settings):
+    for lesion, place in joined.items():
+        others_mm = _others(lesion, joined, sources)
         row, _ = answered_row(
-            lesion, visit, place, sources[lesion], scans, is_alone=lesion in alone, settings=settings
+            lesion, visit, place, sources[lesion], scans, others_mm=others_mm, settings=settings
         )
         note = row.note or ("it is not there yet" if row.state == "gone" else "")
         rows.append(replace(row, label=known.rows[lesion].label, mask="none", note=note))
     return tuple(rows)
+
+
+def _others(
+    lesion: int, joined: Mapping[int, AnsweredPlace], sources: Mapping[int, Sequence[Source]]
+) -> list[tuple[NDArray[np.float64], float]]:
+    """Return places and radii of all lesions of a visit but one."""
+    return [
+        (place.point_mm, sources[other][0].radius_mm)
+        for other, place in joined.items()
+        if other != lesion and np.isfinite(place.point_mm).all()
+    ]
 
 
 def _answers(

@@ -73,6 +73,7 @@ class AnsweredPlace:
     refined : `yes`, or why no scan moved the place to the voxel.
     matrix : (3, 3) how the surroundings are turned and stretched from the nearest visit on.
     how : how it was found.
+    matrix_from_given : the same from the visit where the lesion was given.
     """
 
     point_mm: NDArray[np.float64]
@@ -82,6 +83,7 @@ class AnsweredPlace:
     refined: str
     matrix: NDArray[np.float64]
     how: How
+    matrix_from_given: NDArray[np.float64]
 
 
 def moved_to(place: AnsweredPlace, point_mm: PointMm | None) -> AnsweredPlace:
@@ -236,6 +238,7 @@ def join_answers(
             REFINED if is_moved[:, row].any() else answers[0].refined[row],
             answers[-1].predicted.matrices[row],
             "joint" if num_answers[row] > 1 else "direct",
+            answers[0].predicted.matrices[row],
         )
         for row in range(len(points))
     ]

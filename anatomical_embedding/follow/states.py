@@ -11,6 +11,8 @@ from anatomical_embedding.settings.follow import CalibrationSettings, FollowSett
 
 QUANTILE_OF_RADIUS = 0.9
 NUM_AXES = 3
+THERE_BESIDE = 1.5
+"""How many lesions are there beside a wrong place for each that is gone, before anything is looked at."""
 
 
 @dataclass(frozen=True)
@@ -62,26 +64,38 @@ def judge_state(
     Parameters
     ----------
     presence : probability that the lesion's tissue is at its place; NaN where nothing tells it.
-    is_split : whether the tissue lies in two parts beside it; then `presence` tells nothing.
+    is_split : whether the tissue lies in two parts beside it; then `presence` tells nothing, and both being found
+        confirms the place. The visits may disagree by as much as the parts are apart.
     disagreement_mm : largest distance between the answers of the visits; NaN where one answers.
     """
     in_view = 1.0 - trust.out_of_view
-    here = 0.5 if math.isnan(presence) else presence
+    present, gone = _seen_or_gone(trust.found, 0.5 if math.isnan(presence) else presence)
     chances: dict[State, float] = {
         "out_of_view": trust.out_of_view,
-        "present": 0.0 if is_split else in_view * trust.found * here,
-        "gone": 0.0 if is_split else in_view * trust.found * (1.0 - here),
-        "split": in_view * trust.found * settings.splitting.certainty if is_split else 0.0,
+        "present": 0.0 if is_split else in_view * present,
+        "gone": 0.0 if is_split else in_view * gone,
+        "split": in_view * settings.splitting.certainty if is_split else 0.0,
     }
     state = max(chances, key=chances.__getitem__)
     probability = calibrated(chances[state], settings.calibration)
-    if state != "out_of_view" and disagreement_mm > settings.places.largest_disagreement_mm:
+    if state not in ("out_of_view", "split") and disagreement_mm > settings.places.largest_disagreement_mm:
         return JudgedState(
             "review", probability, f"the visits disagree by {disagreement_mm:.0f} mm; likely {_said(state)}"
         )
     if probability < settings.present_probability:
         return JudgedState("review", probability, f"likely {_said(state)}, but not certain")
     return JudgedState(state, probability, "")
+
+
+def _seen_or_gone(found: float, presence: float) -> tuple[float, float]:
+    """Return the probabilities that a lesion is there, at its place, and that it is gone.
+
+    What looks like the lesion confirms the place. What does not tells of a lesion that is gone, wherever its place is,
+    or of one that is there beside a wrong place.
+    """
+    there, gone = found * presence, 1.0 - presence
+    every = there + gone + THERE_BESIDE * (1.0 - found) * gone
+    return (there / every, gone / every) if every else (0.0, 0.0)
 
 
 def calibrated(probability: float, calibration: CalibrationSettings) -> float:

@@ -26,6 +26,8 @@ CHANGE_FROM = 2
 """Visit from which on a lesion that vanishes, appears, splits or merges has done so."""
 STEP_OF_GROWTH = (0.82, 1.2)
 """Factor of the radius from visit to visit."""
+RADIUS_OF_SPLIT_MM = (12.0, 16.0)
+"""Of a lesion that splits, whatever the others': its parts are to be measurable, 10 mm in diameter at least."""
 PART_OF_SPLIT, APART_OF_SPLIT = 0.6, 0.85
 """Radius of the two parts of a lesion that has split, and their distance from its centre, in its radii."""
 APART_BEFORE_MERGER, APART_AFTER_MERGER = 1.35, 0.75
@@ -155,7 +157,9 @@ def _draw_courses(lesions: tuple[AtlasLesion, ...], random: np.random.Generator)
     courses: list[_Course] = []
     for lesion in lesions:
         fate = fates[random.choice(len(fates), p=list(FATE_SHARES.values()))]
-        growth = float(random.uniform(*STEP_OF_GROWTH))
+        growth = float(random.uniform(*STEP_OF_GROWTH)) if fate != "split" else 1.0
+        if fate == "split":
+            lesion = replace(lesion, radius_mm=float(random.uniform(*RADIUS_OF_SPLIT_MM)))  # noqa: PLW2901
         direction = random.standard_normal(3)
         direction /= np.linalg.norm(direction)
         number = len(courses) + 1

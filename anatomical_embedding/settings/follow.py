@@ -63,13 +63,13 @@ class MergeSettings(Settings):
     apart: float = Field(gt=1.0)
     """Pairs are looked at whose middles were at most this far apart, in the sum of their radii."""
     bridge: Share
-    """They have merged where the scan nowhere falls below this share of the contrast between them, ..."""
-    nearer: Share
-    """... and the middles of their tissue are at most this share of their former distance apart; ..."""
-    closed: Share
-    """... or where it nowhere falls below this share between their places, ..."""
+    """They have merged where there is a way between them that nowhere falls below this share of their contrast, ..."""
     rise: Share
-    """... and the lowest share has risen by this."""
+    """... and the lowest share of the best way has risen by this, ..."""
+    nearer: Share
+    """... or the middles of their tissue are at most this share of their former distance apart."""
+    certainty: Share
+    """Share of the pairs that look so which have merged."""
 
 
 class TissueSettings(Settings):
@@ -88,6 +88,8 @@ class TissueSettings(Settings):
 class LesionSplitSettings(Settings):
     """When one lesion is two (follow/lesion_tissue.py); looks are in shares of its contrast."""
 
+    visibility: float = Field(gt=0.0, le=1.0)
+    """Lesions that are less visible, as a share of those that are, are not looked at."""
     scales: tuple[float, ...] = Field(min_length=1)
     """Sizes of the two parts together that are tried, in sizes of the lesion."""
     inner: Share
@@ -95,7 +97,13 @@ class LesionSplitSettings(Settings):
     middle: Share
     """... between them there is at most this share of it, ..."""
     ring: Share
-    """... and on the rings round that and round the parts, across the line between these, at most this."""
+    """... on the rings round that and round the parts, across the line between these, at most this, ..."""
+    beyond: Share
+    """... and beyond both parts at most this."""
+    smallest_radius_mm: float = Field(gt=0)
+    """Radius of the smallest parts that are looked for: what is less than 10 mm in diameter cannot be measured."""
+    whole: Share
+    """A lesion that is there with more than this probability is whole, whatever lies beside it."""
     certainty: Share
     """Share of lesions with two such parts that have split; others have merged with a neighbour, or lie on vessels."""
 
@@ -132,6 +140,12 @@ class MaskSettings(Settings):
     """Deviation of the Gaussian under which the gradient is taken, in samples."""
     edge_share: Share
     """Nothing with less than this share of its contrast is lesion; half would cut off what a blur takes from a ball."""
+    round_steps: float = Field(gt=0)
+    """Deviation of the Gaussian that rounds a fitted mask, in samples, ..."""
+    round_share: Share
+    """... and the share of it from which on a sample is lesion; less than half lets the mask grow."""
+    share_of_place: Share
+    """Share of the middle of a fitted mask in the place of a lesion that is present: each errs on its own."""
     volume_change: tuple[float, float]
     """Smallest and largest factor between the carried and the fitted volume; other fits are not trusted."""
     smallest_contrast: float = Field(gt=0)

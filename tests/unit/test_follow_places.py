@@ -5,14 +5,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from anatomical_embedding.follow.answered import answered_row
 from anatomical_embedding.follow.fit_mask import ball_radius_mm, fit_mask
 from anatomical_embedding.follow.given import Assigned, assign_given
 from anatomical_embedding.follow.given_rows import followed_row, middle_is_outside
 from anatomical_embedding.follow.lesion_input import GivenLesions
+from anatomical_embedding.follow.lesion_tissue import TissueContrast
 from anatomical_embedding.follow.look import Likeness, Look, likeness, measure_look, presence
-from anatomical_embedding.follow.merged import lesions_alone, middles_of_one
+from anatomical_embedding.follow.merged import mark_merged, middles_of_one, share_of_best_way
 from anatomical_embedding.follow.places import (
     Answer,
     AnsweredPlace,
@@ -22,6 +24,7 @@ from anatomical_embedding.follow.places import (
     predict_places,
     swap_anchors,
 )
+from anatomical_embedding.follow.records import LesionRow
 from anatomical_embedding.follow.seen import Source
 from anatomical_embedding.follow.states import PlaceTrust, judge_state, trust_place
 from anatomical_embedding.follow.visits import AskedVisit
@@ -186,14 +189,74 @@ def test_lesions_have_merged_where_they_are_nearer_and_no_gap_lies_between(
         ]
 
 
-def test_a_lesion_is_alone_without_another_of_its_visit_near():
-    places = {1: ("a", 0.0), 2: ("a", 20.0), 3: ("a", 60.0), 4: ("b", 1.0)}
-    sources = {
-        lesion: Source(visit, np.array([x_mm, 0.0, 0.0]), 5.0, None)
-        for lesion, (visit, x_mm) in places.items()
-    }
-    # Those of 5 mm radius at up to 22 mm from each other could merge.
-    assert lesions_alone(sources, settings=SETTINGS.merging) == {3, 4}
+@pytest.mark.parametrize(("bend_mm", "share"), [(0.0, 1.0), (5.0, 1.0), (14.0, 0.0)])
+def test_the_best_way_between_two_places_follows_the_tissue(bend_mm, share):
+    """The way bends by up to 14 mm; balls of 6 mm lie along it, and a way leaves the straight one by 5.4 mm at most."""
+    ends_mm = CENTRE_MM + np.array([[-15.0, 0, 0], [15.0, 0, 0]])
+    along = np.linspace(-15.0, 15.0, 13)
+    way_mm = CENTRE_MM + np.stack(
+        [along, bend_mm * np.cos(along / 15.0 * np.pi / 2.0) ** 0.5, 0.0 * along], axis=1
+    )
+    tissue = TissueContrast(scan_with_balls(*way_mm), LESION_HU, TISSUE_HU)
+    assert share_of_best_way(tissue, (ends_mm[0], ends_mm[1]), (6.0, 6.0)) == pytest.approx(share, abs=0.15)
+
+
+def test_two_that_touched_before_have_merged_where_their_middles_are_nearer():
+    along = np.array([1.0, 0, 0])
+    before = scan_with_balls(CENTRE_MM - 6.0 * along, CENTRE_MM + 6.0 * along, radius_mm=7.0)
+    after = scan_with_balls(CENTRE_MM - 3.0 * along, CENTRE_MM + 3.0 * along, radius_mm=7.0)
+    pair = tuple(Source("first", CENTRE_MM + sign * 6.0 * along, 7.0, None) for sign in (-1, 1))
+    places_mm = tuple(CENTRE_MM + sign * 6.0 * along for sign in (-1, 1))
+    assert middles_of_one(pair, places_mm, before, after, settings=SETTINGS) is not None
+    assert middles_of_one(pair, places_mm, before, before, settings=SETTINGS) is None
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        (("present", "gone"), ("merged", "merged")),
+        (("review", "review"), ("merged", "merged")),
+        (("gone", "gone"), ("gone", "gone")),  # what lies there now may be anything
+        (("present", "out_of_view"), ("present", "out_of_view")),
+    ],
+)
+def test_two_in_one_have_merged_unless_both_look_gone_or_one_is_out_of_view(states, expected):
+    along = np.array([1.0, 0, 0])
+    places_mm = {number: CENTRE_MM + sign * 9.0 * along for number, sign in ((1, -1), (2, 1))}
+    before = scan_with_balls(*places_mm.values())
+    after = scan_with_balls(CENTRE_MM - 4.5 * along, CENTRE_MM + 4.5 * along)
+    scans = {"a": SimpleNamespace(raw=SimpleNamespace(volume=before))}
+    rows = [
+        LesionRow(
+            number, "b", None, state, 0.3, 6.0, tuple(places_mm[number]), "direct", np.nan, "yes", "none", (), "", ""
+        )
+        for number, state in zip((1, 2), states, strict=True)
+    ]  # fmt: skip
+    sources = {number: Source("a", place_mm, 6.0, None) for number, place_mm in places_mm.items()}
+    found = mark_merged(rows, sources, places_mm, scans, after, settings=SETTINGS)
+    assert tuple(row.state for row in found) == expected
+    if expected[0] == "merged":
+        assert [row.related for row in found] == [(2,), (1,)]
+        # Not the probability of the state that each had alone.
+        assert [row.probability for row in found] == pytest.approx([SETTINGS.merging.certainty] * 2)
+
+
+@pytest.mark.parametrize("radius_mm", [7.0, 10.0])
+def test_a_mask_in_a_blurred_scan_is_as_large_as_the_lesion(radius_mm):
+    sharp, truth = scan_with_ball(radius_mm)
+    blurred = gaussian_filter(sharp.array, 2.0 / np.array([2.0, 2.0, 2.5]))  # of 2 mm, as many scans have
+    fit = fit_mask(
+        Volume(blurred, AFFINE),
+        CENTRE_MM,
+        truth,
+        CENTRE_MM,
+        np.eye(3),
+        radius_mm=radius_mm,
+        is_visible=True,
+        settings=SETTINGS.masks,
+    )
+    assert fit.is_fitted
+    assert fit.radius_mm == pytest.approx(radius_mm, abs=0.4)
 
 
 @pytest.mark.parametrize("radius_mm", [7.0, 9.0, 12.0])
@@ -331,7 +394,9 @@ def test_two_lesions_side_by_side_have_neither_merged_nor_split():
         (PlaceTrust(1.0, 0.0, 6.0), 0.05, 2.0, "gone"),
         (PlaceTrust(1.0, 0.9, 6.0), 0.95, 2.0, "out_of_view"),
         (PlaceTrust(1.0, 0.0, 6.0), 0.5, 2.0, "review"),
-        (PlaceTrust(0.4, 0.0, 20.0), 0.95, 2.0, "review"),
+        (PlaceTrust(0.4, 0.0, 20.0), 0.95, 2.0, "present"),  # what looks like the lesion confirms its place
+        (PlaceTrust(0.4, 0.0, 20.0), 0.05, 2.0, "review"),  # it may lie beside
+        (PlaceTrust(0.7, 0.0, 20.0), 0.05, 2.0, "gone"),
         (PlaceTrust(1.0, 0.0, 6.0), 0.95, 30.0, "review"),
         (PlaceTrust(1.0, 0.0, 6.0), np.nan, 2.0, "review"),
     ],
@@ -347,8 +412,9 @@ def test_a_state_is_told_where_it_is_likely_and_the_visits_agree(trust, present,
 @pytest.mark.parametrize(
     ("trust", "state", "probability"),
     [
-        (PlaceTrust(1.0, 0.05, 6.0), "split", 0.57),  # six in ten of those that look so have split
-        (PlaceTrust(0.9, 0.1, 6.0), "review", 0.486),
+        (PlaceTrust(1.0, 0.05, 6.0), "split", 0.8075),  # 17 in 20 of those that look so have split
+        (PlaceTrust(0.3, 0.05, 16.0), "split", 0.8075),  # two parts that are found confirm the place
+        (PlaceTrust(0.9, 0.4, 6.0), "review", 0.51),
         (PlaceTrust(0.9, 0.8, 6.0), "out_of_view", 0.8),
     ],
 )
@@ -390,14 +456,70 @@ def test_tissue_beside_a_confirmed_place_does_not_hide_that_a_lesion_has_gone():
             for name, scan in (("a", before), ("b", now))
         }
     )
-    place = AnsweredPlace(CENTRE_MM, 50.0, 1.0, np.nan, REFINED, np.eye(3), "direct")
+    place = AnsweredPlace(CENTRE_MM, 50.0, 1.0, np.nan, REFINED, np.eye(3), "direct", np.eye(3))
     row, fits = answered_row(
         1,
         AskedVisit("b", Path("b.nii"), None),
         place,
         [Source("a", CENTRE_MM, 9.0, mask)],
         scans,
-        is_alone=False,
+        others_mm=(),
         settings=SETTINGS,
     )
     assert (row.state, fits) == ("gone", ())
+
+
+def test_the_middle_of_a_fitted_mask_moves_a_place_by_its_share():
+    before, mask = scan_with_ball(9.0)
+    now, _ = scan_with_ball(9.0, seed=1)
+    scans = Visits(
+        {
+            name: SimpleNamespace(raw=SimpleNamespace(volume=scan))
+            for name, scan in (("a", before), ("b", now))
+        }
+    )
+    off_mm = np.array([2.0, 0.0, 0.0])
+    place = AnsweredPlace(CENTRE_MM + off_mm, 50.0, 1.0, np.nan, REFINED, np.eye(3), "direct", np.eye(3))
+    row, (fit,) = answered_row(
+        1,
+        AskedVisit("b", Path("b.nii"), None),
+        place,
+        [Source("a", CENTRE_MM, 9.0, mask)],
+        scans,
+        others_mm=(),
+        settings=SETTINGS,
+    )
+    assert row.state == "present" and fit.is_fitted
+    assert np.linalg.norm(fit.centre_mm - CENTRE_MM) < 0.7
+    # A quarter of the 2 mm to the true middle.
+    assert np.array(row.point_mm) - CENTRE_MM == pytest.approx([1.5, 0.0, 0.0], abs=0.2)
+
+
+@pytest.mark.parametrize(("given_mm", "nearest_mm", "is_given"), [(8.0, 11.0, True), (4.5, 8.0, False)])
+def test_the_mask_that_was_given_is_carried_unless_the_lesion_has_changed_too_much(
+    given_mm, nearest_mm, is_given
+):
+    """Now it has a radius of 9 mm, 8 times the volume of one of 4.5 mm."""
+    scan, _ = scan_with_ball(9.0, seed=1)
+    sources = []
+    scans = Visits({"now": SimpleNamespace(raw=SimpleNamespace(volume=scan))})
+    for visit, radius_mm in (("given", given_mm), ("nearest", nearest_mm)):
+        before, mask = scan_with_ball(radius_mm)
+        scans[visit] = SimpleNamespace(raw=SimpleNamespace(volume=before))
+        sources.append(Source(visit, CENTRE_MM, radius_mm, mask))
+    place = AnsweredPlace(CENTRE_MM, 50.0, 1.0, np.nan, REFINED, np.eye(3), "direct", np.eye(3))
+    asked = AskedVisit("now", Path("now.nii"), None)
+    row, (fit,) = answered_row(1, asked, place, sources, scans, others_mm=(), settings=SETTINGS)
+    carried = sources[0] if is_given else sources[1]
+    expected = fit_mask(
+        scan,
+        CENTRE_MM,
+        carried.mask,
+        CENTRE_MM,
+        np.eye(3),
+        radius_mm=carried.radius_mm,
+        is_visible=True,
+        settings=SETTINGS.masks,
+    )
+    assert row.state == "present" and expected.is_fitted
+    assert np.array_equal(fit.mask, expected.mask)

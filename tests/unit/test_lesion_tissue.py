@@ -36,10 +36,10 @@ def scan_of(balls):
     return Volume(np.where(inside, LESION_HU, TISSUE_HU), AFFINE)
 
 
-def parts_of(balls):
+def parts_of(balls, *, place_mm=CENTRE_MM, radius_mm=RADIUS_MM, others_mm=()):
     """Return the two parts of a lesion whose tissue lies in balls."""
     now = TissueContrast(scan_of(balls), LESION_HU, TISSUE_HU)
-    return find_parts(now, CENTRE_MM, RADIUS_MM, settings=SETTINGS.splitting)
+    return find_parts(now, place_mm, radius_mm, others_mm, settings=SETTINGS.splitting)
 
 
 def test_directions_and_their_opposites_cover_the_sphere_evenly():
@@ -74,7 +74,7 @@ def test_rings_lie_across_their_directions():
     assert rings.mean(axis=1) == pytest.approx(0.0, abs=1e-12)  # all the way round
 
 
-@pytest.mark.parametrize("size", [0.8, 1.0, 1.15])
+@pytest.mark.parametrize("size", [0.9, 1.0, 1.1])
 def test_a_lesion_in_two_parts_beside_its_place_has_split_and_both_are_found(size):
     found = parts_of([(size * offset_mm, size * radius_mm) for offset_mm, radius_mm in PARTS])
     offsets = found - CENTRE_MM
@@ -100,3 +100,41 @@ def test_a_lesion_in_two_parts_beside_its_place_has_split_and_both_are_found(siz
 )
 def test_a_lesion_that_is_whole_gone_or_beside_others_has_not_split(balls):
     assert parts_of(balls) is None
+
+
+def test_parts_are_found_though_the_place_lies_at_one_of_them():
+    off_mm = 0.5 * RADIUS_MM * ALONG_MM
+    found = parts_of(PARTS, place_mm=CENTRE_MM + off_mm)
+    assert found is not None
+    assert np.linalg.norm(found.mean(axis=0) - CENTRE_MM) < 0.4 * RADIUS_MM
+
+
+def test_a_part_that_is_another_lesion_is_none():
+    place_mm, radius_mm = CENTRE_MM + PARTS[0][0], PARTS[0][1]
+    assert parts_of(PARTS, others_mm=[(place_mm, radius_mm)]) is None
+    assert parts_of(PARTS, others_mm=[(CENTRE_MM + 3.0 * RADIUS_MM * ALONG_MM, radius_mm)]) is not None
+
+
+def test_parts_that_are_too_small_to_be_measured_are_not_looked_for():
+    small_mm = 6.0
+    balls = [(small_mm / RADIUS_MM * offset_mm, 3.6) for offset_mm, _ in PARTS]
+    assert parts_of(balls, radius_mm=small_mm) is None
+
+
+def test_pieces_that_go_on_beyond_are_no_parts():
+    ways = half_sphere(100)
+    shell = [(side * 1.75 * RADIUS_MM * way, 0.4 * RADIUS_MM) for side in (1, -1) for way in ways]
+    assert parts_of([*PARTS, *shell]) is None
+    now = TissueContrast(scan_of([*PARTS, *shell]), LESION_HU, TISSUE_HU)
+    anyhow = SETTINGS.splitting.model_copy(update={"beyond": 2.0})
+    assert find_parts(now, CENTRE_MM, RADIUS_MM, settings=anyhow) is not None
+
+
+def test_tissue_that_is_brighter_than_the_lesion_is_free():
+    """Darker tissue on one side of the parts, and as much brighter on the other, is in the mean as the lesion is."""
+    dark = scan_of(PARTS)
+    z_mm = np.indices(dark.shape)[2] * AFFINE[2, 2] + AFFINE[2, 3] - CENTRE_MM[2]
+    is_bright = (z_mm > 4.0) & (dark.array != LESION_HU)
+    mixed = Volume(np.where(is_bright, 2.0 * LESION_HU - TISSUE_HU, dark.array), AFFINE)
+    now = TissueContrast(mixed, LESION_HU, TISSUE_HU)
+    assert find_parts(now, CENTRE_MM, RADIUS_MM, settings=SETTINGS.splitting) is not None

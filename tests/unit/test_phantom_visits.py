@@ -97,3 +97,9 @@ def test_merging_lesions_come_to_overlap(bodies):
                     distance = np.linalg.norm(pair[0].balls[0][0] - pair[1].balls[0][0])
                     apart[number >= 2].append(distance - reach)
     assert min(apart[False]) > 0 > max(apart[True])
+
+
+def test_parts_of_a_lesion_that_splits_can_be_measured(bodies):
+    split = [each for body in bodies for visit in body for each in visit.lesions if each.state == "split"]
+    assert split
+    assert min(radius_mm for lesion in split for _, radius_mm in lesion.balls) >= 5.0
