@@ -25,6 +25,10 @@ class CorrelationSettings(ShiftSettings):
 
     return_reach_mm: float = Field(gt=0.0)
     """Largest shift on the way back."""
+    changed_gain: float = Field(gt=0.0)
+    """The middle of the cube changed, and is left out, where the correlation is higher by this without it,"""
+    changed_unexplained: float = Field(gt=0.0, le=1.0)
+    """and no more than this share of what it lacked is still lacking: noise and a bend lower it everywhere."""
 
 
 class LookalikeSettings(ShiftSettings):
