@@ -13,8 +13,6 @@ SETTINGS = RefinementSettings(
         "blur_steps": 0.5,
         "reach_mm": 12.5,
         "return_reach_mm": 7.5,
-        "changed_gain": 0.1,
-        "changed_unexplained": 0.7,
     },
     descent={
         "passes": [

@@ -15,9 +15,10 @@ from anatomical_embedding.settings.refinement import DescentSettings
 MOST_LOST = 10.0
 """Times by which a pass may leave more unexplained than the wider one before it, which averages noise: on known warps
 with noise of 20 and 60 HU one that left more was seldom nearer, and mostly the place that was found has been lost."""
-FAR_SHARE = 0.25
-"""Beyond this share of its reach a pass may leave the less unexplained the farther it goes, half of what `min_correlation`
-allows at twice the way: a lesion that grew draws the wide first pass millimetres along and is not explained by that."""
+FAR_SHARE, MOST_ALLOWED = 0.5, 2.0
+"""After this share of its reach a pass may leave unexplained what `min_correlation` allows, after a longer or shorter
+way less or more in inverse proportion, but no more than so many times as much: a lesion that grew draws the wide first
+pass millimetres along and is not explained by that, and where little is to be seen noise is a large share of it."""
 
 
 def descended(
@@ -50,9 +51,8 @@ def descended(
             samples=samples,
         )
         moved_mm = np.linalg.norm(step.shift_mm, axis=1)
-        allowed = (1.0 - settings.min_correlation) / np.maximum(
-            moved_mm / (FAR_SHARE * samples.reach_mm), 1.0
-        )
+        ways = moved_mm / (FAR_SHARE * samples.reach_mm)
+        allowed = (1.0 - settings.min_correlation) / np.maximum(ways, 1.0 / MOST_ALLOWED)
         share = ((moved_mm <= samples.reach_mm) & (1.0 - step.correlation <= allowed)).astype(np.float64)
         if index:  # the ball before was wider, and less at the mercy of noise
             share *= 1.0 - step.correlation <= MOST_LOST * (1.0 - correlation)

@@ -6,6 +6,7 @@ once: the weighted sums that the correlation needs are products of Fourier trans
 cross-correlation, Vision Interface 1995).
 """
 
+from copy import copy, deepcopy
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,9 @@ PULL_PER_MM2 = 1e-5
 """Of two places that look alike the nearer one is taken."""
 FLAT_SHARE = 1e-2
 """Below this share of the query's variance the surroundings of a shift count as flat: their correlation is noise."""
+CHANGED_GAIN, CHANGED_LACK = 0.1, 0.7
+"""The middle of the cube changed, and is left out, where the correlation without it is higher by this and lacks no more
+than this share of what it lacked of 1: noise and a bend lower it everywhere."""
 OUT_OF_REACH = -1.0
 SMALLEST_FALL = 1e-3
 
@@ -66,17 +70,13 @@ def best_shifts(template: Surroundings, target: Surroundings, *, settings: Corre
     known, searched = _described(template.cubes), _described(target.cubes)
     middle = np.full((len(known.values), 3), (known.values.shape[-1] - size) // 2)
     asked = known.part(middle, size)
-    shifted = _Shifted(asked.values, nearness * asked.is_inside, *searched)
-    there = _highest(shifted.correlated(nearness * asked.is_inside), settings=settings)
+    shifted = _Shifted(asked.values, asked.counted(nearness), *searched)
+    there = _highest(shifted.correlated(asked.counted(nearness)), settings=settings)
     around = nearness * _beyond_middle(settings)
-    beside = _highest(shifted.correlated(around * asked.is_inside), settings=settings)
-    is_changed = (beside.height > there.height + settings.changed_gain) & (
-        1.0 - beside.height < settings.changed_unexplained * (1.0 - there.height)
-    )
-    there = there.or_other(beside, is_changed)
+    there, is_changed = _without_middle(shifted, asked.counted(around), there, settings=settings)
     found = searched.part(there.corner, size)
-    weights = np.where(is_changed[:, None, None, None], around, nearness) * found.is_inside
-    back = _highest(correlate_shifted(found.values, weights, *known), settings=settings)
+    weights = np.where(is_changed[:, None, None, None], around, nearness) if is_changed.any() else nearness
+    back = _highest(correlate_shifted(found.values, found.counted(weights), *known), settings=settings)
     fraction = there.steps - np.rint(there.steps)
     return BestShifts(
         there.steps * settings.step_mm,
@@ -150,6 +150,12 @@ class _Described(NamedTuple):
         inside = [cube[part] for cube, part in zip(self.is_inside, parts, strict=True)]
         return _Described(np.stack(values), np.stack(inside))
 
+    def counted(self, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the (N, S, S, S) weights of samples in the scan; (1, S, S, S) for all where they are the same."""
+        if self.is_inside.all():
+            return weights.reshape(-1, *self.is_inside.shape[1:])
+        return weights * self.is_inside
+
 
 class _Peaks(NamedTuple):
     """The highest of (N, M, M, M) values.
@@ -167,15 +173,6 @@ class _Peaks(NamedTuple):
     height: NDArray[np.float64]
     fall: NDArray[np.float64]
 
-    def or_other(self, other: "_Peaks", is_other: NDArray[np.bool_]) -> "_Peaks":
-        """Return the other peaks where these (N,) are chosen."""
-        return _Peaks(
-            *(
-                np.where(is_other if mine.ndim == 1 else is_other[:, np.newaxis], theirs, mine)
-                for mine, theirs in zip(self, other, strict=True)
-            )
-        )
-
 
 def _highest(correlation: NDArray[np.float32], *, settings: CorrelationSettings) -> _Peaks:
     """Return where (N, M, M, M) correlations are highest, within a ball."""
@@ -184,6 +181,25 @@ def _highest(correlation: NDArray[np.float32], *, settings: CorrelationSettings)
     is_near = distance2 <= half**2
     pulled = correlation - PULL_PER_MM2 * settings.step_mm**2 * distance2
     return _peaks(np.where(is_near, pulled, OUT_OF_REACH))
+
+
+def _without_middle(
+    shifted: "_Shifted", around: NDArray[np.float32], there: _Peaks, *, settings: CorrelationSettings
+) -> tuple[_Peaks, NDArray[np.bool_]]:
+    """Return the peaks, without the middle where this changed, and (N,) bool where it did."""
+    is_changed = np.zeros(len(there.height), dtype=bool)
+    rows = np.flatnonzero(there.height < 1.0 - CHANGED_GAIN)
+    if not rows.size:
+        return there, is_changed
+    part = slice(None) if len(around) == 1 else rows
+    beside = _highest(shifted.part(rows).correlated(around[part]), settings=settings)
+    gain, lack = beside.height - there.height[rows], 1.0 - there.height[rows]
+    is_better = (gain > CHANGED_GAIN) & (lack - gain < CHANGED_LACK * lack)
+    is_changed[rows] = is_better
+    chosen = deepcopy(there)
+    for values, better in zip(chosen, beside, strict=True):
+        values[is_changed] = better[is_better]
+    return chosen, is_changed
 
 
 def _described(cubes: Cubes) -> _Described:
@@ -235,6 +251,15 @@ class _Shifted:
         self._length = scipy.fft.next_fast_len(searched.shape[-1], real=True)
         self._searched = self._transformed(searched)
         self._squares = self._transformed((searched**2).sum(axis=1, keepdims=True))
+
+    def part(self, rows: NDArray[np.int64]) -> "_Shifted":
+        """Return some of the cubes, and the larger ones that they are laid on."""
+        if len(rows) == len(self._known):
+            return self
+        part = copy(self)
+        part._known = self._known[rows]
+        part._searched, part._squares = self._searched[rows], self._squares[rows]
+        return part
 
     def correlated(self, weights: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return what `correlate_shifted` does, with any weights."""

@@ -162,7 +162,7 @@ def _searched(
         correlation[rows], width_mm[rows], return_mm[rows] = best[1:4]
         shift_mm = best.shift_mm
         if is_same_contrast:
-            left_out_mm = settings.correlation.half_size_mm * best.is_changed
+            left_out_mm = np.where(best.is_changed, settings.correlation.half_size_mm, 0.0)
             shift_mm = descended(known, seen, shift_mm, left_out_mm=left_out_mm, settings=settings.descent)
         found_mm[rows] = start + shift_mm
     moved_mm = distances_mm(found_mm, starts_mm)

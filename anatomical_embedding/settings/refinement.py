@@ -25,10 +25,6 @@ class CorrelationSettings(ShiftSettings):
 
     return_reach_mm: float = Field(gt=0.0)
     """Largest shift on the way back."""
-    changed_gain: float = Field(gt=0.0)
-    """The middle of the cube changed, and is left out, where the correlation is higher by this without it,"""
-    changed_unexplained: float = Field(gt=0.0, le=1.0)
-    """and no more than this share of what it lacked is still lacking: noise and a bend lower it everywhere."""
 
 
 class LookalikeSettings(ShiftSettings):
@@ -70,8 +66,8 @@ class DescentSettings(Settings):
     sure_gain: float = Field(gt=0.0)
     """From this factor on it moves the place all the way, in between by a part of it."""
     min_correlation: float = Field(ge=-1.0, le=1.0)
-    """With a lower correlation of the intensities at the end of a pass the place from before it stands: tissue that
-    changed would pull it away."""
+    """With a lower correlation of the intensities at the end of a pass that went half its reach the place from before
+    it stands: tissue that changed would pull it away. After a longer or shorter way it has to be higher or lower."""
 
 
 class ConsensusSettings(Settings):

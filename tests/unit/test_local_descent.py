@@ -1,4 +1,4 @@
-"""The steps of the refinement: what is sampled of two scans, where a pass of the descent leads, and whether it is believed."""
+"""The steps of the refinement: what is sampled, where a pass of the descent leads, and whether it is believed."""
 
 import numpy as np
 import pytest
@@ -118,7 +118,15 @@ def test_a_pass_that_loses_what_the_one_before_had_found_is_not_taken(second, is
 
 @pytest.mark.parametrize(
     ("way_mm", "correlation", "is_taken"),
-    [(2.4, 0.91, True), (2.6, 0.91, False), (2.6, 0.96, True), (5.1, 0.99, False)],
+    [
+        (1.2, 0.81, True),
+        (1.2, 0.79, False),
+        (2.4, 0.91, True),
+        (2.9, 0.91, False),
+        (4.9, 0.94, False),
+        (4.9, 0.96, True),
+        (5.1, 0.99, False),
+    ],
 )
 def test_the_farther_a_pass_goes_the_more_it_has_to_explain(way_mm, correlation, is_taken, monkeypatch):
     """The reach of the first pass is 5 mm."""
@@ -132,6 +140,18 @@ def test_the_farther_a_pass_goes_the_more_it_has_to_explain(way_mm, correlation,
     first_alone = SETTINGS.descent.model_copy(update={"passes": SETTINGS.descent.passes[:1]})
     shift_mm = descended(None, None, np.zeros((1, 3)), left_out_mm=np.zeros(1), settings=first_alone)
     assert shift_mm[0, 1] == (way_mm if is_taken else 0.0)
+
+
+def test_a_middle_that_changed_does_not_count_in_the_first_pass_alone(monkeypatch):
+    left_out = []
+
+    def found(*_, left_out_mm, **__):
+        left_out.append(left_out_mm.tolist())
+        return Descent(np.zeros((2, 3)), torch.eye(3).repeat(2, 1, 1), np.ones(2), np.ones(2))
+
+    monkeypatch.setattr(descent_passes, "descend", found)
+    descended(None, None, np.zeros((2, 3)), left_out_mm=np.array([0.0, 18.0]), settings=SETTINGS.descent)
+    assert left_out == [[0.0, 18.0], [0.0, 0.0]]
 
 
 def test_what_a_pass_explains_is_counted_over_the_samples_seen_at_both_of_its_ends():

@@ -5,7 +5,7 @@ import pytest
 
 from anatomical_embedding.matching import voxel_refinement
 from anatomical_embedding.matching.expected_places import expected_places
-from anatomical_embedding.matching.local_correlation import correlate_shifted
+from anatomical_embedding.matching.local_correlation import around_points, best_shifts, correlate_shifted
 from anatomical_embedding.matching.local_self_similarity import self_similarity
 from anatomical_embedding.matching.voxel_refinement import refine_matches
 from anatomical_embedding.volumes.volume import Volume
@@ -82,21 +82,39 @@ def test_what_a_scan_is_filled_with_does_not_pull_a_place(queries):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("radii_mm", [(6.0, 9.0), (8.0, 4.0), (6.0, 0.0)])
+@pytest.mark.parametrize("radii_mm", [(6.0, 9.0), (8.0, 4.0), (6.0, 0.0), (6.0, 12.0), (7.0, 14.0)])
 def test_a_lesion_that_changed_does_not_pull_the_place_away(radii_mm):
-    template, target = scan(straight()), scan(straight())
-    distance_mm = np.linalg.norm(
-        np.stack(np.meshgrid(*[np.arange(SIZE)] * 3, indexing="ij"), axis=-1) * SPACING_MM
-        + straight()[:3, 3]
-        - np.array([5.0, 0.0, 0.0]),
-        axis=-1,
-    )
-    for volume, radius_mm in zip((template, target), radii_mm, strict=True):
-        volume.array[distance_mm < radius_mm] += 120.0
+    """One that grew to fill the compared cube would draw its own edges onto each other."""
     query = np.array([[5.0, 0.0, 0.0]])
-    found = refine_matches(template, target, query, off(query), settings=SETTINGS)
-    assert found.is_refined.all()
-    assert np.linalg.norm(found.points_mm - query) < 1.0
+    template, target = (with_lesion(query, radius_mm) for radius_mm in radii_mm)
+    for start in (off(query), off(-query, by_mm=3.0) + 2 * query):
+        found = refine_matches(template, target, query, start, settings=SETTINGS)
+        assert found.is_refined.all()
+        assert np.linalg.norm(found.points_mm - query) < 1.0
+
+
+def test_the_middle_of_a_cube_counts_as_changed_where_all_else_agrees():
+    query = np.array([[5.0, 0.0, 0.0]])
+    seen = [
+        around_points(with_lesion(query, radius_mm), query, settings=SETTINGS.correlation)
+        for radius_mm in (7.0, 14.0)
+    ]
+    assert best_shifts(seen[0], seen[1], settings=SETTINGS.correlation).is_changed.all()
+    assert not best_shifts(seen[0], seen[0], settings=SETTINGS.correlation).is_changed.any()
+    noise = np.random.default_rng(3).normal(0.0, 60.0, (SIZE, SIZE, SIZE))
+    noisy = Volume(with_lesion(query, 7.0).array + noise.astype(np.float32), straight())
+    differs_everywhere = around_points(noisy, query, settings=SETTINGS.correlation)
+    found = best_shifts(seen[0], differs_everywhere, settings=SETTINGS.correlation)
+    assert found.correlation[0] < 0.8 and not found.is_changed.any()
+
+
+def with_lesion(middle_mm, radius_mm):
+    """Return the tissue with a bright ball in it."""
+    volume = scan(straight())
+    places = np.stack(np.meshgrid(*[np.arange(SIZE)] * 3, indexing="ij"), axis=-1) * SPACING_MM
+    distance_mm = np.linalg.norm(places + straight()[:3, 3] - middle_mm, axis=-1)
+    volume.array[distance_mm < radius_mm] += 120.0
+    return volume
 
 
 @pytest.mark.slow
