@@ -6,6 +6,7 @@ once: the weighted sums that the correlation needs are products of Fourier trans
 cross-correlation, Vision Interface 1995).
 """
 
+from copy import copy, deepcopy
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,9 @@ PULL_PER_MM2 = 1e-5
 """Of two places that look alike the nearer one is taken."""
 FLAT_SHARE = 1e-2
 """Below this share of the query's variance the surroundings of a shift count as flat: their correlation is noise."""
+CHANGED_GAIN, CHANGED_LACK = 0.1, 0.7
+"""The middle of the cube changed, and is left out, where the correlation without it is higher by this and lacks no more
+than this share of what it lacked of 1: noise and a bend lower it everywhere."""
 OUT_OF_REACH = -1.0
 SMALLEST_FALL = 1e-3
 
@@ -38,12 +42,14 @@ class BestShifts(NamedTuple):
     correlation : (N,) in [-1, 1]; 0 or so where there is nothing to see.
     width_mm : (N,) from the peak to where the parabola through it has fallen by 0.5.
     return_mm : (N,) distance from the point at which the same search ends that leads back from there.
+    is_changed : (N,) bool, whether what lies farther around agrees so much better that the middle was left out.
     """
 
     shift_mm: NDArray[np.float64]
     correlation: NDArray[np.float64]
     width_mm: NDArray[np.float64]
     return_mm: NDArray[np.float64]
+    is_changed: NDArray[np.bool_]
 
 
 def best_shifts(template: Surroundings, target: Surroundings, *, settings: CorrelationSettings) -> BestShifts:
@@ -63,14 +69,21 @@ def best_shifts(template: Surroundings, target: Surroundings, *, settings: Corre
     size = 2 * count + 1
     known, searched = _described(template.cubes), _described(target.cubes)
     middle = np.full((len(known.values), 3), (known.values.shape[-1] - size) // 2)
-    there = _highest(known.part(middle, size), searched, nearness, settings=settings)
-    back = _highest(searched.part(there.corner, size), known, nearness, settings=settings)
+    asked = known.part(middle, size)
+    shifted = _Shifted(asked.values, asked.counted(nearness), *searched)
+    there = _highest(shifted.correlated(asked.counted(nearness)), settings=settings)
+    around = nearness * _beyond_middle(settings)
+    there, is_changed = _without_middle(shifted, asked.counted(around), there, settings=settings)
+    found = searched.part(there.corner, size)
+    weights = np.where(is_changed[:, None, None, None], around, nearness) if is_changed.any() else nearness
+    back = _highest(correlate_shifted(found.values, found.counted(weights), *known), settings=settings)
     fraction = there.steps - np.rint(there.steps)
     return BestShifts(
         there.steps * settings.step_mm,
         there.height,
         settings.step_mm * np.sqrt(0.5 / np.maximum(there.fall, SMALLEST_FALL)),
         np.linalg.norm(back.steps + fraction, axis=1) * settings.step_mm,
+        is_changed,
     )
 
 
@@ -117,6 +130,13 @@ def _cube(settings: ShiftSettings) -> tuple[int, NDArray[np.float32]]:
     return round(settings.half_size_mm / settings.step_mm), nearness.astype(np.float32)
 
 
+def _beyond_middle(settings: CorrelationSettings) -> NDArray[np.float32]:
+    """Return 0 for the samples of the compared cube within the ball that it holds, and 1 beyond this."""
+    offsets_mm = cube_offsets_mm(steps_mm(settings.half_size_mm, step_mm=settings.step_mm))
+    beyond = (np.linalg.norm(offsets_mm, axis=-1) - settings.half_size_mm) / settings.step_mm
+    return np.clip(beyond + 0.5, 0.0, 1.0).astype(np.float32)
+
+
 class _Described(NamedTuple):
     """(N, C, S, S, S) descriptors, and which of the (N, S, S, S) samples lie in the scan."""
 
@@ -129,6 +149,12 @@ class _Described(NamedTuple):
         values = [cube[:, *part] for cube, part in zip(self.values, parts, strict=True)]
         inside = [cube[part] for cube, part in zip(self.is_inside, parts, strict=True)]
         return _Described(np.stack(values), np.stack(inside))
+
+    def counted(self, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the (N, S, S, S) weights of samples in the scan; (1, S, S, S) for all where they are the same."""
+        if self.is_inside.all():
+            return weights.reshape(-1, *self.is_inside.shape[1:])
+        return weights * self.is_inside
 
 
 class _Peaks(NamedTuple):
@@ -148,17 +174,32 @@ class _Peaks(NamedTuple):
     fall: NDArray[np.float64]
 
 
-def _highest(
-    known: _Described, searched: _Described, nearness: NDArray[np.float32], *, settings: CorrelationSettings
-) -> _Peaks:
-    """Return where in the searched cubes the known ones correlate best, within a ball."""
-    weights = nearness[np.newaxis] if known.is_inside.all() else nearness * known.is_inside
-    correlation = correlate_shifted(known.values, weights, *searched)
+def _highest(correlation: NDArray[np.float32], *, settings: CorrelationSettings) -> _Peaks:
+    """Return where (N, M, M, M) correlations are highest, within a ball."""
     half = (correlation.shape[1] - 1) // 2
     distance2 = np.sum(cube_offsets_mm(np.arange(-half, half + 1.0)) ** 2, axis=-1)
     is_near = distance2 <= half**2
     pulled = correlation - PULL_PER_MM2 * settings.step_mm**2 * distance2
     return _peaks(np.where(is_near, pulled, OUT_OF_REACH))
+
+
+def _without_middle(
+    shifted: "_Shifted", around: NDArray[np.float32], there: _Peaks, *, settings: CorrelationSettings
+) -> tuple[_Peaks, NDArray[np.bool_]]:
+    """Return the peaks, without the middle where this changed, and (N,) bool where it did."""
+    is_changed = np.zeros(len(there.height), dtype=bool)
+    rows = np.flatnonzero(there.height < 1.0 - CHANGED_GAIN)
+    if not rows.size:
+        return there, is_changed
+    part = slice(None) if len(around) == 1 else rows
+    beside = _highest(shifted.part(rows).correlated(around[part]), settings=settings)
+    gain, lack = beside.height - there.height[rows], 1.0 - there.height[rows]
+    is_better = (gain > CHANGED_GAIN) & (lack - gain < CHANGED_LACK * lack)
+    is_changed[rows] = is_better
+    chosen = deepcopy(there)
+    for values, better in zip(chosen, beside, strict=True):
+        values[is_changed] = better[is_better]
+    return chosen, is_changed
 
 
 def _described(cubes: Cubes) -> _Described:
@@ -185,27 +226,68 @@ def correlate_shifted(
     -------
     (N, L - S + 1, L - S + 1, L - S + 1) in [-1, 1]; the first entry lays the cube on the first samples.
     """
-    small, large = known.shape[-1], searched.shape[-1]
-    weights = (weights / np.maximum(weights.sum(axis=(1, 2, 3), keepdims=True), 1e-9))[:, np.newaxis]
-    means = (weights * known).sum(axis=SPACE, keepdims=True)
-    known, searched = known - means, (searched - means) * is_inside[:, np.newaxis]
-    variance = (weights * known**2).sum(axis=(1, *SPACE))[:, None, None, None]
-    length = scipy.fft.next_fast_len(large, real=True)
+    return _Shifted(known, weights, searched, is_inside).correlated(weights)
 
-    def transformed(values: NDArray) -> NDArray:
+
+class _Shifted:
+    """Cubes laid on every part of larger ones, which are transformed once for all weights.
+
+    Parameters
+    ----------
+    known, weights, searched, is_inside : as for `correlate_shifted`; the weights are those of the means.
+    """
+
+    def __init__(
+        self,
+        known: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        searched: NDArray[np.float32],
+        is_inside: NDArray[np.bool_],
+    ):
+        means = (_shares(weights) * known).sum(axis=SPACE, keepdims=True)
+        searched = (searched - means) * is_inside[:, np.newaxis]
+        self._known = known - means
+        self._size = known.shape[-1], searched.shape[-1]
+        self._length = scipy.fft.next_fast_len(searched.shape[-1], real=True)
+        self._searched = self._transformed(searched)
+        self._squares = self._transformed((searched**2).sum(axis=1, keepdims=True))
+
+    def part(self, rows: NDArray[np.int64]) -> "_Shifted":
+        """Return some of the cubes, and the larger ones that they are laid on."""
+        if len(rows) == len(self._known):
+            return self
+        part = copy(self)
+        part._known = self._known[rows]
+        part._searched, part._squares = self._searched[rows], self._squares[rows]
+        return part
+
+    def correlated(self, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what `correlate_shifted` does, with any weights."""
+        shares = _shares(weights)
+        weighted = shares * self._known
+        variance = (weighted * self._known).sum(axis=(1, *SPACE))[:, None, None, None]
+        covariance = self._summed(self._searched * self._transformed(weighted[MIRRORED]))
+        spread = self._summed(self._squares * self._transformed(shares[MIRRORED]))
+        return covariance / np.sqrt(
+            np.maximum(spread, FLAT_SHARE * variance + 1e-6) * np.maximum(variance, 1e-6)
+        )
+
+    def _transformed(self, values: NDArray) -> NDArray:
         # A small cube is padded one axis after the other: most of its rows are no longer than it.
-        found = scipy.fft.rfft(values, length, axis=4)
+        found = scipy.fft.rfft(values, self._length, axis=4)
         for axis in (3, 2):
-            found = scipy.fft.fft(found, length, axis=axis, overwrite_x=True)
+            found = scipy.fft.fft(found, self._length, axis=axis, overwrite_x=True)
         return found
 
-    def summed(products: NDArray) -> NDArray:
-        sums = scipy.fft.irfftn(products.sum(axis=1), [length] * 3, axes=(1, 2, 3))
+    def _summed(self, products: NDArray) -> NDArray:
+        small, large = self._size
+        sums = scipy.fft.irfftn(products.sum(axis=1), [self._length] * 3, axes=(1, 2, 3))
         return sums[:, *[slice(small - 1, large)] * 3]
 
-    covariance = summed(transformed(searched) * transformed((weights * known)[MIRRORED]))
-    spread = summed(transformed((searched**2).sum(axis=1, keepdims=True)) * transformed(weights[MIRRORED]))
-    return covariance / np.sqrt(np.maximum(spread, FLAT_SHARE * variance + 1e-6) * np.maximum(variance, 1e-6))
+
+def _shares(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return (N, 1, S, S, S) weights whose sum is 1."""
+    return (weights / np.maximum(weights.sum(axis=(1, 2, 3), keepdims=True), 1e-9))[:, np.newaxis]
 
 
 def _peaks(correlation: NDArray[np.float32]) -> _Peaks:

@@ -120,6 +120,7 @@ def descend(
     shift_mm: NDArray[np.float64],
     *,
     matrices: torch.Tensor,
+    left_out_mm: NDArray[np.float64],
     settings: DescentSettings,
     samples: DescentPassSettings,
 ) -> Descent:
@@ -130,6 +131,7 @@ def descend(
     template, target : what is seen around N points, and around N places.
     shift_mm : (N, 3) of the places to begin at, from the middle of what is seen.
     matrices : (N, 3, 3) to begin with.
+    left_out_mm : (N,) radius of the ball in the middle that does not count.
     settings, samples : weights and stiffness, and what is sampled; a shift beyond its reach is not to be trusted.
     """
     scans = _Comparison(template, target, samples)
@@ -139,6 +141,7 @@ def descend(
     fit = _Fit(
         scans.fixed(shift_mm, radius_mm=radius_mm),
         scans.moving(shift_mm, radius_mm=radius_mm + samples.reach_mm),
+        left_out_mm=left_out_mm,
         deviation_mm=deviation_mm,
         stiffness=settings.stiffness,
     )
@@ -190,15 +193,25 @@ class _Fit:
     Parameters
     ----------
     fixed, moving : what is compared, of N points.
+    left_out_mm : (N,) radius of the ball in the middle that does not count.
     deviation_mm : of the Gaussian that weighs samples by their distance.
     stiffness : resistance of the matrix.
     """
 
-    def __init__(self, fixed: Lattice, moving: Splines, *, deviation_mm: float, stiffness: float):
+    def __init__(
+        self,
+        fixed: Lattice,
+        moving: Splines,
+        *,
+        left_out_mm: NDArray[np.float64],
+        deviation_mm: float,
+        stiffness: float,
+    ):
         self._fixed, self._moving = fixed, moving
         self._deviation_mm, self._stiffness = deviation_mm, stiffness
-        nearness = torch.exp(-(fixed.offsets_mm**2).sum(dim=2) / (2.0 * deviation_mm**2))
-        self._weights = nearness * fixed.is_inside
+        distance2 = (fixed.offsets_mm**2).sum(dim=2)
+        is_beyond = distance2 >= torch.from_numpy(left_out_mm**2)[:, None]
+        self._weights = torch.exp(-distance2 / (2.0 * deviation_mm**2)) * is_beyond * fixed.is_inside
 
     def descended(
         self, start: _Pose, *, samples: DescentPassSettings, is_blurred_once: bool

@@ -159,10 +159,11 @@ def _searched(
         known = around_points(template, query, settings=settings.correlation)
         seen = around_places(target, start, settings=settings.correlation)
         best = best_shifts(known, seen, settings=settings.correlation)
-        correlation[rows], width_mm[rows], return_mm[rows] = best[1:]
+        correlation[rows], width_mm[rows], return_mm[rows] = best[1:4]
         shift_mm = best.shift_mm
         if is_same_contrast:
-            shift_mm = descended(known, seen, shift_mm, settings=settings.descent)
+            left_out_mm = np.where(best.is_changed, settings.correlation.half_size_mm, 0.0)
+            shift_mm = descended(known, seen, shift_mm, left_out_mm=left_out_mm, settings=settings.descent)
         found_mm[rows] = start + shift_mm
     moved_mm = distances_mm(found_mm, starts_mm)
     is_alone = moved_mm > settings.max_shift_alone_mm

@@ -66,8 +66,8 @@ class DescentSettings(Settings):
     sure_gain: float = Field(gt=0.0)
     """From this factor on it moves the place all the way, in between by a part of it."""
     min_correlation: float = Field(ge=-1.0, le=1.0)
-    """With a lower correlation of the intensities at the end of a pass the place from before it stands: tissue that
-    changed would pull it away."""
+    """With a lower correlation of the intensities at the end of a pass that went half its reach the place from before
+    it stands: tissue that changed would pull it away. After a longer or shorter way it has to be higher or lower."""
 
 
 class ConsensusSettings(Settings):
