@@ -29,13 +29,12 @@ from numpy.typing import NDArray
 from anatomical_embedding import api
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.embedding.store import Origin
-from anatomical_embedding.matching.grid_points import match_grid
 from anatomical_embedding.registration.correspondences import Correspondences
 from anatomical_embedding.registration.robust_fit import fit_map
 from anatomical_embedding.settings.phantom import PhantomSettings
-from anatomical_embedding.settings.registration import AffineFitSettings, MatchGridSettings
+from anatomical_embedding.settings.registration import AffineFitSettings
 from anatomical_embedding.usage.scans import embed_raw_scan
-from anatomical_embedding.usage.turned_scans import MatchedScans, match_turned
+from anatomical_embedding.usage.turned_scans import MatchedScans, choose_start, match_ways
 from anatomical_embedding.volumes.affine import transform_points
 from anatomical_embedding.volumes.prepare import PreparedVolume
 from anatomical_embedding.volumes.raw_scan import RawScan, ReadingOptions
@@ -131,27 +130,15 @@ def write_matches(
             )
             embedded[id(volume)] = (volume, prepared, scan)  # holds the volume, so that its id stays its own
         scans.append(embedded[id(volume)][1:])
-    (seen_fixed, fixed), (seen_moving, moving) = scans
-    settings = model.card.usage
-    found = match_grid(
-        fixed.embedded,
-        moving.embedded,
-        fixed_body=seen_fixed.body_mask,
-        moving_body=seen_moving.body_mask,
-        settings=MatchGridSettings(grid=settings.scan_registration.grid, matching=settings.matching),
-    )
-    tries = [MatchedScans(found, seen_moving, np.eye(4))]
-    fit = fit_settings({})
-    if tries[0].start(seen_fixed, settings=fit).status == "failed":
-        turned = match_turned(
-            model, seen_fixed, fixed.embedded, seen_moving, moving.raw, turns_degrees=fit.turns_degrees
-        )
-        tries += turned
+    ways = match_ways(model, *scans)
+    tries = [next(ways)]  # the scan as it lies
+    if tries[0].start(scans[0][0], settings=fit_settings({})).status == "failed":
+        tries += ways
     content = {
         "truth_fixed_mm": pair.fixed_mm,
         "truth_moving_mm": pair.moving_mm,
         "num_tries": len(tries),
-        **arrays_of("fixed", seen_fixed),
+        **arrays_of("fixed", scans[0][0]),
     }
     for number, matched in enumerate(tries):
         matches = {name: getattr(matched.matches, name) for name in Correspondences.__dataclass_fields__}
@@ -187,18 +174,13 @@ def judged(path: Path, settings: AffineFitSettings) -> dict[str, object]:
     tried = []
     for number in range(int(content["num_tries"])):
         fields = {name: content[f"{name}_{number}"] for name in Correspondences.__dataclass_fields__}
-        matched = MatchedScans(
-            Correspondences(**fields), prepared_in(content, f"moving_{number}"), content[f"turn_{number}"]
-        )
-        start = matched.start(fixed, settings=settings)
-        tried.append((error_of(matched, content, settings), start))
-        if number == 0 and start.status == "found":
-            break
-    found = [(error, start) for error, start in tried if start.status == "found"]
-    if found:
-        error, start = max(found, key=lambda of: of[1].confidence)
+        moving, turn = prepared_in(content, f"moving_{number}"), content[f"turn_{number}"]
+        tried.append(MatchedScans(Correspondences(**fields), moving, turn))
+    start, number = choose_start(tried, fixed, settings=settings)
+    if start.status == "found":
+        error = error_of(tried[number], content, settings)
     else:
-        error, start = min(error for error, _ in tried), tried[0][1]
+        error = min(error_of(matched, content, settings) for matched in tried)
     return {
         "set": path.parent.name,
         "name": path.stem,

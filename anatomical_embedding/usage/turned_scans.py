@@ -4,7 +4,7 @@ The vectors of a network say where a place lies in a body that lies as those of 
 prone, or turned to one side, few matches are true, until the scan is turned back.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,10 +18,9 @@ from anatomical_embedding.registration.guided_start import GuidedStart, find_sta
 from anatomical_embedding.registration.shared_view import seen_from
 from anatomical_embedding.settings.registration import AffineFitSettings, MatchGridSettings
 from anatomical_embedding.usage.model import Model
-from anatomical_embedding.usage.scans import embed_prepared
+from anatomical_embedding.usage.scans import EmbeddedScan, embed_prepared
 from anatomical_embedding.volumes.affine import invert_affine
 from anatomical_embedding.volumes.prepare import PreparedVolume
-from anatomical_embedding.volumes.raw_scan import RawScan
 from anatomical_embedding.volumes.resample import resample_onto
 from anatomical_embedding.volumes.volume import Volume
 
@@ -53,37 +52,60 @@ class MatchedScans:
         return replace(start, matrix=invert_affine(self.turn) @ start.matrix)
 
 
-def match_turned(
+def match_ways(
     model: Model,
-    fixed: PreparedVolume,
-    fixed_embedded: EmbeddedVolume,
-    moving: PreparedVolume,
-    raw: RawScan,
-    *,
-    turns_degrees: Sequence[float],
+    fixed: tuple[PreparedVolume, EmbeddedScan],
+    moving: tuple[PreparedVolume, EmbeddedScan],
 ) -> Iterator[MatchedScans]:
-    """Yield the matches of a fixed scan and a moving one after each of some turns about its long axis.
+    """Yield the matches of a fixed scan and a moving one as it lies, then after each turn about its long axis.
 
     Parameters
     ----------
-    fixed, fixed_embedded : the fixed scan.
-    moving, raw : the moving scan, prepared and as it was read.
-    turns_degrees : turns.
+    model : its settings have the lattice and the turns.
+    fixed, moving : scans as `embed_raw_scan` returns them.
     """
     settings = model.card.usage.scan_registration
-    for degrees in turns_degrees:
-        turn = turn_about_long_axis(moving.image, degrees)
-        turned = turned_scan(moving, turn)
-        none = Origin(model.card.checkpoint_sha256, "", "")  # no file holds this scan
-        embedded = embed_prepared(model, raw, turned, origin=none, within_body=True).embedded
+
+    def matched(
+        embedded: EmbeddedVolume, prepared: PreparedVolume, turn: NDArray[np.float64]
+    ) -> MatchedScans:
         matches = match_grid(
-            fixed_embedded,
+            fixed[1].embedded,
             embedded,
-            fixed_body=fixed.body_mask,
-            moving_body=turned.body_mask,
+            fixed_body=fixed[0].body_mask,
+            moving_body=prepared.body_mask,
             settings=MatchGridSettings(grid=settings.grid, matching=model.card.usage.matching),
         )
-        yield MatchedScans(matches, turned, turn)
+        return MatchedScans(matches, prepared, turn)
+
+    yield matched(moving[1].embedded, moving[0], np.eye(4))
+    for degrees in settings.fit.turns_degrees:
+        turn = turn_about_long_axis(moving[0].image, degrees)
+        turned = turned_scan(moving[0], turn)
+        none = Origin(model.card.checkpoint_sha256, "", "")  # no file holds this scan
+        embedded = embed_prepared(model, moving[1].raw, turned, origin=none, within_body=True).embedded
+        yield matched(embedded, turned, turn)
+
+
+def choose_start(
+    tried: Iterable[MatchedScans], fixed: PreparedVolume, *, settings: AffineFitSettings
+) -> tuple[GuidedStart, int]:
+    """Return the start of two scans, and the number of the way that gave it.
+
+    The scan as it lies counts where it gives a start, and then no other way is asked for. Of the turns that give one,
+    that with most agreement counts. Where none does, the start is the failed one of the scan as it lies.
+
+    Parameters
+    ----------
+    tried : what `match_ways` yields.
+    """
+    numbered = enumerate(tried)
+    first = next(numbered)[1].start(fixed, settings=settings)
+    if first.status == "found":
+        return first, 0
+    turned = [(matched.start(fixed, settings=settings), number) for number, matched in numbered]
+    found = [(start, number) for start, number in turned if start.status == "found"]
+    return max(found, key=lambda way: way[0].confidence, default=(first, 0))
 
 
 def turn_about_long_axis(volume: Volume, degrees: float) -> NDArray[np.float64]:
