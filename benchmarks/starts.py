@@ -34,7 +34,7 @@ from anatomical_embedding.registration.robust_fit import fit_map
 from anatomical_embedding.settings.phantom import PhantomSettings
 from anatomical_embedding.settings.registration import AffineFitSettings
 from anatomical_embedding.usage.scans import embed_raw_scan
-from anatomical_embedding.usage.turned_scans import MatchedScans, choose_start, match_ways
+from anatomical_embedding.usage.turned_scans import MatchedScans, number_of_best, try_ways
 from anatomical_embedding.volumes.affine import transform_points
 from anatomical_embedding.volumes.prepare import PreparedVolume
 from anatomical_embedding.volumes.raw_scan import RawScan, ReadingOptions
@@ -130,10 +130,7 @@ def write_matches(
             )
             embedded[id(volume)] = (volume, prepared, scan)  # holds the volume, so that its id stays its own
         scans.append(embedded[id(volume)][1:])
-    ways = match_ways(model, *scans)
-    tries = [next(ways)]  # the scan as it lies
-    if tries[0].start(scans[0][0], settings=fit_settings({})).status == "failed":
-        tries += ways
+    tries = [matched for matched, _ in try_ways(model, *scans, fit=fit_settings({}))]
     content = {
         "truth_fixed_mm": pair.fixed_mm,
         "truth_moving_mm": pair.moving_mm,
@@ -176,7 +173,9 @@ def judged(path: Path, settings: AffineFitSettings) -> dict[str, object]:
         fields = {name: content[f"{name}_{number}"] for name in Correspondences.__dataclass_fields__}
         moving, turn = prepared_in(content, f"moving_{number}"), content[f"turn_{number}"]
         tried.append(MatchedScans(Correspondences(**fields), moving, turn))
-    start, number = choose_start(tried, fixed, settings=settings)
+    starts = [matched.start(fixed, settings=settings) for matched in tried]
+    number = number_of_best(starts)
+    start = starts[number]
     if start.status == "found":
         error = error_of(tried[number], content, settings)
     else:

@@ -26,7 +26,7 @@ from anatomical_embedding.registration.shared_view import seen_from, shared_box
 from anatomical_embedding.settings.registration import DeedsSettings
 from anatomical_embedding.usage.model import Model
 from anatomical_embedding.usage.scans import embed_raw_scan, prepare_raw_scan, read_scan
-from anatomical_embedding.usage.turned_scans import choose_start, match_ways
+from anatomical_embedding.usage.turned_scans import number_of_best, try_ways
 from anatomical_embedding.volumes.prepare import PreparedVolume
 from anatomical_embedding.volumes.raw_scan import RawScan, Reading
 from anatomical_embedding.volumes.straight_grid import straight_grid
@@ -233,9 +233,11 @@ def _begin(
         embed_raw_scan(model, scan, within_body=True)
         for scan in track((fixed, moving), description="embedding scans", total=2)
     )
-    tried = match_ways(model, (first, first_embedded), (second, second_embedded))
-    start, turn = choose_start(tried, first, settings=model.card.usage.scan_registration.fit)
+    fit = model.card.usage.scan_registration.fit
+    tried = try_ways(model, (first, first_embedded), (second, second_embedded), fit=fit)
+    starts = [start for _, start in tried]
+    best = number_of_best(starts)
     remarks = (*first_embedded.remarks, *second_embedded.remarks)
-    if turn > 0:
+    if best > 0:
         remarks = (*remarks, f"{moving.path}: lies otherwise than {fixed.path}; it was turned to be matched")
-    return _Begun(first, second, start, remarks)
+    return _Begun(first, second, starts[best], remarks)

@@ -1,17 +1,18 @@
 """Starts of patients who lie otherwise: the moving scan turned about the long axis, embedded and matched again.
 
 The vectors of a network say where a place lies in a body that lies as those of the training did. Of a patient who is
-prone, or turned to one side, few matches are true, until the scan is turned back.
+prone, or turned to one side, few matches are true, until the scan is turned back. A turn that matches agree on all the
+same is seen too small, until it is taken back and the scan matched once more.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from anatomical_embedding.embedding.store import EmbeddedVolume, Origin
+from anatomical_embedding.embedding.store import Origin
 from anatomical_embedding.matching.grid_points import match_grid
 from anatomical_embedding.registration.correspondences import Correspondences
 from anatomical_embedding.registration.guided_start import GuidedStart, find_start
@@ -52,60 +53,77 @@ class MatchedScans:
         return replace(start, matrix=invert_affine(self.turn) @ start.matrix)
 
 
-def match_ways(
+def try_ways(
     model: Model,
     fixed: tuple[PreparedVolume, EmbeddedScan],
     moving: tuple[PreparedVolume, EmbeddedScan],
-) -> Iterator[MatchedScans]:
-    """Yield the matches of a fixed scan and a moving one as it lies, then after each turn about its long axis.
+    *,
+    fit: AffineFitSettings,
+) -> list[tuple[MatchedScans, GuidedStart]]:
+    """Return the matches and starts of a moving scan as it lies, and turned where that may give a better one.
+
+    Where the scan as it lies gives no start, or one that few matches agree on, it is turned as the settings of the fit
+    say. Where the best start is itself a turn, the scan is matched once more after that is taken back.
 
     Parameters
     ----------
-    model : its settings have the lattice and the turns.
+    model : its settings have the lattice.
     fixed, moving : scans as `embed_raw_scan` returns them.
+    fit : what a start is, and the turns.
     """
-    settings = model.card.usage.scan_registration
+    tried: dict[float, tuple[MatchedScans, GuidedStart]] = {}
 
-    def matched(
-        embedded: EmbeddedVolume, prepared: PreparedVolume, turn: NDArray[np.float64]
-    ) -> MatchedScans:
-        matches = match_grid(
-            fixed[1].embedded,
-            embedded,
-            fixed_body=fixed[0].body_mask,
-            moving_body=prepared.body_mask,
-            settings=MatchGridSettings(grid=settings.grid, matching=model.card.usage.matching),
-        )
-        return MatchedScans(matches, prepared, turn)
+    def attempt(degrees: float) -> None:
+        matched = _match_turned(model, fixed, moving, degrees=degrees)
+        tried[degrees] = matched, matched.start(fixed[0], settings=fit)
 
-    yield matched(moving[1].embedded, moving[0], np.eye(4))
-    for degrees in settings.fit.turns_degrees:
-        turn = turn_about_long_axis(moving[0].image, degrees)
+    attempt(0.0)
+    as_it_lies = tried[0.0][1]
+    if as_it_lies.status == "failed" or as_it_lies.confidence < fit.sure_inlier_fraction:
+        for degrees in fit.turns_degrees:
+            attempt(degrees)
+    best = list(tried)[number_of_best([start for _, start in tried.values()])]
+    matched, start = tried[best]
+    if start.status == "found" and fit.straight_degrees is not None:
+        left = turn_degrees(matched.turn @ start.matrix, moving[0].image)
+        if abs(left) > fit.straight_degrees:
+            attempt(best - left)
+    return list(tried.values())
+
+
+def number_of_best(starts: Sequence[GuidedStart]) -> int:
+    """Return which start counts: of those that were found the one with most agreement, else the first."""
+    found = [number for number, start in enumerate(starts) if start.status == "found"]
+    return max(found, key=lambda number: starts[number].confidence, default=0)
+
+
+def _match_turned(
+    model: Model,
+    fixed: tuple[PreparedVolume, EmbeddedScan],
+    moving: tuple[PreparedVolume, EmbeddedScan],
+    *,
+    degrees: float,
+) -> MatchedScans:
+    """Return the matches of a moving scan that is turned first; at 0 it was embedded already."""
+    turn = turn_about_long_axis(moving[0].image, degrees)
+    turned, embedded = moving[0], moving[1].embedded
+    if degrees:
+        if moving[1].raw is None:
+            raise ValueError("the scan of a store cannot be turned")
         turned = turned_scan(moving[0], turn)
         none = Origin(model.card.checkpoint_sha256, "", "")  # no file holds this scan
         embedded = embed_prepared(model, moving[1].raw, turned, origin=none, within_body=True).embedded
-        yield matched(embedded, turned, turn)
-
-
-def choose_start(
-    tried: Iterable[MatchedScans], fixed: PreparedVolume, *, settings: AffineFitSettings
-) -> tuple[GuidedStart, int]:
-    """Return the start of two scans, and the number of the way that gave it.
-
-    The scan as it lies counts where it gives a start, and then no other way is asked for. Of the turns that give one,
-    that with most agreement counts. Where none does, the start is the failed one of the scan as it lies.
-
-    Parameters
-    ----------
-    tried : what `match_ways` yields.
-    """
-    numbered = enumerate(tried)
-    first = next(numbered)[1].start(fixed, settings=settings)
-    if first.status == "found":
-        return first, 0
-    turned = [(matched.start(fixed, settings=settings), number) for number, matched in numbered]
-    found = [(start, number) for start, number in turned if start.status == "found"]
-    return max(found, key=lambda way: way[0].confidence, default=(first, 0))
+    settings = MatchGridSettings(
+        grid=model.card.usage.scan_registration.grid, matching=model.card.usage.matching
+    )
+    matches = match_grid(
+        fixed[1].embedded,
+        embedded,
+        fixed_body=fixed[0].body_mask,
+        moving_body=turned.body_mask,
+        settings=settings,
+    )
+    return MatchedScans(matches, turned, turn)
 
 
 def turn_about_long_axis(volume: Volume, degrees: float) -> NDArray[np.float64]:
@@ -116,6 +134,15 @@ def turn_about_long_axis(volume: Volume, degrees: float) -> NDArray[np.float64]:
     turn[:3, :3] = Rotation.from_rotvec(degrees * axis, degrees=True).as_matrix()
     turn[:3, 3] = middle - turn[:3, :3] @ middle
     return turn
+
+
+def turn_degrees(matrix: NDArray[np.float64], volume: Volume) -> float:
+    """Return by how much a (4, 4) map turns about the last axis of an array."""
+    axis = volume.affine[:3, 2] / np.linalg.norm(volume.affine[:3, 2])
+    left, _, right = np.linalg.svd(matrix[:3, :3])
+    *vector, scalar = Rotation.from_matrix(left @ right).as_quat()
+    degrees = np.rad2deg(2.0 * np.arctan2(np.dot(vector, axis), scalar))
+    return float((degrees + 180.0) % 360.0 - 180.0)
 
 
 def turned_scan(prepared: PreparedVolume, turn: NDArray[np.float64]) -> PreparedVolume:
