@@ -8,10 +8,10 @@ WORKERS ?= logical
 # One worker per core; conftest.py says which tests share a worker and which begin first.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help demo test test-demo test-slurm test-peers check quick lint format schema page environment clean
+.PHONY: help demo test test-demo test-slurm test-peers test-sanitizers check quick lint format schema page environment clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 demo: environment ## run the pipeline on the built-in phantoms and name the report
 	$(BIN)/snakemake --cores $(CORES) --workflow-profile profiles/demo
@@ -28,6 +28,13 @@ test-slurm: environment ## start a single-machine SLURM (root, Debian), run the 
 
 test-peers: environment $(PEERS)/.installed ## hold transforms to other programs, installed beside ours (needs the network once)
 	ANATOMICAL_EMBEDDING_PEERS=$(PEERS)/bin/python $(BIN)/python -m pytest -s tests/peers
+
+test-sanitizers: ## run deeds' own tests under the address, undefined-behaviour and thread sanitizers
+	for kind in address,undefined thread; do \
+	  cmake -S deeds -B build-sanitizers/$$kind -DDEEDS_SANITIZE=$$kind -DDEEDS_FUZZ=ON \
+	  && cmake --build build-sanitizers/$$kind --parallel 2 \
+	  && ctest --test-dir build-sanitizers/$$kind --output-on-failure || exit 1; \
+	done
 
 $(PEERS)/.installed: envs/peers.txt
 	$(PYTHON) -m venv $(PEERS)

@@ -2,18 +2,21 @@
 
     python -m benchmarks.registered_pairs --results results/headneck_ct --split test --program NEW/deeds OLD/deeds
 
-needs the model, the stores, the prepared volumes and the landmarks of `configs/headneck_ct.yaml`. The ways are the two
-registrations of `configs/headneck_registration.yaml`, of which the first does what the verb `register` does. Prints a
-line a way and a program: errors in mm of all landmarks and of the headline over all pairs, mean Dice of the organs, how
-far their surfaces are apart (mean and 95th percentile), folding, and the processor time of the program (`register` and
-`field`) in seconds a pair. `--output` keeps the figures of every pair, and a second call goes on from there.
+The first build is followed by the descent below a voxel, as the settings say; the others, of before there was one,
+are not. It needs the model, the stores, the prepared volumes and the landmarks of `configs/headneck_ct.yaml`. The
+ways are the two registrations of `configs/headneck_registration.yaml`, of which the first does what the verb
+`register` does. Prints a line a way and a program: errors in mm of all landmarks and of the headline over all
+pairs, mean Dice of the organs, how far their surfaces are apart (mean and 95th percentile), folding, and the
+processor time of the program (`register` and `field`) in seconds a pair. Then by how much the first build differs
+from each other, with 95 % intervals by a paired bootstrap over patients. `--output` keeps the figures of every
+pair, and a second call goes on from there.
 """
 
 import argparse
 import json
 import resource
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -25,8 +28,10 @@ import torch
 from anatomical_embedding.datasets.split import assign_splits
 from anatomical_embedding.embedding.store import open_store
 from anatomical_embedding.embedding.store_manifest import read_store_manifest
+from anatomical_embedding.evaluation.bootstrap import draw_subject_counts, percentile_interval
 from anatomical_embedding.evaluation.registration.landmark_errors import jacobian_determinant
 from anatomical_embedding.evaluation.registration.organ_overlap import measure_organs
+from anatomical_embedding.evaluation.statistics import error_metrics, pair_weights
 from anatomical_embedding.landmark_file import read_landmarks
 from anatomical_embedding.matching.grid_points import match_grid
 from anatomical_embedding.registration.deformation import deform
@@ -45,6 +50,7 @@ HEADLINE = (
     *("parotid_left_centroid", "parotid_right_centroid", "larynx_centroid", "mandible_centroid"),
 )
 """The landmarks that anatomy fixes, as in `configs/headneck_ct.yaml`."""
+RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,10 @@ class Way:
     name: str
     guide: GuideSettings | None
     deeds: DeedsSettings
+
+    def without_descent(self) -> "Way":
+        """Return what older builds did."""
+        return replace(self, deeds=self.deeds.model_copy(update={"descent": None}))
 
 
 class FinishedRun:
@@ -196,6 +206,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--split", choices=["train", "validation", "test"], required=True)
     parser.add_argument("--program", type=Path, nargs="+", required=True, help="builds of deeds")
+    parser.add_argument("--ways", nargs="*", help="only these registrations of the run file; default: all")
     parser.add_argument("--num-pairs", type=int, help="of the split, drawn by a seed; default: all")
     parser.add_argument("--output", type=Path, help="figures of every pair (JSON)")
     options = parser.parse_args()
@@ -204,7 +215,8 @@ def main() -> None:
     pairs = run.pairs(options.split)
     if options.num_pairs is not None:
         pairs = [pairs[n] for n in np.random.default_rng(1).permutation(len(pairs))[: options.num_pairs]]
-    compare(run, run.ways(), options.program, pairs, output=options.output)
+    ways = [way for way in run.ways() if options.ways is None or way.name in options.ways]
+    compare(run, ways, options.program, pairs, output=options.output)
 
 
 def compare(
@@ -222,7 +234,8 @@ def compare(
             missing = [key for key in keys_of(way, programs) if "/".join(pair) not in results.get(key[0], {})]
             start = run.start(*pair, way.guide) if missing and way.guide else None
             for key, program in missing:
-                results.setdefault(key, {})["/".join(pair)] = registered(run, way, program, pair, start)
+                done = way if program == programs[0] else way.without_descent()
+                results.setdefault(key, {})["/".join(pair)] = registered(run, done, program, pair, start)
             if output and missing:
                 output.write_text(json.dumps(results), encoding="utf-8")
     rows = {
@@ -231,6 +244,47 @@ def compare(
         for key, _ in keys_of(way, programs)
     }
     print(pd.DataFrame.from_dict(rows, orient="index").to_string())
+    for way in ways:
+        first, *others = [
+            [results[key]["/".join(pair)] for pair in pairs] for key, _ in keys_of(way, programs)
+        ]
+        for program, other in zip(programs[1:], others, strict=True):
+            print(f"{way.name}, {programs[0]} less {program}:")
+            for name, text in differences(first, other, pairs).items():
+                print(f"  {name:<16} {text}")
+
+
+def differences(
+    first: list[dict[str, Any]], other: list[dict[str, Any]], pairs: list[tuple[str, str]]
+) -> dict[str, str]:
+    """Return by how much the figures of one build are above those of another: heading to value and interval."""
+    patients = sorted({name for pair in pairs for name in pair})
+    fixed, moving = np.array([[patients.index(name) for name in pair] for pair in pairs]).T
+    counts = draw_subject_counts(len(patients), num_resamples=RESAMPLES, generator=np.random.default_rng(1))
+    drawn = pair_weights(
+        np.vstack([np.ones_like(counts[:1]), counts]), template_index=fixed, target_index=moving
+    )
+    drawn = drawn[drawn.any(axis=1)]  # the first row has every pair once
+    headline = [[name for name in HEADLINE if name in pair["errors_mm"]] for pair in first]
+    of_pair = np.repeat(np.arange(len(pairs)), [len(names) for names in headline])
+    samples = []
+    for build in (first, other):
+        errors = [
+            pair["errors_mm"][name] for pair, names in zip(build, headline, strict=True) for name in names
+        ]
+        metrics = error_metrics(np.array(errors), weights=drawn[:, of_pair])
+        of_pairs = np.array([[pair["dice"], *pair["surfaces_mm"]] for pair in build])
+        means = (drawn @ of_pairs / drawn.sum(axis=1, keepdims=True)).T
+        named = {"Dice": means[0], "surfaces": means[1], "their p95": means[2]}
+        samples.append(
+            {f"headline {name}": metrics[name] for name in ("median_mm", "mean_mm", "p90_mm")} | named
+        )
+    texts = {}
+    for name, values in samples[0].items():
+        gains = values - samples[1][name]
+        low, high = percentile_interval(gains[1:], confidence=0.95)
+        texts[name] = f"{gains[0]:+.3f} ({low:+.3f} to {high:+.3f})"
+    return texts
 
 
 def keys_of(way: Way, programs: list[Path]) -> list[tuple[str, Path]]:

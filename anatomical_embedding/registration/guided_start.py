@@ -12,7 +12,7 @@ from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.files import write_json
 from anatomical_embedding.registration.correspondences import Correspondences
 from anatomical_embedding.registration.image_evidence import weigh_images
-from anatomical_embedding.registration.robust_fit import FittedMap, fit_map, rotation_angle_rad, spread_mm
+from anatomical_embedding.registration.robust_fit import FittedMap, fit_map, lies_flat, rotation_angle_rad
 from anatomical_embedding.settings.registration import AffineFitSettings
 from anatomical_embedding.volumes.volume import Volume
 
@@ -113,8 +113,7 @@ def why_not_believed(fitted: FittedMap, fixed_mm: NDArray[np.float64], *, settin
         return (
             f"{share:.0%} of the correspondences agree, expected {settings.min_inlier_fraction:.0%} or more"
         )
-    spread = spread_mm(fixed_mm[fitted.is_inlier])[2 if fitted.kind == "affine" else 1]
-    if spread < settings.min_spread_mm:
+    if lies_flat(fitted, fixed_mm, settings=settings):
         return f"the agreeing correspondences lie on one {'plane' if fitted.kind == 'affine' else 'line'}"
     left, scales, right = np.linalg.svd(fitted.matrix[:3, :3])
     if np.linalg.det(fitted.matrix[:3, :3]) <= 0.0 or np.abs(scales - 1.0).max() > settings.max_scale_change:

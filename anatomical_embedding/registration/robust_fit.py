@@ -66,9 +66,18 @@ def fit_map(fixed_mm: Points, moving_mm: Points, *, settings: AffineFitSettings)
         richer = _map_of_kind(kind, fixed_mm, moving_mm, settings=settings)
         scales = np.linalg.svd(richer.matrix[:3, :3], compute_uv=False)
         is_plausible = np.abs(scales - 1.0).max() <= settings.max_scale_change
-        if is_plausible and _predicts_better(richer, chosen, fixed_mm, moving_mm, settings=settings):
+        is_determined = not lies_flat(richer, fixed_mm, settings=settings)
+        if is_plausible and is_determined and _predicts_better(richer, chosen, fixed_mm, moving_mm, settings=settings):
             chosen = richer
     return chosen
+
+
+def lies_flat(fitted: FittedMap, fixed_mm: Points, *, settings: AffineFitSettings) -> bool:
+    """Tell whether the points that agree with a map leave it open: on a plane an affine one, on a line any other."""
+    if not fitted.is_inlier.any():
+        return True
+    spread = spread_mm(fixed_mm[fitted.is_inlier])[2 if fitted.kind == "affine" else 1]
+    return bool(spread < settings.min_spread_mm)
 
 
 def _map_of_kind(

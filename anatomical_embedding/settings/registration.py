@@ -138,6 +138,11 @@ class AffineFitSettings(Settings):
     """What the images must say to the map; null asks the matches alone (published)."""
     turns_degrees: tuple[Annotated[float, Field(ge=-180.0, le=180.0)], ...] = ()
     """Turns of the moving scan about its long axis after which `register` matches it again where it found no start."""
+    sure_inlier_fraction: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """Where fewer of the matches agree on a start, these turns are tried as well; 0 leaves it."""
+    straight_degrees: Annotated[float, Field(gt=0.0, le=180.0)] | None = None
+    """A start that turns by more about the long axis makes `register` turn the moving scan back by as much and match it
+    once more; null leaves it (published)."""
 
     @model_validator(mode="after")
     def _only_rotations_are_clipped(self) -> "AffineFitSettings":

@@ -9,26 +9,24 @@ from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 import SimpleITK
 
-from anatomical_embedding.embedding.store import EmbeddedVolume
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.files import require_writable_folder
-from anatomical_embedding.matching.grid_points import match_grid
 from anatomical_embedding.progress import track
 from anatomical_embedding.registration.deeds_program import require_program
 from anatomical_embedding.registration.deformation import deform
 from anatomical_embedding.registration.displacement_field import DisplacementField
 from anatomical_embedding.registration.field_doubt import FieldDoubt, agreement_in, within_body
-from anatomical_embedding.registration.guided_start import GuidedStart, find_start, given_start
+from anatomical_embedding.registration.guided_start import GuidedStart, given_start
 from anatomical_embedding.registration.initial.read import MatrixProgram, read_initial_start
 from anatomical_embedding.registration.installed_program import installed_program
 from anatomical_embedding.registration.itk_transform import resample_by_itk
 from anatomical_embedding.registration.pair_map import PairMap
 from anatomical_embedding.registration.program_files import PROGRAMS
 from anatomical_embedding.registration.shared_view import seen_from, shared_box
-from anatomical_embedding.settings.registration import DeedsSettings, MatchGridSettings
+from anatomical_embedding.settings.registration import DeedsSettings
 from anatomical_embedding.usage.model import Model
 from anatomical_embedding.usage.scans import embed_raw_scan, prepare_raw_scan, read_scan
-from anatomical_embedding.usage.turned_scans import match_turned
+from anatomical_embedding.usage.turned_scans import number_of_best, try_ways
 from anatomical_embedding.volumes.prepare import PreparedVolume
 from anatomical_embedding.volumes.raw_scan import RawScan, Reading
 from anatomical_embedding.volumes.straight_grid import straight_grid
@@ -231,43 +229,15 @@ def _begin(
             )
         remarks = (*given.remarks, *prepared[0].remarks, *prepared[1].remarks)
         return _Begun(prepared[0], prepared[1], given_start(given.matrix), remarks)
-    settings = model.card.usage.scan_registration
     (first, first_embedded), (second, second_embedded) = (
         embed_raw_scan(model, scan, within_body=True)
         for scan in track((fixed, moving), description="embedding scans", total=2)
     )
-    found = match_grid(
-        first_embedded.embedded,
-        second_embedded.embedded,
-        fixed_body=first.body_mask,
-        moving_body=second.body_mask,
-        settings=MatchGridSettings(grid=settings.grid, matching=model.card.usage.matching),
-    )
-    start = find_start(
-        found,
-        fixed_body=first.body_mask,
-        moving_body=second.body_mask,
-        settings=settings.fit,
-        images=(first.image, second.image),
-    )
-    remarks = (*first_embedded.remarks, *second_embedded.remarks)
-    if start.status == "failed":
-        turned = _turned_start(model, first, first_embedded.embedded, second, moving)
-        if turned is not None:
-            remarks = (
-                *remarks,
-                f"{moving.path}: lies otherwise than {fixed.path}; it was turned to be matched",
-            )
-            start = turned
-    return _Begun(first, second, start, remarks)
-
-
-def _turned_start(
-    model: Model, fixed: PreparedVolume, embedded: EmbeddedVolume, moving: PreparedVolume, raw: RawScan
-) -> GuidedStart | None:
-    """Return the start that most matches agree on once the moving scan is turned; None where there is none."""
     fit = model.card.usage.scan_registration.fit
-    tried = match_turned(model, fixed, embedded, moving, raw, turns_degrees=fit.turns_degrees)
-    starts = [matched.start(fixed, settings=fit) for matched in tried]
-    found = [start for start in starts if start.status == "found"]
-    return max(found, key=lambda start: start.confidence, default=None)
+    tried = try_ways(model, (first, first_embedded), (second, second_embedded), fit=fit)
+    starts = [start for _, start in tried]
+    best = number_of_best(starts)
+    remarks = (*first_embedded.remarks, *second_embedded.remarks)
+    if best > 0:
+        remarks = (*remarks, f"{moving.path}: lies otherwise than {fixed.path}; it was turned to be matched")
+    return _Begun(first, second, starts[best], remarks)

@@ -1,27 +1,27 @@
 """Starts of patients who lie otherwise: the moving scan turned about the long axis, embedded and matched again.
 
 The vectors of a network say where a place lies in a body that lies as those of the training did. Of a patient who is
-prone, or turned to one side, few matches are true, until the scan is turned back.
+prone, or turned to one side, few matches are true, until the scan is turned back. A turn that matches agree on all the
+same is seen too small, until it is taken back and the scan matched once more.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from anatomical_embedding.embedding.store import EmbeddedVolume, Origin
+from anatomical_embedding.embedding.store import Origin
 from anatomical_embedding.matching.grid_points import match_grid
 from anatomical_embedding.registration.correspondences import Correspondences
 from anatomical_embedding.registration.guided_start import GuidedStart, find_start
 from anatomical_embedding.registration.shared_view import seen_from
 from anatomical_embedding.settings.registration import AffineFitSettings, MatchGridSettings
 from anatomical_embedding.usage.model import Model
-from anatomical_embedding.usage.scans import embed_prepared
+from anatomical_embedding.usage.scans import EmbeddedScan, embed_prepared
 from anatomical_embedding.volumes.affine import invert_affine
 from anatomical_embedding.volumes.prepare import PreparedVolume
-from anatomical_embedding.volumes.raw_scan import RawScan
 from anatomical_embedding.volumes.resample import resample_onto
 from anatomical_embedding.volumes.volume import Volume
 
@@ -53,37 +53,77 @@ class MatchedScans:
         return replace(start, matrix=invert_affine(self.turn) @ start.matrix)
 
 
-def match_turned(
+def try_ways(
     model: Model,
-    fixed: PreparedVolume,
-    fixed_embedded: EmbeddedVolume,
-    moving: PreparedVolume,
-    raw: RawScan,
+    fixed: tuple[PreparedVolume, EmbeddedScan],
+    moving: tuple[PreparedVolume, EmbeddedScan],
     *,
-    turns_degrees: Sequence[float],
-) -> Iterator[MatchedScans]:
-    """Yield the matches of a fixed scan and a moving one after each of some turns about its long axis.
+    fit: AffineFitSettings,
+) -> list[tuple[MatchedScans, GuidedStart]]:
+    """Return the matches and starts of a moving scan as it lies, and turned where that may give a better one.
+
+    Where the scan as it lies gives no start, or one that few matches agree on, it is turned as the settings of the fit
+    say. Where the best start is itself a turn, the scan is matched once more after that is taken back.
 
     Parameters
     ----------
-    fixed, fixed_embedded : the fixed scan.
-    moving, raw : the moving scan, prepared and as it was read.
-    turns_degrees : turns.
+    model : its settings have the lattice.
+    fixed, moving : scans as `embed_raw_scan` returns them.
+    fit : what a start is, and the turns.
     """
-    settings = model.card.usage.scan_registration
-    for degrees in turns_degrees:
-        turn = turn_about_long_axis(moving.image, degrees)
-        turned = turned_scan(moving, turn)
+    tried: dict[float, tuple[MatchedScans, GuidedStart]] = {}
+
+    def attempt(degrees: float) -> None:
+        matched = _match_turned(model, fixed, moving, degrees=degrees)
+        tried[degrees] = matched, matched.start(fixed[0], settings=fit)
+
+    attempt(0.0)
+    as_it_lies = tried[0.0][1]
+    if as_it_lies.status == "failed" or as_it_lies.confidence < fit.sure_inlier_fraction:
+        for degrees in fit.turns_degrees:
+            attempt(degrees)
+    best = list(tried)[number_of_best([start for _, start in tried.values()])]
+    matched, start = tried[best]
+    if start.status == "found" and fit.straight_degrees is not None:
+        left = turn_degrees(matched.turn @ start.matrix, moving[0].image)
+        if abs(left) > fit.straight_degrees:
+            attempt(best - left)
+    return list(tried.values())
+
+
+def number_of_best(starts: Sequence[GuidedStart]) -> int:
+    """Return which start counts: of those that were found the one with most agreement, else the first."""
+    found = [number for number, start in enumerate(starts) if start.status == "found"]
+    return max(found, key=lambda number: starts[number].confidence, default=0)
+
+
+def _match_turned(
+    model: Model,
+    fixed: tuple[PreparedVolume, EmbeddedScan],
+    moving: tuple[PreparedVolume, EmbeddedScan],
+    *,
+    degrees: float,
+) -> MatchedScans:
+    """Return the matches of a moving scan that is turned first; at 0 it was embedded already."""
+    turn = turn_about_long_axis(moving[0].image, degrees)
+    turned, embedded = moving[0], moving[1].embedded
+    if degrees:
+        if moving[1].raw is None:
+            raise ValueError("the scan of a store cannot be turned")
+        turned = turned_scan(moving[0], turn)
         none = Origin(model.card.checkpoint_sha256, "", "")  # no file holds this scan
-        embedded = embed_prepared(model, raw, turned, origin=none, within_body=True).embedded
-        matches = match_grid(
-            fixed_embedded,
-            embedded,
-            fixed_body=fixed.body_mask,
-            moving_body=turned.body_mask,
-            settings=MatchGridSettings(grid=settings.grid, matching=model.card.usage.matching),
-        )
-        yield MatchedScans(matches, turned, turn)
+        embedded = embed_prepared(model, moving[1].raw, turned, origin=none, within_body=True).embedded
+    settings = MatchGridSettings(
+        grid=model.card.usage.scan_registration.grid, matching=model.card.usage.matching
+    )
+    matches = match_grid(
+        fixed[1].embedded,
+        embedded,
+        fixed_body=fixed[0].body_mask,
+        moving_body=turned.body_mask,
+        settings=settings,
+    )
+    return MatchedScans(matches, turned, turn)
 
 
 def turn_about_long_axis(volume: Volume, degrees: float) -> NDArray[np.float64]:
@@ -94,6 +134,15 @@ def turn_about_long_axis(volume: Volume, degrees: float) -> NDArray[np.float64]:
     turn[:3, :3] = Rotation.from_rotvec(degrees * axis, degrees=True).as_matrix()
     turn[:3, 3] = middle - turn[:3, :3] @ middle
     return turn
+
+
+def turn_degrees(matrix: NDArray[np.float64], volume: Volume) -> float:
+    """Return by how much a (4, 4) map turns about the last axis of an array."""
+    axis = volume.affine[:3, 2] / np.linalg.norm(volume.affine[:3, 2])
+    left, _, right = np.linalg.svd(matrix[:3, :3])
+    *vector, scalar = Rotation.from_matrix(left @ right).as_quat()
+    degrees = np.rad2deg(2.0 * np.arctan2(np.dot(vector, axis), scalar))
+    return float((degrees + 180.0) % 360.0 - 180.0)
 
 
 def turned_scan(prepared: PreparedVolume, turn: NDArray[np.float64]) -> PreparedVolume:

@@ -10,9 +10,12 @@ void belief(const std::uint16_t* data, float scale, const float* received, float
         for (std::int64_t x = 0; x < shape.floats(); x += kVectorFloats) store(out + x, load(received + x) * weight);
         return;
     }
+    // Whole vectors reach into the rows behind them, at the last rows into those of another node.
+    const int whole_rows = shape.rows() - (shape.padded + shape.length - 1) / shape.length;
     for (int row = 0; row < shape.rows(); ++row, data += shape.length, out += shape.padded) {
         for (int x = 0; x < shape.padded; x += kVectorFloats) {
-            Vector value = load_steps(data + x) * scale;
+            const Vector steps = row < whole_rows ? load_steps(data + x) : load_first_steps(data + x, shape.length - x);
+            Vector value = steps * scale;
             if (received != nullptr) value += load(received + x);
             store(out + x, value * weight);
         }

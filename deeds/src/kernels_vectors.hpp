@@ -21,6 +21,12 @@ inline Vector load_steps(const std::uint16_t* p) {
     __builtin_memcpy(&steps, p, sizeof steps);
     return __builtin_convertvector(__builtin_convertvector(steps, Integers), Vector);
 }
+/// The first `count` steps, then zeros: what lies behind may be written by another thread meanwhile.
+inline Vector load_first_steps(const std::uint16_t* p, int count) {
+    Vector v{};
+    for (int lane = 0; lane < kVectorFloats && lane < count; ++lane) v[lane] = static_cast<float>(p[lane]);
+    return v;
+}
 inline void store_steps(std::uint16_t* p, Vector v) {
     const Steps steps = __builtin_convertvector(__builtin_convertvector(v, Integers), Steps);
     __builtin_memcpy(p, &steps, sizeof steps);

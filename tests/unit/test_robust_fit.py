@@ -97,6 +97,15 @@ def test_auto_takes_the_kind_that_made_the_partners(kind, seed):
     assert largest_error_mm(fitted.matrix, matrix, fixed) < 4.0
 
 
+def test_auto_takes_no_affine_map_for_points_on_a_plane():
+    """A slab 5 mm thick says nothing of the scale across it, which an affine map would take from noise."""
+    generator = np.random.default_rng(3)
+    fixed = generator.uniform(-100.0, 100.0, (400, 3)) * [1.0, 1.0, 0.025]
+    moving = fixed * [1.1, 0.9, 1.0] + generator.normal(0.0, 1.0, fixed.shape)
+    assert fit_map(fixed, moving, settings=fit_settings(kind="auto")).kind != "affine"
+    assert fit_map(fixed, moving, settings=fit_settings(kind="auto", min_spread_mm=0.5)).kind == "affine"
+
+
 def test_auto_takes_no_map_whose_scale_is_implausible():
     generator = np.random.default_rng(7)
     fixed, moving, _ = correspondences(np.diag([1.5, 1.5, 1.5, 1.0]), generator, outliers=0.2)

@@ -5,11 +5,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from anatomical_embedding.registration.correspondences import Correspondences
 from anatomical_embedding.registration.guided_start import given_start
-from anatomical_embedding.usage import registration
-from anatomical_embedding.usage.turned_scans import MatchedScans, turn_about_long_axis, turned_scan
+from anatomical_embedding.usage import turned_scans
+from anatomical_embedding.usage.turned_scans import (
+    MatchedScans,
+    number_of_best,
+    try_ways,
+    turn_about_long_axis,
+    turn_degrees,
+    turned_scan,
+)
 from anatomical_embedding.volumes.affine import transform_points
 from anatomical_embedding.volumes.prepare import PreparedVolume
 from anatomical_embedding.volumes.volume import Volume
@@ -56,26 +64,77 @@ def test_a_turned_scan_shows_every_place_where_the_turn_leads(degrees):
     np.testing.assert_allclose(to_the_left, [-10 * np.cos(angle), -10 * np.sin(angle), 0], atol=1e-9)
 
 
-def test_of_several_turns_the_one_with_most_agreement_counts(monkeypatch):
+@pytest.fixture
+def attempts(monkeypatch):
+    """Replace the matching: turns in degrees to what comes of them, and what was asked for."""
+    outcomes, asked = {}, []
+
+    def match(*_, degrees):
+        asked.append(degrees)
+        status, confidence, turned_by = outcomes[round(degrees)]
+        turn = turn_about_long_axis(prepared().image, turned_by)
+        start = replace(given_start(turn), status=status, confidence=confidence)
+        return SimpleNamespace(turn=np.eye(4), start=lambda _, settings: start)
+
+    monkeypatch.setattr(turned_scans, "_match_turned", match)
+    return outcomes, asked
+
+
+def tried(**changes):
+    ways = try_ways(None, (prepared(), None), (prepared(), None), fit=fit_settings(**changes))
+    starts = [start for _, start in ways]
+    return starts[number_of_best(starts)]
+
+
+def test_of_several_turns_the_one_with_most_agreement_counts(attempts):
     """One turn gives no start, two give one; where none does, there is none."""
-    limits = fit_settings().model_copy(update={"turns_degrees": (180.0, 30.0, -30.0)})
-    usage = SimpleNamespace(scan_registration=SimpleNamespace(fit=limits))
-    model = SimpleNamespace(card=SimpleNamespace(usage=usage))
-    of_turns = [("failed", 0.0), ("found", 0.5), ("found", 0.7)]
-    asked = []
+    outcomes, asked = attempts
+    outcomes |= {0: ("failed", 0.0, 0.0), 180: ("failed", 0.0, 0.0)}
+    outcomes |= {30: ("found", 0.7, 0.0), -30: ("found", 0.5, 0.0)}
+    assert tried(turns_degrees=(180.0, 30.0, -30.0)).confidence == 0.7
+    assert asked == [0.0, 180.0, 30.0, -30.0]
+    assert tried(turns_degrees=(180.0,)).status == "failed"
 
-    def match(*_, turns_degrees):
-        asked.append(turns_degrees)
-        for status, confidence in of_turns:
-            start = replace(given_start(np.eye(4)), status=status, confidence=confidence)
-            yield SimpleNamespace(start=lambda _, settings, start=start: start)
 
-    monkeypatch.setattr(registration, "match_turned", match)
-    start = registration._turned_start(model, prepared(), None, prepared(), None)
-    assert (start.status, start.confidence) == ("found", 0.7)
-    assert asked == [(180.0, 30.0, -30.0)]
-    of_turns[1:] = []
-    assert registration._turned_start(model, prepared(), None, prepared(), None) is None
+def test_turns_are_tried_where_few_agree_on_the_scan_as_it_lies(attempts):
+    """A prone patient may give a start as it lies: half a turn off, which a third of the matches agree on."""
+    outcomes, asked = attempts
+    outcomes |= {0: ("found", 0.36, 0.0), 180: ("found", 0.9, 0.0)}
+    assert tried(turns_degrees=(180.0,), sure_inlier_fraction=0.45).confidence == 0.9
+    asked.clear()
+    assert tried(turns_degrees=(180.0,), sure_inlier_fraction=0.3).confidence == 0.36
+    assert asked == [0.0]
+
+
+def test_a_start_that_turns_is_taken_back_and_matched_once_more(attempts):
+    outcomes, asked = attempts
+    outcomes |= {0: ("found", 0.5, 12.0), -12: ("found", 0.6, 9.0)}
+    assert tried(straight_degrees=8.0).confidence == 0.6
+    np.testing.assert_allclose(asked, [0.0, -12.0], atol=1e-9)
+    asked.clear()
+    assert tried(straight_degrees=13.0).confidence == 0.5
+    assert tried().confidence == 0.5
+    assert asked == [0.0, 0.0]
+    outcomes[-12] = ("failed", 0.0, 0.0)
+    assert tried(straight_degrees=8.0).confidence == 0.5
+
+
+def test_a_turn_that_was_tried_is_turned_on(attempts):
+    """The scan lies prone and turned by 10 degrees more: half a turn gives a start, which says the rest."""
+    outcomes, asked = attempts
+    outcomes |= {0: ("failed", 0.0, 0.0), 180: ("found", 0.5, 10.0), 170: ("found", 0.6, 0.0)}
+    assert tried(turns_degrees=(180.0,), straight_degrees=8.0).confidence == 0.6
+    np.testing.assert_allclose(asked, [0.0, 180.0, 170.0], atol=1e-9)
+
+
+@pytest.mark.parametrize("degrees", [0.0, 12.0, -30.0, 150.0])
+def test_the_turn_of_a_map_is_that_about_the_long_axis(degrees):
+    scan = prepared().image
+    tilt = np.eye(4)
+    tilt[:3, :3] = Rotation.from_euler("x", 10.0, degrees=True).as_matrix() * 1.2
+    turn = turn_about_long_axis(scan, degrees)
+    assert turn_degrees(turn, scan) == pytest.approx(degrees, abs=1e-9)
+    assert turn_degrees(turn @ tilt, scan) == pytest.approx(degrees, abs=1e-9)
 
 
 def test_the_start_leads_to_the_scan_as_it_lies():
