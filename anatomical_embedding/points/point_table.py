@@ -43,9 +43,9 @@ def read_point_table(path: Path, *, coordinates: Coordinates) -> NamedPoints:
     """Return the points of a table with the columns x_mm, y_mm, z_mm (or x, y, z, or i, j, k) and name or label.
 
     The numbers are returned as they stand, and the form says their coordinates: those that are told, LPS for the
-    columns x, y, z, t of ANTs, voxels for i, j, k, and what 3D Slicer calls r, a, s or l, p, s. The separator is the one that splits the header
-    into these columns; where it is no comma, decimals may be written with a comma, all of them. A row that has no
-    number at all is a point that was never placed; an empty row is none.
+    columns x, y, z, t of ANTs, voxels for i, j, k, and what 3D Slicer calls r, a, s or l, p, s. The separator is the
+    one that splits the header into these columns; where it is no comma, decimals may be written with a comma, all of
+    them. A row that has no number at all is a point that was never placed; an empty row is none.
 
     Raises
     ------

@@ -22,8 +22,8 @@ SAME_HEIGHT_MM = 0.01
 ON_OUTLINE_MM = 0.01
 """A place that lies closer to an outline lies on it; corners are often rounded to 0.01 mm."""
 SAME_PLANE_MM, SAME_PLANE_SHARE = 0.25, 0.2
-"""Outlines that lie closer, in mm and in steps of the scan, are of one slice: their corners are often rounded to 0.1 mm,
-and planes that are oblique then lie off each other by as much."""
+"""Outlines that lie closer, in mm and in steps of the scan, are of one slice: corners are often rounded to 0.1 mm, and
+planes that are oblique then lie off each other by as much."""
 LARGEST_GAP_MM, LARGEST_GAP_SLICES = 10.0, 3.0
 """Drawings farther apart than both say nothing of what lies between them."""
 LATTICE = np.stack(np.meshgrid(*[(np.arange(16) + 0.5) / 16] * 2), axis=-1).reshape(-1, 2)

@@ -364,9 +364,9 @@ def test_a_hole_and_two_parts_in_one_slice(tmp_path):
 @pytest.mark.parametrize("off_mm", [0.02, 0.2])
 def test_outlines_of_one_slice_that_lie_a_little_off_each_other_go_together(tmp_path, off_mm):
     """Heights are often rounded to 0.1 mm, and not alike for all: holes stay open, and parts keep their thickness."""
-    beside = CENTRE + [-13.0, 18.0]
+    beside = CENTRE + np.array([-13.0, 18.0])
     others = [*disc_contours(5.0), *disc_contours(4.0, centre=beside)]
-    contours = [*disc_contours(), *(corners + [0, 0, off_mm] for corners in others)]
+    contours = [*disc_contours(), *(corners + np.array([0, 0, off_mm]) for corners in others)]
     path = write_structures(tmp_path / "rs.dcm", {"ring and part": contours})
     expected = (disc_voxels() & ~disc_voxels(5.0)) | disc_voxels(4.0, centre=beside)
     found = read_label_file(path, scan=scan()).volume.array
