@@ -21,7 +21,9 @@ POINT_COLUMNS = ("x_mm", "y_mm", "z_mm")
 ANTS_COLUMNS = ("x", "y", "z")
 VOXEL_COLUMNS = ("i", "j", "k")
 NAME_COLUMN = "name"
-NAME_COLUMNS = (NAME_COLUMN, "label")
+NAME_COLUMNS = (NAME_COLUMN, "label", "landmark")
+VOLUME_COLUMN = "volume_id"
+"""The landmarks of a run say whose they are in it."""
 SLICER_COLUMNS: dict[tuple[str, str, str], Coordinates] = {("r", "a", "s"): "ras", ("l", "p", "s"): "lps"}
 """Of the tables that 3D Slicer makes of control points, which say their coordinates so."""
 PLACED_COLUMN, NOT_PLACED = "defined", ("0", "false")
@@ -59,7 +61,8 @@ def read_point_table(path: Path, *, coordinates: Coordinates) -> NamedPoints:
         io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True
     )
     numbers = _Numbers(path, separator=separator)
-    listed = []
+    listed: list[ListedPoint] = []
+    volumes: dict[str, int] = {}
     try:
         for cells in _below_header(reader):
             if len(cells) > len(header):
@@ -69,9 +72,17 @@ def read_point_table(path: Path, *, coordinates: Coordinates) -> NamedPoints:
                     f"{SEPARATORS[separator]} in double quotes",
                 )
             row = dict(zip(header, cells, strict=False))
+            volumes.setdefault(row.get(VOLUME_COLUMN, ""), reader.line_num)
             listed.append(_listed_point(row, columns, numbers, line=reader.line_num))
     except csv.Error as error:
         raise InputFileError(path, f"line {reader.line_num}: is not a line of a table ({error})") from error
+    if len(volumes) > 1:
+        first, other = list(volumes)[:2]
+        raise InputFileError(
+            path,
+            f"line {volumes[other]}: is a point of the volume {other!r}, those above are of {first!r}; give the points "
+            "of one scan",
+        )
     form, remarks = _form(header, columns, told=coordinates, path=path)
     return replace(placed_points(listed, path=path, remarks=remarks), form=form)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.volumes.dicom_frames import read_frames_of_parts
 from anatomical_embedding.volumes.dicom_header import DicomFile, name_of_uid, read_dicom_header
+from anatomical_embedding.volumes.file_names import is_volume_name
 
 STORAGE = "1.2.840.10008.5.1.4.1.1"
 SLICE_CLASSES = {f"{STORAGE}.{number}" for number in ("2", "4", "128")}
@@ -243,7 +244,9 @@ def _no_series(folder: Path, left_out: dict[Path, str]) -> InputFileError:
                 path, f"is {reason}, expected grey slices; convert it first (dcm2niix does)"
             )
     found = left_out_sentences(left_out) or ["The folder is empty."]
-    problem = "holds no DICOM series that can be read; name a file with a volume or such a folder."
+    volume = next((path.name for path in left_out if is_volume_name(path.name)), "")
+    example = f", such as {volume}," if volume else ""
+    problem = f"holds no DICOM series that can be read; name a file with a volume{example} or such a folder."
     return InputFileError(folder, " ".join([problem, *found]))
 
 

@@ -48,6 +48,9 @@ LARGEST_GREY_VALUE = 255.0
 SMALLEST_DARK_SHARE = 0.01
 """Of voxels below -200; an MR has none or a few."""
 FULL_BODY_SHARE = 0.99
+SMALLEST_SHARE_IN_PATCHES = 0.7
+"""Of voxels whose neighbour has the same value, away from the most frequent one: 0.90 and more in label maps, 0.13 and
+less in 60 real CTs and MRs."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +181,11 @@ def find_kind(array: NDArray) -> Kind:
             f"taken as MR though its lowest value is {lowest:g}: {_percent(dark_share)} of its voxels lie below "
             f"{TISSUE_HU[0]:g} and {_percent(shares.air)} are like air in HU; --modality says otherwise",
         )
+    if lowest >= 0.0 and _is_whole(values) and _share_in_patches(array) >= SMALLEST_SHARE_IN_PATCHES:
+        raise UserError(
+            f"looks like a label map: its {len(np.unique(values))} values lie in patches of one number; name the scan "
+            "that it belongs to, or say what it is (--modality); `apply --labels` carries label maps"
+        )
     if lowest >= 0.0 and highest <= LARGEST_GREY_VALUE and _is_whole(values):
         return Kind(
             "mr",
@@ -304,6 +312,16 @@ def without_padding(values: NDArray[np.floating]) -> NDArray[np.floating]:
 
 def _num_between(values: NDArray[np.floating], limits: tuple[float, float]) -> float:
     return float(((values >= limits[0]) & (values < limits[1])).sum())
+
+
+def _share_in_patches(array: NDArray) -> float:
+    """Return the share of voxels like their neighbour along the first axis, of those off the most frequent value."""
+    step = max(1, round((array[0].size * array.shape[0] / MOST_SAMPLES) ** 0.5))
+    lines = array[:, ::step, ::step]
+    values, counts = np.unique(lines, return_counts=True)
+    is_shown = lines[:-1] != values[counts.argmax()]
+    is_like = lines[:-1] == lines[1:]
+    return float(is_like[is_shown].mean()) if is_shown.any() else 0.0
 
 
 def _is_whole(values: NDArray[np.floating]) -> bool:

@@ -683,6 +683,12 @@ def test_a_folder_without_slices_says_what_it_holds(tmp_path):
     assert "Left out DICOMDIR: a table of contents (DICOMDIR). Left out series1: a folder." in told
 
 
+def test_a_folder_of_other_volumes_names_one(tmp_path):
+    for name in ("ct.nii.gz", "notes.txt"):
+        (tmp_path / name).write_text("x", encoding="utf-8")
+    assert "name a file with a volume, such as ct.nii.gz, or such a folder" in str(refusal(tmp_path))
+
+
 def test_one_slice_is_no_volume(tmp_path):
     assert "holds 1 slice, expected 2 or more" in str(refusal(Stack(stored=grey_ramp(1)).write(tmp_path)))
 

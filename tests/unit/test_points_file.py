@@ -251,6 +251,16 @@ def test_a_point_that_a_table_of_slicer_calls_undefined_is_left_out_and_named(tm
     assert found.remarks[0].endswith("the point 'B' is left out, line 3 says that it is not defined")
 
 
+def test_landmarks_of_a_run_have_their_names(tmp_path):
+    found = read(tmp_path, "volume_id,landmark,x_mm,y_mm,z_mm\na,apex,1,2,3\na,carina,4,5,6\n")
+    assert found.names == ("apex", "carina")
+
+
+def test_points_of_several_scans_in_one_table_are_refused(tmp_path):
+    told = refusal(tmp_path, "volume_id,landmark,x_mm,y_mm,z_mm\na_ct,apex,1,2,3\na_mr,apex,4,5,6\n")
+    assert told.startswith("line 3: is a point of the volume 'a_mr', those above are of 'a_ct'")
+
+
 def test_columns_that_do_not_say_what_they_are_are_taken_as_told_and_that_is_said(tmp_path):
     found = read(tmp_path, "label;x;y;z\nA;-280,5;-250;200\n", coordinates="lps")
     np.testing.assert_allclose(found.points_mm, [[280.5, 250, 200]])
