@@ -174,9 +174,15 @@ def test_many_dark_voxels_that_are_no_air_are_not_guessed(tmp_path):
 def test_a_label_map_is_taken_for_no_scan(tmp_path, dtype):
     organs = np.digitize(HU, [-500, -160, -20, 200]).astype(float)
     organs = np.rint(median_filter(organs, 5)).astype(dtype)
-    with pytest.raises(InputFileError, match=r"looks like a label map: its 4 values lie in patches"):
-        read(tmp_path, organs)
-    assert read(tmp_path, organs, modality="mr").modality == "mr"
+    for told in (None, "ct"):
+        with pytest.raises(
+            InputFileError, match="looks like a label map: its values are whole numbers in patc"
+        ):
+            read(tmp_path, organs, modality=told)
+    found = read(tmp_path, organs, modality="mr")
+    assert found.remarks == (
+        "looks like a label map: its values are whole numbers in patches, taken as MR, as told",
+    )
 
 
 def test_a_ct_that_is_called_an_mr_is_said(tmp_path):
