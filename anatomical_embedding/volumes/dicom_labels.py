@@ -86,7 +86,7 @@ def read_dicom_labels(path: Path, scan: LabelledScan) -> FoundVolume:
         with without_warnings():
             _require_frame(dataset, scan, path=path, remarks=remarks)
             if file.text("SOPClassUID") == STRUCTURES:
-                drawn = _outlined(dataset, scan.grid, path=path, remarks=remarks)
+                drawn = _outlined(dataset, scan, path=path, remarks=remarks)
             else:
                 drawn = _masked(file, dataset, scan.grid, remarks=remarks)
     except InputFileError:
@@ -115,6 +115,10 @@ def _require_frame(dataset: Dataset, scan: LabelledScan, *, path: Path, remarks:
     frames -= {""}
     if not frames or not scan.frame_of_reference:
         remarks.append("its frame of reference cannot be compared with that of the scan")
+        if len(frames) > 1:
+            remarks.append(
+                f"its labels lie in {len(frames)} frames of reference; some are drawn on another scan"
+            )
     elif scan.frame_of_reference not in frames:
         raise InputFileError(
             path,
@@ -231,9 +235,10 @@ def _bits(file: DicomFile, *, shape: tuple[int, int, int]) -> list[NDArray[np.bo
     return list(np.unpackbits(packed, count=count, bitorder="little").astype(bool).reshape(shape))
 
 
-def _outlined(dataset: Dataset, grid: Grid, *, path: Path, remarks: list[str]) -> list[PlanarSegment]:
-    """Return the regions of a structure set that are closed outlines."""
+def _outlined(dataset: Dataset, scan: LabelledScan, *, path: Path, remarks: list[str]) -> list[PlanarSegment]:
+    """Return the regions of a structure set that are closed outlines, but for those of another world than the scan's."""
     names = {int(item.ROINumber): str(item.get("ROIName") or "") for item in dataset.StructureSetROISequence}
+    foreign = [number for number in names if _is_foreign(dataset, number, scan)]
     outlines: dict[int, list[NDArray[np.float64]]] = {number: [] for number in names}
     others = set()
     for region in dataset.get("ROIContourSequence") or []:
@@ -264,11 +269,24 @@ def _outlined(dataset: Dataset, grid: Grid, *, path: Path, remarks: list[str]) -
     empty = [names[number] for number, found in outlines.items() if not found]
     if empty:
         remarks.append(f"{names_of(empty)} left out: no closed outline")
-    kept = [number for number, found in outlines.items() if found]
+    if foreign:
+        foreign_names = names_of(names[number] for number in foreign)
+        remarks.append(f"{foreign_names} left out: drawn in another frame of reference than the scan's")
+    kept = [number for number, found in outlines.items() if found and number not in foreign]
     return [
-        _region(label, names[number], outlines[number], grid, path=path, remarks=remarks)
+        _region(label, names[number], outlines[number], scan.grid, path=path, remarks=remarks)
         for label, number in zip(usable_numbers(kept), kept, strict=True)
     ]
+
+
+def _is_foreign(dataset: Dataset, number: int, scan: LabelledScan) -> bool:
+    """Say whether a region of a structure set names another frame of reference than the scan does."""
+    frames = {
+        str(item.get("ReferencedFrameOfReferenceUID") or "")
+        for item in dataset.StructureSetROISequence
+        if int(item.ROINumber) == number
+    }
+    return bool(scan.frame_of_reference) and bool(frames - {"", scan.frame_of_reference})
 
 
 def _region(

@@ -399,6 +399,23 @@ def test_an_outline_that_is_there_twice_counts_once_and_that_is_said(tmp_path):
     assert f"{path}: 4 outlines of 'disc' are there twice; each counts once" in found.remarks
 
 
+def test_regions_of_another_world_are_left_out_and_named(tmp_path):
+    """A plan may hold outlines of the CT and of an MR in one object; only those of the scan's world have a place."""
+    regions = {"of the scan": disc_contours(), "of the MR": disc_contours(5.0)}
+    dataset = pydicom.dcmread(write_structures(tmp_path / "rs.dcm", regions))
+    dataset.StructureSetROISequence[1].ReferencedFrameOfReferenceUID = OTHER_FRAME
+    dataset.save_as(tmp_path / "rs.dcm")
+    found = read_label_file(tmp_path / "rs.dcm", scan=scan())
+    np.testing.assert_array_equal(found.volume.array, 3 * disc_voxels())
+    told = "of the MR left out: drawn in another frame of reference than the scan's"
+    assert f"{tmp_path / 'rs.dcm'}: {told}" in found.remarks
+    said = read_label_file(tmp_path / "rs.dcm", scan=scan(frame="")).remarks
+    assert (
+        f"{tmp_path / 'rs.dcm'}: its labels lie in 2 frames of reference; some are drawn on another scan"
+        in said
+    )
+
+
 def edited_structures(path, **tags):
     """Write a disc and change tags of what is drawn of it, or of its first outline."""
     dataset = pydicom.dcmread(write_structures(path, {"disc": disc_contours()}))
