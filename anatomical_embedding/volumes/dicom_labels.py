@@ -236,7 +236,7 @@ def _bits(file: DicomFile, *, shape: tuple[int, int, int]) -> list[NDArray[np.bo
 
 
 def _outlined(dataset: Dataset, scan: LabelledScan, *, path: Path, remarks: list[str]) -> list[PlanarSegment]:
-    """Return the regions of a structure set that are closed outlines, but for those of another world than the scan's."""
+    """Return the regions of a structure set that are closed outlines and lie in the world of the scan."""
     names = {int(item.ROINumber): str(item.get("ROIName") or "") for item in dataset.StructureSetROISequence}
     foreign = [number for number in names if _is_foreign(dataset, number, scan)]
     outlines: dict[int, list[NDArray[np.float64]]] = {number: [] for number in names}
