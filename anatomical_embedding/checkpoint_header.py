@@ -37,8 +37,8 @@ def read_checkpoint_header(path: Path | str) -> dict[str, Any]:
     except (SafetensorError, OSError) as error:
         raise InputFileError(
             path,
-            f"is not a whole safetensors file ({error}); a published .pth file must first go through "
-            "`anatomical-embedding import`",
+            f"is no whole safetensors file ({error}); expected a model, such as model.safetensors of a run; a "
+            "published .pth file must first go through `anatomical-embedding import`",
         ) from error
     if text is None:
         raise InputFileError(

@@ -565,9 +565,17 @@ def another_acquisition(folder: Path) -> None:
     )
 
 
-def in_turns(keyword: str) -> Callable[[Dataset, int], None]:
-    """Return an edit that gives slices 1 and 2 in turn as the value of a tag."""
-    return lambda dataset, k: setattr(dataset, keyword, k % 2 + 1)
+def thin_slices(folder: Path) -> None:
+    """Write a thinner reconstruction of the same series that begins within the scan, between its slices."""
+    start_mm = ORIGIN_MM + DIRECTIONS[:, 2] * SPACING_MM[2] * 10.4
+    stack(origin_mm=tuple(start_mm * LPS), name="B{:04d}.dcm".format, edit=edited(SliceThickness="1")).write(
+        folder
+    )
+
+
+def in_turns(keyword: str, *values: Any) -> Callable[[Dataset, int], None]:
+    """Return an edit that gives slices two values of a tag in turn, 1 and 2 unless others are given."""
+    return lambda dataset, k: setattr(dataset, keyword, (values or (1, 2))[k % 2])
 
 
 def every_second_enhanced() -> NDArray[np.int64]:
@@ -684,6 +692,14 @@ DICOM_INPUTS = {
     "dicom of two echoes in turns": ScanInput(
         series(edit=in_turns("EchoTime"), stored=every_second_enhanced()),
         refusal="holds 2 stacks whose slices lie among each other, such as IM0000.dcm (EchoTime 1",
+    ),
+    "dicom of two kernels in turns": ScanInput(
+        series(edit=in_turns("ConvolutionKernel", "B30f", "B70f"), stored=every_second_enhanced()),
+        refusal="holds 2 stacks whose slices lie among each other, such as IM0000.dcm (ConvolutionKernel B30f",
+    ),
+    "dicom of thick and thin slices at unequal distances": ScanInput(
+        beside(thin_slices, edit=edited(SliceThickness="3")),
+        refusal="(SliceThickness 3) and B0000.dcm (1); put the slices of one in a folder of its own",
     ),
     "dicom projections": ScanInput(
         series(edit=edited(ImageType=["DERIVED", "SECONDARY", "MIN IP"])),
@@ -802,6 +818,25 @@ def enhanced(
     return write
 
 
+def kernels_of_frames(dataset: Dataset) -> None:
+    """Say of every second frame that it was made with another kernel."""
+    for k, group in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        kernel = item(ConvolutionKernel="B70f" if k % 2 else "B30f")
+        group.CTReconstructionSequence = Sequence([kernel])
+
+
+def in_two_parts(number: int) -> Callable[[Path], Path]:
+    """Return a writer of one half of an enhanced CT that was divided into two files, a concatenation."""
+
+    def edit(dataset: Dataset) -> None:
+        dataset.ConcatenationUID, dataset.SOPInstanceUID = f"{SERIES}.9", f"{SERIES}.{90 + number}"
+        dataset.InConcatenationNumber, dataset.InConcatenationTotalNumber = number, 2
+
+    half = HU.shape[2] // 2
+    frames = tuple(range(half * (number - 1), half * number))
+    return enhanced(f"part{number}.dcm", order=frames, edit=edit)
+
+
 def _shuffled() -> tuple[int, ...]:
     return tuple(int(k) for k in np.random.default_rng(3).permutation(HU.shape[2]))
 
@@ -863,6 +898,17 @@ MULTI_FRAME_INPUTS = {
     ),
     "two multi-frame files": ScanInput(
         in_folder(enhanced("a.dcm"), enhanced("b.dcm")), refusal="holds 2 DICOM series, expected one"
+    ),
+    "multi-frame in two files": ScanInput(in_folder(in_two_parts(2), in_two_parts(1))),
+    "multi-frame in two files, one named": ScanInput(
+        in_two_parts(1), refusal="is one part of an image in 2 files, of which number 2 is not here"
+    ),
+    "multi-frame in two files, one there": ScanInput(
+        in_folder(in_two_parts(2)), refusal="is one part of an image in 2 files, of which number 1 is not"
+    ),
+    "multi-frame two kernels in turns": ScanInput(
+        enhanced(stored=every_second_enhanced(), edit=kernels_of_frames),
+        refusal="frame 2 (B70f), and their images differ more than those of each alone; write each as a file of its",
     ),
     "multi-frame beside a series": ScanInput(
         in_folder(lambda folder: stack().write(folder), enhanced("b.dcm", series=OTHER_SERIES)),

@@ -159,7 +159,7 @@ def _require_some_inside(source: "EmbeddedScan", asked: "NamedPoints") -> None:
         box = ", ".join(f"{axis} {a:.1f} to {b:.1f}" for axis, a, b in zip("xyz", low, high, strict=True))
         raise UserError(
             f"no point lies inside {source.name}, whose body covers {box} mm RAS; "
-            "check that the points belong to this scan and whether they are LPS (--coordinates lps)"
+            "check that the points belong to this scan and whether they are LPS or voxels (--coordinates lps, voxel)"
         )
 
 

@@ -2,7 +2,7 @@
 
 import datetime
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from anatomical_embedding.volumes.scan import distinct_names, sha256_of_scan
 
 DICOM_DATES = ("AcquisitionDate", "SeriesDate", "StudyDate")
 """Where a date is looked for, in this order."""
+PATIENT_ID = "PatientID"
 NUM_PAIRS_KEPT = 16
 """Of visits whose matched points stay in memory, some 100 KB each."""
 
@@ -94,25 +95,41 @@ def require_order(visits: Sequence[AskedVisit], *, series: str | None = None) ->
     return checksums
 
 
+def remarks_on_patients(visits: Sequence[AskedVisit]) -> list[str]:
+    """Return what to say where DICOM scans of the visits name several patients, a sentence for each after the first."""
+    named = [(visit, next(_texts(visit.scan, (PATIENT_ID,)), "")) for visit in visits]
+    known = [(visit, patient) for visit, patient in named if patient]
+    return [
+        f"{visit.scan}: is of the patient {patient!r} by its header, visit {known[0][0].name} of {known[0][1]!r}; "
+        "they are followed as of one"
+        for visit, patient in known[1:]
+        if patient != known[0][1]
+    ]
+
+
 def date_of_scan(scan: Path) -> datetime.date | None:
     """Return the date in the header of a DICOM scan; None where there is none, or the scan is no DICOM."""
+    for text in _texts(scan, DICOM_DATES):
+        try:
+            return datetime.datetime.strptime(text, "%Y%m%d").date()
+        except ValueError:
+            continue
+    return None
+
+
+def _texts(scan: Path, tags: Sequence[str]) -> Iterator[str]:
+    """Give the values of some tags in the files of a DICOM scan, in the order of the tags; none of other scans."""
     files = sorted(entry for entry in scan.iterdir() if entry.is_file()) if scan.is_dir() else [scan]
     if not scan.is_dir() and is_volume_name(scan.name):
-        return None
+        return
     import pydicom  # noqa: PLC0415
 
     for path in files:
         try:
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(DICOM_DATES))
+            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(tags))
         except (pydicom.errors.InvalidDicomError, OSError):
             continue
-        for key in DICOM_DATES:
-            text = str(header.get(key, "") or "")
-            try:
-                return datetime.datetime.strptime(text, "%Y%m%d").date()
-            except ValueError:
-                continue
-    return None
+        yield from (text for key in tags if (text := str(header.get(key, "") or "")))
 
 
 class VisitScans:

@@ -21,11 +21,17 @@ POINT_COLUMNS = ("x_mm", "y_mm", "z_mm")
 ANTS_COLUMNS = ("x", "y", "z")
 VOXEL_COLUMNS = ("i", "j", "k")
 NAME_COLUMN = "name"
-NAME_COLUMNS = (NAME_COLUMN, "label")
+NAME_COLUMNS = (NAME_COLUMN, "label", "landmark")
+VOLUME_COLUMN = "volume_id"
+"""The landmarks of a run say whose they are in it."""
+SLICER_COLUMNS: dict[tuple[str, str, str], Coordinates] = {("r", "a", "s"): "ras", ("l", "p", "s"): "lps"}
+"""Of the tables that 3D Slicer makes of control points, which say their coordinates so."""
+PLACED_COLUMN, NOT_PLACED = "defined", ("0", "false")
+"""There a point without a position has numbers as well."""
 TIME_COLUMN = "t"
 """ANTs writes it behind x, y and z; other programs do not."""
 Columns = tuple[str, str, str]
-COLUMN_SETS: tuple[Columns, ...] = (POINT_COLUMNS, ANTS_COLUMNS, VOXEL_COLUMNS)
+COLUMN_SETS: tuple[Columns, ...] = (POINT_COLUMNS, ANTS_COLUMNS, VOXEL_COLUMNS, *SLICER_COLUMNS)
 """Names of the columns that hold coordinates, the usual ones first."""
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -39,9 +45,9 @@ def read_point_table(path: Path, *, coordinates: Coordinates) -> NamedPoints:
     """Return the points of a table with the columns x_mm, y_mm, z_mm (or x, y, z, or i, j, k) and name or label.
 
     The numbers are returned as they stand, and the form says their coordinates: those that are told, LPS for the
-    columns x, y, z, t of ANTs, voxels for i, j, k. The separator is the one that splits the header
-    into these columns; where it is no comma, decimals may be written with a comma, all of them. A row that has no
-    number at all is a point that was never placed; an empty row is none.
+    columns x, y, z, t of ANTs, voxels for i, j, k, and what 3D Slicer calls r, a, s or l, p, s. The separator is the
+    one that splits the header into these columns; where it is no comma, decimals may be written with a comma, all of
+    them. A row that has no number at all is a point that was never placed; an empty row is none.
 
     Raises
     ------
@@ -55,7 +61,8 @@ def read_point_table(path: Path, *, coordinates: Coordinates) -> NamedPoints:
         io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True
     )
     numbers = _Numbers(path, separator=separator)
-    listed = []
+    listed: list[ListedPoint] = []
+    volumes: dict[str, int] = {}
     try:
         for cells in _below_header(reader):
             if len(cells) > len(header):
@@ -65,9 +72,17 @@ def read_point_table(path: Path, *, coordinates: Coordinates) -> NamedPoints:
                     f"{SEPARATORS[separator]} in double quotes",
                 )
             row = dict(zip(header, cells, strict=False))
+            volumes.setdefault(row.get(VOLUME_COLUMN, ""), reader.line_num)
             listed.append(_listed_point(row, columns, numbers, line=reader.line_num))
     except csv.Error as error:
         raise InputFileError(path, f"line {reader.line_num}: is not a line of a table ({error})") from error
+    if len(volumes) > 1:
+        first, other = list(volumes)[:2]
+        raise InputFileError(
+            path,
+            f"line {volumes[other]}: is a point of the volume {other!r}, those above are of {first!r}; give the points "
+            "of one scan",
+        )
     form, remarks = _form(header, columns, told=coordinates, path=path)
     return replace(placed_points(listed, path=path, remarks=remarks), form=form)
 
@@ -78,6 +93,8 @@ def _form(
     """Return what the columns of a table say of its numbers, and what is to be said of that."""
     if columns == VOXEL_COLUMNS:
         return PointForm("table", "voxel"), []
+    if columns in SLICER_COLUMNS:
+        return PointForm("table", SLICER_COLUMNS[columns]), []
     if columns == ANTS_COLUMNS and TIME_COLUMN in header:
         return PointForm("ants", "lps"), [
             f"{path}: its columns x, y, z, t are those of ANTs, taken as LPS mm"
@@ -116,7 +133,8 @@ def _separator(text: str, *, path: Path) -> tuple[str, list[str], Columns]:
         raise InputFileError(
             path,
             f"has no column {missing[0]}; expected {', '.join(POINT_COLUMNS)} and maybe {NAME_COLUMN} in the first "
-            f"line, with {', '.join(SEPARATORS.values())} between",
+            f"line, with {', '.join(SEPARATORS.values())} between; x, y, z, voxels i, j, k, and the columns r, a, s or "
+            "l, p, s of 3D Slicer are read too",
         )
     wanted = [column for column in header if column in (*columns, *NAME_COLUMNS)]
     if len(set(wanted)) < len(wanted):
@@ -133,6 +151,8 @@ def _below_header(reader: Iterator[list[str]]) -> Iterator[list[str]]:
 
 def _listed_point(row: dict[str, str], columns: Columns, numbers: "_Numbers", *, line: int) -> ListedPoint:
     name = next((row[column].strip() for column in NAME_COLUMNS if column in row), "")
+    if columns in SLICER_COLUMNS and row.get(PLACED_COLUMN, "").strip().lower() in NOT_PLACED:
+        return ListedPoint(name, None, f"line {line} says that it is not defined")
     cells = [row.get(column, "").strip() for column in columns]
     if not any(cells):
         return ListedPoint(name, None, f"line {line} gives it no position")

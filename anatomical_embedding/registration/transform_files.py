@@ -18,7 +18,7 @@ from anatomical_embedding.registration.displacement_field import (
     read_field,
 )
 from anatomical_embedding.registration.itk_transform import itk_image, ras_matrix
-from anatomical_embedding.volumes.affine import Points
+from anatomical_embedding.volumes.affine import Points, lps_from_ras
 from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES, NRRD_SUFFIXES, VOLUME_SUFFIXES
 from anatomical_embedding.volumes.grid import Grid
 from anatomical_embedding.volumes.nifti import VolumeHeader
@@ -74,10 +74,17 @@ def inverted(transform: SimpleITK.Transform, path: Path) -> SimpleITK.Transform:
 
 
 def is_covered(transform: SimpleITK.Transform, points_mm: Points) -> NDArray[np.bool_]:
-    """Return whether (N, 3) points, RAS+, lie where a transform says something: ITK leaves those outside a field alone.
+    """Return whether (N, 3) points, RAS+, lie where a transform says something.
 
-    Composites count as saying something everywhere: those of `register` hold the start beyond their field.
+    ITK leaves those outside a field, or the control points of B-splines, alone. Composites count as saying something
+    everywhere: those of `register` hold the start beyond their field.
     """
+    if transform.GetTransformEnum() == SimpleITK.sitkBSplineTransform:
+        spline = SimpleITK.BSplineTransform(transform)
+        directions = np.reshape(spline.GetTransformDomainDirection(), (3, 3))
+        along_mm = (lps_from_ras(points_mm) - spline.GetTransformDomainOrigin()) @ directions
+        lengths_mm = np.array(spline.GetTransformDomainPhysicalDimensions())
+        return ((along_mm >= 0.0) & (along_mm <= lengths_mm)).all(axis=1)
     if transform.GetTransformEnum() != SimpleITK.sitkDisplacementField:
         return np.ones(len(points_mm), dtype=bool)
     image = SimpleITK.DisplacementFieldTransform(transform).GetDisplacementField()

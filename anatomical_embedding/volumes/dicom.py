@@ -22,7 +22,7 @@ from anatomical_embedding.volumes.dicom_place import (
     require_equal_slices,
     sorted_along_normal,
 )
-from anatomical_embedding.volumes.dicom_stacks import look_at_turns
+from anatomical_embedding.volumes.dicom_stacks import how_to_part, look_at_turns
 from anatomical_embedding.volumes.dicom_straight import straighten
 from anatomical_embedding.volumes.dicom_values import read_rescale, read_values
 from anatomical_embedding.volumes.scan_checks import MODALITIES
@@ -31,7 +31,12 @@ from anatomical_embedding.volumes.volume import Volume
 SAME_PLACE_MM = 1e-3
 MODALITY_OF_CLASS = {
     f"1.2.840.10008.5.1.4.1.1.{number}": word
-    for number, word in (("2", "CT"), ("2.1", "CT"), ("4", "MR"), ("4.1", "MR"), ("128", "PT"), ("130", "PT"))
+    for word, numbers in (
+        ("CT", ("2", "2.1", "2.2")),
+        ("MR", ("4", "4.1", "4.4")),
+        ("PT", ("128", "128.1", "130")),
+    )
+    for number in numbers
 }
 """For files that do not say their modality."""
 HOUNSFIELD_UNITS = {"", "HU"}
@@ -159,7 +164,7 @@ def _two_at_one_place(
     tag = f" ({told[0]} {first.text(told[0])} and {other.text(told[0])})" if told else ""
     return other.fault(
         f"lies at the same place as {first.name}, with other values{tag}: {num_images} images at {num_places} "
-        "places, as a series of several phases or echoes has; put the slices of one of them in a folder of its own",
+        f"places, as a series of several phases or echoes has; {how_to_part(other)}",
     )
 
 

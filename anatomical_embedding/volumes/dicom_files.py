@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.volumes.dicom_frames import read_frames
+from anatomical_embedding.volumes.dicom_frames import read_frames_of_parts
 from anatomical_embedding.volumes.dicom_header import DicomFile, name_of_uid, read_dicom_header
+from anatomical_embedding.volumes.file_names import is_volume_name
 
 STORAGE = "1.2.840.10008.5.1.4.1.1"
 SLICE_CLASSES = {f"{STORAGE}.{number}" for number in ("2", "4", "128")}
@@ -73,7 +74,7 @@ def find_series_files(path: Path | str, *, series: str | None = None) -> SeriesF
     _require_no_lost_slice({entry: files[entry] for entry in left_out}, slices)
     left_out |= others
     if slices[0].has_frames:
-        slices = read_frames(slices[0])
+        slices = read_frames_of_parts(slices)
     if len(slices) < SMALLEST_NUM_SLICES:
         problem = f"holds {len(slices)} slice, expected {SMALLEST_NUM_SLICES} or more."
         raise InputFileError(path, " ".join([problem, *left_out_sentences(left_out)]))
@@ -100,7 +101,7 @@ def _frames_of_file(path: Path) -> list[DicomFile]:
             path,
             "is one slice of a series; name the folder that holds all of them, with --series where it holds several",
         )
-    frames = read_frames(file)
+    frames = read_frames_of_parts([file])
     if len(frames) < SMALLEST_NUM_SLICES:
         raise InputFileError(path, f"holds {len(frames)} frame, expected {SMALLEST_NUM_SLICES} or more")
     return frames
@@ -180,8 +181,8 @@ def _one_series(
     groups: dict[str, list[DicomFile]] = {}
     for file in images:
         if file.path not in others:
-            name = f"{file.text('SeriesInstanceUID')} {file.path if file.has_frames else ''}"
-            groups.setdefault(name, []).append(file)
+            own = file.text("ConcatenationUID") or file.path if file.has_frames else ""
+            groups.setdefault(f"{file.text('SeriesInstanceUID')} {own}", []).append(file)
     every = list(groups.values())
     volumes = [files for files in every if len(files) >= SMALLEST_NUM_SLICES or files[0].has_frames]
     candidates = volumes or every
@@ -230,7 +231,9 @@ def _described(files: Sequence[DicomFile]) -> str:
     number = first.text("SeriesNumber") or "without number"
     images = "1 image" if len(files) == 1 else f"{len(files)} images"
     if first.has_frames:
-        images = f"{first.name}, {first.text('NumberOfFrames') or 1} frames"
+        parts = f" in {len(files)} files" if len(files) > 1 else ""
+        frames = sum(int(file.number("NumberOfFrames")) for file in files if "NumberOfFrames" in file.tags)
+        images = f"{first.name}, {frames or len(files)} frames{parts}"
     return f'series {number} "{first.text("SeriesDescription")}" ({images}, {first.text("Modality")})'
 
 
@@ -241,7 +244,9 @@ def _no_series(folder: Path, left_out: dict[Path, str]) -> InputFileError:
                 path, f"is {reason}, expected grey slices; convert it first (dcm2niix does)"
             )
     found = left_out_sentences(left_out) or ["The folder is empty."]
-    problem = "holds no DICOM series that can be read; name a file with a volume or such a folder."
+    volume = next((path.name for path in left_out if is_volume_name(path.name)), "")
+    example = f", such as {volume}," if volume else ""
+    problem = f"holds no DICOM series that can be read; name a file with a volume{example} or such a folder."
     return InputFileError(folder, " ".join([problem, *found]))
 
 

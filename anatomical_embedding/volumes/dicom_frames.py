@@ -4,7 +4,7 @@ Where a frame lies, and how its stored numbers become values, stands in function
 in the shared ones (DICOM PS3.3 C.7.6.16). Read into the tags of single slices, they are judged like a series of files.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pydicom.dataset import Dataset
 
@@ -30,12 +30,41 @@ GROUPS = (
     ("FrameContentSequence", "FrameAcquisitionDateTime", "AcquisitionTime"),
     ("MREchoSequence", "EffectiveEchoTime", "EchoTime"),
     ("MRDiffusionSequence", "DiffusionBValue", "DiffusionBValue"),
+    ("CTReconstructionSequence", "ConvolutionKernel", "ConvolutionKernel"),
+    ("CTXRayDetailsSequence", "KVP", "KVP"),
+    ("PixelMeasuresSequence", "SliceThickness", "SliceThickness"),
     ("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime", "TriggerTime"),
     ("CTImageFrameTypeSequence", "FrameType", "ImageType"),
     ("MRImageFrameTypeSequence", "FrameType", "ImageType"),
     ("SegmentIdentificationSequence", "ReferencedSegmentNumber", "ReferencedSegmentNumber"),
 )
 """Functional group, its tag, and the tag of a single slice that says the same."""
+
+
+def read_frames_of_parts(files: Sequence[DicomFile]) -> list[DicomFile]:
+    """Return the frames of the files that one multi-frame image was divided into, a concatenation, or of its one file.
+
+    Raises
+    ------
+    InputFileError
+        as `read_frames`, or if a part is missing (DICOM PS3.3 C.7.6.16.2.2.4).
+    """
+    stated = [int(file.number("InConcatenationNumber")) for file in files if "ConcatenationUID" in file.tags]
+    totals = [
+        int(file.number("InConcatenationTotalNumber"))
+        for file in files
+        if "InConcatenationTotalNumber" in file.tags
+    ]
+    count = max([*stated, *totals], default=0)
+    missing = sorted(set(range(1, count + 1)) - set(stated))
+    if missing:
+        numbers = ", ".join(map(str, missing))
+        raise InputFileError(
+            files[0].path,
+            f"is one part of an image in {count} files, of which number {numbers} is not here; name the folder that "
+            "holds all of them",
+        )
+    return [frame for file in files for frame in read_frames(file)]
 
 
 def read_frames(file: DicomFile) -> list[DicomFile]:

@@ -18,11 +18,14 @@ from anatomical_embedding.volumes.dicom_mark import NUM_FIRST_BYTES, begins_as_d
 
 LARGEST_NUMBER = 1e20
 """Beyond this no length in mm, count or factor makes sense, and arithmetic with it would overflow."""
-DIFFERENCES = (
-    *("TemporalPositionIdentifier", "AcquisitionNumber", "EchoTime", "DiffusionBValue", "TriggerTime"),
-    *("ImageType", "AcquisitionTime", "ContentTime", "InstanceNumber"),
+STACK_TAGS = (
+    *("TemporalPositionIdentifier", "AcquisitionNumber", "EchoTime", "DiffusionBValue"),
+    *("ConvolutionKernel", "KVP", "SliceThickness", "ImageType"),
 )
+"""Tags that are one for all slices of a volume, the most telling first."""
+DIFFERENCES = (*STACK_TAGS, "TriggerTime", "AcquisitionTime", "ContentTime", "InstanceNumber")
 """Tags that may tell apart two images of one place, the most telling first."""
+CONCATENATION_TAGS = ("ConcatenationUID", "InConcatenationNumber", "InConcatenationTotalNumber")
 HEADER_TAGS = (
     *("SOPClassUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "Modality"),
     *("FrameOfReferenceUID", "PatientID"),
@@ -30,6 +33,7 @@ HEADER_TAGS = (
     *("SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit"),
     *("PixelRepresentation", "RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence"),
     *DIFFERENCES,
+    *CONCATENATION_TAGS,
 )
 
 

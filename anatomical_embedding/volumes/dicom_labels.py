@@ -27,11 +27,11 @@ from anatomical_embedding.volumes.dicom_pixels import read_all_stored
 from anatomical_embedding.volumes.dicom_place import require_equal_slices
 from anatomical_embedding.volumes.grid import Grid
 from anatomical_embedding.volumes.label_planes import (
-    SAME_HEIGHT_MM,
     Outlines,
     Pixels,
     PlanarSegment,
     are_apart,
+    same_plane_mm,
     step_along,
     usual_gap_mm,
 )
@@ -86,7 +86,7 @@ def read_dicom_labels(path: Path, scan: LabelledScan) -> FoundVolume:
         with without_warnings():
             _require_frame(dataset, scan, path=path, remarks=remarks)
             if file.text("SOPClassUID") == STRUCTURES:
-                drawn = _outlined(dataset, scan.grid, path=path, remarks=remarks)
+                drawn = _outlined(dataset, scan, path=path, remarks=remarks)
             else:
                 drawn = _masked(file, dataset, scan.grid, remarks=remarks)
     except InputFileError:
@@ -115,6 +115,10 @@ def _require_frame(dataset: Dataset, scan: LabelledScan, *, path: Path, remarks:
     frames -= {""}
     if not frames or not scan.frame_of_reference:
         remarks.append("its frame of reference cannot be compared with that of the scan")
+        if len(frames) > 1:
+            remarks.append(
+                f"its labels lie in {len(frames)} frames of reference; some are drawn on another scan"
+            )
     elif scan.frame_of_reference not in frames:
         raise InputFileError(
             path,
@@ -174,7 +178,8 @@ def _frame_gap_mm(dataset: Dataset, heights_mm: Sequence[float], step_mm: float)
     It is stated, or that of the nearest two frames. A statement below the step of the scan, such as the gap between
     two slices instead of their distance, would leave holes.
     """
-    nearest_mm = min((gap for gap in np.diff(sorted(heights_mm)) if gap > SAME_HEIGHT_MM), default=step_mm)
+    gaps_mm = np.diff(sorted(heights_mm))
+    nearest_mm = min((gap for gap in gaps_mm if gap > same_plane_mm(step_mm)), default=step_mm)
     groups = [*(dataset.get(SHARED) or []), *(dataset.get(FRAMES) or [])]
     measures = [measure for group in groups for measure in group.get("PixelMeasuresSequence") or []]
     stated_mm = float(next((measure.get("SpacingBetweenSlices") or 0.0 for measure in measures), 0.0))
@@ -230,15 +235,27 @@ def _bits(file: DicomFile, *, shape: tuple[int, int, int]) -> list[NDArray[np.bo
     return list(np.unpackbits(packed, count=count, bitorder="little").astype(bool).reshape(shape))
 
 
-def _outlined(dataset: Dataset, grid: Grid, *, path: Path, remarks: list[str]) -> list[PlanarSegment]:
-    """Return the regions of a structure set that are closed outlines."""
+def _outlined(dataset: Dataset, scan: LabelledScan, *, path: Path, remarks: list[str]) -> list[PlanarSegment]:
+    """Return the regions of a structure set that are closed outlines and lie in the world of the scan."""
     names = {int(item.ROINumber): str(item.get("ROIName") or "") for item in dataset.StructureSetROISequence}
+    foreign = [number for number in names if _is_foreign(dataset, number, scan)]
     outlines: dict[int, list[NDArray[np.float64]]] = {number: [] for number in names}
     others = set()
     for region in dataset.get("ROIContourSequence") or []:
         number = int(region.ReferencedROINumber)
+        if number not in names:
+            raise InputFileError(
+                path, f"draws a region of the number {number} that it does not name; export it again"
+            )
         for contour in region.get("ContourSequence") or []:
-            corners = np.reshape(np.array(contour.ContourData, dtype=np.float64), (-1, 3))
+            numbers = np.array(contour.get("ContourData") or [], dtype=np.float64)
+            if len(numbers) % 3:
+                raise InputFileError(
+                    path,
+                    f"has an outline of {names[number]!r} of {len(numbers)} numbers, expected three a corner; export "
+                    "it again",
+                )
+            corners = numbers.reshape(-1, 3)
             if not (np.abs(corners) < LARGEST_POSITION_MM).all():
                 raise InputFileError(
                     path, f"has an outline of {names[number]!r} that lies nowhere; export it again"
@@ -252,11 +269,24 @@ def _outlined(dataset: Dataset, grid: Grid, *, path: Path, remarks: list[str]) -
     empty = [names[number] for number, found in outlines.items() if not found]
     if empty:
         remarks.append(f"{names_of(empty)} left out: no closed outline")
-    kept = [number for number, found in outlines.items() if found]
+    if foreign:
+        foreign_names = names_of(names[number] for number in foreign)
+        remarks.append(f"{foreign_names} left out: drawn in another frame of reference than the scan's")
+    kept = [number for number, found in outlines.items() if found and number not in foreign]
     return [
-        _region(label, names[number], outlines[number], grid, path=path, remarks=remarks)
+        _region(label, names[number], outlines[number], scan.grid, path=path, remarks=remarks)
         for label, number in zip(usable_numbers(kept), kept, strict=True)
     ]
+
+
+def _is_foreign(dataset: Dataset, number: int, scan: LabelledScan) -> bool:
+    """Say whether a region of a structure set names another frame of reference than the scan does."""
+    frames = {
+        str(item.get("ReferencedFrameOfReferenceUID") or "")
+        for item in dataset.StructureSetROISequence
+        if int(item.ROINumber) == number
+    }
+    return bool(scan.frame_of_reference) and bool(frames - {"", scan.frame_of_reference})
 
 
 def _region(
@@ -270,7 +300,7 @@ def _region(
 ) -> PlanarSegment:
     """Return one region of outlines that lie in parallel planes."""
     axes = _axes_of_outlines(outlines)
-    by_height: dict[float, list[NDArray[np.float64]]] = {}
+    drawn: list[tuple[float, NDArray[np.float64]]] = []
     for corners in outlines:
         places = corners @ axes.T
         height = float(np.median(places[:, 2]))
@@ -280,15 +310,37 @@ def _region(
                 path,
                 f"has an outline of {name!r} with corners {off_mm:.2g} mm off its plane, expected flat ones",
             )
-        same = next((known for known in by_height if abs(known - height) <= SAME_HEIGHT_MM), height)
-        by_height.setdefault(same, []).append(places[:, :2])
+        drawn.append((height, places[:, :2]))
     step_mm = step_along(grid, axes[2])
+    by_height, num_copies = _planes_of_outlines(drawn, within_mm=same_plane_mm(step_mm))
+    if num_copies:
+        remarks.append(f"{num_copies} outlines of {name!r} are there twice; each counts once")
     gap_mm = usual_gap_mm(by_height) or step_mm
     if are_apart(gap_mm, step_mm=step_mm):
         remarks.append(f"the outlines of {name!r} lie {gap_mm:.3g} mm apart; each counts for its own slice")
         gap_mm = step_mm
     planes = [(height, Outlines(polygons)) for height, polygons in sorted(by_height.items())]
     return PlanarSegment(label, name, axes, planes, gap_mm / 2.0)
+
+
+def _planes_of_outlines(
+    drawn: Sequence[tuple[float, NDArray[np.float64]]], *, within_mm: float
+) -> tuple[dict[float, list[NDArray[np.float64]]], int]:
+    """Return height -> outlines of each plane, and how many outlines were left out that a plane already has.
+
+    Two outlines of the same corners would cancel each other out, as a hole does what it lies in.
+    """
+    planes: dict[float, list[NDArray[np.float64]]] = {}
+    num_copies, last = 0, -np.inf
+    for height, outline in sorted(drawn, key=lambda each: each[0]):
+        if height - last > within_mm:
+            last = height
+        of_plane = planes.setdefault(last, [])
+        if any(np.array_equal(outline, known) for known in of_plane):
+            num_copies += 1
+        else:
+            of_plane.append(outline)
+    return planes, num_copies
 
 
 def _axes_of_outlines(outlines: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -11,20 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.volumes.dicom_header import DicomFile
+from anatomical_embedding.volumes.dicom_header import STACK_TAGS, DicomFile
 
-STACK_TAGS = ("TemporalPositionIdentifier", "AcquisitionNumber", "EchoTime", "DiffusionBValue")
-ADVICE = "put the slices of one in a folder of its own"
 MOST_OF_SECOND_NEIGHBOUR = 1.1
 """By how much neighbours may differ in a volume taken in turns, in times what slices two apart do."""
 
 
+def how_to_part(file: DicomFile) -> str:
+    """Return what to do where the images of a folder, or of a file, are of several volumes."""
+    if file.frame is None:
+        return "put the slices of one in a folder of its own"
+    return "write each as a file of its own (dcm2niix does) and name one"
+
+
 def require_one_acquisition(folder: Path, files: Sequence[DicomFile]) -> None:
-    """Refuse slices of several acquisitions that lie among each other at unequal distances."""
-    first = _first_turn(files, "AcquisitionNumber")
-    if first is not None:
-        told = _told(files, "AcquisitionNumber", first, how=" at unequal distances")
-        raise InputFileError(folder, f"{told}; {ADVICE}")
+    """Refuse slices of several acquisitions, or reconstructions, that lie among each other at unequal distances."""
+    for keyword in STACK_TAGS:
+        first = _first_turn(files, keyword)
+        if first is not None:
+            told = _told(files, keyword, first, how=" at unequal distances")
+            raise InputFileError(folder, f"{told}; {how_to_part(files[0])}")
 
 
 def look_at_turns(folder: Path, files: Sequence[DicomFile], array: NDArray, *, remarks: list[str]) -> None:
@@ -47,9 +53,8 @@ def look_at_turns(folder: Path, files: Sequence[DicomFile], array: NDArray, *, r
             continue
         told = _told(files, keyword, first)
         if _stacks_differ(array, [file.text(keyword) for file in files]):
-            raise InputFileError(
-                folder, f"{told}, and their images differ more than those of each alone; {ADVICE}"
-            )
+            differ = "their images differ more than those of each alone"
+            raise InputFileError(folder, f"{told}, and {differ}; {how_to_part(files[0])}")
         remarks.append(f"{told}; their images go together, so they are taken as one volume.")
         return
 

@@ -21,6 +21,9 @@ SAME_HEIGHT_MM = 0.01
 """Drawings that lie closer to each other lie in one plane; positions are often rounded to 0.01 mm."""
 ON_OUTLINE_MM = 0.01
 """A place that lies closer to an outline lies on it; corners are often rounded to 0.01 mm."""
+SAME_PLANE_MM, SAME_PLANE_SHARE = 0.25, 0.2
+"""Outlines that lie closer, in mm and in steps of the scan, are of one slice: corners are often rounded to 0.1 mm, and
+planes that are oblique then lie off each other by as much."""
 LARGEST_GAP_MM, LARGEST_GAP_SLICES = 10.0, 3.0
 """Drawings farther apart than both say nothing of what lies between them."""
 LATTICE = np.stack(np.meshgrid(*[(np.arange(16) + 0.5) / 16] * 2), axis=-1).reshape(-1, 2)
@@ -203,6 +206,17 @@ def usual_gap_mm(heights_mm: Iterable[float]) -> float | None:
     heights = np.unique(np.round(np.array(list(heights_mm)) / SAME_HEIGHT_MM)) * SAME_HEIGHT_MM
     gaps = np.diff(heights)
     return round(float(np.quantile(gaps, 0.25, method="nearest")), 6) if len(gaps) else None
+
+
+def same_plane_mm(step_mm: float) -> float:
+    """Return how far outlines of one slice may lie from each other, for slices of a distance.
+
+    Examples
+    --------
+    >>> same_plane_mm(0.5), same_plane_mm(3.0)
+    (0.1, 0.25)
+    """
+    return min(SAME_PLANE_MM, SAME_PLANE_SHARE * step_mm)
 
 
 def are_apart(gap_mm: float, *, step_mm: float) -> bool:

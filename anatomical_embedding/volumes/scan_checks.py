@@ -48,6 +48,10 @@ LARGEST_GREY_VALUE = 255.0
 SMALLEST_DARK_SHARE = 0.01
 """Of voxels below -200; an MR has none or a few."""
 FULL_BODY_SHARE = 0.99
+LIKE_LABELS = "looks like a label map: its values are whole numbers in patches"
+SMALLEST_SHARE_IN_PATCHES = 0.7
+"""Of voxels whose neighbour has the same value, away from the most frequent one: 0.90 and more in label maps, 0.13 and
+less in 60 real CTs and MRs."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +182,11 @@ def find_kind(array: NDArray) -> Kind:
             f"taken as MR though its lowest value is {lowest:g}: {_percent(dark_share)} of its voxels lie below "
             f"{TISSUE_HU[0]:g} and {_percent(shares.air)} are like air in HU; --modality says otherwise",
         )
+    if _is_label_map(array):
+        raise UserError(
+            f"{LIKE_LABELS}; name the scan that it belongs to, or say what it is (--modality); `apply --labels` "
+            "carries label maps"
+        )
     if lowest >= 0.0 and highest <= LARGEST_GREY_VALUE and _is_whole(values):
         return Kind(
             "mr",
@@ -219,6 +228,8 @@ def find_offset(array: NDArray) -> Offset:
     lowest, highest = float(array.min()), float(array.max())
     if shares.are_of_the_inside and float((values == values.min()).mean()) <= LARGEST_CUT_SHARE:
         return Offset(0.0, "it shows no air, so that it is in HU was judged by its fat and soft tissue alone")
+    if _is_label_map(array):
+        raise UserError(f"{LIKE_LABELS}; name the scan that it belongs to")
     raise UserError(
         f"is not in HU: its values run from {lowest:g} to {highest:g}, {_percent(shares.air)} of them are like air "
         f"({AIR_HU[0]:g} to {AIR_HU[1]:g}) and {_percent(shares.tissue)} of the others like tissue "
@@ -257,7 +268,9 @@ def told_offset(array: NDArray, *, offset_hu: float) -> Offset:
 
 
 def remark_on_told_mr(array: NDArray) -> str:
-    """Return what to say of a scan that is called an MR but looks like a CT; empty where it does not."""
+    """Return what to say of a scan that is called an MR but looks like a CT or a label map; empty where it does not."""
+    if _is_label_map(array):
+        return f"{LIKE_LABELS}, taken as MR, as told"
     shares = shares_of(without_padding(sample_values(array)))
     if not shares.are_surely_of_a_ct:
         return ""
@@ -304,6 +317,25 @@ def without_padding(values: NDArray[np.floating]) -> NDArray[np.floating]:
 
 def _num_between(values: NDArray[np.floating], limits: tuple[float, float]) -> float:
     return float(((values >= limits[0]) & (values < limits[1])).sum())
+
+
+def _is_label_map(array: NDArray) -> bool:
+    """Return whether values are whole numbers from 0 on that lie in patches, as labels do and no scan."""
+    return (
+        array.min() >= 0
+        and _is_whole(sample_values(array))
+        and _share_in_patches(array) >= SMALLEST_SHARE_IN_PATCHES
+    )
+
+
+def _share_in_patches(array: NDArray) -> float:
+    """Return the share of voxels like their neighbour along the first axis, of those off the most frequent value."""
+    step = max(1, round((array[0].size * array.shape[0] / MOST_SAMPLES) ** 0.5))
+    lines = array[:, ::step, ::step]
+    values, counts = np.unique(lines, return_counts=True)
+    is_shown = lines[:-1] != values[counts.argmax()]
+    is_like = lines[:-1] == lines[1:]
+    return float(is_like[is_shown].mean()) if is_shown.any() else 0.0
 
 
 def _is_whole(values: NDArray[np.floating]) -> bool:

@@ -6,7 +6,8 @@ import pytest
 import SimpleITK
 
 from anatomical_embedding.points.points_file import read_points
-from anatomical_embedding.registration.transform_files import read_transform
+from anatomical_embedding.registration.itk_transform import transform_by_itk
+from anatomical_embedding.registration.transform_files import is_covered, read_transform
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.volume import Volume
 from tests.unit.samples import LPS_AFFINE
@@ -137,6 +138,23 @@ def test_what_only_looks_like_a_transform_is_refused(folder, capsys, make, name,
     )
     assert f"{name}: " in said
     assert message in said
+
+
+def test_splines_cover_what_they_move(tmp_path):
+    """Control points that all move by 5 mm move whatever they cover by as much, and ITK leaves the rest alone."""
+    spline = SimpleITK.BSplineTransform(3, 3)
+    spline.SetTransformDomainOrigin((-20.0, 5.0, 30.0))
+    spline.SetTransformDomainDirection((0.6, -0.8, 0.0, 0.8, 0.6, 0.0, 0.0, 0.0, 1.0))
+    spline.SetTransformDomainPhysicalDimensions((60.0, 40.0, 50.0))
+    spline.SetTransformDomainMeshSize((4, 3, 2))
+    spline.SetParameters([5.0] * len(spline.GetParameters()))
+    SimpleITK.WriteTransform(spline, str(tmp_path / "spline.tfm"))
+    read = read_transform(tmp_path / "spline.tfm")
+    points_mm = np.random.default_rng(5).uniform((-60, -80, 10), (60, 30, 100), (2000, 3))
+    moved_mm = transform_by_itk(read, points_mm) - points_mm
+    found = is_covered(read, points_mm)
+    np.testing.assert_array_equal(found, np.abs(moved_mm).max(axis=1) > 1.0)
+    assert 100 < found.sum() < 1900
 
 
 def test_what_a_field_does_not_cover_is_said(folder, capsys):  # noqa: F811

@@ -333,6 +333,14 @@ def test_the_modality_is_told_as_it_is_written(tmp_path, word, sop_class, modali
     assert (series.modality_word, series.modality) == (word, modality)
 
 
+@pytest.mark.parametrize(("number", "word"), [("2.2", "CT"), ("4.4", "MR"), ("128.1", "PT")])
+def test_an_object_that_does_not_say_its_modality_has_that_of_its_class(tmp_path, number, word):
+    """Here the classes of slices that were put into one file later (legacy converted)."""
+    sop_class = UID(f"1.2.840.10008.5.1.4.1.1.{number}")
+    folder = Stack(modality="", sop_class=sop_class).write(tmp_path)
+    assert read_series(folder).modality_word == word
+
+
 @pytest.mark.parametrize("word", ["PT", "NM"])
 def test_a_scan_of_another_modality_is_refused_unless_told(tmp_path, word):
     folder = Stack(modality=word, sop_class=PET_CLASS).write(tmp_path)
@@ -673,6 +681,12 @@ def test_a_folder_without_slices_says_what_it_holds(tmp_path):
     (tmp_path / "series1").mkdir()
     told = str(refusal(tmp_path))
     assert "Left out DICOMDIR: a table of contents (DICOMDIR). Left out series1: a folder." in told
+
+
+def test_a_folder_of_other_volumes_names_one(tmp_path):
+    for name in ("ct.nii.gz", "notes.txt"):
+        (tmp_path / name).write_text("x", encoding="utf-8")
+    assert "name a file with a volume, such as ct.nii.gz, or such a folder" in str(refusal(tmp_path))
 
 
 def test_one_slice_is_no_volume(tmp_path):

@@ -16,10 +16,17 @@ from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.record_json import read_record
 from anatomical_embedding.follow.record_tables import append_decision, read_lesions, read_measurements
 from anatomical_embedding.follow.records import DecisionRow
-from anatomical_embedding.follow.visits import AskedVisit, date_of_scan, name_visits, require_order
+from anatomical_embedding.follow.visits import (
+    AskedVisit,
+    date_of_scan,
+    name_visits,
+    remarks_on_patients,
+    require_order,
+)
 from anatomical_embedding.points.points_file import write_point_table
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.volume import Volume
+from tests.dicom_slices import Stack
 from tests.packaged_model import body_scan, scan_affine, write_dicom_series, write_model
 
 PLACES = {
@@ -235,6 +242,19 @@ def test_dates_may_be_unknown_between_known_ones(tmp_path):
         visits.append(AskedVisit(f"v{number}", path, day and datetime.date(2026, 1, day)))
     with pytest.raises(UserError, match="visit v2 is of 2026-01-01, before visit v0 of 2026-01-03"):
         require_order(visits)
+
+
+def test_scans_that_name_several_patients_are_said(tmp_path):
+    visits = []
+    for number, patient in enumerate(("A", "", "A", "B")):
+        Stack(edit=lambda dataset, k, patient=patient: setattr(dataset, "PatientID", patient)).write(
+            tmp_path / str(number)
+        )
+        visits.append(AskedVisit(f"v{number}", tmp_path / str(number), None))
+    assert remarks_on_patients(visits[:3]) == []
+    assert remarks_on_patients([AskedVisit("n", tmp_path / "ct.nii.gz", None), *visits]) == [
+        f"{tmp_path / '3'}: is of the patient 'B' by its header, visit v0 of 'A'; they are followed as of one"
+    ]
 
 
 def test_the_date_of_a_dicom_scan_is_read_from_its_header(tmp_path):

@@ -1,6 +1,7 @@
 """Labels as other programs keep them: `.seg.nrrd`, DICOM SEG and RTSTRUCT, voxel by voxel as they were drawn."""
 
 import numpy as np
+import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -212,6 +213,16 @@ def test_frames_far_from_each_other_count_for_their_own_slices(tmp_path, slices,
     np.testing.assert_array_equal(read_label_file(path, scan=scan()).volume.array, masks[0])
 
 
+def test_frames_of_one_slice_that_lie_a_little_off_each_other_reach_as_far_as_others(tmp_path):
+    path = write_seg(tmp_path / "seg.dcm", drawn())
+    dataset = pydicom.dcmread(path)
+    for group in dataset.PerFrameFunctionalGroupsSequence:
+        if group.SegmentIdentificationSequence[0].ReferencedSegmentNumber == 2:
+            group.PlanePositionSequence[0].ImagePositionPatient[2] += 0.05
+    dataset.save_as(path)
+    np.testing.assert_array_equal(read_label_file(path, scan=scan()).volume.array, expected_map())
+
+
 @pytest.mark.parametrize("gap", [6.0, None], ids=str)
 def test_frames_of_thicker_slices_than_those_of_the_scan_leave_no_hole(tmp_path, gap):
     masks = np.zeros((1, *SHAPE), dtype=bool)
@@ -348,6 +359,84 @@ def test_a_hole_and_two_parts_in_one_slice(tmp_path):
     for kind in ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR"):
         path = write_structures(tmp_path / "rs.dcm", {"ring": contours}, kinds={"ring": kind})
         np.testing.assert_array_equal(read_label_file(path, scan=scan()).volume.array > 0, expected)
+
+
+@pytest.mark.parametrize("off_mm", [0.02, 0.2])
+def test_outlines_of_one_slice_that_lie_a_little_off_each_other_go_together(tmp_path, off_mm):
+    """Heights are often rounded to 0.1 mm, and not alike for all: holes stay open, and parts keep their thickness."""
+    beside = CENTRE + np.array([-13.0, 18.0])
+    others = [*disc_contours(5.0), *disc_contours(4.0, centre=beside)]
+    contours = [*disc_contours(), *(corners + np.array([0, 0, off_mm]) for corners in others)]
+    path = write_structures(tmp_path / "rs.dcm", {"ring and part": contours})
+    expected = (disc_voxels() & ~disc_voxels(5.0)) | disc_voxels(4.0, centre=beside)
+    found = read_label_file(path, scan=scan()).volume.array
+    np.testing.assert_array_equal(found, 3 * expected)
+
+
+def test_corners_of_oblique_outlines_may_be_rounded_to_a_tenth_of_a_millimetre(tmp_path):
+    lps = np.diag([-1, -1, 1, 1.0]) @ OBLIQUE
+    box, hole = (
+        np.array([[low, low], [high, low], [high, 20.3], [low, 20.3]])
+        for low, high in ((5.2, 25.3), (10.2, 15.3))
+    )
+    contours = [
+        np.round(np.c_[corners, np.full(4, z)] @ lps[:3, :3].T + lps[:3, 3], 1)
+        for corners in (box, hole - [0, 3])
+        for z in range(3, 9)
+    ]
+    path = write_structures(tmp_path / "rs.dcm", {"frame": contours})
+    expected = np.zeros(SHAPE, dtype=bool)
+    expected[6:26, 6:21, 3:9] = True
+    expected[11:16, 8:18, 3:9] = False
+    np.testing.assert_array_equal(read_label_file(path, scan=scan(OBLIQUE)).volume.array, 3 * expected)
+
+
+def test_an_outline_that_is_there_twice_counts_once_and_that_is_said(tmp_path):
+    contours = disc_contours()
+    path = write_structures(tmp_path / "rs.dcm", {"disc": [*contours, *contours[:4]]})
+    found = read_label_file(path, scan=scan())
+    np.testing.assert_array_equal(found.volume.array, 3 * disc_voxels())
+    assert f"{path}: 4 outlines of 'disc' are there twice; each counts once" in found.remarks
+
+
+def test_regions_of_another_world_are_left_out_and_named(tmp_path):
+    """A plan may hold outlines of the CT and of an MR in one object; only those of the scan's world have a place."""
+    regions = {"of the scan": disc_contours(), "of the MR": disc_contours(5.0)}
+    dataset = pydicom.dcmread(write_structures(tmp_path / "rs.dcm", regions))
+    dataset.StructureSetROISequence[1].ReferencedFrameOfReferenceUID = OTHER_FRAME
+    dataset.save_as(tmp_path / "rs.dcm")
+    found = read_label_file(tmp_path / "rs.dcm", scan=scan())
+    np.testing.assert_array_equal(found.volume.array, 3 * disc_voxels())
+    told = "of the MR left out: drawn in another frame of reference than the scan's"
+    assert f"{tmp_path / 'rs.dcm'}: {told}" in found.remarks
+    said = read_label_file(tmp_path / "rs.dcm", scan=scan(frame="")).remarks
+    assert (
+        f"{tmp_path / 'rs.dcm'}: its labels lie in 2 frames of reference; some are drawn on another scan"
+        in said
+    )
+
+
+def edited_structures(path, **tags):
+    """Write a disc and change tags of what is drawn of it, or of its first outline."""
+    dataset = pydicom.dcmread(write_structures(path, {"disc": disc_contours()}))
+    for keyword, value in tags.items():
+        region = dataset.ROIContourSequence[0]
+        setattr(region if keyword in region else region.ContourSequence[0], keyword, value)
+    dataset.save_as(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("tags", "problem"),
+    [
+        ({"ReferencedROINumber": 77}, "draws a region of the number 77 that it does not name"),
+        ({"ContourData": [1, 2, 3, 4]}, "has an outline of 'disc' of 4 numbers, expected three a corner"),
+    ],
+)
+def test_faulty_structure_sets_are_refused_by_their_fault(tmp_path, tags, problem):
+    path = edited_structures(tmp_path / "rs.dcm", **tags)
+    with pytest.raises(InputFileError, match=problem):
+        read_label_file(path, scan=scan())
 
 
 def test_a_keyhole_outline_leaves_its_hole_out(tmp_path):

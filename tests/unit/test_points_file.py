@@ -229,6 +229,38 @@ def test_points_of_ants_are_lps_whatever_is_told(tmp_path):
     assert found.names == ("A",) and "those of ANTs, taken as LPS mm" in found.remarks[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("lps.csv", "label,l,p,s,defined,selected,visible,locked,description\nA,280.5,250,200,1,1,1,0,\n"),
+        ("ras.tsv", 'label\tr\ta\ts\tdefined\tdescription\n"A"\t-280.5\t-250\t200\ttrue\tan apex\n'),
+    ],
+)
+@pytest.mark.parametrize("told", ["ras", "lps", "voxel"])
+def test_tables_of_slicer_say_their_coordinates(tmp_path, name, content, told):
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    found = read_points(tmp_path / name, coordinates=told)
+    np.testing.assert_allclose(found.points_mm, [[-280.5, -250, 200]])
+    assert found.names == ("A",) and found.remarks == ()
+
+
+@pytest.mark.parametrize("word", ["0", "False"])
+def test_a_point_that_a_table_of_slicer_calls_undefined_is_left_out_and_named(tmp_path, word):
+    found = read(tmp_path, f"label,l,p,s,defined\nA,280.5,250,200,1\nB,0,0,0,{word}\n")
+    np.testing.assert_allclose(found.points_mm, [[-280.5, -250, 200]])
+    assert found.remarks[0].endswith("the point 'B' is left out, line 3 says that it is not defined")
+
+
+def test_landmarks_of_a_run_have_their_names(tmp_path):
+    found = read(tmp_path, "volume_id,landmark,x_mm,y_mm,z_mm\na,apex,1,2,3\na,carina,4,5,6\n")
+    assert found.names == ("apex", "carina")
+
+
+def test_points_of_several_scans_in_one_table_are_refused(tmp_path):
+    told = refusal(tmp_path, "volume_id,landmark,x_mm,y_mm,z_mm\na_ct,apex,1,2,3\na_mr,apex,4,5,6\n")
+    assert told.startswith("line 3: is a point of the volume 'a_mr', those above are of 'a_ct'")
+
+
 def test_columns_that_do_not_say_what_they_are_are_taken_as_told_and_that_is_said(tmp_path):
     found = read(tmp_path, "label;x;y;z\nA;-280,5;-250;200\n", coordinates="lps")
     np.testing.assert_allclose(found.points_mm, [[280.5, 250, 200]])

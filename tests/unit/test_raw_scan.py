@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import median_filter
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.volumes.nifti import write_volume
@@ -167,6 +168,21 @@ def test_many_dark_voxels_that_are_no_air_are_not_guessed(tmp_path):
         InputFileError, match=r"may be a CT or an MR: 0 % .* like air in HU and .* % lie below -200"
     ):
         read(tmp_path, _with_dark(mr_like(), share=0.2, value=0) - 300 * (np.arange(SHAPE[2]) < 4))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
+def test_a_label_map_is_taken_for_no_scan(tmp_path, dtype):
+    organs = np.digitize(HU, [-500, -160, -20, 200]).astype(float)
+    organs = np.rint(median_filter(organs, 5)).astype(dtype)
+    for told in (None, "ct"):
+        with pytest.raises(
+            InputFileError, match="looks like a label map: its values are whole numbers in patc"
+        ):
+            read(tmp_path, organs, modality=told)
+    found = read(tmp_path, organs, modality="mr")
+    assert found.remarks == (
+        "looks like a label map: its values are whole numbers in patches, taken as MR, as told",
+    )
 
 
 def test_a_ct_that_is_called_an_mr_is_said(tmp_path):

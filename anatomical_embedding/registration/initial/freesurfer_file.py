@@ -14,6 +14,8 @@ from anatomical_embedding.volumes.raw_scan import RawScan
 
 VOXEL_TO_VOXEL, RAS_TO_RAS = 0, 1
 SAME_GRID_MM = 0.1
+MISTAKEN_WRITER = "NiTransforms"
+"""A program that names itself in the first line of its files; `findings/` shows what it mistakes."""
 
 
 def read_lta_matrix(path: Path, *, fixed: RawScan, moving: RawScan) -> InitialStart:
@@ -24,7 +26,8 @@ def read_lta_matrix(path: Path, *, fixed: RawScan, moving: RawScan) -> InitialSt
     Raises
     ------
     InputFileError
-        if it is none, holds several maps, or is of a type other than voxel to voxel and RAS to RAS.
+        if it is none, holds several maps, is of a type other than voxel to voxel and RAS to RAS, or does not say
+        where its volumes lie or which of them is the source.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -42,7 +45,19 @@ def read_lta_matrix(path: Path, *, fixed: RawScan, moving: RawScan) -> InitialSt
             path,
             f"is of type {kind}, expected 0 (voxel to voxel) or 1 (RAS to RAS); lta_convert writes those",
         )
+    if MISTAKEN_WRITER in text and not _is_same(source, target):
+        raise InputFileError(
+            path,
+            f"was written by {MISTAKEN_WRITER}, which names the moving image as destination and the fixed one as "
+            'source (version 25.1.0), so its direction is not certain; write it with fmt="itk"',
+        )
     if kind == VOXEL_TO_VOXEL:
+        if not all(_is_valid(text, side) for side in ("src", "dst")):
+            raise InputFileError(
+                path,
+                "is voxel to voxel of volumes that it calls not valid, so their places are unknown; lta_convert with "
+                "--src and --trg states them",
+            )
         matrix = target.affine @ matrix @ invert_affine(source.affine)
     is_reversed = _is_same(source, fixed.grid) and _is_same(target, moving.grid)
     is_straight = _is_same(source, moving.grid) and _is_same(target, fixed.grid)
@@ -59,6 +74,11 @@ def _value(text: str, key: str) -> str:
     if found is None:
         raise KeyError(key)
     return found[1]
+
+
+def _is_valid(text: str, side: str) -> bool:
+    """Say whether what stands of the source or the target is that of a volume, and not a default."""
+    return _value(text.partition(f"{side} volume info")[2], "valid").startswith("1")
 
 
 def _grid(text: str, side: str) -> VolumeHeader:
