@@ -245,6 +245,26 @@ def test_a_match_far_astray_is_searched_for_where_the_others_expect_it(queries):
     assert np.linalg.norm(few.points_mm[0] - queries[0]) > 5.0
 
 
+def test_what_is_found_where_it_is_expected_tells_where_others_are():
+    def bent(points_mm):  # above a hinge the tissue leans towards y
+        moved_mm = points_mm.copy()
+        moved_mm[..., 1] -= 0.3 * np.maximum(points_mm[..., 2] + 10.0, 0.0)
+        return moved_mm
+
+    across = np.array([[x, y, 0.0] for x in (-24, 0, 24) for y in (-24, 0, 24)])
+    queries = np.vstack(
+        [across - np.array([0, 0, 24]), np.array([0, 0, 12]) + across[::2], [[0.0, -8.0, 44.0]]]
+    )
+    truth = queries + np.outer(0.3 * np.maximum(queries[:, 2] + 10.0, 0.0), [0.0, 1.0, 0.0])
+    start = truth.copy()
+    start[9:] += [24.0, 0.0, 0.0]  # beyond their own searches; by those below the hinge the last is 16 mm off
+    found = refine_matches(
+        scan(straight()), scan(straight(), source_of=bent), queries, start, settings=SETTINGS
+    )
+    assert found.is_refined[9:].all()
+    np.testing.assert_allclose(found.points_mm[9:], truth[9:], atol=1.0)
+
+
 def test_the_others_expect_a_place_by_their_common_map_but_not_by_those_astray():
     generator = np.random.default_rng(0)
     matrix, shift_mm = np.diag([1.1, 0.9, 1.0]), np.array([5.0, -3.0, 40.0])
