@@ -18,7 +18,7 @@ import fnmatch
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import pandas as pd
@@ -101,7 +101,7 @@ def make(folder: Path, *, half: Half, warps: Sequence[str] | None, scans: Sequen
             write_pair(pair, folder / f"{name}.{warp}")
 
 
-def name_of_scan(path: Path) -> str:
+def name_of_scan(path: PurePath) -> str:
     """Return the case of a scan in a case folder, the name of the file of another."""
     return path.parent.name if path.name == "ct.nii.gz" else path.name.split(".")[0]
 
