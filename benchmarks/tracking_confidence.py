@@ -49,6 +49,8 @@ LARGEST_SHARE_OF_START = 0.5
 SMALLEST_AUROC = 0.95
 LARGEST_CALIBRATION_ERROR = 0.025
 SMALLEST_OUT_OF_VIEW_FOUND = 0.98
+LARGEST_BIAS_MM = 0.3
+"""Mean error along any axis, over all seeds."""
 COVERAGE = {"50": (0.46, 0.54), "90": (0.88, 0.92)}
 """Percent -> least and most of the true places that the radii may hold."""
 
@@ -74,7 +76,9 @@ def main() -> None:
         errors.append(answer_errors(folder).assign(seed=seed))
         print_errors(errors[-1])
     print("all seeds")
-    print_errors(pd.concat(errors, ignore_index=True))
+    together = pd.concat(errors, ignore_index=True)
+    print_errors(together)
+    is_good &= bool(together[[*AXES]].mean().abs().max() <= LARGEST_BIAS_MM)
     sys.exit(0 if is_good else 1)
 
 
