@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from anatomical_embedding.matching.descent_passes import descended
 from anatomical_embedding.matching.expected_places import distances_mm, expected_places
 from anatomical_embedding.matching.local_correlation import around_places, around_points, best_shifts
+from anatomical_embedding.matching.match_evidence import Anchors
 from anatomical_embedding.settings.refinement import RefinementSettings
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
@@ -63,6 +64,7 @@ def refine_matches(
     *,
     settings: RefinementSettings,
     is_same_contrast: bool = True,
+    anchors: Anchors | None = None,
 ) -> RefinedMatches:
     """Return matches moved to where the target looks most like the surroundings of each query.
 
@@ -73,6 +75,7 @@ def refine_matches(
     matches_mm : (N, 3) mm RAS+ in the target's world; NaN where there is no match.
     is_same_contrast : whether the values of one scan are those of the other up to a gain and an offset, as in two CTs;
         without it a place is only as exact as its self-similarities tell, about a millimetre.
+    anchors : other matches of the two scans, by which a match is expected somewhere as by those that are refined.
 
     Notes
     -----
@@ -93,6 +96,7 @@ def refine_matches(
             queries_mm,
             found.points_mm,
             np.array([not text for text in found.reason]),
+            anchors=anchors,
             settings=settings.consensus,
         )
         is_astray = distances_mm(found.kept_mm(given_mm), expected_mm) > settings.consensus.astray_mm
@@ -100,7 +104,9 @@ def refine_matches(
         if not is_astray.any():
             break
         asked_mm[is_astray] = expected_mm[is_astray]
-        found = found.or_better(searched(np.where(is_astray[:, np.newaxis], expected_mm, np.nan)), expected_mm)
+        found = found.or_better(
+            searched(np.where(is_astray[:, np.newaxis], expected_mm, np.nan)), expected_mm
+        )
     points_mm = found.kept_mm(given_mm)
     is_refined = np.array([not text for text in found.reason], dtype=bool)
     shift_mm = np.where(is_refined, distances_mm(points_mm, given_mm), 0.0)
