@@ -3,20 +3,22 @@
 python -m benchmarks.known_warps make /tmp/known_warps --half development
 python -m benchmarks.known_warps match /tmp/known_warps --model MODEL.safetensors
 python -m benchmarks.known_warps refine /tmp/known_warps
+python -m benchmarks.known_warps make /tmp/torsos --half test --scans CRLM-CT-1004_CT LIDC-IDRI-0314_CT
 
 `make` writes each pair into a folder `<scan>.<warp>`: template.nii.gz, target.nii.gz and points.csv with corresponding
-points, ready for `match` and `register` as well. `match` adds the stable points of a packaged model (starts.csv) to
-the head-and-neck pairs, or of as many scans as it has learned to know. `refine` moves these to the voxel and prints
+points, ready for `match` and `register` as well. `match` adds the stable points of a packaged model (starts.csv), with
+`--scans 'pt_*'` to the scans that it has learned to know and no others. `refine` moves these to the voxel and prints
 median, mean and 95th percentile of the errors in mm before and after; where no model answered, it starts from the truth
 with independent normal errors of 2.6 mm along each axis, mean 4 mm, about what cells of 8 mm give. It exits with 1 when
 a bar is missed.
 """
 
 import argparse
+import fnmatch
 import sys
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePath
 
 import numpy as np
 import pandas as pd
@@ -58,15 +60,17 @@ def main() -> None:
         "--half", choices=("development", "test"), default="development", help="of the scans (make)"
     )
     parser.add_argument("--warps", nargs="*", help="only these (make)")
+    parser.add_argument("--scans", nargs="*", default=["*"], help="only these; names may have wildcards")
     parser.add_argument("--model", type=Path, help="packaged model (match)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.step == "make":
-        make(options.folder, half=options.half, warps=options.warps)
+        make(options.folder, half=options.half, warps=options.warps, scans=options.scans)
     elif options.step == "match":
-        match(options.folder, api.load_model(options.model))
+        match(pairs_in(options.folder, options.scans), api.load_model(options.model))
     else:
-        sys.exit(0 if is_good(refine(options.folder, delivered_settings())) else 1)
+        pairs = pairs_in(options.folder, options.scans)
+        sys.exit(0 if is_good(refine(pairs, delivered_settings())) else 1)
 
 
 def yardstick() -> KnownWarpsSettings:
@@ -86,15 +90,42 @@ def body_of(volume: Volume) -> NDArray[np.bool_]:
     return body_mask(volume, modality="ct", settings=BodyMaskSettings(**run["volumes"]["body_mask"]))
 
 
-def make(folder: Path, *, half: Half, warps: Sequence[str] | None) -> None:
-    """Write every pair of one half, or those of some warps."""
+def make(folder: Path, *, half: Half, warps: Sequence[str] | None, scans: Sequence[str]) -> None:
+    """Write every pair of one half, or those of some warps and scans."""
     settings = yardstick()
-    for scan_path in settings.scans[half]:
-        scan = read_volume(settings.root / scan_path)
-        name = scan_path.parent.name if scan_path.name == "ct.nii.gz" else scan_path.name.split(".")[0]
+    named = {name_of_scan(path): path for path in settings.scans[half]}
+    for name in chosen(named, scans):
+        scan = read_volume(settings.root / named[name])
         for warp in warps or settings.warps:
             pair = draw_pair(scan, name, warp_name=warp, body_of=body_of, settings=settings)
             write_pair(pair, folder / f"{name}.{warp}")
+
+
+def name_of_scan(path: PurePath) -> str:
+    """Return the case of a scan in a case folder, the name of the file of another."""
+    return path.parent.name if path.name == "ct.nii.gz" else path.name.split(".")[0]
+
+
+def chosen(names: Iterable[str], patterns: Sequence[str]) -> list[str]:
+    """Return the names that fit one of the patterns; stop with the pattern that none fits."""
+    names = list(names)
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            sys.exit(f"--scans {pattern}: expected one of {', '.join(sorted(set(names)))}")
+    return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def pairs_in(folder: Path, scans: Sequence[str]) -> list[Path]:
+    """Return the folders of the pairs of some scans."""
+    pairs = sorted(points.parent for points in folder.glob("*/points.csv"))
+    names = set(chosen([scan_and_warp(pair)[0] for pair in pairs], scans))
+    return [pair for pair in pairs if scan_and_warp(pair)[0] in names]
+
+
+def scan_and_warp(pair: Path) -> tuple[str, str]:
+    """Return the names of the scan and the warp of a pair."""
+    scan, warp = pair.name.rsplit(".", 1)
+    return scan, warp
 
 
 def write_pair(pair: WarpedPair, folder: Path) -> None:
@@ -106,24 +137,22 @@ def write_pair(pair: WarpedPair, folder: Path) -> None:
     table.assign(growth=pair.growth).to_csv(folder / "points.csv", index_label="name")
 
 
-def match(folder: Path, model: api.Model) -> None:
-    """Write the stable points of each head-and-neck pair as starts."""
-    for points in sorted(folder.glob("pt_*/points.csv")):
+def match(pairs: Sequence[Path], model: api.Model) -> None:
+    """Write the stable points of each pair as starts."""
+    for pair in pairs:
         template, target = (
-            api.embed_scan(model, points.parent / f"{name}.nii.gz", modality="ct")
-            for name in ("template", "target")
+            api.embed_scan(model, pair / f"{name}.nii.gz", modality="ct") for name in ("template", "target")
         )
-        asked = pd.read_csv(points)[TEMPLATE].to_numpy()
+        asked = pd.read_csv(pair / "points.csv")[TEMPLATE].to_numpy()
         found = api.match_points(
             model, template, target, asked, method="stable_points", refinement="parabolic"
         )
-        pd.DataFrame(found.points_mm, columns=TEMPLATE).to_csv(points.parent / "starts.csv", index=False)
+        pd.DataFrame(found.points_mm, columns=TEMPLATE).to_csv(pair / "starts.csv", index=False)
 
 
-def refine(folder: Path, settings: RefinementSettings) -> pd.DataFrame:
+def refine(pairs: Sequence[Path], settings: RefinementSettings) -> pd.DataFrame:
     """Print the errors of each warp and of all, and return those of every point."""
-    parts = [refined_pair(points.parent, settings) for points in sorted(folder.glob("*/points.csv"))]
-    errors = pd.concat(parts, ignore_index=True)
+    errors = pd.concat([refined_pair(pair, settings) for pair in pairs], ignore_index=True)
     print(f"{'warp':<10} {'before':>17} {'after':>17} {'of before':>10} {'refined':>8} {'ms':>6}")
     for warp, rows in errors.groupby("warp", sort=False):
         print(f"{warp:<10} {figures(rows)}")
@@ -146,7 +175,7 @@ def refined_pair(folder: Path, settings: RefinementSettings) -> pd.DataFrame:
     began = time.process_time()
     found: RefinedMatches = refine_matches(template, target, asked, start, settings=settings)
     cost_ms = 1000.0 * (time.process_time() - began) / len(asked)
-    scan, warp = folder.name.rsplit(".", 1)
+    scan, warp = scan_and_warp(folder)
     return pd.DataFrame(
         {
             "scan": scan,

@@ -4,6 +4,7 @@ python -m benchmarks.tracking_confidence --checkpoint results/models/sam/trained
 
 Makes bodies at two times, follows their lesions with the model, fits the confidence to those of one seed and scores it,
 and the distances, on those of others: `--seed` may be given several times, and the fit in the folder is used again.
+The mean error along x, y and z (RAS+) stands beside its standard error, and both for all seeds together.
 Bodies differ from one another, so the fit has many of them. About 4 CPU minutes for the fit and 2 for each seed.
 Exits with 1 when a bar is missed.
 """
@@ -11,6 +12,10 @@ Exits with 1 when a bar is missed.
 import argparse
 import sys
 from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.report.json_file import read_json
@@ -36,12 +41,16 @@ FIT_SEED, NUM_FIT, NUM_SCORED = 404, 80, 24
 NUM_NOT_SCORED = 16
 """Bodies of each seed that are left aside, so that those scored are the bodies that earlier figures tell of."""
 ANNOTATIONS = "phantoms/annotations/test.json"
-ANSWERS = "test/matches.csv"
+QUERIES, ANSWERS = "test/queries.csv", "test/matches.csv"
+AXES = ("x", "y", "z")
+NEAR_MM, FAR_MM = 5.0, 10.0
 LARGEST_SHARE_OF_START = 0.5
 """Mean distance of the answers, as a share of that of the affine start."""
 SMALLEST_AUROC = 0.95
 LARGEST_CALIBRATION_ERROR = 0.025
 SMALLEST_OUT_OF_VIEW_FOUND = 0.98
+LARGEST_BIAS_MM = 0.3
+"""Mean error along any axis, over all seeds."""
 COVERAGE = {"50": (0.46, 0.54), "90": (0.88, 0.92)}
 """Percent -> least and most of the true places that the radii may hold."""
 
@@ -56,7 +65,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, action="append", help="of the bodies; repeatable (default: 77)")
     options = parser.parse_args()
     confidence = fitted_confidence(options.folder, checkpoint=options.checkpoint)
-    is_good = True
+    is_good, errors = True, []
     for seed in options.seed or [77]:
         settings = settings_of(seed, num_test=NUM_SCORED, num_validation=NUM_NOT_SCORED)
         folder = options.folder / f"seed_{seed}"
@@ -64,6 +73,12 @@ def main() -> None:
         follow(settings, folder, split="test", checkpoint=options.checkpoint)
         print(f"seed {seed}")
         is_good &= print_scores(settings, folder, confidence)
+        errors.append(answer_errors(folder).assign(seed=seed))
+        print_errors(errors[-1])
+    print("all seeds")
+    together = pd.concat(errors, ignore_index=True)
+    print_errors(together)
+    is_good &= bool(together[[*AXES]].mean().abs().max() <= LARGEST_BIAS_MM)
     sys.exit(0 if is_good else 1)
 
 
@@ -85,6 +100,43 @@ def print_scores(settings: PipelineSettings, folder: Path, confidence: Path) -> 
         and scores["out_of_view_called"] >= SMALLEST_OUT_OF_VIEW_FOUND
         and all(low <= radius[level]["covered"] <= high for level, (low, high) in COVERAGE.items())
     )
+
+
+def answer_errors(folder: Path) -> pd.DataFrame:
+    """Return `body` and the errors `x`, `y`, `z` in mm RAS+ of the answers to lesions that their targets show."""
+    rows = pd.read_csv(folder / QUERIES).merge(pd.read_csv(folder / ANSWERS), on="query_id")
+    rows = rows[rows["is_in_view"] & (rows["status"] == "found")]
+    errors = {axis: rows[f"{axis}_mm"] - rows[f"truth_{axis}_mm"] for axis in AXES}
+    return pd.DataFrame({"body": rows["template_id"].str.split("_").str[0]} | errors)
+
+
+def print_errors(errors: pd.DataFrame) -> None:
+    """Print how far off answers are, and which way: of all, and without those that are lost."""
+    distances = np.linalg.norm(errors[[*AXES]], axis=1)
+    median, p95, near = np.median(distances), np.percentile(distances, 95), np.mean(distances <= NEAR_MM)
+    print(
+        f"{'distance':<20} median {median:.2f}, 95 % {p95:.1f} mm, within {NEAR_MM:g} mm {100 * near:.0f} %"
+    )
+    bodies = errors["seed"].astype(str) + "_" + errors["body"]
+    for name, rows in (("all", distances >= 0.0), (f"within {FAR_MM:g} mm", distances <= FAR_MM)):
+        told = [
+            f"{axis} {mean:+.2f} ({error:.2f})"
+            for axis in AXES
+            for mean, error in [mean_and_standard_error(errors[axis][rows], bodies[rows])]
+        ]
+        print(f"{'mean error, ' + name:<26} {', '.join(told)} mm, {rows.sum()} answers")
+
+
+def mean_and_standard_error(values: NDArray[np.float64], bodies: NDArray[np.str_]) -> tuple[float, float]:
+    """Return the mean and its standard error, for which all answers of one body may depend on each other.
+
+    Source: Cameron and Miller, "A practitioner's guide to cluster-robust inference" (2015).
+    """
+    values = np.asarray(values, dtype=np.float64)
+    _, body_of_row = np.unique(np.asarray(bodies), return_inverse=True)
+    off_of_body = np.bincount(body_of_row, weights=values - values.mean())
+    count = len(off_of_body)
+    return float(values.mean()), float(np.sqrt(count / (count - 1) * np.sum(off_of_body**2)) / len(values))
 
 
 def settings_of(seed: int, *, num_test: int = 0, num_validation: int = 0) -> PipelineSettings:

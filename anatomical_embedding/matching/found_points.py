@@ -94,7 +94,8 @@ def find_points(
     points_mm : (N, 3) mm RAS+ in the template's world.
     with_way_back : `cycle_error_mm` is wanted among the columns, as it is with evidence.
     scans : None to leave matches within their cells.
-    weighing : None where nothing is to be measured around the places.
+    weighing : None where nothing is to be measured around the places; with it the scans also look where its anchors
+        expect a point.
 
     Raises
     ------
@@ -103,6 +104,7 @@ def find_points(
     """
     found = match_by(method, template, target, points_mm, with_way_back=with_way_back or weighing is not None)
     matches, refined, shift_mm = found.matches, None, np.zeros(len(points_mm))
+    anchors = None if weighing is None else weighing.find_anchors()
     by_scans: Evidence = dict.fromkeys(SCAN_FEATURES, np.full(len(points_mm), np.nan))
     if scans is not None:
         # Stores, which nothing is refined for, answer before this is loaded.
@@ -110,7 +112,12 @@ def find_points(
         from anatomical_embedding.matching.refine_scans import refine_between, refined_words  # noqa: PLC0415
 
         moved = refine_between(
-            scans.template, scans.target, points_mm, matches.points_mm, settings=scans.settings
+            scans.template,
+            scans.target,
+            points_mm,
+            matches.points_mm,
+            anchors=anchors,
+            settings=scans.settings,
         )
         matches = replace(matches, points_mm=moved.points_mm)
         refined, shift_mm = refined_words(moved), moved.shift_mm
@@ -126,7 +133,7 @@ def find_points(
             voxel_mm = np.full(len(points_mm), coarseness_mm(scans.template.volume, scans.target.volume))
             by_scans = dict(zip(SCAN_FEATURES, (*peak, lookalike_mm, voxel_mm), strict=True))
     evidence = None
-    if weighing is not None:
+    if weighing is not None and anchors is not None:
         evidence = by_scans | measure_evidence(
             template,
             target,
@@ -134,7 +141,7 @@ def find_points(
             matches,
             template_body=weighing.template_body,
             cycle_error_mm=found.columns[CYCLE_COLUMN],
-            anchors=weighing.find_anchors(),
+            anchors=anchors,
             settings=weighing.settings,
         )
     return FoundPoints(matches, found.columns, refined, shift_mm, evidence)

@@ -2,6 +2,7 @@
 
 from numpy.typing import ArrayLike
 
+from anatomical_embedding.matching.match_evidence import Anchors
 from anatomical_embedding.matching.voxel_refinement import RefinedMatches, refine_matches
 from anatomical_embedding.settings.refinement import RefinementSettings
 from anatomical_embedding.volumes.raw_scan import RawScan
@@ -17,6 +18,7 @@ def refine_between(
     *,
     settings: RefinementSettings,
     is_exact: bool = True,
+    anchors: Anchors | None = None,
 ) -> RefinedMatches:
     """Return matches moved to the voxel where two scans tell the place; see `refine_matches`.
 
@@ -25,6 +27,7 @@ def refine_between(
     template, target : scans of any modality; intensities are compared where it is the same.
     query_points_mm, matches_mm : (N, 3) mm RAS+, each in the world of its scan; NaN where there is no match.
     is_exact : whether to go below the voxel where the modality allows; about a millimetre costs half as much.
+    anchors : other matches of the two scans, by which a match is expected somewhere; see `refine_matches`.
     """
     return refine_matches(
         template.volume,
@@ -32,6 +35,7 @@ def refine_between(
         query_points_mm,
         matches_mm,
         is_same_contrast=is_exact and template.modality == target.modality,
+        anchors=anchors,
         settings=settings,
     )
 

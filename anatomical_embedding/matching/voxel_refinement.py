@@ -18,12 +18,15 @@ from numpy.typing import ArrayLike, NDArray
 from anatomical_embedding.matching.descent_passes import descended
 from anatomical_embedding.matching.expected_places import distances_mm, expected_places
 from anatomical_embedding.matching.local_correlation import around_places, around_points, best_shifts
+from anatomical_embedding.matching.match_evidence import Anchors
 from anatomical_embedding.settings.refinement import RefinementSettings
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
 
 POINTS_AT_ONCE = 32
 """Bounds the working memory to about 100 MB."""
+MOST_ROUNDS = 4
+"""Matches that are found where they are expected tell better where others are; after two rounds hardly any change."""
 UNEXPECTED_PER_MM = 0.01
 """A place so much more alike may lie a millimetre farther from where the other matches expect it: the vertebra or rib
 beside the right one looks much the same, 20 mm off."""
@@ -61,6 +64,7 @@ def refine_matches(
     *,
     settings: RefinementSettings,
     is_same_contrast: bool = True,
+    anchors: Anchors | None = None,
 ) -> RefinedMatches:
     """Return matches moved to where the target looks most like the surroundings of each query.
 
@@ -71,6 +75,7 @@ def refine_matches(
     matches_mm : (N, 3) mm RAS+ in the target's world; NaN where there is no match.
     is_same_contrast : whether the values of one scan are those of the other up to a gain and an offset, as in two CTs;
         without it a place is only as exact as its self-similarities tell, about a millimetre.
+    anchors : other matches of the two scans, by which a match is expected somewhere as by those that are refined.
 
     Notes
     -----
@@ -85,15 +90,23 @@ def refine_matches(
             template, queries_mm, target, starts_mm, is_same_contrast=is_same_contrast, settings=settings
         )
 
-    found = searched(given_mm)
-    expected_mm = expected_places(
-        queries_mm,
-        found.points_mm,
-        np.array([not text for text in found.reason]),
-        settings=settings.consensus,
-    )
-    is_astray = distances_mm(found.kept_mm(given_mm), expected_mm) > settings.consensus.astray_mm
-    found = found.or_better(searched(np.where(is_astray[:, np.newaxis], expected_mm, np.nan)), expected_mm)
+    found, asked_mm = searched(given_mm), np.full(given_mm.shape, np.inf)
+    for _ in range(MOST_ROUNDS):
+        expected_mm = expected_places(
+            queries_mm,
+            found.points_mm,
+            np.array([not text for text in found.reason]),
+            anchors=anchors,
+            settings=settings.consensus,
+        )
+        is_astray = distances_mm(found.kept_mm(given_mm), expected_mm) > settings.consensus.astray_mm
+        is_astray &= distances_mm(expected_mm, asked_mm) > settings.correlation.step_mm
+        if not is_astray.any():
+            break
+        asked_mm[is_astray] = expected_mm[is_astray]
+        found = found.or_better(
+            searched(np.where(is_astray[:, np.newaxis], expected_mm, np.nan)), expected_mm
+        )
     points_mm = found.kept_mm(given_mm)
     is_refined = np.array([not text for text in found.reason], dtype=bool)
     shift_mm = np.where(is_refined, distances_mm(points_mm, given_mm), 0.0)

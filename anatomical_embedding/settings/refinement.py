@@ -74,7 +74,7 @@ class ConsensusSettings(Settings):
     """Where the other matches expect a match (anatomical_embedding/matching/expected_places.py)."""
 
     min_matches: int = Field(ge=4)
-    """So many others that are refined expect a match; with fewer nothing is expected."""
+    """More than so many others, refined or anchors, expect a match; with fewer nothing is expected."""
     reach_mm: float = Field(gt=0.0)
     """Standard deviation of the Gaussian that weighs others by their distance from the query."""
     stiffness_mm: float = Field(ge=0.0)

@@ -7,8 +7,12 @@ from scipy.ndimage import map_coordinates
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.datasets.known_warp import draw_pair, draw_warp, smallest_volume
+from anatomical_embedding.datasets.listing import list_raw_volumes
+from anatomical_embedding.datasets.split import assign_splits
 from anatomical_embedding.settings.known_warps import KnownWarpsSettings
+from anatomical_embedding.settings.pipeline import read_pipeline_settings
 from anatomical_embedding.volumes.volume import Volume
+from benchmarks.known_warps import chosen, yardstick
 
 AFFINE = np.array([[-2.0, 0, 0, 60], [0, 2.0, 0, -50], [0, 0, 2.5, 10], [0, 0, 0, 1]])
 SHAPE = (60, 50, 44)
@@ -127,3 +131,23 @@ def test_names_and_seed_alone_decide():
 def test_no_patient_is_in_both_halves():
     halves = settings().scans
     assert not set(halves["development"]) & set(halves["test"])
+
+
+@pytest.mark.parametrize("name", ["headneck_ct", "torso_ct"])
+def test_a_delivered_model_is_trained_on_no_scan_of_the_test_half(name):
+    content = yaml.safe_load((REPOSITORY / "configs" / f"{name}.yaml").read_text(encoding="utf-8"))
+    dataset = read_pipeline_settings(content).datasets[name]
+    dataset = dataset.model_copy(update={"root": REPOSITORY / dataset.root})
+    if not dataset.root.exists():
+        pytest.skip(f"no scans in {dataset.root}")
+    volumes = list_raw_volumes(dataset, made_folder=REPOSITORY)
+    splits = assign_splits([volume.patient_id for volume in volumes], settings=dataset.split)
+    tested = {volume.image_path for volume in volumes if splits[volume.patient_id] == "test"}
+    asked = {REPOSITORY / yardstick().root / path for path in yardstick().scans["test"]}
+    assert tested == {path for path in asked if path.is_relative_to(dataset.root)}
+
+
+def test_scans_are_chosen_by_their_names():
+    assert chosen(["pt_1", "CRLM_CT", "pt_2"], ["pt_*"]) == ["pt_1", "pt_2"]
+    with pytest.raises(SystemExit, match=r"--scans pt_3: expected one of CRLM_CT, pt_1"):
+        chosen(["pt_1", "CRLM_CT"], ["CRLM*", "pt_3"])

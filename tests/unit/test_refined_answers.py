@@ -11,6 +11,8 @@ from click.testing import CliRunner
 from anatomical_embedding import api
 from anatomical_embedding.cli.match import match
 from anatomical_embedding.errors import UserError
+from anatomical_embedding.matching.found_points import Scans, Weighing, find_points
+from anatomical_embedding.matching.match_evidence import Anchors
 from anatomical_embedding.volumes.affine import invert_affine, transform_points
 from anatomical_embedding.volumes.nifti import read_volume
 from anatomical_embedding.volumes.volume import Volume
@@ -65,6 +67,36 @@ def test_a_wrong_match_stays_as_it_was(folder, queries):
     assert is_wrong.sum() >= 3
     np.testing.assert_array_equal(fine.points_mm[is_wrong], coarse.points_mm[is_wrong])
     assert all("yes" not in fine.refined[row] and fine.refined[row] for row in np.flatnonzero(is_wrong))
+
+
+def test_a_wrong_match_is_found_where_the_anchors_that_judge_it_expect_it(folder, queries):
+    model = api.load_model(folder / "tiny.safetensors")
+    usage = model.card.usage
+    first, second = (
+        api.embed_scan(model, folder / f"{name}.nii.gz", modality="ct") for name in ("first", "second")
+    )
+    truth = second.raw.volume.world_from_voxel(
+        first.raw.volume.voxel_from_world(queries) + SECOND_FROM_FIRST_VOX
+    )
+    is_seen = second.raw.volume.spans(truth)
+    wrong_mm, found_mm = (
+        np.linalg.norm(
+            find_points(
+                usage.method("nearest"),
+                first.searchable,
+                second.searchable,
+                queries,
+                with_way_back=False,
+                scans=Scans(first.raw, second.raw, usage.answers.refinement),
+                weighing=weighing,
+            ).matches.points_mm[is_seen]
+            - truth[is_seen],
+            axis=1,
+        )
+        for weighing in (None, Weighing(None, lambda: Anchors(queries, truth), usage.confidence.evidence))
+    )
+    assert np.sum(wrong_mm > 25) >= 3
+    assert np.sum(found_mm > 1) <= 1
 
 
 def test_the_verb_says_what_was_refined(folder, queries):

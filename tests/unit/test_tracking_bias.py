@@ -1,6 +1,7 @@
 """Exact embeddings must give answers without systematic offset, whatever the slice thickness."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from anatomical_embedding.datasets.lesion_annotations import LesionPairs
@@ -9,6 +10,7 @@ from anatomical_embedding.evaluation.lesions.metrics import signed_errors_mm
 from anatomical_embedding.matching.nearest import match_nearest
 from anatomical_embedding.settings.matching import HeadWeights, MatchingSettings
 from anatomical_embedding.volumes.affine import invert_affine, transform_points
+from benchmarks.tracking_confidence import answer_errors, mean_and_standard_error
 from tests.reference.synthetic_embeddings import synthetic_volume
 
 MATCHING = MatchingSettings(
@@ -81,3 +83,25 @@ def pairs_at(centers_vox, slice_mm):
         target_spacing_mm=spacing,
         target_diameter_vox=np.full((len(centers_vox), 2), 8.0),
     )
+
+
+def test_answers_of_one_body_tell_no_more_of_a_mean_than_one():
+    once = mean_and_standard_error([1.0, 2.0, 6.0], ["a", "b", "c"])
+    assert once == pytest.approx((3.0, np.std([1.0, 2.0, 6.0], ddof=1) / np.sqrt(3)))
+    assert mean_and_standard_error([1.0, 2.0, 6.0] * 4, ["a", "b", "c"] * 4) == pytest.approx(once)
+
+
+def test_errors_of_lesions_in_view_point_from_the_truth_to_the_answer(tmp_path):
+    truth = {"truth_x_mm": [1.0, 5.0, None], "truth_y_mm": [2.0, 5.0, None], "truth_z_mm": [3.0, 5.0, None]}
+    asked = {"query_id": ["0001", "0002", "0003"], "template_id": ["000004_01_01"] * 3}
+    found = {"x_mm": [1.5, None, 7.0], "y_mm": [2.0, None, 7.0], "z_mm": [1.0, None, 7.0]}
+    (tmp_path / "test").mkdir()
+    pd.DataFrame(asked | truth | {"is_in_view": ["true", "true", "false"]}).to_csv(
+        tmp_path / "test" / "queries.csv", index=False
+    )
+    pd.DataFrame({"query_id": asked["query_id"]} | found | {"status": ["found", "failed", "found"]}).to_csv(
+        tmp_path / "test" / "matches.csv", index=False
+    )
+    errors = answer_errors(tmp_path)
+    assert errors[["x", "y", "z"]].to_numpy().tolist() == [[0.5, 0.0, -2.0]]
+    assert errors["body"].tolist() == ["000004"]

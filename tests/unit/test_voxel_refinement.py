@@ -7,6 +7,7 @@ from anatomical_embedding.matching import voxel_refinement
 from anatomical_embedding.matching.expected_places import expected_places
 from anatomical_embedding.matching.local_correlation import around_points, best_shifts, correlate_shifted
 from anatomical_embedding.matching.local_self_similarity import self_similarity
+from anatomical_embedding.matching.match_evidence import Anchors
 from anatomical_embedding.matching.voxel_refinement import refine_matches
 from anatomical_embedding.volumes.volume import Volume
 from tests.refinement_scans import SETTINGS, SIZE, SPACING_MM, off, scan, straight
@@ -156,6 +157,36 @@ def test_a_match_far_astray_is_searched_for_where_the_others_expect_it(queries):
     assert np.linalg.norm(few.points_mm[0] - queries[0]) > 5.0
 
 
+def test_what_is_found_where_it_is_expected_tells_where_others_are():
+    def bent(points_mm):  # above a hinge the tissue leans towards y
+        moved_mm = points_mm.copy()
+        moved_mm[..., 1] -= 0.3 * np.maximum(points_mm[..., 2] + 10.0, 0.0)
+        return moved_mm
+
+    across = np.array([[x, y, 0.0] for x in (-24, 0, 24) for y in (-24, 0, 24)])
+    queries = np.vstack(
+        [across - np.array([0, 0, 24]), np.array([0, 0, 12]) + across[::2], [[0.0, -8.0, 44.0]]]
+    )
+    truth = queries + np.outer(0.3 * np.maximum(queries[:, 2] + 10.0, 0.0), [0.0, 1.0, 0.0])
+    start = truth.copy()
+    start[9:] += [24.0, 0.0, 0.0]  # beyond their own searches; by those below the hinge the last is 16 mm off
+    found = refine_matches(
+        scan(straight()), scan(straight(), source_of=bent), queries, start, settings=SETTINGS
+    )
+    assert found.is_refined[9:].all()
+    np.testing.assert_allclose(found.points_mm[9:], truth[9:], atol=1.0)
+
+
+def test_a_point_alone_is_searched_for_where_anchors_expect_it(queries):
+    template = scan(straight())
+    anchors = Anchors(queries[1:], off(queries[1:], by_mm=3.0))
+    start = queries[:1] + np.array([0.0, 0.0, 22.0])  # beyond the reach of its own search
+    found = refine_matches(template, template, queries[:1], start, anchors=anchors, settings=SETTINGS)
+    np.testing.assert_allclose(found.points_mm, queries[:1], atol=0.1)
+    alone = refine_matches(template, template, queries[:1], start, settings=SETTINGS)
+    assert np.linalg.norm(alone.points_mm - queries[:1]) > 5.0
+
+
 def test_the_others_expect_a_place_by_their_common_map_but_not_by_those_astray():
     generator = np.random.default_rng(0)
     matrix, shift_mm = np.diag([1.1, 0.9, 1.0]), np.array([5.0, -3.0, 40.0])
@@ -167,6 +198,9 @@ def test_the_others_expect_a_place_by_their_common_map_but_not_by_those_astray()
     expected = expected_places(asked, astray, np.arange(15) != 14, settings=settings)
     np.testing.assert_allclose(expected, places, atol=1e-6)
     assert np.isnan(expected_places(asked, astray, np.arange(15) < 5, settings=settings)).all()
+    anchors = Anchors(asked[3:], places[3:])
+    by_anchors = expected_places(asked[:3], astray[:3], np.zeros(3, bool), anchors=anchors, settings=settings)
+    np.testing.assert_allclose(by_anchors, places[:3], atol=1e-6)
 
 
 def test_thousands_of_matches_expect_each_other_by_some_of_them():
