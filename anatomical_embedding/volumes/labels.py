@@ -25,8 +25,8 @@ BadLabels = Literal["refuse", "skip"]
 LARGEST_FRACTION = 1e-3
 """Labels that a program scaled or interpolated come back this far off whole numbers; more is no label map."""
 FEWEST_VALUES_OF_A_SCAN, LARGEST_SHARE_OF_A_SCAN = 100, 0.3
-"""Fewer numbers may be labels of single voxels. The share is of voxels whose neighbour has the same number: 0.13 and less
-in real scans, 0.90 and more in label maps."""
+"""Fewer numbers may be labels of single voxels. The share is of voxels whose neighbour has the same number: 0.13 and
+less in real scans, 0.90 and more in label maps."""
 SAME_GRID_FRACTION = 0.01  # of a voxel: headers of one grid written by two programs differ by rounding only
 
 
