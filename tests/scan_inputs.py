@@ -908,7 +908,7 @@ MULTI_FRAME_INPUTS = {
     ),
     "multi-frame two kernels in turns": ScanInput(
         enhanced(stored=every_second_enhanced(), edit=kernels_of_frames),
-        refusal="frame 2 (B70f), and their images differ more than those of each alone; write each as a file of its",
+        refusal="frame 2 (B70f), and their images differ more than those of each alone; write the frames of one as",
     ),
     "multi-frame beside a series": ScanInput(
         in_folder(lambda folder: stack().write(folder), enhanced("b.dcm", series=OTHER_SERIES)),

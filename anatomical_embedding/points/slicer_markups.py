@@ -132,7 +132,11 @@ def read_markups(path: Path | str) -> NamedPoints:
         lists = json.loads(path.read_text(encoding="utf-8-sig"))["markups"]
         controls = [list(markup.get("controlPoints", [])) for markup in lists]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputFileError(path, "is not a markups file of 3D Slicer, lists of control points") from error
+        raise InputFileError(
+            path,
+            "is not a markups file of 3D Slicer, lists of control points; points of other programs are read as tables "
+            "(x_mm, y_mm, z_mm)",
+        ) from error
     listed: list[ListedPoint] = []
     remarks = []
     for markup, points in zip(lists, controls, strict=True):

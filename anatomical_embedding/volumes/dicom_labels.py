@@ -23,7 +23,7 @@ from anatomical_embedding.volumes.dicom_header import (
     read_pixel_data,
     without_warnings,
 )
-from anatomical_embedding.volumes.dicom_pixels import read_all_stored
+from anatomical_embedding.volumes.dicom_pixels import UNPACKED, read_all_stored
 from anatomical_embedding.volumes.dicom_place import require_equal_slices
 from anatomical_embedding.volumes.grid import Grid
 from anatomical_embedding.volumes.label_planes import (
@@ -227,7 +227,20 @@ def _stored(frames: Sequence[DicomFile]) -> list[NDArray]:
 
 
 def _bits(file: DicomFile, *, shape: tuple[int, int, int]) -> list[NDArray[np.bool_]]:
-    """Return masks of one bit a pixel, which are packed over the borders of frames (DICOM PS3.5 8.1.1)."""
+    """Return masks of one bit a pixel, which are packed over the borders of frames (DICOM PS3.5 8.1.1).
+
+    Raises
+    ------
+    InputFileError
+        if they are cut short, or compressed: nothing here unpacks single bits.
+    """
+    syntax = file.text("TransferSyntaxUID")
+    if syntax not in UNPACKED:
+        raise InputFileError(
+            file.path,
+            f"holds single bits that are packed as {name_of_uid(syntax)}; convert it first (to Explicit VR Little "
+            "Endian)",
+        )
     packed = np.frombuffer(read_pixel_data(file.path).PixelData, dtype=np.uint8)
     count = int(np.prod(shape))
     if len(packed) * 8 < count:

@@ -21,7 +21,7 @@ def how_to_part(file: DicomFile) -> str:
     """Return what to do where the images of a folder, or of a file, are of several volumes."""
     if file.frame is None:
         return "put the slices of one in a folder of its own"
-    return "write each as a file of its own (dcm2niix does) and name one"
+    return "write the frames of one as a file of its own and name that"
 
 
 def require_one_acquisition(folder: Path, files: Sequence[DicomFile]) -> None:

@@ -14,6 +14,7 @@ from anatomical_embedding.volumes.affine import spacing_from_affine
 from anatomical_embedding.volumes.file_names import is_volume_name
 from anatomical_embedding.volumes.grid import largest_distance_mm
 from anatomical_embedding.volumes.nifti import VolumeHeader
+from anatomical_embedding.volumes.scan_checks import sample_values, share_in_patches
 from anatomical_embedding.volumes.segment_layers import SEGMENTATION_SUFFIXES, read_layers
 from anatomical_embedding.volumes.segments import LARGEST_LABEL, LabelledScan
 from anatomical_embedding.volumes.volume import FoundVolume, Volume
@@ -23,6 +24,9 @@ BadLabels = Literal["refuse", "skip"]
 """What becomes of labels that do not fit: an error, or left out and named."""
 LARGEST_FRACTION = 1e-3
 """Labels that a program scaled or interpolated come back this far off whole numbers; more is no label map."""
+FEWEST_VALUES_OF_A_SCAN, LARGEST_SHARE_OF_A_SCAN = 100, 0.3
+"""Fewer numbers may be labels of single voxels. The share is of voxels whose neighbour has the same number: 0.13 and
+less in real scans, 0.90 and more in label maps."""
 SAME_GRID_FRACTION = 0.01  # of a voxel: headers of one grid written by two programs differ by rounding only
 
 
@@ -94,6 +98,7 @@ def read_label_file(
         return _said_of(path, read_dicom_labels(path, scan))
     stored = read_volume_file(path, geometry=geometry, require_contrast=False)
     array, fraction = _whole_numbers(stored.volume.array, path=path)
+    _require_patches(array, path=path)
     rounded = [f"its labels are up to {fraction:.2g} off whole numbers and were rounded"] if fraction else []
     return _said_of(path, FoundVolume(Volume(array, stored.volume.affine), (*stored.remarks, *rounded)))
 
@@ -278,6 +283,17 @@ def _whole_numbers(array: NDArray, *, path: Path | str) -> tuple[NDArray, float]
             f"has the value {wrong}, expected whole numbers from 0 to {LARGEST_LABEL}, one a label",
         )
     return whole.astype(label_type(int(whole.max()))), fraction
+
+
+def _require_patches(array: NDArray, *, path: Path | str) -> None:
+    """Refuse a scan of whole numbers, or a map of probabilities, that is given as labels."""
+    num_labels = len(np.unique(sample_values(array)))
+    if num_labels > FEWEST_VALUES_OF_A_SCAN and share_in_patches(array) < LARGEST_SHARE_OF_A_SCAN:
+        raise InputFileError(
+            path,
+            f"looks like a scan or a map of probabilities and not like labels: {num_labels} different numbers or more "
+            "that change from voxel to voxel",
+        )
 
 
 def label_type(num_labels: int) -> type[np.uint8] | type[np.uint16]:

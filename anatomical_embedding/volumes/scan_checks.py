@@ -324,12 +324,15 @@ def _is_label_map(array: NDArray) -> bool:
     return (
         array.min() >= 0
         and _is_whole(sample_values(array))
-        and _share_in_patches(array) >= SMALLEST_SHARE_IN_PATCHES
+        and share_in_patches(array) >= SMALLEST_SHARE_IN_PATCHES
     )
 
 
-def _share_in_patches(array: NDArray) -> float:
-    """Return the share of voxels like their neighbour along the first axis, of those off the most frequent value."""
+def share_in_patches(array: NDArray) -> float:
+    """Return the share of voxels like their neighbour along the first axis, of those off the most frequent value.
+
+    Looks at some 500,000 voxels.
+    """
     step = max(1, round((array[0].size * array.shape[0] / MOST_SAMPLES) ** 0.5))
     lines = array[:, ::step, ::step]
     values, counts = np.unique(lines, return_counts=True)

@@ -4,8 +4,9 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
-from pydicom.uid import UID
+from pydicom.uid import UID, RLELossless
 from scipy.spatial.transform import Rotation
 
 from anatomical_embedding.errors import InputFileError
@@ -231,6 +232,17 @@ def test_frames_of_thicker_slices_than_those_of_the_scan_leave_no_hole(tmp_path,
     expected[5:12, 6:10, 2:9] = True
     path = write_seg(tmp_path / "seg.dcm", masks, gap=gap)
     np.testing.assert_array_equal(read_label_file(path, scan=scan()).volume.array, expected)
+
+
+def test_single_bits_that_are_compressed_are_refused(tmp_path):
+    path = write_seg(tmp_path / "seg.dcm", drawn())
+    dataset = pydicom.dcmread(path)
+    dataset.PixelData = encapsulate([dataset.PixelData + bytes(len(dataset.PixelData) % 2)])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.file_meta.TransferSyntaxUID = RLELossless
+    dataset.save_as(path)
+    with pytest.raises(InputFileError, match="holds single bits that are packed as RLE Lossless"):
+        read_label_file(path, scan=scan())
 
 
 def test_half_and_more_of_a_fraction_counts(tmp_path):

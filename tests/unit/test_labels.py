@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.volumes.labels import label_type, merge_masks, read_mask
+from anatomical_embedding.volumes.labels import label_type, merge_masks, read_label_file, read_mask
 from anatomical_embedding.volumes.nifti import VolumeHeader
+from tests.ct_like import mr_like
 from tests.unit.samples import LPS_AFFINE, real_data, save_nifti
 
 SHAPE = (4, 3, 2)
@@ -34,6 +35,24 @@ def test_labels_follow_the_order_of_the_organs_and_the_later_one_wins(tmp_path):
     assert merged.num_overlapping_vox == 1
     assert merged.missing_organs == ("kidney",)
     assert merged.empty_organs == ("spleen",)
+
+
+@pytest.mark.parametrize("kind", ["scan", "probabilities"])
+def test_a_scan_and_a_map_of_probabilities_are_no_labels(tmp_path, kind):
+    array = mr_like()
+    if kind == "probabilities":
+        array = (255.0 * np.clip(array / 1000.0, 0, 1)).astype(np.uint8)
+    path = save_nifti(tmp_path / "a.nii.gz", array)
+    with pytest.raises(
+        InputFileError, match="looks like a scan or a map of probabilities and not like labels"
+    ):
+        read_label_file(path)
+
+
+def test_many_labels_of_a_few_voxels_are_labels(tmp_path):
+    array = np.kron(np.arange(1, 201).reshape(10, 10, 2), np.ones((2, 2, 2), int)).astype(np.uint8)
+    found = read_label_file(save_nifti(tmp_path / "a.nii.gz", array))
+    np.testing.assert_array_equal(found.volume.array, array)
 
 
 def test_a_voxel_of_three_organs_is_counted_once(tmp_path):
