@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from anatomical_embedding.follow import answered
 from anatomical_embedding.follow.answered import answered_row
 from anatomical_embedding.follow.fit_mask import ball_radius_mm, fit_mask
 from anatomical_embedding.follow.given import Assigned, assign_given
@@ -523,3 +524,28 @@ def test_the_mask_that_was_given_is_carried_unless_the_lesion_has_changed_too_mu
     )
     assert row.state == "present" and expected.is_fitted
     assert np.array_equal(fit.mask, expected.mask)
+
+
+@pytest.mark.parametrize(("radius_mm", "state"), [(9.0, "present"), (0.0, "split")])
+def test_a_lesion_that_is_seen_at_its_place_is_whole_whatever_lies_beside_it(monkeypatch, radius_mm, state):
+    before, mask = scan_with_ball(9.0)
+    now, _ = scan_with_ball(radius_mm, seed=1)
+    scans = Visits(
+        {
+            name: SimpleNamespace(raw=SimpleNamespace(volume=scan))
+            for name, scan in (("a", before), ("b", now))
+        }
+    )
+    beside_mm = CENTRE_MM + np.array([[0.0, 8.0, 0.0], [0.0, -8.0, 0.0]])
+    monkeypatch.setattr(answered, "find_parts", lambda *_, **__: beside_mm)
+    monkeypatch.setattr(answered, "tissue_of_parts", lambda *_, **__: beside_mm)
+    row, _ = answered_row(
+        1,
+        AskedVisit("b", Path("b.nii"), None),
+        AnsweredPlace(CENTRE_MM, 50.0, 1.0, np.nan, REFINED, np.eye(3), "direct", np.eye(3)),
+        [Source("a", CENTRE_MM, 9.0, mask)],
+        scans,
+        others_mm=(),
+        settings=SETTINGS,
+    )
+    assert row.state == state

@@ -9,6 +9,7 @@ from anatomical_embedding.follow.lesion_tissue import (
     half_sphere,
     middle_of_tissue,
     rings_across,
+    tissue_of_parts,
 )
 from anatomical_embedding.follow.look import Look
 from anatomical_embedding.settings.follow import delivered_follow_settings
@@ -138,3 +139,26 @@ def test_tissue_that_is_brighter_than_the_lesion_is_free():
     mixed = Volume(np.where(is_bright, 2.0 * LESION_HU - TISSUE_HU, dark.array), AFFINE)
     now = TissueContrast(mixed, LESION_HU, TISSUE_HU)
     assert find_parts(now, CENTRE_MM, RADIUS_MM, settings=SETTINGS.splitting) is not None
+
+
+def test_two_parts_round_the_place_are_taken_before_two_clearer_ones_beside_it():
+    near = [(0.85 * side * RADIUS_MM * ALONG_MM, 0.5 * RADIUS_MM) for side in (1, -1)]
+    beside = [(RADIUS_MM * np.array([0.6, 0.0, 0.85 * side]), 0.5 * RADIUS_MM) for side in (1, -1)]
+    fainter = TISSUE_HU + 0.8 * (LESION_HU - TISSUE_HU)
+    scan = Volume(np.where(scan_of(near).array == LESION_HU, fainter, scan_of(beside).array), AFFINE)
+    now = TissueContrast(scan, LESION_HU, TISSUE_HU)
+    found = find_parts(now, CENTRE_MM, RADIUS_MM, settings=SETTINGS.splitting)
+    assert found is not None
+    assert np.linalg.norm(found.mean(axis=0) - CENTRE_MM) < 0.4 * RADIUS_MM
+
+
+def test_parts_move_to_the_middle_of_their_tissue_and_two_in_one_piece_are_none():
+    now = TissueContrast(scan_of(PARTS), LESION_HU, TISSUE_HU)
+    true_mm = CENTRE_MM + np.array([offset_mm for offset_mm, _ in PARTS])
+    off_mm = np.array([2.0, 0.0, -2.0])
+    found = tissue_of_parts(now, LOOK, true_mm + off_mm, RADIUS_MM, settings=SETTINGS.tissue)
+    assert found is not None
+    assert np.linalg.norm(found - true_mm, axis=1).max() < 1.0
+    whole = TissueContrast(scan_of([(np.zeros(3), 0.7 * RADIUS_MM)]), LESION_HU, TISSUE_HU)
+    ends_mm = CENTRE_MM + 0.6 * RADIUS_MM * np.array([ALONG_MM, -ALONG_MM])
+    assert tissue_of_parts(whole, LOOK, ends_mm, RADIUS_MM, settings=SETTINGS.tissue) is None
