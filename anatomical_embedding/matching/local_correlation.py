@@ -68,8 +68,7 @@ def best_shifts(template: Surroundings, target: Surroundings, *, settings: Corre
     count, nearness = _cube(settings)
     size = 2 * count + 1
     known, searched = _described(template.cubes), _described(target.cubes)
-    middle = np.full((len(known.values), 3), (known.values.shape[-1] - size) // 2)
-    asked = known.part(middle, size)
+    asked = known.middle(size)
     shifted = _Shifted(asked.values, asked.counted(nearness), *searched)
     there = _highest(shifted.correlated(asked.counted(nearness)), settings=settings)
     around = nearness * _beyond_middle(settings)
@@ -142,6 +141,12 @@ class _Described(NamedTuple):
 
     values: NDArray[np.float32]
     is_inside: NDArray[np.bool_]
+
+    def middle(self, size: int) -> "_Described":
+        """Return the cubes of a size in the middle of these."""
+        begin = (self.values.shape[-1] - size) // 2
+        inner = slice(begin, begin + size)
+        return _Described(self.values[:, :, inner, inner, inner], self.is_inside[:, inner, inner, inner])
 
     def part(self, corners: NDArray[np.int64], size: int) -> "_Described":
         """Return the cubes of a size that begin at (N, 3) samples."""
@@ -245,7 +250,9 @@ class _Shifted:
         is_inside: NDArray[np.bool_],
     ):
         means = (_shares(weights) * known).sum(axis=SPACE, keepdims=True)
-        searched = (searched - means) * is_inside[:, np.newaxis]
+        searched = searched - means
+        if not is_inside.all():
+            searched *= is_inside[:, np.newaxis]
         self._known = known - means
         self._size = known.shape[-1], searched.shape[-1]
         self._length = scipy.fft.next_fast_len(searched.shape[-1], real=True)

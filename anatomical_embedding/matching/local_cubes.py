@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -91,47 +91,72 @@ def sample_cubes(volume: Volume, centres_mm: Points, steps: NDArray[np.float64],
     last_edge = np.array(volume.shape) / merged + FIRST_EDGE
     values = np.zeros((len(centres_mm), *[len(steps)] * 3), np.float32)
     is_inside = np.zeros(values.shape, dtype=bool)
-    sampled = _sampled_straight if _is_straight(inverse[:3, :3]) else _sampled_obliquely
-    for index, centre_vox in enumerate(transform_points(inverse, centres_mm)):
-        if np.all((centre_vox + reach_vox >= FIRST_EDGE) & (centre_vox - reach_vox <= last_edge)):
-            low = np.floor(centre_vox - reach_vox).astype(int) - margin_vox
-            high = np.ceil(centre_vox + reach_vox).astype(int) + margin_vox + 1
-            box = _merged(voxels_between(volume, merged * low, merged * high), merged)
-            values[index], is_inside[index] = sampled(
-                box,
-                centre_vox - low,
-                inverse[:3, :3],
-                steps,
-                sigma_vox,
-                within=(FIRST_EDGE - low, last_edge - low),
+    centres_vox = transform_points(inverse, centres_mm)
+    low = np.floor(centres_vox - reach_vox).astype(int) - margin_vox
+    size = np.ceil(2.0 * reach_vox).astype(int) + 2 * (margin_vox + 1)
+    is_seen = (centres_vox + reach_vox >= FIRST_EDGE) & (centres_vox - reach_vox <= last_edge)
+    centres_vox, within = centres_vox - low, (FIRST_EDGE - low, last_edge - low)
+    is_straight = _is_straight(inverse[:3, :3])
+    if is_straight:
+        rows = _straight_rows(size, centres_vox, inverse[:3, :3], steps, sigma_vox, within=within)
+    for index in np.flatnonzero(is_seen.all(axis=1)):
+        box = _merged(voxels_between(volume, merged * low[index], merged * (low[index] + size)), merged)
+        if is_straight:
+            values[index], is_inside[index] = rows.sampled(box, index)
+        else:
+            edges = within[0][index], within[1][index]
+            values[index], is_inside[index] = _sampled_obliquely(
+                box, centres_vox[index], inverse[:3, :3], steps, sigma_vox, within=edges
             )
-            is_inside[index] &= values[index] > filled_up_to(box.min(), box.max())
+        is_inside[index] &= values[index] > filled_up_to(box.min(), box.max())
     return Cubes(values, is_inside)
 
 
-def _sampled_straight(
-    box: NDArray[np.float32],
-    centre_vox: NDArray[np.float64],
+class _StraightRows(NamedTuple):
+    """How boxes of N places are sampled along each axis of theirs, where these run along the world's.
+
+    Attributes
+    ----------
+    matrices : for each axis (N, S, L) float32, from L voxels to S samples.
+    sides : for each axis (N, S) bool, which samples lie in the scan.
+    order : (3,) the axes of a box along the world's x, y and z.
+    """
+
+    matrices: tuple[NDArray[np.float32], ...]
+    sides: tuple[NDArray[np.bool_], ...]
+    order: NDArray[np.int64]
+
+    def sampled(
+        self, box: NDArray[np.float32], index: np.int64
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return the (S, S, S) samples of the box of one place, and which of them lie in the scan."""
+        first, second, third = (matrix[index] for matrix in self.matrices)
+        planes = (first @ box.reshape(len(box), -1)).reshape(len(first), *box.shape[1:])
+        cube = (second @ planes) @ third.T
+        i, j, k = (side[index] for side in self.sides)
+        is_inside = i[:, None, None] & j[:, None] & k
+        return cube.transpose(self.order), is_inside.transpose(self.order)
+
+
+def _straight_rows(
+    size: NDArray[np.int64],
+    centres_vox: NDArray[np.float64],
     inverse: NDArray[np.float64],
     steps: NDArray[np.float64],
     sigma_vox: NDArray[np.float64],
     *,
     within: tuple[NDArray[np.float64], NDArray[np.float64]],
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return samples of a box whose axes run along the world's, and which of them lie within two corners."""
+) -> _StraightRows:
+    """Return how boxes of (3,) voxels are sampled around (N, 3) centres; the scan lies within (N, 3) corners."""
     axes = np.abs(inverse).argmax(axis=1)
     sides, matrices = [], []
     for axis, along in enumerate(axes):
-        places = centre_vox[axis] + inverse[axis, along] * steps
-        length = box.shape[axis]
-        weights = between_rows(places, blurred_coefficients(length, sigma_vox[axis]))
-        matrices.append(weights.astype(np.float32))
-        sides.append((places >= within[0][axis]) & (places <= within[1][axis]))
-    planes = (matrices[0] @ box.reshape(len(box), -1)).reshape(len(steps), *box.shape[1:])
-    cube = (matrices[1] @ planes) @ matrices[2].T
-    is_inside = sides[0][:, None, None] & sides[1][:, None] & sides[2]
-    order = np.argsort(axes)
-    return cube.transpose(order), is_inside.transpose(order)
+        places = centres_vox[:, axis, np.newaxis] + inverse[axis, along] * steps
+        weights = between_rows(places.ravel(), blurred_coefficients(int(size[axis]), float(sigma_vox[axis])))
+        matrices.append(weights.astype(np.float32).reshape(*places.shape, -1))
+        first, last = (corner[:, axis, np.newaxis] for corner in within)
+        sides.append((places >= first) & (places <= last))
+    return _StraightRows(tuple(matrices), tuple(sides), np.argsort(axes))
 
 
 def _sampled_obliquely(

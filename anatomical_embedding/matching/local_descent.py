@@ -187,6 +187,13 @@ class _Seen(NamedTuple):
     counted: torch.Tensor
 
 
+class _Glance(NamedTuple):
+    """(N, P) values of the finer scan, and the (N, P) weights that they have."""
+
+    values: torch.Tensor
+    counted: torch.Tensor
+
+
 class _Fit:
     """The voxels of one scan, looked for in the other.
 
@@ -226,8 +233,9 @@ class _Fit:
             rest of it, is exact only for a small one.
         """
         of_all, fit, rows, pose, end = self, self, torch.arange(len(start.place)), start, start
+        at_start = self._look(start)
         for index in range(samples.num_steps):
-            step = fit._step(pose, fit._look(pose))
+            step = fit._step(pose, fit._look(pose) if index else at_start)
             bend = (step[:, OF_MATRIX] / self._deviation_mm).reshape(-1, 3, 3)
             pose = _Pose(
                 pose.place + step[:, OF_SHIFT].clamp(-LARGEST_STEP_MM, LARGEST_STEP_MM),
@@ -243,7 +251,9 @@ class _Fit:
                 break
             rows, pose = rows[is_moving], _Pose(*(part[is_moving] for part in pose))
             fit = fit._part(is_moving)
-        return end, *of_all._correlations(start._replace(blur_mm2=end.blur_mm2), end)
+        begin = start._replace(blur_mm2=end.blur_mm2)
+        before = _glance_at(at_start, begin) if of_all is self else of_all._glance(begin)
+        return end, *of_all._correlations(before, of_all._glance(end))
 
     def _blurred(self, half_mm2: torch.Tensor) -> "_Fit":
         """Return the fit to the finer scan blurred by (N, 3) half the variance along each of its axes."""
@@ -261,11 +271,10 @@ class _Fit:
         part._moving, part._weights = self._moving.part(rows), self._weights[rows]
         return part
 
-    def _correlations(self, one: _Pose, other: _Pose) -> tuple[torch.Tensor, torch.Tensor]:
+    def _correlations(self, one: _Glance, other: _Glance) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the (N,) weighted correlations at two poses, over the samples that both see."""
-        looked = self._look(one), self._look(other)
-        counted = torch.minimum(looked[0].counted, looked[1].counted)
-        return self._correlation(looked[0].values, counted), self._correlation(looked[1].values, counted)
+        counted = torch.minimum(one.counted, other.counted)
+        return self._correlation(one.values, counted), self._correlation(other.values, counted)
 
     def _correlation(self, values: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
         """Return the (N,) weighted correlations; 0 where one is constant."""
@@ -274,10 +283,19 @@ class _Fit:
         return (_mean(known * values, counted) / spread.clamp_min(1e-6).sqrt())[:, 0]
 
     def _look(self, pose: _Pose) -> _Seen:
-        places = pose.place[:, None] + self._fixed.offsets_mm @ pose.matrix.mT
+        places = self._places(pose)
         slopes, bends = self._moving.derivatives(places)
         values = self._moving.values(places) + (bends * pose.blur_mm2[:, None]).sum(dim=2)
         return _Seen(values, slopes, bends, self._weights * self._moving.holds(places))
+
+    def _glance(self, pose: _Pose) -> _Glance:
+        places = self._places(pose)
+        values = self._moving.values(places)
+        values = values + (self._moving.bends(places) * pose.blur_mm2[:, None]).sum(dim=2)
+        return _Glance(values, self._weights * self._moving.holds(places))
+
+    def _places(self, pose: _Pose) -> torch.Tensor:
+        return self._moving.places(self._fixed.offsets_mm, place_mm=pose.place, matrix=pose.matrix)
 
     def _step(self, pose: _Pose, looked: _Seen) -> torch.Tensor:
         """Return the (N, 17) step: shift in mm, matrix in units of 1 / deviation, blur, gain and offset."""
@@ -310,6 +328,11 @@ class _Fit:
         normal = normal + torch.diag_embed(pull + DAMPING * diagonal + 1e-6)
         step = torch.linalg.solve(normal, right - pull * bent)
         return torch.where(torch.isfinite(step), step, 0.0)
+
+
+def _glance_at(seen: _Seen, pose: _Pose) -> _Glance:
+    """Return what was seen without a blur as it is with that of a pose."""
+    return _Glance(seen.values + (seen.bends * pose.blur_mm2[:, None]).sum(dim=2), seen.counted)
 
 
 def _mean(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

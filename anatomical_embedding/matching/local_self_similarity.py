@@ -36,19 +36,23 @@ def self_similarity(cubes: NDArray[np.float32]) -> NDArray[np.float32]:
         near, far = [slice(None)] * 4, [slice(None)] * 4
         near[first], far[first] = BUT_LAST, BUT_FIRST
         near[second], far[second] = (BUT_LAST, BUT_FIRST) if sign > 0 else (BUT_FIRST, BUT_LAST)
-        patches = _summed_over_patches((cubes[tuple(near)] - cubes[tuple(far)]) ** 2)
+        difference = cubes[tuple(near)] - cubes[tuple(far)]
+        patches = _summed_over_patches(np.square(difference, out=difference))
         # From a neighbour on the second axis to the next on the first.
         begins = {second: 0 if sign > 0 else 1}
         rows = [slice(begin, begin + inner) for begin in (begins.get(axis, 1) for axis in AXES)]
         sums[:, channel] = patches[:, *rows]
     spread = cubes.reshape(len(cubes), -1).std(axis=1)
     floor = (PATCH_SAMPLES * (SMALLEST_DEVIATION * spread) ** 2)[:, None, None, None, None] + 1e-9
-    return np.exp(-sums / (sums.mean(axis=1, keepdims=True) + floor))
+    np.divide(sums, -(sums.mean(axis=1, keepdims=True) + floor), out=sums)
+    return np.exp(sums, out=sums)
 
 
 def _summed_over_patches(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the sums over three samples along each axis; every axis loses its two ends."""
     for axis in AXES:
         rows = np.moveaxis(values, axis, 0)
-        values = np.moveaxis(rows[:-2] + rows[1:-1] + rows[2:], 0, axis)
+        total = rows[:-2] + rows[1:-1]
+        total += rows[2:]
+        values = np.moveaxis(total, 0, axis)
     return values

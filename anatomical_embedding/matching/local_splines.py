@@ -8,7 +8,6 @@ Source: Unser, Splines: a perfect fit for signal and image processing (IEEE Sign
 
 from copy import copy
 from functools import lru_cache
-from itertools import product
 
 import numpy as np
 import torch
@@ -16,7 +15,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.special import ive
 
-CORNERS = tuple(product((0, 1), repeat=3))
+CORNER_SIDES = (np.s_[:, :, None, None], np.s_[:, None, :, None], np.s_[:, None, None, :])
+"""What broadcasts the two sides along each axis, the second of an array's, to the eight corners."""
 MOST_BLUR = 4.0
 """Half the variance, in samples, of the most that `Splines.blurred` blurs: a box holds no more."""
 
@@ -71,9 +71,7 @@ class Splines:
         self._coefficients = values
         for axis, length in zip("ijk", values.shape[1:], strict=True):
             self._coefficients = multiplied_along(axis, spline_coefficients(length), self._coefficients)
-        self._derivatives = torch.stack(
-            [*_differences(values, order=1), *_differences(values, order=2)], dim=1
-        )
+        self._derivatives = _differences(values)
 
     def blurred(self, half_mm2: NDArray[np.float64]) -> "Splines":
         """Return splines through the same samples, blurred along the box's axes by (N, 3) half the variance in mm2."""
@@ -91,29 +89,41 @@ class Splines:
         chosen._is_inside = None if self._is_inside is None else self._is_inside[rows]
         return chosen
 
-    def values(self, places_mm: torch.Tensor) -> torch.Tensor:
-        """Return the (N, P) values at (N, P, 3) places in the world, seen from the middles."""
-        return between_samples(self._coefficients, self._in_samples(places_mm))
+    def places(
+        self, offsets_mm: torch.Tensor, *, place_mm: torch.Tensor, matrix: torch.Tensor
+    ) -> torch.Tensor:
+        """Return (N, P, 3) in samples: where (N, P, 3) offsets lie after (N, 3, 3) maps and (N, 3) shifts."""
+        to_samples = _tensor(self._to_samples)
+        begin = place_mm @ to_samples.mT + _tensor(self._middles)
+        return torch.baddbmm(begin[:, None], offsets_mm, (to_samples @ matrix).mT)
 
-    def derivatives(self, places_mm: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return there the (N, P, 3) slopes along the world's axes and bends along the box's, per mm and mm2.
+    def values(self, places: torch.Tensor) -> torch.Tensor:
+        """Return the (N, P) values at (N, P, 3) places in samples."""
+        return between_samples(self._coefficients, places)
 
-        Bends are second derivatives. Both are differences of samples, interpolated linearly.
+    def derivatives(self, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the (N, P, 3) slopes along the world's axes at (N, P, 3) places in samples, and the bends, per mm.
+
+        Slopes and bends are differences of samples, interpolated linearly.
         """
-        found = linear_between_samples(self._derivatives, self._in_samples(places_mm)[:, None])[:, :, 0].mT
-        per_mm2 = _tensor(np.sum(self._to_samples**2, axis=1))
-        return found[..., :3] @ _tensor(self._to_samples), found[..., 3:] * per_mm2
+        found = linear_between_samples(self._derivatives, places[:, None])[:, :, 0].mT
+        return found[..., :3] @ _tensor(self._to_samples), found[..., 3:] * self._per_mm2()
 
-    def holds(self, places_mm: torch.Tensor) -> torch.Tensor:
-        """Return (N, P) whether places lie in the box and count, between 0 and 1 at the edge of what does."""
-        places, last = self._in_samples(places_mm), torch.tensor(self._samples.shape[1:]) - 1
+    def bends(self, places: torch.Tensor) -> torch.Tensor:
+        """Return the (N, P, 3) second derivatives along the box's axes at (N, P, 3) places in samples, per mm2."""
+        found = linear_between_samples(self._derivatives[:, 3:], places[:, None])[:, :, 0].mT
+        return found * self._per_mm2()
+
+    def holds(self, places: torch.Tensor) -> torch.Tensor:
+        """Return (N, P) whether places in samples lie in the box and count, between 0 and 1 at the edge of this."""
+        last = torch.tensor(self._samples.shape[1:]) - 1
         in_box = ((places >= 0) & (places <= last)).all(dim=2).float()
         if self._is_inside is None:
             return in_box
         return in_box * linear_between_samples(self._is_inside.float()[:, None], places[:, None])[:, 0, 0]
 
-    def _in_samples(self, places_mm: torch.Tensor) -> torch.Tensor:
-        return places_mm @ _tensor(self._to_samples.T) + _tensor(self._middles)[:, None]
+    def _per_mm2(self) -> torch.Tensor:
+        return _tensor(np.sum(self._to_samples**2, axis=1))
 
 
 def multiplied_along(axis: str, matrix: NDArray[np.float64], values: torch.Tensor) -> torch.Tensor:
@@ -121,8 +131,10 @@ def multiplied_along(axis: str, matrix: NDArray[np.float64], values: torch.Tenso
     factor = _tensor(matrix)
     if axis == "i":
         return (factor @ values.flatten(2)).unflatten(2, values.shape[2:])
-    per_row = factor[:, None] if len(factor.shape) == len("naj") else factor
-    return per_row @ values if axis == "j" else values @ per_row.mT
+    if axis == "k":
+        return (values.flatten(1, 2) @ factor.mT).unflatten(1, values.shape[1:3])
+    rows = "jb" if len(factor.shape) == len("jb") else "njb"
+    return torch.einsum(f"{rows},nibk->nijk", factor, values)
 
 
 def diffusion_matrices(length: int, variance: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -137,15 +149,15 @@ def diffusion_matrices(length: int, variance: NDArray[np.float64]) -> NDArray[np
     return np.asarray(kernels / kernels.sum(axis=2, keepdims=True))
 
 
-def _differences(values: torch.Tensor, *, order: int) -> list[torch.Tensor]:
-    """Return the first or second central differences of (N, X, Y, Z) samples along each axis; 0 at the ends."""
-    found = []
+def _differences(values: torch.Tensor) -> torch.Tensor:
+    """Return (N, 6, X, Y, Z): first, then second central differences of samples along each axis; 0 at the ends."""
+    found = values.new_zeros((len(values), 6, *values.shape[1:]))
     for axis in (1, 2, 3):
-        below, at, above = (values.narrow(axis, start, values.shape[axis] - 2) for start in (0, 1, 2))
-        inner = 0.5 * (above - below) if order == 1 else below - 2.0 * at + above
-        padding = [0] * 6
-        padding[2 * (3 - axis) : 2 * (3 - axis) + 2] = [1, 1]
-        found.append(F.pad(inner, padding))
+        length = values.shape[axis]
+        below, at, above = (values.narrow(axis, start, length - 2) for start in (0, 1, 2))
+        first, second = (found[:, channel].narrow(axis, 1, length - 2) for channel in (axis - 1, axis + 2))
+        torch.sub(above, below, out=first).mul_(0.5)
+        torch.add(above, below, out=second).sub_(at, alpha=2.0)
     return found
 
 
@@ -165,24 +177,31 @@ def between_samples(coefficients: torch.Tensor, places: torch.Tensor) -> torch.T
     part = places - below
     outer = (1.0 - part) ** 3 / 6.0, part**3 / 6.0
     inner = 2.0 / 3.0 - part**2 * (1.0 - part / 2.0)
-    sides = outer[0] + inner, 1.0 - outer[0] - inner
-    ends = below - 1.0 + inner / sides[0], below + 1.0 + outer[1] / sides[1]
-    at = torch.stack([_picked(ends, corner) for corner in CORNERS], dim=1)  # (N, 8, P, 3)
-    shares = torch.stack([_picked(sides, corner).prod(dim=-1) for corner in CORNERS], dim=1)
-    return (shares * linear_between_samples(coefficients[:, None], at)[:, 0]).sum(dim=1)
+    first = outer[0] + inner
+    shares = torch.stack([first, 1.0 - first], dim=1)  # (N, 2, P, 3)
+    ends = torch.stack([below - 1.0 + inner / first, below + 1.0 + outer[1] / (1.0 - first)], dim=1)
+    ends = _of_grid(ends, coefficients)
+    at = ends.new_empty((len(places), 2, 2, 2, places.shape[1], 3))
+    for axis, side in enumerate(CORNER_SIDES):
+        at[..., 2 - axis] = ends[..., axis][side]
+    values = _sampled(coefficients[:, None], at.flatten(1, 3)).unflatten(2, (2, 2, 2))[:, 0]
+    for axis, side in enumerate(CORNER_SIDES):
+        values *= shares[..., axis][side]
+    return values.sum(dim=(1, 2, 3))
 
 
 def linear_between_samples(samples: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     """Return (N, C, K, P) values of (N, C, X, Y, Z) samples at (N, K, P, 3) places, counted in samples."""
-    last = torch.tensor(samples.shape[2:], dtype=torch.float32) - 1.0
+    return _sampled(samples, _of_grid(places, samples).flip(-1))
+
+
+def _of_grid(places: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
+    """Return places in samples, counted from -1 at the first to 1 at the last one."""
+    return places * (2.0 / (torch.tensor(samples.shape[-3:], dtype=torch.float32) - 1.0)) - 1.0
+
+
+def _sampled(samples: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+    """Return (N, C, K, P) values at (N, K, P, 3) places from -1 to 1, the last axis first."""
     return F.grid_sample(
-        samples,
-        (places * (2.0 / last) - 1.0).flip(-1)[:, :, :, None],
-        mode="bilinear",
-        padding_mode="border",
-        align_corners=True,
+        samples, at[:, :, :, None], mode="bilinear", padding_mode="border", align_corners=True
     )[..., 0]
-
-
-def _picked(of_sides: tuple[torch.Tensor, torch.Tensor], corner: tuple[int, ...]) -> torch.Tensor:
-    return torch.stack([of_sides[side][..., axis] for axis, side in enumerate(corner)], dim=-1)

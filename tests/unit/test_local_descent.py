@@ -89,7 +89,9 @@ def test_splines_through_a_wave_have_its_slopes_bends_and_blur():
     splines = lattice_splines(volume, middle, middle, radius_mm=10.0, step_mm=2.5, lattice_of=volume)
     places = np.random.default_rng(0).uniform(-5.0, 5.0, (1, 20, 3))
     phase = (places + middle) @ wave
-    asked = torch.from_numpy(places.astype(np.float32))
+    asked = splines.places(
+        torch.from_numpy(places.astype(np.float32)), place_mm=torch.zeros(1, 3), matrix=torch.eye(3)[None]
+    )
     np.testing.assert_allclose(splines.values(asked), np.sin(phase), atol=0.01)
     slopes, bends = splines.derivatives(asked)
     np.testing.assert_allclose(slopes, np.cos(phase)[..., None] * wave, atol=0.02)
@@ -166,8 +168,11 @@ def test_what_a_pass_explains_is_counted_over_the_samples_seen_at_both_of_its_en
             at_start = torch.tensor([[4.0, 3.0, 2.0, 1.0, 50.0]])
             return torch.where(places[..., 0] < 0.5, at_start, known)
 
-        def derivatives(self, places):
-            return torch.zeros(places.shape), torch.zeros(places.shape)
+        def places(self, offsets_mm, *, place_mm, matrix):
+            return place_mm[:, None] + offsets_mm @ matrix.mT
+
+        def bends(self, places):
+            return torch.zeros(places.shape)
 
         def holds(self, places):
             is_last = torch.tensor([[0.0, 0.0, 0.0, 0.0, 1.0]])
@@ -176,7 +181,7 @@ def test_what_a_pass_explains_is_counted_over_the_samples_seen_at_both_of_its_en
     fit = local_descent._Fit(fixed, Moving(), left_out_mm=np.zeros(1), deviation_mm=6.0, stiffness=0.1)
     start = local_descent._Pose(torch.zeros(1, 3), torch.eye(3)[np.newaxis], torch.zeros(1, 3))
     end = start._replace(place=torch.tensor([[1.0, 0.0, 0.0]]))
-    before, after = fit._correlations(start, end)
+    before, after = fit._correlations(fit._glance(start), fit._glance(end))
     assert before.item() == pytest.approx(-1.0)
     assert after.item() == pytest.approx(1.0)
 
