@@ -39,6 +39,7 @@ from tests.dicom_slices import (
 )
 from tests.packaged_model import kept_locale
 from tests.reference.dicom_by_tags import place_by_tags, value_by_tags
+from tests.scan_inputs import enhanced
 from tests.unit.samples import body_array, prepare_settings, real_data
 
 DICOMDIR_CLASS = UID("1.2.840.10008.1.3.10")
@@ -336,9 +337,11 @@ def test_the_modality_is_told_as_it_is_written(tmp_path, word, sop_class, modali
 @pytest.mark.parametrize(("number", "word"), [("2.2", "CT"), ("4.4", "MR"), ("128.1", "PT")])
 def test_an_object_that_does_not_say_its_modality_has_that_of_its_class(tmp_path, number, word):
     """Here the classes of slices that were put into one file later (legacy converted)."""
-    sop_class = UID(f"1.2.840.10008.5.1.4.1.1.{number}")
-    folder = Stack(modality="", sop_class=sop_class).write(tmp_path)
-    assert read_series(folder).modality_word == word
+
+    def of_class(dataset):
+        dataset.SOPClassUID, dataset.Modality = UID(f"1.2.840.10008.5.1.4.1.1.{number}"), ""
+
+    assert read_series(enhanced(edit=of_class)(tmp_path)).modality_word == word
 
 
 @pytest.mark.parametrize("word", ["PT", "NM"])
