@@ -67,7 +67,11 @@ def fit_map(fixed_mm: Points, moving_mm: Points, *, settings: AffineFitSettings)
         scales = np.linalg.svd(richer.matrix[:3, :3], compute_uv=False)
         is_plausible = np.abs(scales - 1.0).max() <= settings.max_scale_change
         is_determined = not lies_flat(richer, fixed_mm, settings=settings)
-        if is_plausible and is_determined and _predicts_better(richer, chosen, fixed_mm, moving_mm, settings=settings):
+        if (
+            is_plausible
+            and is_determined
+            and _predicts_better(richer, chosen, fixed_mm, moving_mm, settings=settings)
+        ):
             chosen = richer
     return chosen
 
