@@ -179,7 +179,8 @@ def _frame_gap_mm(dataset: Dataset, heights_mm: Sequence[float], step_mm: float)
     two slices instead of their distance, would leave holes.
     """
     gaps_mm = np.diff(sorted(heights_mm))
-    nearest_mm = min((gap for gap in gaps_mm if gap > same_plane_mm(step_mm)), default=step_mm)
+    within_mm = same_plane_mm(heights_mm, step_mm=step_mm)
+    nearest_mm = min((gap for gap in gaps_mm if gap > within_mm), default=step_mm)
     groups = [*(dataset.get(SHARED) or []), *(dataset.get(FRAMES) or [])]
     measures = [measure for group in groups for measure in group.get("PixelMeasuresSequence") or []]
     stated_mm = float(next((measure.get("SpacingBetweenSlices") or 0.0 for measure in measures), 0.0))
@@ -325,7 +326,8 @@ def _region(
             )
         drawn.append((height, places[:, :2]))
     step_mm = step_along(grid, axes[2])
-    by_height, num_copies = _planes_of_outlines(drawn, within_mm=same_plane_mm(step_mm))
+    within_mm = same_plane_mm([height for height, _ in drawn], step_mm=step_mm)
+    by_height, num_copies = _planes_of_outlines(drawn, within_mm=within_mm)
     if num_copies:
         remarks.append(f"{num_copies} outlines of {name!r} are there twice; each counts once")
     gap_mm = usual_gap_mm(by_height) or step_mm
