@@ -338,10 +338,10 @@ def test_the_modality_is_told_as_it_is_written(tmp_path, word, sop_class, modali
 def test_an_object_that_does_not_say_its_modality_has_that_of_its_class(tmp_path, number, word):
     """Here the classes of slices that were put into one file later (legacy converted)."""
 
-    def edit(dataset):
+    def of_class(dataset):
         dataset.SOPClassUID, dataset.Modality = UID(f"1.2.840.10008.5.1.4.1.1.{number}"), ""
 
-    assert read_series(enhanced(edit=edit)(tmp_path)).modality_word == word
+    assert read_series(enhanced(edit=of_class)(tmp_path)).modality_word == word
 
 
 @pytest.mark.parametrize("word", ["PT", "NM"])
