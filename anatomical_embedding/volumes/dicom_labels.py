@@ -252,7 +252,12 @@ def _bits(file: DicomFile, *, shape: tuple[int, int, int]) -> list[NDArray[np.bo
 def _outlined(dataset: Dataset, scan: LabelledScan, *, path: Path, remarks: list[str]) -> list[PlanarSegment]:
     """Return the regions of a structure set that are closed outlines and lie in the world of the scan."""
     names = {int(item.ROINumber): str(item.get("ROIName") or "") for item in dataset.StructureSetROISequence}
-    foreign = [number for number in names if _is_foreign(dataset, number, scan)]
+    own = {"", scan.frame_of_reference}
+    foreign = [
+        int(item.ROINumber)
+        for item in dataset.StructureSetROISequence
+        if scan.frame_of_reference and str(item.get("ReferencedFrameOfReferenceUID") or "") not in own
+    ]
     outlines: dict[int, list[NDArray[np.float64]]] = {number: [] for number in names}
     others = set()
     for region in dataset.get("ROIContourSequence") or []:
@@ -291,16 +296,6 @@ def _outlined(dataset: Dataset, scan: LabelledScan, *, path: Path, remarks: list
         _region(label, names[number], outlines[number], scan.grid, path=path, remarks=remarks)
         for label, number in zip(usable_numbers(kept), kept, strict=True)
     ]
-
-
-def _is_foreign(dataset: Dataset, number: int, scan: LabelledScan) -> bool:
-    """Say whether a region of a structure set names another frame of reference than the scan does."""
-    frames = {
-        str(item.get("ReferencedFrameOfReferenceUID") or "")
-        for item in dataset.StructureSetROISequence
-        if int(item.ROINumber) == number
-    }
-    return bool(scan.frame_of_reference) and bool(frames - {"", scan.frame_of_reference})
 
 
 def _region(
