@@ -160,7 +160,10 @@ def _fitted(
     fits only what has not changed too much, and the nearest mask is what else is carried.
     """
     fit = None
-    for source, matrix in ((sources[0], place.matrix_from_given), (sources[-1], place.matrix)):
+    tried = [(sources[0], place.matrix_from_given)]
+    if sources[-1].visit != sources[0].visit:
+        tried.append((sources[-1], place.matrix))
+    for source, matrix in tried:
         if source.mask is None or (fit is not None and fit.is_fitted):
             continue
         fit = fit_mask(

@@ -144,11 +144,11 @@ def find_parts(
     first, larger tissue of the same look the others, and one that is gone leaves the sides free. Parts that are too
     small to be measured are not looked for: tissue everywhere has pieces of a few millimetres.
     """
+    if PART_RADIUS * radius_mm < settings.smallest_radius_mm:
+        return None
     middles_mm = (place_mm + radius_mm * AROUND)[:, np.newaxis]  # (O, 1, 3)
     best, parts_mm = -np.inf, None
     off = NEARER * np.linalg.norm(AROUND, axis=1)[:, np.newaxis]
-    if PART_RADIUS * radius_mm < settings.smallest_radius_mm:
-        return None
     for scale in settings.scales:
         reach_mm = scale * radius_mm
         ways_mm = PART * reach_mm * DIRECTIONS  # (D, 3)

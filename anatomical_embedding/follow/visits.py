@@ -124,12 +124,16 @@ def _texts(scan: Path, tags: Sequence[str]) -> Iterator[str]:
         return
     import pydicom  # noqa: PLC0415
 
+    from anatomical_embedding.volumes.dicom_header import without_warnings  # noqa: PLC0415
+
     for path in files:
         try:
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(tags))
-        except (pydicom.errors.InvalidDicomError, OSError):
-            continue
-        yield from (text for key in tags if (text := str(header.get(key, "") or "")))
+            with without_warnings():
+                header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(tags))
+                texts = [str(header.get(key, "") or "") for key in tags]
+        except Exception:  # a parser of any bytes whatever may fail in any way; reading the scan says so
+            texts = []
+        yield from filter(None, texts)
 
 
 class VisitScans:

@@ -92,21 +92,23 @@ def sample_cubes(volume: Volume, centres_mm: Points, steps: NDArray[np.float64],
     values = np.zeros((len(centres_mm), *[len(steps)] * 3), np.float32)
     is_inside = np.zeros(values.shape, dtype=bool)
     centres_vox = transform_points(inverse, centres_mm)
+    is_seen = (centres_vox + reach_vox >= FIRST_EDGE) & (centres_vox - reach_vox <= last_edge)
+    seen = np.flatnonzero(is_seen.all(axis=1))
+    centres_vox = centres_vox[seen]
     low = np.floor(centres_vox - reach_vox).astype(int) - margin_vox
     size = np.ceil(2.0 * reach_vox).astype(int) + 2 * (margin_vox + 1)
-    is_seen = (centres_vox + reach_vox >= FIRST_EDGE) & (centres_vox - reach_vox <= last_edge)
     centres_vox, within = centres_vox - low, (FIRST_EDGE - low, last_edge - low)
     is_straight = _is_straight(inverse[:3, :3])
     if is_straight:
         rows = _straight_rows(size, centres_vox, inverse[:3, :3], steps, sigma_vox, within=within)
-    for index in np.flatnonzero(is_seen.all(axis=1)):
-        box = _merged(voxels_between(volume, merged * low[index], merged * (low[index] + size)), merged)
+    for row, index in enumerate(seen):
+        box = _merged(voxels_between(volume, merged * low[row], merged * (low[row] + size)), merged)
         if is_straight:
-            values[index], is_inside[index] = rows.sampled(box, index)
+            values[index], is_inside[index] = rows.sampled(box, row)
         else:
-            edges = within[0][index], within[1][index]
+            edges = within[0][row], within[1][row]
             values[index], is_inside[index] = _sampled_obliquely(
-                box, centres_vox[index], inverse[:3, :3], steps, sigma_vox, within=edges
+                box, centres_vox[row], inverse[:3, :3], steps, sigma_vox, within=edges
             )
         is_inside[index] &= values[index] > filled_up_to(box.min(), box.max())
     return Cubes(values, is_inside)
@@ -126,9 +128,7 @@ class _StraightRows(NamedTuple):
     sides: tuple[NDArray[np.bool_], ...]
     order: NDArray[np.int64]
 
-    def sampled(
-        self, box: NDArray[np.float32], index: np.int64
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def sampled(self, box: NDArray[np.float32], index: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return the (S, S, S) samples of the box of one place, and which of them lie in the scan."""
         first, second, third = (matrix[index] for matrix in self.matrices)
         planes = (first @ box.reshape(len(box), -1)).reshape(len(first), *box.shape[1:])
@@ -153,7 +153,7 @@ def _straight_rows(
     for axis, along in enumerate(axes):
         places = centres_vox[:, axis, np.newaxis] + inverse[axis, along] * steps
         weights = between_rows(places.ravel(), blurred_coefficients(int(size[axis]), float(sigma_vox[axis])))
-        matrices.append(weights.astype(np.float32).reshape(*places.shape, -1))
+        matrices.append(weights.astype(np.float32).reshape(*places.shape, int(size[axis])))
         first, last = (corner[:, axis, np.newaxis] for corner in within)
         sides.append((places >= first) & (places <= last))
     return _StraightRows(tuple(matrices), tuple(sides), np.argsort(axes))

@@ -157,9 +157,11 @@ def _draw_courses(lesions: tuple[AtlasLesion, ...], random: np.random.Generator)
     courses: list[_Course] = []
     for lesion in lesions:
         fate = fates[random.choice(len(fates), p=list(FATE_SHARES.values()))]
-        growth = float(random.uniform(*STEP_OF_GROWTH)) if fate != "split" else 1.0
+        growth = 1.0
         if fate == "split":
             lesion = replace(lesion, radius_mm=float(random.uniform(*RADIUS_OF_SPLIT_MM)))  # noqa: PLW2901
+        else:
+            growth = float(random.uniform(*STEP_OF_GROWTH))
         direction = random.standard_normal(3)
         direction /= np.linalg.norm(direction)
         number = len(courses) + 1

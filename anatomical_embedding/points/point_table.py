@@ -72,7 +72,7 @@ def read_point_table(path: Path, *, coordinates: Coordinates) -> NamedPoints:
                     f"{SEPARATORS[separator]} in double quotes",
                 )
             row = dict(zip(header, cells, strict=False))
-            volumes.setdefault(row.get(VOLUME_COLUMN, ""), reader.line_num)
+            volumes.setdefault(row.get(VOLUME_COLUMN, "").strip(), reader.line_num)
             listed.append(_listed_point(row, columns, numbers, line=reader.line_num))
     except csv.Error as error:
         raise InputFileError(path, f"line {reader.line_num}: is not a line of a table ({error})") from error

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.volumes.dicom_files import names_of
 from anatomical_embedding.volumes.dicom_frames import SHARED, read_frames
 from anatomical_embedding.volumes.dicom_header import (
     FRAMES,
@@ -23,32 +22,24 @@ from anatomical_embedding.volumes.dicom_header import (
     read_pixel_data,
     without_warnings,
 )
+from anatomical_embedding.volumes.dicom_outlines import outlined_regions
 from anatomical_embedding.volumes.dicom_pixels import UNPACKED, read_all_stored
 from anatomical_embedding.volumes.dicom_place import require_equal_slices
 from anatomical_embedding.volumes.grid import Grid
 from anatomical_embedding.volumes.label_planes import (
-    Outlines,
     Pixels,
     PlanarSegment,
     are_apart,
     same_plane_mm,
     step_along,
-    usual_gap_mm,
 )
-from anatomical_embedding.volumes.nifti_geometry import LARGEST_POSITION_MM
-from anatomical_embedding.volumes.segments import LabelledScan, Segment, label_map_of, usable_numbers
+from anatomical_embedding.volumes.segments import LabelledScan, Segment, label_map_of
 from anatomical_embedding.volumes.volume import FoundVolume
 
 STORAGE = "1.2.840.10008.5.1.4.1.1"
 SEGMENTATION, LABEL_MAP, STRUCTURES = f"{STORAGE}.66.4", f"{STORAGE}.66.7", f"{STORAGE}.481.3"
 BACKGROUND = 0
 """Number of the segment of a label map that is none."""
-CLOSED = frozenset({"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"})
-"""Types of contours that enclose a region (DICOM PS3.3 C.8.8.6.3); those in one plane go together by exclusive or."""
-LARGEST_OFF_PLANE_MM = 0.5
-"""Of the corners of an outline, which is written with two digits or so."""
-SAME_DIRECTION = 5e-4
-"""Sine of the angle between two directions that are one, but for rounding."""
 MOST_OUTSIDE, SAID_OUTSIDE = 0.5, 0.001
 
 
@@ -86,7 +77,7 @@ def read_dicom_labels(path: Path, scan: LabelledScan) -> FoundVolume:
         with without_warnings():
             _require_frame(dataset, scan, path=path, remarks=remarks)
             if file.text("SOPClassUID") == STRUCTURES:
-                drawn = _outlined(dataset, scan, path=path, remarks=remarks)
+                drawn = outlined_regions(dataset, scan, path=path, remarks=remarks)
             else:
                 drawn = _masked(file, dataset, scan.grid, remarks=remarks)
     except InputFileError:
@@ -179,7 +170,8 @@ def _frame_gap_mm(dataset: Dataset, heights_mm: Sequence[float], step_mm: float)
     two slices instead of their distance, would leave holes.
     """
     gaps_mm = np.diff(sorted(heights_mm))
-    nearest_mm = min((gap for gap in gaps_mm if gap > same_plane_mm(step_mm)), default=step_mm)
+    within_mm = same_plane_mm(heights_mm, step_mm=step_mm)
+    nearest_mm = min((gap for gap in gaps_mm if gap > within_mm), default=step_mm)
     groups = [*(dataset.get(SHARED) or []), *(dataset.get(FRAMES) or [])]
     measures = [measure for group in groups for measure in group.get("PixelMeasuresSequence") or []]
     stated_mm = float(next((measure.get("SpacingBetweenSlices") or 0.0 for measure in measures), 0.0))
@@ -246,128 +238,3 @@ def _bits(file: DicomFile, *, shape: tuple[int, int, int]) -> list[NDArray[np.bo
     if len(packed) * 8 < count:
         raise InputFileError(file.path, f"is cut short: {len(packed) * 8} of {count} pixels; copy it again")
     return list(np.unpackbits(packed, count=count, bitorder="little").astype(bool).reshape(shape))
-
-
-def _outlined(dataset: Dataset, scan: LabelledScan, *, path: Path, remarks: list[str]) -> list[PlanarSegment]:
-    """Return the regions of a structure set that are closed outlines and lie in the world of the scan."""
-    names = {int(item.ROINumber): str(item.get("ROIName") or "") for item in dataset.StructureSetROISequence}
-    foreign = [number for number in names if _is_foreign(dataset, number, scan)]
-    outlines: dict[int, list[NDArray[np.float64]]] = {number: [] for number in names}
-    others = set()
-    for region in dataset.get("ROIContourSequence") or []:
-        number = int(region.ReferencedROINumber)
-        if number not in names:
-            raise InputFileError(
-                path, f"draws a region of the number {number} that it does not name; export it again"
-            )
-        for contour in region.get("ContourSequence") or []:
-            numbers = np.array(contour.get("ContourData") or [], dtype=np.float64)
-            if len(numbers) % 3:
-                raise InputFileError(
-                    path,
-                    f"has an outline of {names[number]!r} of {len(numbers)} numbers, expected three a corner; export "
-                    "it again",
-                )
-            corners = numbers.reshape(-1, 3)
-            if not (np.abs(corners) < LARGEST_POSITION_MM).all():
-                raise InputFileError(
-                    path, f"has an outline of {names[number]!r} that lies nowhere; export it again"
-                )
-            if contour.ContourGeometricType in CLOSED and len(corners):
-                outlines[number].append(corners)
-            else:
-                others.add(names[number])
-    if others:
-        remarks.append(f"points and open lines of {names_of(sorted(others))} are left out")
-    empty = [names[number] for number, found in outlines.items() if not found]
-    if empty:
-        remarks.append(f"{names_of(empty)} left out: no closed outline")
-    if foreign:
-        foreign_names = names_of(names[number] for number in foreign)
-        remarks.append(f"{foreign_names} left out: drawn in another frame of reference than the scan's")
-    kept = [number for number, found in outlines.items() if found and number not in foreign]
-    return [
-        _region(label, names[number], outlines[number], scan.grid, path=path, remarks=remarks)
-        for label, number in zip(usable_numbers(kept), kept, strict=True)
-    ]
-
-
-def _is_foreign(dataset: Dataset, number: int, scan: LabelledScan) -> bool:
-    """Say whether a region of a structure set names another frame of reference than the scan does."""
-    frames = {
-        str(item.get("ReferencedFrameOfReferenceUID") or "")
-        for item in dataset.StructureSetROISequence
-        if int(item.ROINumber) == number
-    }
-    return bool(scan.frame_of_reference) and bool(frames - {"", scan.frame_of_reference})
-
-
-def _region(
-    label: int,
-    name: str,
-    outlines: Sequence[NDArray[np.float64]],
-    grid: Grid,
-    *,
-    path: Path,
-    remarks: list[str],
-) -> PlanarSegment:
-    """Return one region of outlines that lie in parallel planes."""
-    axes = _axes_of_outlines(outlines)
-    drawn: list[tuple[float, NDArray[np.float64]]] = []
-    for corners in outlines:
-        places = corners @ axes.T
-        height = float(np.median(places[:, 2]))
-        off_mm = float(np.abs(places[:, 2] - height).max())
-        if off_mm > LARGEST_OFF_PLANE_MM:
-            raise InputFileError(
-                path,
-                f"has an outline of {name!r} with corners {off_mm:.2g} mm off its plane, expected flat ones",
-            )
-        drawn.append((height, places[:, :2]))
-    step_mm = step_along(grid, axes[2])
-    by_height, num_copies = _planes_of_outlines(drawn, within_mm=same_plane_mm(step_mm))
-    if num_copies:
-        remarks.append(f"{num_copies} outlines of {name!r} are there twice; each counts once")
-    gap_mm = usual_gap_mm(by_height) or step_mm
-    if are_apart(gap_mm, step_mm=step_mm):
-        remarks.append(f"the outlines of {name!r} lie {gap_mm:.3g} mm apart; each counts for its own slice")
-        gap_mm = step_mm
-    planes = [(height, Outlines(polygons)) for height, polygons in sorted(by_height.items())]
-    return PlanarSegment(label, name, axes, planes, gap_mm / 2.0)
-
-
-def _planes_of_outlines(
-    drawn: Sequence[tuple[float, NDArray[np.float64]]], *, within_mm: float
-) -> tuple[dict[float, list[NDArray[np.float64]]], int]:
-    """Return height -> outlines of each plane, and how many outlines were left out that a plane already has.
-
-    Two outlines of the same corners would cancel each other out, as a hole does what it lies in.
-    """
-    planes: dict[float, list[NDArray[np.float64]]] = {}
-    num_copies, last = 0, -np.inf
-    for height, outline in sorted(drawn, key=lambda each: each[0]):
-        if height - last > within_mm:
-            last = height
-        of_plane = planes.setdefault(last, [])
-        if any(np.array_equal(outline, known) for known in of_plane):
-            num_copies += 1
-        else:
-            of_plane.append(outline)
-    return planes, num_copies
-
-
-def _axes_of_outlines(outlines: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Return the (3, 3) axes of the planes: any two directions, and the normal of the largest outline."""
-    areas = [
-        np.cross(corners - corners[0], np.roll(corners, -1, axis=0) - corners[0]).sum(axis=0)
-        for corners in outlines
-    ]
-    largest = max(areas, key=np.linalg.norm)
-    length = np.linalg.norm(largest)
-    normal = largest / length if length else np.array([0.0, 0.0, 1.0])
-    # Outlines in the planes of the axes of LPS are exact in them.
-    nearest = np.eye(3)[np.abs(normal).argmax()]
-    normal = nearest if np.linalg.norm(np.cross(normal, nearest)) < SAME_DIRECTION else normal
-    first = np.cross(np.eye(3)[np.abs(normal).argmin()], normal)
-    first /= np.linalg.norm(first)
-    return np.stack([first, np.cross(normal, first), normal])

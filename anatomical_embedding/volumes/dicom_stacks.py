@@ -15,6 +15,8 @@ from anatomical_embedding.volumes.dicom_header import STACK_TAGS, DicomFile
 
 MOST_OF_SECOND_NEIGHBOUR = 1.1
 """By how much neighbours may differ in a volume taken in turns, in times what slices two apart do."""
+FEWEST_CHANGES = 3
+"""From slice to slice, from which on two stacks lie among each other."""
 
 
 def how_to_part(file: DicomFile) -> str:
@@ -52,7 +54,7 @@ def look_at_turns(folder: Path, files: Sequence[DicomFile], array: NDArray, *, r
         if first is None:
             continue
         told = _told(files, keyword, first)
-        if _stacks_differ(array, [file.text(keyword) for file in files]):
+        if _stacks_differ(array, _values(files, keyword)):
             differ = "their images differ more than those of each alone"
             raise InputFileError(folder, f"{told}, and {differ}; {how_to_part(files[0])}")
         remarks.append(f"{told}; their images go together, so they are taken as one volume.")
@@ -60,14 +62,28 @@ def look_at_turns(folder: Path, files: Sequence[DicomFile], array: NDArray, *, r
 
 
 def _first_turn(files: Sequence[DicomFile], keyword: str) -> int | None:
-    """Return the first slice of another value than the one before; None where each value has a part of its own."""
-    values = [file.text(keyword) for file in files]
+    """Return the first slice of another value than the one before; None where values have parts of their own.
+
+    Between two parts of one value there may be one of another: a single odd slice, or the thin slices of a neck.
+    """
+    values = _values(files, keyword)
     changes = [place for place in range(1, len(values)) if values[place] != values[place - 1]]
-    return changes[0] if len(changes) >= len(set(values)) else None
+    return changes[0] if len(changes) >= max(len(set(values)), FEWEST_CHANGES) else None
+
+
+def _values(files: Sequence[DicomFile], keyword: str) -> list[str | float]:
+    """Return what slices have for a tag; numbers that differ by rounding or in writing alone are the same."""
+    values: list[str | float] = []
+    for text in (file.text(keyword) for file in files):
+        try:
+            values.append(round(float(text), 2))
+        except ValueError:
+            values.append(text)
+    return values
 
 
 def _told(files: Sequence[DicomFile], keyword: str, place: int, *, how: str = "") -> str:
-    num = len({file.text(keyword) for file in files})
+    num = len(set(_values(files, keyword)))
     one, other = files[place - 1], files[place]
     what = "acquisitions" if keyword == "AcquisitionNumber" else "stacks"
     return (
@@ -76,16 +92,17 @@ def _told(files: Sequence[DicomFile], keyword: str, place: int, *, how: str = ""
     )
 
 
-def _stacks_differ(array: NDArray, values: Sequence[str]) -> bool:
-    """Return whether neighbours of two stacks differ more than slices two apart of one."""
-    one_apart = [place for place in range(1, len(values)) if values[place] != values[place - 1]]
-    two_apart = [place for place in range(2, len(values)) if values[place] == values[place - 2]]
-    if not two_apart:
+def _stacks_differ(array: NDArray, values: Sequence[str | float]) -> bool:
+    """Return whether slices between two of another stack differ more from these than the two from each other."""
+    between = [
+        place
+        for place in range(1, len(values) - 1)
+        if values[place - 1] == values[place + 1] != values[place]
+    ]
+    if not between:
         return False
-    other, same = (
-        np.mean([_difference(array, place - step, place) for place in places])
-        for step, places in ((1, one_apart), (2, two_apart))
-    )
+    other = np.mean([_difference(array, place, place + side) for place in between for side in (-1, 1)])
+    same = np.mean([_difference(array, place - 1, place + 1) for place in between])
     return bool(other > MOST_OF_SECOND_NEIGHBOUR * same)
 
 

@@ -24,6 +24,8 @@ ON_OUTLINE_MM = 0.01
 SAME_PLANE_MM, SAME_PLANE_SHARE = 0.25, 0.2
 """Outlines that lie closer, in mm and in steps of the scan, are of one slice: corners are often rounded to 0.1 mm, and
 planes that are oblique then lie off each other by as much."""
+ROW_OF_PLANES = 1.5
+"""Times as close drawings follow each other, over a longer way, where each has a plane of its own."""
 LARGEST_GAP_MM, LARGEST_GAP_SLICES = 10.0, 3.0
 """Drawings farther apart than both say nothing of what lies between them."""
 LATTICE = np.stack(np.meshgrid(*[(np.arange(16) + 0.5) / 16] * 2), axis=-1).reshape(-1, 2)
@@ -208,15 +210,23 @@ def usual_gap_mm(heights_mm: Iterable[float]) -> float | None:
     return round(float(np.quantile(gaps, 0.25, method="nearest")), 6) if len(gaps) else None
 
 
-def same_plane_mm(step_mm: float) -> float:
-    """Return how far outlines of one slice may lie from each other, for slices of a distance.
+def same_plane_mm(heights_mm: Sequence[float], *, step_mm: float) -> float:
+    """Return how far what is drawn on one slice may lie from each other, for slices of a distance.
+
+    Where the planes are those of a much finer scan, each is one of its own.
 
     Examples
     --------
-    >>> same_plane_mm(0.5), same_plane_mm(3.0)
+    >>> same_plane_mm([0.0, 0.1, 0.5], step_mm=0.5), same_plane_mm([0.0, 0.2, 3.0], step_mm=3.0)
     (0.1, 0.25)
+    >>> same_plane_mm([0.0, 0.2, 0.4, 0.6], step_mm=3.0)
+    0.01
     """
-    return min(SAME_PLANE_MM, SAME_PLANE_SHARE * step_mm)
+    within_mm = min(SAME_PLANE_MM, SAME_PLANE_SHARE * step_mm)
+    heights = np.sort(np.asarray(heights_mm, dtype=np.float64))
+    rows = np.split(heights, np.flatnonzero(np.diff(heights) > ROW_OF_PLANES * within_mm) + 1)
+    is_finer = any(len(row) and row[-1] - row[0] > ROW_OF_PLANES * within_mm for row in rows)
+    return SAME_HEIGHT_MM if is_finer else within_mm
 
 
 def are_apart(gap_mm: float, *, step_mm: float) -> bool:

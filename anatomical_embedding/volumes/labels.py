@@ -25,8 +25,10 @@ BadLabels = Literal["refuse", "skip"]
 LARGEST_FRACTION = 1e-3
 """Labels that a program scaled or interpolated come back this far off whole numbers; more is no label map."""
 FEWEST_VALUES_OF_A_SCAN, LARGEST_SHARE_OF_A_SCAN = 100, 0.3
-"""Fewer numbers may be labels of single voxels. The share is of voxels whose neighbour has the same number: 0.13 and
+"""Fewer numbers may be labels of any kind. The share is of voxels whose neighbour has the same number: 0.13 and
 less in real scans, 0.90 and more in label maps."""
+LARGEST_NUM_OF_A_MARK = 8
+"""Labels of so few voxels may be landmarks, single voxels or crosses of seven."""
 SAME_GRID_FRACTION = 0.01  # of a voxel: headers of one grid written by two programs differ by rounding only
 
 
@@ -287,8 +289,10 @@ def _whole_numbers(array: NDArray, *, path: Path | str) -> tuple[NDArray, float]
 
 def _require_patches(array: NDArray, *, path: Path | str) -> None:
     """Refuse a scan of whole numbers, or a map of probabilities, that is given as labels."""
-    num_labels = len(np.unique(sample_values(array)))
-    if num_labels > FEWEST_VALUES_OF_A_SCAN and share_in_patches(array) < LARGEST_SHARE_OF_A_SCAN:
+    _, counts = np.unique(sample_values(array), return_counts=True)
+    num_labels, num_shown = len(counts), counts.sum() - counts.max()
+    is_like_scan = num_labels > FEWEST_VALUES_OF_A_SCAN and num_shown > LARGEST_NUM_OF_A_MARK * num_labels
+    if is_like_scan and share_in_patches(array) < LARGEST_SHARE_OF_A_SCAN:
         raise InputFileError(
             path,
             f"looks like a scan or a map of probabilities and not like labels: {num_labels} different numbers or more "

@@ -686,6 +686,42 @@ def test_a_folder_without_slices_says_what_it_holds(tmp_path):
     assert "Left out DICOMDIR: a table of contents (DICOMDIR). Left out series1: a folder." in told
 
 
+def odd_slices(keyword, usual, odd, places):
+    """Return an edit that gives slices at some places another value of a tag."""
+    return lambda dataset, k: setattr(dataset, keyword, odd if k in places else usual)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "usual", "odd", "places"),
+    [
+        ("ImageType", ["ORIGINAL", "PRIMARY"], ["DERIVED", "PRIMARY"], {4}),
+        ("SliceThickness", "2.5", "5", {3, 4, 5}),
+        ("KVP", "120", "120.0", {1, 3, 5}),
+        ("SliceThickness", "2.5", "5", {2, 5}),
+    ],
+)
+def test_slices_that_say_something_else_are_of_the_volume_that_their_images_continue(
+    tmp_path, keyword, usual, odd, places
+):
+    """Of a body that begins and ends within the scan: neighbours differ more in its middle than at the ends."""
+    body = 1000 * np.sin(np.linspace(0, np.pi, 9)) ** 8
+    rows = np.linspace(0, 1, 7)[:, np.newaxis] + np.linspace(0, 2, 8)
+    stored = np.rint(rows * body[:, np.newaxis, np.newaxis]).astype(int)
+    folder = Stack(stored=stored, edit=odd_slices(keyword, usual, odd, places)).write(tmp_path)
+    assert read_series(folder).volume.shape == (8, 7, 9)
+
+
+def test_three_parts_of_slices_at_unequal_distances_are_one_volume(tmp_path):
+    """A neck in slices of half the distance."""
+    heights_mm = [0, 5, 10, 15, 17.5, 20, 22.5, 25, 30, 35, 40]
+
+    def edit(dataset, k):
+        dataset.ImagePositionPatient = [-10, -20, heights_mm[k]]
+        dataset.SliceThickness = "2.5" if 15 < heights_mm[k] < 25 else "5"
+
+    read_series(Stack(stored=grey_ramp(len(heights_mm)), edit=edit).write(tmp_path), largest_gap_mm=5)
+
+
 def test_a_folder_of_other_volumes_names_one(tmp_path):
     for name in ("ct.nii.gz", "notes.txt"):
         (tmp_path / name).write_text("x", encoding="utf-8")

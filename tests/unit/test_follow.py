@@ -257,6 +257,15 @@ def test_scans_that_name_several_patients_are_said(tmp_path):
     ]
 
 
+def test_a_broken_file_names_no_patient(tmp_path):
+    """What its tags say of themselves is no kind of value; that it cannot be read as a scan is said elsewhere."""
+    path = Stack().write(tmp_path / "series") / "IM0000.dcm"
+    content = path.read_bytes()
+    kind_of_syntax = content.index(b"\x02\x00\x10\x00UI") + 4
+    path.write_bytes(content[:kind_of_syntax] + b"\x55\xd2" + content[kind_of_syntax + 2 :])
+    assert remarks_on_patients([AskedVisit("v", path, None)]) == []
+
+
 def test_the_date_of_a_dicom_scan_is_read_from_its_header(tmp_path):
     scan = body_scan(offset_vox=(2, 2, 2), affine=scan_affine(origin_mm=(0.0, 0.0, 0.0)))
     folder = write_dicom_series(scan, tmp_path / "series")

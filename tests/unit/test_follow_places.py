@@ -496,6 +496,19 @@ def test_the_middle_of_a_fitted_mask_moves_a_place_by_its_share():
     assert np.array(row.point_mm) - CENTRE_MM == pytest.approx([1.5, 0.0, 0.0], abs=0.2)
 
 
+def test_a_mask_of_one_visit_is_carried_by_the_map_from_that_visit():
+    """Of the visits between, which the other map comes from, none shows the lesion whole; nothing is to be fitted."""
+    before, mask = scan_with_ball(9.0)
+    empty = Volume(np.full_like(before.array, TISSUE_HU), AFFINE)
+    scans = Visits({"now": SimpleNamespace(raw=SimpleNamespace(volume=empty))})
+    place = AnsweredPlace(CENTRE_MM, 50.0, 1.0, np.nan, REFINED, 1.5 * np.eye(3), "moved", np.eye(3))
+    source = Source("given", CENTRE_MM, 9.0, mask)
+    asked = AskedVisit("now", Path("now.nii"), None)
+    _, (fit,) = answered_row(1, asked, place, [source, source], scans, others_mm=(), settings=SETTINGS)
+    assert not fit.is_fitted
+    assert fit.radius_mm == pytest.approx(9.0, rel=0.05)
+
+
 @pytest.mark.parametrize(("given_mm", "nearest_mm", "is_given"), [(8.0, 11.0, True), (4.5, 8.0, False)])
 def test_the_mask_that_was_given_is_carried_unless_the_lesion_has_changed_too_much(
     given_mm, nearest_mm, is_given

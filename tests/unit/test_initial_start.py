@@ -1,5 +1,7 @@
 """Starts of other programs: one map in the words of each, and where it leads points, by hand (`starts_by_hand`)."""
 
+import re
+
 import numpy as np
 import pydicom
 import pytest
@@ -42,6 +44,7 @@ from tests.starts_by_hand import (
         ("niftyreg.txt", "\n".join(" ".join(map(str, row)) for row in RAS), "niftyreg"),
         ("ras.lta", lta(1, BACK_RAS), None),
         ("voxels.lta", lta(0, VOXELS_BACK), None),
+        ("unsaid.lta", re.sub("valid = .*\n", "", lta(0, VOXELS_BACK)), None),
         (
             "TransformParameters.0.txt",
             elastix(

@@ -403,6 +403,16 @@ def test_corners_of_oblique_outlines_may_be_rounded_to_a_tenth_of_a_millimetre(t
     np.testing.assert_array_equal(read_label_file(path, scan=scan(OBLIQUE)).volume.array, 3 * expected)
 
 
+@pytest.mark.parametrize("apart_mm", [0.1, 0.2, 0.25, 0.3])
+def test_outlines_on_slices_of_a_much_finer_scan_lie_in_planes_of_their_own(tmp_path, apart_mm):
+    """Two neighbours that were taken as of one slice would cancel each other out."""
+    slices = np.arange(3, 8 + 1e-6, apart_mm / 3.0)
+    contours = [disc_contours(9.3 + 1e-3 * (k % 2), slices=[z])[0] for k, z in enumerate(slices)]
+    path = write_structures(tmp_path / "rs.dcm", {"disc": contours})
+    found = read_label_file(path, scan=scan()).volume.array
+    np.testing.assert_array_equal(found[:, :, :8], 3 * disc_voxels()[:, :, :8])
+
+
 def test_an_outline_that_is_there_twice_counts_once_and_that_is_said(tmp_path):
     contours = disc_contours()
     path = write_structures(tmp_path / "rs.dcm", {"disc": [*contours, *contours[:4]]})

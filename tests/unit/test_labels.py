@@ -37,6 +37,13 @@ def test_labels_follow_the_order_of_the_organs_and_the_later_one_wins(tmp_path):
     assert merged.empty_organs == ("spleen",)
 
 
+def test_landmarks_of_a_voxel_each_are_labels(tmp_path):
+    array = np.zeros((30, 30, 30), np.uint16)
+    array[::5, ::5, ::5] = np.arange(1, 217).reshape(6, 6, 6)
+    path = save_nifti(tmp_path / "a.nii.gz", array)
+    np.testing.assert_array_equal(read_label_file(path).volume.array, array)
+
+
 @pytest.mark.parametrize("kind", ["scan", "probabilities"])
 def test_a_scan_and_a_map_of_probabilities_are_no_labels(tmp_path, kind):
     array = mr_like()

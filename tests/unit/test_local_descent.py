@@ -13,7 +13,7 @@ from anatomical_embedding.matching.local_cubes import sample_cubes, steps_mm
 from anatomical_embedding.matching.local_descent import Descent
 from anatomical_embedding.matching.local_lattice import Lattice, lattice_splines
 from anatomical_embedding.volumes.volume import Volume
-from tests.refinement_scans import SETTINGS, SIZE, straight
+from tests.refinement_scans import SETTINGS, SIZE, scan, straight
 
 
 @pytest.mark.parametrize("turn_degrees", [0, 20])
@@ -49,6 +49,21 @@ def test_a_straight_scan_is_sampled_as_a_turned_one():
     np.testing.assert_allclose(first.values, second.values, atol=0.02)
     assert np.mean(first.is_inside != second.is_inside) < 0.01
     assert 0.3 < first.is_inside.mean() < 0.8
+
+
+@pytest.mark.filterwarnings("error")
+def test_nothing_is_seen_of_no_place_and_beyond_the_scan():
+    volume = scan(straight(), (20, 20, 20))
+    middle = volume.world_from_voxel([[10, 10, 10]])
+    steps = steps_mm(4, step_mm=2)
+    assert sample_cubes(volume, np.zeros((0, 3)), steps, blur_mm=1.0).values.shape == (0, 5, 5, 5)
+    lost = np.vstack([middle + 1e4, middle, middle * np.nan])
+    found, alone = (
+        sample_cubes(volume, lost, steps, blur_mm=1.0),
+        sample_cubes(volume, middle, steps, blur_mm=1.0),
+    )
+    assert found.is_inside.any(axis=(1, 2, 3)).tolist() == [False, True, False]
+    np.testing.assert_array_equal(found.values[1], alone.values[0])
 
 
 def test_samples_are_the_interpolated_voxels():

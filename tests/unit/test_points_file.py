@@ -252,7 +252,7 @@ def test_a_point_that_a_table_of_slicer_calls_undefined_is_left_out_and_named(tm
 
 
 def test_landmarks_of_a_run_have_their_names(tmp_path):
-    found = read(tmp_path, "volume_id,landmark,x_mm,y_mm,z_mm\na,apex,1,2,3\na,carina,4,5,6\n")
+    found = read(tmp_path, "volume_id,landmark,x_mm,y_mm,z_mm\na,apex,1,2,3\na ,carina,4,5,6\n")
     assert found.names == ("apex", "carina")
 
 

@@ -77,8 +77,9 @@ def _value(text: str, key: str) -> str:
 
 
 def _is_valid(text: str, side: str) -> bool:
-    """Say whether what stands of the source or the target is that of a volume, and not a default."""
-    return _value(text.partition(f"{side} volume info")[2], "valid").startswith("1")
+    """Say whether what stands of the source or the target is that of a volume; a file calls a default not valid."""
+    info = text.partition(f"{side} volume info")[2].partition("dst volume info")[0]
+    return re.search(r"^\s*valid\s*=\s*0", info, re.MULTILINE) is None
 
 
 def _grid(text: str, side: str) -> VolumeHeader:
