@@ -155,8 +155,25 @@ def head_in_blocks(
     ratio = (ratio_z, ratio_y, ratio_x)
     for block in blocks:
         summed = _summed_levels(head, levels[0], merged, ratio=ratio, block=block)
-        convolution = head.last_convolution
-        yield MapBlock(block, F.conv3d(summed, convolution.weight, convolution.bias))
+        yield MapBlock(block, _convolved(summed, head.last_convolution))
+
+
+def _convolved(features: Tensor, convolution: nn.Conv3d) -> Tensor:
+    """Return the result of a convolution without padding, whatever the size of the block.
+
+    On a processor torch 2.13 takes kernels of its own, a tenth as fast as those of oneDNN, for a float32 input whose
+    numbers of channels, slices and rows multiply to 20480 or less, as those of a block of 32 channels do.
+    """
+    weight, bias = convolution.weight, convolution.bias
+    if (
+        features.device.type != "cpu"
+        or features.dtype != torch.float32
+        or not torch.backends.mkldnn.is_available()
+    ):
+        return F.conv3d(features, weight, bias)
+    return torch.mkldnn_convolution(
+        features, weight, bias, padding=(0, 0, 0), stride=(1, 1, 1), dilation=(1, 1, 1), groups=1
+    )
 
 
 def _summed_levels(
