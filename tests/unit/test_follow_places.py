@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from anatomical_embedding.follow import answered
-from anatomical_embedding.follow.answered import answered_row
 from anatomical_embedding.follow.fit_mask import ball_radius_mm, fit_mask
 from anatomical_embedding.follow.given import Assigned, assign_given
 from anatomical_embedding.follow.given_rows import followed_row, middle_is_outside
@@ -18,7 +16,6 @@ from anatomical_embedding.follow.look import Likeness, Look, likeness, measure_l
 from anatomical_embedding.follow.merged import mark_merged, middles_of_one, share_of_best_way
 from anatomical_embedding.follow.places import (
     Answer,
-    AnsweredPlace,
     Prediction,
     join_answers,
     join_predictions,
@@ -30,22 +27,11 @@ from anatomical_embedding.follow.seen import Source
 from anatomical_embedding.follow.states import PlaceTrust, judge_state, trust_place
 from anatomical_embedding.follow.visits import AskedVisit
 from anatomical_embedding.matching.match_evidence import Anchors
-from anatomical_embedding.matching.refine_scans import REFINED
 from anatomical_embedding.settings.follow import delivered_follow_settings
 from anatomical_embedding.volumes.volume import Volume
+from tests.followed_ball import AFFINE, CENTRE_MM, LESION_HU, TISSUE_HU, scan_with_ball
 
 SETTINGS = delivered_follow_settings()
-CENTRE_MM = np.array([3.0, -2.0, 5.0])
-AFFINE = np.array([[-2.0, 0, 0, 43.0], [0, -2.0, 0, 38.0], [0, 0, 2.5, -40.0], [0, 0, 0, 1.0]])
-LESION_HU, TISSUE_HU, NOISE_HU = 60.0, -100.0, 15.0
-
-
-def scan_with_ball(radius_mm, *, seed=0):
-    """Return a scan with a ball of tissue, and its mask."""
-    voxels = np.stack(np.meshgrid(*[np.arange(size) for size in (40, 40, 36)], indexing="ij"), axis=-1)
-    inside = np.linalg.norm(voxels @ AFFINE[:3, :3].T + AFFINE[:3, 3] - CENTRE_MM, axis=-1) < radius_mm
-    noise = np.random.default_rng(seed).normal(0.0, NOISE_HU, inside.shape)
-    return Volume(np.where(inside, LESION_HU, TISSUE_HU) + noise, AFFINE), Volume(inside, AFFINE)
 
 
 def prediction(points, errors):
@@ -432,133 +418,3 @@ def test_a_place_by_its_surroundings_outside_the_scan_is_out_of_view():
     assert trust.out_of_view == pytest.approx(0.97725, abs=1e-5)  # two deviations of a normal error
     assert trust.found == pytest.approx(0.89994, abs=1e-5)  # chi square of three at 2.5 ** 2
     assert trust.radius_mm == pytest.approx(4.0 * 2.5003, abs=1e-3)  # 90 % of three normal errors
-
-
-class Visits(dict):
-    """Scans by visit, as far as a lesion is looked at in them."""
-
-    model = SimpleNamespace(
-        card=SimpleNamespace(
-            usage=SimpleNamespace(confidence=SimpleNamespace(fit=SimpleNamespace(within_mm=10.0)))
-        )
-    )
-
-
-def test_tissue_beside_a_confirmed_place_does_not_hide_that_a_lesion_has_gone():
-    """The ball of the lesion, 9 mm in radius, has gone, and one like it lies 10 mm from its middle."""
-    before, mask = scan_with_ball(9.0)
-    beside = np.eye(4)
-    beside[0, 3] = 10.0
-    moved, _ = scan_with_ball(9.0)
-    now = Volume(moved.array, beside @ moved.affine)
-    scans = Visits(
-        {
-            name: SimpleNamespace(raw=SimpleNamespace(volume=scan))
-            for name, scan in (("a", before), ("b", now))
-        }
-    )
-    place = AnsweredPlace(CENTRE_MM, 50.0, 1.0, np.nan, REFINED, np.eye(3), "direct", np.eye(3))
-    row, fits = answered_row(
-        1,
-        AskedVisit("b", Path("b.nii"), None),
-        place,
-        [Source("a", CENTRE_MM, 9.0, mask)],
-        scans,
-        others_mm=(),
-        settings=SETTINGS,
-    )
-    assert (row.state, fits) == ("gone", ())
-
-
-def test_the_middle_of_a_fitted_mask_moves_a_place_by_its_share():
-    before, mask = scan_with_ball(9.0)
-    now, _ = scan_with_ball(9.0, seed=1)
-    scans = Visits(
-        {
-            name: SimpleNamespace(raw=SimpleNamespace(volume=scan))
-            for name, scan in (("a", before), ("b", now))
-        }
-    )
-    off_mm = np.array([2.0, 0.0, 0.0])
-    place = AnsweredPlace(CENTRE_MM + off_mm, 50.0, 1.0, np.nan, REFINED, np.eye(3), "direct", np.eye(3))
-    row, (fit,) = answered_row(
-        1,
-        AskedVisit("b", Path("b.nii"), None),
-        place,
-        [Source("a", CENTRE_MM, 9.0, mask)],
-        scans,
-        others_mm=(),
-        settings=SETTINGS,
-    )
-    assert row.state == "present" and fit.is_fitted
-    assert np.linalg.norm(fit.centre_mm - CENTRE_MM) < 0.7
-    # A quarter of the 2 mm to the true middle.
-    assert np.array(row.point_mm) - CENTRE_MM == pytest.approx([1.5, 0.0, 0.0], abs=0.2)
-
-
-def test_a_mask_of_one_visit_is_carried_by_the_map_from_that_visit():
-    """Of the visits between, which the other map comes from, none shows the lesion whole; nothing is to be fitted."""
-    before, mask = scan_with_ball(9.0)
-    empty = Volume(np.full_like(before.array, TISSUE_HU), AFFINE)
-    scans = Visits({"now": SimpleNamespace(raw=SimpleNamespace(volume=empty))})
-    place = AnsweredPlace(CENTRE_MM, 50.0, 1.0, np.nan, REFINED, 1.5 * np.eye(3), "moved", np.eye(3))
-    source = Source("given", CENTRE_MM, 9.0, mask)
-    asked = AskedVisit("now", Path("now.nii"), None)
-    _, (fit,) = answered_row(1, asked, place, [source, source], scans, others_mm=(), settings=SETTINGS)
-    assert not fit.is_fitted
-    assert fit.radius_mm == pytest.approx(9.0, rel=0.05)
-
-
-@pytest.mark.parametrize(("given_mm", "nearest_mm", "is_given"), [(8.0, 11.0, True), (4.5, 8.0, False)])
-def test_the_mask_that_was_given_is_carried_unless_the_lesion_has_changed_too_much(
-    given_mm, nearest_mm, is_given
-):
-    """Now it has a radius of 9 mm, 8 times the volume of one of 4.5 mm."""
-    scan, _ = scan_with_ball(9.0, seed=1)
-    sources = []
-    scans = Visits({"now": SimpleNamespace(raw=SimpleNamespace(volume=scan))})
-    for visit, radius_mm in (("given", given_mm), ("nearest", nearest_mm)):
-        before, mask = scan_with_ball(radius_mm)
-        scans[visit] = SimpleNamespace(raw=SimpleNamespace(volume=before))
-        sources.append(Source(visit, CENTRE_MM, radius_mm, mask))
-    place = AnsweredPlace(CENTRE_MM, 50.0, 1.0, np.nan, REFINED, np.eye(3), "direct", np.eye(3))
-    asked = AskedVisit("now", Path("now.nii"), None)
-    row, (fit,) = answered_row(1, asked, place, sources, scans, others_mm=(), settings=SETTINGS)
-    carried = sources[0] if is_given else sources[1]
-    expected = fit_mask(
-        scan,
-        CENTRE_MM,
-        carried.mask,
-        CENTRE_MM,
-        np.eye(3),
-        radius_mm=carried.radius_mm,
-        is_visible=True,
-        settings=SETTINGS.masks,
-    )
-    assert row.state == "present" and expected.is_fitted
-    assert np.array_equal(fit.mask, expected.mask)
-
-
-@pytest.mark.parametrize(("radius_mm", "state"), [(9.0, "present"), (0.0, "split")])
-def test_a_lesion_that_is_seen_at_its_place_is_whole_whatever_lies_beside_it(monkeypatch, radius_mm, state):
-    before, mask = scan_with_ball(9.0)
-    now, _ = scan_with_ball(radius_mm, seed=1)
-    scans = Visits(
-        {
-            name: SimpleNamespace(raw=SimpleNamespace(volume=scan))
-            for name, scan in (("a", before), ("b", now))
-        }
-    )
-    beside_mm = CENTRE_MM + np.array([[0.0, 8.0, 0.0], [0.0, -8.0, 0.0]])
-    monkeypatch.setattr(answered, "find_parts", lambda *_, **__: beside_mm)
-    monkeypatch.setattr(answered, "tissue_of_parts", lambda *_, **__: beside_mm)
-    row, _ = answered_row(
-        1,
-        AskedVisit("b", Path("b.nii"), None),
-        AnsweredPlace(CENTRE_MM, 50.0, 1.0, np.nan, REFINED, np.eye(3), "direct", np.eye(3)),
-        [Source("a", CENTRE_MM, 9.0, mask)],
-        scans,
-        others_mm=(),
-        settings=SETTINGS,
-    )
-    assert row.state == state

@@ -1,0 +1,119 @@
+"""The row of a lesion at a visit where it is not given, and its masks, in scans of one ball."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from anatomical_embedding.follow import answered
+from anatomical_embedding.follow.answered import answered_row
+from anatomical_embedding.follow.fit_mask import fit_mask
+from anatomical_embedding.follow.places import AnsweredPlace
+from anatomical_embedding.follow.seen import Source
+from anatomical_embedding.follow.visits import AskedVisit
+from anatomical_embedding.matching.refine_scans import REFINED
+from anatomical_embedding.settings.follow import delivered_follow_settings
+from anatomical_embedding.volumes.volume import Volume
+from tests.followed_ball import AFFINE, CENTRE_MM, TISSUE_HU, scan_with_ball
+
+SETTINGS = delivered_follow_settings()
+
+
+class Visits(dict):
+    """Scans by visit, as far as a lesion is looked at in them."""
+
+    model = SimpleNamespace(
+        card=SimpleNamespace(
+            usage=SimpleNamespace(confidence=SimpleNamespace(fit=SimpleNamespace(within_mm=10.0)))
+        )
+    )
+
+
+def place_at(point_mm):
+    """Return a place well inside the scan that the scans confirm, from where nothing is turned or stretched."""
+    return AnsweredPlace(point_mm, 50.0, 1.0, np.nan, REFINED, np.eye(3), "direct", np.eye(3))
+
+
+def answered_at(place, sources, **volumes):
+    """Return the row and the masks of a lesion at the visit `now`, given the scan of each visit."""
+    scans = Visits(
+        {name: SimpleNamespace(raw=SimpleNamespace(volume=scan)) for name, scan in volumes.items()}
+    )
+    asked = AskedVisit("now", Path("now.nii"), None)
+    return answered_row(1, asked, place, sources, scans, others_mm=(), settings=SETTINGS)
+
+
+def test_tissue_beside_a_confirmed_place_does_not_hide_that_a_lesion_has_gone():
+    """The ball of the lesion, 9 mm in radius, has gone, and one like it lies 10 mm from its middle."""
+    before, mask = scan_with_ball(9.0)
+    beside = np.eye(4)
+    beside[0, 3] = 10.0
+    moved, _ = scan_with_ball(9.0)
+    now = Volume(moved.array, beside @ moved.affine)
+    row, fits = answered_at(
+        place_at(CENTRE_MM), [Source("given", CENTRE_MM, 9.0, mask)], given=before, now=now
+    )
+    assert (row.state, fits) == ("gone", ())
+
+
+def test_the_middle_of_a_fitted_mask_moves_a_place_by_its_share():
+    before, mask = scan_with_ball(9.0)
+    now, _ = scan_with_ball(9.0, seed=1)
+    off_mm = np.array([2.0, 0.0, 0.0])
+    source = Source("given", CENTRE_MM, 9.0, mask)
+    row, (fit,) = answered_at(place_at(CENTRE_MM + off_mm), [source], given=before, now=now)
+    assert row.state == "present" and fit.is_fitted
+    assert np.linalg.norm(fit.centre_mm - CENTRE_MM) < 0.7
+    # A quarter of the 2 mm to the true middle.
+    assert np.array(row.point_mm) - CENTRE_MM == pytest.approx([1.5, 0.0, 0.0], abs=0.2)
+
+
+def test_a_mask_of_one_visit_is_carried_by_the_map_from_that_visit():
+    """Of the visits between, which the other map comes from, none shows the lesion whole; nothing is to be fitted."""
+    before, mask = scan_with_ball(9.0)
+    empty = Volume(np.full_like(before.array, TISSUE_HU), AFFINE)
+    place = replace(place_at(CENTRE_MM), matrix=1.5 * np.eye(3), how="moved")
+    source = Source("given", CENTRE_MM, 9.0, mask)
+    _, (fit,) = answered_at(place, [source, source], now=empty)
+    assert not fit.is_fitted
+    assert fit.radius_mm == pytest.approx(9.0, rel=0.05)
+
+
+@pytest.mark.parametrize(("given_mm", "nearest_mm", "is_given"), [(8.0, 11.0, True), (4.5, 8.0, False)])
+def test_the_mask_that_was_given_is_carried_unless_the_lesion_has_changed_too_much(
+    given_mm, nearest_mm, is_given
+):
+    """Now it has a radius of 9 mm, 8 times the volume of one of 4.5 mm."""
+    scan, _ = scan_with_ball(9.0, seed=1)
+    sources, scans = [], {"now": scan}
+    for visit, radius_mm in (("given", given_mm), ("nearest", nearest_mm)):
+        before, mask = scan_with_ball(radius_mm)
+        scans[visit] = before
+        sources.append(Source(visit, CENTRE_MM, radius_mm, mask))
+    row, (fit,) = answered_at(place_at(CENTRE_MM), sources, **scans)
+    carried = sources[0] if is_given else sources[1]
+    expected = fit_mask(
+        scan,
+        CENTRE_MM,
+        carried.mask,
+        CENTRE_MM,
+        np.eye(3),
+        radius_mm=carried.radius_mm,
+        is_visible=True,
+        settings=SETTINGS.masks,
+    )
+    assert row.state == "present" and expected.is_fitted
+    assert np.array_equal(fit.mask, expected.mask)
+
+
+@pytest.mark.parametrize(("radius_mm", "state"), [(9.0, "present"), (0.0, "split")])
+def test_a_lesion_that_is_seen_at_its_place_is_whole_whatever_lies_beside_it(monkeypatch, radius_mm, state):
+    before, mask = scan_with_ball(9.0)
+    now, _ = scan_with_ball(radius_mm, seed=1)
+    beside_mm = CENTRE_MM + np.array([[0.0, 8.0, 0.0], [0.0, -8.0, 0.0]])
+    monkeypatch.setattr(answered, "find_parts", lambda *_, **__: beside_mm)
+    monkeypatch.setattr(answered, "tissue_of_parts", lambda *_, **__: beside_mm)
+    row, _ = answered_at(place_at(CENTRE_MM), [Source("given", CENTRE_MM, 9.0, mask)], given=before, now=now)
+    assert row.state == state
