@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -24,7 +25,9 @@ playwright = pytest.importorskip("playwright.sync_api", reason="needs the packag
 pytestmark = pytest.mark.slow
 
 NUM_CLICKS = 10
-MOST_MILLISECONDS = 200
+MOST_CPU_MILLISECONDS = 200
+"""Of the server's process for a click: other tests keep the machine busy, so the clock on the wall tells nothing here
+(`benchmarks.view_latency` measures that, alone)."""
 LEAST_CONTRAST = 4.5
 """Of text on its ground: WCAG 2.2, success criterion 1.4.3."""
 CONFIDENCE = confidence_of(
@@ -74,11 +77,12 @@ def test_clicks_pins_corrections_and_exports(watched, server, scans):
     watched.open(server.address)
     box = page.locator("#scan-0").bounding_box()
     places = np.random.default_rng(0).uniform((0.22, 0.12), (0.36, 0.42), (NUM_CLICKS, 2))
-    milliseconds = []
+    cpu_milliseconds = []
     for number, (across, down) in enumerate(places, start=1):
+        started = time.process_time()
         page.mouse.click(box["x"] + across * box["width"], box["y"] + down * box["height"])
         watched.answered(number)
-        milliseconds.append(float(page.locator("body").get_attribute("data-milliseconds")))
+        cpu_milliseconds.append(1000 * (time.process_time() - started))
     assert len(watched.matches) == NUM_CLICKS
     model, (first, second) = scans
     for asked, response in watched.matches:
@@ -91,9 +95,7 @@ def test_clicks_pins_corrections_and_exports(watched, server, scans):
     last = watched.matches[-1][1].json()["answers"][0]["point"]
     shown = page.locator(".view").nth(1).locator(".answer").inner_text()
     assert shown.startswith(", ".join(f"{value:.1f}" for value in last))
-    assert (
-        np.percentile(milliseconds, 25) < MOST_MILLISECONDS
-    )  # other tests keep the machine busy beside this one
+    assert np.median(cpu_milliseconds) < MOST_CPU_MILLISECONDS
 
     page.keyboard.press("p")
     page.wait_for_selector("#pins tbody tr")
