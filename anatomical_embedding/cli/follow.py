@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anatomical_embedding.cli.options import (
+    ExistingFile,
     ExistingPath,
     OutputPath,
     checkpoint_option,
@@ -47,7 +48,7 @@ FEWEST_VISITS = 2
 )
 @click.option(
     "--calibration",
-    type=ExistingPath,
+    type=ExistingFile,
     help="File of `follow-report --calibration`: probabilities corrected by what readers decided on other patients.",
 )
 @coordinates_option
@@ -85,11 +86,11 @@ def follow(
     require_writable_folder(output)
     visits = tuple(name_visits(scans, _dates(dates, count=len(scans))))
     lesions = _lesions(lesion_files, names=[visit.name for visit in visits])
-    model = load_model(checkpoint)
-    asked = AskedPatient(patient, visits, lesions, coordinates, ReadingOptions(**reading))
     settings = delivered_follow_settings()
     if calibration is not None:
         settings = settings.model_copy(update={"calibration": read_calibration(calibration)})
+    model = load_model(checkpoint)
+    asked = AskedPatient(patient, visits, lesions, coordinates, ReadingOptions(**reading))
     recent = RecentScans(scans_in_memory(settings))
     rows, remarks = follow_patient(model, asked, output, settings=settings, recent=recent)
     write_patient_report(output, recent)

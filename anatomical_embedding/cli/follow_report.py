@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from anatomical_embedding.cli.options import OutputPath, json_option, print_json, say_remarks
+from anatomical_embedding.cli.options import OutputPath, json_option, print_json, require_outputs, say_remarks
 
 ExistingFolder = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -52,6 +52,8 @@ def follow_report(
         require_dicom_writer()
     if output is not None:
         require_writable_folder(output)
+    require_outputs(calibration)
+    fitted = None if calibration is None else fit_calibration(folders)
     histories = [
         write_patient_report(folder) for folder in track(folders, description="reports", total=len(folders))
     ]
@@ -59,8 +61,8 @@ def follow_report(
         say_remarks(remark for history in histories for remark in write_dicom_objects(history)[1])
     if output is not None:
         write_patients_table(histories, output)
-    if calibration is not None:
-        write_json(calibration, fit_calibration(folders).model_dump(mode="json"))
+    if calibration is not None and fitted is not None:
+        write_json(calibration, fitted.model_dump(mode="json"))
     if as_json:
         rows = [patient_row(history) for history in histories]
         print_json(

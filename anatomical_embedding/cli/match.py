@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from anatomical_embedding.api import EmbeddedScan
     from anatomical_embedding.points.named_points import Coordinates, GridOf, NamedPoints
     from anatomical_embedding.settings.matching import Refinement
+    from anatomical_embedding.volumes.raw_scan import RawScan
 
 
 @click.command()
@@ -95,6 +96,7 @@ def match(
     )
     from anatomical_embedding.api import load_model, match_points, open_or_embed, read_scans
     from anatomical_embedding.progress import track
+    from anatomical_embedding.usage.refinement import require_refinable
     from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES
 
     asked = _asked_points(
@@ -107,7 +109,11 @@ def match(
     if output is not None:
         require_one_target(output, map(str, targets))
     model = load_model(checkpoint)
+    if method is not None:
+        model.card.usage.method(method)
     scans = read_scans(model, (template, *targets), **reading)
+    require_refinable(scans.values(), refinement)
+    _require_some_inside(scans[template], asked)
     source = open_or_embed(model, scans[template])
     _require_some_inside(source, asked)
     rows, remarks = [], [*asked.remarks, *source.remarks]
@@ -149,16 +155,17 @@ def _asked_points(
     return NamedPoints(world_points(np.array(single), coordinates=coordinates, grid=grid), names)
 
 
-def _require_some_inside(source: "EmbeddedScan", asked: "NamedPoints") -> None:
+def _require_some_inside(source: "EmbeddedScan | RawScan", asked: "NamedPoints") -> None:
     """Refuse a list of points of which none lies in the scan: most likely its coordinates are of another kind."""
-    from anatomical_embedding.api import covered_mm
+    from anatomical_embedding.api import EmbeddedScan, covered_mm
     from anatomical_embedding.errors import UserError
 
-    if not source.embedded.contains(asked.points_mm).any():
+    is_embedded = isinstance(source, EmbeddedScan)
+    if not (source.embedded if is_embedded else source.grid).contains(asked.points_mm).any():
         low, high = covered_mm(source)
         box = ", ".join(f"{axis} {a:.1f} to {b:.1f}" for axis, a, b in zip("xyz", low, high, strict=True))
         raise UserError(
-            f"no point lies inside {source.name}, whose body covers {box} mm RAS; "
+            f"no point lies inside {source.name}, {'whose body' if is_embedded else 'which'} covers {box} mm RAS; "
             "check that the points belong to this scan and whether they are LPS or voxels (--coordinates lps, voxel)"
         )
 

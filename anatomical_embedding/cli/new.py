@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from anatomical_embedding.cli.options import OutputPath
+from anatomical_embedding.cli.options import OutputPath, require_outputs
 
 if TYPE_CHECKING:
     from anatomical_embedding.settings.volumes import Modality
@@ -48,6 +48,7 @@ def new(folder: Path, output: Path | None, chosen: tuple[str, ...], modality: "M
     output = output or Path(f"{name}.yaml")
     if output.exists():
         raise OutputFileError(output, "already exists; name another file with --output")
+    require_outputs(output)
     found = look_at_folder(folder, modality=modality, series=_series_of(chosen))
     text = run_file_text(found, name=name)
     check_run(yaml.safe_load(text), name=name)

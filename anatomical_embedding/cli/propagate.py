@@ -65,6 +65,7 @@ def propagate(
         read_scans,
     )
     from anatomical_embedding.progress import log
+    from anatomical_embedding.usage.refinement import require_refinable
     from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES
     from anatomical_embedding.volumes.labels import require_labels
     from anatomical_embedding.volumes.nifti import write_volume
@@ -73,9 +74,10 @@ def propagate(
     require_labels(labels, geometry=reading["geometry"])
     model = load_model(checkpoint)
     scans = read_scans(model, (template, target), **reading)
+    require_refinable(scans.values(), refinement)
+    mask = read_labels_of(scans[template], labels, geometry=reading["geometry"])
     log("embedding the first scan")
     source = open_or_embed(model, scans[template])
-    mask = read_labels_of(source, labels, geometry=reading["geometry"])
     log("embedding the second scan")
     goal = open_or_embed(model, scans[target])
     found = propagate_labels(model, source, mask.volume, goal, grid=goal.scan_grid, refinement=refinement)

@@ -23,7 +23,6 @@ from anatomical_embedding.progress import log, track
 from anatomical_embedding.settings.follow import FollowSettings
 from anatomical_embedding.settings.volumes import Geometry
 from anatomical_embedding.usage.model import Model
-from anatomical_embedding.usage.scans import require_raw
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.raw_scan import ReadingOptions
 from anatomical_embedding.volumes.segments import LabelledScan
@@ -83,14 +82,20 @@ def follow_patient(
     scans = open_visits(model, asked, place, checksums=checksums, settings=settings, recent=recent)
     said = remarks_on_patients(asked.visits)
     states = _states(place)
+    keys = {
+        visit.name: key_of(model, asked, visit, checksums, place, settings=settings) for visit in asked.visits
+    }
+    is_done = {name: states.get(name) == key and place.rows(name).exists() for name, key in keys.items()}
+    for visit in asked.visits:
+        if not is_done[visit.name]:
+            require_visit(asked, visit, scans)
     for visit in track(asked.visits, description="following visits", total=len(asked.visits)):
-        key = key_of(model, asked, visit, checksums, place, settings=settings)
-        if states.get(visit.name) == key and place.rows(visit.name).exists():
+        if is_done[visit.name]:
             log(f"visit {visit.name} is followed already")
             continue
         states.pop(visit.name, None)
         said += follow_one(asked, visit, scans, place, settings=settings)
-        states[visit.name] = key
+        states[visit.name] = keys[visit.name]
         write_json(place.key, states)
     rows = gather(
         asked.name,
@@ -112,6 +117,12 @@ def require_lesions(asked: AskedPatient) -> None:
         raise UserError(f"no visit is called {unknown[0]!r}; the visits are {', '.join(names)}")
     if not asked.lesions:
         raise UserError("no lesions are given; name their file with --lesions, at one visit or more")
+
+
+def require_visit(asked: AskedPatient, visit: AskedVisit, scans: VisitScans) -> None:
+    """Refuse a visit whose scan or lesions cannot be read with a `UserError`, before anything is embedded."""
+    scans.raw(visit.name)
+    _given_at(asked, visit, scans)
 
 
 def open_visits(
@@ -262,7 +273,7 @@ def _checksum_of_lesions(path: Path) -> str:
 def _given_at(asked: AskedPatient, visit: AskedVisit, scans: VisitScans) -> GivenLesions | None:
     if visit.name not in asked.lesions:
         return None
-    raw = require_raw(scans[visit.name])
+    raw = scans.raw(visit.name)
     geometry: Geometry | None = asked.reading.geometry
     return read_given_lesions(
         asked.lesions[visit.name],

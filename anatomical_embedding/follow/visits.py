@@ -2,7 +2,7 @@
 
 import datetime
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -32,6 +32,8 @@ from anatomical_embedding.volumes.scan import distinct_names, sha256_of_scan
 DICOM_DATES = ("AcquisitionDate", "SeriesDate", "StudyDate")
 """Where a date is looked for, in this order."""
 PATIENT_ID = "PatientID"
+IMAGE_TAG = "Rows"
+"""What images have; a report or a folder's index beside them has none."""
 NUM_PAIRS_KEPT = 16
 """Of visits whose matched points stay in memory, some 100 KB each."""
 
@@ -97,8 +99,8 @@ def require_order(visits: Sequence[AskedVisit], *, series: str | None = None) ->
 
 def remarks_on_patients(visits: Sequence[AskedVisit]) -> list[str]:
     """Return what to say where DICOM scans of the visits name several patients, a sentence for each after the first."""
-    named = [(visit, next(_texts(visit.scan, (PATIENT_ID,)), "")) for visit in visits]
-    known = [(visit, patient) for visit, patient in named if patient]
+    named = [(visit, _header_texts(visit.scan, (PATIENT_ID,))) for visit in visits]
+    known = [(visit, patient) for visit, (patient, *_) in named if patient]
     return [
         f"{visit.scan}: is of the patient {patient!r} by its header, visit {known[0][0].name} of {known[0][1]!r}; "
         "they are followed as of one"
@@ -109,7 +111,7 @@ def remarks_on_patients(visits: Sequence[AskedVisit]) -> list[str]:
 
 def date_of_scan(scan: Path) -> datetime.date | None:
     """Return the date in the header of a DICOM scan; None where there is none, or the scan is no DICOM."""
-    for text in _texts(scan, DICOM_DATES):
+    for text in _header_texts(scan, DICOM_DATES):
         try:
             return datetime.datetime.strptime(text, "%Y%m%d").date()
         except ValueError:
@@ -117,23 +119,33 @@ def date_of_scan(scan: Path) -> datetime.date | None:
     return None
 
 
-def _texts(scan: Path, tags: Sequence[str]) -> Iterator[str]:
-    """Give the values of some tags in the files of a DICOM scan, in the order of the tags; none of other scans."""
-    files = sorted(entry for entry in scan.iterdir() if entry.is_file()) if scan.is_dir() else [scan]
-    if not scan.is_dir() and is_volume_name(scan.name):
-        return
+def _header_texts(scan: Path, tags: Sequence[str]) -> list[str]:
+    """Return the values of some tags in the first image of a DICOM scan, empty where it has none; of other scans too.
+
+    All images of a series name one patient and one day, so that the first header which can be read speaks for all.
+    """
+    files: Iterable[Path] = ()
+    if scan.is_dir():
+        files = sorted(entry for entry in scan.iterdir() if entry.is_file())
+    elif not is_volume_name(scan.name):
+        files = [scan]
+    return next(filter(None, (_texts_of_image(path, tags) for path in files)), [""] * len(tags))
+
+
+def _texts_of_image(path: Path, tags: Sequence[str]) -> list[str]:
+    """Return the values of some tags in a file; none if it is no image of DICOM."""
     import pydicom  # noqa: PLC0415
 
     from anatomical_embedding.volumes.dicom_header import without_warnings  # noqa: PLC0415
 
-    for path in files:
-        try:
-            with without_warnings():
-                header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(tags))
-                texts = [str(header.get(key, "") or "") for key in tags]
-        except Exception:  # a parser of any bytes whatever may fail in any way; reading the scan says so
-            texts = []
-        yield from filter(None, texts)
+    try:
+        with without_warnings():
+            header = pydicom.dcmread(
+                path, stop_before_pixels=True, specific_tags=[*tags, IMAGE_TAG], force=True
+            )
+            return [str(header.get(key, "") or "") for key in tags] if IMAGE_TAG in header else []
+    except Exception:  # a parser of any bytes whatever may fail in any way; reading the scan says so
+        return []
 
 
 class VisitScans:
@@ -185,12 +197,23 @@ class VisitScans:
             return self._open[name]
         while len(self._open) >= self._num_kept:
             self._open.popitem(last=False)
-        raw = self._recent.read(self._asked[name].scan, self._options)
-        require_known(self.model, raw.path, raw.modality, is_told=self._options.modality is not None)
+        raw = self.raw(name)
         self._open[name] = self._embedded(
             raw, self._checksums[name], self._folder.stores / f"{name}.safetensors"
         )
         return self._open[name]
+
+    def raw(self, name: str) -> RawScan:
+        """Return the scan of a visit as it is read, not embedded.
+
+        Raises
+        ------
+        UserError
+            if it cannot be read, or is of a kind that the model does not know.
+        """
+        raw = self._recent.read(self._asked[name].scan, self._options)
+        require_known(self.model, raw.path, raw.modality, is_told=self._options.modality is not None)
+        return raw
 
     def anchors(self, template: str, target: str, *, settings: PlaceSettings) -> Anchors:
         """Return the points of the body that are matched between two visits, found once for those used last.

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, map_coordinates
 from scipy.spatial import cKDTree
 
-from anatomical_embedding.embedding.store import EmbeddedVolume
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.matching.decision import Decision
 from anatomical_embedding.matching.grid_points import lattice_in_body
@@ -26,6 +25,7 @@ from anatomical_embedding.matching.voxel_refinement import RefinedMatches
 from anatomical_embedding.settings.matching import MatchingSettings
 from anatomical_embedding.settings.usage import PropagationSettings
 from anatomical_embedding.volumes.affine import Points
+from anatomical_embedding.volumes.grid import Grid
 from anatomical_embedding.volumes.labels import label_type
 from anatomical_embedding.volumes.volume import Volume
 
@@ -118,7 +118,7 @@ def carry_by_anchors(
     The cost is that of two searches for each point, at most `max_num_anchors`, of moving at most `max_num_refined` of
     them to the voxel, and about 0.05 ms for each node of a lattice of the points' spacing in the target.
     """
-    regions, outside_shares = require_labels_in(template.embedded, labels)
+    regions, outside_shares = require_labels_in(template.embedded, labels, name=template.embedded.volume_id)
     asked_mm, distances_mm = _points_around(template, labels, regions, template_body, settings)
     if not len(asked_mm):
         raise UserError(
@@ -153,8 +153,16 @@ def carry_by_anchors(
     return CarriedLabels(Volume(carried, grid.affine), tuple(rows), refined)
 
 
-def require_labels_in(template: EmbeddedVolume, labels: Volume) -> tuple[dict[int, Points], dict[int, float]]:
+def require_labels_in(
+    template: Grid, labels: Volume, *, name: str
+) -> tuple[dict[int, Points], dict[int, float]]:
     """Return by label the (N, 3) world points of its voxels, and the share of them that lies outside the template.
+
+    Parameters
+    ----------
+    template : grid of the scan, or of what is embedded of it.
+    labels : in its world.
+    name : of the scan, for messages.
 
     Raises
     ------
@@ -169,7 +177,7 @@ def require_labels_in(template: EmbeddedVolume, labels: Volume) -> tuple[dict[in
         at_least = "" if len(shares) == 1 or least == 1 else " or more"
         of_what = f"label {min(shares)}" if len(shares) == 1 else f"each of its {len(shares)} labels"
         raise UserError(
-            f"the label map is not of the scan {template.volume_id!r}: {_percent(least)}{at_least} of {of_what} lies "
+            f"the label map is not of the scan {name!r}: {_percent(least)}{at_least} of {of_what} lies "
             "outside it; give the map of this very scan, with its origin and orientation"
         )
     return regions, shares

@@ -20,6 +20,7 @@ from anatomical_embedding.usage.model import Model
 from anatomical_embedding.usage.refinement import refined_pair
 from anatomical_embedding.usage.scans import EmbeddedScan, require_scans_of
 from anatomical_embedding.volumes.labels import LabelFile, read_label_file
+from anatomical_embedding.volumes.raw_scan import RawScan
 from anatomical_embedding.volumes.segments import LabelledScan
 from anatomical_embedding.volumes.volume import Volume
 
@@ -29,13 +30,13 @@ NO_CONFIDENCE = "the model holds no confidence for its matches"
 
 
 def read_labels_of(
-    template: EmbeddedScan, labels: Path | str, *, geometry: Geometry | None = None
+    template: EmbeddedScan | RawScan, labels: Path | str, *, geometry: Geometry | None = None
 ) -> LabelFile:
     """Return the label map in a file, which must show something in the scan, and what was corrected in it.
 
     Parameters
     ----------
-    template : scan that it belongs to.
+    template : scan that it belongs to, embedded or as it was read.
     labels : NIfTI, NRRD, MetaImage, `.seg.nrrd`, DICOM SEG or RTSTRUCT.
     geometry : form that places a file whose header states two places; None refuses it.
 
@@ -44,10 +45,12 @@ def read_labels_of(
     InputFileError
         if the labels hold no whole numbers from 0 to 65535, are all zero, or lie mostly outside the scan.
     """
-    scan = LabelledScan(template.scan_grid or _grid_of(template), template.frame_of_reference)
+    is_embedded = isinstance(template, EmbeddedScan)
+    grid = template.scan_grid or _grid_of(template) if is_embedded else template.grid
+    scan = LabelledScan(grid, template.frame_of_reference)
     numbers = read_label_file(labels, geometry=geometry, scan=scan)
     try:
-        require_labels_in(template.embedded, numbers.volume)
+        require_labels_in(template.embedded if is_embedded else grid, numbers.volume, name=template.name)
     except UserError as error:
         raise InputFileError(labels, str(error)) from error
     return numbers

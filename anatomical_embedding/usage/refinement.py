@@ -1,5 +1,6 @@
 """Whether matches of two scans are moved from their cells to the voxel: only the scans themselves tell where."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from anatomical_embedding.errors import UserError
@@ -25,6 +26,19 @@ class RefinedPair:
     in_cells: str
 
 
+def require_refinable(scans: Iterable[RawScan | EmbeddedScan], refinement: Refinement | None) -> None:
+    """Refuse to move matches to the voxel where one of the scans is a store, before any other is embedded.
+
+    Raises
+    ------
+    UserError
+        naming the store.
+    """
+    store = next((scan for scan in scans if isinstance(scan, EmbeddedScan) and scan.raw is None), None)
+    if refinement == "voxel" and store is not None:
+        raise UserError(f"matches cannot be moved to the voxel: {_why_in_cells(store)}")
+
+
 def refined_pair(template: EmbeddedScan, target: EmbeddedScan, refinement: Refinement | None) -> RefinedPair:
     """Return two scans with a refinement; None takes that of their settings as far as they can.
 
@@ -39,8 +53,9 @@ def refined_pair(template: EmbeddedScan, target: EmbeddedScan, refinement: Refin
         return RefinedPair(template, target, None, "")
     if template.raw is not None and target.raw is not None:
         return RefinedPair(template, target, (template.raw, target.raw), "")
-    store = template if template.raw is None else target
-    in_cells = f"{store.name} is a store, which answers in cells; name the scan itself"
-    if refinement == "voxel":
-        raise UserError(f"matches cannot be moved to the voxel: {in_cells}")
-    return RefinedPair(template, target, None, in_cells)
+    require_refinable((template, target), refinement)
+    return RefinedPair(template, target, None, _why_in_cells(template if template.raw is None else target))
+
+
+def _why_in_cells(store: EmbeddedScan) -> str:
+    return f"{store.name} is a store, which answers in cells; name the scan itself"

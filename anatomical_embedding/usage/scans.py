@@ -205,11 +205,12 @@ def open_or_embed(
     return embed_scan(model, scan, **reading)
 
 
-def covered_mm(scan: EmbeddedScan) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lowest and the highest (3,) world mm RAS+ of the part of a scan that is embedded."""
-    last = np.array(scan.embedded.shape) - 1
+def covered_mm(scan: EmbeddedScan | RawScan) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lowest and the highest (3,) world mm RAS+ of the part of a scan that is embedded, or of a raw scan."""
+    grid = scan.embedded if isinstance(scan, EmbeddedScan) else scan.grid
+    last = np.array(grid.shape) - 1
     corners = np.stack(np.meshgrid(*[(0, end) for end in last], indexing="ij"), axis=-1).reshape(-1, 3)
-    corners_mm = scan.embedded.world_from_voxel(corners)
+    corners_mm = grid.world_from_voxel(corners)
     return corners_mm.min(axis=0), corners_mm.max(axis=0)
 
 

@@ -64,7 +64,7 @@ def embed_scans(
     require_writable_folder(folder)
     options = ReadingOptions(**reading)
     for path in paths:
-        _require_sound_header(model, path, options)
+        _require_sound_header(model, path, options, is_alone=len(paths) == 1)
     stored: list[StoredScan] = []
     for path, name in track(named, description="embedding scans", total=len(named)):
         # A scan that is stored need not be read again, unless only its values tell what it is.
@@ -84,12 +84,16 @@ def embed_scans(
     return stored
 
 
-def _require_sound_header(model: Model, scan: Path, options: ReadingOptions) -> None:
+def _require_sound_header(model: Model, scan: Path, options: ReadingOptions, *, is_alone: bool) -> None:
     """Refuse what shows without reading voxels, before the first scan is embedded."""
     if options.modality is not None:
         require_known(model, scan, options.modality, is_told=True)
     if is_volume_name(scan.name):
         read_file_header(scan, geometry=options.geometry)
+    elif not is_alone:
+        from anatomical_embedding.volumes.dicom_files import find_series_files  # noqa: PLC0415, loads pydicom
+
+        find_series_files(scan, series=options.series)
 
 
 def _place_of_store(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.settings.volumes import Geometry, Modality
 from anatomical_embedding.volumes.file_names import even_copies, is_volume_name
-from anatomical_embedding.volumes.scan import sha256_of_scan
+from anatomical_embedding.volumes.scan import scan_name, sha256_of_scan
 from anatomical_embedding.volumes.scan_checks import (
     MODALITIES,
     Kind,
@@ -52,6 +52,11 @@ class RawScan:
     remarks: tuple[str, ...]
     options: "ReadingOptions"
     frame_of_reference: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the scan is called."""
+        return scan_name(self.path)
 
     @cached_property
     def sha256(self) -> str:

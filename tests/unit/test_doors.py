@@ -241,7 +241,13 @@ def refused_at_once(folder, tmp_path):
     deeds = ["--deeds", tmp_path / "deeds"]
     view = ["view", first, second, *model, "--no-open"]
     unreadable = tmp_path / "text.nii.gz"
+    to_store = ["match", *model, "--from", second, "--to", stored(folder, "first")]
+    follow = ["follow", *model, "--output", tmp_path / "out", "--lesions", tmp_path / "labels.nii.gz"]
     carry_to_unreadable = ["propagate", *model, "--from", first, "--to", unreadable]
+    between_scans = ["propagate", *model, "--from", first, "--to", second]
+    nothing = tmp_path / "nothing"
+    nothing.mkdir()
+    (nothing / "notes.txt").write_text("no scan", encoding="utf-8")
     score = ["score", "--annotations", tmp_path / "bad.csv", "--predictions", tmp_path / "bad.csv"]
     return {
         "match, output": ([*match, *point, "--output", nowhere.with_suffix(".csv")], "Not a directory"),
@@ -270,11 +276,30 @@ def refused_at_once(folder, tmp_path):
         ),
         "match, points": ([*match, "--points", tmp_path / "bad.csv"], "line 2: expected three numbers in mm"),
         "match, last scan": ([*match, "--to", unreadable, *point], "text.nii.gz: "),
+        "match, method": ([*match, *point, "--method", "guess"], "no way of matching is called 'guess'"),
+        "match, far": (
+            [*match, "--points", tmp_path / "far.csv"],
+            "no point lies inside first, which covers x ",
+        ),
+        "match, store to the voxel": (
+            [*to_store, *point, "--refinement", "voxel"],
+            "matches cannot be moved to the voxel: first is a store",
+        ),
         "match, modality": ([*match, *point, "--modality", "mr"], "is a scan of modality mr"),
         "embed, output": (["embed", first, *model, "--output", tmp_path / "file"], "expected a folder"),
         "embed, last scan": (
             ["embed", first, unreadable, *model, "--output", tmp_path / "out"],
             "text.nii.gz: ",
+        ),
+        "embed, last series": (["embed", first, nothing, *model, "--output", tmp_path / "out"], "nothing: "),
+        "follow, lesions": (
+            [*follow, first, second, "--lesions", f"1={tmp_path / 'far.csv'}"],
+            "far.csv: the point '1' at 9000.0, 2.0, 3.0 mm lies outside the scan",
+        ),
+        "follow, last scan": ([*follow, first, second, unreadable], "text.nii.gz: "),
+        "follow, calibration": (
+            [*follow, first, second, "--calibration", tmp_path / "pins.json"],
+            "pins.json: expected slope and offset",
         ),
         "propagate, output": ([*carry, *good_labels, "--output", nowhere / "m.nii.gz"], "Not a directory"),
         "propagate, empty": (
@@ -283,6 +308,10 @@ def refused_at_once(folder, tmp_path):
         ),
         "propagate, lost": (
             [*carry, "--labels", tmp_path / "lost.nii.gz", "--output", tmp_path / "m.nii.gz"],
+            "lost.nii.gz: the label map is not of the scan 'first': all of label 1 lies outside it",
+        ),
+        "propagate, lost in a scan": (
+            [*between_scans, "--labels", tmp_path / "lost.nii.gz", "--output", tmp_path / "m.nii.gz"],
             "lost.nii.gz: the label map is not of the scan 'first': all of label 1 lies outside it",
         ),
         "propagate, scan": (
@@ -328,8 +357,11 @@ def refused_at_once(folder, tmp_path):
 REFUSED = (
     "match, over points; match, over a scan; propagate, over labels; "
     "match, output; match, ending; match, folder; match, mixed; match, map; match, map ending; match, points; "
-    "match, last scan; match, modality; embed, output; embed, last scan; propagate, output; propagate, empty; "
-    "propagate, lost; propagate, scan; register, output; register, other program; register, crash; "
+    "match, method; match, far; match, store to the voxel; "
+    "match, last scan; match, modality; embed, output; embed, last scan; embed, last series; "
+    "follow, lesions; follow, last scan; follow, calibration; propagate, output; propagate, empty; "
+    "propagate, lost; propagate, lost in a scan; propagate, scan; "
+    "register, output; register, other program; register, crash; "
     "register, no program; register, no rights; register, points; register, far; register, scan; view, pins; "
     "view, place of pins; view, scan; score, output"
 ).split("; ")

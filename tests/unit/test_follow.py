@@ -26,7 +26,7 @@ from anatomical_embedding.follow.visits import (
 from anatomical_embedding.points.points_file import write_point_table
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.volume import Volume
-from tests.dicom_slices import Stack
+from tests.dicom_slices import REPORT_CLASS, Stack, plain_object, save
 from tests.packaged_model import body_scan, scan_affine, write_dicom_series, write_model
 
 PLACES = {
@@ -255,6 +255,23 @@ def test_scans_that_name_several_patients_are_said(tmp_path):
     assert remarks_on_patients([AskedVisit("n", tmp_path / "ct.nii.gz", None), *visits]) == [
         f"{tmp_path / '3'}: is of the patient 'B' by its header, visit v0 of 'A'; they are followed as of one"
     ]
+
+
+def test_the_first_image_of_an_anonymised_series_is_enough(tmp_path, monkeypatch):
+    """Neither its patient nor its date is in any of the others; what is no image says nothing of the scan."""
+    folder = Stack(edit=lambda dataset, k: setattr(dataset, "PatientID", "")).write(tmp_path / "series")
+    (folder / "A_notes.txt").write_text("no DICOM", encoding="utf-8")
+    save(plain_object(REPORT_CLASS, modality="SR"), folder / "A_report.dcm")
+    read = []
+    dcmread = pydicom.dcmread
+    monkeypatch.setattr(
+        pydicom, "dcmread", lambda path, **more: read.append(path.name) or dcmread(path, **more)
+    )
+    assert remarks_on_patients([AskedVisit("v", folder, None)]) == []
+    assert read == ["A_notes.txt", "A_report.dcm", "IM0000.dcm"]
+    read.clear()
+    assert date_of_scan(folder) is None
+    assert read == ["A_notes.txt", "A_report.dcm", "IM0000.dcm"]
 
 
 def test_a_broken_file_names_no_patient(tmp_path):

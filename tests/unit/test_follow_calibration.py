@@ -68,6 +68,9 @@ def test_few_decisions_correct_little_and_none_nothing(tmp_path):
 def test_a_report_writes_what_follow_reads(tmp_path):
     place = write_followed(tmp_path / "p1")
     append_decision(DecisionRow(TIME, "reader", 1, "week8", "accept", PLACE), place.decisions)
+    refused = CliRunner().invoke(follow_report, [str(place.folder), "--calibration", str(tmp_path)])
+    assert f"{tmp_path}: is a folder" in str(refused.exception)
+    assert not (place.folder / "report.html").exists()
     file = tmp_path / "calibration.json"
     done = CliRunner().invoke(follow_report, [str(place.folder), "--calibration", str(file)])
     assert done.exit_code == 0, done.output
