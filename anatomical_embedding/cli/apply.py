@@ -61,6 +61,7 @@ def apply(
     `register` do; inverse.h5 brings the fixed scan onto the moving one. Scans are interpolated linearly, once.
     """
     from anatomical_embedding.registration.itk_transform import resample_by_itk
+    from anatomical_embedding.registration.registered_scans import require_direction
     from anatomical_embedding.registration.transform_files import (
         inverted,
         read_transform,
@@ -82,10 +83,12 @@ def apply(
     remarks = [*onto.notes, *_uncovered_share(carrier, grid, transform)]
     if is_labels:
         labels = read_label_file(moving, geometry=options.geometry)
+        require_direction(transform, onto=onto, source=labels.volume, names=(fixed, moving))
         carried, found = labels.volume, resample_labels_by_itk(carrier, labels.volume, grid)
         remarks += [*labels.remarks, *_lost_labels(carried, found, moving)]
     else:
         scan = read_raw_scan(moving, options)
+        require_direction(transform, onto=onto, source=scan, names=(fixed, moving))
         carried, found = scan.volume, resample_by_itk(carrier, scan.volume, grid)
         remarks += [*scan.notes, *_like_labels(carried, moving)]
     require_something(found, carried, transform=transform, names=(moving, fixed))

@@ -125,7 +125,9 @@ def register(
     from anatomical_embedding.files import require_writable_folder
     from anatomical_embedding.points.points_file import read_points
     from anatomical_embedding.registration.deeds_program import require_program
+    from anatomical_embedding.registration.guided_start import write_start
     from anatomical_embedding.registration.installed_program import installed_program
+    from anatomical_embedding.registration.registered_scans import START_FILE, described_scans
     from anatomical_embedding.usage.scans import require_raw
 
     if initial_program is not None and initial is None:
@@ -167,6 +169,8 @@ def register(
     if asked is not None:
         carried = carry_registered_points(model, found, asked.points_mm, side=side)
     goal = found.moving if side == "fixed" else found.fixed
+    told = described_scans(scans[fixed], scans[moving])
+    write_start(found.start, folder / START_FILE, scans=told)
     _write_results(found, asked, carried, folder, programs=asked_for, coordinates=coordinates, goal=goal)
     said = say_remarks([*found.remarks, *remarks])
     if as_json:
@@ -206,10 +210,8 @@ def _write_results(
     from anatomical_embedding.api import write_transforms
     from anatomical_embedding.points.points_file import name_of_form, write_point_table, write_points
     from anatomical_embedding.registration.displacement_field import write_field
-    from anatomical_embedding.registration.guided_start import write_start
     from anatomical_embedding.volumes.nifti import write_volume
 
-    write_start(found.start, folder / "start.json")
     write_transforms(found, folder, programs=["itk"])
     if asked is not None and carried is not None:
         more = {

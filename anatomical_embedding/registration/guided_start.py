@@ -1,9 +1,10 @@
 """Where a registration begins: the map that correspondences agree on, or a plain one with the reason why not."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,9 +164,15 @@ def body_boxes_centred(fixed_body: Volume, moving_body: Volume) -> NDArray[np.fl
     return matrix
 
 
-def write_start(start: GuidedStart, path: Path) -> None:
-    """Write a start as JSON, atomically."""
-    write_json(path, asdict(start) | {"matrix": start.matrix.tolist()})
+def write_start(start: GuidedStart, path: Path, *, scans: Mapping[str, Any] | None = None) -> None:
+    """Write a start as JSON, atomically.
+
+    Parameters
+    ----------
+    scans : what tells the two scans again, from `registered_scans.described_scans`; None leaves it out.
+    """
+    told = {} if scans is None else {"scans": scans}
+    write_json(path, asdict(start) | {"matrix": start.matrix.tolist()} | told)
 
 
 def read_start(path: Path) -> GuidedStart:
@@ -179,6 +186,7 @@ def read_start(path: Path) -> GuidedStart:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         matrix = np.array(content.pop("matrix"), dtype=np.float64).reshape(4, 4)
+        content.pop("scans", None)
         return GuidedStart(**content, matrix=matrix)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputFileError(path, f"is not the start of a registration ({error}); write it again") from error

@@ -1,14 +1,19 @@
 """What `apply` and `transform-points` are given that is not quite what they want: read rightly, said, or refused."""
 
+import json
+
 import nibabel
 import numpy as np
 import pytest
 import SimpleITK
 
 from anatomical_embedding.points.points_file import read_points
+from anatomical_embedding.registration.guided_start import given_start, read_start, write_start
 from anatomical_embedding.registration.itk_transform import transform_by_itk
+from anatomical_embedding.registration.registered_scans import described_scans
 from anatomical_embedding.registration.transform_files import is_covered, read_transform
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
+from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
 from anatomical_embedding.volumes.volume import Volume
 from tests.unit.samples import LPS_AFFINE
 from tests.unit.test_apply import folder, run  # noqa: F401, a fixture of moving, fixed, labels and one shift
@@ -240,3 +245,62 @@ def test_points_go_out_in_the_form_that_is_asked_for(folder, name, content, outp
     arguments = ["transform-points", folder / "shift.tfm", folder / name, "--output", folder / output]
     assert run(*arguments, *more) == 0
     assert (folder / output).read_text(encoding="utf-8").replace("\r", "") == written
+
+
+@pytest.fixture
+def registered(folder):  # noqa: F811
+    """Return the folder as `register` leaves one of moving onto fixed, whose grids are the same."""
+    options = ReadingOptions(modality="ct")
+    scans = described_scans(
+        *(read_raw_scan(folder / f"{name}.nii.gz", options) for name in ("fixed", "moving"))
+    )
+    write_start(given_start(np.eye(4)), folder / "start.json", scans=scans)
+    (folder / "shift.h5").rename(folder / "forward.h5")
+    SimpleITK.WriteTransform(SimpleITK.TranslationTransform(3, (-6.0, 4.0, -2.0)), str(folder / "inverse.h5"))
+    (folder / "shift.nii.gz").rename(folder / "displacement_field.nii.gz")
+    return folder
+
+
+def applied(folder, transform, source, onto, *more):  # noqa: F811
+    return [
+        *("apply", folder / transform, folder / f"{source}.nii.gz", "--onto", folder / f"{onto}.nii.gz"),
+        *("--output", folder / "out.nii.gz", "--modality", "ct", *more),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("transform", "source", "onto"),
+    [
+        ("forward.h5", "fixed", "moving"),
+        ("displacement_field.nii.gz", "fixed", "moving"),
+        ("inverse.h5", "moving", "fixed"),
+    ],
+)
+def test_a_transform_of_register_that_is_used_the_wrong_way_is_refused(
+    registered, capsys, transform, source, onto
+):
+    """Both scans lie in one place, so that the wrong way gives an image as well."""
+    said = refusal_of(capsys, *applied(registered, transform, source, onto))
+    assert f"{onto}.nii.gz is the {onto} one; " in said
+    assert said.endswith(f"{'forward' if transform == 'inverse.h5' else 'inverse'}.h5 leads the other way\n")
+    assert not (registered / "out.nii.gz").exists()
+    assert run(*applied(registered, transform, onto, source)) == 0
+    start = registered / "start.json"
+    assert read_start(start).status == "given"
+    start.write_text(start.read_text(encoding="utf-8").replace("scans", "others"), encoding="utf-8")
+    assert run(*applied(registered, transform, source, onto)) == 0, "nothing tells whose the transform is"
+
+
+def test_labels_and_other_grids_are_told_by_their_voxels(registered, capsys):
+    """Labels have no checksum that is known: where both grids are alike only the other scan tells."""
+    assert run(*applied(registered, "forward.h5", "labels", "fixed", "--labels")) == 0
+    said = refusal_of(capsys, *applied(registered, "inverse.h5", "labels", "fixed", "--labels"))
+    assert "fixed.nii.gz is the fixed one" in said
+    content = json.loads((registered / "start.json").read_text(encoding="utf-8"))
+    content["scans"]["moving"]["affine"][0][3] += 0.5
+    (registered / "start.json").write_text(json.dumps(content), encoding="utf-8")
+    scan = read_volume(registered / "moving.nii.gz")
+    write_volume(Volume(scan.array[2:], scan.affine), registered / "small.nii.gz")
+    said = refusal_of(capsys, *applied(registered, "forward.h5", "labels", "small", "--labels"))
+    assert "labels.nii.gz is the fixed one" in said
+    assert run(*applied(registered, "forward.h5", "moving", "small")) == 0

@@ -1,6 +1,7 @@
 """`register` with a start that is given and files for other programs; nothing is matched, and deeds finds nothing."""
 
 import csv
+import hashlib
 import json
 
 import numpy as np
@@ -72,10 +73,16 @@ def run(folder, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_given_start_is_used_without_matching(run, tmp_path):
+def test_a_given_start_is_used_without_matching(run, folder, tmp_path):
     assert run("--initial", tmp_path / "start.mat", "--initial-program", "greedy") == 0
     start = json.loads((tmp_path / "out" / "start.json").read_text(encoding="utf-8"))
     assert (start["status"], start["num_queries"]) == ("given", 0)
+    for role, name in (("fixed", "first"), ("moving", "second")):
+        path = folder / f"{name}.nii.gz"
+        scan = read_volume(path)
+        assert start["scans"][role]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert start["scans"][role]["shape"] == list(scan.shape)
+        np.testing.assert_array_equal(start["scans"][role]["affine"], scan.affine)
     forward = SimpleITK.ReadTransform(str(tmp_path / "out" / "forward.h5"))
     np.testing.assert_allclose(forward.TransformPoint((0.0, 0.0, 0.0)), (100.0, -50.0, 360.0), atol=1e-6)
     again = tmp_path / "out" / "start.json"
