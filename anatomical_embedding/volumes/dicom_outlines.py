@@ -1,6 +1,7 @@
 """The regions of a structure set (RTSTRUCT): outlines in parallel planes, by region and plane (DICOM PS3.3 C.8.8.6)."""
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,10 @@ from anatomical_embedding.volumes.grid import Grid
 from anatomical_embedding.volumes.label_planes import (
     Outlines,
     PlanarSegment,
+    are_alike,
     are_apart,
+    cross,
+    finest_step,
     same_plane_mm,
     step_along,
     usual_gap_mm,
@@ -25,6 +29,9 @@ CLOSED = frozenset({"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"})
 """Types of contours that enclose a region (DICOM PS3.3 C.8.8.6.3); those in one plane go together by exclusive or."""
 LARGEST_OFF_PLANE_MM = 0.5
 """Of the corners of an outline, which is written with two digits or so."""
+SAME_OUTLINE_MM, SAME_OUTLINE_SHARE = 0.25, 0.5
+"""Outlines that lie closer to each other all along, in mm and in voxels, are one: corners were rounded, set elsewhere
+or begun with another one. No wall is drawn as thin."""
 SAME_DIRECTION = 5e-4
 """Sine of the angle between two directions that are one, but for rounding."""
 
@@ -127,9 +134,17 @@ def _region(
         drawn.append((height, places[:, :2]))
     step_mm = step_along(grid, axes[2])
     within_mm = same_plane_mm([height for height, _ in drawn], step_mm=step_mm)
-    by_height, num_copies = _planes_of_outlines(drawn, within_mm=within_mm)
+    by_height, num_copies = _planes_of_outlines(
+        drawn, within_mm=within_mm, alike_mm=min(SAME_OUTLINE_MM, SAME_OUTLINE_SHARE * finest_step(grid))
+    )
     if num_copies:
         remarks.append(f"{num_copies} outlines of {name!r} are there twice; each counts once")
+    num_crossed = sum(any(cross(*pair) for pair in combinations(drawn, 2)) for drawn in by_height.values())
+    if num_crossed:
+        remarks.append(
+            f"outlines of {name!r} cross each other on {num_crossed} slices; what lies in two of them is left out, "
+            "as a hole is"
+        )
     gap_mm = usual_gap_mm(by_height) or step_mm
     if are_apart(gap_mm, step_mm=step_mm):
         remarks.append(f"the outlines of {name!r} lie {gap_mm:.3g} mm apart; each counts for its own slice")
@@ -139,11 +154,11 @@ def _region(
 
 
 def _planes_of_outlines(
-    drawn: Sequence[tuple[float, NDArray[np.float64]]], *, within_mm: float
+    drawn: Sequence[tuple[float, NDArray[np.float64]]], *, within_mm: float, alike_mm: float
 ) -> tuple[dict[float, list[NDArray[np.float64]]], int]:
     """Return height -> outlines of each plane, and how many outlines were left out that a plane already has.
 
-    Two outlines of the same corners would cancel each other out, as a hole does what it lies in.
+    Two outlines of the same line would cancel each other out, as a hole does what it lies in.
     """
     planes: dict[float, list[NDArray[np.float64]]] = {}
     num_copies, last = 0, -np.inf
@@ -151,7 +166,7 @@ def _planes_of_outlines(
         if height - last > within_mm:
             last = height
         of_plane = planes.setdefault(last, [])
-        if any(np.array_equal(outline, known) for known in of_plane):
+        if any(are_alike(outline, known, within_mm=alike_mm) for known in of_plane):
             num_copies += 1
         else:
             of_plane.append(outline)

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomical_embedding.volumes.affine import lps_from_ras
+from anatomical_embedding.volumes.affine import lps_from_ras, spacing_from_affine
 from anatomical_embedding.volumes.grid import Grid
 
 ROUNDING_MM = 1e-4
@@ -133,6 +133,51 @@ def _distances_mm(
     return np.linalg.norm(places - start - along[:, np.newaxis] * edge, axis=1)
 
 
+def are_alike(first: NDArray[np.float64], second: NDArray[np.float64], *, within_mm: float) -> bool:
+    """Say whether two closed outlines, (N, 2) and (M, 2) corners, run along each other: no corner lies farther off.
+
+    Examples
+    --------
+    >>> square = np.array([[0.0, 0], [4, 0], [4, 4], [0, 4]])
+    >>> again = np.array([[4.0, 2.1], [4, 0], [0.1, 0], [0, 4], [4, 4]])
+    >>> are_alike(square, again, within_mm=0.2), are_alike(square, square * 0.9, within_mm=0.2)
+    (True, False)
+    """
+    ends = [(corners.min(axis=0), corners.max(axis=0)) for corners in (first, second)]
+    if np.abs(np.subtract(*ends)).max() > within_mm:
+        return False
+    ways = ((first, second), (second, first))
+    return all(_distances_from(corners, outline).max() <= within_mm for corners, outline in ways)
+
+
+def cross(first: NDArray[np.float64], second: NDArray[np.float64]) -> bool:
+    """Say whether two closed outlines, (N, 2) and (M, 2) corners, lie partly in each other, as no hole does.
+
+    Examples
+    --------
+    >>> square = np.array([[0.0, 0], [4, 0], [4, 4], [0, 4]])
+    >>> [cross(square, other) for other in (square + 1, square / 2 + 1, square + 5)]
+    [True, False, False]
+    """
+    if (first.min(axis=0) > second.max(axis=0)).any() or (second.min(axis=0) > first.max(axis=0)).any():
+        return False
+    for corners, outline in ((first, second), (second, first)):
+        is_inside = Outlines([outline]).shows(corners)
+        if is_inside.any() and not is_inside.all():
+            is_off = _distances_from(corners, outline) > ON_OUTLINE_MM
+            if (is_inside & is_off).any() and (~is_inside & is_off).any():
+                return True
+    return False
+
+
+def _distances_from(places: NDArray[np.float64], outline: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the (N,) distances of (N, 2) places to the nearest edge of a closed outline, (M, 2) corners."""
+    nearest = np.full(len(places), np.inf)
+    for start, end in zip(outline, np.roll(outline, -1, axis=0), strict=True):
+        np.minimum(nearest, _distances_mm(places, start, end), out=nearest)
+    return nearest
+
+
 @dataclass(frozen=True)
 class PlanarSegment:
     """One label as it is drawn.
@@ -243,3 +288,8 @@ def are_apart(gap_mm: float, *, step_mm: float) -> bool:
 def step_along(grid: Grid, normal: NDArray[np.float64]) -> float:
     """Return the distance in mm of neighbouring voxels of a grid along a direction in LPS."""
     return float(np.abs(lps_from_ras(grid.affine[:3, :3].T) @ normal).max())
+
+
+def finest_step(grid: Grid) -> float:
+    """Return the smallest distance in mm of neighbouring voxels."""
+    return float(spacing_from_affine(grid.affine).min())

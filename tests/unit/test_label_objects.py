@@ -421,6 +421,45 @@ def test_an_outline_that_is_there_twice_counts_once_and_that_is_said(tmp_path):
     assert f"{path}: 4 outlines of 'disc' are there twice; each counts once" in found.remarks
 
 
+@pytest.mark.parametrize(
+    "how", ["rounded", "begun elsewhere", "other way round", "fewer corners", "drawn again"]
+)
+def test_an_outline_that_is_drawn_almost_alike_twice_counts_once(tmp_path, how):
+    """The two would cancel each other out but for a rim, in which no voxel's centre need lie."""
+    edits = {
+        "rounded": lambda corners: np.round(corners, 1),
+        "begun elsewhere": lambda corners: np.roll(corners, 7, axis=0),
+        "other way round": lambda corners: corners[::-1],
+        "fewer corners": lambda corners: corners[::10],
+        "drawn again": lambda corners: corners + np.array([0.12, -0.1, 0]),
+    }
+    contours = disc_contours()
+    path = write_structures(tmp_path / "rs.dcm", {"disc": [*contours, *map(edits[how], contours[:4])]})
+    found = read_label_file(path, scan=scan())
+    np.testing.assert_array_equal(found.volume.array, 3 * disc_voxels())
+    assert f"{path}: 4 outlines of 'disc' are there twice; each counts once" in found.remarks
+
+
+def test_a_thin_wall_stays_a_wall(tmp_path):
+    """Half a millimetre is nothing that corners are off by; those voxels are left whose centres lie in the wall."""
+    path = write_structures(tmp_path / "rs.dcm", {"wall": [*disc_contours(9.84), *disc_contours(9.34)]})
+    found = read_label_file(path, scan=scan())
+    np.testing.assert_array_equal(found.volume.array, 3 * (disc_voxels(9.84) & ~disc_voxels(9.34)))
+    assert found.remarks == (f"{path}: its labels are 3 wall",)
+
+
+def test_outlines_that_cross_are_said(tmp_path):
+    beside = CENTRE + np.array([6.0, 2.0])
+    contours = [*disc_contours(), *disc_contours(5.1, slices=[4, 5], centre=beside)]
+    path = write_structures(tmp_path / "rs.dcm", {"two": contours})
+    found = read_label_file(path, scan=scan())
+    expected = disc_voxels() ^ disc_voxels(5.1, slices=[4, 5], centre=beside)
+    np.testing.assert_array_equal(found.volume.array, 3 * expected)
+    assert found.remarks[0] == (
+        f"{path}: outlines of 'two' cross each other on 2 slices; what lies in two of them is left out, as a hole is"
+    )
+
+
 def test_regions_of_another_world_are_left_out_and_named(tmp_path):
     """A plan may hold outlines of the CT and of an MR in one object; only those of the scan's world have a place."""
     regions = {"of the scan": disc_contours(), "of the MR": disc_contours(5.0)}
