@@ -442,9 +442,9 @@ def test_an_outline_that_is_drawn_almost_alike_twice_counts_once(tmp_path, how):
 
 def test_a_thin_wall_stays_a_wall(tmp_path):
     """Half a millimetre is nothing that corners are off by; those voxels are left whose centres lie in the wall."""
-    path = write_structures(tmp_path / "rs.dcm", {"wall": [*disc_contours(9.84), *disc_contours(9.34)]})
+    path = write_structures(tmp_path / "rs.dcm", {"wall": [*disc_contours(10.46), *disc_contours(9.96)]})
     found = read_label_file(path, scan=scan())
-    np.testing.assert_array_equal(found.volume.array, 3 * (disc_voxels(9.84) & ~disc_voxels(9.34)))
+    np.testing.assert_array_equal(found.volume.array, 3 * (disc_voxels(10.46) & ~disc_voxels(9.96)))
     assert found.remarks == (f"{path}: its labels are 3 wall",)
 
 
