@@ -164,7 +164,7 @@ def carry_points(
     reading: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """Carry POINTS (.csv, .mrk.json, .fcsv, or those of elastix or ANTs) by a TRANSFORM.
+    """Carry POINTS (.csv, .mrk.json, .fcsv, .mps, or those of elastix or ANTs) by a TRANSFORM.
 
     forward.h5 and displacement_field.nii.gz of `register` lead points of the fixed scan to the moving one,
     inverse.h5 leads them back. A .csv is written with the columns of ANTs where the points came with them.

@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     "--points",
     "points_path",
     type=ExistingFile,
-    help="Points: .csv (x_mm,y_mm,z_mm,name), .mrk.json and .fcsv of 3D Slicer, or a file of elastix or ANTs.",
+    help="Points: .csv (x_mm,y_mm,z_mm,name), .mrk.json and .fcsv of 3D Slicer, .mps of MITK, or a file of elastix or "
+    "ANTs.",
 )
 @coordinates_option
 @click.option(
@@ -160,12 +161,14 @@ def _require_some_inside(source: "EmbeddedScan | RawScan", asked: "NamedPoints")
     from anatomical_embedding.api import EmbeddedScan, covered_mm
     from anatomical_embedding.errors import UserError
 
-    is_embedded = isinstance(source, EmbeddedScan)
-    if not (source.embedded if is_embedded else source.grid).contains(asked.points_mm).any():
+    grid, what = (
+        (source.embedded, "whose body") if isinstance(source, EmbeddedScan) else (source.grid, "which")
+    )
+    if not grid.contains(asked.points_mm).any():
         low, high = covered_mm(source)
         box = ", ".join(f"{axis} {a:.1f} to {b:.1f}" for axis, a, b in zip("xyz", low, high, strict=True))
         raise UserError(
-            f"no point lies inside {source.name}, {'whose body' if is_embedded else 'which'} covers {box} mm RAS; "
+            f"no point lies inside {source.name}, {what} covers {box} mm RAS; "
             "check that the points belong to this scan and whether they are LPS or voxels (--coordinates lps, voxel)"
         )
 

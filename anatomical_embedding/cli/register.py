@@ -78,7 +78,8 @@ class ProgramNames(click.ParamType):
     "--points",
     "points_path",
     type=ExistingFile,
-    help="Points to carry: .csv (x_mm,y_mm,z_mm,name), .mrk.json and .fcsv of 3D Slicer, or those of elastix or ANTs.",
+    help="Points to carry: .csv (x_mm,y_mm,z_mm,name), .mrk.json and .fcsv of 3D Slicer, .mps of MITK, or those of "
+    "elastix or ANTs.",
 )
 @click.option(
     "--points-of",

@@ -16,6 +16,7 @@ from scipy.ndimage import find_objects, label
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.follow.lesion_prompts import read_prompts
+from anatomical_embedding.points.challenge_points import challenge_content
 from anatomical_embedding.points.named_points import Coordinates
 from anatomical_embedding.points.points_file import read_points
 from anatomical_embedding.settings.volumes import Geometry
@@ -27,10 +28,10 @@ from anatomical_embedding.volumes.orientation import to_axes_of
 from anatomical_embedding.volumes.segments import LabelledScan, Segment, label_map_of
 from anatomical_embedding.volumes.volume import Volume
 
-POINT_SUFFIXES = (".csv", ".tsv", ".json", ".fcsv", ".txt", ".pts")
+POINT_SUFFIXES = (".csv", ".tsv", ".json", ".fcsv", ".mps", ".txt", ".pts")
 LESION_FILES = (
-    "a label map, a folder of one mask a lesion, a DICOM SEG or RTSTRUCT, points (.csv, .mrk.json, .fcsv), or "
-    "prompts (.json)"
+    "a label map, a folder of one mask a lesion, a DICOM SEG or RTSTRUCT, points (.csv, .mrk.json, .fcsv, "
+    ".mps), or prompts (.json)"
 )
 """What can be read, in the words of help and messages."""
 TOUCHING = np.ones((3, 3, 3))
@@ -117,7 +118,9 @@ def numbers_of_names(names: Sequence[str]) -> list[int]:
 
 
 def _read_points(path: Path, grid: Grid, *, coordinates: Coordinates) -> GivenLesions:
-    prompts = read_prompts(path) if path.name.lower().endswith(".json") else None
+    is_json = path.name.lower().endswith(".json")
+    is_told_mm = is_json and coordinates == "lps" and challenge_content(path) is not None
+    prompts = read_prompts(path) if is_json and not is_told_mm else None
     if prompts is not None:
         names, points_mm = prompts.names, grid.world_from_voxel(prompts.points_vox)
         remarks = prompts.remarks

@@ -14,11 +14,13 @@ from numpy.typing import ArrayLike
 from anatomical_embedding.csv_table import csv_text
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.files import written_atomically
+from anatomical_embedding.points.challenge_points import challenge_content, challenge_points
 from anatomical_embedding.points.elastix_points import (
     ELASTIX_SUFFIXES,
     read_elastix_points,
     write_elastix_points,
 )
+from anatomical_embedding.points.mitk_points import MITK_SUFFIX, read_mitk_points
 from anatomical_embedding.points.named_points import (
     Coordinates,
     GridOf,
@@ -40,7 +42,7 @@ from anatomical_embedding.points.slicer_markups import read_markups, write_marku
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.grid import Grid
 
-POINT_FILES = ".csv (x_mm,y_mm,z_mm,name), .mrk.json, .fcsv, or .txt and .pts of elastix"
+POINT_FILES = ".csv (x_mm,y_mm,z_mm,name), .mrk.json, .fcsv, .mps of MITK, or .txt and .pts of elastix"
 """What can be read, in the words of help and messages."""
 CARRIED_ENDINGS = (".csv", ".mrk.json", ".fcsv", *ELASTIX_SUFFIXES)
 """Of files that `write_carried_points` writes."""
@@ -53,11 +55,11 @@ NAMES_OF_FORMS = {
 
 
 def read_points(path: Path | str, *, coordinates: Coordinates, grid: GridOf | None = None) -> NamedPoints:
-    """Return the points of a table, of 3D Slicer (`.mrk.json`, `.fcsv`), of ANTs, or of elastix.
+    """Return the points of a table, of 3D Slicer (`.mrk.json`, `.fcsv`), of ANTs, elastix, MITK or grand-challenge.org.
 
     Parameters
     ----------
-    coordinates : of the numbers in a table; other files say their own.
+    coordinates : of the numbers in a table, or in JSON of grand-challenge.org; other files say their own.
     grid : gives the voxels of the scan that they belong to; called where the numbers are voxels.
 
     Raises
@@ -80,9 +82,14 @@ def read_points(path: Path | str, *, coordinates: Coordinates, grid: GridOf | No
 def _read(path: Path, *, coordinates: Coordinates, grid: GridOf | None) -> NamedPoints:
     name = path.name.lower()
     if name.endswith(".json"):
+        challenge = challenge_content(path)
+        if challenge is not None:
+            return challenge_points(challenge, path, coordinates=coordinates, grid=grid)
         return read_markups(path)
     if name.endswith(".fcsv"):
         return read_fcsv(path)
+    if name.endswith(MITK_SUFFIX):
+        return read_mitk_points(path)
     if name.endswith((".csv", ".tsv")):
         table = read_point_table(path, coordinates=coordinates)
         stated = table.form.coordinates if table.form else coordinates

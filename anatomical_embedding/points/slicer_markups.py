@@ -134,8 +134,8 @@ def read_markups(path: Path | str) -> NamedPoints:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputFileError(
             path,
-            "is not a markups file of 3D Slicer, lists of control points; points of other programs are read as tables "
-            "(x_mm, y_mm, z_mm)",
+            "is not a markups file of 3D Slicer, lists of control points, nor points of grand-challenge.org; points of "
+            "other programs are read as tables (x_mm, y_mm, z_mm)",
         ) from error
     listed: list[ListedPoint] = []
     remarks = []

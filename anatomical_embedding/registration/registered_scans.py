@@ -27,7 +27,7 @@ OTHER: dict[Role, Role] = {"fixed": "moving", "moving": "fixed"}
 SAME_GRID_VOX = 0.01
 
 
-def described_scans(fixed: RawScan, moving: RawScan) -> dict[Role, dict[str, Any]]:
+def described_scans(fixed: RawScan, moving: RawScan) -> dict[str, dict[str, Any]]:
     """Return by role what tells two scans again: checksum, shape and affine."""
     return {"fixed": _described(fixed), "moving": _described(moving)}
 
@@ -89,16 +89,10 @@ def _known_scans(path: Path) -> dict[Role, dict[str, Any]] | None:
 
 def _role(scan: RawScan | Grid, known: dict[Role, dict[str, Any]]) -> Role | None:
     """Return which of two scans one is, by its files, or by its grid where theirs differ; None if that is not sure."""
-    is_scan = isinstance(scan, RawScan)
-    grid = scan.grid if is_scan else scan
-    for is_like in (
-        lambda each: is_scan and each["sha256"] == scan.sha256,
-        lambda each: _is_grid(grid, each),
-    ):
-        roles = [role for role, each in known.items() if is_like(each)]
-        if roles:
-            return roles[0] if len(roles) == 1 else None
-    return None
+    grid, sha256 = (scan.grid, scan.sha256) if isinstance(scan, RawScan) else (scan, None)
+    alike = [role for role, each in known.items() if each["sha256"] == sha256]
+    alike = alike or [role for role, each in known.items() if _is_grid(grid, each)]
+    return alike[0] if len(alike) == 1 else None
 
 
 def _is_grid(grid: Grid, known: dict[str, Any]) -> bool:

@@ -19,6 +19,7 @@ from anatomical_embedding.settings.volumes import Geometry
 from anatomical_embedding.usage.model import Model
 from anatomical_embedding.usage.refinement import refined_pair
 from anatomical_embedding.usage.scans import EmbeddedScan, require_scans_of
+from anatomical_embedding.volumes.grid import Grid
 from anatomical_embedding.volumes.labels import LabelFile, read_label_file
 from anatomical_embedding.volumes.raw_scan import RawScan
 from anatomical_embedding.volumes.segments import LabelledScan
@@ -45,12 +46,16 @@ def read_labels_of(
     InputFileError
         if the labels hold no whole numbers from 0 to 65535, are all zero, or lie mostly outside the scan.
     """
-    is_embedded = isinstance(template, EmbeddedScan)
-    grid = template.scan_grid or _grid_of(template) if is_embedded else template.grid
+    grid: Volume
+    embedded: Grid
+    if isinstance(template, EmbeddedScan):
+        grid, embedded = template.scan_grid or _grid_of(template), template.embedded
+    else:
+        grid = embedded = template.grid
     scan = LabelledScan(grid, template.frame_of_reference)
     numbers = read_label_file(labels, geometry=geometry, scan=scan)
     try:
-        require_labels_in(template.embedded if is_embedded else grid, numbers.volume, name=template.name)
+        require_labels_in(embedded, numbers.volume, name=template.name)
     except UserError as error:
         raise InputFileError(labels, str(error)) from error
     return numbers

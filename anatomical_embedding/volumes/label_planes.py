@@ -143,8 +143,8 @@ def are_alike(first: NDArray[np.float64], second: NDArray[np.float64], *, within
     >>> are_alike(square, again, within_mm=0.2), are_alike(square, square * 0.9, within_mm=0.2)
     (True, False)
     """
-    ends = [(corners.min(axis=0), corners.max(axis=0)) for corners in (first, second)]
-    if np.abs(np.subtract(*ends)).max() > within_mm:
+    boxes = [np.concatenate([corners.min(axis=0), corners.max(axis=0)]) for corners in (first, second)]
+    if np.abs(boxes[0] - boxes[1]).max() > within_mm:
         return False
     ways = ((first, second), (second, first))
     return all(_distances_from(corners, outline).max() <= within_mm for corners, outline in ways)

@@ -156,6 +156,11 @@ def test_clicks_of_the_longitudinal_task_of_autopet(tmp_path):
     np.testing.assert_allclose(found.lesions[0].point_mm, AFFINE[:3] @ [6.5, 7.0, 3.0, 1])
     np.testing.assert_allclose(found.lesions[1].point_mm, AFFINE[:3] @ [21, 11, 8, 1])
     assert "taken as voxels x, y, z" in found.remarks[0]
+    inside_lps = AFFINE[:3] @ [6.5, 7.0, 3.0, 1] * [-1, -1, 1]
+    path.write_text(json.dumps(content | {"points": [{"name": "1", "point": inside_lps.tolist()}]}), "utf-8")
+    np.testing.assert_allclose(
+        read(path, coordinates="lps").lesions[0].point_mm, AFFINE[:3] @ [6.5, 7.0, 3.0, 1]
+    )
 
 
 def test_points_and_boxes_of_lesionlocator(tmp_path):
