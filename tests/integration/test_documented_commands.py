@@ -23,7 +23,7 @@ from tests.packaged_model import write_dicom_series
 
 pytestmark = pytest.mark.slow
 
-POINT_OF_README = np.array([-165.0, -117.0, -40.0])
+POINT_OF_README = np.array([-247.0, -76.0, 141.0])
 POINT_OF_API = np.array([-12.5, 40.0, 310.0])
 SMALL_ORGANS = (1, 2)
 """Their surroundings ask for some hundred points, those of all organs for thousands."""
@@ -67,7 +67,7 @@ def workplace(demo, tmp_path_factory):
         (folder / f"{name}.nii.gz").symlink_to(pair / f"{name}.nii.gz")
     torch.manual_seed(0)
     torch.save(EmbeddingNetwork(published_network("sam")).state_dict(), folder / "SAM.pth")
-    points = "x_mm,y_mm,z_mm,name\n-165,-117,-40,liver\n"
+    points = "x_mm,y_mm,z_mm,name\n-247,-76,141,heart apex\n"
     (folder / "points.csv").write_text(points, encoding="utf-8")
     return folder
 
