@@ -4,8 +4,8 @@
 # One would guess that TransformixFilter, given any itk::Transform by SetTransform, resamples by it: the method takes a
 # composite of an affine map and a displacement field without a word, and the image that comes out has moved.
 # What happens: SetTransform turns the transform into parameters of elastix, which know no displacement field; what it
-# cannot turn is left out. The result is that of the affine map: nearly right, with an exit code of 0. SetExternalTransform,
-# whose name promises less, applies the whole transform. (A composite given to transformix as a parameter file is refused.)
+# cannot turn is left out. The result is that of the affine map: nearly right, without a message. SetExternalTransform,
+# whose name promises less, applies the whole transform. (As a parameter file transformix refuses a composite.)
 # Versions: itk-elastix 0.25.4, itk 5.4.7, numpy 2.4.6. Seen on 2026-11-30, the middle of a blob at (14, 12, 10) after a
 # shift by 3 along x and a field of 2 along y:
 #   ITK: 11.00 10.00 9.99
@@ -52,7 +52,7 @@ composite = itk.CompositeTransform[itk.D, 3].New()
 composite.AddTransform(shift)
 composite.AddTransform(warp)
 grid = {
-    "Size": map(str, SIZE), "Index": "000", "Spacing": "111", "Origin": "000", "Direction": "100010001",
+    "Size": [str(size) for size in SIZE], "Index": "000", "Spacing": "111", "Origin": "000", "Direction": "100010001",
     "FixedImageDimension": "3", "MovingImageDimension": "3", "ResampleInterpolator": ["FinalLinearInterpolator"],
     "DefaultPixelValue": "0", "ResultImagePixelType": ["float"],
 }  # fmt: skip
@@ -66,7 +66,8 @@ for method in ("SetTransform", "SetExternalTransform"):
     getattr(transformix, method)(composite)
     transformix.UpdateLargestPossibleRegion()
     seen.append(middle(transformix.GetOutput()))
-for name, found in zip(("ITK", "TransformixFilter, SetTransform", "TransformixFilter, SetExternalTransform"), seen, strict=True):
+names = ("ITK", "TransformixFilter, SetTransform", "TransformixFilter, SetExternalTransform")
+for name, found in zip(names, seen, strict=True):
     print(f"{name}: {' '.join(f'{value:.2f}' for value in found)}")
 by_itk, by_set, by_external = seen
 is_as_told = np.abs(by_external - by_itk).max() < 0.01 and np.abs(by_set - by_itk - [0.0, 2.0, 0.0]).max() < 0.01

@@ -1,21 +1,22 @@
 #!/usr/bin/env bash
 # MONAI's Resize and Zoom lay labels beside their image: nearest voxels begin at an edge, linear ones in the middle.
 #
-# One would guess that an image and its labels, resized together with mode ("trilinear", "nearest") as MONAI's own
-# examples have it, still lie on one another: both carry the same affine afterwards.
+# One would guess that an image and its labels, resized together with mode ("trilinear", "nearest"), still lie on one
+# another: both carry the same affine afterwards.
 # What happens: the affine says that the middle of the box stayed where it was, as trilinear has it. `nearest` of
 # torch's interpolate takes the voxel floor(i * factor), the first one of each block and not its middle: labels made
-# smaller by a factor f lie (f - 1) / 2 old voxels too far along every axis, half a new one less at odd factors. Twofold
-# that is half a voxel, fourfold one and a half, 2.6 on the diagonal. Made larger by whole factors nothing is off, and Spacing
-# (grid_sample) is right. Overlap and surface distance of small organs suffer as from a model that is biased to one side.
+# smaller by a factor f lie (f - 1) / 2 old voxels too far along every axis, half a voxel twofold, one and a half
+# fourfold, 2.6 on the diagonal. Made larger by whole factors nothing is off, and Spacing (grid_sample) is right.
+# Overlap and surface distances of small organs suffer as by a model that errs to one side, in training and in validation
+# alike.
 # Versions: monai 1.6.1, torch 2.13.0, numpy 2.4.6. Seen on 2026-11-30, a blob about x = 20 mm and its mask on voxels of
 # 1 mm, the middle of both by their affine afterwards:
 #   Resize to a half: image 20.02, labels 20.50, nearest-exact 19.50
 #   Resize to a quarter: image 19.50, labels 21.50, nearest-exact 19.50
 #   Zoom to a quarter: image 19.50, labels 21.50, nearest-exact 19.50
 #   Spacing to 4 mm: image 20.00, labels 20.00
-# Source: the output above; mode `nearest-exact` of torch.nn.functional.interpolate, whose documentation tells the two apart.
-# What to do: mode "nearest-exact" for labels, or Spacing.
+# Source: the output above; torch.nn.functional.interpolate tells `nearest` and `nearest-exact` apart.
+# What to do: mode "nearest-exact" for labels (half an old voxel off at even factors, else exact), or Spacing.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

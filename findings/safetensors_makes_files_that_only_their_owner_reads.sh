@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # safetensors 0.8 gives every file it writes to its owner alone, and puts it in the place of a link.
 #
-# One would guess that save_file makes files as every other program does, readable as the umask says, and writes into
-# the file that a name leads to.
-# What happens: since 0.8 a file is written beside its place under another name and moved there. It keeps the permissions
-# of such a temporary file, rw-------, whatever the umask, the folder's set-group bit or the file that was there before
-# say: colleagues cannot read the weights and embeddings of a shared folder, nor can a server that runs under another
-# name. A link (as data sets kept by DVC, git-annex or on another disk have them) is replaced by the file.
+# One would guess that save_file makes files as other programs do, readable as the umask says, and writes into the
+# file that a name leads to.
+# What happens: since 0.8 a file is written beside its place under another name and moved there. It keeps the rights
+# of such a temporary file, rw-------, whatever the umask or the file that was there before say: colleagues cannot read
+# the weights and embeddings of a shared folder, nor can a server that runs under another name. A link (as DVC and
+# git-annex lay them) is replaced by the file.
 # Versions: safetensors 0.8.0, numpy 2.4.6; 0.7.0 for comparison. Seen on 2026-11-30 with umask 022:
 #   safetensors 0.8.0: a new file rw-------, one that was rw-rw-r-- rw-------, a link became a file
 #   safetensors 0.7.0: a new file rw-r--r--, one that was rw-rw-r-- rw-rw-r--, a link stayed a link

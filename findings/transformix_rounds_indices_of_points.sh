@@ -6,8 +6,8 @@
 # What happens: indices are rounded, half a voxel upwards, before anything else, so that a landmark on slices of 3 mm
 # moves by up to 1.5 mm while the transform is exact; `InputIndex` in the result shows it, no message does. Without the
 # word the numbers are indices: a list in mm lands elsewhere, in the image or not, again without a message.
-# Versions: itk-elastix 0.25.4 (elastix 5.3.1), itk 5.4.7, numpy 2.4.6. Seen on 2026-11-30, the point (11.4, 20.3, 38.5) mm,
-# which has the index (10.7, 10.2, 10.5), by an identity:
+# Versions: itk-elastix 0.25.4 (elastix 5.3.1), itk 5.4.7, numpy 2.4.6. Seen on 2026-11-30, the point
+# (11.4, 20.3, 38.5) mm, whose index is (10.7, 10.2, 10.5), by an identity:
 #   point 11.4 20.3 38.5: 11.4 20.3 38.5
 #   index 10.7 10.2 10.5: 12.0 20.0 40.0
 #   no word, 11.4 20.3 38.5: 12.0 35.0 124.0
