@@ -19,7 +19,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from anatomical_embedding.evaluation.confidence.reliability import area_under_curve, calibration_error
-from anatomical_embedding.evaluation.landmarks.tables import ANSWER, TRUTH_COLUMNS, read_matches, read_queries
+from anatomical_embedding.evaluation.landmarks.tables import (
+    ANSWER,
+    TRUTH_COLUMNS,
+    VIEW_COLUMNS,
+    read_matches,
+    read_queries,
+    read_questions,
+)
 
 WITHIN_MM = 10.0
 
@@ -32,11 +39,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--queries", type=Path, required=True, help="queries of whole targets, with the truth"
+        "--queries",
+        type=Path,
+        required=True,
+        help="queries with the truth; those of cut targets are left out",
     )
     parser.add_argument("--matches", type=Path, required=True, help="their answers")
     options = parser.parse_args()
-    asked = read_queries(options.queries)
+    is_whole = read_questions(options.queries).reindex(columns=list(VIEW_COLUMNS)).isna().all(axis=1)
+    asked = read_queries(options.queries)[is_whole]
     answers = read_matches(options.matches).set_index("query_id").loc[asked["query_id"]]
     errors_mm = answers[list(ANSWER)].to_numpy() - asked[list(TRUTH_COLUMNS)].to_numpy()
     is_found = np.isfinite(errors_mm).all(axis=1)

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from anatomical_embedding.evaluation.landmarks.tables import ANSWER, TRUTH_COLUMNS
+from benchmarks import contour_limits
 from benchmarks.contour_limits import judged, landmark_offsets, report
 
 PATIENTS = ("a", "b", "c", "d")
@@ -67,3 +69,20 @@ def test_random_errors_are_explained_by_one_part_in_the_number_of_patients():
     errors_mm = generator.standard_normal((len(asked), 3))
     explained = sum(np.sum(part_mm**2) for *_, part_mm in landmark_offsets(asked, errors_mm))
     assert explained / np.sum(errors_mm**2) == pytest.approx(1 / len(PATIENTS), abs=0.02)
+
+
+def test_answers_in_cut_targets_and_failed_ones_are_left_out(tmp_path, monkeypatch, capsys):
+    asked = asked_of("top")
+    asked["query_id"] = [f"query_{row}" for row in range(12)]
+    asked[["query_x_mm", "query_y_mm", "query_z_mm", *TRUTH_COLUMNS]] = 0.0
+    asked["view_low_mm"], asked["view_high_mm"] = np.nan, [5.0, *[np.nan] * 11]
+    found = asked[["query_id"]].assign(method="nearest", similarity=0.5, status="found", reason="")
+    found[list(ANSWER)] = errors_by_offsets(asked)
+    found.loc[1, ["status", "reason"]] = "failed", "a reason"
+    found.loc[1, [*ANSWER, "similarity"]] = np.nan
+    tables = [tmp_path / name for name in ("queries.csv", "matches.csv")]
+    for table, path in zip((asked, found), tables, strict=True):
+        table.to_csv(path, index=False)
+    monkeypatch.setattr("sys.argv", ["contour_limits", f"--queries={tables[0]}", f"--matches={tables[1]}"])
+    contour_limits.main()
+    assert "answers                  10," in capsys.readouterr().out
