@@ -7,7 +7,7 @@ target T is split, by least squares, into an offset of S less one of T, and a re
 landmark lies beside the place that all his partners agree on, both when he is asked and when he is asked for: the
 contour was ended there, or his anatomy is peculiar there. Offsets that are chance would explain one part in the number
 of patients. Prints what they explain, and how well a judge ranks the answers who knows every rest, and which landmark
-is asked and how widely its offsets scatter, but not these two patients' own.
+is asked and how widely its offsets scatter, but not which of them are these two patients'.
 """
 
 import argparse
