@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from anatomical_embedding.evaluation.landmarks.cut_queries import with_cut_views
+from anatomical_embedding.evaluation.landmarks.cut_queries import MOST_TEMPLATES, with_cut_views
 from anatomical_embedding.evaluation.landmarks.queries import landmarks_in_view, make_queries
 from anatomical_embedding.evaluation.landmarks.tables import write_table
 from anatomical_embedding.index_file import read_index
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
         {row.volume_id: row.modality for row in rows}, landmarks_in_view(landmarks, volumes), settings
     )
     if settings.with_cuts:
-        queries = with_cut_views(queries, volumes)
+        queries = with_cut_views(queries, volumes, most_templates=MOST_TEMPLATES)
     write_table(queries, options.output)
     log(f"{len(queries)} queries between {queries['template_id'].nunique()} templates and their targets")
 

@@ -180,3 +180,15 @@ def test_cut_queries_know_what_their_targets_show():
     assert (above["view_low_mm"], above["is_in_view"]) == (46.5, "false")
     high = asked.loc["t/u/high/below_32"]
     assert (high["view_high_mm"], high["is_in_view"]) == (94.5, "false")
+
+
+def test_templates_take_turns_at_the_planes_of_a_cut_target():
+    volume = Volume(np.zeros((4, 4, 60), np.uint8), np.diag([2.0, 2.0, 3.0, 1.0]))
+    templates = ["a", "b", "c", "d"]
+    queries = pd.DataFrame({"query_id": templates, "template_id": templates, "target_id": "u"})
+    queries[["truth_x_mm", "truth_y_mm", "truth_z_mm"]] = 2.0
+    asked = with_cut_views(queries, {"u": volume}, most_templates=3)["query_id"]
+    assert list(asked[:4]) == templates  # whole targets are asked by all
+    at_plane = {plane: sorted(asked[asked.str.endswith(f"/below_{plane}")].str[0]) for plane in (16, 32, 48)}
+    assert at_plane == {16: ["a", "b", "c"], 32: ["a", "b", "d"], 48: ["a", "c", "d"]}
+    assert len(asked) == 4 + 2 * 9
