@@ -8,16 +8,12 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.follow.fit_mask import FittedMask, fit_mask
 from anatomical_embedding.follow.given_rows import as_point
-from anatomical_embedding.follow.lesion_tissue import (
-    TissueContrast,
-    find_parts,
-    middle_of_tissue,
-    tissue_of_parts,
-)
+from anatomical_embedding.follow.lesion_tissue import middle_of_tissue
 from anatomical_embedding.follow.look import Likeness, likeness, measure_look, presence
 from anatomical_embedding.follow.places import AnsweredPlace
 from anatomical_embedding.follow.records import LesionRow
 from anatomical_embedding.follow.seen import NOWHERE, Source
+from anatomical_embedding.follow.split import find_parts
 from anatomical_embedding.follow.states import judge_state, trust_place
 from anatomical_embedding.follow.visits import AskedVisit, VisitScans
 from anatomical_embedding.matching.refine_scans import REFINED
@@ -134,12 +130,16 @@ def _look(
         points_mm.append(point_mm)
         visibilities.append(visibility)
         if source is sources[0] and visibility >= settings.splitting.visibility:
-            tissue = TissueContrast(scan, then.inner, now.inner - now.contrast)
             parts_mm = find_parts(
-                tissue, place.point_mm, source.radius_mm, others_mm, settings=settings.splitting
+                before,
+                scan,
+                source,
+                then,
+                place.point_mm,
+                place.matrix_from_given,
+                others_mm,
+                settings=settings.splitting,
             )
-            if parts_mm is not None:
-                parts_mm = tissue_of_parts(tissue, then, parts_mm, source.radius_mm, settings=settings.tissue)
     if presence(likenesses, settings=settings.look) > settings.splitting.whole:
         parts_mm = None
     middle_mm = points_mm[0] if parts_mm is None else parts_mm.mean(axis=0)

@@ -92,14 +92,10 @@ class LesionSplitSettings(Settings):
     """Lesions that are less visible, as a share of those that are, are not looked at."""
     scales: tuple[float, ...] = Field(min_length=1)
     """Sizes of the two parts together that are tried, in sizes of the lesion."""
-    inner: Share
-    """Both parts look like lesion at least to this share, ..."""
-    middle: Share
-    """... between them there is at most this share of it, ..."""
-    ring: Share
-    """... on the rings round that and round the parts, across the line between these, at most this, ..."""
-    beyond: Share
-    """... and beyond both parts at most this."""
+    part: Share
+    """Each part has at least this share of the lesion's contrast with what surrounded it there, ..."""
+    new: Share
+    """... and so has what the two cover beside the former lesion."""
     smallest_radius_mm: float = Field(gt=0)
     """Radius of the smallest parts that are looked for: what is less than 10 mm in diameter cannot be measured."""
     whole: Share
