@@ -15,6 +15,7 @@ from anatomical_embedding.follow.records import LesionRow
 from anatomical_embedding.follow.seen import NOWHERE, Source
 from anatomical_embedding.follow.split import find_parts
 from anatomical_embedding.follow.states import judge_state, trust_place
+from anatomical_embedding.follow.surroundings import Way
 from anatomical_embedding.follow.visits import AskedVisit, VisitScans
 from anatomical_embedding.matching.refine_scans import REFINED
 from anatomical_embedding.settings.follow import FollowSettings
@@ -130,18 +131,8 @@ def _look(
         points_mm.append(point_mm)
         visibilities.append(visibility)
         if source is sources[0] and visibility >= settings.splitting.visibility:
-            parts_mm = find_parts(
-                before,
-                scan,
-                source,
-                then,
-                place.point_mm,
-                place.matrix_from_given,
-                others_mm,
-                settings=settings.splitting,
-            )
-    if presence(likenesses, settings=settings.look) > settings.splitting.whole:
-        parts_mm = None
+            way = Way(source.centre_mm, place.point_mm, place.matrix_from_given)
+            parts_mm = find_parts(before, scan, way, (source, then), others_mm, settings=settings.splitting)
     middle_mm = points_mm[0] if parts_mm is None else parts_mm.mean(axis=0)
     return _Looked(tuple(likenesses), middle_mm, visibilities[0], parts_mm)
 

@@ -62,12 +62,12 @@ class MergeSettings(Settings):
 
     apart: float = Field(gt=1.0)
     """Pairs are looked at whose middles were at most this far apart, in the sum of their radii."""
-    bridge: Share
-    """They have merged where there is a way between them that nowhere falls below this share of their contrast, ..."""
-    rise: Share
-    """... and the lowest share of the best way has risen by this, ..."""
-    nearer: Share
-    """... or the middles of their tissue are at most this share of their former distance apart."""
+    visibility: float = Field(gt=0.0, le=1.0)
+    """Lesions that are less visible, as a share of those that are, are not looked at."""
+    nearer: float = Field(gt=0)
+    """They are one where no gap is left between them, which was larger by this, in radii of the larger one, ..."""
+    part: Share
+    """... and each is there with at least this share of their contrast."""
     certainty: Share
     """Share of the pairs that look so which have merged."""
 
@@ -98,8 +98,6 @@ class LesionSplitSettings(Settings):
     """... and so has what the two cover beside the former lesion."""
     smallest_radius_mm: float = Field(gt=0)
     """Radius of the smallest parts that are looked for: what is less than 10 mm in diameter cannot be measured."""
-    whole: Share
-    """A lesion that is there with more than this probability is whole, whatever lies beside it."""
     certainty: Share
     """Share of lesions with two such parts that have split; others have merged with a neighbour, or lie on vessels."""
 

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from anatomical_embedding.follow import answered
 from anatomical_embedding.follow.answered import answered_row
 from anatomical_embedding.follow.fit_mask import fit_mask
 from anatomical_embedding.follow.places import AnsweredPlace
@@ -108,12 +107,17 @@ def test_the_mask_that_was_given_is_carried_unless_the_lesion_has_changed_too_mu
     assert np.array_equal(fit.mask, expected.mask)
 
 
-@pytest.mark.parametrize(("radius_mm", "state"), [(9.0, "present"), (0.0, "split")])
-def test_a_lesion_that_is_seen_at_its_place_is_whole_whatever_lies_beside_it(monkeypatch, radius_mm, state):
-    before, mask = scan_with_ball(9.0)
-    now, _ = scan_with_ball(radius_mm, seed=1)
-    beside_mm = CENTRE_MM + np.array([[0.0, 8.0, 0.0], [0.0, -8.0, 0.0]])
-    monkeypatch.setattr(answered, "find_parts", lambda *_, **__: beside_mm)
-    monkeypatch.setattr(answered, "tissue_of_parts", lambda *_, **__: beside_mm)
-    row, _ = answered_at(place_at(CENTRE_MM), [Source("given", CENTRE_MM, 9.0, mask)], given=before, now=now)
-    assert row.state == state
+def test_a_lesion_in_two_parts_has_split_and_each_gets_a_mask():
+    before, mask = scan_with_ball(12.0)
+    half_mm = np.array([0.0, 10.0, 0.0])
+    parts = [scan_with_ball(7.2)[1].array]
+    steps = np.rint(half_mm / np.diag(AFFINE)[:3]).astype(int)
+    both = np.roll(parts[0], steps, axis=(0, 1, 2)) | np.roll(parts[0], -steps, axis=(0, 1, 2))
+    now = Volume(np.where(both, before.array.max(), TISSUE_HU), AFFINE)
+    row, fits = answered_at(
+        place_at(CENTRE_MM), [Source("given", CENTRE_MM, 12.0, mask)], given=before, now=now
+    )
+    assert row.state == "split" and len(fits) == len(half_mm) - 1
+    assert np.array(row.point_mm) == pytest.approx(CENTRE_MM, abs=2.0)
+    found_mm = sorted((fit.centre_mm - CENTRE_MM).tolist() for fit in fits)
+    assert sorted(each[1] for each in found_mm) == pytest.approx([-10.0, 10.0], abs=2.0)
