@@ -35,6 +35,8 @@ NEARER = (0.3, 0.45, 0.6, 0.75, 0.9, 1.05)
 """Distances between the two, in their former one."""
 SHIFTS = np.vstack([np.zeros(3), *(share * np.eye(3) for share in (0.3, -0.3, 0.6, -0.6))])
 """Of the middle between the two, and of a lesion that is there alone, in radii of the larger one."""
+FINE = 0.1 * (np.indices((5, 5, 5)).reshape(3, -1).T - 2.0)
+"""By which each of two that are one is moved to where it explains most."""
 TURN = 0.45
 """Tangent of the angle by which the way from one to the other may have turned."""
 MERGED_STATES = ("present", "gone", "review", "split")
@@ -155,7 +157,15 @@ def _one_lesion(
     best = int(np.where(is_one, gain, -np.inf).argmax())
     least = min(float(seen.fit(shape[best]).share) for shape in shapes)
     others = max(float(gain[~is_one].max()), float(seen.fit(_alone(seen, offsets, radii)).gain.max()), 0.0)
-    return middles[:, best] if is_one.any() and gain[best] > others and least >= settings.part else None
+    if not (is_one.any() and gain[best] > others and least >= settings.part):
+        return None
+    found = middles[:, best]
+    for moving in (0, 1, 0, 1):  # each beside the other
+        near = found[moving] + FINE
+        other = balls(seen.points, found[[1 - moving]], sizes[[best]] * radii[1 - moving])
+        mine = balls(seen.points, near, np.full(len(near), sizes[best] * radii[moving]))
+        found[moving] = near[seen.fit(np.maximum(mine, other)).gain.argmax()]
+    return found
 
 
 def _pairs(offsets: Points) -> tuple[Points, FloatArray]:

@@ -30,8 +30,8 @@ NUM_DIRECTIONS = 40
 """Half of the directions in which the parts are looked for; the others are opposite."""
 CORE = 0.4
 """Radius of what of a part has to be there."""
-SHIFTS = 0.15 * (np.indices((5, 5, 5)).reshape(3, -1).T - 2.0)
-"""By which each part is moved to where it explains most."""
+WIDER = 1.2
+"""Radius of the ball in which the middle of a part is looked for, in radii of the part."""
 WHOLE_SCALES = (0.5, 0.65, 0.8, 1.0, 1.2, 1.4, 1.6)
 WHOLE_OFFSETS = np.vstack([np.zeros(3), *(share * half_sphere(7) for share in (0.25, -0.25, 0.5, -0.5))])
 """Sizes and places of a lesion that is whole."""
@@ -77,8 +77,7 @@ def find_parts(
     )
     if not is_split:
         return None
-    near = middles[:, np.newaxis] + SHIFTS  # (2, S, 3)
-    moved = [each[seen.fit_balls(each, PART_RADIUS * scale).gain.argmax()] for each in near]
+    moved = [seen.middle_of(middle, WIDER * PART_RADIUS * scale) for middle in middles]
     return way.carry(radius_mm * np.array(moved))
 
 

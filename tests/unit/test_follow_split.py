@@ -128,10 +128,10 @@ def test_what_surrounds_a_lesion_now_is_told_by_like_values_before_and_goes_on_w
         reach=1.9,
     )
     assert isinstance(seen, Comparison)
-    assert np.quantile(np.abs(seen.seen), 0.85) < 0.02
-    away = ~(np.abs(seen.points[:, 1]) < 0.4)
+    away = np.abs(seen.points[:, 1]) > 0.4  # from where the halves meet
+    assert np.quantile(np.abs(seen.seen[away]), 0.95) < 0.05
     expected = np.where(seen.points[:, 1] > 0.0, -40.0, 160.0) / 160.0
-    assert seen.expected[away] == pytest.approx(expected[away], abs=0.1)
+    assert np.quantile(np.abs(seen.expected - expected)[away], 0.95) < 0.05
     assert not seen.is_outside[np.linalg.norm(seen.points, axis=1) < 1.0].any()
 
 
