@@ -75,7 +75,7 @@ def test_a_mask_of_one_visit_is_carried_by_the_map_from_that_visit():
     empty = Volume(np.full_like(before.array, TISSUE_HU), AFFINE)
     place = replace(place_at(CENTRE_MM), matrix=1.5 * np.eye(3), how="moved")
     source = Source("given", CENTRE_MM, 9.0, mask)
-    _, (fit,) = answered_at(place, [source, source], now=empty)
+    _, (fit,) = answered_at(place, [source, source], given=before, now=empty)
     assert not fit.is_fitted
     assert fit.radius_mm == pytest.approx(9.0, rel=0.05)
 
@@ -121,3 +121,18 @@ def test_a_lesion_in_two_parts_has_split_and_each_gets_a_mask():
     assert np.array(row.point_mm) == pytest.approx(CENTRE_MM, abs=2.0)
     found_mm = sorted((fit.centre_mm - CENTRE_MM).tolist() for fit in fits)
     assert sorted(each[1] for each in found_mm) == pytest.approx([-10.0, 10.0], abs=2.0)
+
+
+def test_a_lesion_too_faint_for_an_edge_is_as_large_as_explains_the_scan_best():
+    """It differs by 1.5 deviations of the noise, and its radius has grown from 9 to 12 mm."""
+    scans, masks = [], []
+    for seed, radius_mm in ((0, 9.0), (1, 12.0)):
+        _, mask = scan_with_ball(radius_mm)
+        noise = np.random.default_rng(seed).normal(0.0, 10.0, mask.shape)
+        scans.append(Volume(TISSUE_HU + 15.0 * mask.array + noise, AFFINE))
+        masks.append(mask)
+    source = Source("given", CENTRE_MM, 9.0, masks[0])
+    row, (fit,) = answered_at(place_at(CENTRE_MM), [source], given=scans[0], now=scans[1])
+    assert row.state in ("present", "review") and not fit.is_fitted
+    assert fit.radius_mm == pytest.approx(12.0, rel=0.08)
+    assert fit.note == "lesion and surroundings hardly differ"
