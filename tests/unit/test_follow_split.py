@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from anatomical_embedding.follow.grown import grown_mask
 from anatomical_embedding.follow.look import Look
 from anatomical_embedding.follow.seen import Source
 from anatomical_embedding.follow.split import find_parts
@@ -153,3 +154,19 @@ def test_a_ball_explains_what_it_covers_and_its_strength_is_that_of_what_is_ther
     assert fit.gain[0] == pytest.approx(0.49 * ball.sum(), rel=1e-5)
     # One that is a tenth as strong as the lesion looked is put in at six tenths, which explains nothing.
     assert Comparison(points, 0.1 * ball, ones, ones > 0.0).fit_balls(np.zeros((1, 3)), 0.5).gain[0] < 0.0
+
+
+@pytest.mark.parametrize("factor", [0.74, 1.26])
+def test_how_much_a_lesion_has_grown_is_told_by_all_its_voxels_together(factor):
+    covered = inside(WHOLE)
+    source = Source("given", CENTRE_MM, RADIUS_MM, Volume(covered, AFFINE))
+    way = Way(CENTRE_MM, CENTRE_MM, np.eye(3))
+    off_mm = np.array([0.0, 2.0, 0.0])
+    now = scan_of([(off_mm, factor * RADIUS_MM)])
+    scale, middle_mm = grown_mask(scan_of(WHOLE), now, way, (source, LOOK), smallest_share=0.4)
+    assert scale == pytest.approx(factor, rel=0.08)
+    assert np.linalg.norm(middle_mm - CENTRE_MM - off_mm) < 0.2 * RADIUS_MM
+    gone = scan_of([])
+    assert grown_mask(scan_of(WHOLE), gone, way, (source, LOOK), smallest_share=0.4) is None
+    point = Source("given", CENTRE_MM, RADIUS_MM, None)
+    assert grown_mask(scan_of(WHOLE), now, way, (point, LOOK), smallest_share=0.4) is None
