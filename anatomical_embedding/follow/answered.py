@@ -8,17 +8,15 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.follow.fit_mask import FittedMask, fit_mask
 from anatomical_embedding.follow.given_rows import as_point
-from anatomical_embedding.follow.lesion_tissue import (
-    TissueContrast,
-    find_parts,
-    middle_of_tissue,
-    tissue_of_parts,
-)
+from anatomical_embedding.follow.grown import grown_mask
+from anatomical_embedding.follow.lesion_tissue import middle_of_tissue
 from anatomical_embedding.follow.look import Likeness, likeness, measure_look, presence
 from anatomical_embedding.follow.places import AnsweredPlace
 from anatomical_embedding.follow.records import LesionRow
 from anatomical_embedding.follow.seen import NOWHERE, Source
+from anatomical_embedding.follow.split import find_parts
 from anatomical_embedding.follow.states import judge_state, trust_place
+from anatomical_embedding.follow.surroundings import Way
 from anatomical_embedding.follow.visits import AskedVisit, VisitScans
 from anatomical_embedding.matching.refine_scans import REFINED
 from anatomical_embedding.settings.follow import FollowSettings
@@ -73,7 +71,7 @@ def answered_row(
     scan = require_raw(scans[visit.name]).volume
     if place.how == "moved":
         row = replace(row, state="present", probability=1.0, point_mm=as_point(place.point_mm), note="")
-        return row, _fitted(scan, place, sources, is_visible=True, settings=settings)
+        return row, _fitted(scan, place, sources, scans, is_visible=True, settings=settings)
     trust = trust_place(
         error_mm=place.error_mm,
         depth_mm=place.depth_mm,
@@ -103,7 +101,7 @@ def answered_row(
         return row, _fitted_parts(scan, place, looked.parts_mm, sources[0], settings)
     if judged.state not in ("present", "review") or not scan.contains(place.point_mm):
         return row, ()
-    fits = _fitted(scan, place, sources, is_visible=looked.visibility == 1.0, settings=settings)
+    fits = _fitted(scan, place, sources, scans, is_visible=looked.visibility == 1.0, settings=settings)
     if judged.state == "present" and fits and fits[0].is_fitted:
         share = settings.masks.share_of_place
         row = replace(row, point_mm=as_point((1.0 - share) * place.point_mm + share * fits[0].centre_mm))
@@ -134,14 +132,8 @@ def _look(
         points_mm.append(point_mm)
         visibilities.append(visibility)
         if source is sources[0] and visibility >= settings.splitting.visibility:
-            tissue = TissueContrast(scan, then.inner, now.inner - now.contrast)
-            parts_mm = find_parts(
-                tissue, place.point_mm, source.radius_mm, others_mm, settings=settings.splitting
-            )
-            if parts_mm is not None:
-                parts_mm = tissue_of_parts(tissue, then, parts_mm, source.radius_mm, settings=settings.tissue)
-    if presence(likenesses, settings=settings.look) > settings.splitting.whole:
-        parts_mm = None
+            way = Way(source.centre_mm, place.point_mm, place.matrix_from_given)
+            parts_mm = find_parts(before, scan, way, (source, then), others_mm, settings=settings.splitting)
     middle_mm = points_mm[0] if parts_mm is None else parts_mm.mean(axis=0)
     return _Looked(tuple(likenesses), middle_mm, visibilities[0], parts_mm)
 
@@ -150,6 +142,7 @@ def _fitted(
     scan: Volume,
     place: AnsweredPlace,
     sources: Sequence[Source],
+    scans: VisitScans,
     *,
     is_visible: bool,
     settings: FollowSettings,
@@ -157,7 +150,8 @@ def _fitted(
     """Return the mask of a lesion carried to its place and fitted there; none where there are only points.
 
     The mask that was given is tried first: one that was fitted has an error of its own, which another fit adds to. It
-    fits only what has not changed too much, and the nearest mask is what else is carried.
+    fits only what has not changed too much, and the nearest mask is what else is carried. Where no fit is trusted the
+    given one is carried, as large as explains the scan best.
     """
     fit = None
     tried = [(sources[0], place.matrix_from_given)]
@@ -176,7 +170,41 @@ def _fitted(
             is_visible=is_visible,
             settings=settings.masks,
         )
-    return () if fit is None else (fit,)
+    if fit is None:
+        return ()
+    if fit.is_fitted:
+        return (fit,)
+    return (_grown(scan, place, sources[0], scans, carried=fit, settings=settings),)
+
+
+def _grown(
+    scan: Volume,
+    place: AnsweredPlace,
+    source: Source,
+    scans: VisitScans,
+    *,
+    carried: FittedMask,
+    settings: FollowSettings,
+) -> FittedMask:
+    """Return the mask that was given, grown as the scan tells; what is carried where it does not."""
+    before = require_raw(scans[source.visit]).volume
+    look = measure_look(before, source.centre_mm, source.radius_mm, settings=settings.look)
+    way = Way(source.centre_mm, place.point_mm, place.matrix_from_given)
+    grown = grown_mask(before, scan, way, (source, look), smallest_share=settings.masks.grown_share)
+    if grown is None or source.mask is None:
+        return carried
+    scale, middle_mm = grown
+    found = fit_mask(
+        scan,
+        middle_mm,
+        source.mask,
+        source.centre_mm,
+        scale * place.matrix_from_given,
+        radius_mm=scale * source.radius_mm,
+        is_visible=False,
+        settings=settings.masks,
+    )
+    return replace(found, note=carried.note)
 
 
 def _fitted_parts(

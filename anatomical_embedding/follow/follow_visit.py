@@ -113,8 +113,8 @@ def follow_visit(
         if given is not None and given.masks is not None:
             masks[given.masks.array == number] = lesion
     firsts = {lesion: each[0] for lesion, each in sources.items()}
-    found_mm = {lesion: place.point_mm for lesion, place in joined.items() if lesion not in assigned.parts}
-    rows = mark_merged(rows, firsts, found_mm, scans, target, settings=settings)
+    asked = {lesion: place for lesion, place in joined.items() if lesion not in assigned.parts}
+    rows = mark_merged(rows, firsts, asked, scans, target, settings=settings)
     rows = place_masks(rows, fitted, masks, target)
     return FollowedVisit(tuple(rows), Volume(masks, target.affine) if masks.any() else None)
 

@@ -1,42 +1,52 @@
 """Lesions that were apart where they were given and are one now.
 
-The surroundings stay, so that each place is still on its side of what is one lesion now. From the tissue round one to
-that round the other there is a way on which the scan looks like lesion all along, and there was none before: the valley
-between the two has filled. The best way is asked, not the straight one, since places err. Masks are not asked: two
-fitted ones beside each other often touch though a gap of a voxel is to be seen.
+Two balls put into the surroundings of a pair (`surroundings`) are its lesions now, and one ball is one of them, where
+the other has gone. Two that explain the scan best are one lesion where no gap is left between them, and they have
+approached or grown towards each other. Places are not asked beyond the middle between the two: the match of either
+may end anywhere in what both are.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, label
 
 from anatomical_embedding.follow.given_rows import as_point
-from anatomical_embedding.follow.lesion_tissue import TWICE, TissueContrast, middle_of_tissue
 from anatomical_embedding.follow.look import measure_look
+from anatomical_embedding.follow.places import AnsweredPlace
 from anatomical_embedding.follow.records import LesionRow
 from anatomical_embedding.follow.seen import Source
 from anatomical_embedding.follow.states import calibrated
+from anatomical_embedding.follow.surroundings import Comparison, Shapes, Way, balls, compare, half_sphere
 from anatomical_embedding.follow.visits import VisitScans
 from anatomical_embedding.settings.follow import FollowSettings, MergeSettings
 from anatomical_embedding.usage.scans import require_raw
+from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
 
-STEP_MM, SMOOTHING_STEPS = 1.5, 1.0
-"""Of the samples between two places, and how far these are smoothed: single voxels are noise."""
-WIDTH, END = 0.9, 0.5
-"""How far a way may leave the straight one, in radii of the larger lesion, and where it ends, in radii of each."""
-LEVELS = np.arange(1.0, 0.0, -0.05)
-"""Shares of lesion that a way is looked for at."""
+FloatArray = NDArray[np.float64]
+STEP, BEYOND = 0.25, 1.0
+"""Distance of the samples, and how far they reach beyond the lesions, in radii of the larger one."""
+SIZES = (0.8, 1.0, 1.2)
+"""Of both lesions, in their former ones."""
+NEARER = (0.3, 0.45, 0.6, 0.75, 0.9, 1.05)
+"""Distances between the two, in their former one."""
+SHIFTS = np.vstack([np.zeros(3), *(share * np.eye(3) for share in (0.3, -0.3, 0.6, -0.6))])
+"""Of the middle between the two, and of a lesion that is there alone, in radii of the larger one."""
+FINE = 0.1 * (np.indices((5, 5, 5)).reshape(3, -1).T - 2.0)
+"""By which each of two that are one is moved to where it explains most."""
+TURN = 0.45
+"""Tangent of the angle by which the way from one to the other may have turned."""
+MERGED_STATES = ("present", "gone", "review", "split")
+"""States of lesions that may be one with another."""
 
 
 def mark_merged(
     rows: Sequence[LesionRow],
     sources: Mapping[int, Source],
-    found_mm: Mapping[int, NDArray[np.float64]],
+    places: Mapping[int, AnsweredPlace],
     scans: VisitScans,
     target: Volume,
     *,
@@ -44,29 +54,29 @@ def mark_merged(
 ) -> list[LesionRow]:
     """Return the rows; those that are one with another are `merged`, with the numbers of the others.
 
-    One of the two must not be gone. The other may look so, since its place can lie at the far end of what both are.
+    Either may look gone, since its place can lie at the far end of what both are.
 
     Parameters
     ----------
     sources : each lesion where it was given.
-    found_mm : (3,) where the lesions lie that are not given at the visit, before their tissue is looked at.
+    places : where the lesions that are not given at the visit lie by the visits before.
     target : scan of the visit.
     """
-    places = {
-        row.lesion: found_mm.get(row.lesion, np.array(row.point_mm))
+    asked = [
+        row.lesion
         for row in rows
-        if row.state in ("present", "gone", "review", "split") and np.isfinite(row.point_mm).all()
-    }
-    present = {row.lesion for row in rows if row.state in ("present", "split", "review")}
+        if row.lesion in places
+        and row.state in MERGED_STATES
+        and np.isfinite(places[row.lesion].point_mm).all()
+    ]
     partners: dict[int, list[int]] = {}
-    middles: dict[int, NDArray[np.float64]] = {}
-    for first, second in combinations(places, 2):
+    middles: dict[int, FloatArray] = {}
+    for first, second in combinations(asked, 2):
         pair = sources[first], sources[second]
-        if pair[0].visit != pair[1].visit or not present & {first, second}:
+        if pair[0].visit != pair[1].visit:
             continue
         before = require_raw(scans[pair[0].visit]).volume
-        ends_mm = places[first], places[second]
-        joined_mm = middles_of_one(pair, ends_mm, before, target, settings=settings)
+        joined_mm = middles_of_one(pair, (places[first], places[second]), before, target, settings=settings)
         if joined_mm is not None:
             partners.setdefault(first, []).append(second)
             partners.setdefault(second, []).append(first)
@@ -87,75 +97,99 @@ def mark_merged(
     ]
 
 
-def _are_near(pair: tuple[Source, Source], settings: MergeSettings) -> bool:
-    apart_mm = float(np.linalg.norm(pair[0].centre_mm - pair[1].centre_mm))
-    return apart_mm <= settings.apart * (pair[0].radius_mm + pair[1].radius_mm)
-
-
 def middles_of_one(
     pair: tuple[Source, Source],
-    places_mm: tuple[NDArray[np.float64], NDArray[np.float64]],
+    places: tuple[AnsweredPlace, AnsweredPlace],
     before: Volume,
     target: Volume,
     *,
     settings: FollowSettings,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Return the middles of the tissue of two lesions of one visit that are one in another scan; None if they are not.
+) -> Points | None:
+    """Return (2, 3) the middles of two lesions of one visit that are one in another scan; None if they are not.
 
     Parameters
     ----------
     pair : the lesions where they were given.
-    places_mm : two (3,) places in the target.
+    places : where they lie in the target by the visits before.
     before, target : scans of the two visits.
     """
-    merging = settings.merging
-    if not _are_near(pair, merging):
+    centres_mm = np.array([lesion.centre_mm for lesion in pair])
+    apart_mm = float(np.linalg.norm(centres_mm[1] - centres_mm[0]))
+    if apart_mm > settings.merging.apart * (pair[0].radius_mm + pair[1].radius_mm):
         return None
     looks = [
         measure_look(before, lesion.centre_mm, lesion.radius_mm, settings=settings.look) for lesion in pair
     ]
-    first, second = (
-        middle_of_tissue(target, place, look, lesion.radius_mm, settings=settings.tissue)
-        for place, look, lesion in zip(places_mm, looks, pair, strict=True)
+    if min(look.visibility(settings.look) for look in looks) < settings.merging.visibility:
+        return None
+    unit_mm = max(lesion.radius_mm for lesion in pair)
+    way = Way(
+        centres_mm.mean(axis=0),
+        np.mean([place.point_mm for place in places], axis=0),
+        np.mean([place.matrix_from_given for place in places], axis=0),
     )
-    inner = float(np.mean([look.inner for look in looks]))
-    around = inner - float(np.mean([look.contrast for look in looks]))
-    radii_mm = pair[0].radius_mm, pair[1].radius_mm
-    centres_mm = pair[0].centre_mm, pair[1].centre_mm
-    now = share_of_best_way(TissueContrast(target, inner, around), (first, second), radii_mm)
-    then = share_of_best_way(TissueContrast(before, inner, around), centres_mm, radii_mm)
-    apart_mm = float(np.linalg.norm(centres_mm[0] - centres_mm[1]))
-    has_changed = now - then >= merging.rise or np.linalg.norm(first - second) <= merging.nearer * apart_mm
-    return (first, second) if now >= merging.bridge and has_changed else None
+    reach = apart_mm / unit_mm / 2.0 + BEYOND
+    lesions = list(zip(pair, looks, strict=True))
+    seen = compare(before, target, way, lesions, unit_mm=unit_mm, step=STEP, reach=reach)
+    if seen is None:
+        return None
+    offsets = (centres_mm - way.from_mm) / unit_mm
+    radii = np.array([lesion.radius_mm for lesion in pair]) / unit_mm
+    middles = _one_lesion(seen, offsets, radii, settings.merging)
+    return None if middles is None else way.carry(unit_mm * middles)
 
 
-def share_of_best_way(
-    tissue: TissueContrast,
-    ends_mm: tuple[NDArray[np.float64], NDArray[np.float64]],
-    radii_mm: tuple[float, float],
-) -> float:
-    """Return the share of lesion that the best way from one place to another nowhere falls below; 0 without any.
+def _one_lesion(
+    seen: Comparison, offsets: Points, radii: FloatArray, settings: MergeSettings
+) -> Points | None:
+    """Return (2, 3) middles of two lesions that are one; None if they are not.
 
     Parameters
     ----------
-    ends_mm, radii_mm : the two places, (3,) each, and the radii of the lesions there.
+    offsets, radii : (2, 3) of the lesions from the middle between them, and (2,) radii, where they were given.
     """
-    reach_mm = max(radii_mm)
-    low, high = np.minimum(*ends_mm) - reach_mm, np.maximum(*ends_mm) + reach_mm
-    axes = [np.arange(start, stop + STEP_MM, STEP_MM) for start, stop in zip(low, high, strict=True)]
-    points_mm = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-    shares = gaussian_filter(np.nan_to_num(tissue.shares(points_mm)), SMOOTHING_STEPS)
-    shares = np.minimum(shares, TWICE - shares)
-    along = ends_mm[1] - ends_mm[0]
-    part = np.clip((points_mm - ends_mm[0]) @ along / max(float(along @ along), STEP_MM**2), 0.0, 1.0)
-    off_mm = np.linalg.norm(points_mm - ends_mm[0] - part[..., np.newaxis] * along, axis=-1)
-    shares[off_mm > WIDTH * reach_mm] = 0.0
-    begin, end = (
-        np.linalg.norm(points_mm - place, axis=-1) <= max(END * radius_mm, STEP_MM)
-        for place, radius_mm in zip(ends_mm, radii_mm, strict=True)
+    middles, sizes = _pairs(offsets)
+    gaps = np.linalg.norm(middles[1] - middles[0], axis=1) - sizes * radii.sum()
+    before = float(np.linalg.norm(offsets[1] - offsets[0]) - radii.sum())
+    is_one = gaps <= min(0.0, before - settings.nearer)
+    shapes = [balls(seen.points, each, sizes * radius) for each, radius in zip(middles, radii, strict=True)]
+    gain = seen.fit(np.maximum(*shapes)).gain
+    best = int(np.where(is_one, gain, -np.inf).argmax())
+    least = min(float(seen.fit(shape[best]).share) for shape in shapes)
+    others = max(float(gain[~is_one].max()), float(seen.fit(_alone(seen, offsets, radii)).gain.max()), 0.0)
+    if not (is_one.any() and gain[best] > others and least >= settings.part):
+        return None
+    found = middles[:, best]
+    for moving in (0, 1, 0, 1):  # each beside the other
+        near = found[moving] + FINE
+        other = balls(seen.points, found[[1 - moving]], sizes[[best]] * radii[1 - moving])
+        mine = balls(seen.points, near, np.full(len(near), sizes[best] * radii[moving]))
+        found[moving] = near[seen.fit(np.maximum(mine, other)).gain.argmax()]
+    return found
+
+
+def _pairs(offsets: Points) -> tuple[Points, FloatArray]:
+    """Return (2, K, 3) middles of two lesions as they may be now, and (K,) their sizes in the former ones."""
+    along = offsets[1] - offsets[0]
+    apart = float(np.linalg.norm(along))
+    turns = np.vstack([np.zeros(3), half_sphere(4), -half_sphere(4)])
+    ways = along / apart + TURN * turns
+    ways /= np.linalg.norm(ways, axis=1, keepdims=True)
+    found = [
+        (shift + side * nearer * apart / 2.0 * way, size)
+        for size, nearer, shift, way in product(SIZES, NEARER, SHIFTS, ways)
+        for side in (-1.0, 1.0)
+    ]
+    middles, sizes = (np.array(each) for each in zip(*found, strict=True))
+    return np.stack([middles[0::2], middles[1::2]]), sizes[0::2]
+
+
+def _alone(seen: Comparison, offsets: Points, radii: FloatArray) -> Shapes:
+    """Return (K, N) 1 in either lesion, where the other has gone."""
+    return np.vstack(
+        [
+            balls(seen.points, offset + SHIFTS, np.full(len(SHIFTS), size * radius))
+            for offset, radius in zip(offsets, radii, strict=True)
+            for size in SIZES
+        ]
     )
-    for level in LEVELS:
-        pieces, _ = label(shares >= level)
-        if np.intersect1d(pieces[begin & (pieces > 0)], pieces[end & (pieces > 0)]).size:
-            return float(level)
-    return 0.0

@@ -62,12 +62,12 @@ class MergeSettings(Settings):
 
     apart: float = Field(gt=1.0)
     """Pairs are looked at whose middles were at most this far apart, in the sum of their radii."""
-    bridge: Share
-    """They have merged where there is a way between them that nowhere falls below this share of their contrast, ..."""
-    rise: Share
-    """... and the lowest share of the best way has risen by this, ..."""
-    nearer: Share
-    """... or the middles of their tissue are at most this share of their former distance apart."""
+    visibility: float = Field(gt=0.0, le=1.0)
+    """Lesions that are less visible, as a share of those that are, are not looked at."""
+    nearer: float = Field(gt=0)
+    """They are one where no gap is left between them, which was larger by this, in radii of the larger one, ..."""
+    part: Share
+    """... and each is there with at least this share of their contrast."""
     certainty: Share
     """Share of the pairs that look so which have merged."""
 
@@ -92,18 +92,12 @@ class LesionSplitSettings(Settings):
     """Lesions that are less visible, as a share of those that are, are not looked at."""
     scales: tuple[float, ...] = Field(min_length=1)
     """Sizes of the two parts together that are tried, in sizes of the lesion."""
-    inner: Share
-    """Both parts look like lesion at least to this share, ..."""
-    middle: Share
-    """... between them there is at most this share of it, ..."""
-    ring: Share
-    """... on the rings round that and round the parts, across the line between these, at most this, ..."""
-    beyond: Share
-    """... and beyond both parts at most this."""
+    part: Share
+    """Each part has at least this share of the lesion's contrast with what surrounded it there, ..."""
+    new: Share
+    """... and so has what the two cover beside the former lesion."""
     smallest_radius_mm: float = Field(gt=0)
     """Radius of the smallest parts that are looked for: what is less than 10 mm in diameter cannot be measured."""
-    whole: Share
-    """A lesion that is there with more than this probability is whole, whatever lies beside it."""
     certainty: Share
     """Share of lesions with two such parts that have split; others have merged with a neighbour, or lie on vessels."""
 
@@ -150,6 +144,8 @@ class MaskSettings(Settings):
     """Smallest and largest factor between the carried and the fitted volume; other fits are not trusted."""
     smallest_contrast: float = Field(gt=0)
     """Difference of lesion and surroundings, in deviations within both, below which a fit is not trusted."""
+    grown_share: Share
+    """Where no fit is trusted a mask grows to what explains the scan best, if with this share of its contrast."""
 
 
 class CalibrationSettings(Settings):

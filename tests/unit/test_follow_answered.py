@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from anatomical_embedding.follow import answered
 from anatomical_embedding.follow.answered import answered_row
 from anatomical_embedding.follow.fit_mask import fit_mask
 from anatomical_embedding.follow.places import AnsweredPlace
@@ -76,7 +75,7 @@ def test_a_mask_of_one_visit_is_carried_by_the_map_from_that_visit():
     empty = Volume(np.full_like(before.array, TISSUE_HU), AFFINE)
     place = replace(place_at(CENTRE_MM), matrix=1.5 * np.eye(3), how="moved")
     source = Source("given", CENTRE_MM, 9.0, mask)
-    _, (fit,) = answered_at(place, [source, source], now=empty)
+    _, (fit,) = answered_at(place, [source, source], given=before, now=empty)
     assert not fit.is_fitted
     assert fit.radius_mm == pytest.approx(9.0, rel=0.05)
 
@@ -108,12 +107,32 @@ def test_the_mask_that_was_given_is_carried_unless_the_lesion_has_changed_too_mu
     assert np.array_equal(fit.mask, expected.mask)
 
 
-@pytest.mark.parametrize(("radius_mm", "state"), [(9.0, "present"), (0.0, "split")])
-def test_a_lesion_that_is_seen_at_its_place_is_whole_whatever_lies_beside_it(monkeypatch, radius_mm, state):
-    before, mask = scan_with_ball(9.0)
-    now, _ = scan_with_ball(radius_mm, seed=1)
-    beside_mm = CENTRE_MM + np.array([[0.0, 8.0, 0.0], [0.0, -8.0, 0.0]])
-    monkeypatch.setattr(answered, "find_parts", lambda *_, **__: beside_mm)
-    monkeypatch.setattr(answered, "tissue_of_parts", lambda *_, **__: beside_mm)
-    row, _ = answered_at(place_at(CENTRE_MM), [Source("given", CENTRE_MM, 9.0, mask)], given=before, now=now)
-    assert row.state == state
+def test_a_lesion_in_two_parts_has_split_and_each_gets_a_mask():
+    before, mask = scan_with_ball(12.0)
+    half_mm = np.array([0.0, 10.0, 0.0])
+    parts = [scan_with_ball(7.2)[1].array]
+    steps = np.rint(half_mm / np.diag(AFFINE)[:3]).astype(int)
+    both = np.roll(parts[0], steps, axis=(0, 1, 2)) | np.roll(parts[0], -steps, axis=(0, 1, 2))
+    now = Volume(np.where(both, before.array.max(), TISSUE_HU), AFFINE)
+    row, fits = answered_at(
+        place_at(CENTRE_MM), [Source("given", CENTRE_MM, 12.0, mask)], given=before, now=now
+    )
+    assert row.state == "split" and len(fits) == len(half_mm) - 1
+    assert np.array(row.point_mm) == pytest.approx(CENTRE_MM, abs=2.0)
+    found_mm = sorted((fit.centre_mm - CENTRE_MM).tolist() for fit in fits)
+    assert sorted(each[1] for each in found_mm) == pytest.approx([-10.0, 10.0], abs=2.0)
+
+
+def test_a_lesion_too_faint_for_an_edge_is_as_large_as_explains_the_scan_best():
+    """It differs by 1.5 deviations of the noise, and its radius has grown from 9 to 12 mm."""
+    scans, masks = [], []
+    for seed, radius_mm in ((0, 9.0), (1, 12.0)):
+        _, mask = scan_with_ball(radius_mm)
+        noise = np.random.default_rng(seed).normal(0.0, 10.0, mask.shape)
+        scans.append(Volume(TISSUE_HU + 15.0 * mask.array + noise, AFFINE))
+        masks.append(mask)
+    source = Source("given", CENTRE_MM, 9.0, masks[0])
+    row, (fit,) = answered_at(place_at(CENTRE_MM), [source], given=scans[0], now=scans[1])
+    assert row.state in ("present", "review") and not fit.is_fitted
+    assert fit.radius_mm == pytest.approx(12.0, rel=0.08)
+    assert fit.note == "lesion and surroundings hardly differ"

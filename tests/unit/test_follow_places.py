@@ -11,11 +11,11 @@ from anatomical_embedding.follow.fit_mask import ball_radius_mm, fit_mask
 from anatomical_embedding.follow.given import Assigned, assign_given
 from anatomical_embedding.follow.given_rows import followed_row, middle_is_outside
 from anatomical_embedding.follow.lesion_input import GivenLesions
-from anatomical_embedding.follow.lesion_tissue import TissueContrast
 from anatomical_embedding.follow.look import Likeness, Look, likeness, measure_look, presence
-from anatomical_embedding.follow.merged import mark_merged, middles_of_one, share_of_best_way
+from anatomical_embedding.follow.merged import mark_merged, middles_of_one
 from anatomical_embedding.follow.places import (
     Answer,
+    AnsweredPlace,
     Prediction,
     join_answers,
     join_predictions,
@@ -141,6 +141,11 @@ def test_nothing_is_told_of_a_place_outside_the_scan():
     assert np.isnan(presence([likeness(outside, look, visibility=1.0)], settings=SETTINGS.look))
 
 
+def place_at(point_mm):
+    """Return a place that one visit tells, from where nothing is turned or stretched."""
+    return AnsweredPlace(point_mm, 50.0, 1.0, np.nan, "yes", np.eye(3), "direct", np.eye(3))
+
+
 def scan_with_balls(*centres_mm, radius_mm=6.0):
     """Return a scan with balls of tissue."""
     voxels = np.stack(np.meshgrid(*[np.arange(size) for size in (40, 40, 36)], indexing="ij"), axis=-1)
@@ -167,8 +172,8 @@ def test_lesions_have_merged_where_they_are_nearer_and_no_gap_lies_between(
     before = scan_with_balls(CENTRE_MM - 9.0 * along, CENTRE_MM + 9.0 * along)
     after = scan_with_balls(CENTRE_MM - half_apart_mm * along, CENTRE_MM + half_apart_mm * along)
     pair = tuple(Source("first", CENTRE_MM + sign * 9.0 * along, 6.0, None) for sign in (-1, 1))
-    places_mm = tuple(CENTRE_MM + sign * found_apart_mm * along for sign in (-1, 1))
-    found = middles_of_one(pair, places_mm, before, after, settings=SETTINGS)
+    places = tuple(place_at(CENTRE_MM + sign * found_apart_mm * along) for sign in (-1, 1))
+    found = middles_of_one(pair, places, before, after, settings=SETTINGS)
     assert (found is not None) == expected
     if found is not None:  # each in its half of what is one, and no farther out than its ball
         assert [
@@ -176,26 +181,14 @@ def test_lesions_have_merged_where_they_are_nearer_and_no_gap_lies_between(
         ]
 
 
-@pytest.mark.parametrize(("bend_mm", "share"), [(0.0, 1.0), (5.0, 1.0), (14.0, 0.0)])
-def test_the_best_way_between_two_places_follows_the_tissue(bend_mm, share):
-    """The way bends by up to 14 mm; balls of 6 mm lie along it, and a way leaves the straight one by 5.4 mm at most."""
-    ends_mm = CENTRE_MM + np.array([[-15.0, 0, 0], [15.0, 0, 0]])
-    along = np.linspace(-15.0, 15.0, 13)
-    way_mm = CENTRE_MM + np.stack(
-        [along, bend_mm * np.cos(along / 15.0 * np.pi / 2.0) ** 0.5, 0.0 * along], axis=1
-    )
-    tissue = TissueContrast(scan_with_balls(*way_mm), LESION_HU, TISSUE_HU)
-    assert share_of_best_way(tissue, (ends_mm[0], ends_mm[1]), (6.0, 6.0)) == pytest.approx(share, abs=0.15)
-
-
 def test_two_that_touched_before_have_merged_where_their_middles_are_nearer():
     along = np.array([1.0, 0, 0])
     before = scan_with_balls(CENTRE_MM - 6.0 * along, CENTRE_MM + 6.0 * along, radius_mm=7.0)
     after = scan_with_balls(CENTRE_MM - 3.0 * along, CENTRE_MM + 3.0 * along, radius_mm=7.0)
     pair = tuple(Source("first", CENTRE_MM + sign * 6.0 * along, 7.0, None) for sign in (-1, 1))
-    places_mm = tuple(CENTRE_MM + sign * 6.0 * along for sign in (-1, 1))
-    assert middles_of_one(pair, places_mm, before, after, settings=SETTINGS) is not None
-    assert middles_of_one(pair, places_mm, before, before, settings=SETTINGS) is None
+    places = tuple(place_at(CENTRE_MM + sign * 6.0 * along) for sign in (-1, 1))
+    assert middles_of_one(pair, places, before, after, settings=SETTINGS) is not None
+    assert middles_of_one(pair, places, before, before, settings=SETTINGS) is None
 
 
 @pytest.mark.parametrize(
@@ -203,11 +196,11 @@ def test_two_that_touched_before_have_merged_where_their_middles_are_nearer():
     [
         (("present", "gone"), ("merged", "merged")),
         (("review", "review"), ("merged", "merged")),
-        (("gone", "gone"), ("gone", "gone")),  # what lies there now may be anything
+        (("gone", "gone"), ("merged", "merged")),  # both places lie at the ends of what is one now
         (("present", "out_of_view"), ("present", "out_of_view")),
     ],
 )
-def test_two_in_one_have_merged_unless_both_look_gone_or_one_is_out_of_view(states, expected):
+def test_two_in_one_have_merged_unless_one_is_out_of_view(states, expected):
     along = np.array([1.0, 0, 0])
     places_mm = {number: CENTRE_MM + sign * 9.0 * along for number, sign in ((1, -1), (2, 1))}
     before = scan_with_balls(*places_mm.values())
@@ -220,7 +213,8 @@ def test_two_in_one_have_merged_unless_both_look_gone_or_one_is_out_of_view(stat
         for number, state in zip((1, 2), states, strict=True)
     ]  # fmt: skip
     sources = {number: Source("a", place_mm, 6.0, None) for number, place_mm in places_mm.items()}
-    found = mark_merged(rows, sources, places_mm, scans, after, settings=SETTINGS)
+    places = {number: place_at(place_mm) for number, place_mm in places_mm.items()}
+    found = mark_merged(rows, sources, places, scans, after, settings=SETTINGS)
     assert tuple(row.state for row in found) == expected
     if expected[0] == "merged":
         assert [row.related for row in found] == [(2,), (1,)]
