@@ -11,7 +11,7 @@
 namespace deeds {
 namespace {
 
-constexpr double kReach = 2.5;  ///< standard deviations
+constexpr double kReach = 2.5 + 1e-6;  ///< standard deviations; a little more, or the rounding of a spacing would decide at whole samples
 
 /// Weights of the sample itself and of those at a distance of 1, 2, ... to either side; they sum to one.
 std::vector<float> weights_of(double deviation) {

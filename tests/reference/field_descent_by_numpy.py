@@ -13,7 +13,7 @@ from anatomical_embedding.settings.field_descent import FieldDescentPassSettings
 from anatomical_embedding.volumes.affine import invert_affine, spacing_from_affine
 from anatomical_embedding.volumes.volume import Volume
 
-REACH_DEVIATIONS = 2.5
+REACH_DEVIATIONS = 2.5 + 1e-6
 NUM_HALVINGS = 3
 SMALLEST_GAIN, LARGEST_GAIN = 0.5, 2.0
 OUTLIER_SCALES = 2.0
