@@ -135,7 +135,16 @@ def run_descent(
         settings.stiffness,
     ]
     options += ["--start-smooth", settings.start_smooth_mm, "--largest-step", settings.largest_step_mm]
-    files = ["--field", stem, "--fixed", fixed, "--moving", moving, "--displacements", output]
+    files: list[str | Path | float] = [
+        "--field",
+        stem,
+        "--fixed",
+        fixed,
+        "--moving",
+        moving,
+        "--displacements",
+        output,
+    ]
     _run(program, ["descend", *files, *options, "--threads", threads])
 
 
