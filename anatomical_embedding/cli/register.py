@@ -1,7 +1,9 @@
 """The verb `register`."""
 
+import ctypes
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +34,11 @@ if TYPE_CHECKING:
 
 PROGRAM_NAMES = ("itk", "ants", "elastix", "greedy", "niftyreg", "slicer", "mrtrix", "nitransforms", "dicom")
 """Those of `registration.program_files`, which takes longer to load than `--help` may."""
+
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Parameters of mallopt, as malloc.h of glibc has them."""
+KEPT_BYTES = 2**28
 
 
 class ProgramNames(click.ParamType):
@@ -122,6 +129,7 @@ def register(
     points.csv) and, last, warped.nii.gz. The decision on each point is one of those of match: found, review,
     out_of_view, failed, or unknown where nothing tells how far it may be off.
     """
+    _keep_freed_memory()
     from anatomical_embedding.api import carry_registered_points, load_model, read_scans, register_scans
     from anatomical_embedding.files import require_writable_folder
     from anatomical_embedding.points.points_file import read_points
@@ -183,6 +191,17 @@ def register(
         print_json({**start, "folder": str(folder), "coordinates": shown, "points": rows, "remarks": said})
     else:
         click.echo(str(folder))
+
+
+def _keep_freed_memory() -> None:
+    """Let the C library take large arrays from memory that others left: the system clears each new page.
+
+    Elsewhere than with glibc nothing changes.
+    """
+    with suppress(AttributeError, TypeError, OSError):
+        library = ctypes.CDLL(None)
+        for parameter in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
+            library.mallopt(parameter, KEPT_BYTES)
 
 
 def _dicom_sources(fixed: "RawScan", moving: "RawScan") -> "tuple[DicomSource, DicomSource]":

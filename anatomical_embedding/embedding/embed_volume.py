@@ -5,7 +5,8 @@ first stage and heads run some rows at a time (`row_streaming`), and a volume th
 into tiles whose halo covers the reach of the network (`tiles`). Time is saved by folding the batch
 normalisation into the convolutions, by the memory layout with channels last and, where asked for, by a
 shorter number format. The stem always runs in float32: intensities need more than the eight bits of bfloat16,
-and without them two thirds of the error of the whole network would come from here.
+and without them two thirds of the error of the whole network would come from here. Kernels are rounded so that their
+sums stay (`folding.rounded_kernels`).
 
 Volumes are not padded: cell i of a map with stride s lies at voxel s*i + (s - 1)/2 of the volume for every
 size, as `volumes.cell_centres` says. Where a size is no multiple of the coarse stride the last
@@ -33,7 +34,7 @@ from anatomical_embedding.networks.embedding_network import (
     EmbeddingNetwork,
     Embeddings,
 )
-from anatomical_embedding.networks.folding import folded_copy
+from anatomical_embedding.networks.folding import folded_copy, fuse_blocks, rounded_kernels
 from anatomical_embedding.networks.full_float32 import full_float32
 from anatomical_embedding.networks.receptive_field import HEAD_KERNEL, reach_along
 from anatomical_embedding.processes import gpu_of_this_process
@@ -85,7 +86,9 @@ class VolumeEmbedder:
         self._network = folded_copy(network).to(self._device)
         for name, parameter in self._network.named_parameters():
             if not name.startswith(STEM_PREFIX):
-                parameter.data = parameter.data.to(self._dtype)
+                parameter.data = rounded_kernels(parameter.data, self._dtype)
+        if self._device.type == "cpu":
+            fuse_blocks(self._network)
         self._network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         reaches = [reach_along(network.settings, axis=axis) for axis in range(3)]
         self._reach_zyx = (

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.progress import log
+from anatomical_embedding.settings.field_descent import FieldDescentSettings
 from anatomical_embedding.settings.registration import DeedsSettings
 
 STATUS_WRONG_INPUT = 2
@@ -88,6 +89,65 @@ def write_deeds_field(program: Path, output: Path, *, stem: Path, grid: Path) ->
     _run(program, ["field", "--field", stem, "--fixed", grid, "--displacements", output])
 
 
+def run_descent(
+    program: Path,
+    fixed: Path,
+    moving: Path,
+    *,
+    stem: Path,
+    output: Path,
+    region: Path | None,
+    evidence: Path | None,
+    settings: FieldDescentSettings,
+    threads: int,
+) -> None:
+    """Take a registration below a voxel, and write it as a displacement field at the control points, mm, LPS.
+
+    Parameters
+    ----------
+    program : the built program.
+    fixed : image whose voxels fill the cells round the control points.
+    moving : image on any grid, in the same world.
+    stem : of the registration.
+    output : NIfTI file to write.
+    region : mask of the control points round which the images are compared; None for all.
+    evidence : what the names of the files of what the last step saw begin with; None for no such files.
+    settings : windows and steps.
+    threads : threads to use; the result does not depend on them.
+
+    Raises
+    ------
+    UserError
+        with the program's sentence, if it refuses the input.
+    """
+    options: list[str | Path | float] = [] if region is None else ["--region", region]
+    options += [] if evidence is None else ["--evidence", evidence]
+    options += ["--control-step", settings.control_step_vox]
+    options += ["--smooth", _list([chosen.smooth_mm for chosen in settings.passes])]
+    options += ["--window", _list([chosen.window_mm for chosen in settings.passes])]
+    options += ["--steps", _list([chosen.num_steps for chosen in settings.passes])]
+    options += [
+        "--contrast",
+        settings.contrast_mm,
+        "--noise",
+        settings.noise,
+        "--stiffness",
+        settings.stiffness,
+    ]
+    options += ["--start-smooth", settings.start_smooth_mm, "--largest-step", settings.largest_step_mm]
+    files: list[str | Path | float] = [
+        "--field",
+        stem,
+        "--fixed",
+        fixed,
+        "--moving",
+        moving,
+        "--displacements",
+        output,
+    ]
+    _run(program, ["descend", *files, *options, "--threads", threads])
+
+
 def _options(settings: DeedsSettings) -> list[str | float]:
     """Return the options of `register` that the settings ask for."""
     options: list[str | float] = [
@@ -109,7 +169,7 @@ def _options(settings: DeedsSettings) -> list[str | float]:
     return options
 
 
-def _list(values: Sequence[int]) -> str:
+def _list(values: Sequence[float]) -> str:
     return "x".join(map(str, values))
 
 

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.registration import deeds_program
-from anatomical_embedding.registration.descent_pair import not_finer
 from anatomical_embedding.registration.displacement_field import DisplacementField, read_field
-from anatomical_embedding.registration.field_descent import control_grid, descend_field
+from anatomical_embedding.registration.field_descent import control_grid, descend_field, not_finer
 from anatomical_embedding.registration.field_doubt import FieldDoubt
 from anatomical_embedding.registration.robust_fit import is_rigid
 from anatomical_embedding.registration.shared_view import seen_from, shared_box
@@ -112,20 +111,23 @@ def deform(
             threads=threads,
         )
         descent = settings.descent if is_same_contrast else None
-        grid = folder / "fixed.nii"
-        if descent is not None:
-            grid = folder / "control_points.nii"
-            controls = control_grid(fixed_part, settings=descent)
-            write_volume(Volume(np.zeros(controls.shape, np.uint8), controls.affine), grid)
-        deeds_program.write_deeds_field(program, folder / "field.nii", stem=output_stem, grid=grid)
-        field = read_field(folder / "field.nii")
-    if descent is not None:
+        if descent is None:
+            field = folder / "field.nii"
+            deeds_program.write_deeds_field(program, field, stem=output_stem, grid=folder / "fixed.nii")
+            return Deformation(read_field(field), box)
         fixed_scan, moving_scan = scans or (fixed, moving)
         descended = descend_field(
-            field, fixed_scan, seen_from(moving_scan, start), settings=descent, body=body
+            program,
+            output_stem,
+            fixed_scan,
+            seen_from(moving_scan, start),
+            controls=control_grid(fixed_part, settings=descent),
+            settings=descent,
+            body=body,
+            folder=folder,
+            threads=threads,
         )
         return Deformation(descended.field, box, descended.doubt)
-    return Deformation(field, box)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ components, as ITK programs read them. Beyond its grid a field goes on with its 
 
 import gzip
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +21,7 @@ from anatomical_embedding.errors import InputFileError, OutputFileError
 from anatomical_embedding.files import written_atomically
 from anatomical_embedding.volumes.affine import (
     Points,
+    grid_planes,
     invert_affine,
     spacing_from_affine,
     transform_points,
@@ -65,7 +66,7 @@ class DisplacementField:
     def before(self, matrix: NDArray[np.float64]) -> "DisplacementField":
         """Return the field of the map that moves by this field and then by a (4, 4) matrix between worlds."""
         displacements_mm = np.empty(self.displacements_mm.shape, dtype=np.float32)
-        planes = _grid_planes_mm(self.displacements_mm.shape[:3], self.affine)
+        planes = grid_planes(self.displacements_mm.shape[:3], self.affine)
         # A plane at a time, which stays in the processor's cache: a tenth of the time.
         for number, (plane_mm, moves_mm) in enumerate(zip(planes, self.displacements_mm, strict=True)):
             displacements_mm[number] = _transformed(matrix, plane_mm + moves_mm) - plane_mm
@@ -263,16 +264,7 @@ def _plane_points_mm(shape: tuple[int, ...], affine: NDArray[np.float64], plane:
 
 def _grid_points_mm(shape: tuple[int, ...], affine: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (X, Y, Z, 3) world points of a grid."""
-    return np.stack(list(_grid_planes_mm(shape, affine)))
-
-
-def _grid_planes_mm(shape: tuple[int, ...], affine: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
-    """Give the (Y, Z, 3) world points of a grid plane by plane."""
-    x, y, z = (
-        np.arange(size)[:, None] * column for size, column in zip(shape, affine[:3, :3].T, strict=True)
-    )
-    for along_x in x:
-        yield along_x + y[:, None] + z + affine[:3, 3]
+    return np.stack(list(grid_planes(shape, affine)))
 
 
 def _transformed(matrix: NDArray[np.float64], points_mm: NDArray) -> NDArray[np.float64]:

@@ -16,16 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
-from anatomical_embedding.registration.descent_pair import LocalMoments
+from anatomical_embedding.registration.displacement_field import DisplacementField
 from anatomical_embedding.settings.field_descent import FieldDoubtSettings
-from anatomical_embedding.volumes.affine import Points, invert_affine, transform_points
+from anatomical_embedding.volumes.affine import Points, invert_affine, spacing_from_affine, transform_points
 from anatomical_embedding.volumes.nifti import VolumeHeader
 from anatomical_embedding.volumes.volume import Volume
 
-SMALLEST_VARIANCE = 1e-3
-"""HU^2, below which an image is uniform."""
-NO_HOLD = 1e-12
-"""In 1/mm^2; rounding can leave less, and less than nothing, of a matrix that holds nothing along a direction."""
+LEAST_HOLD = 1e-6
+"""In 1/mm; nothing holds the field along a direction where there is less."""
 DOUBT_SHARE = 0.8
 """Of the true places that lie within the radius, by the fit."""
 INSIDE = 0.5
@@ -48,70 +46,37 @@ class FieldDoubt(NamedTuple):
 
 
 def doubt_mm(
-    matrix: NDArray[np.floating],
-    step: Floats,
-    shift: Floats,
+    hold: NDArray[np.floating],
+    last_step_mm: NDArray[np.floating],
+    field: DisplacementField,
     *,
-    spacing_mm: NDArray[np.float64],
     settings: FieldDoubtSettings,
 ) -> Floats:
     """Return the (A, B, C) mm by which the field may be off at its control points.
 
     Parameters
     ----------
-    matrix : (A, B, C, 3, 3) stiffened normal matrices of the last step, 1/mm^2.
-    step : (3, A, B, C) mm of the last step.
-    shift : (3, A, B, C) mm of the field after it, along the axes of its grid.
-    spacing_mm : (3,) between control points.
+    hold : (A, B, C) roots of the smallest eigenvalues of the stiffened normal matrices of the last step, 1/mm.
+    last_step_mm : (A, B, C) lengths of that step.
+    field : after it, (A, B, C) control points.
     settings : scale and powers.
     """
-    hold = np.sqrt(np.maximum(smallest_eigenvalue(matrix), NO_HOLD))
-    last = np.sqrt(np.sum(step**2, axis=0)) + settings.step_floor_mm
-    stretch = strain(shift, spacing_mm) + settings.strain_floor
+    last = last_step_mm + np.float32(settings.step_floor_mm)
+    stretch = strain(field) + np.float32(settings.strain_floor)
     radius = (
         settings.scale
-        * hold**-settings.hold_power
+        * np.maximum(hold, LEAST_HOLD) ** -settings.hold_power
         * last**settings.step_power
         * stretch**settings.strain_power
     )
     return np.minimum(radius, settings.largest_mm).astype(np.float32)
 
 
-def smallest_eigenvalue(matrix: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return the (...,) smallest eigenvalues of (..., 3, 3) symmetric matrices, by the cosines of a third of an angle.
-
-    Notes
-    -----
-    A tenth of the time of `eigvalsh`, which goes from matrix to matrix.
-    """
-    matrix = np.asarray(matrix, dtype=np.float64)
-    mean = np.trace(matrix, axis1=-2, axis2=-1) / 3
-    left = matrix - mean[..., None, None] * np.eye(3)
-    (xx, xy, xz), (_, yy, yz), (_, _, zz) = np.moveaxis(left, (-2, -1), (0, 1))
-    size = np.sqrt((xx**2 + yy**2 + zz**2 + 2 * (xy**2 + xz**2 + yz**2)) / 6)
-    determinant = xx * (yy * zz - yz**2) - xy * (xy * zz - yz * xz) + xz * (xy * yz - yy * xz)
-    cosine = np.clip(determinant / np.maximum(2 * size**3, np.finfo(float).tiny), -1, 1)
-    return mean + 2 * size * np.cos((np.arccos(cosine) + 2 * np.pi) / 3)
-
-
-def strain(shift: Floats, spacing_mm: NDArray[np.float64]) -> Floats:
-    """Return the root of the sum of the squared slopes of a field of (3, A, B, C) mm, (A, B, C)."""
-    return np.sqrt(sum(slope**2 for part in shift for slope in np.gradient(part, *spacing_mm)))
-
-
-def correlation(moments: LocalMoments, *, is_seen: NDArray[np.bool_], noise: float) -> Floats:
-    """Return the (A, B, C) local correlation of two images, NaN where it means nothing.
-
-    Parameters
-    ----------
-    moments : of both images.
-    is_seen : where both images reach.
-    noise : standard deviation that at least one of them has to exceed, HU.
-    """
-    _, _, fixed, moved, covariance = moments
-    is_textured = np.maximum(fixed, moved) > noise**2
-    found = covariance / np.sqrt(np.maximum(fixed, SMALLEST_VARIANCE) * np.maximum(moved, SMALLEST_VARIANCE))
-    return np.where(is_seen & is_textured, found, np.nan).astype(np.float32)
+def strain(field: DisplacementField) -> NDArray[np.floating]:
+    """Return the root of the sum of the squared slopes of a field along the axes of its grid, (X, Y, Z)."""
+    parts = np.moveaxis(field.displacements_mm, -1, 0)
+    spacing_mm = spacing_from_affine(field.affine)
+    return np.sqrt(sum(slope**2 for part in parts for slope in np.gradient(part, *spacing_mm)))
 
 
 def agreement_in(doubt: FieldDoubt, body: Volume) -> float:

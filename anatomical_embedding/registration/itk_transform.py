@@ -1,5 +1,6 @@
 """A whole registration as one ITK transform: a start, and a deformation that fades out beyond what was registered."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -90,11 +91,27 @@ def _is_written(transform: SimpleITK.Transform, path: Path) -> bool:
         written = SimpleITK.ReadTransform(str(path))
     except RuntimeError:
         return False
-    pairs = (
-        (written.GetParameters(), transform.GetParameters()),
-        (written.GetFixedParameters(), transform.GetFixedParameters()),
+    wanted, found = (list(_numbers(part)) for part in (transform, written))
+    return len(found) == len(wanted) and all(
+        np.array_equal(one, other) or (one.shape == other.shape and np.allclose(one, other))
+        for one, other in zip(found, wanted, strict=True)
     )
-    return all(len(found) == len(wanted) and np.allclose(found, wanted) for found, wanted in pairs)
+
+
+def _numbers(transform: SimpleITK.Transform) -> Iterator[NDArray[np.float64]]:
+    """Give all numbers of a transform; those of a field as they lie in memory, not one by one."""
+    if transform.GetName() == "CompositeTransform":
+        composite = SimpleITK.CompositeTransform(transform)
+        for place in range(composite.GetNumberOfTransforms()):
+            yield from _numbers(composite.GetNthTransform(place))
+    elif transform.GetName() == "DisplacementFieldTransform":
+        yield np.array(transform.GetFixedParameters())
+        yield SimpleITK.GetArrayFromImage(
+            SimpleITK.DisplacementFieldTransform(transform).GetDisplacementField()
+        )
+    else:
+        yield np.array(transform.GetFixedParameters())
+        yield np.array(transform.GetParameters())
 
 
 def transform_by_itk(transform: SimpleITK.Transform, points_mm: Points) -> Points:

@@ -4,6 +4,8 @@ World is RAS+ millimetres, as in NIfTI. Voxel coordinates are those of an `(X, Y
 centres. ITK's LPS appears only at the border of the program (`lps_from_ras`).
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -38,6 +40,21 @@ def invert_affine(matrix: NDArray[np.floating]) -> NDArray[np.float64]:
     inverse = np.linalg.inv(np.asarray(matrix, dtype=np.float64))
     inverse[3] = (0.0, 0.0, 0.0, 1.0)
     return inverse
+
+
+def grid_planes(shape: tuple[int, ...], affine: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+    """Give the (Y, Z, 3) places of the voxels of a grid under an affine, plane by plane along the first axis.
+
+    Examples
+    --------
+    >>> [plane.tolist() for plane in grid_planes((2, 1, 1), np.diag([3.0, 1.0, 1.0, 1.0]))]
+    [[[[0.0, 0.0, 0.0]]], [[[3.0, 0.0, 0.0]]]]
+    """
+    x, y, z = (
+        np.arange(size)[:, None] * column for size, column in zip(shape, affine[:3, :3].T, strict=True)
+    )
+    for along_x in x:
+        yield along_x + y[:, None] + z + affine[:3, 3]
 
 
 def spacing_from_affine(affine: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -19,6 +19,7 @@ constexpr std::size_t most_levels = 10;
 constexpr std::int64_t most_grid_spacing = 1000;
 constexpr std::int64_t most_search_radius = 50;
 constexpr std::int64_t most_quantization = 100;
+constexpr std::int64_t most_steps = 1000;
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Values. `shown` is the option as the user wrote it.
@@ -64,6 +65,14 @@ Setter positive_into(double& target) {
     };
 }
 
+Setter not_negative_into(double& target) {
+    return [&target](const std::string& shown, const std::string& value) {
+        const double number = real_number(shown, value);
+        if (number < 0) throw OptionError(shown, value + " is less than 0");
+        target = number;
+    };
+}
+
 template <class Target>
 Setter whole_into(Target& target, std::int64_t least, std::int64_t most) {
     return [&target, least, most](const std::string& shown, const std::string& value) {
@@ -91,6 +100,21 @@ Setter list_into(std::vector<int>& target, std::int64_t most) {
         }
         if (entries.size() > most_levels)
             throw OptionError(shown, value + " has " + std::to_string(entries.size()) + " entries, at most " + std::to_string(most_levels) + " are possible");
+        target = std::move(entries);
+    };
+}
+
+/// "3x0": every entry is set as one value would be.
+Setter reals_into(std::vector<double>& target, Setter (*into)(double&)) {
+    return [&target, into](const std::string& shown, const std::string& value) {
+        std::vector<double> entries;
+        std::size_t start = 0;
+        for (std::size_t end = 0; end != std::string::npos; start = end + 1) {
+            end = value.find('x', start);
+            double entry = 0;
+            into(entry)(shown, value.substr(start, end == std::string::npos ? end : end - start));
+            entries.push_back(entry);
+        }
         target = std::move(entries);
     };
 }
@@ -352,6 +376,33 @@ CommandOptions field_command(const std::vector<std::string>& arguments) {
     return options;
 }
 
+CommandOptions descend_command(const std::vector<std::string>& arguments) {
+    DescendOptions options;
+    CommandParser parser("descend", "take a registration of two images of one contrast below a voxel; writes a displacement field in mm (LPS)");
+    parser.require("--field", "-O", "STEM", "registration STEM_displacements.dat and .json to go on from", text_into(options.stem));
+    parser.require("--fixed", "-F", "IMAGE", "fixed image on the grid to compare on: --control-step voxels a control point", text_into(options.fixed));
+    parser.require("--moving", "-M", "IMAGE", "moving image, in any geometry; not finer than that grid", text_into(options.moving));
+    parser.require("--displacements", "-D", "IMAGE", "result on the control points", text_into(options.displacements));
+    parser.allow("--region", "", "MASK", "control points round which the images are compared (default: all)", text_into(options.region));
+    parser.allow("--evidence", "", "STEM", "writes STEM_hold.nii (1/mm), STEM_step.nii (mm) and STEM_agreement.nii, too", text_into(options.evidence_stem));
+    parser.allow("--control-step", "", "N", "voxels between control points (default 2)", whole_into(options.control_step, 1, 16));
+    parser.allow("--smooth", "", "AxB", "mm, both images before a pass (default 3x0)", reals_into(options.smooth_mm, not_negative_into));
+    parser.allow("--window", "", "AxB", "mm, window that decides on a control point in a pass (default 10x6)", reals_into(options.window_mm, positive_into));
+    parser.allow("--steps", "", "AxB", "steps of a pass (default 3x4)", list_into(options.steps, most_steps));
+    parser.allow("--contrast", "", "MM", "window within which mean and contrast are made alike (default 6)", positive_into(options.contrast_mm));
+    parser.allow("--noise", "", "VALUE", "differences of intensity below this are noise (default 20)", positive_into(options.noise));
+    parser.allow("--stiffness", "", "VALUE", "gradient over difference, squared, at which a step goes half its way (default 0.05)", positive_into(options.stiffness));
+    parser.allow("--start-smooth", "", "MM", "takes the whole steps out of the field that is begun with (default 4)", not_negative_into(options.start_smooth_mm));
+    parser.allow("--largest-step", "", "MM", "no step moves a place by more (default 4)", positive_into(options.largest_step_mm));
+    add_general(parser, options.general, true);
+    if (!parser.parse(arguments)) return HelpRequest{parser.help()};
+    const std::size_t passes = options.steps.size();
+    if (options.smooth_mm.size() != passes || options.window_mm.size() != passes)
+        throw OptionError("--steps", "has " + std::to_string(passes) + " passes, --smooth " + std::to_string(options.smooth_mm.size()) +
+                                         " and --window " + std::to_string(options.window_mm.size()));
+    return options;
+}
+
 struct Command {
     const char* name;
     const char* summary;
@@ -364,6 +415,7 @@ constexpr Command commands[] = {
     {"apply", "carry an image or a label map onto the fixed image's grid", apply_command},
     {"points", "carry points in mm from one image to the other", points_command},
     {"field", "displacement field in mm, its inverse, Jacobian determinant", field_command},
+    {"descend", "take a registration of two images of one contrast below a voxel", descend_command},
 };
 
 std::string overview() {
@@ -380,12 +432,12 @@ std::string overview() {
 const char* program_version() { return "0.1.0"; }
 
 CommandOptions parse_command_line(const std::vector<std::string>& arguments) {
-    if (arguments.empty()) throw OptionError("command", "is missing: linear, register, apply, points or field (deeds --help)");
+    if (arguments.empty()) throw OptionError("command", "is missing: linear, register, apply, points, field or descend (deeds --help)");
     if (arguments[0] == "--help" || arguments[0] == "-h") return HelpRequest{overview()};
     if (arguments[0] == "--version") return HelpRequest{std::string("deeds ") + program_version() + "\n"};
     for (const Command& command : commands)
         if (arguments[0] == command.name) return command.parse(arguments);
-    throw OptionError("\"" + arguments[0] + "\"", "is not a command of deeds (linear, register, apply, points, field)");
+    throw OptionError("\"" + arguments[0] + "\"", "is not a command of deeds (linear, register, apply, points, field, descend)");
 }
 
 }  // namespace deeds

@@ -94,11 +94,31 @@ struct FieldOptions {
     std::string moving;                ///< -M, may be empty when the sidecar is there; grid of the inverse
 };
 
+struct DescendOptions {
+    std::string stem;                  ///< --field: the registration to go on from, with its sidecar
+    std::string fixed;                 ///< -F: on a grid whose voxels fill the cells round the control points
+    std::string moving;                ///< -M: any grid
+    std::string displacements;         ///< -D: output, on the control points
+    std::string region;                ///< may be empty: control points round which the images are compared
+    std::string evidence_stem;         ///< may be empty: <stem>_hold.nii, <stem>_step.nii, <stem>_agreement.nii
+    int control_step = 2;              ///< voxels between control points
+    std::vector<double> smooth_mm = {3, 0};    ///< one entry a pass, as of the next two
+    std::vector<double> window_mm = {10, 6};   ///< > 0
+    std::vector<int> steps = {3, 4};
+    double contrast_mm = 6;            ///< > 0
+    double noise = 20;                 ///< > 0
+    double stiffness = 0.05;           ///< > 0
+    double start_smooth_mm = 4;        ///< >= 0
+    double largest_step_mm = 4;        ///< > 0
+    GeneralOptions general;
+};
+
 struct HelpRequest {
     std::string text;
 };
 
-using CommandOptions = std::variant<HelpRequest, LinearOptions, RegisterOptions, ApplyOptions, PointsOptions, FieldOptions>;
+using CommandOptions = std::variant<HelpRequest, LinearOptions, RegisterOptions, ApplyOptions, PointsOptions, FieldOptions,
+                                    DescendOptions>;
 
 /// Options of the command in arguments[0]. `arguments` leaves out the name of the program.
 /// Throws OptionError with one line that names option and value.
@@ -113,5 +133,6 @@ void run_register(const RegisterOptions& options);  // commands_registration.cpp
 void run_apply(const ApplyOptions& options);
 void run_points(const PointsOptions& options);
 void run_field(const FieldOptions& options);
+void run_descend(const DescendOptions& options);    // commands_descent.cpp
 
 }  // namespace deeds

@@ -554,7 +554,7 @@ def test_missing_things_are_named(plain, tmp_path):
 
 def test_help_and_version():
     assert re.fullmatch(r"deeds \d+\.\d+\.\d+\n", run("--version").stdout)
-    for command in ("linear", "register", "apply", "points", "field"):
+    for command in ("linear", "register", "apply", "points", "field", "descend"):
         assert f"deeds {command}" in run(command, "--help").stdout
 
 

@@ -36,7 +36,11 @@ void accepted() {
     const auto points = std::get<PointsOptions>(parsed("points -O o --input a.csv --output b.csv --direction moving-to-fixed --axes lps"));
     CHECK(points.to_fixed && points.lps);
     CHECK(std::get<FieldOptions>(parsed("field -O o --inverse i.nii")).inverse == "i.nii");
-    for (const char* line : {"--help", "--version", "linear --help", "register -h", "apply --help", "points --help", "field --help"})
+    const auto descend = std::get<DescendOptions>(parsed("descend -O o -F f -M m -D d.nii --smooth 3.5x0x0 --window 9x6x2.5 --steps 3x4x1"));
+    CHECK((descend.smooth_mm == std::vector<double>{3.5, 0, 0}) && (descend.window_mm == std::vector<double>{9, 6, 2.5}));
+    CHECK(descend.stem == "o" && descend.displacements == "d.nii" && descend.steps.size() == 3 && descend.control_step == 2);
+    for (const char* line : {"--help", "--version", "linear --help", "register -h", "apply --help", "points --help", "field --help",
+                             "descend --help"})
         CHECK(!std::get<HelpRequest>(parsed(line)).text.empty());
 }
 

@@ -64,6 +64,22 @@ def test_best_place_respects_body_and_radius():
     assert without.best_place(cube, centre_mm=far_mm, radius_mm=None).voxel.tolist() != [2, 3, 4]
 
 
+def test_of_a_body_its_box_is_looked_at_alone():
+    """The correlations are those of the whole volume; a body of two voxels at opposite corners of a box."""
+    array = np.random.default_rng(2).normal(size=(12, 9, 10)).astype(np.float32)
+    cube = cube_round(array, np.array([8, 5, 9]), size=5)
+    is_body = np.zeros(array.shape, dtype=bool)
+    is_body[2, 4, 3] = is_body[8, 5, 9] = True
+    target = CorrelationTarget(isotropic(array), is_body, cube_size=5)
+    box = (slice(2, 9), slice(4, 6), slice(3, 10))
+    np.testing.assert_allclose(
+        target.correlation_map(cube), slow_correlation_map(array, cube)[box], atol=2e-5
+    )
+    assert target.best_place(cube, centre_mm=np.zeros(3), radius_mm=None).voxel.tolist() == [8, 5, 9]
+    near_mm = target.target.world_from_voxel([2, 4, 4])
+    assert target.best_place(cube, centre_mm=near_mm, radius_mm=5.0).voxel.tolist() == [2, 4, 3]
+
+
 def test_no_candidate_is_an_error():
     array = np.random.default_rng(1).normal(size=(6, 6, 6)).astype(np.float32)
     target = CorrelationTarget(isotropic(array), np.ones(array.shape, dtype=bool), cube_size=3)

@@ -7,8 +7,10 @@ import pytest
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.registration.deeds_program import (
     run_deeds,
+    run_descent,
     write_deeds_field,
 )
+from anatomical_embedding.settings.field_descent import FieldDescentPassSettings, FieldDescentSettings
 from tests.registration_pairs import LINEAR, deeds_settings
 
 FIXED, MOVING, LABELS = Path("a b/fixed.nii"), Path("moving.nii"), Path("labels.nii")
@@ -60,6 +62,59 @@ def test_register_names_every_setting(program, tmp_path):
         *("--linear-search-radius", "4x3", "--linear-quantization", "2x1", "--threads", "2"),
     ]
     assert stem.parent.is_dir()
+
+
+def test_the_descent_names_every_setting(program, tmp_path):
+    chosen = FieldDescentSettings(
+        spacing_mm=3,
+        control_step_vox=2,
+        passes=(
+            FieldDescentPassSettings(smooth_mm=3, window_mm=10, num_steps=3),
+            FieldDescentPassSettings(smooth_mm=0, window_mm=6.5, num_steps=4),
+        ),
+        contrast_mm=6,
+        noise=20,
+        stiffness=0.05,
+        start_smooth_mm=4,
+        largest_step_mm=5,
+    )
+    run_descent(
+        program(),
+        FIXED,
+        MOVING,
+        stem=Path("results/pair"),
+        output=Path("out.nii"),
+        region=Path("region.nii"),
+        evidence=Path("seen"),
+        settings=chosen,
+        threads=2,
+    )
+    assert words(tmp_path) == [
+        *("descend", "--field", "results/pair", "--fixed", "a b/fixed.nii", "--moving", "moving.nii"),
+        *(
+            "--displacements",
+            "out.nii",
+            "--region",
+            "region.nii",
+            "--evidence",
+            "seen",
+            "--control-step",
+            "2",
+        ),
+        *(
+            "--smooth",
+            "3.0x0.0",
+            "--window",
+            "10.0x6.5",
+            "--steps",
+            "3x4",
+            "--contrast",
+            "6.0",
+            "--noise",
+            "20.0",
+        ),
+        *("--stiffness", "0.05", "--start-smooth", "4.0", "--largest-step", "5.0", "--threads", "2"),
+    ]
 
 
 @pytest.mark.parametrize(

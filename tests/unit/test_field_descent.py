@@ -1,18 +1,37 @@
-"""The descent below a voxel, against shifts and fields that were made by hand."""
+"""The descent below a voxel by the built program, against NumPy and fields that were made by hand."""
 
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from anatomical_embedding.registration.displacement_field import DisplacementField
-from anatomical_embedding.registration.field_descent import control_grid, descend_field, smallest_jacobian
+from anatomical_embedding.registration.field_descent import (
+    control_grid,
+    descend_field,
+    near_body,
+    on_fine_grid,
+)
+from anatomical_embedding.registration.field_doubt import strain
 from anatomical_embedding.settings.field_descent import FieldDescentSettings
 from anatomical_embedding.volumes.volume import Volume
+from tests.deeds_files import write_registration
+from tests.reference.field_descent_by_numpy import descend
 
 SPACING_MM = 2.0
 SHAPE = (36, 34, 32)
 AFFINE = np.array([[-2.0, 0, 0, 30], [0, 2, 0, -20], [0, 0, 2, 5], [0, 0, 0, 1]])
 MIDDLE = (slice(4, -4),) * 3
+SHIFT_VOX = np.array([0.4, -0.4, 0.25])
+DOUBT = {
+    "scale": 1.0,
+    "hold_power": 1.0,
+    "step_power": 1.0,
+    "step_floor_mm": 0.5,
+    "strain_power": 0.0,
+    "strain_floor": 1.0,
+    "largest_mm": 1000.0,
+    "min_agreement": 0.98,
+}
 
 
 def settings(**changes) -> FieldDescentSettings:
@@ -46,38 +65,92 @@ def still(shift_mm: float = 0.0) -> DisplacementField:
     return DisplacementField(np.full((*controls.shape, 3), shift_mm, np.float32), controls.affine)
 
 
+@pytest.fixture
+def descended(binary, tmp_path):
+    """Return the descent by the program, from a field on control points."""
+
+    def run(field, fixed, moving, *, chosen=None, body=None):
+        write_registration(field, tmp_path / "deeds")
+        return descend_field(
+            binary,
+            tmp_path / "deeds",
+            fixed,
+            moving,
+            controls=Volume(field.displacements_mm[..., 0], field.affine),
+            settings=chosen or settings(),
+            body=body,
+            folder=tmp_path,
+            threads=1,
+        )
+
+    return run
+
+
+def turned(image: np.ndarray) -> Volume:
+    """Return an image of the grid with its axes stored in another order and direction."""
+    stored = np.flip(image.transpose(2, 0, 1), axis=1)
+    order = np.zeros((4, 4))
+    order[0, 1], order[1, 2], order[2, 0], order[3, 3] = -1, 1, 1, 1
+    order[0, 3] = SHAPE[0] - 1
+    return Volume(stored, AFFINE @ order)
+
+
+@pytest.mark.parametrize("has_body", [False, True])
+def test_the_program_does_what_numpy_does(descended, has_body):
+    """Two passes from a field that is not smooth, round a body, on a turned moving scan with noise."""
+    random = np.random.default_rng(5)
+    fixed = Volume(texture(), AFFINE)
+    moving = turned(moved(texture(), SHIFT_VOX) + 20 * random.standard_normal(SHAPE))
+    passes = [
+        {"smooth_mm": 3.0, "window_mm": 10.0, "num_steps": 2},
+        {"smooth_mm": 0.0, "window_mm": 5.0, "num_steps": 3},
+    ]
+    chosen = settings(passes=passes, start_smooth_mm=3.0, doubt=DOUBT)
+    start = still()
+    start.displacements_mm[:] = 0.5 * random.standard_normal(start.displacements_mm.shape)
+    inside = np.linalg.norm(np.indices(SHAPE) - np.reshape([17.5, 16.5, 15.5], (3, 1, 1, 1)), axis=0) < 5
+    body = Volume(inside.astype(np.uint8), AFFINE) if has_body else None
+    controls = Volume(start.displacements_mm[..., 0], start.affine)
+    is_wanted = np.ones(controls.shape, bool) if body is None else near_body(controls, body)
+    expected = descend(
+        start,
+        on_fine_grid(controls, fixed, settings=chosen),
+        moving,
+        settings=chosen,
+        is_wanted=is_wanted,
+    )
+    found = descended(start, fixed, moving, chosen=chosen, body=body)
+    moves = found.field.displacements_mm - start.displacements_mm
+    assert np.abs(moves).max() > 0.5
+    np.testing.assert_allclose(found.field.displacements_mm, expected.displacements_mm, atol=2e-3)
+    assert found.doubt is not None
+    np.testing.assert_allclose(found.doubt.agreement.array, expected.agreement, atol=2e-3)
+    radius_mm = (expected.last_step_mm + 0.5) / expected.hold
+    np.testing.assert_allclose(found.doubt.radius_mm.array, radius_mm, rtol=5e-3, atol=1e-3)
+    assert np.isnan(expected.agreement).any()
+
+
 @pytest.mark.parametrize("contrast", [1.0, 1.4])
-def test_a_shift_of_less_than_a_voxel_is_found(contrast):
-    image = texture()
-    shift_vox = np.array([0.4, -0.4, 0.25])
-    moving = Volume(contrast * moved(image, shift_vox) + 30, AFFINE)
-    found = descend_field(still(), Volume(image, AFFINE), moving, settings=settings()).field
+def test_a_shift_of_less_than_a_voxel_is_found(descended, contrast):
+    moving = Volume(contrast * moved(texture(), SHIFT_VOX) + 30, AFFINE)
+    found = descended(still(), Volume(texture(), AFFINE), moving).field
     in_voxels = found.displacements_mm[MIDDLE] / np.diag(AFFINE)[:3]
-    assert np.abs(in_voxels.reshape(-1, 3).mean(axis=0) - shift_vox).max() < 0.02
-    assert np.abs(in_voxels - shift_vox).max() < 0.15
+    assert np.abs(in_voxels.reshape(-1, 3).mean(axis=0) - SHIFT_VOX).max() < 0.02
+    assert np.abs(in_voxels - SHIFT_VOX).max() < 0.15
 
 
-def test_nothing_moves_where_the_images_show_nothing():
-    """A field of the search stays in a uniform region."""
-    uniform = Volume(np.full(SHAPE, 40.0), AFFINE)
-    found = descend_field(still(3.0), uniform, uniform, settings=settings()).field
-    np.testing.assert_allclose(found.displacements_mm, 3.0, atol=1e-4)
-
-
-def test_round_a_body_the_field_is_that_of_everywhere():
+def test_round_a_body_the_field_is_that_of_everywhere(descended):
     """Both images show noise around it. What the moving one shows far from the body is not looked at."""
     noise = np.random.default_rng(7).normal(40, 15, (2, *SHAPE))
     middle = np.reshape((17.5, 16.5, 15.5), (3, 1, 1, 1))
     inside = np.linalg.norm(np.indices(SHAPE) - middle, axis=0) < 5
     image = Volume(np.where(inside, texture(), noise[0]), AFFINE)
-    moving = np.where(inside, moved(texture(), (0.4, -0.4, 0.25)), noise[1])
+    moving = np.where(inside, moved(texture(), SHIFT_VOX), noise[1])
     other = moving.copy()
     other[0] = 3000
     body = Volume(inside.astype(np.uint8), AFFINE)
     everywhere, near, still_near = (
-        descend_field(
-            still(), image, Volume(array, AFFINE), settings=settings(), body=mask
-        ).field.displacements_mm
+        descended(still(), image, Volume(array, AFFINE), body=mask).field.displacements_mm
         for array, mask in ((moving, None), (moving, body), (other, body))
     )
     controls = np.indices(near.shape[:3]) * 2 + 0.5
@@ -87,44 +160,24 @@ def test_round_a_body_the_field_is_that_of_everywhere():
     np.testing.assert_array_equal(still_near, near)
 
 
-def test_unrelated_images_fold_nothing():
-    """Weak stiffness and narrow windows would tear the field apart."""
-    other = gaussian_filter(np.random.default_rng(5).standard_normal(SHAPE), 1.5)
-    loose = settings(stiffness=1e-6, passes=[{"smooth_mm": 0.0, "window_mm": 2.0, "num_steps": 6}])
-    found = descend_field(
-        still(), Volume(texture(), AFFINE), Volume(1000 * other, AFFINE), settings=loose
-    ).field
-    along = np.moveaxis(found.displacements_mm, -1, 0) * np.sign(np.diag(AFFINE)[:3]).reshape(3, 1, 1, 1)
-    assert np.abs(along).max() > 1.0
-    assert smallest_jacobian(along, np.full(3, 2 * SPACING_MM)) > 0.0
-
-
-def test_the_field_lies_on_its_control_points():
-    """Pairs of voxels of 2 mm: the first control point lies 1 mm behind the first voxel."""
+def test_a_field_of_the_search_stays_where_the_images_show_nothing(descended):
     uniform = Volume(np.full(SHAPE, 40.0), AFFINE)
-    found = descend_field(still(), uniform, uniform, settings=settings()).field
+    found = descended(still(3.0), uniform, uniform, chosen=settings(doubt=DOUBT))
+    np.testing.assert_allclose(found.field.displacements_mm, 3.0, atol=1e-4)
+    np.testing.assert_allclose(strain(found.field), 0.0, atol=1e-4)
+    assert np.isnan(found.doubt.agreement.array).all()
+
+
+def test_the_field_lies_on_its_control_points(descended):
+    """Pairs of voxels of 2 mm: the first control point lies 1 mm behind the first voxel."""
+    found = descended(still(), Volume(texture(), AFFINE), Volume(texture(), AFFINE)).field
     assert found.displacements_mm.shape == (18, 17, 16, 3)
     np.testing.assert_allclose(found.affine[:3, 3], [29, -19, 6])
     np.testing.assert_allclose(np.diag(found.affine), [-4, 4, 4, 1])
 
 
-def test_jacobian_of_a_stretch():
-    """Half of x along the first axis and -0.2 z along the third added keep 1.5 and 0.8 of the lengths."""
-    x, _, z = np.indices((5, 4, 6)) * 3.0
-    shift = np.stack([0.5 * x, np.zeros_like(x), -0.2 * z])
-    assert smallest_jacobian(shift, np.full(3, 3.0)) == pytest.approx(1.2)
-
-
-def test_slices_of_another_orientation_end_at_the_same_places():
+def test_slices_of_another_orientation_end_at_the_same_places(descended):
     """The moving scan is turned: its axes are stored in another order and direction."""
-    image = texture()
-    shift_vox = np.array([0.4, -0.4, 0.25])
-    stored = np.flip(moved(image, shift_vox).transpose(2, 0, 1), axis=1)
-    order = np.zeros((4, 4))
-    order[0, 1], order[1, 2], order[2, 0], order[3, 3] = -1, 1, 1, 1
-    order[0, 3] = SHAPE[0] - 1
-    found = descend_field(
-        still(), Volume(image, AFFINE), Volume(stored, AFFINE @ order), settings=settings()
-    ).field
+    found = descended(still(), Volume(texture(), AFFINE), turned(moved(texture(), SHIFT_VOX))).field
     in_voxels = found.displacements_mm[MIDDLE] / np.diag(AFFINE)[:3]
-    assert np.abs(in_voxels.reshape(-1, 3).mean(axis=0) - shift_vox).max() < 0.02
+    assert np.abs(in_voxels.reshape(-1, 3).mean(axis=0) - SHIFT_VOX).max() < 0.02

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from anatomical_embedding.errors import UserError
+from anatomical_embedding.volumes.body_mask import body_box
 from anatomical_embedding.volumes.volume import Volume
 
 FLAT_SHARE_OF_VARIANCE = 1e-6
@@ -78,18 +79,22 @@ class CorrelationTarget:
         self.cube_size = cube_size
         array = np.asarray(target.array, dtype=np.float32)
         array = array - array.mean(dtype=np.float64).astype(np.float32)  # small numbers keep float32 exact
-        padded = np.pad(array, cube_size // 2, mode="edge")
+        # Only the body and what cubes round it reach are transformed.
+        whole = tuple(slice(0, size) for size in array.shape)
+        self._box = body_box(is_body, margin_vox=np.zeros(3, dtype=int)) if is_body.any() else whole
+        read = tuple(slice(part.start, part.stop + 2 * (cube_size // 2)) for part in self._box)
+        padded = np.pad(array, cube_size // 2, mode="edge")[read]
         self._shape = tuple(scipy.fft.next_fast_len(length, real=True) for length in padded.shape)
         self._spectrum = scipy.fft.rfftn(padded, s=self._shape)
         variance = _sum_over_cubes(array.astype(np.float64) ** 2, cube_size)
         variance -= _sum_over_cubes(array.astype(np.float64), cube_size) ** 2 / cube_size**3
         is_flat = variance <= FLAT_SHARE_OF_VARIANCE * float(np.var(array)) * cube_size**3
         deviation = np.sqrt(np.where(is_flat, 1.0, variance))
-        self._inverse_deviation = np.where(is_flat, 0.0, 1.0 / deviation).astype(np.float32)
-        self._candidates = np.flatnonzero(is_body)
+        self._inverse_deviation = np.where(is_flat, 0.0, 1.0 / deviation).astype(np.float32)[self._box]
+        self._candidates = np.flatnonzero(is_body[self._box])
 
     def correlation_map(self, cube: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Return the (X, Y, Z) correlation of a cube with the cube round every voxel; 0 where it is flat.
+        """Return the correlation of a cube with the cube round every voxel of the body's box; 0 where it is flat.
 
         Raises
         ------
@@ -105,7 +110,7 @@ class CorrelationTarget:
             spectrum = scipy.fft.fft(spectrum, n=self._shape[axis], axis=axis, overwrite_x=True)
         product = np.multiply(self._spectrum, np.conj(spectrum, out=spectrum), out=spectrum)
         scores = scipy.fft.irfftn(product, s=self._shape, overwrite_x=True)
-        size_x, size_y, size_z = self.target.shape
+        size_x, size_y, size_z = self._inverse_deviation.shape
         return scores[:size_x, :size_y, :size_z] * self._inverse_deviation
 
     def best_place(
@@ -126,7 +131,7 @@ class CorrelationTarget:
         """
         candidates = self._candidates
         if radius_mm is not None:
-            is_near = self._is_near(centre_mm, radius_mm)
+            is_near = self._is_near(centre_mm, radius_mm)[self._box]
             candidates = candidates[is_near.ravel()[candidates]]
         if candidates.size == 0:
             where = (
@@ -135,7 +140,8 @@ class CorrelationTarget:
             raise NoCorrelationError(f"there is no body voxel {where}")
         scores = self.correlation_map(cube).ravel()[candidates]
         best = int(np.argmax(scores))
-        voxel = np.array(np.unravel_index(candidates[best], self.target.shape))
+        in_box = np.unravel_index(candidates[best], self._inverse_deviation.shape)
+        voxel = np.array([part.start + step for part, step in zip(self._box, in_box, strict=True)])
         return BestPlace(voxel, float(np.clip(scores[best], -1.0, 1.0)))
 
     def _is_near(self, centre_mm: NDArray[np.float64], radius_mm: float) -> NDArray[np.bool_]:

@@ -1,0 +1,166 @@
+// What:          see descent.hpp.
+// Source:        see descent.hpp.
+// Complexity:    see descent.hpp.
+// Thread safety: see descent.hpp.
+#include "descent.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+
+#include "gaussian.hpp"
+#include "image_comparison.hpp"
+#include "thread_pool.hpp"
+
+namespace deeds {
+namespace {
+
+constexpr int kHalvings = 3;         // of a step that folds; then the field stays as it is
+constexpr double kThirdOfTurn = 2.0943951023931953;
+
+std::array<double, 3> control_spacing(const Geometry& fixed, int step) {
+    const Point3 spacing = spacing_of(fixed.to_world);
+    return {spacing.x * step, spacing.y * step, spacing.z * step};
+}
+
+/// The stiffened matrices' solutions, nowhere longer than `longest`.
+ShiftField limited_solution(const NormalEquations& seen, float stiffness, float longest, ThreadPool& pool) {
+    ShiftField step;
+    for (auto& part : step) part = Grid3<float>(seen.right[0].size);
+    const Size3 size = seen.right[0].size;
+    pool.run(size.z, [&](std::int64_t z) {
+        const std::size_t first = step[0].index(0, 0, z), last = first + static_cast<std::size_t>(size.x * size.y);
+        for (std::size_t n = first; n < last; ++n) {
+            const float xx = seen.matrix[0].values[n] + stiffness, xy = seen.matrix[1].values[n], xz = seen.matrix[2].values[n];
+            const float yy = seen.matrix[3].values[n] + stiffness, yz = seen.matrix[4].values[n];
+            const float zz = seen.matrix[5].values[n] + stiffness;
+            const float b[3] = {seen.right[0].values[n], seen.right[1].values[n], seen.right[2].values[n]};
+            const float a00 = yy * zz - yz * yz, a01 = xz * yz - xy * zz, a02 = xy * yz - xz * yy;
+            const float a11 = xx * zz - xz * xz, a12 = xy * xz - xx * yz, a22 = xx * yy - xy * xy;
+            const float determinant = xx * a00 + xy * a01 + xz * a02;
+            const float x = (a00 * b[0] + a01 * b[1] + a02 * b[2]) / determinant;
+            const float y = (a01 * b[0] + a11 * b[1] + a12 * b[2]) / determinant;
+            const float w = (a02 * b[0] + a12 * b[1] + a22 * b[2]) / determinant;
+            const float share = longest / std::max(std::sqrt(x * x + y * y + w * w), longest);
+            step[0].values[n] = x * share;
+            step[1].values[n] = y * share;
+            step[2].values[n] = w * share;
+        }
+    });
+    return step;
+}
+
+/// The field after a step, or after a part of it that folds nothing.
+ShiftField without_folds(const ShiftField& shift, const ShiftField& step, const std::array<double, 3>& spacing_mm) {
+    float share = 1;
+    for (int attempt = 0; attempt <= kHalvings; ++attempt, share /= 2) {
+        ShiftField moved = shift;
+        for (std::size_t axis = 0; axis < 3; ++axis)
+            for (std::size_t n = 0; n < moved[axis].values.size(); ++n) moved[axis].values[n] += share * step[axis].values[n];
+        if (smallest_jacobian(moved, spacing_mm) > 0) return moved;
+    }
+    return shift;
+}
+
+Grid3<float> holds(const NormalEquations& seen, double stiffness) {
+    Grid3<float> found(seen.right[0].size);
+    for (std::size_t n = 0; n < found.values.size(); ++n) {
+        std::array<double, 6> entries;
+        for (std::size_t entry = 0; entry < 6; ++entry)
+            entries[entry] = static_cast<double>(seen.matrix[entry].values[n]) + (entry == 0 || entry == 3 || entry == 5 ? stiffness : 0.0);
+        found.values[n] = static_cast<float>(std::sqrt(std::max(smallest_eigenvalue(entries), 0.0)));
+    }
+    return found;
+}
+
+Grid3<float> lengths(const ShiftField& step) {
+    Grid3<float> found(step[0].size);
+    for (std::size_t n = 0; n < found.values.size(); ++n) {
+        const float x = step[0].values[n], y = step[1].values[n], z = step[2].values[n];
+        found.values[n] = std::sqrt(x * x + y * y + z * z);
+    }
+    return found;
+}
+
+}  // namespace
+
+Geometry control_geometry(const Geometry& fixed, int control_step) {
+    Geometry control{ControlCells(fixed.size, control_step).control(), fixed.to_world};
+    const double middle = (control_step - 1) / 2.0;
+    for (auto& row : control.to_world.m) {
+        row[3] += middle * (row[0] + row[1] + row[2]);
+        for (int axis = 0; axis < 3; ++axis) row[axis] *= control_step;
+    }
+    return control;
+}
+
+DescentResult descend(const Image& fixed, const Image& moving, const std::optional<Grid3<float>>& wanted, ShiftField start,
+                      const DescentSettings& settings) {
+    if (settings.passes.empty()) throw std::invalid_argument("a descent needs a pass");
+    ThreadPool pool(settings.threads);
+    const std::array<double, 3> spacing_mm = control_spacing(fixed.geometry, settings.control_step);
+    DescentResult found;
+    found.shift = std::move(start);
+    for (auto& part : found.shift) {
+        if (part.size != control_geometry(fixed.geometry, settings.control_step).size)
+            throw std::invalid_argument("sizes of field and control points differ");
+        const double smooth = settings.start_smooth_mm;
+        part = gaussian(part, {smooth / spacing_mm[0], smooth / spacing_mm[1], smooth / spacing_mm[2]}, pool);
+    }
+    NormalEquations seen;
+    ShiftField step;
+    for (const DescentPass& pass : settings.passes) {
+        ImageComparison images(fixed, moving, wanted, pass, settings, pool);
+        for (int n = 0; n < pass.steps; ++n) {
+            seen = images.equations(found.shift);
+            step = limited_solution(seen, static_cast<float>(settings.stiffness), static_cast<float>(settings.largest_step_mm), pool);
+            found.shift = without_folds(found.shift, step, spacing_mm);
+        }
+    }
+    found.hold = holds(seen, settings.stiffness);
+    found.last_step = lengths(step);
+    // Smoothed as for the first pass, against noise.
+    found.agreement = ImageComparison(fixed, moving, wanted, settings.passes.front(), settings, pool).agreement(found.shift);
+    return found;
+}
+
+float smallest_jacobian(const ShiftField& shift, const std::array<double, 3>& spacing_mm) {
+    const Size3 size = shift[0].size;
+    float smallest = std::numeric_limits<float>::infinity();
+    for (std::int64_t z = 0; z < size.z; ++z)
+        for (std::int64_t y = 0; y < size.y; ++y) {
+            const std::int64_t at[3] = {0, y, z}, count[3] = {size.x, size.y, size.z};
+            const std::int64_t stride[3] = {1, size.x, size.x * size.y};
+            for (std::int64_t x = 0; x < size.x; ++x) {
+                const std::size_t n = shift[0].index(x, y, z);
+                float slope[3][3];
+                for (int axis = 0; axis < 3; ++axis) {
+                    const std::int64_t place = axis == 0 ? x : at[axis];
+                    const std::int64_t back = place > 0 ? 1 : 0, ahead = place + 1 < count[axis] ? 1 : 0;
+                    const float share = static_cast<float>(1 / (spacing_mm[static_cast<std::size_t>(axis)] * static_cast<double>(back + ahead)));
+                    for (std::size_t part = 0; part < 3; ++part) {
+                        const float* values = shift[part].values.data() + n;
+                        slope[part][axis] = (values[ahead * stride[axis]] - values[-back * stride[axis]]) * share;
+                    }
+                }
+                const float xx = slope[0][0] + 1, yy = slope[1][1] + 1, zz = slope[2][2] + 1;
+                const float determinant = xx * (yy * zz - slope[1][2] * slope[2][1]) - slope[0][1] * (slope[1][0] * zz - slope[1][2] * slope[2][0]) +
+                                          slope[0][2] * (slope[1][0] * slope[2][1] - yy * slope[2][0]);
+                smallest = std::min(smallest, determinant);
+            }
+        }
+    return smallest;
+}
+
+double smallest_eigenvalue(const std::array<double, 6>& entries) {
+    // By the cosine of a third of an angle.
+    const double mean = (entries[0] + entries[3] + entries[5]) / 3;
+    const double xx = entries[0] - mean, xy = entries[1], xz = entries[2], yy = entries[3] - mean, yz = entries[4], zz = entries[5] - mean;
+    const double size = std::sqrt((xx * xx + yy * yy + zz * zz + 2 * (xy * xy + xz * xz + yz * yz)) / 6);
+    const double determinant = xx * (yy * zz - yz * yz) - xy * (xy * zz - yz * xz) + xz * (xy * yz - yy * xz);
+    const double cosine = determinant / std::max(2 * size * size * size, std::numeric_limits<double>::min());
+    return mean + 2 * size * std::cos(std::acos(std::clamp(cosine, -1.0, 1.0)) / 3 + kThirdOfTurn);
+}
+
+}  // namespace deeds
