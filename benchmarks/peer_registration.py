@@ -1,5 +1,7 @@
 """How exact other registration programs are on real CTs warped by known fields (configs/known_warps.yaml).
 
+    make .venv-peers/.installed
+    .venv-peers/bin/pip install -c envs/constraints.txt convexadam==0.2.0 torch==2.13.0
     python -m benchmarks.known_warps make FOLDER --half test
     python -m benchmarks.warped_registration FOLDER --program results/deeds/deeds --model MODEL --output ours.csv
     python -m benchmarks.peer_registration FOLDER --peers .venv-peers/bin/python --model MODEL --output peers.csv
@@ -23,8 +25,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from anatomical_embedding import api
-from anatomical_embedding.registration.descent_pair import not_finer
 from anatomical_embedding.registration.displacement_field import DisplacementField, read_field
+from anatomical_embedding.registration.field_descent import not_finer
 from anatomical_embedding.usage.scans import prepare_raw_scan
 from anatomical_embedding.volumes.cell_centres import affine_of_cells
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
@@ -90,7 +92,10 @@ def registered(folder: Path, python: Path, model: api.Model) -> pd.DataFrame:
             found = found_field(program, work).moving_points(asked)
             row = {"scan": scan, "warp": warp, "way": program, "cpu_s": cpu_s, "peak_mb": peak_mb}
             errors = pd.DataFrame({"error_mm": np.linalg.norm(found - truth, axis=1)}).assign(**row)
-            print(f"{folder.name} {program} {spread(errors['error_mm'].to_numpy())} {cpu_s:.1f} CPU s", flush=True)
+            print(
+                f"{folder.name} {program} {spread(errors['error_mm'].to_numpy())} {cpu_s:.1f} CPU s",
+                flush=True,
+            )
             tables.append(errors)
     return pd.concat(tables, ignore_index=True)
 
@@ -98,10 +103,15 @@ def registered(folder: Path, python: Path, model: api.Model) -> pd.DataFrame:
 def run_peer(python: Path, program: str, folder: Path) -> tuple[float, float]:
     """Run one program on one thread and return its processor seconds and its peak memory in MB."""
     script = Path(__file__).with_name("run_peer.py")
-    one_thread = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")}
+    one_thread = {
+        name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
+    }
     with (folder / f"{program}.log").open("w") as log:
         process = subprocess.Popen(
-            [python, script, program, folder], env=os.environ | one_thread, stdout=log, stderr=subprocess.STDOUT
+            [python, script, program, folder],
+            env=os.environ | one_thread,
+            stdout=log,
+            stderr=subprocess.STDOUT,
         )
         _, status, used = os.wait4(process.pid, 0)
     if status:
