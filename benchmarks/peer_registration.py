@@ -7,10 +7,10 @@
     python -m benchmarks.peer_registration FOLDER --peers .venv-peers/bin/python --model MODEL --output peers.csv
     python -m benchmarks.peer_registration FOLDER --model MODEL --beside ours.csv peers.csv
 
-greedy (picsl-greedy, NCC of 5 x 5 x 5 voxels, 100, 50 and 20 steps) and convexAdam (MIND, its default settings) begin with
-the scans as they lie, on both scans averaged to voxels of 2 mm within the box of the body, and use one thread. A pair that
-the table holds already is not run again. `--beside` prints the figures of the pairs that all tables share, and how far
-each way is from the first one of the first table, with 95 % intervals by a paired bootstrap over the pairs.
+greedy (picsl-greedy, NCC of 5 x 5 x 5 voxels, 100, 50 and 20 steps) and convexAdam (MIND, its default settings) begin
+with the scans as they lie, on both scans averaged to voxels of 2 mm within the box of the body, and use one thread. A
+pair that the table holds already is not run again. `--beside` prints the figures of the pairs that all tables share,
+and how far each way is from the first one of the first table, with 95 % intervals by a paired bootstrap over the pairs.
 """
 
 import argparse
@@ -139,11 +139,15 @@ def print_beside(tables: Sequence[pd.DataFrame]) -> None:
         errors = {way: by_pair(of_warp[of_warp["way"] == way]) for way in ways}
         for way in ways:
             cost = of_warp[of_warp["way"] == way]
-            peak = f"{cost['peak_mb'].max():.0f} MB" if cost.get("peak_mb", pd.Series()).notna().any() else ""
-            print(
-                f"{warp:<8} {way:<12.12} {spread(np.concatenate(errors[way]))} {cost['cpu_s'].mean():>6.1f} CPU s {peak} "
-                f"{differences(errors[ways[0]], errors[way])}"
+            figures = (
+                f"{spread(np.concatenate(errors[way]))} {cost['cpu_s'].mean():>6.1f} CPU s {peak_of(cost)}"
             )
+            print(f"{warp:<8} {way:<12.12} {figures} {differences(errors[ways[0]], errors[way])}")
+
+
+def peak_of(rows: pd.DataFrame) -> str:
+    """Return the largest peak memory as text, nothing where it was not measured."""
+    return f"{rows['peak_mb'].max():.0f} MB" if "peak_mb" in rows and rows["peak_mb"].notna().any() else ""
 
 
 def by_pair(rows: pd.DataFrame) -> list[NDArray[np.float64]]:

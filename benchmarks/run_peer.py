@@ -3,8 +3,8 @@
     python run_peer.py greedy FOLDER
     python run_peer.py convexadam FOLDER
 
-FOLDER holds fixed.nii.gz and moving.nii.gz, which lie on one another at the start. Writes into it what the program finds:
-warp.nii.gz (greedy) or shifts.npy, (X, Y, Z, 3) voxels along the axes of the array (convexAdam).
+FOLDER holds fixed.nii.gz and moving.nii.gz, which lie on one another at the start. Writes into it what the program
+finds: warp.nii.gz (greedy) or shifts.npy, (X, Y, Z, 3) voxels along the axes of the array (convexAdam).
 """
 
 import sys
@@ -14,7 +14,8 @@ if program == "greedy":
     from picsl_greedy import Greedy3D
 
     Greedy3D().execute(
-        f"-d 3 -threads 1 -m NCC 2x2x2 -n 100x50x20 -i {folder}/fixed.nii.gz {folder}/moving.nii.gz -o {folder}/warp.nii.gz"
+        "-d 3 -threads 1 -m NCC 2x2x2 -n 100x50x20 "
+        f"-i {folder}/fixed.nii.gz {folder}/moving.nii.gz -o {folder}/warp.nii.gz"
     )
 else:
     import numpy as np
