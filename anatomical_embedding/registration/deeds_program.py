@@ -138,9 +138,6 @@ def run_descent(
     if settings.roughness is not None:
         options += ["--rough-window", settings.roughness.window_mm]
         options += ["--wall", settings.roughness.wall_mm]
-    if settings.roughness is not None:
-        options += ["--rough-window", settings.roughness.window_mm]
-        options += ["--wall", settings.roughness.wall_mm]
     files: list[str | Path | float] = [
         "--field",
         stem,
