@@ -135,6 +135,9 @@ def run_descent(
         settings.stiffness,
     ]
     options += ["--start-smooth", settings.start_smooth_mm, "--largest-step", settings.largest_step_mm]
+    if settings.roughness is not None:
+        options += ["--rough-window", settings.roughness.window_mm]
+        options += ["--wall", settings.roughness.wall_mm]
     files: list[str | Path | float] = [
         "--field",
         stem,

@@ -4,7 +4,9 @@ At every control point the images around it say by how much the field should sti
 the fixed image is compared with the moving one, seen through the field and brought to its local mean and contrast. The
 weighted squares of the difference become smallest by one Gauss-Newton step, with the gradient of the mean of both
 images, so that neither is preferred; voxels that differ much more than noise lose their weight. A term of stiffness
-keeps the field where it is where the images show nothing. A step that would fold the field is halved.
+keeps the field where it is where the images show nothing. What is finer than the windows is noise of the search or of
+the images and leaves the field with every step, save where it is so rough that tissue slides there. A step that would
+fold the field is halved.
 
 The field lives on its control points alone; the images are compared on a grid whose voxels fill the cells round them.
 The steps are those of `deeds descend`; here the images are brought to their grids.

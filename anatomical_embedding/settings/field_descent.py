@@ -38,6 +38,16 @@ class FieldDoubtSettings(Settings):
     one patient. Between known warps of one scan (0.993 and more) and pairs of two patients (0.96 and less)."""
 
 
+class FieldRoughnessSettings(Settings):
+    """What leaves the field with every step: noise of the search and of the images, finer than a window can see."""
+
+    window_mm: PositiveFloat
+    """Standard deviation of a Gaussian; what three of its means, each of what those before it left, do not hold is
+    rough."""
+    wall_mm: PositiveFloat
+    """What is much rougher is a wall along which tissue slides, and stays."""
+
+
 class FieldDescentSettings(Settings):
     """Steps of descent on two images of one contrast; published: none."""
 
@@ -57,5 +67,7 @@ class FieldDescentSettings(Settings):
     """Standard deviation of the Gaussian that takes the whole steps out of the field of the search."""
     largest_step_mm: PositiveFloat
     """No step moves a place by more."""
+    roughness: FieldRoughnessSettings | None = None
+    """What leaves the field with every step; null leaves it all."""
     doubt: FieldDoubtSettings | None = None
     """How far places may be off after it; null does not say."""

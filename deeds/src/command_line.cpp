@@ -394,6 +394,8 @@ CommandOptions descend_command(const std::vector<std::string>& arguments) {
     parser.allow("--stiffness", "", "VALUE", "gradient over difference, squared, at which a step goes half its way (default 0.05)", positive_into(options.stiffness));
     parser.allow("--start-smooth", "", "MM", "takes the whole steps out of the field that is begun with (default 4)", not_negative_into(options.start_smooth_mm));
     parser.allow("--largest-step", "", "MM", "no step moves a place by more (default 4)", positive_into(options.largest_step_mm));
+    parser.allow("--rough-window", "", "MM", "what a Gaussian mean of this deviation does not hold leaves the field with every step (default 0: nothing does)", not_negative_into(options.rough_window_mm));
+    parser.allow("--wall", "", "MM", "what is much rougher is a wall along which tissue slides, and stays (default 0.4)", positive_into(options.wall_mm));
     add_general(parser, options.general, true);
     if (!parser.parse(arguments)) return HelpRequest{parser.help()};
     const std::size_t passes = options.steps.size();

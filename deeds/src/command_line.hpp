@@ -110,6 +110,8 @@ struct DescendOptions {
     double stiffness = 0.05;           ///< > 0
     double start_smooth_mm = 4;        ///< >= 0
     double largest_step_mm = 4;        ///< > 0
+    double rough_window_mm = 0;        ///< >= 0
+    double wall_mm = 0.4;              ///< > 0
     GeneralOptions general;
 };
 

@@ -95,6 +95,8 @@ DescentSettings settings_of(const DescendOptions& options) {
     settings.stiffness = options.stiffness;
     settings.start_smooth_mm = options.start_smooth_mm;
     settings.largest_step_mm = options.largest_step_mm;
+    settings.rough_window_mm = options.rough_window_mm;
+    settings.wall_mm = options.wall_mm;
     settings.threads = options.general.threads;
     return settings;
 }

@@ -17,6 +17,7 @@ namespace deeds {
 namespace {
 
 constexpr int kHalvings = 3;         // of a step that folds; then the field stays as it is
+constexpr int kMeans = 3;            // what one Gaussian mean leaves of a bend, the next ones of the rest give back
 constexpr double kThirdOfTurn = 2.0943951023931953;
 
 std::array<double, 3> control_spacing(const Geometry& fixed, int step) {
@@ -51,13 +52,38 @@ ShiftField limited_solution(const NormalEquations& seen, float stiffness, float 
     return step;
 }
 
+/// What three Gaussian means, each of what those before it left, do not hold of a field.
+ShiftField roughness_of(ShiftField shift, const std::array<double, 3>& deviations, ThreadPool& pool) {
+    for (auto& part : shift)
+        for (int n = 0; n < kMeans; ++n) {
+            const Grid3<float> mean = gaussian(part, deviations, pool);
+            for (std::size_t at = 0; at < part.values.size(); ++at) part.values[at] -= mean.values[at];
+        }
+    return shift;
+}
+
+ShiftField sum_of(ShiftField shift, const ShiftField& step, float share) {
+    for (std::size_t axis = 0; axis < 3; ++axis)
+        for (std::size_t n = 0; n < shift[axis].values.size(); ++n) shift[axis].values[n] += share * step[axis].values[n];
+    return shift;
+}
+
+/// A step that also takes the roughness out of the field, save at walls.
+ShiftField evened_step(const ShiftField& shift, ShiftField step, const std::array<double, 3>& deviations, float wall_mm, ThreadPool& pool) {
+    const ShiftField rough = roughness_of(sum_of(shift, step, 1), deviations, pool);
+    for (std::size_t n = 0; n < step[0].values.size(); ++n) {
+        const float x = rough[0].values[n], y = rough[1].values[n], z = rough[2].values[n];
+        const float share = 1 / (1 + (x * x + y * y + z * z) / (wall_mm * wall_mm));
+        for (std::size_t axis = 0; axis < 3; ++axis) step[axis].values[n] -= share * rough[axis].values[n];
+    }
+    return step;
+}
+
 /// The field after a step, or after a part of it that folds nothing.
 ShiftField without_folds(const ShiftField& shift, const ShiftField& step, const std::array<double, 3>& spacing_mm) {
     float share = 1;
     for (int attempt = 0; attempt <= kHalvings; ++attempt, share /= 2) {
-        ShiftField moved = shift;
-        for (std::size_t axis = 0; axis < 3; ++axis)
-            for (std::size_t n = 0; n < moved[axis].values.size(); ++n) moved[axis].values[n] += share * step[axis].values[n];
+        ShiftField moved = sum_of(shift, step, share);
         if (smallest_jacobian(moved, spacing_mm) > 0) return moved;
     }
     return shift;
@@ -101,12 +127,14 @@ DescentResult descend(const Image& fixed, const Image& moving, const std::option
     ThreadPool pool(settings.threads);
     const std::array<double, 3> spacing_mm = control_spacing(fixed.geometry, settings.control_step);
     DescentResult found;
+    const auto deviations = [&spacing_mm](double mm) {
+        return std::array<double, 3>{mm / spacing_mm[0], mm / spacing_mm[1], mm / spacing_mm[2]};
+    };
     found.shift = std::move(start);
     for (auto& part : found.shift) {
         if (part.size != control_geometry(fixed.geometry, settings.control_step).size)
             throw std::invalid_argument("sizes of field and control points differ");
-        const double smooth = settings.start_smooth_mm;
-        part = gaussian(part, {smooth / spacing_mm[0], smooth / spacing_mm[1], smooth / spacing_mm[2]}, pool);
+        part = gaussian(part, deviations(settings.start_smooth_mm), pool);
     }
     NormalEquations seen;
     ShiftField step;
@@ -115,7 +143,10 @@ DescentResult descend(const Image& fixed, const Image& moving, const std::option
         for (int n = 0; n < pass.steps; ++n) {
             seen = images.equations(found.shift);
             step = limited_solution(seen, static_cast<float>(settings.stiffness), static_cast<float>(settings.largest_step_mm), pool);
-            found.shift = without_folds(found.shift, step, spacing_mm);
+            const ShiftField way = settings.rough_window_mm > 0 ? evened_step(found.shift, step, deviations(settings.rough_window_mm),
+                                                                              static_cast<float>(settings.wall_mm), pool)
+                                                                : step;
+            found.shift = without_folds(found.shift, way, spacing_mm);
         }
     }
     found.hold = holds(seen, settings.stiffness);

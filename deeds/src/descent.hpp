@@ -30,6 +30,8 @@ struct DescentSettings {
     double stiffness = 0.05;          ///< squared gradient over squared difference, 1/mm^2, at which a step goes half of its way
     double start_smooth_mm = 4;       ///< takes the whole steps out of the field of the search
     double largest_step_mm = 4;       ///< no step moves a place by more
+    double rough_window_mm = 0;       ///< what a Gaussian mean of this deviation does not hold leaves the field with every step; 0 leaves it all
+    double wall_mm = 0.4;             ///< what is much rougher is a wall along which tissue slides, and stays
     int threads = 1;
 };
 

@@ -66,6 +66,8 @@ def test_the_images_agree_better_at_the_control_points(pair, tmp_path):
         ({"window": "10x0"}, ["--window", "0 is not greater than 0"]),
         ({"window": "10x"}, ["--window", "is not a number"]),
         ({"noise": "0"}, ["--noise", "0"]),
+        ({"rough-window": "-1"}, ["--rough-window", "-1 is less than 0"]),
+        ({"wall": "0"}, ["--wall", "0 is not greater than 0"]),
         ({"displacements": "field.txt"}, ["field.txt", ".nii"]),
         ({"displacements": "no/field.nii"}, ["no/field.nii"]),
     ],

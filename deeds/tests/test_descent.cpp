@@ -149,6 +149,27 @@ void nothing_moves_where_the_images_show_nothing() {
     CHECK(std::all_of(found.agreement.values.begin(), found.agreement.values.end(), [](float value) { return std::isnan(value); }));
 }
 
+void roughness_leaves_the_field_and_walls_stay() {
+    const Image uniform = image_of(Grid3<float>(kVoxels, 40.0f));
+    DescentSettings settings = settings_of(1);
+    settings.rough_window_mm = 4;  // the distance of control points
+    settings.wall_mm = 0.3;
+    ShiftField noise = start_of(3), wall = start_of(3);
+    for (std::int64_t z = 0; z < noise[0].size.z; ++z)
+        for (std::int64_t y = 0; y < noise[0].size.y; ++y)
+            for (std::int64_t x = 0; x < noise[0].size.x; ++x) {
+                noise[0].at(x, y, z) += (x + y + z) % 2 == 0 ? 0.1f : -0.1f;
+                wall[2].at(x, y, z) += x < 9 ? 0.0f : 8.0f;
+            }
+    const DescentResult evened = descend(uniform, uniform, std::nullopt, noise, settings);
+    for (const float value : evened.shift[0].values) CHECK_NEAR(value, 3, 0.02);
+    CHECK(evened.last_step.at(9, 8, 8) == 0);
+    const ShiftField slid = descend(uniform, uniform, std::nullopt, wall, settings).shift;
+    CHECK(slid[2].at(9, 8, 8) - slid[2].at(8, 8, 8) > 7);
+    settings.rough_window_mm = 0;
+    CHECK(same_bits(descend(uniform, uniform, std::nullopt, noise, settings).shift[0], noise[0]));
+}
+
 void what_lies_outside_the_region_is_not_looked_at() {
     const Image fixed = still_image(3), moving = moved_image(3);
     Grid3<float> region(start_of(0)[0].size);
@@ -197,6 +218,7 @@ int main() {
     the_smallest_eigenvalue_is_found();
     a_shift_of_less_than_a_voxel_is_found();
     nothing_moves_where_the_images_show_nothing();
+    roughness_leaves_the_field_and_walls_stay();
     what_lies_outside_the_region_is_not_looked_at();
     unrelated_images_fold_nothing();
     results_do_not_depend_on_threads_or_instructions();

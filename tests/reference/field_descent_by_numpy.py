@@ -195,7 +195,7 @@ def descend(
         for _ in range(chosen.num_steps):
             seen = _compare(pair, shift, settings=settings)
             step = _limited(_solved(seen.matrix, seen.right, stiffness=settings.stiffness), settings)
-            shift = _without_folds(shift, step, spacing_mm)
+            shift = _without_folds(shift, step - _rough(shift + step, spacing_mm, settings), spacing_mm)
     pair = DescentPair.of_pass(
         fixed, moving, is_wanted=is_wanted, chosen=settings.passes[0], settings=settings
     )
@@ -256,6 +256,17 @@ def _solved(matrix: list[Floats], right: list[Floats], *, stiffness: float) -> F
             for row in (first, second, third)
         ]
     ).astype(np.float32)
+
+
+def _rough(shift: Floats, spacing_mm: NDArray[np.float64], settings: FieldDescentSettings) -> Floats:
+    """Return what is to leave (3, A, B, C) mm: (1 - G)^3 of it, where it is no wall."""
+    if settings.roughness is None:
+        return np.zeros_like(shift)
+    for _ in range(3):
+        shift = shift - np.stack(
+            [gaussian(part, settings.roughness.window_mm / spacing_mm) for part in shift]
+        )
+    return shift / (1 + np.sum(shift**2, axis=0) / settings.roughness.wall_mm**2)
 
 
 def _without_folds(shift: Floats, step: Floats, spacing_mm: NDArray[np.float64]) -> Floats:

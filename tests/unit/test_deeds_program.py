@@ -10,7 +10,11 @@ from anatomical_embedding.registration.deeds_program import (
     run_descent,
     write_deeds_field,
 )
-from anatomical_embedding.settings.field_descent import FieldDescentPassSettings, FieldDescentSettings
+from anatomical_embedding.settings.field_descent import (
+    FieldDescentPassSettings,
+    FieldDescentSettings,
+    FieldRoughnessSettings,
+)
 from tests.registration_pairs import LINEAR, deeds_settings
 
 FIXED, MOVING, LABELS = Path("a b/fixed.nii"), Path("moving.nii"), Path("labels.nii")
@@ -77,6 +81,7 @@ def test_the_descent_names_every_setting(program, tmp_path):
         stiffness=0.05,
         start_smooth_mm=4,
         largest_step_mm=5,
+        roughness=FieldRoughnessSettings(window_mm=8, wall_mm=0.3),
     )
     run_descent(
         program(),
@@ -113,7 +118,8 @@ def test_the_descent_names_every_setting(program, tmp_path):
             "--noise",
             "20.0",
         ),
-        *("--stiffness", "0.05", "--start-smooth", "4.0", "--largest-step", "5.0", "--threads", "2"),
+        *("--stiffness", "0.05", "--start-smooth", "4.0", "--largest-step", "5.0"),
+        *("--rough-window", "8.0", "--wall", "0.3", "--threads", "2"),
     ]
 
 

@@ -95,8 +95,9 @@ def turned(image: np.ndarray) -> Volume:
     return Volume(stored, AFFINE @ order)
 
 
+@pytest.mark.parametrize("roughness", [None, {"window_mm": 6.0, "wall_mm": 0.3}])
 @pytest.mark.parametrize("has_body", [False, True])
-def test_the_program_does_what_numpy_does(descended, has_body):
+def test_the_program_does_what_numpy_does(descended, has_body, roughness):
     """Two passes from a field that is not smooth, round a body, on a turned moving scan with noise."""
     random = np.random.default_rng(5)
     fixed = Volume(texture(), AFFINE)
@@ -105,7 +106,7 @@ def test_the_program_does_what_numpy_does(descended, has_body):
         {"smooth_mm": 3.0, "window_mm": 10.0, "num_steps": 2},
         {"smooth_mm": 0.0, "window_mm": 5.0, "num_steps": 3},
     ]
-    chosen = settings(passes=passes, start_smooth_mm=3.0, doubt=DOUBT)
+    chosen = settings(passes=passes, start_smooth_mm=3.0, roughness=roughness, doubt=DOUBT)
     start = still()
     start.displacements_mm[:] = 0.5 * random.standard_normal(start.displacements_mm.shape)
     inside = np.linalg.norm(np.indices(SHAPE) - np.reshape([17.5, 16.5, 15.5], (3, 1, 1, 1)), axis=0) < 5
