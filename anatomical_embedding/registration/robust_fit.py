@@ -20,11 +20,10 @@ SAMPLE_SIZE: dict[MapKind, int] = {"rigid": 3, "similarity": 3, "affine": 4}
 RICHER_KINDS: tuple[MapKind, ...] = ("similarity", "affine")
 """What `auto` tries after rigid."""
 MOST_SCORED = 400
-"""Matches that a random sample is drawn from and scored by: their share of true ones is that of all, and thousands take
-ten times as long."""
+"""Matches that random samples are drawn from and scored by: the share of true ones among them is that among all."""
 NUM_REFINED = 8
-"""Best samples that are refined by all matches. Where bodies differ by more than a map can say, the best sample leads
-to the best map in two thirds of the pairs."""
+"""Best samples that are refined by all matches: where bodies differ by more than a map can say, the best sample need not
+lead to the best map."""
 MAX_REFINEMENTS = 20
 """Rounds of fitting to the inliers; it settles after a few."""
 RIGID_TOLERANCE = 1e-6
