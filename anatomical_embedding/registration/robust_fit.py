@@ -22,8 +22,8 @@ RICHER_KINDS: tuple[MapKind, ...] = ("similarity", "affine")
 MOST_SCORED = 400
 """Matches that random samples are drawn from and scored by: the share of true ones among them is that among all."""
 NUM_REFINED = 8
-"""Best samples that are refined by all matches: where bodies differ by more than a map can say, the best sample need not
-lead to the best map."""
+"""Best samples that are refined by all matches: where bodies differ by more than a map says, the best one need not lead
+to the best map."""
 MAX_REFINEMENTS = 20
 """Rounds of fitting to the inliers; it settles after a few."""
 RIGID_TOLERANCE = 1e-6
