@@ -13,8 +13,14 @@ from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.files import write_json
 from anatomical_embedding.registration.correspondences import Correspondences
 from anatomical_embedding.registration.image_evidence import weigh_images
-from anatomical_embedding.registration.robust_fit import FittedMap, fit_map, lies_flat, rotation_angle_rad
-from anatomical_embedding.settings.registration import AffineFitSettings
+from anatomical_embedding.registration.robust_fit import (
+    FittedMap,
+    fit_map,
+    has_plausible_scales,
+    lies_flat,
+    rotation_angle_rad,
+)
+from anatomical_embedding.settings.registration import AffineFitSettings, ImageEvidenceSettings
 from anatomical_embedding.volumes.volume import Volume
 
 
@@ -33,6 +39,8 @@ class GuidedStart:
     num_inliers : those that the map explains.
     confidence : share of the kept matches that the map explains; 0 where it failed or was given.
     median_residual_mm : of the inliers; None where there are none.
+    evidence : that share and, where images are asked, by how much they agree better there than elsewhere, weighted;
+        0 where it failed or was given.
     """
 
     status: Literal["found", "given", "failed"]
@@ -43,6 +51,7 @@ class GuidedStart:
     num_inliers: int
     confidence: float
     median_residual_mm: float | None
+    evidence: float = 0.0
 
 
 def find_start(
@@ -64,12 +73,16 @@ def find_start(
     """
     kept = correspondences.is_kept
     fixed_mm, moving_mm = correspondences.fixed_mm[kept], correspondences.moving_mm[kept]
-    fitted, reason = None, _too_few(int(kept.sum()), settings=settings)
+    fitted, evidence, reason = None, 0.0, _too_few(int(kept.sum()), settings=settings)
     if not reason:
         fitted = fit_map(fixed_mm, moving_mm, settings=settings)
-        reason = why_not_believed(fitted, fixed_mm, settings=settings) or _why_images_doubt(
-            fitted, images, bodies=(fixed_body, moving_body), settings=settings
+        evidence = float(fitted.is_inlier.mean())
+        reason = why_not_believed(fitted, fixed_mm, settings=settings)
+    if fitted is not None and not reason and settings.images is not None:
+        gain, reason = _asked_images(
+            fitted, images, bodies=(fixed_body, moving_body), settings=settings.images
         )
+        evidence += gain
     num_inliers = 0 if fitted is None else int(fitted.is_inlier.sum())
     residual = None
     if fitted is not None and num_inliers:
@@ -83,6 +96,7 @@ def find_start(
         num_inliers=num_inliers,
         confidence=0.0 if reason else num_inliers / int(kept.sum()),
         median_residual_mm=residual,
+        evidence=0.0 if reason else evidence,
     )
 
 
@@ -117,7 +131,7 @@ def why_not_believed(fitted: FittedMap, fixed_mm: NDArray[np.float64], *, settin
     if lies_flat(fitted, fixed_mm, settings=settings):
         return f"the agreeing correspondences lie on one {'plane' if fitted.kind == 'affine' else 'line'}"
     left, scales, right = np.linalg.svd(fitted.matrix[:3, :3])
-    if np.linalg.det(fitted.matrix[:3, :3]) <= 0.0 or np.abs(scales - 1.0).max() > settings.max_scale_change:
+    if not has_plausible_scales(fitted.matrix, settings=settings):
         return f"the map scales by {scales.min():.2f} to {scales.max():.2f}"
     degrees = np.rad2deg(rotation_angle_rad(left @ right))
     if degrees > settings.max_rotation_degrees:
@@ -125,17 +139,14 @@ def why_not_believed(fitted: FittedMap, fixed_mm: NDArray[np.float64], *, settin
     return ""
 
 
-def _why_images_doubt(
+def _asked_images(
     fitted: FittedMap,
     images: tuple[Volume, Volume] | None,
     *,
     bodies: tuple[Volume, Volume],
-    settings: AffineFitSettings,
-) -> str:
-    """Return why matches and images together do not support a map, empty if they do or images are not asked."""
-    asked = settings.images
-    if asked is None:
-        return ""
+    settings: ImageEvidenceSettings,
+) -> tuple[float, str]:
+    """Return the weighted gain of the images at a map, and why matches and images together do not support it, if so."""
     if images is None:
         raise ValueError("the settings ask the images of the pair; pass them")
     fixed, moving = images
@@ -145,15 +156,14 @@ def _why_images_doubt(
         fixed_body=bodies[0],
         moving_body=bodies[1],
         matrix=fitted.matrix,
-        settings=asked,
+        settings=settings,
     )
-    share = float(fitted.is_inlier.mean())
-    evidence = share + asked.weight * seen.gain
-    if evidence >= asked.min_evidence:
-        return ""
-    return (
+    share, gain = float(fitted.is_inlier.mean()), settings.weight * seen.gain
+    if share + gain >= settings.min_evidence:
+        return gain, ""
+    return gain, (
         f"{share:.0%} of the correspondences agree, the images by {seen.agreement:.2f}, by {seen.elsewhere:.2f} if "
-        f"{seen.where}: evidence {evidence:.2f}, expected {asked.min_evidence:g} or more"
+        f"{seen.where}: evidence {share + gain:.2f}, expected {settings.min_evidence:g} or more"
     )
 
 

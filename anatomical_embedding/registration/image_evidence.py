@@ -7,6 +7,7 @@ Sources: Roche et al. (1998) for the correlation ratio, which holds for a CT and
 averaged over both directions.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,7 @@ class ImageEvidence:
 
     Attributes
     ----------
-    agreement : at the start, 0 to 1.
+    agreement : at the start or a little beside it, 0 to 1.
     elsewhere : the highest agreement of the places that were tried instead.
     where : what was tried there, such as `shifted by 25 mm`.
     """
@@ -52,6 +53,8 @@ def weigh_images(
 ) -> ImageEvidence:
     """Return how far two images agree at a start, and after shifts and turns about the long axis of the body.
 
+    Bodies differ, so that a right start is off by a centimetre or two: what counts is the agreement uphill of it.
+
     Parameters
     ----------
     fixed, moving : prepared images.
@@ -66,7 +69,6 @@ def weigh_images(
     points_mm = _lattice_mm(fixed_body, spacing_mm=settings.spacing_mm)
     values = _sampled(_smoothed(fixed, fixed_body, settings), fixed, points_mm)
     seen = _smoothed(moving, moving_body, settings)
-    mapped_mm = transform_points(matrix, points_mm)
 
     def agreement(places_mm: Points) -> float:
         """Return how far the images agree where the fixed points come to lie at (N, 3) places of the moving image."""
@@ -76,6 +78,7 @@ def weigh_images(
             return 0.0
         return agreement_of(values[both], others[both], num_bins=settings.num_bins)
 
+    mapped_mm, here = _uphill(agreement, transform_points(matrix, points_mm), shift_mm=settings.shift_mm)
     tried = {
         f"shifted by {settings.shift_mm:g} mm": [
             mapped_mm + shift for shift in _shifts_mm(settings.shift_mm, axes=(0, 1, 2))
@@ -91,7 +94,22 @@ def weigh_images(
     }
     best = {what: max(agreement(places) for places in all_places) for what, all_places in tried.items()}
     where = max(best, key=lambda what: best[what])
-    return ImageEvidence(agreement(mapped_mm), best[where], where)
+    return ImageEvidence(here, best[where], where)
+
+
+def _uphill(
+    agreement: Callable[[Points], float], places_mm: Points, *, shift_mm: float
+) -> tuple[Points, float]:
+    """Return (N, 3) places after the small shift along each axis with which the images agree best, and how far."""
+    best = agreement(places_mm)
+    for step_mm in (shift_mm / 2.0, shift_mm / 4.0):
+        for axis in range(3):
+            beside = [places_mm + shift for shift in _shifts_mm(step_mm, axes=(axis,))]
+            agreements = [agreement(places) for places in beside]
+            if max(agreements) > best:
+                best = max(agreements)
+                places_mm = beside[agreements.index(best)]
+    return places_mm, best
 
 
 def agreement_of(first: NDArray[np.float64], second: NDArray[np.float64], *, num_bins: int) -> float:

@@ -19,13 +19,19 @@ SAMPLE_SIZE: dict[MapKind, int] = {"rigid": 3, "similarity": 3, "affine": 4}
 """Points that determine a map."""
 RICHER_KINDS: tuple[MapKind, ...] = ("similarity", "affine")
 """What `auto` tries after rigid."""
+MOST_SCORED = 400
+"""Matches that random samples are drawn from and scored by: the share of true ones among them is that among all."""
+NUM_REFINED = 8
+"""Best samples that are refined by all matches: where bodies differ by more than a map says, the best one need not lead
+to the best map."""
 MAX_REFINEMENTS = 20
 """Rounds of fitting to the inliers; it settles after a few."""
 RIGID_TOLERANCE = 1e-6
 """Of the products of the columns of a rotation."""
+BLOCKS_PER_AXIS = 4
+"""Parts of the matches along each principal axis, 64 in all, that are left out by turns."""
 LEAST_GAIN_IN_STANDARD_ERRORS = 2.0
-"""Over the octants, by which a richer map must predict left-out matches better. At 1, rigid pairs of phantoms got
-affine maps and a pair of patients a start that was 34 mm off; at 2, none did."""
+"""Over these blocks, by which a richer map must predict left-out matches better."""
 
 
 @dataclass(frozen=True)
@@ -64,16 +70,21 @@ def fit_map(fixed_mm: Points, moving_mm: Points, *, settings: AffineFitSettings)
     chosen = _map_of_kind("rigid", fixed_mm, moving_mm, settings=settings)
     for kind in RICHER_KINDS:
         richer = _map_of_kind(kind, fixed_mm, moving_mm, settings=settings)
-        scales = np.linalg.svd(richer.matrix[:3, :3], compute_uv=False)
-        is_plausible = np.abs(scales - 1.0).max() <= settings.max_scale_change
         is_determined = not lies_flat(richer, fixed_mm, settings=settings)
         if (
-            is_plausible
+            has_plausible_scales(richer.matrix, settings=settings)
             and is_determined
             and _predicts_better(richer, chosen, fixed_mm, moving_mm, settings=settings)
         ):
             chosen = richer
     return chosen
+
+
+def has_plausible_scales(matrix: NDArray[np.float64], *, settings: AffineFitSettings) -> bool:
+    """Tell whether a (4, 4) map mirrors nothing, and scales no direction by more than the settings allow."""
+    scales = np.linalg.svd(matrix[:3, :3], compute_uv=False)
+    most = 1.0 + settings.max_scale_change
+    return bool(np.linalg.det(matrix[:3, :3]) > 0.0 and scales.max() <= most and scales.min() >= 1.0 / most)
 
 
 def lies_flat(fitted: FittedMap, fixed_mm: Points, *, settings: AffineFitSettings) -> bool:
@@ -91,7 +102,6 @@ def _map_of_kind(
     match settings.estimator:
         case "ransac":
             matrix = _sampled_map(kind, fixed_mm, moving_mm, settings=settings)
-            matrix = _refined(matrix, kind, fixed_mm, moving_mm, settings=settings, by="distance")
         case "trimmed":
             matrix = closed_form_maps(fixed_mm, moving_mm, kind=kind)
             matrix = _refined(matrix, kind, fixed_mm, moving_mm, settings=settings, by="median")
@@ -113,12 +123,12 @@ def _predicts_better(
     *,
     settings: AffineFitSettings,
 ) -> bool:
-    """Tell whether a richer map predicts the matches of octants that it was not fitted to better, beyond chance."""
-    octant = octants(fixed_mm)
-    gain_mm2 = _left_out_costs(poorer, octant, fixed_mm, moving_mm, settings=settings) - _left_out_costs(
-        richer, octant, fixed_mm, moving_mm, settings=settings
+    """Tell whether a richer map predicts the matches of blocks that it was not fitted to better, beyond chance."""
+    block = blocks(fixed_mm, per_axis=BLOCKS_PER_AXIS)
+    gain_mm2 = _left_out_costs(poorer, block, fixed_mm, moving_mm, settings=settings) - _left_out_costs(
+        richer, block, fixed_mm, moving_mm, settings=settings
     )
-    gains = np.array([gain_mm2[octant == number].mean() for number in np.unique(octant)])
+    gains = np.array([gain_mm2[block == number].mean() for number in np.unique(block)])
     if len(gains) == 1:
         return False
     standard_error = gains.std(ddof=1) / math.sqrt(len(gains))
@@ -127,30 +137,38 @@ def _predicts_better(
 
 def _left_out_costs(
     fitted: FittedMap,
-    octant: NDArray[np.int64],
+    block: NDArray[np.int64],
     fixed_mm: Points,
     moving_mm: Points,
     *,
     settings: AffineFitSettings,
 ) -> NDArray[np.float64]:
-    """Return the (N,) squared residuals, at most the inlier distance's, under maps fitted to the other octants."""
-    most = settings.inlier_distance_mm**2
-    costs = np.full(len(fixed_mm), most)
-    for number in np.unique(octant):
-        left_out = octant == number
+    """Return the (N,) squared residuals, at most the inlier distance's, under maps fitted to the other blocks."""
+    costs = np.full(len(fixed_mm), settings.inlier_distance_mm**2)
+    for number in np.unique(block):
+        left_out = block == number
         used = fitted.is_inlier & ~left_out
         if used.sum() >= SAMPLE_SIZE[fitted.kind]:
             matrix = closed_form_maps(fixed_mm[used], moving_mm[used], kind=fitted.kind)
             residual = _residuals(matrix, fixed_mm[left_out], moving_mm[left_out])
-            costs[left_out] = np.minimum(residual**2, most)
+            costs[left_out] = _costs(residual**2, settings)
     return costs
 
 
-def octants(points_mm: Points) -> NDArray[np.int64]:
-    """Return the (N,) octant, 0 to 7, of points about their median along their principal axes."""
+def blocks(points_mm: Points, *, per_axis: int) -> NDArray[np.int64]:
+    """Return the (N,) block, from 0, of points in equally many parts along each of their principal axes.
+
+    Parameters
+    ----------
+    points_mm : (N, 3).
+    per_axis : parts of an axis, each with as many points as the others.
+    """
     _, _, axes = np.linalg.svd(points_mm - points_mm.mean(axis=0), full_matrices=False)
-    along_axes = points_mm @ axes.T
-    return (along_axes > np.median(along_axes, axis=0)) @ np.array([1, 2, 4])
+    block = np.zeros(len(points_mm), dtype=np.int64)
+    for along_axis in (points_mm @ axes.T).T:
+        edges = np.quantile(along_axis, np.arange(1, per_axis) / per_axis)
+        block = block * per_axis + np.searchsorted(edges, along_axis)
+    return block
 
 
 def closed_form_maps(fixed_mm: NDArray, moving_mm: NDArray, *, kind: MapKind) -> NDArray[np.float64]:
@@ -202,15 +220,28 @@ def _rotations(fixed: NDArray, moving: NDArray) -> NDArray[np.float64]:
 def _sampled_map(
     kind: MapKind, fixed_mm: Points, moving_mm: Points, *, settings: AffineFitSettings
 ) -> NDArray[np.float64]:
-    """Return the map of the random sample that explains the points best."""
+    """Return the map that explains the points best, of those that the best random samples lead to."""
     generator = np.random.default_rng(settings.seed)
+    scored = generator.permutation(len(fixed_mm))[:MOST_SCORED]
+    fixed, moving = fixed_mm[scored], moving_mm[scored]
     size = SAMPLE_SIZE[kind]
-    order = generator.random((settings.num_samples, len(fixed_mm))).argpartition(size - 1, axis=1)[:, :size]
-    maps = closed_form_maps(fixed_mm[order], moving_mm[order], kind=kind)
-    mapped = fixed_mm @ np.swapaxes(maps[:, :3, :3], 1, 2) + maps[:, None, :3, 3]  # (samples, N, 3)
-    squared = ((mapped - moving_mm) ** 2).sum(axis=2)
-    cost = np.minimum(squared, settings.inlier_distance_mm**2).sum(axis=1)
-    return maps[cost.argmin()]
+    order = generator.random((settings.num_samples, len(fixed))).argpartition(size - 1, axis=1)[:, :size]
+    maps = closed_form_maps(fixed[order], moving[order], kind=kind)
+    mapped = fixed @ np.swapaxes(maps[:, :3, :3], 1, 2) + maps[:, None, :3, 3]  # (samples, N, 3)
+    costs = _costs(((mapped - moving) ** 2).sum(axis=2), settings).sum(axis=1)
+    refined = [
+        _refined(maps[number], kind, fixed_mm, moving_mm, settings=settings, by="distance")
+        for number in np.argsort(costs, kind="stable")[:NUM_REFINED]
+    ]
+    return min(
+        refined,
+        key=lambda matrix: _costs(_residuals(matrix, fixed_mm, moving_mm) ** 2, settings).sum(),
+    )
+
+
+def _costs(squared_mm2: NDArray[np.float64], settings: AffineFitSettings) -> NDArray[np.float64]:
+    """Return squared residuals, at most the inlier distance's."""
+    return np.minimum(squared_mm2, settings.inlier_distance_mm**2)
 
 
 def _refined(

@@ -133,13 +133,13 @@ class AffineFitSettings(Settings):
     max_rotation_degrees: Annotated[float, Field(gt=0.0, le=180.0)]
     """A map that rotates more is not believed."""
     max_scale_change: Annotated[float, Field(ge=0.0, lt=1.0)]
-    """A map whose scale along some direction leaves 1 by more is not believed."""
+    """A map that stretches or shrinks some direction by more is not believed: 0.5 allows 1/1.5 to 1.5."""
     images: ImageEvidenceSettings | None = None
     """What the images must say to the map; null asks the matches alone (published)."""
     turns_degrees: tuple[Annotated[float, Field(ge=-180.0, le=180.0)], ...] = ()
     """Turns of the moving scan about its long axis after which `register` matches it again where it found no start."""
-    sure_inlier_fraction: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
-    """Where fewer of the matches agree on a start, these turns are tried as well; 0 leaves it."""
+    sure_evidence: Annotated[float, Field(ge=0.0)] = 0.0
+    """Where a start has less evidence, these turns are tried as well; 0 leaves it."""
     straight_degrees: Annotated[float, Field(gt=0.0, le=180.0)] | None = None
     """A start that turns by more about the long axis makes `register` turn the moving scan back by as much and match it
     once more; null leaves it (published)."""

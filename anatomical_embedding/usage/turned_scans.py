@@ -61,7 +61,7 @@ def try_ways(
 ) -> list[tuple[MatchedScans, GuidedStart]]:
     """Return the matches and starts of a moving scan as it lies, and turned where that may give a better one.
 
-    Where the scan as it lies gives no start, or one that few matches agree on, it is turned as the settings of the fit
+    Where the scan as it lies gives no start, or one with little evidence, it is turned as the settings of the fit
     say. Where the best start is itself a turn, the scan is matched once more after that is taken back.
 
     Parameters
@@ -78,7 +78,7 @@ def try_ways(
 
     attempt(0.0)
     as_it_lies = tried[0.0][1]
-    if as_it_lies.status == "failed" or as_it_lies.confidence < fit.sure_inlier_fraction:
+    if as_it_lies.status == "failed" or as_it_lies.evidence < fit.sure_evidence:
         for degrees in fit.turns_degrees:
             attempt(degrees)
     best = list(tried)[number_of_best([start for _, start in tried.values()])]
@@ -91,9 +91,9 @@ def try_ways(
 
 
 def number_of_best(starts: Sequence[GuidedStart]) -> int:
-    """Return which start counts: of those that were found the one with most agreement, else the first."""
+    """Return which start counts: of those that were found the one with most evidence, else the first."""
     found = [number for number, start in enumerate(starts) if start.status == "found"]
-    return max(found, key=lambda number: starts[number].confidence, default=0)
+    return max(found, key=lambda number: starts[number].evidence, default=0)
 
 
 def _match_turned(

@@ -54,7 +54,7 @@ def test_agreeing_correspondences_give_the_map():
     assert (start.status, start.reason) == ("found", "")
     np.testing.assert_allclose(start.matrix, MOVE, atol=1e-6)
     assert (start.num_queries, start.num_kept, start.num_inliers) == (60, 60, 48)
-    assert start.confidence == pytest.approx(0.8)
+    assert start.confidence == start.evidence == pytest.approx(0.8)
     assert start.median_residual_mm < 1e-6
 
 
@@ -95,7 +95,7 @@ def test_what_is_not_believed_falls_back_and_says_why(found, changes, reason):
     start = find_start(found, **BODIES, settings=fit_settings(**changes))
     assert start.status == "failed"
     assert reason in start.reason
-    assert start.confidence == 0.0
+    assert start.confidence == start.evidence == 0.0
     np.testing.assert_allclose(start.matrix, body_boxes_centred(*BODIES.values()))
 
 
@@ -114,7 +114,7 @@ def judged_by_images(found, *, moved_mm):
 
 
 @pytest.mark.parametrize(
-    ("num_false", "moved_mm", "status"), [(42, 0, "found"), (6, 25, "failed"), (0, 0, "found")]
+    ("num_false", "moved_mm", "status"), [(42, 0, "found"), (6, 37.5, "failed"), (0, 0, "found")]
 )
 def test_few_matches_suffice_where_images_agree_and_many_do_not_where_they_do_not(
     num_false, moved_mm, status
@@ -122,6 +122,7 @@ def test_few_matches_suffice_where_images_agree_and_many_do_not_where_they_do_no
     start = judged_by_images(matched(np.eye(4), num_false=num_false), moved_mm=moved_mm)
     assert start.status == status
     assert start.num_inliers == 60 - num_false
+    assert (start.evidence > start.confidence) == (status == "found")
     if status == "failed":
         assert start.reason.startswith("90% of the correspondences agree, the images by ")
         assert "if shifted by 25 mm: evidence " in start.reason

@@ -61,9 +61,16 @@ def test_contrast_that_is_turned_round_agrees_as_well():
 
 
 def test_a_shift_that_undoes_the_error_of_the_start_is_named():
-    seen = weighed(tissue()[0], shift(25.0, 0.0, 0.0))
+    seen = weighed(tissue()[0], shift(37.5, 0.0, 0.0))
     assert seen.gain < -0.3
     assert seen.where == "shifted by 25 mm"
+
+
+def test_a_start_that_is_a_little_off_is_judged_where_the_images_agree_best_beside_it():
+    beside = weighed(tissue()[0], shift(12.5, -6.25, 0.0))
+    right = weighed(tissue()[0], np.eye(4))
+    assert beside.agreement > 0.95
+    assert beside.gain == pytest.approx(right.gain, abs=0.1)
 
 
 def test_a_patient_who_lies_the_other_way_up_is_named():

@@ -5,9 +5,10 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from anatomical_embedding.registration.robust_fit import (
+    blocks,
     closed_form_maps,
     fit_map,
-    octants,
+    has_plausible_scales,
     rotation_angle_rad,
     spread_mm,
 )
@@ -115,12 +116,43 @@ def test_auto_takes_no_map_whose_scale_is_implausible():
     assert fit_map(fixed, moving, settings=fit_settings(kind="auto", max_scale_change=0.4)).kind == "rigid"
 
 
-def test_octants_of_a_turned_box_hold_a_corner_each():
-    corners = np.stack(np.meshgrid([-3.0, 3.0], [-2.0, 2.0], [-1.0, 1.0], indexing="ij"), axis=-1).reshape(
-        -1, 3
-    )
-    turned = Rotation.from_rotvec([0.3, -0.2, 0.5]).apply(corners) + np.array([100.0, -50.0, 20.0])
-    assert sorted(octants(turned)) == list(range(8))
+@pytest.mark.parametrize(
+    ("scale", "is_plausible"),
+    [(1.49, True), (1.51, False), (1 / 1.49, True), (1 / 1.51, False), (-1.0, False)],
+)
+def test_a_body_may_be_as_much_smaller_as_larger_but_no_mirror_image(scale, is_plausible):
+    matrix = np.diag([1.0, scale, 1.0, 1.0])
+    assert has_plausible_scales(matrix, settings=fit_settings(max_scale_change=0.5)) is is_plausible
+
+
+def test_auto_tells_the_scale_of_a_part_from_false_partners_everywhere_else():
+    """Of scans that share a third the rest has false partners alone, which no map explains."""
+    generator = np.random.default_rng(11)
+    fixed = generator.uniform(-150.0, 150.0, (600, 3))
+    moving = 0.8 * fixed + generator.normal(0.0, 4.0, fixed.shape)
+    is_shared = fixed[:, 2] > 50.0
+    moving[~is_shared] = generator.uniform(-180.0, 180.0, ((~is_shared).sum(), 3))
+    fitted = fit_map(fixed, moving, settings=fit_settings(kind="auto"))
+    assert fitted.kind == "similarity"
+    assert largest_error_mm(fitted.matrix, np.diag([0.8, 0.8, 0.8, 1.0]), fixed[is_shared]) < 4.0
+
+
+def test_many_correspondences_give_the_map_of_all_of_them():
+    """Samples are scored by some matches, but what they lead to is fitted to all."""
+    generator = np.random.default_rng(12)
+    fixed, moving, is_true = correspondences(np.diag([1.1, 1.0, 0.9, 1.0]), generator, num_points=5000)
+    fitted = fit_map(fixed, moving, settings=fit_settings(kind="affine"))
+    expected = closed_form_maps(fixed[fitted.is_inlier], moving[fitted.is_inlier], kind="affine")
+    assert fitted.is_inlier[is_true].mean() > 0.95
+    np.testing.assert_allclose(fitted.matrix, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("per_axis", [2, 4])
+def test_blocks_of_a_turned_lattice_hold_a_point_each(per_axis):
+    places = np.arange(per_axis) - (per_axis - 1) / 2.0
+    lattice = np.stack(np.meshgrid(*[places] * 3, indexing="ij"), axis=-1).reshape(-1, 3) * [3.0, 2.0, 1.0]
+    turned = Rotation.from_rotvec([0.3, -0.2, 0.5]).apply(lattice) + np.array([100.0, -50.0, 20.0])
+    assert sorted(blocks(turned, per_axis=per_axis)) == list(range(per_axis**3))
 
 
 def test_rigid_closed_form_is_scipys():

@@ -71,9 +71,9 @@ def attempts(monkeypatch):
 
     def match(*_, degrees):
         asked.append(degrees)
-        status, confidence, turned_by = outcomes[round(degrees)]
+        status, evidence, turned_by = outcomes[round(degrees)]
         turn = turn_about_long_axis(prepared().image, turned_by)
-        start = replace(given_start(turn), status=status, confidence=confidence)
+        start = replace(given_start(turn), status=status, evidence=evidence)
         return SimpleNamespace(turn=np.eye(4), start=lambda _, settings: start)
 
     monkeypatch.setattr(turned_scans, "_match_turned", match)
@@ -86,44 +86,44 @@ def tried(**changes):
     return starts[number_of_best(starts)]
 
 
-def test_of_several_turns_the_one_with_most_agreement_counts(attempts):
+def test_of_several_turns_the_one_with_most_evidence_counts(attempts):
     """One turn gives no start, two give one; where none does, there is none."""
     outcomes, asked = attempts
     outcomes |= {0: ("failed", 0.0, 0.0), 180: ("failed", 0.0, 0.0)}
     outcomes |= {30: ("found", 0.7, 0.0), -30: ("found", 0.5, 0.0)}
-    assert tried(turns_degrees=(180.0, 30.0, -30.0)).confidence == 0.7
+    assert tried(turns_degrees=(180.0, 30.0, -30.0)).evidence == 0.7
     assert asked == [0.0, 180.0, 30.0, -30.0]
     assert tried(turns_degrees=(180.0,)).status == "failed"
 
 
-def test_turns_are_tried_where_few_agree_on_the_scan_as_it_lies(attempts):
-    """A prone patient may give a start as it lies: half a turn off, which a third of the matches agree on."""
+def test_turns_are_tried_where_little_speaks_for_the_scan_as_it_lies(attempts):
+    """A prone patient may give a start as it lies: half a turn off, for which little speaks."""
     outcomes, asked = attempts
     outcomes |= {0: ("found", 0.36, 0.0), 180: ("found", 0.9, 0.0)}
-    assert tried(turns_degrees=(180.0,), sure_inlier_fraction=0.45).confidence == 0.9
+    assert tried(turns_degrees=(180.0,), sure_evidence=0.45).evidence == 0.9
     asked.clear()
-    assert tried(turns_degrees=(180.0,), sure_inlier_fraction=0.3).confidence == 0.36
+    assert tried(turns_degrees=(180.0,), sure_evidence=0.3).evidence == 0.36
     assert asked == [0.0]
 
 
 def test_a_start_that_turns_is_taken_back_and_matched_once_more(attempts):
     outcomes, asked = attempts
     outcomes |= {0: ("found", 0.5, 12.0), -12: ("found", 0.6, 9.0)}
-    assert tried(straight_degrees=8.0).confidence == 0.6
+    assert tried(straight_degrees=8.0).evidence == 0.6
     np.testing.assert_allclose(asked, [0.0, -12.0], atol=1e-9)
     asked.clear()
-    assert tried(straight_degrees=13.0).confidence == 0.5
-    assert tried().confidence == 0.5
+    assert tried(straight_degrees=13.0).evidence == 0.5
+    assert tried().evidence == 0.5
     assert asked == [0.0, 0.0]
     outcomes[-12] = ("failed", 0.0, 0.0)
-    assert tried(straight_degrees=8.0).confidence == 0.5
+    assert tried(straight_degrees=8.0).evidence == 0.5
 
 
 def test_a_turn_that_was_tried_is_turned_on(attempts):
     """The scan lies prone and turned by 10 degrees more: half a turn gives a start, which says the rest."""
     outcomes, asked = attempts
     outcomes |= {0: ("failed", 0.0, 0.0), 180: ("found", 0.5, 10.0), 170: ("found", 0.6, 0.0)}
-    assert tried(turns_degrees=(180.0,), straight_degrees=8.0).confidence == 0.6
+    assert tried(turns_degrees=(180.0,), straight_degrees=8.0).evidence == 0.6
     np.testing.assert_allclose(asked, [0.0, 180.0, 170.0], atol=1e-9)
 
 
