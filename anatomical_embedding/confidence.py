@@ -88,9 +88,9 @@ class FeatureRange(Settings):
     unknown: float
     """Stands in where it could not be measured: the median."""
     mean: float
-    """Of all answers."""
+    """Of the answers of which it was measured."""
     scale: float
-    """Standard deviation of all answers."""
+    """Standard deviation of these. A feature that is rarely measured would else seem to hardly vary."""
     lowest: float | None
     """Smallest number seen; None where it was measured of no answer."""
     highest: float | None

@@ -150,7 +150,6 @@ wildcard_constraints:
     evaluation=one_of(SETTINGS.evaluations),
     tracking=one_of(SETTINGS.trackings),
     split="validation|test",
-    fold=r"fold_\d+_of_\d+",
     volume=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
     weights="untrained|trained",
     matching=one_of(["untrained", *SETTINGS.methods]),

@@ -1,12 +1,16 @@
 # Contract
 #   reads    the queries, matches and indices of evaluations and trackings; stores of validation patients; the answers
 #            of the models of folds
-#   writes   evaluations/<evaluation>/fit/: queries.csv and <model>.<method>.matches.csv of patients set aside;
+#   writes   evaluations/<evaluation>/<part of the fit>/: queries.csv and <model>.<method>.matches.csv of patients set
+#            aside, from every training (fit) or from that of a fold (fit/<fold>), whose model answers, and both once more
+#            in whole targets, moved to the voxel (.../to_the_voxel), where answers of the evaluation stay in cells;
 #            models/<model>/<method>.confidence.json, fitted to all of these; and beside the answers of every evaluation
 #            and tracking <model>.<method>.judged.csv, .markups/ and .confidence_scores.json
 #   used by  package, lesion_scores (its page shows judged answers) and report
 
 FIT_SPLIT = "validation"
+TO_THE_VOXEL = "to_the_voxel"
+FIT_PART = rf"fit(/fold_\d+_of_\d+)?(/{TO_THE_VOXEL})?"
 ASKED_METHODS = sorted(
     {
         method
@@ -56,25 +60,33 @@ def evaluations_to_fit(model, method):
     }
 
 
-def fitted_answers(wildcards):
-    """Return source -> prefix of the files of the answers that a confidence is fitted to; never a split that is scored.
+def parts_to_fit(evaluation, model):
+    """Return the parts of an evaluation whose answers a confidence of a model is fitted to, as they are in paths.
 
-    None is of a patient that the model that answered was trained on.
+    None is of a patient that the model that answers was trained on.
     """
+    parts = [] if evaluation.split == FIT_SPLIT else ["fit"]
+    if evaluation.dataset in training_datasets(SETTINGS.models[model]):
+        parts += [f"fit/{fold.name}" for fold in folds_of(SETTINGS.models[model])]
+    # The command moves a user's answers to the voxel, also by a model whose evaluation leaves them in their cells.
+    if SETTINGS.matching.refinement == "voxel" and not evaluation.refined:
+        parts += [f"{part}/{TO_THE_VOXEL}" for part in parts]
+    return parts
+
+
+def fitted_answers(wildcards):
+    """Return source -> prefix of the files of the answers that a confidence is fitted to; never a split that is scored."""
     answer = f"{wildcards.model}.{wildcards.method}"
-    model = SETTINGS.models[wildcards.model]
-    found = {}
-    for name, evaluation in evaluations_to_fit(
-        wildcards.model, wildcards.method
-    ).items():
-        folder = RESULTS / "evaluations" / name / "fit"
-        if evaluation.split != FIT_SPLIT:
-            found[name] = folder / answer
-        if evaluation.dataset in training_datasets(model):
-            found |= {
-                f"{name}/{fold.name}": folder / fold.name / answer
-                for fold in folds_of(model)
-            }
+    asked = evaluations_to_fit(wildcards.model, wildcards.method)
+    found = {
+        f"{name}{part.removeprefix('fit')}": RESULTS
+        / "evaluations"
+        / name
+        / part
+        / answer
+        for name, evaluation in asked.items()
+        for part in parts_to_fit(evaluation, wildcards.model)
+    }
     return found | {
         name: RESULTS / "trackings" / name / FIT_SPLIT / answer
         for name, tracking in sorted(SETTINGS.trackings.items())
@@ -85,32 +97,64 @@ def fitted_answers(wildcards):
 
 
 def dataset_of_source(source):
-    """Return the data set of an evaluation, of a fold of it, or of a tracking."""
+    """Return the data set of an evaluation, of a part of it, or of a tracking."""
     name = source.partition("/")[0]
     asked = SETTINGS.evaluations.get(name) or SETTINGS.trackings[name]
     return asked.dataset
 
 
+def is_to_the_voxel(wildcards):
+    """Say whether a part of a fit is moved to the voxel though other answers of the evaluation stay in their cells."""
+    return wildcards.get("fit_part", "").endswith(TO_THE_VOXEL)
+
+
+def fold_of_part(wildcards):
+    """Return the fold whose patients a part of a fit asks; empty for patients that no training sees."""
+    return "".join(re.findall(r"fold_\d+_of_\d+", wildcards.fit_part))
+
+
+def fit_index(wildcards):
+    """Return the index that says whom a part of a fit asks."""
+    index, fold = evaluated_index(wildcards), fold_of_part(wildcards)
+    return index.with_suffix(f".{fold}.csv") if fold else index
+
+
+def fit_stores(wildcards):
+    """Return the list of the embedding stores of the model that answers a part of a fit."""
+    model = Path(wildcards.model) / fold_of_part(wildcards)
+    return stores_of(model, "trained", evaluation_of(wildcards).dataset)
+
+
+def fit_queries_section(wildcards):
+    """Return what a part of a fit asks of whom: of a fold, the patients that its index has for the test."""
+    return section_of(
+        evaluation_of(wildcards).fit_queries(
+            split="test" if fold_of_part(wildcards) else FIT_SPLIT,
+            with_cuts=not is_to_the_voxel(wildcards),
+        )
+    )
+
+
 rule make_fit_queries:
-    """Choose what is asked of patients set aside, in whole targets and in targets that are cut."""
+    """Choose what is asked of patients set aside: in whole targets and, in cells, in targets that are cut."""
     input:
-        index=evaluated_index,
+        index=fit_index,
         landmarks=lambda wildcards: f"<results>/landmarks/{evaluation_of(wildcards).dataset}.csv",
     output:
-        "<results>/evaluations/{evaluation}/fit/queries.csv",
+        "<results>/evaluations/{evaluation}/{fit_part}/queries.csv",
     log:
-        "<logs>/make_fit_queries/{evaluation}.log",
+        "<logs>/make_fit_queries/{evaluation}/{fit_part}.log",
     benchmark:
-        "<benchmarks>/make_fit_queries/{evaluation}.tsv"
+        "<benchmarks>/make_fit_queries/{evaluation}/{fit_part}.tsv"
+    wildcard_constraints:
+        fit_part=FIT_PART,
     conda:
         CPU_ENVIRONMENT
     resources:
         mem_mb=1000,
         runtime=10,
     params:
-        settings=lambda wildcards: section_of(
-            evaluation_of(wildcards).fit_queries(split=FIT_SPLIT)
-        ),
+        settings=fit_queries_section,
         code=code_of("make_queries"),
     shell:
         "python -m workflow_scripts.make_queries"
@@ -123,16 +167,19 @@ rule make_fit_queries:
 
 use rule match_points as match_fit_points with:
     input:
-        queries="<results>/evaluations/{evaluation}/fit/queries.csv",
-        index=evaluated_index,
-        stores=evaluated_stores,
+        queries="<results>/evaluations/{evaluation}/{fit_part}/queries.csv",
+        index=fit_index,
+        stores=fit_stores,
         scans=lambda wildcards: scans_that_refine(evaluation_of(wildcards)),
     output:
-        "<results>/evaluations/{evaluation}/fit/{model}.{matching}.matches.csv",
+        "<results>/evaluations/{evaluation}/{fit_part}/{model}.{matching}.matches.csv",
     log:
-        "<logs>/match_fit_points/{evaluation}/{model}.{matching}.log",
+        "<logs>/match_fit_points/{evaluation}/{fit_part}/{model}.{matching}.log",
     benchmark:
-        "<benchmarks>/match_fit_points/{evaluation}/{model}.{matching}.tsv"
+        "<benchmarks>/match_fit_points/{evaluation}/{fit_part}/{model}.{matching}.tsv"
+    wildcard_constraints:
+        fit_part=FIT_PART,
+        model=one_of(MODELS),
 
 
 rule fit_confidence:

@@ -15,8 +15,11 @@ BASELINES = get_args(Baseline)
 
 
 def evaluation_of(wildcards):
-    """Return the settings of an evaluation."""
-    return SETTINGS.evaluations[wildcards.evaluation]
+    """Return the settings of an evaluation; of a part of its fit that is moved to the voxel, as if it were refined."""
+    evaluation = SETTINGS.evaluations[wildcards.evaluation]
+    if is_to_the_voxel(wildcards):
+        return evaluation.model_copy(update={"refined": True})
+    return evaluation
 
 
 def evaluated_index(wildcards):

@@ -1,7 +1,7 @@
 """Fit how far the answers of a model can be trusted, on patients that neither training nor scoring sees.
 
-Settings: the part `fit` of the section `confidence`. Queries, matches and indices run in parallel: the files at one
-place of all three belong to one evaluation or tracking.
+Settings: the part `fit` of the section `confidence`. Queries, matches, indices and sources run in parallel: those at one
+place of all four belong to one evaluation or tracking, or to a part of it.
 """
 
 from dataclasses import fields
@@ -32,17 +32,20 @@ def main(arguments: list[str]) -> None:
         ("index", "indices of the volumes, for the patients"),
     ):
         parser.add_argument(f"--{name}", type=existing_file, nargs="*", default=[], help=what)
-    parser.add_argument("--sources", nargs="*", default=[], help="names of the evaluations and trackings")
+    parser.add_argument("--sources", nargs="*", default=[], help="their evaluations and trackings")
     parser.add_argument("--output", type=Path, required=True, help="confidence (JSON) to write")
     options = parser.parse_args(arguments)
     settings = parse_settings(FitSettings, options.settings)
 
     parts = [
-        read_known(*paths) for paths in zip(options.queries, options.matches, options.index, strict=True)
+        read_known(*paths, source=source)
+        for *paths, source in zip(
+            options.queries, options.matches, options.index, options.sources, strict=True
+        )
     ]
     fitted = ConfidenceFile(confidence=None, reason="no patients are set aside for it")
     if parts:
-        fitted = fit_confidence(together(parts), sources=options.sources, settings=settings)
+        fitted = fit_confidence(together(parts), settings=settings)
     write_confidence(fitted, options.output)
     if fitted.confidence is None:
         log(f"no confidence: {fitted.reason}")
@@ -53,10 +56,12 @@ def main(arguments: list[str]) -> None:
         )
 
 
-def read_known(queries: Path, matches: Path, index: Path) -> KnownAnswers:
-    """Return the answers of one evaluation or tracking."""
+def read_known(queries: Path, matches: Path, index: Path, *, source: str) -> KnownAnswers:
+    """Return the answers of one evaluation or tracking, or of a part of it."""
     patient_of = {row.volume_id: row.patient_id for row in read_index(index)}
-    return known_answers(read_truths(queries), read_evidence(matches), patient_of=patient_of)
+    return known_answers(
+        read_truths(queries), read_evidence(matches), patient_of=patient_of, source=source
+    )
 
 
 def together(parts: list[KnownAnswers]) -> KnownAnswers:

@@ -95,7 +95,10 @@ class MakeQueriesSettings(QuerySettings):
 
     with_cuts: bool
     """Whether every query is asked again in targets that end above or below some landmarks, to learn what answers look
-    like when the place is not in view; it is then not an error if there is nothing to ask."""
+    like when the place is not in view."""
+
+    may_be_empty: bool = False
+    """Whether it is no error if there is nothing to ask, as of a single patient set aside."""
 
 
 class LandmarkEvaluationSettings(QuerySettings):
@@ -122,10 +125,12 @@ class LandmarkEvaluationSettings(QuerySettings):
     ncc: NccSettings
     """Settings of the baseline `ncc`."""
 
-    def fit_queries(self, *, split: Split) -> MakeQueriesSettings:
+    def fit_queries(self, *, split: Split, with_cuts: bool) -> MakeQueriesSettings:
         """Return what the stage `make_queries` may see to ask patients that only a confidence is fitted to."""
         pairs = self.pairs.model_copy(update={"template": None})
-        return MakeQueriesSettings(split=split, pairs=pairs, landmarks=self.landmarks, with_cuts=True)
+        return MakeQueriesSettings(
+            split=split, pairs=pairs, landmarks=self.landmarks, with_cuts=with_cuts, may_be_empty=True
+        )
 
     def queries(self) -> MakeQueriesSettings:
         """Return the part that the stage `make_queries` may see."""

@@ -1,4 +1,4 @@
-"""Cross-fitting in the workflow: the answers that a confidence is fitted to are of patients their model never saw."""
+"""What a confidence is fitted to in the workflow: patients that the model never saw, in cells and moved to the voxel."""
 
 import copy
 import json
@@ -33,7 +33,7 @@ COARSE = {
         }
     }
 }
-"""More than a thousand answers are moved by the scans, in steps of their voxels."""
+"""Answers are moved by the scans in steps of their voxels."""
 
 
 def run_file():
@@ -44,8 +44,35 @@ def run_file():
     overlay["datasets"]["phantom_ct"]["split"] = {"num_test": 1, "num_validation": 1, "seed": 1}
     overlay["models"]["sam"]["training"]["mix"] = {"phantom_ct": 1}
     overlay["models"]["sam"]["confidence_folds"] = 2
-    overlay["evaluations"]["phantom_ct"] |= {"methods": ["nearest"], "refined": True}
+    overlay["evaluations"]["phantom_ct"]["methods"] = ["nearest"]
     return overlay
+
+
+def answers_of(folder):
+    """Return the queries of a part of the fit and their matches."""
+    queries, matches = (pd.read_csv(folder / name) for name in ("queries.csv", "sam.nearest.matches.csv"))
+    assert set(matches["query_id"]) == set(queries["query_id"])
+    return queries, matches
+
+
+@pytest.mark.parametrize(
+    ("refined", "refinement", "num_parts"),
+    [(False, "voxel", 6), (False, "parabolic", 3), (True, "voxel", 3)],
+)
+def test_answers_in_cells_are_fitted_to_the_voxel_too_where_users_get_these(
+    tmp_path, refined, refinement, num_parts
+):
+    """Of the validation patients and of two folds; those of an evaluation that is refined are moved as they are."""
+    set_up(tmp_path, num_scans=0)
+    overlay = run_file() | {"matching": {"refinement": refinement}}
+    overlay["evaluations"]["phantom_ct"]["refined"] = refined
+    write_overlay(tmp_path, overlay)
+    jobs = planned_jobs(tmp_path, "--", FITTED)
+    assert {name: jobs[name] for name in ("make_fit_queries", "match_fit_points", "fit_confidence")} == {
+        "make_fit_queries": num_parts,
+        "match_fit_points": num_parts,
+        "fit_confidence": 1,
+    }
 
 
 def test_no_fitted_answer_is_of_a_patient_that_the_model_was_trained_on(tmp_path):
@@ -64,16 +91,15 @@ def test_no_fitted_answer_is_of_a_patient_that_the_model_was_trained_on(tmp_path
         assert index == f"volumes/phantom_ct.{fold}.csv"
         rows = read_index(tmp_path / "results" / index)
         learned = {row.patient_id for row in rows if row.split in ("train", "validation")}
-        answers = tmp_path / "results/evaluations/phantom_ct/fit" / fold
-        queries = pd.read_csv(answers / "queries.csv")
-        matches = pd.read_csv(answers / "sam.nearest.matches.csv")
-        assert set(matches["query_id"]) == set(queries["query_id"])
-        assert (matches["refined"] == "yes").any()  # moved by the scans, as the answers that it will judge
-        of_fold = {
-            patient_of[name] for column in ("template_id", "target_id") for name in queries[column].unique()
-        }
+        of_fold = {row.patient_id for row in rows} - learned
         assert len(of_fold) == NUM_TRAINED // 2
-        assert not of_fold & learned
+        for part in (fold, f"{fold}/to_the_voxel"):
+            queries, matches = answers_of(tmp_path / "results/evaluations/phantom_ct/fit" / part)
+            volumes = {*queries["template_id"], *queries["target_id"]}
+            assert {patient_of[name] for name in volumes} == of_fold
+            assert queries.get("view_low_mm", pd.Series(dtype=float)).notna().any() == (part == fold)
+            # As answers of the evaluation, in cells; and as those of the command, moved by the scans.
+            assert (matches.get("refined", pd.Series(dtype=str)) == "yes").any() == (part != fold)
         asked.append(of_fold)
     train = {
         row.patient_id

@@ -11,7 +11,7 @@ from tests.integration.tiny_workflow import OVERLAY, planned_jobs, snakemake, wr
 pytestmark = pytest.mark.slow
 
 SCORING = {"score_landmarks": 6, "package_model": 1, "write_report": 1}  # a package quotes its scores
-JUDGED = {"match_fit_points": 2, "fit_confidence": 2, "judge_matches": 2, "score_confidence": 2}
+JUDGED = {"match_fit_points": 4, "fit_confidence": 2, "judge_matches": 2, "score_confidence": 2}
 AFTER_TRAINING = {
     "export_embeddings": 1,
     "package_model": 1,

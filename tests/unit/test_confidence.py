@@ -1,6 +1,6 @@
 """The fit of a confidence: scores by hand, known laws and quantiles found again, nothing learned from too little."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pandas as pd
@@ -65,6 +65,11 @@ def test_risk_of_the_surest_by_hand():
     assert (table[4]["p90_mm"], table[9]["p90_mm"]) == pytest.approx((3.6, 8.1))
 
 
+def of_one(answers):
+    """Return the sources of answers that are all of one evaluation."""
+    return np.full(len(answers), "a")
+
+
 def drawn(seed, num):
     """Return answers that follow a law: errors are exponential with a scale that the first feature tells."""
     generator = np.random.default_rng(seed)
@@ -74,14 +79,19 @@ def drawn(seed, num):
     is_in_view = features[:, COLUMN["expected_depth_mm"]] > -1.5
     patients = generator.integers(0, 20, num).astype(str)
     answers = KnownAnswers(
-        features, np.where(is_in_view, errors, np.nan), is_in_view, patients, template_patient_ids=patients
+        features,
+        np.where(is_in_view, errors, np.nan),
+        is_in_view,
+        patients,
+        template_patient_ids=patients,
+        sources=np.where(np.arange(num) % 2, "b", "a"),
     )
     return answers, scale_mm
 
 
 @pytest.mark.slow
 def test_fit_is_calibrated_and_its_radii_cover_on_fresh_draws():
-    fitted = fit_confidence(drawn(1, 1500)[0], sources=["b", "a"], settings=SETTINGS).confidence
+    fitted = fit_confidence(drawn(1, 1500)[0], settings=SETTINGS).confidence
     fresh, scale_mm = drawn(2, 6000)
     right, out = fitted.probabilities(fresh.features)
     assert calibration_error(right, fresh.errors_mm <= 10) < 0.05
@@ -110,8 +120,8 @@ def test_the_log_odds_of_a_known_law_are_found_again():
     is_right = generator.random(20_000) < 1 / (1 + np.exp(-odds))
     every = np.ones(len(features), bool)
     patients = (np.arange(20_000) % 5).astype(str)
-    answers = KnownAnswers(features, np.where(is_right, 3.0, 30.0), every, patients, patients)
-    fitted = fit_confidence(answers, sources=["a"], settings=SETTINGS).confidence
+    answers = KnownAnswers(features, np.where(is_right, 3.0, 30.0), every, patients, patients, sources=of_one(patients))
+    fitted = fit_confidence(answers, settings=SETTINGS).confidence
     weights = {
         name: fitted.right.weights[name] / fitted.features[name].scale
         for name in ("neighbour_similarity", "cycle_error_mm")
@@ -132,9 +142,10 @@ def test_radii_cover_patients_that_differ():
         worse = np.exp(np.repeat(generator.normal(0, 0.6, count), 40))
         features = np.zeros((len(ids), len(FEATURES)))
         errors = generator.exponential(5.0 * worse)
-        return KnownAnswers(features, errors, np.ones(len(ids), bool), ids.astype(str), ids.astype(str))
+        names = ids.astype(str)
+        return KnownAnswers(features, errors, np.ones(len(ids), bool), names, names, sources=of_one(ids))
 
-    fitted = fit_confidence(patients(0, 60), sources=["a"], settings=SETTINGS).confidence
+    fitted = fit_confidence(patients(0, 60), settings=SETTINGS).confidence
     fresh = patients(100, 200)
     covered = fresh.errors_mm <= fitted.radii_mm(fresh.features)["90"]
     assert covered.mean() == pytest.approx(0.9, abs=0.03)
@@ -157,16 +168,83 @@ def test_what_is_called_unseen_saw_neither_the_target_nor_the_template():
         np.ones(len(template), bool),
         target.astype(str),
         template.astype(str),
+        sources=of_one(target),
     )
     settings = SETTINGS.model_copy(update={"num_folds": num_patients})
-    fitted = fit_confidence(answers, sources=["a"], settings=settings).confidence
+    fitted = fit_confidence(answers, settings=settings).confidence
     right, _ = fitted.probabilities(features)
     assert area_under_curve(right, answers.errors_mm <= 10) > 0.85  # of templates that were seen
     own = fit_confidence(
-        replace(answers, template_patient_ids=target.astype(str)), sources=["a"], settings=settings
+        replace(answers, template_patient_ids=target.astype(str)), settings=settings
     )
     assert own.confidence.unseen["auroc"] > 0.85  # as if templates needed not be unseen
     assert fitted.unseen["auroc"] < 0.6
+
+
+def between_patients(generator, *, num_patients, num_each, scale_mm, level, source):
+    """Return answers of every patient in every other one, told apart from those of another level by a feature."""
+    of_pair = [(one, other) for one in range(num_patients) for other in range(num_patients) if one != other]
+    templates, targets = np.repeat(of_pair, num_each, axis=0).T
+    features = np.zeros((len(targets), len(FEATURES)))
+    features[:, COLUMN["similarity"]] = level
+    return KnownAnswers(
+        features,
+        generator.exponential(scale_mm, len(targets)),
+        np.ones(len(targets), bool),
+        np.char.add(source, targets.astype(str)),
+        np.char.add(source, templates.astype(str)),
+        sources=np.full(len(targets), source),
+    )
+
+
+def of_lesions(generator):
+    """Return answers within three patients each, mostly right, of another level than those between patients."""
+    lesions = between_patients(generator, num_patients=3, num_each=30, scale_mm=1, level=1, source="lesions")
+    return replace(lesions, template_patient_ids=lesions.patient_ids)
+
+
+def joined(*parts):
+    """Return answers of several sources as one list."""
+    return KnownAnswers(
+        *(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(KnownAnswers))
+    )
+
+
+@pytest.mark.parametrize(("num_each", "num_folds"), [(300, 4), (30, 2)])
+def test_answers_between_two_patients_are_told_by_others_between_them(num_each, num_folds):
+    """Lesions in one patient tell nothing of them, also where both patients are so small that they share a fold."""
+    generator = np.random.default_rng(6)
+    organs = {"num_patients": 2, "scale_mm": 8, "level": 0, "source": "organs"}
+    answers = joined(between_patients(generator, num_each=num_each, **organs), of_lesions(generator))
+    settings = SETTINGS.model_copy(update={"num_folds": num_folds})
+    fitted = fit_confidence(answers, settings=settings).confidence
+    fresh = between_patients(generator, num_each=2000, **organs)
+    radius_mm = fitted.radii_mm(fresh.features)["90"]
+    assert (fresh.errors_mm <= radius_mm).mean() < 0.96
+    assert fitted.unseen["calibration_error"] < 0.1
+
+
+def test_folds_and_moved_answers_belong_to_their_evaluation():
+    """What is asked of a fold, or moved to the voxel, tells of the rest of its evaluation."""
+    generator = np.random.default_rng(8)
+    organs = between_patients(generator, num_patients=2, num_each=60, scale_mm=8, level=0, source="organs")
+    parts = np.where(organs.patient_ids == "organs0", "organs/fold_1_of_2", "organs/fold_2_of_2/to_the_voxel")
+    lesions = of_lesions(generator)
+    whole = fit_confidence(joined(organs, lesions), settings=SETTINGS).confidence
+    divided = fit_confidence(joined(replace(organs, sources=parts), lesions), settings=SETTINGS).confidence
+    assert divided.sources == ("lesions", "organs/fold_1_of_2", "organs/fold_2_of_2/to_the_voxel")
+    assert divided.model_copy(update={"sources": whole.sources}) == whole
+
+
+def test_a_feature_that_is_rarely_measured_has_the_scale_of_its_measurements():
+    """Over medians that stand in it would be a tenth of it, and weights would lead far beyond what was seen."""
+    answers = drawn(9, 400)[0]
+    column = answers.features[:, COLUMN["moved_width_mm"]]
+    column[4:] = np.nan
+    column[:4] = [1.0, 2.0, 3.0, 10.0]
+    seen = fit_confidence(answers, settings=SETTINGS).confidence.features["moved_width_mm"]
+    assert (seen.unknown, seen.mean, seen.lowest, seen.highest) == (2.5, 4.0, 1.0, 10.0)
+    assert seen.scale == pytest.approx(np.sqrt((9 + 4 + 1 + 36) / 4))
 
 
 @pytest.mark.parametrize(
@@ -185,7 +263,7 @@ def test_what_is_called_unseen_saw_neither_the_target_nor_the_template():
 )
 def test_nothing_is_learned_from_too_little(change, reason):
     table = drawn(1, 300)[0]
-    fitted = fit_confidence(replace(table, **change), sources=["a"], settings=SETTINGS)
+    fitted = fit_confidence(replace(table, **change), settings=SETTINGS)
     assert fitted.confidence is None
     assert reason in fitted.reason
 

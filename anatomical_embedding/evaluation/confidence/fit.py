@@ -8,7 +8,7 @@ Source of the radii: Romano, Patterson and Candès, "Conformalized quantile regr
 unseen folds instead of one part set aside (Vovk, "Cross-conformal predictors", 2015).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
@@ -50,13 +50,12 @@ class _Unseen:
     log_radius: dict[str, FloatArray]
 
 
-def fit_confidence(answers: KnownAnswers, *, sources: Sequence[str], settings: FitSettings) -> ConfidenceFile:
+def fit_confidence(answers: KnownAnswers, *, settings: FitSettings) -> ConfidenceFile:
     """Return the confidence fitted to answers whose truth is known, or why there is none.
 
     Parameters
     ----------
     answers : of patients that neither training nor scoring sees.
-    sources : names of where they come from.
     settings : what is right, the penalty, the folds and the false alarms.
     """
     is_right = answers.errors_mm <= settings.within_mm
@@ -87,7 +86,7 @@ def fit_confidence(answers: KnownAnswers, *, sources: Sequence[str], settings: F
     known = {
         "radius": radius,
         "out_of_view_threshold": threshold,
-        "sources": tuple(sorted(sources)),
+        "sources": tuple(np.unique(answers.sources).tolist()),
         "unseen": _scores(answers, is_right, unseen, settings=settings),
     }
     return ConfidenceFile(confidence=lines.model_copy(update=known), reason="")
@@ -129,10 +128,12 @@ def _unseen(answers: KnownAnswers, is_right: BoolArray, *, settings: FitSettings
 def _parts(answers: KnownAnswers, *, num_folds: int) -> Iterator[tuple[IntArray, IntArray]]:
     """Yield rows to fit to, and rows whose target and template are both of patients that those hold no scan of.
 
-    Every answer is in one of the latter. Of two folds of patients nothing is left for the answers between them: these
-    are told by those of other targets.
+    Every answer is in one of the latter, and those to fit to hold others of its evaluation or tracking: lesions followed
+    in one patient tell little of organs found in another. Where without both patients none is left, as between two
+    patients, answers are told by those of other targets.
     """
     targets, templates = answers.patient_ids, answers.template_patient_ids
+    sources = np.array([name.partition("/")[0] for name in answers.sources])
     fold_of = {patient: index % num_folds for index, patient in enumerate(np.unique(templates))}
     num_folds = min(num_folds, len(np.unique(targets)))
     for fold, (_, rows) in enumerate(GroupKFold(num_folds).split(targets, groups=targets)):
@@ -141,14 +142,17 @@ def _parts(answers: KnownAnswers, *, num_folds: int) -> Iterator[tuple[IntArray,
     for pair in combinations_with_replacement(range(max(fold_of.values()) + 1), 2):
         is_in_pair = np.isin(of_target, pair), np.isin(of_template, pair)
         is_rest = is_in_pair[0] & is_in_pair[1] & ((of_target != of_template) == (pair[0] != pair[1]))
-        if not is_rest.any():
-            continue
         is_other = ~is_in_pair[0] & ~is_in_pair[1]
-        if is_other.any():
-            yield np.flatnonzero(is_other), np.flatnonzero(is_rest)
-            continue
-        for fold in set(pair):
-            yield np.flatnonzero(of_target != fold), np.flatnonzero(is_rest & (of_target == fold))
+        is_told = is_rest & np.isin(sources, sources[is_other])
+        if is_told.any():
+            yield np.flatnonzero(is_other), np.flatnonzero(is_told)
+        for source in np.unique(sources[is_rest & ~is_told]):
+            is_of_source = sources == source
+            # A source may lie in one fold as a whole.
+            groups = of_target if len(np.unique(of_target[is_of_source])) > 1 else targets
+            for group in np.unique(groups[is_rest & is_of_source]):
+                is_group = groups == group
+                yield np.flatnonzero(~is_group), np.flatnonzero(is_rest & is_of_source & is_group)
 
 
 def _fit_lines(answers: KnownAnswers, is_right: BoolArray, *, settings: FitSettings) -> Confidence:
@@ -180,18 +184,16 @@ def _fit_lines(answers: KnownAnswers, is_right: BoolArray, *, settings: FitSetti
 
 
 def _range(column: FloatArray) -> FeatureRange:
-    """Return what a feature was; the median stands in where it could not be measured."""
+    """Return what a feature was where it was measured."""
     measured = column[~np.isnan(column)]
     if not len(measured):
         return FeatureRange(unknown=0.0, mean=0.0, scale=1.0, lowest=None, highest=None)
-    median = float(np.median(measured))
-    known = np.where(np.isnan(column), median, column)
     return FeatureRange(
-        unknown=median,
-        mean=float(known.mean()),
-        scale=float(known.std()) or 1.0,
-        lowest=float(known.min()),
-        highest=float(known.max()),
+        unknown=float(np.median(measured)),
+        mean=float(measured.mean()),
+        scale=float(measured.std()) or 1.0,
+        lowest=float(measured.min()),
+        highest=float(measured.max()),
     )
 
 

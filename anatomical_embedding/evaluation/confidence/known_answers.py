@@ -37,6 +37,7 @@ class KnownAnswers:
     errors_mm : (N,) distance of answer and truth; NaN where the place lies out of view.
     is_in_view : (N,) whether the target shows the place.
     patient_ids, template_patient_ids : (N,) patients of the targets and of the templates.
+    sources : (N,) evaluations or trackings that they are of; a part of one as `name/part`.
     """
 
     features: NDArray[np.float64]
@@ -44,6 +45,7 @@ class KnownAnswers:
     is_in_view: NDArray[np.bool_]
     patient_ids: NDArray[np.str_]
     template_patient_ids: NDArray[np.str_]
+    sources: NDArray[np.str_]
 
     def part(self, rows: NDArray[np.int64]) -> "KnownAnswers":
         """Return some of the answers."""
@@ -91,7 +93,7 @@ def read_evidence(path: Path | str) -> pd.DataFrame:
 
 
 def known_answers(
-    queries: pd.DataFrame, answers: pd.DataFrame, *, patient_of: dict[str, str]
+    queries: pd.DataFrame, answers: pd.DataFrame, *, patient_of: dict[str, str], source: str
 ) -> KnownAnswers:
     """Return the answers to queries whose truth is known.
 
@@ -99,6 +101,7 @@ def known_answers(
     ----------
     queries, answers : from `read_truths` and `read_evidence`.
     patient_of : volume id to patient.
+    source : evaluation or tracking that they are of.
     """
     ordered = answers.set_index("query_id", drop=False).loc[queries["query_id"]]
     is_answered = (ordered["status"] == "found").to_numpy()
@@ -110,6 +113,7 @@ def known_answers(
             queries[column].map(patient_of).to_numpy().astype(str)[is_answered]
             for column in ("target_id", "template_id")
         ),
+        np.full(is_answered.sum(), source),
     )
 
 

@@ -33,7 +33,7 @@ def make_queries(
     Raises
     ------
     UserError
-        if a landmark that is asked is in no volume, or no two volumes share one.
+        if a landmark that is asked is in no volume, or no two volumes share one although there must be queries.
     """
     points = landmarks[landmarks["volume_id"].isin(set(modality_of))]
     if settings.landmarks is not None:
@@ -59,7 +59,7 @@ def make_queries(
         .merge(targets, on=["target_id", "landmark"])
         .sort_values(["template_id", "target_id", "landmark"], ignore_index=True)
     )
-    if queries.empty and not settings.with_cuts:
+    if queries.empty and not settings.may_be_empty:
         raise UserError(
             f"split {settings.split!r}: no two volumes share a landmark inside their fields of view; "
             "check the landmark names and that the split holds at least two volumes"
