@@ -46,7 +46,7 @@ FEATURES: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
         "neighbour_spread_mm": np.log1p,
         "neighbour_count": _identity,
         "neighbour_similarity": _identity,
-        "moved": _identity,
+        "moved": np.nan_to_num,
         "moved_correlation": _identity,
         "moved_return_mm": np.log1p,
         "moved_width_mm": np.log1p,
@@ -58,7 +58,10 @@ FEATURES: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
         "body_thickness_mm": _identity,
     }
 )
-"""What is measured of an answer (`matching/match_evidence.py`) -> how it enters; NaN stays NaN."""
+"""What is measured of an answer (`matching/match_evidence.py`) -> how it enters; NaN stays NaN.
+
+`moved` alone is never unknown: where no scans are at hand, none moved the answer. An answer in its cell would else be
+told as one that was moved, if most of those of the fit were."""
 
 
 def feature_table(evidence: Mapping[str, ArrayLike]) -> FloatArray:

@@ -22,7 +22,7 @@ def test_queries_stage_sees_split_and_pairs_alone():
     settings = LandmarkEvaluationSettings.model_validate(VALID)
     pairs = {"num_pairs": 16, "seed": 1, "template": None}
     pairs |= {"template_modality": None, "target_modality": None}
-    asked = {"split": "test", "pairs": pairs, "landmarks": None, "with_cuts": False}
+    asked = {"split": "test", "pairs": pairs, "landmarks": None, "with_cuts": False, "may_be_empty": False}
     assert settings.queries().model_dump() == asked
 
 

@@ -116,6 +116,13 @@ def test_distances_enter_as_logarithms_and_depths_end():
     assert np.isnan(by_name["neighbour_similarity"])
 
 
+def test_an_answer_without_scans_was_not_moved_by_them():
+    table = feature_table(evidence_of(3, moved=[np.nan, 0.0, 1.0], moved_correlation=[np.nan, 0.1, 0.9]))
+    by_name = dict(zip(FEATURES, table.T, strict=True))
+    assert by_name["moved"].tolist() == [0.0, 0.0, 1.0]
+    assert np.isnan(by_name["moved_correlation"]).tolist() == [True, False, False]
+
+
 def test_a_feature_that_the_fit_did_not_see_makes_no_answer_unlike_it():
     unseen = FeatureRange(unknown=0.0, mean=0.0, scale=1.0, lowest=None, highest=None)
     fitted = confidence_of(features={**confidence_of().features, "neighbour_similarity": unseen})

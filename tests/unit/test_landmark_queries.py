@@ -71,6 +71,11 @@ def test_no_shared_landmark_is_an_error():
         make_queries(all_ct("bc"), LANDMARKS, ALL_PAIRS)
 
 
+def test_a_patient_set_aside_alone_is_asked_nothing():
+    alone = ALL_PAIRS.model_copy(update={"may_be_empty": True})
+    assert make_queries(all_ct("a"), LANDMARKS, alone).empty
+
+
 def test_sampled_pairs_are_seeded_different_and_sorted():
     ids = [f"v{number}" for number in range(8)]
     pairs = select_pairs(all_ct(ids), PairSelectionSettings(num_pairs=16, seed=4))
