@@ -1,7 +1,7 @@
 """Fit how far the answers of a model can be trusted, on patients that neither training nor scoring sees.
 
-Settings: the part `fit` of the section `confidence`. Queries, matches, indices and sources run in parallel: those at one
-place of all four belong to one evaluation or tracking, or to a part of it.
+Settings: the part `fit` of the section `confidence`. Queries, matches, indices and sources run in parallel: those at
+one place of all four belong to one evaluation or tracking, or to a part of it.
 """
 
 from dataclasses import fields
@@ -59,9 +59,7 @@ def main(arguments: list[str]) -> None:
 def read_known(queries: Path, matches: Path, index: Path, *, source: str) -> KnownAnswers:
     """Return the answers of one evaluation or tracking, or of a part of it."""
     patient_of = {row.volume_id: row.patient_id for row in read_index(index)}
-    return known_answers(
-        read_truths(queries), read_evidence(matches), patient_of=patient_of, source=source
-    )
+    return known_answers(read_truths(queries), read_evidence(matches), patient_of=patient_of, source=source)
 
 
 def together(parts: list[KnownAnswers]) -> KnownAnswers:

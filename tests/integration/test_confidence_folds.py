@@ -1,4 +1,4 @@
-"""What a confidence is fitted to in the workflow: patients that the model never saw, in cells and moved to the voxel."""
+"""What a confidence is fitted to in the workflow: patients that the model never saw, in cells and to the voxel."""
 
 import copy
 import json

@@ -174,6 +174,7 @@ def test_matching_setting(edited):
     assert planned_jobs(edited.folder) == {
         "match_points": 3,
         **JUDGED,
+        "match_fit_points": 2,  # none to the voxel: users do not get such answers then
         "package_model": 1,
         "score_landmarks": 3,
         "write_report": 1,

@@ -120,7 +120,9 @@ def test_the_log_odds_of_a_known_law_are_found_again():
     is_right = generator.random(20_000) < 1 / (1 + np.exp(-odds))
     every = np.ones(len(features), bool)
     patients = (np.arange(20_000) % 5).astype(str)
-    answers = KnownAnswers(features, np.where(is_right, 3.0, 30.0), every, patients, patients, sources=of_one(patients))
+    answers = KnownAnswers(
+        features, np.where(is_right, 3.0, 30.0), every, patients, patients, sources=of_one(patients)
+    )
     fitted = fit_confidence(answers, settings=SETTINGS).confidence
     weights = {
         name: fitted.right.weights[name] / fitted.features[name].scale
@@ -174,9 +176,7 @@ def test_what_is_called_unseen_saw_neither_the_target_nor_the_template():
     fitted = fit_confidence(answers, settings=settings).confidence
     right, _ = fitted.probabilities(features)
     assert area_under_curve(right, answers.errors_mm <= 10) > 0.85  # of templates that were seen
-    own = fit_confidence(
-        replace(answers, template_patient_ids=target.astype(str)), settings=settings
-    )
+    own = fit_confidence(replace(answers, template_patient_ids=target.astype(str)), settings=settings)
     assert own.confidence.unseen["auroc"] > 0.85  # as if templates needed not be unseen
     assert fitted.unseen["auroc"] < 0.6
 

@@ -128,9 +128,9 @@ def _unseen(answers: KnownAnswers, is_right: BoolArray, *, settings: FitSettings
 def _parts(answers: KnownAnswers, *, num_folds: int) -> Iterator[tuple[IntArray, IntArray]]:
     """Yield rows to fit to, and rows whose target and template are both of patients that those hold no scan of.
 
-    Every answer is in one of the latter, and those to fit to hold others of its evaluation or tracking: lesions followed
-    in one patient tell little of organs found in another. Where without both patients none is left, as between two
-    patients, answers are told by those of other targets.
+    Every answer is in one of the latter, and those to fit to hold others of its evaluation or tracking: lesions
+    followed in one patient tell little of organs found in another. Where without both patients none is left, as
+    between two patients, answers are told by those of other targets.
     """
     targets, templates = answers.patient_ids, answers.template_patient_ids
     sources = np.array([name.partition("/")[0] for name in answers.sources])
