@@ -105,15 +105,17 @@ def known_answers(
     """
     ordered = answers.set_index("query_id", drop=False).loc[queries["query_id"]]
     is_answered = (ordered["status"] == "found").to_numpy()
+    patient_ids, template_patient_ids = (
+        queries[column].map(patient_of).to_numpy().astype(str)[is_answered]
+        for column in ("target_id", "template_id")
+    )
     return KnownAnswers(
         feature_table(ordered)[is_answered],
         errors_mm(queries, answers)[is_answered],
         queries[IS_IN_VIEW].to_numpy()[is_answered],
-        *(
-            queries[column].map(patient_of).to_numpy().astype(str)[is_answered]
-            for column in ("target_id", "template_id")
-        ),
-        np.full(is_answered.sum(), source),
+        patient_ids,
+        template_patient_ids,
+        sources=np.full(is_answered.sum(), source),
     )
 
 
