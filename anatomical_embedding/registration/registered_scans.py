@@ -80,7 +80,11 @@ def _known_scans(path: Path) -> dict[Role, dict[str, Any]] | None:
     try:
         scans = json.loads(path.read_text(encoding="utf-8"))["scans"]
         return {
-            role: scans[role] | {"affine": np.array(scans[role]["affine"], dtype=float).reshape(4, 4)}
+            role: {
+                "sha256": scans[role]["sha256"],
+                "shape": scans[role]["shape"],
+                "affine": np.array(scans[role]["affine"], dtype=float).reshape(4, 4),
+            }
             for role in OTHER
         }
     except (OSError, ValueError, KeyError, TypeError):

@@ -291,6 +291,14 @@ def test_a_transform_of_register_that_is_used_the_wrong_way_is_refused(
     assert run(*applied(registered, transform, source, onto)) == 0, "nothing tells whose the transform is"
 
 
+@pytest.mark.parametrize("key", ["sha256", "shape", "affine"])
+def test_a_start_that_tells_a_scan_in_part_tells_nothing(registered, key):
+    content = json.loads((registered / "start.json").read_text(encoding="utf-8"))
+    del content["scans"]["moving"][key]
+    (registered / "start.json").write_text(json.dumps(content), encoding="utf-8")
+    assert run(*applied(registered, "forward.h5", "moving", "fixed")) == 0
+
+
 def test_labels_and_other_grids_are_told_by_their_voxels(registered, capsys):
     """Labels have no checksum that is known: where both grids are alike only the other scan tells."""
     assert run(*applied(registered, "forward.h5", "labels", "fixed", "--labels")) == 0

@@ -117,6 +117,7 @@ def test_points_of_a_challenge_are_what_is_told(tmp_path):
         ("ras", {}, "do not say what their numbers are; say --coordinates lps"),
         ("lps", {"points": [{"point": [1, 2]}]}, r"point 1: expected three numbers, got \[1, 2\]"),
         ("lps", {"points": [{"point": [1, 2, True]}]}, "point 1: expected three numbers"),
+        ("lps", {"points": [{"point": [1, 2, 10**400]}]}, "point 1: expected three numbers"),
         ("lps", {"points": [4]}, "point 1: expected three numbers, got None"),
         ("lps", {"points": []}, "holds no point"),
         ("lps", {"points": 3}, "holds no point"),
