@@ -178,7 +178,8 @@ float smallest_jacobian(const ShiftField& shift, const std::array<double, 3>& sp
                 const float xx = slope[0][0] + 1, yy = slope[1][1] + 1, zz = slope[2][2] + 1;
                 const float determinant = xx * (yy * zz - slope[1][2] * slope[2][1]) - slope[0][1] * (slope[1][0] * zz - slope[1][2] * slope[2][0]) +
                                           slope[0][2] * (slope[1][0] * slope[2][1] - yy * slope[2][0]);
-                smallest = std::min(smallest, determinant);
+                // What is no number is no volume either: std::min would keep the smallest one before it.
+                smallest = determinant < smallest ? determinant : std::isnan(determinant) ? -std::numeric_limits<float>::infinity() : smallest;
             }
         }
     return smallest;

@@ -55,7 +55,8 @@ Geometry control_geometry(const Geometry& fixed, int control_step);
 DescentResult descend(const Image& fixed, const Image& moving, const std::optional<Grid3<float>>& wanted, ShiftField start,
                       const DescentSettings& settings);
 
-/// Smallest share of its volume that a cell keeps under a field; spacing_mm: between its control points.
+/// Smallest share of its volume that a cell keeps under a field, minus infinity where it is no number; spacing_mm: between its
+/// control points.
 float smallest_jacobian(const ShiftField& shift, const std::array<double, 3>& spacing_mm);
 
 /// Smallest eigenvalue of a symmetric matrix from its entries xx, xy, xz, yy, yz, zz.

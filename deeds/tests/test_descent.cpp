@@ -110,6 +110,8 @@ void a_stretch_keeps_its_share_of_the_volume() {
     CHECK_NEAR(smallest_jacobian(shift, {3, 3, 3}), 1.2, 1e-5);
     shift[1].at(2, 2, 3) = -7;  // its neighbour along y comes to lie before it
     CHECK(smallest_jacobian(shift, {3, 3, 3}) < 0);
+    shift[1].at(2, 2, 3) = NAN;
+    CHECK(smallest_jacobian(shift, {3, 3, 3}) < 0);
 }
 
 void the_smallest_eigenvalue_is_found() {
