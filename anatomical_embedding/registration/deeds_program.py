@@ -148,7 +148,8 @@ def run_descent(
         "--displacements",
         output,
     ]
-    _run(program, ["descend", *files, *options, "--threads", threads])
+    # Its files are the caller's, who reads them: what they are called is nobody else's matter.
+    _run(program, ["descend", *files, *options, "--threads", threads, "--quiet"])
 
 
 def _options(settings: DeedsSettings) -> list[str | float]:

@@ -119,7 +119,7 @@ def test_the_descent_names_every_setting(program, tmp_path):
             "20.0",
         ),
         *("--stiffness", "0.05", "--start-smooth", "4.0", "--largest-step", "5.0"),
-        *("--rough-window", "8.0", "--wall", "0.3", "--threads", "2"),
+        *("--rough-window", "8.0", "--wall", "0.3", "--threads", "2", "--quiet"),
     ]
 
 

@@ -176,9 +176,9 @@ def test_lesions_have_merged_where_they_are_nearer_and_no_gap_lies_between(
     found = middles_of_one(pair, places, before, after, settings=SETTINGS)
     assert (found is not None) == expected
     if found is not None:  # each in its half of what is one, and no farther out than its ball
-        assert [
+        assert all(
             0.0 < sign * (middle - CENTRE_MM)[0] < 6.0 for sign, middle in zip((-1, 1), found, strict=True)
-        ]
+        )
 
 
 def test_two_that_touched_before_have_merged_where_their_middles_are_nearer():
