@@ -60,10 +60,14 @@ def rounded_kernels(weight: Tensor, dtype: torch.dtype) -> Tensor:
 def fuse_blocks(network: nn.Module) -> None:
     """Let the residual blocks of a folded network add and rectify within their convolutions, in place.
 
-    On a processor alone, and only where torch has oneDNN. Sums are rounded once instead of twice, memory is passed
+    On a processor alone, and only where torch has oneDNN, which refuses bfloat16 on processors without instructions for
+    it; there torch has convolutions of its own. Sums are rounded once instead of twice, memory is passed
     over less often, and float32 convolutions of few channels are oneDNN's, where torch takes slower ones of its own.
     """
     if not torch.backends.mkldnn.is_available():
+        return
+    is_short = any(parameter.dtype == torch.bfloat16 for parameter in network.parameters())
+    if is_short and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):

@@ -41,6 +41,7 @@ def test_fused_blocks_are_the_blocks():
     assert fused(features()).is_contiguous(memory_format=CHANNELS_LAST)
 
 
+@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="no instructions for bfloat16")
 @torch.no_grad()
 def test_fused_blocks_round_less():
     """In bfloat16 against float32, with the same rounded weights."""
@@ -72,3 +73,12 @@ def test_other_parameters_are_just_rounded():
     bias = torch.tensor([1 + 2**-9, -3.0])
     assert rounded_kernels(bias, torch.bfloat16).tolist() == [1.0, -3.0]
     assert rounded_kernels(bias, torch.float32) is bias
+
+
+@pytest.mark.parametrize(("dtype", "is_fused"), [(torch.bfloat16, False), (torch.float32, True)])
+def test_blocks_stay_where_the_processor_has_no_instructions_for_their_numbers(monkeypatch, dtype, is_fused):
+    """As x86 before AVX-512, where oneDNN raises an error."""
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    network = folded_copy(blocks()).to(dtype)
+    fuse_blocks(network)
+    assert any(isinstance(module, BasicBlock) for module in network.modules()) != is_fused
