@@ -11,7 +11,7 @@ from tests.integration.tiny_workflow import SOURCE_FOLDERS, copy_sources
 OVERLAY_NAME = "fewer_bodies_and_steps.yaml"
 OVERLAY = {
     "datasets": {
-        "phantom_ct": {"num_subjects": 14, "split": {"num_test": 4, "num_validation": 1}},
+        "phantom_ct": {"num_subjects": 15, "split": {"num_test": 4, "num_validation": 2}},
         "phantom_pairs": {"num_subjects": 9, "split": {"num_test": 4, "num_validation": 1}},
         "phantom_tracking": {"num_subjects": 4, "split": {"num_test": 2, "num_validation": 2}},
     },
@@ -23,7 +23,8 @@ OVERLAY = {
     },
     "evaluations": {"phantom_ct": {"pairs": {"num_pairs": 12}}},
 }
-"""All methods, and enough for every gate: four bodies or pairs give over 500 queries, four pairs are registered."""
+"""All methods, and enough for every gate: four bodies or pairs give over 500 queries, four pairs are registered, and two
+bodies set aside give wrong answers as well as right ones for the confidence to learn from."""
 
 
 def set_up_demo(folder: Path) -> None:
