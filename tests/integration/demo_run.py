@@ -23,8 +23,8 @@ OVERLAY = {
     },
     "evaluations": {"phantom_ct": {"pairs": {"num_pairs": 12}}},
 }
-"""All methods, and enough for every gate: four bodies or pairs give over 500 queries, four pairs are registered, and two
-bodies set aside give wrong answers as well as right ones for the confidence to learn from."""
+"""All methods, and enough for every gate: four bodies or pairs give over 500 queries, four pairs are registered, and
+two bodies set aside give wrong answers as well as right ones for the confidence to learn from."""
 
 
 def set_up_demo(folder: Path) -> None:
