@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pydantic
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.files import write_json
@@ -137,10 +138,10 @@ class Confidence(Settings):
     def probabilities(self, features: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the (N,) probabilities of being right and of lying out of view (NaN where that was not fitted)."""
         standard = self._standardised(features)
-        right = _probability(_value(self.right, standard))
+        right = expit(_value(self.right, standard))
         if self.out_of_view is None:
             return right, np.full(len(features), np.nan)
-        out = _probability(_value(self.out_of_view, standard))
+        out = expit(_value(self.out_of_view, standard))
         return (1.0 - out) * right, out
 
     def radii_mm(self, features: FloatArray) -> dict[str, FloatArray]:
@@ -188,10 +189,6 @@ class Confidence(Settings):
 
 def _value(line: Line, standard: FloatArray) -> FloatArray:
     return line.intercept + standard @ np.array([line.weights[name] for name in FEATURES])
-
-
-def _probability(log_odds: FloatArray) -> FloatArray:
-    return 1.0 / (1.0 + np.exp(-log_odds))
 
 
 class ConfidenceFile(Settings):

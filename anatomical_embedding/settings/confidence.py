@@ -41,7 +41,8 @@ class FitSettings(Settings):
     within_mm: float = Field(gt=0.0)
     """An answer this near to the truth is right: what the probability is about."""
     regularisation: float = Field(gt=0.0)
-    """Strength of the penalty on the coefficients of the logistic regressions."""
+    """Strength of the penalty on all coefficients, divided by the number of patients: answers of one patient are alike,
+    and many of them tell little of other patients."""
     num_folds: int = Field(ge=2)
     """Parts of the patients in the cross-validation by which thresholds and radii are set; at most the patients."""
     false_alarm_share: Share

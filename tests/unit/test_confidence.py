@@ -23,7 +23,7 @@ from anatomical_embedding.evaluation.confidence.reliability import (
 from anatomical_embedding.evaluation.confidence.scores import score_confidence
 from anatomical_embedding.settings.confidence import FitSettings
 
-SETTINGS = FitSettings(within_mm=10, regularisation=1, num_folds=4, false_alarm_share=0.05)
+SETTINGS = FitSettings(within_mm=10, regularisation=40, num_folds=4, false_alarm_share=0.05)
 COLUMN = {name: place for place, name in enumerate(FEATURES)}
 
 
@@ -66,7 +66,7 @@ def test_risk_of_the_surest_by_hand():
 
 
 def of_one(answers):
-    """Return the sources of answers that are all of one evaluation."""
+    """Return the sources of answers that are all of one evaluation, or landmarks that are all one."""
     return np.full(len(answers), "a")
 
 
@@ -84,6 +84,7 @@ def drawn(seed, num):
         is_in_view,
         patients,
         template_patient_ids=patients,
+        landmarks=of_one(patients),
         sources=np.where(np.arange(num) % 2, "b", "a"),
     )
     return answers, scale_mm
@@ -121,7 +122,13 @@ def test_the_log_odds_of_a_known_law_are_found_again():
     every = np.ones(len(features), bool)
     patients = (np.arange(20_000) % 5).astype(str)
     answers = KnownAnswers(
-        features, np.where(is_right, 3.0, 30.0), every, patients, patients, sources=of_one(patients)
+        features,
+        np.where(is_right, 3.0, 30.0),
+        every,
+        patients,
+        patients,
+        landmarks=of_one(patients),
+        sources=of_one(patients),
     )
     fitted = fit_confidence(answers, settings=SETTINGS).confidence
     weights = {
@@ -145,7 +152,7 @@ def test_radii_cover_patients_that_differ():
         features = np.zeros((len(ids), len(FEATURES)))
         errors = generator.exponential(5.0 * worse)
         names = ids.astype(str)
-        return KnownAnswers(features, errors, np.ones(len(ids), bool), names, names, sources=of_one(ids))
+        return KnownAnswers(features, errors, np.ones(len(ids), bool), names, names, of_one(ids), of_one(ids))
 
     fitted = fit_confidence(patients(0, 60), settings=SETTINGS).confidence
     fresh = patients(100, 200)
@@ -170,6 +177,7 @@ def test_what_is_called_unseen_saw_neither_the_target_nor_the_template():
         np.ones(len(template), bool),
         target.astype(str),
         template.astype(str),
+        landmarks=of_one(target),
         sources=of_one(target),
     )
     settings = SETTINGS.model_copy(update={"num_folds": num_patients})
@@ -193,6 +201,7 @@ def between_patients(generator, *, num_patients, num_each, scale_mm, level, sour
         np.ones(len(targets), bool),
         np.char.add(source, targets.astype(str)),
         np.char.add(source, templates.astype(str)),
+        landmarks=np.tile(np.arange(num_each).astype(str), len(of_pair)),
         sources=np.full(len(targets), source),
     )
 
@@ -224,6 +233,32 @@ def test_answers_between_two_patients_are_told_by_others_between_them(num_each, 
     assert fitted.unseen["calibration_error"] < 0.1
 
 
+def test_a_landmark_found_there_and_back_between_two_patients_is_unseen_both_ways():
+    """Features tell landmarks apart and nothing else: an answer is known by that of the other way, and by no other."""
+    generator = np.random.default_rng(12)
+    organs = between_patients(generator, num_patients=2, num_each=60, scale_mm=8, level=0, source="organs")
+    one_way, errors = generator.normal(size=(60, len(FEATURES))), generator.exponential(8, 60)
+    answers = replace(organs, features=np.tile(one_way, (2, 1)), errors_mm=np.tile(errors, 2))
+    settings = SETTINGS.model_copy(update={"regularisation": 0.1})  # weights follow every landmark
+    fitted = fit_confidence(answers, settings=settings).confidence
+    assert fitted.unseen["auroc"] < 0.6 and fitted.unseen["calibration_error"] > 0.2
+    radius_mm = fitted.radii_mm(generator.normal(size=(4000, len(FEATURES))))["90"]
+    assert (generator.exponential(8, 4000) <= radius_mm).mean() == pytest.approx(0.9, abs=0.05)
+
+
+def test_answers_of_few_patients_weigh_less():
+    """The penalty is one for each patient, however many answers they have."""
+    answers = drawn(11, 400)[0]
+    of_two = replace(answers, patient_ids=(np.arange(400) % 2).astype(str))
+    lines = [
+        fit_confidence(each, settings=SETTINGS.model_copy(update={"regularisation": strength})).confidence
+        for each, strength in ((answers, 20.0), (of_two, 2.0), (of_two, 20.0))
+    ]
+    assert lines[0].right == lines[1].right
+    weight, of_more_patients = (abs(line.right.weights["similarity"]) for line in (lines[2], lines[1]))
+    assert weight < of_more_patients
+
+
 def test_folds_and_moved_answers_belong_to_their_evaluation():
     """What is asked of a fold, or moved to the voxel, tells of the rest of its evaluation."""
     generator = np.random.default_rng(8)
@@ -245,6 +280,17 @@ def test_a_feature_that_is_rarely_measured_has_the_scale_of_its_measurements():
     seen = fit_confidence(answers, settings=SETTINGS).confidence.features["moved_width_mm"]
     assert (seen.unknown, seen.mean, seen.lowest, seen.highest) == (2.5, 4.0, 1.0, 10.0)
     assert seen.scale == pytest.approx(np.sqrt((9 + 4 + 1 + 36) / 4))
+
+
+def test_a_feature_that_does_not_vary_says_nothing_of_answers_written_with_fewer_digits():
+    """All scans of the fit may have one spacing; its deviation is what rounding leaves, and no measure."""
+    answers = drawn(12, 400)[0]
+    answers.features[:, COLUMN["voxel_mm"]] = np.log1p(5.66213)
+    fitted = fit_confidence(answers, settings=SETTINGS).confidence
+    again = answers.features.copy()
+    again[:, COLUMN["voxel_mm"]] += 1e-7
+    for known, told in zip(fitted.probabilities(answers.features), fitted.probabilities(again), strict=True):
+        assert told == pytest.approx(known, abs=1e-6)
 
 
 @pytest.mark.parametrize(

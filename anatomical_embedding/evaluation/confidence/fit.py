@@ -37,6 +37,8 @@ FEWEST_PATIENTS = 2
 MOST_FOR_RADII = 2000
 """Of more answers every second, third and so on gives the line of a radius: the linear program grows too slow for all.
 All of them widen it."""
+ONE_NUMBER_SHARE = 1e-6
+"""Numbers that differ by less, as a share of the largest, are one that was rounded: tables hold six decimals."""
 RADIUS_LEVELS = {"50": 0.5, "90": 0.9}
 """Percent of the true places within a radius."""
 
@@ -130,13 +132,14 @@ def _parts(answers: KnownAnswers, *, num_folds: int) -> Iterator[tuple[IntArray,
 
     Every answer is in one of the latter, and those to fit to hold others of its evaluation or tracking: lesions
     followed in one patient tell little of organs found in another. Where without both patients none is left, as
-    between two patients, answers are told by those of other targets.
+    between two patients, answers are told by those of other landmarks: one landmark there and back is nearly one
+    answer.
     """
-    targets, templates = answers.patient_ids, answers.template_patient_ids
+    targets, templates, landmarks = answers.patient_ids, answers.template_patient_ids, answers.landmarks
     sources = np.array([name.partition("/")[0] for name in answers.sources])
     fold_of = {patient: index % num_folds for index, patient in enumerate(np.unique(templates))}
-    num_folds = min(num_folds, len(np.unique(targets)))
-    for fold, (_, rows) in enumerate(GroupKFold(num_folds).split(targets, groups=targets)):
+    num_target_folds = min(num_folds, len(np.unique(targets)))
+    for fold, (_, rows) in enumerate(GroupKFold(num_target_folds).split(targets, groups=targets)):
         fold_of |= dict.fromkeys(targets[rows], fold)
     of_target, of_template = (np.array([fold_of[name] for name in names]) for names in (targets, templates))
     for pair in combinations_with_replacement(range(max(fold_of.values()) + 1), 2):
@@ -148,11 +151,12 @@ def _parts(answers: KnownAnswers, *, num_folds: int) -> Iterator[tuple[IntArray,
             yield np.flatnonzero(is_other), np.flatnonzero(is_told)
         for source in np.unique(sources[is_rest & ~is_told]):
             is_of_source = sources == source
-            # A source may lie in one fold as a whole.
-            groups = of_target if len(np.unique(of_target[is_of_source])) > 1 else targets
-            for group in np.unique(groups[is_rest & is_of_source]):
-                is_group = groups == group
-                yield np.flatnonzero(~is_group), np.flatnonzero(is_rest & is_of_source & is_group)
+            places = landmarks if len(np.unique(landmarks[is_of_source])) > 1 else targets
+            names = np.unique(places[is_of_source])
+            for part in (names[first::num_folds] for first in range(min(num_folds, len(names)))):
+                is_part = is_of_source & np.isin(places, part)
+                if (is_rest & is_part).any():
+                    yield np.flatnonzero(~is_part), np.flatnonzero(is_rest & is_part)
 
 
 def _fit_lines(answers: KnownAnswers, is_right: BoolArray, *, settings: FitSettings) -> Confidence:
@@ -160,10 +164,12 @@ def _fit_lines(answers: KnownAnswers, is_right: BoolArray, *, settings: FitSetti
     ranges = {name: _range(column) for name, column in zip(FEATURES, answers.features.T, strict=True)}
     unknown, mean, scale = np.array([(seen.unknown, seen.mean, seen.scale) for seen in ranges.values()]).T
     standard = (np.where(np.isnan(answers.features), unknown, answers.features) - mean) / scale
+    num_patients = len(np.unique(answers.patient_ids))
+    strength = settings.regularisation / num_patients
     out_of_view = None
     if np.sum(~answers.is_in_view) >= FEWEST_OF_A_CLASS:
-        out_of_view = _logistic(standard, ~answers.is_in_view, regularisation=settings.regularisation)
-    in_view, strength = standard[answers.is_in_view], settings.regularisation
+        out_of_view = _logistic(standard, ~answers.is_in_view, regularisation=strength)
+    in_view = standard[answers.is_in_view]
     logs = np.log1p(answers.errors_mm[answers.is_in_view])
     return Confidence(
         within_mm=settings.within_mm,
@@ -177,7 +183,7 @@ def _fit_lines(answers: KnownAnswers, is_right: BoolArray, *, settings: FitSetti
         },
         sources=(),
         num_answers=len(answers.features),
-        num_patients=len(np.unique(answers.patient_ids)),
+        num_patients=num_patients,
         num_out_of_view=int(np.sum(~answers.is_in_view)),
         unseen={},
     )
@@ -188,10 +194,11 @@ def _range(column: FloatArray) -> FeatureRange:
     measured = column[~np.isnan(column)]
     if not len(measured):
         return FeatureRange(unknown=0.0, mean=0.0, scale=1.0, lowest=None, highest=None)
+    is_one_number = np.ptp(measured) <= ONE_NUMBER_SHARE * np.abs(measured).max()
     return FeatureRange(
         unknown=float(np.median(measured)),
         mean=float(measured.mean()),
-        scale=float(measured.std()) or 1.0,
+        scale=1.0 if is_one_number else float(measured.std()),
         lowest=float(measured.min()),
         highest=float(measured.max()),
     )

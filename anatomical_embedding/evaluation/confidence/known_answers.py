@@ -37,6 +37,7 @@ class KnownAnswers:
     errors_mm : (N,) distance of answer and truth; NaN where the place lies out of view.
     is_in_view : (N,) whether the target shows the place.
     patient_ids, template_patient_ids : (N,) patients of the targets and of the templates.
+    landmarks : (N,) what was asked for.
     sources : (N,) evaluations or trackings that they are of; a part of one as `name/part`.
     """
 
@@ -45,6 +46,7 @@ class KnownAnswers:
     is_in_view: NDArray[np.bool_]
     patient_ids: NDArray[np.str_]
     template_patient_ids: NDArray[np.str_]
+    landmarks: NDArray[np.str_]
     sources: NDArray[np.str_]
 
     def part(self, rows: NDArray[np.int64]) -> "KnownAnswers":
@@ -115,6 +117,7 @@ def known_answers(
         queries[IS_IN_VIEW].to_numpy()[is_answered],
         patient_ids,
         template_patient_ids,
+        queries["landmark"].to_numpy().astype(str)[is_answered],
         sources=np.full(is_answered.sum(), source),
     )
 
