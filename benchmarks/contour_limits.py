@@ -74,9 +74,8 @@ def report(asked: pd.DataFrame, errors_mm: FloatArray) -> None:
     share = 1.0 - np.sum((errors_mm - explained_mm) ** 2) / np.sum(errors_mm**2)
     print(f"answers                  {len(asked)}, within 10 mm {is_right.mean():.3f}")
     print(f"explained by offsets     {share:.2f} of the squared error")
-    print(
-        f"rest                     median {np.median(rest_mm):.1f} mm, within 10 mm {np.mean(rest_mm <= 10):.3f}"
-    )
+    near = np.mean(rest_mm <= WITHIN_MM)
+    print(f"rest                     median {np.median(rest_mm):.1f} mm, within 10 mm {near:.3f}")
     print(f"judge of the rest alone  AUROC {area_under_curve(-rest_mm, is_right):.3f}")
     print(
         f"and of the landmark      AUROC {area_under_curve(probability, is_right):.3f}, "

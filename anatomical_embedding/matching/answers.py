@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from anatomical_embedding.confidence import Confidence
-from anatomical_embedding.matching.decision import Decision, judge
+from anatomical_embedding.matching.decision import OUT_OF_VIEW, Decision, judge
 from anatomical_embedding.matching.found_points import Scans, Weighing, find_points
 from anatomical_embedding.matching.match_evidence import Anchors
 from anatomical_embedding.matching.methods import CYCLE_COLUMN
@@ -17,8 +17,6 @@ from anatomical_embedding.settings.confidence import ConfidenceSettings
 from anatomical_embedding.settings.matching import MatchingMethod
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
-
-OUT_OF_VIEW = "the place is out of view"
 
 
 @dataclass(frozen=True)

@@ -128,6 +128,7 @@ def _decide(
     threshold = confidence.out_of_view_threshold
     if threshold is not None and out >= threshold:
         return "out_of_view", OUT_OF_VIEW
-    if right < settings.found_probability:
-        unlike = unlike or f"{100 * right:.0f} % sure to lie within {confidence.within_mm:g} mm"
-    return ("review", unlike) if unlike else ("found", "")
+    is_unsure = right < settings.found_probability
+    unsure = f"{100 * right:.0f} % sure to lie within {confidence.within_mm:g} mm" if is_unsure else ""
+    reason = unlike or unsure
+    return ("review", reason) if reason else ("found", "")

@@ -142,10 +142,10 @@ def _parts(answers: KnownAnswers, *, num_folds: int) -> Iterator[tuple[IntArray,
     for fold, (_, rows) in enumerate(GroupKFold(num_target_folds).split(targets, groups=targets)):
         fold_of |= dict.fromkeys(targets[rows], fold)
     of_target, of_template = (np.array([fold_of[name] for name in names]) for names in (targets, templates))
+    lower, higher = np.minimum(of_target, of_template), np.maximum(of_target, of_template)
     for pair in combinations_with_replacement(range(max(fold_of.values()) + 1), 2):
-        is_in_pair = np.isin(of_target, pair), np.isin(of_template, pair)
-        is_rest = is_in_pair[0] & is_in_pair[1] & ((of_target != of_template) == (pair[0] != pair[1]))
-        is_other = ~is_in_pair[0] & ~is_in_pair[1]
+        is_rest = (lower == pair[0]) & (higher == pair[1])
+        is_other = ~np.isin(of_target, pair) & ~np.isin(of_template, pair)
         is_told = is_rest & np.isin(sources, sources[is_other])
         if is_told.any():
             yield np.flatnonzero(is_other), np.flatnonzero(is_told)
