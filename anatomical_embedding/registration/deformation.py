@@ -69,7 +69,8 @@ def deform(
     settings : of the program.
     output_stem : what the names of the program's files begin with.
     threads : to use.
-    is_same_contrast : whether both are CTs; the descent after the search compares their values as they are.
+    is_same_contrast : whether both are CTs; the descent after the search compares their values as they are, and takes
+        place between no others.
     with_image : whether deeds carries the moving image along, as its own map says; no step after it is in that.
     scans : the fixed and the moving volume as they were before they were prepared, for the descent; None takes the
         prepared ones.
@@ -87,6 +88,7 @@ def deform(
     if box is None:
         raise UserError(f"{output_stem.parent.name}: the volumes share no place after their start")
     start = np.eye(4) if matrix is None else matrix
+    settings = settings.for_pair(is_same_contrast=is_same_contrast)
     if not is_rigid(start):
         settings = settings.model_copy(update={"linear": None})
     with working_folder(output_stem.parent / ".deeds") as folder:
@@ -110,7 +112,7 @@ def deform(
             with_image=with_image,
             threads=threads,
         )
-        descent = settings.descent if is_same_contrast else None
+        descent = settings.descent
         if descent is None:
             field = folder / "field.nii"
             deeds_program.write_deeds_field(program, field, stem=output_stem, grid=folder / "fixed.nii")

@@ -46,6 +46,15 @@ class LinearStepSettings(SearchLevelsSettings):
     """Which maps are allowed; published: affine."""
 
 
+class BetweenContrastsSettings(Settings):
+    """What differs where not both scans are CTs: there fewer places look alike, and a loose field follows the noise."""
+
+    alpha: float = Field(gt=0.0)
+    """Weight of smoothness against similarity; published: 1.6, as between two CTs."""
+    linear_kind: Literal["affine", "rigid"]
+    """Which maps the linear step may find, where there is one; published: affine."""
+
+
 class DeedsSettings(SearchLevelsSettings):
     """Parameters of the program `deeds`."""
 
@@ -59,8 +68,22 @@ class DeedsSettings(SearchLevelsSettings):
     """What lies on one another at the start: equal world coordinates, or the centres of the volumes."""
     background: float
     """Intensity outside the volumes; linear control points at it are left out. Air in CT: -1024."""
+    between_contrasts: BetweenContrastsSettings | None = None
+    """What differs where not both scans are CTs; null: nothing does (published)."""
     descent: FieldDescentSettings | None = None
     """Steps below a voxel afterwards, between two CTs; null takes none (published)."""
+
+    def for_pair(self, *, is_same_contrast: bool) -> "DeedsSettings":
+        """Return the settings of one pair, whose descent and smoothness depend on whether both are CTs."""
+        if is_same_contrast:
+            return self
+        update: dict[str, object] = {"descent": None}
+        if self.between_contrasts is not None:
+            update["alpha"] = self.between_contrasts.alpha
+            if self.linear is not None:
+                kind = self.between_contrasts.linear_kind
+                update["linear"] = self.linear.model_copy(update={"kind": kind})
+        return self.model_copy(update=update)
 
     def without_doubt(self) -> "DeedsSettings":
         """Return the same settings for a registration that does not say how far places may be off."""

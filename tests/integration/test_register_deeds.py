@@ -132,6 +132,28 @@ def test_a_skewed_fixed_scan_is_registered_on_a_straight_grid_in_its_own_world(
     assert errors_mm.mean() < 0.6 * SPACING_MM
 
 
+def test_between_two_contrasts_the_field_is_as_stiff_as_is_set_for_them(pair, binary, tmp_path):
+    """It is the field that two CTs get where the same stiffness is set for them."""
+
+    def field(*, alpha, is_same_contrast):
+        return deform(
+            binary,
+            pair.fixed,
+            pair.moving,
+            matrix=None,
+            moving_labels=None,
+            settings=deeds_settings(alpha=alpha, between_contrasts={"alpha": 60.0, "linear_kind": "affine"}),
+            output_stem=tmp_path / "pair",
+            threads=1,
+            is_same_contrast=is_same_contrast,
+            with_image=False,
+        ).field.displacements_mm
+
+    other = field(alpha=1.6, is_same_contrast=False)
+    np.testing.assert_array_equal(other, field(alpha=60.0, is_same_contrast=True))
+    assert np.abs(other - field(alpha=1.6, is_same_contrast=True)).max() > SPACING_MM
+
+
 @pytest.mark.parametrize("spacing_mm", [1.5, 4.0])
 def test_volumes_are_registered_at_the_spacing_that_is_set(pair, binary, tmp_path, spacing_mm):
     """The field lies corner on corner with the fixed volume; the overlap is still that of the volumes' own voxels."""

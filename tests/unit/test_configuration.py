@@ -155,6 +155,29 @@ def test_registrations_of_the_workflow_ask_for_no_doubt_and_else_what_register_a
     )
 
 
+def test_what_differs_between_contrasts_is_taken_where_not_both_scans_are_cts(configuration):
+    asked = read_pipeline_settings(configuration).scan_registration.deeds
+    assert asked.for_pair(is_same_contrast=True) == asked
+    differs = asked.between_contrasts
+    other = asked.for_pair(is_same_contrast=False)
+    assert (other.alpha, other.linear.kind) == (differs.alpha, differs.linear_kind)
+    assert other.alpha > asked.alpha
+    assert other.descent is None
+    kept = {"alpha", "linear", "descent"}
+    assert other.model_dump(exclude=kept) == asked.model_dump(exclude=kept)
+    kept_linear = other.linear.model_dump(exclude={"kind"})
+    assert kept_linear == asked.linear.model_dump(exclude={"kind"})
+
+
+def test_without_what_differs_two_contrasts_lose_the_descent_alone(configuration):
+    asked = read_pipeline_settings(configuration).scan_registration.deeds
+    plain = asked.model_copy(update={"between_contrasts": None, "linear": None})
+    assert plain.for_pair(is_same_contrast=False) == plain.model_copy(update={"descent": None})
+    stiff = asked.model_copy(update={"linear": None}).for_pair(is_same_contrast=False)
+    assert stiff.linear is None
+    assert stiff.alpha == asked.between_contrasts.alpha
+
+
 def test_another_optimizer_replaces_that_of_the_recipe():
     published = {"name": "sgd", "learning_rate": 0.02, "momentum": 0.9, "weight_decay": 0.0001}
     changed = {"name": "adamw", "learning_rate": 0.01, "weight_decay": 0}
