@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # highdicom's volume of an axial series begins with the highest slice, and that of a segmentation with its first mask.
 #
-# One would guess that array[k] of get_volume_from_series is slice k of the series as SimpleITK and dcm2niix have it, from
-# the feet up, and that the volume of a segmentation has the size of the series.
+# One would guess that array[k] of get_volume_from_series is slice k of the series as SimpleITK and dcm2niix have it,
+# from the feet up, and that the volume of a segmentation has the size of the series.
 # What happens: highdicom lays its axes as slice, row, column and makes them right-handed, so slices of a usual axial
 # series run from the head down; its affine says so, the array does not. A segmentation omits empty frames, so its
 # volume begins and ends with the slices that hold something, and has an axis of segments behind. Arrays of equal shape
