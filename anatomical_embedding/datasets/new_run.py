@@ -99,10 +99,12 @@ def look_at_folder(
     if scans:
         _require_one_series(scans.values(), series)
         return _flat_folder(root, scans, told=modality, series=series)
+    holding = [folder.name for folder in sorted(folders) if scans_of(entries_of(folder))]
+    beside = f", such as {holding[0]} in it" if holding else ""
     raise InputFileError(
         root,
         f"holds no scans; expected {SCAN_KINDS}, or one folder per patient with ct.nii.gz or mri.nii.gz; name the "
-        "folder that directly holds the scans",
+        f"folder that directly holds the scans{beside}",
     )
 
 

@@ -184,6 +184,15 @@ def test_what_is_no_folder_of_scans_says_what_is_expected(tmp_path):
         look_at_folder(tmp_path / "deep", modality=None)
 
 
+def test_the_folder_within_that_holds_scans_is_named(tmp_path):
+    """As of nnU-Net and the Medical Segmentation Decathlon."""
+    for number in range(4):
+        write_ct(tmp_path / "Task" / "imagesTr" / f"case_{number}_0000.nii.gz")
+    (tmp_path / "Task" / "documents").mkdir()
+    with pytest.raises(InputFileError, match="directly holds the scans, such as imagesTr in it"):
+        look_at_folder(tmp_path / "Task", modality=None)
+
+
 def test_too_few_patients_and_impossible_roots_are_errors(tmp_path):
     for number in range(3):
         write_ct(tmp_path / "few" / f"s{number}.nii.gz")
