@@ -162,7 +162,7 @@ def _origin_lines(origin: PublishedOrigin) -> list[str]:
 
 
 def confidence_lines(scores: dict[str, Any]) -> list[str]:
-    """Return what was measured of a confidence: ranking, calibration, and radii over all and by organ."""
+    """Return what was measured of a confidence: ranking, calibration, and radii over all."""
     lines = [
         f"reliability    {scores['method']}, {scores['source']}: AUROC {two_digits(scores['auroc'])}, "
         f"calibration error {two_digits(scores['calibration_error'])} over {scores['num_queries']} answers"
@@ -173,14 +173,13 @@ def confidence_lines(scores: dict[str, Any]) -> list[str]:
             f"               9 of 10 answers lie within {whole['p90_mm']:.1f} mm, of the surest half within "
             f"{half['p90_mm']:.1f} mm"
         )
-    for name, group in scores["groups"].items():
-        covered = [
-            f"{level} % radius {radius['median_mm']:.1f} mm holds {100 * radius['covered']:.0f} %"
-            for level, radius in group["radius"].items()
-            if radius["covered"] is not None
-        ]
-        if covered:
-            lines.append(f"               {name} ({group['num']}): {', '.join(covered)}")
+    covered = [
+        f"{level} % radius {radius['median_mm']:.1f} mm holds {100 * radius['covered']:.0f} %"
+        for level, radius in scores["groups"]["all"]["radius"].items()
+        if radius["covered"] is not None
+    ]
+    if covered:
+        lines.append(f"               {', '.join(covered)}; of each landmark or organ: --json")
     return lines
 
 

@@ -8,6 +8,7 @@ import bz2
 import gzip
 import shutil
 import struct
+import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -188,8 +189,28 @@ NIFTI_INPUTS = {
     "nifti cut short": ScanInput(
         lambda folder: _changed(nifti()(folder), lambda content: content[:-999]), refusal="cut short"
     ),
+    "nifti packed under a plain name": ScanInput(
+        lambda folder: _changed(nifti()(folder), gzip.compress),
+        refusal="is packed, which its name does not say",
+    ),
+    "nifti plain under a packed name": ScanInput(
+        lambda folder: nifti()(folder).rename(folder / "x.nii.gz"),
+        refusal="is not packed, though its name says so",
+    ),
+    "nifti packed by bzip2": ScanInput(
+        lambda folder: _changed(nifti()(folder), bz2.compress).rename(folder / "x.nii.bz2"),
+        refusal="is packed (bzip2)",
+    ),
+    "nifti in a zip": ScanInput(lambda folder: _zipped(nifti()(folder)), refusal="is packed (zip)"),
     "nifti slice": ScanInput(nifti(data=HU[..., :1]), refusal="a single slice is not a volume"),
 }
+
+
+def _zipped(path: Path) -> Path:
+    archive = path.with_name("scans.zip")
+    with zipfile.ZipFile(archive, "w") as stream:
+        stream.write(path, path.name)
+    return archive
 
 
 def _changed(path: Path, change: Callable[[bytes], bytes]) -> Path:
@@ -715,6 +736,21 @@ DICOM_INPUTS = {
             edit=edited(ImageType=["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]),
         ),
         refusal="is a mosaic of all slices of a volume",
+    ),
+    "dicom in metres": ScanInput(
+        series(
+            step_mm=tuple(DIRECTIONS[:, 2] * 0.003 * LPS), between_rows_mm=0.0015, between_columns_mm=0.002
+        ),
+        refusal="is 0.096 mm long by its header",
+    ),
+    "dicom in micrometres": ScanInput(
+        series(
+            step_mm=tuple(DIRECTIONS[:, 2] * 3000.0 * LPS), between_rows_mm=1500.0, between_columns_mm=2000.0
+        ),
+        refusal="is 96000 mm long by its header",
+    ),
+    "dicom far away": ScanInput(
+        series(origin_mm=(1e7, 0.0, 0.0)), refusal="by its header, which is not a valid position"
     ),
     "dicom cut short": ScanInput(
         beside(lambda folder: _changed(folder / "IM0007.dcm", lambda content: content[:-300])),

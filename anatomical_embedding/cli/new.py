@@ -54,6 +54,12 @@ def new(folder: Path, output: Path | None, chosen: tuple[str, ...], modality: "M
     check_run(yaml.safe_load(text), name=name)
     with written_atomically(output) as temporary:
         temporary.write_text(text, encoding="utf-8")
+    if found.maybe_one_patient:
+        click.echo(
+            f"note: every scan is taken as a patient; if {' and '.join(found.maybe_one_patient)} are of one, use the "
+            f"patient_pattern in {output}, so that no patient is trained on and validated on",
+            err=True,
+        )
     click.echo(f"{output}: {found.kind}, {found.num_patients} patients, {found.modality or 'ct and mr'}")
     click.echo(f"in a checkout of the project: snakemake --cores all --configfile {output}")
 

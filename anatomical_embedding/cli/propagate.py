@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anatomical_embedding.cli.options import (
-    ExistingFile,
     ExistingPath,
     OutputPath,
     checkpoint_option,
@@ -27,9 +26,9 @@ if TYPE_CHECKING:
 @checkpoint_option
 @click.option(
     "--labels",
-    type=ExistingFile,
+    type=ExistingPath,
     required=True,
-    help="Labels of the first scan: a map (.nii.gz, .nrrd, .mha), .seg.nrrd, DICOM SEG or RTSTRUCT.",
+    help="Labels of the first scan: a map (.nii.gz, .nrrd, .mha), a folder of masks, .seg.nrrd, DICOM SEG or RTSTRUCT.",
 )
 @click.option(
     "--from", "template", type=ExistingPath, required=True, help="Scan or store that it belongs to."

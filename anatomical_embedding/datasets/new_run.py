@@ -28,6 +28,8 @@ Kind = Literal["folder", "case_folders", "ct_mr_pairs"]
 PAIR_NAME = re.compile(r"(.+)_([0-9]{4})")
 DEEPLESION_NAME = re.compile(r"[0-9]{6}_[0-9]{2}_[0-9]{2}_.*")
 DEEPLESION_PATIENT = "^([0-9]+)_"
+PATIENT_BEFORE_THE_LAST_WORD = "^(.*[0-9].*)[_.-]"
+"""Of names such as pt_07_visit2: a number, and behind it another word."""
 NUM_LOOKED_AT = 3
 """Scans whose voxels tell the modality of a folder; names do not."""
 FEWEST_PATIENTS = 4
@@ -51,6 +53,7 @@ class ScanFolder:
     patient_pattern : takes the patient out of a volume's id; None where every volume is a patient.
     series : number or UID of the DICOM series to take where a folder holds several, as the user tells it; by volume
         or for all; None where no folder does.
+    maybe_one_patient : two volumes that are taken as two patients, and may be of one by their names; else empty.
     """
 
     root: Path
@@ -60,6 +63,7 @@ class ScanFolder:
     organs: tuple[str, ...] = ()
     patient_pattern: str | None = None
     series: str | dict[str, str] | None = None
+    maybe_one_patient: tuple[str, ...] = ()
 
 
 def look_at_folder(
@@ -95,10 +99,12 @@ def look_at_folder(
     if scans:
         _require_one_series(scans.values(), series)
         return _flat_folder(root, scans, told=modality, series=series)
+    holding = [folder.name for folder in sorted(folders) if scans_of(entries_of(folder))]
+    beside = f", such as {holding[0]} in it" if holding else ""
     raise InputFileError(
         root,
         f"holds no scans; expected {SCAN_KINDS}, or one folder per patient with ct.nii.gz or mri.nii.gz; name the "
-        "folder that directly holds the scans",
+        f"folder that directly holds the scans{beside}",
     )
 
 
@@ -184,7 +190,18 @@ def _flat_folder(
         return ScanFolder(
             root, "folder", modality, len(patients), patient_pattern=DEEPLESION_PATIENT, series=series
         )
-    return ScanFolder(root, "folder", modality, len(scans), series=series)
+    alike = _maybe_one_patient(scans)
+    return ScanFolder(root, "folder", modality, len(scans), series=series, maybe_one_patient=alike)
+
+
+def _maybe_one_patient(names: Iterable[str]) -> tuple[str, ...]:
+    """Return two names that say one patient, if all names name one and there are several patients."""
+    of_patient: dict[str, list[str]] = {}
+    for name in sorted(names):
+        found = re.search(PATIENT_BEFORE_THE_LAST_WORD, name)
+        of_patient.setdefault("" if found is None else found[1], []).append(name)
+    shared = [found for found in of_patient.values() if len(found) > 1]
+    return tuple(shared[0][:2]) if shared and len(of_patient) > 1 and "" not in of_patient else ()
 
 
 def _modality_of(root: Path, scans: Sequence[Path], *, series: str | dict[str, str] | None) -> Modality:
@@ -213,6 +230,11 @@ def _dataset_lines(folder: ScanFolder, *, name: str) -> list[str]:
     if folder.patient_pattern is not None:
         lines.append(
             f"patient_pattern: {_quoted(folder.patient_pattern)} # the patient's number opens the file name"
+        )
+    if folder.maybe_one_patient:
+        lines.append(
+            f"# patient_pattern: {_quoted(PATIENT_BEFORE_THE_LAST_WORD)} # without #, if "
+            f"{' and '.join(folder.maybe_one_patient)} are of one patient"
         )
     if folder.organs:
         lines.append(f"organs: {_organs_text(folder.organs)} # their order gives their labels")

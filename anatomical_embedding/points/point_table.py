@@ -21,7 +21,7 @@ POINT_COLUMNS = ("x_mm", "y_mm", "z_mm")
 ANTS_COLUMNS = ("x", "y", "z")
 VOXEL_COLUMNS = ("i", "j", "k")
 NAME_COLUMN = "name"
-NAME_COLUMNS = (NAME_COLUMN, "label", "landmark")
+NAME_COLUMNS = (NAME_COLUMN, "label", "landmark", "id")
 VOLUME_COLUMN = "volume_id"
 """The landmarks of a run say whose they are in it."""
 SLICER_COLUMNS: dict[tuple[str, str, str], Coordinates] = {("r", "a", "s"): "ras", ("l", "p", "s"): "lps"}

@@ -38,7 +38,7 @@ def read_labels_of(
     Parameters
     ----------
     template : scan that it belongs to, embedded or as it was read.
-    labels : NIfTI, NRRD, MetaImage, `.seg.nrrd`, DICOM SEG or RTSTRUCT.
+    labels : NIfTI, NRRD, MetaImage, `.seg.nrrd`, DICOM SEG or RTSTRUCT, or a folder of masks.
     geometry : form that places a file whose header states two places; None refuses it.
 
     Raises

@@ -17,6 +17,7 @@ from anatomical_embedding.volumes.affine import LPS_SIGNS
 from anatomical_embedding.volumes.dicom_header import DicomFile
 from anatomical_embedding.volumes.dicom_stacks import require_one_acquisition
 from anatomical_embedding.volumes.dicom_straight import Straightening, straightening_of
+from anatomical_embedding.volumes.nifti_geometry import require_extent
 
 LARGEST_OFF_PLACE_MM = 0.05
 """How far a slice may lie from where the affine has it; positions are often rounded to 0.01 mm."""
@@ -139,7 +140,8 @@ def place_of_slices(
     Raises
     ------
     InputFileError
-        if slices do not lie on one line, or one gap is larger than the others and than allowed.
+        if slices do not lie on one line, one gap is larger than the others and than allowed, or no scan in mm is as
+        large, as small or as far away.
     """
     origin, step = _line_through(positions)
     off_mm = np.linalg.norm(positions - origin - np.outer(np.arange(len(files)), step), axis=1)
@@ -152,7 +154,7 @@ def place_of_slices(
         if off_mm.max() > SAID_OFF_PLACE_MM:
             name = files[int(off_mm.argmax())].name
             remarks.append(f"{name} lies {off_mm.max():.3f} mm from its place in equal steps.")
-        return SlicePlaces(_affine(files, origin, step), None)
+        return SlicePlaces(_sound_affine(folder, files, origin, step), None)
     uneven = _uneven_gaps(
         folder, files, gaps_mm, allowed_mm=allowed_mm, largest_gap_mm=largest_gap_mm, said=remarks
     )
@@ -181,16 +183,18 @@ def place_of_slices(
         f"{step_mm:.4g} mm, by the exact places of the slices."
     )
     corner = positions[0] + first_vox[0] * along + first_vox[1] * between
-    return SlicePlaces(_affine(files, corner, step_mm * normal), how)
+    return SlicePlaces(_sound_affine(folder, files, corner, step_mm * normal), how)
 
 
-def _affine(
-    files: Sequence[DicomFile], origin: NDArray[np.float64], step: NDArray[np.float64]
+def _sound_affine(
+    folder: Path, files: Sequence[DicomFile], origin: NDArray[np.float64], step: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return the (4, 4) affine of column, row and slice number to world mm RAS+."""
+    """Return the (4, 4) affine of column, row and slice number to world mm RAS+, of an extent that scanners make."""
     affine = np.eye(4)
     affine[:3, :3] = LPS_TO_RAS @ np.stack((*_pixel_steps(files), step), axis=1)
     affine[:3, 3] = LPS_TO_RAS @ origin
+    shape = (int(files[0].number("Columns")), int(files[0].number("Rows")), len(files))
+    require_extent(affine, shape=shape, unit="mm", path=folder)
     return affine
 
 

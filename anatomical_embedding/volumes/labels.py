@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.settings.volumes import Geometry
 from anatomical_embedding.volumes.affine import spacing_from_affine
-from anatomical_embedding.volumes.file_names import is_volume_name
+from anatomical_embedding.volumes.file_names import is_volume_name, without_ending
 from anatomical_embedding.volumes.grid import largest_distance_mm
 from anatomical_embedding.volumes.nifti import VolumeHeader
 from anatomical_embedding.volumes.scan_checks import sample_values, share_in_patches
 from anatomical_embedding.volumes.segment_layers import SEGMENTATION_SUFFIXES, read_layers
-from anatomical_embedding.volumes.segments import LARGEST_LABEL, LabelledScan
+from anatomical_embedding.volumes.segments import LARGEST_LABEL, LabelledScan, Segment, label_map_of
 from anatomical_embedding.volumes.volume import FoundVolume, Volume
 from anatomical_embedding.volumes.volume_file import read_volume_file
 
@@ -73,11 +73,12 @@ def read_label_file(
 ) -> LabelFile:
     """Return the label map in a file: whole numbers on any grid; numbers that are nearly whole are rounded.
 
-    Segmentations of 3D Slicer (`.seg.nrrd`), DICOM SEG and RTSTRUCT give the numbers and names of their segments.
+    Segmentations of 3D Slicer (`.seg.nrrd`), DICOM SEG and RTSTRUCT give the numbers and names of their segments; a
+    folder of masks, as TotalSegmentator writes them, gives its files a number each, by their names.
 
     Parameters
     ----------
-    path : NIfTI, NRRD, MetaImage or DICOM file.
+    path : NIfTI, NRRD, MetaImage or DICOM file, or a folder of masks on one grid.
     geometry : form that places a NIfTI file whose header states two places.
     scan : that the labels belong to, on whose voxels those of a DICOM object are wanted.
 
@@ -85,9 +86,12 @@ def read_label_file(
     ------
     InputFileError
         if the file is not sound, or holds fractions, negative numbers or numbers above 65535; if it is a DICOM object
-        and no scan is given, or that of another world.
+        and no scan is given, or that of another world; if a folder holds no masks, or one of several labels or on
+        another grid than the first.
     """
     path = Path(path)
+    if path.is_dir():
+        return _read_masks(path, geometry=geometry)
     if path.name.lower().endswith(SEGMENTATION_SUFFIXES):
         return _said_of(path, read_layers(path))
     if _is_dicom(path):
@@ -105,6 +109,39 @@ def read_label_file(
     return _said_of(path, FoundVolume(Volume(array, stored.volume.affine), (*stored.remarks, *rounded)))
 
 
+def _masks_in(folder: Path) -> list[Path]:
+    """Return the masks in a folder by their names; what is not a volume by its name is no mask."""
+    paths = sorted(path for path in folder.iterdir() if path.is_file() and is_volume_name(path.name))
+    if not paths:
+        raise InputFileError(
+            folder,
+            "holds no masks, expected one file per organ such as liver.nii.gz; name the file of the labels",
+        )
+    return paths
+
+
+def _read_masks(folder: Path, *, geometry: Geometry | None) -> LabelFile:
+    """Return the masks in a folder as one map."""
+    paths = _masks_in(folder)
+    first = read_label_file(paths[0], geometry=geometry).volume
+    grid = VolumeHeader(first.shape, first.affine)
+    segments: list[Segment] = []
+    remarks: list[str] = []
+    for number, path in enumerate(paths, start=1):
+        found = read_label_file(path, geometry=geometry)
+        _require_same_grid(found.volume, grid=grid, path=path)
+        num_labels = np.count_nonzero(np.unique(found.volume.array))
+        if num_labels > 1:
+            raise InputFileError(
+                path,
+                f"holds {num_labels} labels, expected one mask per file in a folder; name a label map itself",
+            )
+        remarks += found.remarks
+        segments.append(Segment(number, without_ending(path.name), np.flatnonzero(found.volume.array)))
+    volume, said = label_map_of(segments, grid=grid)
+    return LabelFile(volume, (*remarks, *(f"{folder}: {remark}" for remark in said)))
+
+
 def require_labels(path: Path | str, *, geometry: Geometry | None = None) -> None:
     """Refuse a file of labels that shows none, as far as that can be told without the scan.
 
@@ -114,6 +151,9 @@ def require_labels(path: Path | str, *, geometry: Geometry | None = None) -> Non
         as `read_label_file`, and if every voxel is 0.
     """
     path = Path(path)
+    if path.is_dir():
+        _masks_in(path)
+        return
     if _is_dicom(path):
         return
     if not read_label_file(path, geometry=geometry).volume.array.any():

@@ -37,6 +37,17 @@ SCANNER_CODE = 1  # "scanner anatomical" of the NIfTI standard
 EXACT_IN_FLOAT32 = 2**24
 MOST_COMPRESSED = 1032
 """Bytes that deflate packs into one at most: a header that claims more is not followed by its voxels."""
+PACKINGS = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"PK\x03\x04": "zip",
+    b"\xfd7zXZ\x00": "xz",
+    b"7z\xbc\xaf\x27\x1c": "7-Zip",
+    b"\x28\xb5\x2f\xfd": "Zstandard",
+    b"Rar!": "RAR",
+}
+"""First bytes of packed files."""
+GZIP_BITS = zlib.MAX_WBITS | 16  # of zlib, for a gzip header
 COPY_BYTES = 2**20
 MOST_AXES = 7
 
@@ -233,6 +244,7 @@ def _open_file(path: Path, *, geometry: Geometry | None) -> _OpenFile:
         raise InputFileError(path, "is a folder, expected a NIfTI file; put the file there")
     if not path.is_file():
         raise InputFileError(path, "no such file; check the path")
+    _require_named_packing(path)
     try:
         with ImageOpener(str(path)) as stream:
             header = _stored_header(stream.read(Nifti2Header.sizeof_hdr), path=path)
@@ -248,6 +260,27 @@ def _open_file(path: Path, *, geometry: Geometry | None) -> _OpenFile:
     remarks = (*offset_remarks, *place.remarks, *_scaling_remark(header, is_scaled=slope is not None))
     slope, intercept = (1.0, 0.0) if slope is None else (float(slope), float(intercept))
     return _OpenFile(path, shape, place.affine, data_type, first_byte, slope, intercept, remarks)
+
+
+def _require_named_packing(path: Path) -> None:
+    """Refuse a file that is packed in another way than its name says: what unpacks it goes by the name."""
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(Nifti2Header.sizeof_hdr)
+        packing = next((name for mark, name in PACKINGS.items() if start.startswith(mark)), "")
+        is_gzip = packing == "gzip"
+        unpacked = zlib.decompressobj(GZIP_BITS).decompress(start, len(start)) if is_gzip else start
+    except (OSError, zlib.error) as error:
+        raise _unreadable(path, error) from error
+    is_nifti = any(kind.may_contain_header(unpacked) for kind in (Nifti1Header, Nifti2Header))
+    is_named_gzip = path.suffix.lower() == ".gz"
+    if is_nifti and is_gzip != is_named_gzip:
+        told = "packed, which its name does not say; let it end in .nii.gz"
+        raise InputFileError(
+            path, f"is {told if is_gzip else 'not packed, though its name says so; let it end in .nii'}"
+        )
+    if packing and not is_gzip:
+        raise InputFileError(path, f"is packed ({packing}); unpack it and name what it holds")
 
 
 def _stored_header(content: bytes, *, path: Path) -> Nifti1Header:

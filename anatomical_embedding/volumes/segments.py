@@ -10,7 +10,8 @@ from anatomical_embedding.volumes.grid import Grid
 from anatomical_embedding.volumes.volume import Volume
 
 LARGEST_LABEL = np.iinfo(np.uint16).max
-MOST_NAMES = 20
+MOST_NAMES = 150
+"""That are said; TotalSegmentator knows 117 organs."""
 
 
 @dataclass(frozen=True)

@@ -195,6 +195,24 @@ def test_a_transform_that_leads_away_is_refused(folder, capsys, name, options): 
     assert not (folder / "out.nii.gz").exists()
 
 
+def test_a_folder_of_masks_comes_over_as_their_map(folder, capsys):  # noqa: F811
+    labels = read_volume(folder / "labels.nii.gz", require_contrast=False).array
+    for name, mask in (("air", labels == 0), ("bone", labels > 0)):
+        write_volume(Volume(mask.astype(np.uint8), LPS_AFFINE), folder / "masks" / f"{name}.nii.gz")
+    arguments = ["--onto", folder / "fixed.nii.gz", "--labels", "--modality", "ct", "--output"]
+    assert (
+        run("apply", folder / "shift.tfm", folder / "labels.nii.gz", *arguments, folder / "one.nii.gz") == 0
+    )
+    notes = notes_of(
+        capsys, "apply", folder / "shift.tfm", folder / "masks", *arguments, folder / "two.nii.gz"
+    )
+    assert notes == [f"note: {folder / 'masks'}: its labels are 1 air, 2 bone"]
+    one, two = (
+        read_volume(folder / f"{name}.nii.gz", require_contrast=False).array for name in ("one", "two")
+    )
+    np.testing.assert_array_equal(two == 2, one > 0)
+
+
 def test_labels_that_are_lost_or_interpolated_are_said(folder, capsys):  # noqa: F811
     array = read_volume(folder / "labels.nii.gz", require_contrast=False).array.copy()
     array[0, 0, 0] = 7  # the shift leads fixed voxels to it from outside the scan

@@ -135,6 +135,37 @@ def test_labels_of_dicom_objects_are_carried_as_those_of_a_map(folder, capsys):
     assert any("its labels are 1 part 1" in remark for remark in printed["remarks"])
 
 
+@pytest.mark.slow
+def test_a_folder_of_masks_is_carried_as_the_map_of_its_numbers(folder, capsys):
+    volume = read_volume(folder / "scan.nii.gz")
+    distance = np.linalg.norm((np.indices(volume.shape).T - POINT_VOX).T, axis=0)
+    for name, inside in (("kidney", distance < 4.5), ("whole", distance < 6.5), ("absent", distance < 0)):
+        write_volume(type(volume)(inside.astype(np.uint8), AFFINE), folder / "masks" / f"{name}.nii.gz")
+    both = np.where(distance < 4.5, 2, np.where(distance < 6.5, 3, 0)).astype(np.uint8)
+    write_volume(type(volume)(both, AFFINE), folder / "both.nii.gz")
+    by_map, _ = carried(folder, capsys, folder / "both.nii.gz")
+    by_folder, printed = carried(folder, capsys, folder / "masks")
+    np.testing.assert_array_equal(by_folder, by_map)
+    assert [row["label"] for row in printed["labels"]] == [2, 3]
+    assert any("its labels are 1 absent, 2 kidney, 3 whole" in remark for remark in printed["remarks"])
+
+
+def test_a_folder_of_empty_masks_is_refused(folder, capsys):
+    volume = read_volume(folder / "scan.nii.gz")
+    empty = type(volume)(np.zeros(volume.shape, np.uint8), AFFINE)
+    write_volume(empty, folder / "empty" / "liver.nii.gz")
+    words = ["propagate", "--checkpoint", folder / "tiny.safetensors", "--labels", folder / "empty"]
+    words += [
+        "--from",
+        folder / "scan.nii.gz",
+        "--to",
+        folder / "scan.nii.gz",
+        "--output",
+        folder / "m.nii.gz",
+    ]
+    assert "empty" in refusal_of(capsys, words)
+
+
 def test_outlines_of_another_scan_are_refused(folder, capsys):
     square = np.array([[-40.0, -40, -1], [-10, -40, -1], [-10, -10, -1], [-40, -10, -1]])
     path = write_structures(folder / "rs.dcm", {"square": [square]}, frame="1.2.3.4")

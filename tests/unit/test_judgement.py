@@ -215,11 +215,11 @@ def test_a_card_tells_how_well_its_confidence_holds():
         "risk": [{"accepted": 0.5, "p90_mm": 6.0}, {"accepted": 1.0, "p90_mm": 12.0}],
         "groups": {
             "all": {"num": 40, "radius": {"90": {"covered": 0.925, "median_mm": 11.0}}},
-            "rib": {"num": 0, "radius": {"90": {"covered": None, "median_mm": None}}},
+            "rib": {"num": 9, "radius": {"90": {"covered": 1.0, "median_mm": 12.0}}},
         },
     }
     assert confidence_lines(scores) == [
         "reliability    nearest, bodies: AUROC 0.88, calibration error not defined over 40 answers",
         "               9 of 10 answers lie within 12.0 mm, of the surest half within 6.0 mm",
-        "               all (40): 90 % radius 11.0 mm holds 92 %",
+        "               90 % radius 11.0 mm holds 92 %; of each landmark or organ: --json",
     ]

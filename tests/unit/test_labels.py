@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.volumes.labels import label_type, merge_masks, read_label_file, read_mask
+from anatomical_embedding.volumes.labels import (
+    label_type,
+    merge_masks,
+    read_label_file,
+    read_mask,
+    require_labels,
+)
 from anatomical_embedding.volumes.nifti import VolumeHeader
 from tests.ct_like import mr_like
 from tests.unit.samples import LPS_AFFINE, real_data, save_nifti
@@ -35,6 +41,41 @@ def test_labels_follow_the_order_of_the_organs_and_the_later_one_wins(tmp_path):
     assert merged.num_overlapping_vox == 1
     assert merged.missing_organs == ("kidney",)
     assert merged.empty_organs == ("spleen",)
+
+
+def test_a_folder_of_masks_is_a_map_whose_numbers_go_by_the_names(tmp_path):
+    """As TotalSegmentator writes it: a mask of each organ, empty ones too, and statistics beside them."""
+    _mask(tmp_path / "spleen.nii.gz", (0, 0, 0), (1, 0, 0), (2, 0, 0))
+    _mask(tmp_path / "aorta.nii.gz", (1, 0, 0), value=255)
+    _mask(tmp_path / "liver.nii.gz")
+    (tmp_path / "statistics.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "._aorta.nii.gz").write_bytes(b"\0")
+    found = read_label_file(tmp_path)
+    expected = np.zeros(SHAPE, np.uint8)
+    expected[0, 0, 0], expected[2, 0, 0], expected[1, 0, 0] = 3, 3, 1
+    assert np.array_equal(found.volume.array, expected)
+    assert np.allclose(found.volume.affine, LPS_AFFINE)
+    assert [remark.removeprefix(f"{tmp_path}: ") for remark in found.remarks] == [
+        "its labels are 1 aorta, 2 liver, 3 spleen",
+        "no voxel of the scan lies in liver",
+        "its labels overlap in 1 voxels; the smaller label has them, a voxel holds one",
+    ]
+
+
+def test_a_folder_of_other_things_is_refused_by_the_file(tmp_path):
+    (tmp_path / "notes.txt").write_text("none", encoding="utf-8")
+    with pytest.raises(InputFileError, match="holds no masks, expected one file per organ"):
+        read_label_file(tmp_path)
+    with pytest.raises(InputFileError, match="holds no masks"):
+        require_labels(tmp_path)
+    _mask(tmp_path / "a.nii.gz", (0, 0, 0))
+    require_labels(tmp_path)
+    _mask(tmp_path / "b.nii.gz", (1, 0, 0), shape=(5, 3, 2))
+    with pytest.raises(InputFileError, match=r"b\.nii\.gz: has shape \(5, 3, 2\), expected \(4, 3, 2\)"):
+        read_label_file(tmp_path)
+    save_nifti(tmp_path / "b.nii.gz", np.arange(24, dtype=np.uint8).reshape(SHAPE))
+    with pytest.raises(InputFileError, match=r"b\.nii\.gz: holds 23 labels, expected one mask per file"):
+        read_label_file(tmp_path)
 
 
 def test_landmarks_of_a_voxel_each_are_labels(tmp_path):

@@ -128,6 +128,18 @@ def test_a_query_that_failed_has_no_evidence_of_an_answer(pair):
         assert np.isnan(evidence[name]).tolist() == [True, False], name
 
 
+@pytest.mark.parametrize("number", [1e299, -1.7976931348623157e308])
+def test_numbers_that_stand_for_none_leave_the_other_points_alone(pair, number):
+    template, target = pair
+    point_mm = template.world_from_voxel([24.0, 20.0, 30.0])
+    matches, evidence, _ = measured(template, target, np.array([[number, 0.0, 0.0], point_mm]))
+    alone, alone_evidence, _ = measured(template, target, point_mm[np.newaxis])
+    assert np.isnan(matches.points_mm[0]).all()
+    np.testing.assert_array_equal(matches.points_mm[1:], alone.points_mm)
+    for name, values in alone_evidence.items():
+        np.testing.assert_allclose(evidence[name][1:], values, err_msg=name)
+
+
 @pytest.mark.parametrize("side", ["low", "high"])
 def test_a_cut_view_answers_as_before_what_it_shows(pair, side):
     template, target = pair

@@ -104,6 +104,37 @@ def test_names_of_deeplesion_tell_the_patients(tmp_path):
     assert look_at_folder(tmp_path / "lesions", modality=None).num_patients == 5
 
 
+def test_scans_that_may_be_visits_of_one_patient_are_said_with_their_pattern(tmp_path):
+    for patient in range(1, 6):
+        for visit in ("baseline", "followup"):
+            write_ct(tmp_path / "visits" / f"pt_{patient:02d}_{visit}.nii.gz")
+    settings, text = written(tmp_path / "visits")
+    said = (
+        CliRunner().invoke(new, [str(tmp_path / "visits"), "--output", str(tmp_path / "again.yaml")]).stderr
+    )
+    assert "if pt_01_baseline and pt_01_followup are of one, use the patient_pattern" in said
+    assert settings.datasets["visits"].patient_pattern == "(.*)"
+    uncommented = yaml.safe_load(text.replace("# patient_pattern:", "patient_pattern:"))
+    dataset = read_pipeline_settings(uncommented).datasets["visits"]
+    patients = [raw.patient_id for raw in list_raw_volumes(dataset, made_folder=tmp_path)]
+    assert patients == [f"pt_{patient:02d}" for patient in range(1, 6) for _ in range(2)]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("LIDC-IDRI-0314_CT", "LIDC-IDRI-0315_CT", "LIDC-IDRI-0316_CT", "LIDC-IDRI-0317_CT"),
+        ("pt_100", "pt_101", "pt_102", "pt_103"),
+        ("2019_001", "2019_002", "2019_003", "2019_004"),
+    ],
+)
+def test_names_of_one_scan_a_patient_are_left_alone(tmp_path, names):
+    for name in names:
+        write_ct(tmp_path / "scans" / f"{name}.nii.gz")
+    _, text = written(tmp_path / "scans")
+    assert "patient_pattern" not in text
+
+
 @pytest.mark.parametrize(("image", "modality"), [("ct.nii.gz", "ct"), ("mri.nii.gz", "mr")])
 def test_case_folders_are_scored_on_their_organs(tmp_path, image, modality):
     for case in range(10):
@@ -151,6 +182,15 @@ def test_what_is_no_folder_of_scans_says_what_is_expected(tmp_path):
     touch(tmp_path / "deep" / "a" / "b.nii.gz")
     with pytest.raises(InputFileError, match="name the folder that directly holds the scans"):
         look_at_folder(tmp_path / "deep", modality=None)
+
+
+def test_the_folder_within_that_holds_scans_is_named(tmp_path):
+    """As of nnU-Net and the Medical Segmentation Decathlon."""
+    for number in range(4):
+        write_ct(tmp_path / "Task" / "imagesTr" / f"case_{number}_0000.nii.gz")
+    (tmp_path / "Task" / "documents").mkdir()
+    with pytest.raises(InputFileError, match="directly holds the scans, such as imagesTr in it"):
+        look_at_folder(tmp_path / "Task", modality=None)
 
 
 def test_too_few_patients_and_impossible_roots_are_errors(tmp_path):

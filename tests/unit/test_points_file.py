@@ -256,6 +256,11 @@ def test_landmarks_of_a_run_have_their_names(tmp_path):
     assert found.names == ("apex", "carina")
 
 
+def test_ids_name_points_where_nothing_else_does(tmp_path):
+    assert read(tmp_path, "id,x_mm,y_mm,z_mm\n7,1,2,3\n8,4,5,6\n").names == ("7", "8")
+    assert read(tmp_path, "id,label,x_mm,y_mm,z_mm\n7,apex,1,2,3\n").names == ("apex",)
+
+
 def test_points_of_several_scans_in_one_table_are_refused(tmp_path):
     told = refusal(tmp_path, "volume_id,landmark,x_mm,y_mm,z_mm\na_ct,apex,1,2,3\na_mr,apex,4,5,6\n")
     assert told.startswith("line 3: is a point of the volume 'a_mr', those above are of 'a_ct'")
