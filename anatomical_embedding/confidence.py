@@ -64,6 +64,22 @@ FEATURES: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
 `moved` alone is never unknown: where no scans are at hand, none moved the answer. An answer in its cell would else be
 told as one that was moved, if most of those of the fit were."""
 
+MORE_IS_BETTER = frozenset(
+    {"similarity", "anchor_count", "neighbour_count", "neighbour_similarity", "moved_correlation"}
+)
+LESS_IS_BETTER = frozenset(
+    {
+        "cycle_error_mm",
+        "anchor_distance_mm",
+        "anchor_spread_mm",
+        "neighbour_distance_mm",
+        "neighbour_spread_mm",
+        "moved_return_mm",
+        "moved_width_mm",
+    }
+)
+"""Features by which an answer may be better than all of the fit, as in a scan matched to itself: no reason to doubt."""
+
 
 def feature_table(evidence: Mapping[str, ArrayLike]) -> FloatArray:
     """Return the (N, features) numbers of N answers, in the order of `FEATURES`; NaN where unknown.
@@ -155,7 +171,7 @@ class Confidence(Settings):
         return radii
 
     def unlike(self, features: FloatArray, *, tolerance: float) -> tuple[str, ...]:
-        """Return (N,) which feature lies outside what the fit saw, in words; empty where none does.
+        """Return (N,) which feature lies outside what the fit saw, in words; empty where none does, or speaks for it.
 
         Parameters
         ----------
@@ -169,7 +185,9 @@ class Confidence(Settings):
             # Where the answers of the fit had hardly a range, as of scans of one spacing, their size is the measure.
             slack = tolerance * max(seen.highest - seen.lowest, abs(seen.highest))
             values = features[:, column]
-            for row in np.flatnonzero((values < seen.lowest - slack) | (values > seen.highest + slack)):
+            is_below = (values < seen.lowest - slack) & (name not in LESS_IS_BETTER)
+            is_above = (values > seen.highest + slack) & (name not in MORE_IS_BETTER)
+            for row in np.flatnonzero(is_below | is_above):
                 is_low = values[row] < seen.lowest
                 limit, value = ((seen.lowest if is_low else seen.highest), values[row])
                 if change is np.log1p:

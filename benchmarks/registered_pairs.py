@@ -133,7 +133,7 @@ def registered(
             settings=way.deeds,
             output_stem=Path(folder) / "pair",
             threads=1,
-            is_same_contrast=True,
+            modalities=("ct", "ct"),
             with_image=True,  # builds of before know nothing else
         )
     seconds = child_seconds() - before

@@ -90,7 +90,7 @@ def registered(folder: Path, ways: list[tuple[str, Path, DeedsSettings]], model:
                 settings=settings,
                 output_stem=Path(temporary) / "pair",
                 threads=1,
-                is_same_contrast=True,
+                modalities=("ct", "ct"),
                 with_image=True,  # builds of before know nothing else
                 scans=(raw[0].volume, raw[1].volume),
                 body=prepared[0].body_mask,

@@ -51,11 +51,11 @@ def registration_section(wildcards):
     """Return what the registration of a pair may see."""
     registration = SETTINGS.registrations[wildcards.registration]
     volumes = RAW_VOLUMES[registration.dataset]
-    modalities = {volumes[wildcards[side]].modality for side in ("fixed", "moving")}
+    modalities = [volumes[wildcards[side]].modality for side in ("fixed", "moving")]
     return section_json(
         deeds=registration.deeds.without_doubt(),  # the workflow writes none
         organs=SETTINGS.datasets[registration.dataset].organs,
-        is_same_contrast=modalities == {"ct"},
+        modalities=modalities,
     )
 
 

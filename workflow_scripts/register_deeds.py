@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> None:
         settings=settings.deeds,
         output_stem=options.output_stem,
         threads=options.threads,
-        is_same_contrast=settings.is_same_contrast,
+        modalities=settings.modalities,
         with_image=True,
     )
     start = np.eye(4) if matrix is None else matrix

@@ -17,6 +17,7 @@ from anatomical_embedding.registration.field_doubt import FieldDoubt
 from anatomical_embedding.registration.robust_fit import is_rigid
 from anatomical_embedding.registration.shared_view import seen_from, shared_box
 from anatomical_embedding.settings.registration import DeedsSettings
+from anatomical_embedding.settings.volumes import Modality
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.prepare import Box, crop_volume
 from anatomical_embedding.volumes.resample import resample_to_spacing
@@ -52,7 +53,7 @@ def deform(
     settings: DeedsSettings,
     output_stem: Path,
     threads: int,
-    is_same_contrast: bool,
+    modalities: tuple[Modality, Modality],
     with_image: bool,
     scans: tuple[Volume, Volume] | None = None,
     body: Volume | None = None,
@@ -69,8 +70,7 @@ def deform(
     settings : of the program.
     output_stem : what the names of the program's files begin with.
     threads : to use.
-    is_same_contrast : whether both are CTs; the descent after the search compares their values as they are, and takes
-        place between no others.
+    modalities : of the fixed and the moving volume, on which some of the settings depend (`DeedsSettings.for_pair`).
     with_image : whether deeds carries the moving image along, as its own map says; no step after it is in that.
     scans : the fixed and the moving volume as they were before they were prepared, for the descent; None takes the
         prepared ones.
@@ -88,7 +88,7 @@ def deform(
     if box is None:
         raise UserError(f"{output_stem.parent.name}: the volumes share no place after their start")
     start = np.eye(4) if matrix is None else matrix
-    settings = settings.for_pair(is_same_contrast=is_same_contrast)
+    settings = settings.for_pair(*modalities)
     if not is_rigid(start):
         settings = settings.model_copy(update={"linear": None})
     with working_folder(output_stem.parent / ".deeds") as folder:

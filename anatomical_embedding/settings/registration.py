@@ -46,11 +46,11 @@ class LinearStepSettings(SearchLevelsSettings):
     """Which maps are allowed; published: affine."""
 
 
-class BetweenContrastsSettings(Settings):
-    """What differs where not both scans are CTs: there fewer places look alike, and a loose field follows the noise."""
+class BetweenModalitiesSettings(Settings):
+    """What differs between CT and MR: there fewer places look alike, and a loose field follows the noise."""
 
     alpha: float = Field(gt=0.0)
-    """Weight of smoothness against similarity; published: 1.6, as between two CTs."""
+    """Weight of smoothness against similarity; published: 1.6, as within a modality."""
     linear_kind: Literal["affine", "rigid"]
     """Which maps the linear step may find, where there is one; published: affine."""
 
@@ -68,20 +68,20 @@ class DeedsSettings(SearchLevelsSettings):
     """What lies on one another at the start: equal world coordinates, or the centres of the volumes."""
     background: float
     """Intensity outside the volumes; linear control points at it are left out. Air in CT: -1024."""
-    between_contrasts: BetweenContrastsSettings | None = None
-    """What differs where not both scans are CTs; null: nothing does (published)."""
+    between_modalities: BetweenModalitiesSettings | None = None
+    """What differs between CT and MR; null: nothing does (published)."""
     descent: FieldDescentSettings | None = None
     """Steps below a voxel afterwards, between two CTs; null takes none (published)."""
 
-    def for_pair(self, *, is_same_contrast: bool) -> "DeedsSettings":
-        """Return the settings of one pair, whose descent and smoothness depend on whether both are CTs."""
-        if is_same_contrast:
-            return self
-        update: dict[str, object] = {"descent": None}
-        if self.between_contrasts is not None:
-            update["alpha"] = self.between_contrasts.alpha
+    def for_pair(self, fixed: Modality, moving: Modality) -> "DeedsSettings":
+        """Return the settings of a pair: steps below a voxel between two CTs alone, other smoothness from CT to MR."""
+        update: dict[str, object] = {}
+        if not fixed == moving == "ct":
+            update["descent"] = None
+        if fixed != moving and self.between_modalities is not None:
+            update["alpha"] = self.between_modalities.alpha
             if self.linear is not None:
-                kind = self.between_contrasts.linear_kind
+                kind = self.between_modalities.linear_kind
                 update["linear"] = self.linear.model_copy(update={"kind": kind})
         return self.model_copy(update=update)
 
@@ -270,8 +270,8 @@ class RegisterDeedsSettings(Settings):
     """How the pair is registered."""
     organs: tuple[Identifier, ...]
     """Names of the labels 1, 2, ..."""
-    is_same_contrast: bool
-    """Whether both volumes are CTs, whose values may be compared as they are."""
+    modalities: tuple[Modality, Modality]
+    """Of the fixed and the moving volume."""
 
 
 class ScoreRegistrationSettings(Settings):

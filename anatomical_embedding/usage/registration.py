@@ -144,7 +144,7 @@ def register_scans(
         settings=settings.deeds,
         output_stem=Path(folder) / "deeds",
         threads=threads or len(os.sched_getaffinity(0)),
-        is_same_contrast=raw[0].modality == raw[1].modality == "ct",
+        modalities=(raw[0].modality, raw[1].modality),
         with_image=False,
         scans=(raw[0].volume, raw[1].volume),
         body=begun.fixed.body_mask,

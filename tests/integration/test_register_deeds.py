@@ -47,7 +47,7 @@ def arguments(program, folder, *, settings):
     return [
         *(
             "--settings",
-            json.dumps({"deeds": settings, "organs": ORGANS, "is_same_contrast": True}),
+            json.dumps({"deeds": settings, "organs": ORGANS, "modalities": ["ct", "ct"]}),
             "--program",
             str(program),
         ),
@@ -121,7 +121,7 @@ def test_a_skewed_fixed_scan_is_registered_on_a_straight_grid_in_its_own_world(
         settings=deeds_settings(),
         output_stem=tmp_path / "pair",
         threads=1,
-        is_same_contrast=True,
+        modalities=("ct", "ct"),
         with_image=False,
     )
     assert largest_skew(found.field.affine) < 1e-6
@@ -132,26 +132,26 @@ def test_a_skewed_fixed_scan_is_registered_on_a_straight_grid_in_its_own_world(
     assert errors_mm.mean() < 0.6 * SPACING_MM
 
 
-def test_between_two_contrasts_the_field_is_as_stiff_as_is_set_for_them(pair, binary, tmp_path):
+def test_between_two_modalities_the_field_is_as_stiff_as_is_set_for_them(pair, binary, tmp_path):
     """It is the field that two CTs get where the same stiffness is set for them."""
 
-    def field(*, alpha, is_same_contrast):
+    def field(*, alpha, moving):
         return deform(
             binary,
             pair.fixed,
             pair.moving,
             matrix=None,
             moving_labels=None,
-            settings=deeds_settings(alpha=alpha, between_contrasts={"alpha": 60.0, "linear_kind": "affine"}),
+            settings=deeds_settings(alpha=alpha, between_modalities={"alpha": 60.0, "linear_kind": "affine"}),
             output_stem=tmp_path / "pair",
             threads=1,
-            is_same_contrast=is_same_contrast,
+            modalities=("ct", moving),
             with_image=False,
         ).field.displacements_mm
 
-    other = field(alpha=1.6, is_same_contrast=False)
-    np.testing.assert_array_equal(other, field(alpha=60.0, is_same_contrast=True))
-    assert np.abs(other - field(alpha=1.6, is_same_contrast=True)).max() > SPACING_MM
+    other = field(alpha=1.6, moving="mr")
+    np.testing.assert_array_equal(other, field(alpha=60.0, moving="ct"))
+    assert np.abs(other - field(alpha=1.6, moving="ct")).max() > SPACING_MM
 
 
 @pytest.mark.parametrize("spacing_mm", [1.5, 4.0])

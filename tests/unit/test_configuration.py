@@ -155,11 +155,12 @@ def test_registrations_of_the_workflow_ask_for_no_doubt_and_else_what_register_a
     )
 
 
-def test_what_differs_between_contrasts_is_taken_where_not_both_scans_are_cts(configuration):
+def test_what_differs_between_modalities_is_taken_between_ct_and_mr_alone(configuration):
     asked = read_pipeline_settings(configuration).scan_registration.deeds
-    assert asked.for_pair(is_same_contrast=True) == asked
-    differs = asked.between_contrasts
-    other = asked.for_pair(is_same_contrast=False)
+    assert asked.for_pair("ct", "ct") == asked
+    assert asked.for_pair("mr", "mr") == asked.model_copy(update={"descent": None})
+    differs = asked.between_modalities
+    other = asked.for_pair("ct", "mr")
     assert (other.alpha, other.linear.kind) == (differs.alpha, differs.linear_kind)
     assert other.alpha > asked.alpha
     assert other.descent is None
@@ -169,13 +170,13 @@ def test_what_differs_between_contrasts_is_taken_where_not_both_scans_are_cts(co
     assert kept_linear == asked.linear.model_dump(exclude={"kind"})
 
 
-def test_without_what_differs_two_contrasts_lose_the_descent_alone(configuration):
+def test_without_what_differs_two_modalities_lose_the_descent_alone(configuration):
     asked = read_pipeline_settings(configuration).scan_registration.deeds
-    plain = asked.model_copy(update={"between_contrasts": None, "linear": None})
-    assert plain.for_pair(is_same_contrast=False) == plain.model_copy(update={"descent": None})
-    stiff = asked.model_copy(update={"linear": None}).for_pair(is_same_contrast=False)
+    plain = asked.model_copy(update={"between_modalities": None, "linear": None})
+    assert plain.for_pair("mr", "ct") == plain.model_copy(update={"descent": None})
+    stiff = asked.model_copy(update={"linear": None}).for_pair("ct", "mr")
     assert stiff.linear is None
-    assert stiff.alpha == asked.between_contrasts.alpha
+    assert stiff.alpha == asked.between_modalities.alpha
 
 
 def test_another_optimizer_replaces_that_of_the_recipe():

@@ -71,14 +71,14 @@ def test_every_rule_in_its_order():
         out_of_view_threshold=0.5,
         features={
             **confidence_of().features,
-            "neighbour_similarity": FeatureRange(unknown=0.0, mean=0.0, scale=1.0, lowest=0.0, highest=1.0),
+            "voxel_mm": FeatureRange(unknown=0.0, mean=0.0, scale=1.0, lowest=0.0, highest=np.log(2.0)),
         },
     )
     # log odds of being right in view: 2 is 88.1 %, 1 is 73.1 %; depth 4 is 98.2 % in view, -4 is 98.2 % out
     rows = evidence_of(
         6,
         similarity=[2.0, 1.0, 2.0, 2.0, 2.0, 2.0],
-        neighbour_similarity=[1.1, 0.5, 1.2, 0.5, 0.5, 0.5],
+        voxel_mm=[1.1, 0.5, 1.2, 0.5, 0.5, 0.5],  # a tenth of ln(1 + 1) above it is ln(1 + 1.144)
         expected_depth_mm=[4.0, 4.0, 4.0, -4.0, 4.0, 4.0],
     )
     answers = judged(
@@ -91,7 +91,7 @@ def test_every_rule_in_its_order():
     assert answers.reason == (
         "",
         "72 % sure to lie within 10 mm",  # 0.731 * 0.982
-        "neighbour_similarity 1.2 lies above 1, the most that the confidence was fitted to",
+        "voxel_mm 1.2 lies above 1, the most that the confidence was fitted to",
         OUT_OF_VIEW,
         OUTSIDE_BODY,
         "the query is not finite",
@@ -123,10 +123,23 @@ def test_an_answer_without_scans_was_not_moved_by_them():
     assert np.isnan(by_name["moved_correlation"]).tolist() == [True, False, False]
 
 
+@pytest.mark.parametrize(
+    ("name", "better", "worse"), [("moved_correlation", 0.96, 0.1), ("moved_return_mm", 0.0, 9.0)]
+)
+def test_evidence_better_than_any_of_the_fit_is_no_reason_to_doubt(name, better, worse):
+    """As of a scan matched to itself."""
+    low, high = np.sort(FEATURES[name](np.array([0.5, 0.7])))
+    seen = FeatureRange(unknown=low, mean=low, scale=1.0, lowest=low, highest=high)
+    fitted = confidence_of(features={**confidence_of().features, name: seen})
+    words = fitted.unlike(feature_table(evidence_of(2, **{name: [better, worse]})), tolerance=0.1)
+    assert words[0] == ""
+    assert words[1].startswith(f"{name} {worse:.3g} lies ")
+
+
 def test_a_feature_that_the_fit_did_not_see_makes_no_answer_unlike_it():
     unseen = FeatureRange(unknown=0.0, mean=0.0, scale=1.0, lowest=None, highest=None)
     fitted = confidence_of(features={**confidence_of().features, "neighbour_similarity": unseen})
-    assert fitted.unlike(feature_table(evidence_of(1, neighbour_similarity=[7.0])), tolerance=0.0) == ("",)
+    assert fitted.unlike(feature_table(evidence_of(1, neighbour_similarity=[-7.0])), tolerance=0.0) == ("",)
 
 
 def test_scans_a_little_coarser_than_the_one_spacing_of_the_fit_are_like_it_and_much_coarser_ones_are_not():
