@@ -117,3 +117,14 @@ def test_the_help_of_the_commands_loads_no_library():
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_stage_loads_of_numpy_what_it_uses():
+    """f2py and the like take a fifth of a short stage; NumPy itself stays whole."""
+    code = (
+        "import workflow_scripts.resample_volume, sys; import numpy as np;"
+        "assert 'scipy.ndimage' in sys.modules;"
+        "assert not {'numpy.f2py', 'numpy.testing', 'numpy.ma'} & set(sys.modules);"
+        "np.testing.assert_array_equal(np.ma.masked_equal([1, 2], 2).mask, [False, True])"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True)
