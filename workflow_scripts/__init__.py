@@ -1,7 +1,7 @@
 """One thin command line per stage of the workflow.
 
 SciPy copies all of NumPy's names into a module of its own, which loads f2py, `numpy.testing`, `numpy.ma` and more: a
-fifth of what a short stage takes. In these processes NumPy names only what is loaded; what is asked for is there as ever.
+fifth of what a short stage takes. In these processes NumPy names only what is loaded; the rest comes when asked for.
 """
 
 import numpy as np
