@@ -61,7 +61,10 @@ def run_stage(main: Callable[[list[str]], None]) -> None:
     A `UserError` becomes one line on standard error and exit code 2; any other exception is a defect and keeps its
     traceback (exit code 1). A job of the workflow leaves a manifest.
     """
-    # At its end Python would look through all that torch has loaded for what can be freed, for 0.25 s.
+    # What was loaded stays; the collector, which waited for it (`workflow_scripts/__init__.py`), leaves it out.
+    gc.freeze()
+    gc.enable()
+    # At its end Python would look through the rest for what can be freed.
     atexit.register(gc.freeze)
     watch = Watch(sys.argv[1:])
     try:

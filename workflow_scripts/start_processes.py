@@ -9,6 +9,7 @@ node by srun and torchrun.
 
 import argparse
 import os
+import runpy
 import subprocess
 import sys
 
@@ -19,7 +20,7 @@ FIRST_PORT, NUM_PORTS = 20000, 10000
 
 
 def main(arguments: list[str]) -> None:
-    """Become the program that runs the stage."""
+    """Run the stage, or become the program that does."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -29,6 +30,10 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("stage", help="module of workflow_scripts")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="of the stage")
     options = parser.parse_args(arguments)
+    if options.nodes == 1 and options.gpus <= 1:
+        sys.argv[1:] = options.arguments
+        runpy.run_module(f"workflow_scripts.{options.stage}", run_name="__main__", alter_sys=True)
+        return
     try:
         command = command_of(
             options.stage,
@@ -40,16 +45,15 @@ def main(arguments: list[str]) -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    if options.gpus > 1:
-        # What torchrun would set to 1, with a warning in every log.
-        cores = max(1, options.threads * options.nodes // options.gpus)
-        os.environ.setdefault("OMP_NUM_THREADS", str(cores))
-    # The stage takes this process over, so that a signal to the job reaches it.
+    # What torchrun would set to 1, with a warning in every log.
+    cores = max(1, options.threads * options.nodes // options.gpus)
+    os.environ.setdefault("OMP_NUM_THREADS", str(cores))
+    # What starts the processes takes this one over, so that a signal to the job reaches it.
     os.execvp(command[0], command)  # noqa: S606
 
 
 def command_of(stage: str, arguments: list[str], *, gpus: int, nodes: int, threads: int) -> list[str]:
-    """Return the command that runs a stage in one process per GPU.
+    """Return the command that runs a stage in one process per GPU, of several.
 
     Parameters
     ----------
@@ -65,17 +69,13 @@ def command_of(stage: str, arguments: list[str], *, gpus: int, nodes: int, threa
 
     Examples
     --------
-    >>> command_of("train_intra", ["--help"], gpus=1, nodes=1, threads=8)[1:]
-    ['-m', 'workflow_scripts.train_intra', '--help']
     >>> command_of("train_intra", ["--help"], gpus=4, nodes=1, threads=8)[2:]
     ['torch.distributed.run', '--standalone', '--nproc-per-node', '4', '-m', 'workflow_scripts.train_intra', '--help']
     """
     run = ["-m", f"workflow_scripts.{stage}", *arguments]
     if nodes > 1:
         return [*_start_on_nodes(gpus=gpus, nodes=nodes, threads=threads), *run]
-    if gpus > 1:
-        return [*_torchrun("--standalone", num_processes=gpus), *run]
-    return [sys.executable, *run]
+    return [*_torchrun("--standalone", num_processes=gpus), *run]
 
 
 def _start_on_nodes(*, gpus: int, nodes: int, threads: int) -> list[str]:

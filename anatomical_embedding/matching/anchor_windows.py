@@ -135,13 +135,10 @@ def _is_repeated(cells: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 def queries_in_memory(volume: PreparedTarget, num_places: int, settings: NeighbourSettings) -> int:
     """Return how many queries may look at this many windows of a volume at once."""
-    num_channels = sum(head.values.shape[-1] for head in volume.dense.values())
-    if volume.coarse is not None:
-        num_channels += volume.coarse.vectors.shape[-1]
     num_cells = num_places * (2 * settings.window_radius_cells + 1) ** 3
     num_anchors = (2 * settings.anchor_radius_steps + 1) ** 3
     per_query = BYTES_PER_FLOAT * (
-        num_cells * (4 * num_channels + num_anchors) + num_anchors * 10 * num_channels
+        num_cells * (4 * volume.num_channels + num_anchors) + num_anchors * 10 * volume.num_channels
     )
     return max(1, volume.settings.max_memory_mb * BYTES_PER_MB // per_query)
 

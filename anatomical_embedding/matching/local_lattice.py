@@ -112,7 +112,7 @@ def lattice_splines(
     )
     return Splines(
         boxes.values,
-        None if boxes.is_inside.all() else torch.from_numpy(boxes.is_inside),
+        None if boxes.is_inside.all() else torch.from_numpy(boxes.is_inside.astype(np.float32)),
         to_samples=np.asarray(np.linalg.inv(volume.affine[:3, :3] * steps_vox), dtype=np.float64),
         middles=(volume.voxel_from_world(middles_mm) - boxes.middles_vox) / steps_vox + half,
     )

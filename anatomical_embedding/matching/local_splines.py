@@ -53,7 +53,7 @@ class Splines:
     Parameters
     ----------
     values : (N, X, Y, Z) float32.
-    is_inside : (N, X, Y, Z) bool, samples that count; None where all do.
+    is_inside : (N, X, Y, Z) float32, 1 for samples that count and 0 for others; None where all do.
     to_samples : (3, 3), from mm along the world's axes to samples along the box's.
     middles : (N, 3) the sample, counted from the first one, from which places are seen.
     """
@@ -120,7 +120,7 @@ class Splines:
         in_box = ((places >= 0) & (places <= last)).all(dim=2).float()
         if self._is_inside is None:
             return in_box
-        return in_box * linear_between_samples(self._is_inside.float()[:, None], places[:, None])[:, 0, 0]
+        return in_box * linear_between_samples(self._is_inside[:, None], places[:, None])[:, 0, 0]
 
     def _per_mm2(self) -> torch.Tensor:
         return _tensor(np.sum(self._to_samples**2, axis=1))

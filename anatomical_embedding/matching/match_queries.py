@@ -25,9 +25,10 @@ QUERY_POINT = ["query_x_mm", "query_y_mm", "query_z_mm"]
 VIEW = ["view_low_mm", "view_high_mm"]
 """Heights between which the target of a query is seen, where not all of it is: see `embedding/cut_view.py`."""
 MATCH_COLUMNS = ("query_id", "method", "x_mm", "y_mm", "z_mm", "similarity", "status", "reason")
+WHOLE = (-np.inf, np.inf)
 NUM_SCANS_KEPT = 4
-NUM_TEMPLATES_PREPARED = 4
-"""Templates may be searched as well; a prepared one may hold a matrix of an eighth of its cells."""
+NUM_PREPARED = 8
+"""Templates may be searched as well; a prepared volume may hold a matrix of an eighth of its cells."""
 
 
 def match_queries(
@@ -67,18 +68,16 @@ def match_queries(
         return pd.DataFrame(columns=list(dict.fromkeys([*MATCH_COLUMNS, *FEATURES])))
     model = read_origin(stores[queries["target_id"].iloc[0]]).checkpoint_sha256
 
-    def searchable(volume_id: str, low_mm: float = -np.inf, high_mm: float = np.inf) -> PreparedTarget:
+    @lru_cache(maxsize=NUM_PREPARED)
+    def searchable(volume_id: str, low_mm: float, high_mm: float) -> PreparedTarget:
         embedded = open_store(stores[volume_id], checkpoint_sha256=model)
         if np.isfinite([low_mm, high_mm]).any():
             embedded = cut_view(embedded, low_mm=low_mm, high_mm=high_mm)
         return prepare_target(embedded, settings=settings.matching)
 
-    searchable_template = lru_cache(maxsize=NUM_TEMPLATES_PREPARED)(searchable)
     scan_of = read_scan and lru_cache(maxsize=NUM_SCANS_KEPT)(read_scan)
 
-    def scans_of(
-        template_id: str, target_id: str, low_mm: float = -np.inf, high_mm: float = np.inf
-    ) -> Scans | None:
+    def scans_of(template_id: str, target_id: str, low_mm: float, high_mm: float) -> Scans | None:
         if settings.refined is None or scan_of is None:
             return None
         target = scan_of(target_id)
@@ -87,7 +86,7 @@ def match_queries(
 
     answers = []
     views = queries.assign(**{name: queries.get(name, np.nan) for name in VIEW})
-    views[VIEW] = views[VIEW].fillna({VIEW[0]: -np.inf, VIEW[1]: np.inf})
+    views[VIEW] = views[VIEW].fillna(dict(zip(VIEW, WHOLE, strict=True)))
     targets = views.groupby(["target_id", *VIEW], sort=True)
     for (target_id, *view), of_target in track(
         targets, description="matching in volumes", total=len(targets)
@@ -95,7 +94,7 @@ def match_queries(
         target = searchable(str(target_id), *view)
         for template_id, rows in of_target.groupby("template_id", sort=True):
             columns = _answers(
-                searchable_template(str(template_id)),
+                searchable(str(template_id), *WHOLE),
                 target,
                 rows[QUERY_POINT].to_numpy(dtype=float),
                 scans=scans_of(str(template_id), str(target_id), *view),

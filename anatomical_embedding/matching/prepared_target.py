@@ -5,6 +5,7 @@ flat indices of the fine grid, x fastest.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -21,6 +22,9 @@ from anatomical_embedding.volumes.volume import Volume
 
 SCAN_STRIDE = 2
 """The pruned search scans every second cell; the neighbours at distance 1 then cover the whole grid."""
+
+MOST_BYTES_KEPT = 64 * 1024**2
+"""Of a volume whose joint vectors take no more, all are kept once most of them are asked for."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,12 @@ class PreparedTarget:
     coarse: CoarseHead | None
     scan: Tensor | None
 
+    @property
+    def num_channels(self) -> int:
+        """Of the joint vectors."""
+        dense = sum(head.values.shape[-1] for head in self.dense.values())
+        return dense + (0 if self.coarse is None else self.coarse.vectors.shape[-1])
+
     def weighted_queries(self, queries: QueryVectors) -> dict[str, Tensor]:
         """Return the (N, C) vectors times the share of their head, dense heads first, on the device.
 
@@ -62,6 +72,17 @@ class PreparedTarget:
 
         They have length 1, and the product of two is the similarity of their cells.
         """
+        num_cells = int(np.prod(self.embedded.fine.shape_zyx))
+        if 2 * len(cells) > num_cells and 4 * self.num_channels * num_cells <= MOST_BYTES_KEPT:
+            return self._all_joined.index_select(0, cells)
+        return self._joined(cells)
+
+    @cached_property
+    def _all_joined(self) -> Tensor:
+        """The joint vectors of every cell: windows round many queries look at most of a small volume many times."""
+        return self._joined(torch.arange(int(np.prod(self.embedded.fine.shape_zyx)), device=self.device))
+
+    def _joined(self, cells: Tensor) -> Tensor:
         parts = [head.rows(cells) * self.shares[name] ** 0.5 for name, head in self.dense.items()]
         if self.coarse is not None:
             parts.append(self.coarse.unit_vectors(cells) * self.shares["coarse"] ** 0.5)

@@ -1,6 +1,7 @@
 """The few places of a volume that look most like each query: peaks of the similarity, apart from one another."""
 
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import torch
@@ -74,15 +75,18 @@ class PlaceSearch:
         coarse = self.target.coarse_similarities(queries)
         num_queries = len(next(iter(queries.values())))
         maxima = torch.full((num_queries, *self._num_blocks()), -torch.inf, device=self.target.device)
-        for z in range(num_z):
-            plane = self.target.plane_vectors(z)
+        for layer in range(self._num_blocks()[0]):
+            planes = range(BLOCK_CELLS * layer, min(BLOCK_CELLS * (layer + 1), num_z))
+            vectors = {z: self.target.plane_vectors(z) for z in planes}
             for start in range(0, num_queries, QUERIES_AT_ONCE):
                 part = slice(start, start + QUERIES_AT_ONCE)
                 chunk = {name: rows[part] for name, rows in queries.items()}
-                scores = self.target.plane_scores(plane, chunk, None if coarse is None else coarse[part], z)
-                highest = functional.max_pool2d(scores.view(-1, num_y, num_x), BLOCK_CELLS, ceil_mode=True)
-                layer = maxima[part, z // BLOCK_CELLS]
-                torch.maximum(layer, highest, out=layer)
+                on_coarse = None if coarse is None else coarse[part]
+                of_planes = (
+                    self.target.plane_scores(plane, chunk, on_coarse, z) for z, plane in vectors.items()
+                )
+                highest = reduce(torch.maximum, of_planes).view(-1, num_y, num_x)
+                maxima[part, layer] = functional.max_pool2d(highest, BLOCK_CELLS, ceil_mode=True)
         return maxima
 
     def _best_cells_of_blocks(self, queries: dict[str, Tensor], blocks: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,6 @@
 """What a scan shows around places: read once, and compared in several ways."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -38,9 +38,18 @@ class Surroundings:
     step_mm: float
     blur_mm: float
 
+    def part(self, rows: NDArray[np.int64]) -> "Surroundings":
+        """Return what lies around some of the places."""
+        if len(rows) == len(self.middles_mm):
+            return self
+        cubes = Cubes(self.cubes.values[rows], self.cubes.is_inside[rows])
+        return replace(self, middles_mm=self.middles_mm[rows], cubes=cubes)
+
     def splines(self, blur_mm: NDArray[np.float64]) -> Splines:
         """Return splines through the samples, with (3,) standard deviations of their blur along the world's axes."""
-        is_inside = None if self.cubes.is_inside.all() else torch.from_numpy(self.cubes.is_inside)
+        is_inside = (
+            None if self.cubes.is_inside.all() else torch.from_numpy(self.cubes.is_inside.astype(np.float32))
+        )
         half = (self.cubes.values.shape[-1] - 1) / 2.0
         return Splines(
             self._blurred(blur_mm),

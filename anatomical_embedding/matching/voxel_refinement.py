@@ -173,11 +173,19 @@ def _searched(
         seen = around_places(target, start, settings=settings.correlation)
         best = best_shifts(known, seen, settings=settings.correlation)
         correlation[rows], width_mm[rows], return_mm[rows] = best[1:4]
-        shift_mm = best.shift_mm
-        if is_same_contrast:
-            left_out_mm = np.where(best.is_changed, settings.correlation.half_size_mm, 0.0)
-            shift_mm = descended(known, seen, shift_mm, left_out_mm=left_out_mm, settings=settings.descent)
-        found_mm[rows] = start + shift_mm
+        found_mm[rows] = start + best.shift_mm
+        # A place that will not be kept is not looked at more closely.
+        part = np.flatnonzero(
+            (best.correlation >= settings.min_correlation) & (best.return_mm <= settings.max_return_mm)
+        )
+        if is_same_contrast and part.size:
+            found_mm[rows[part]] = start[part] + descended(
+                known.part(part),
+                seen.part(part),
+                best.shift_mm[part],
+                left_out_mm=np.where(best.is_changed[part], settings.correlation.half_size_mm, 0.0),
+                settings=settings.descent,
+            )
     moved_mm = distances_mm(found_mm, starts_mm)
     is_alone = moved_mm > settings.max_shift_alone_mm
     is_alone[is_alone] = ~_neighbours_agree(

@@ -1,5 +1,6 @@
 """Imports go one way, and what plans a run never loads torch."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -117,3 +118,35 @@ def test_the_help_of_the_commands_loads_no_library():
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_stage_loads_of_numpy_what_it_uses_and_collects_garbage_when_loaded(tmp_path):
+    """f2py and the like take a fifth of a short stage; NumPy itself stays whole."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import atexit, gc, sys\n"
+        "def tell():\n"
+        "    import numpy as np\n"
+        "    loaded = [name for name in ('scipy.ndimage', 'numpy.f2py', 'numpy.ma') if name in sys.modules]\n"
+        "    print(loaded, gc.isenabled(), np.ma.masked_equal([1, 2], 2).mask.tolist())\n"
+        "atexit.register(tell)\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "workflow_scripts.resample_volume"],
+        cwd=REPOSITORY,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "the following arguments are required" in done.stderr
+    assert done.stdout == "['scipy.ndimage'] True [False, True]\n"
+
+
+def test_names_of_the_api_leave_the_collector_as_it_is():
+    code = "import gc; from anatomical_embedding.api import read_points; print(gc.isenabled())"
+    for begin in ("", "import gc; gc.disable(); "):
+        done = subprocess.run(
+            [sys.executable, "-c", begin + code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == str(not begin)

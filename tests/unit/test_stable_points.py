@@ -4,10 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.matching.local_affine import fit_local_affines
 from anatomical_embedding.matching.nearest import match_nearest
+from anatomical_embedding.matching.prepared_target import prepare_target
 from anatomical_embedding.matching.stable_points import match_stable_points
 from anatomical_embedding.settings.matching import HeadWeights, MatchingSettings, StablePointSettings
 from anatomical_embedding.volumes.affine import invert_affine, transform_points
@@ -127,6 +129,16 @@ def test_answers_do_not_depend_on_the_memory_bound_or_on_each_other():
     np.testing.assert_allclose(again.matches.points_mm, whole.matches.points_mm, atol=ROUNDING_MM)
     alone = match_stable_points(template, target, points_mm[5], settings=MATCHING, stable_points=ANCHORS)
     np.testing.assert_allclose(alone.matches.points_mm[0], whole.matches.points_mm[5], atol=ROUNDING_MM)
+
+
+def test_vectors_of_many_cells_are_those_of_each():
+    """Once most cells of a small volume are asked for their vectors are kept."""
+    prepared = prepare_target(affine_pair(has_semantic=True)[0], settings=MATCHING)
+    cells = torch.arange(int(np.prod(prepared.embedded.fine.shape_zyx))).flip(0)
+    few = torch.cat([prepared.joint_vectors(part) for part in cells.split(1000)])
+    assert torch.equal(prepared.joint_vectors(cells), few)
+    assert few.shape == (len(cells), prepared.num_channels)
+    torch.testing.assert_close(few.norm(dim=1), torch.ones(len(cells)), atol=1e-3, rtol=0.0)
 
 
 def test_too_few_anchors_fall_back_to_nearest_and_say_so():

@@ -20,7 +20,17 @@ def command(**wanted):
 
 @pytest.mark.parametrize("gpus", [0, 1])
 def test_one_gpu_or_none_is_the_stage_itself(gpus):
-    assert command(gpus=gpus, nodes=1) == [sys.executable, *STAGE]
+    words = [f"--gpus={gpus}", "--nodes=1", "--threads=2", "score_tracking", "--help"]
+    told = [
+        subprocess.run(
+            [sys.executable, "-m", f"workflow_scripts.{module}", *arguments],
+            cwd=REPOSITORY,
+            check=True,
+            stdout=subprocess.PIPE,
+        ).stdout
+        for module, arguments in (("start_processes", words), ("score_tracking", ["--help"]))
+    ]
+    assert told[0] == told[1]
 
 
 def test_several_gpus_are_a_process_each():

@@ -233,6 +233,18 @@ def test_where_the_scans_tell_nothing_the_match_stands(queries):
 
 
 @pytest.mark.slow
+def test_a_match_that_stands_changes_nothing_of_the_others(queries):
+    queries = queries[:4]
+    matches = off(queries)
+    whole = refine_matches(scan(straight()), scan(straight()), queries, matches, settings=SETTINGS)
+    matches[1] = 500.0
+    beside = refine_matches(scan(straight()), scan(straight()), queries, matches, settings=SETTINGS)
+    assert beside.is_refined.tolist() == [True, False, True, True]
+    np.testing.assert_allclose(beside.points_mm[[0, 2, 3]], whole.points_mm[[0, 2, 3]], atol=1e-4)
+    np.testing.assert_array_equal(beside.points_mm[1], 500.0)
+
+
+@pytest.mark.slow
 def test_no_match_stays_none_and_a_place_beyond_the_scan_stands(queries):
     queries = queries[:6]  # too few others to expect a place for it
     matches = off(queries)

@@ -109,9 +109,12 @@ class CorrelationTarget:
         for axis in (1, 0):
             spectrum = scipy.fft.fft(spectrum, n=self._shape[axis], axis=axis, overwrite_x=True)
         product = np.multiply(self._spectrum, np.conj(spectrum, out=spectrum), out=spectrum)
-        scores = scipy.fft.irfftn(product, s=self._shape, overwrite_x=True)
         size_x, size_y, size_z = self._inverse_deviation.shape
-        return scores[:size_x, :size_y, :size_z] * self._inverse_deviation
+        # One axis after the other: what lies beyond the box is dropped before the next.
+        partly = scipy.fft.ifft(product, axis=0, overwrite_x=True)[:size_x]
+        partly = scipy.fft.ifft(partly, axis=1, overwrite_x=True)[:, :size_y]
+        scores = scipy.fft.irfft(partly, n=self._shape[2], axis=2)[:, :, :size_z]
+        return np.asarray(scores * self._inverse_deviation)
 
     def best_place(
         self, cube: NDArray[np.floating], *, centre_mm: NDArray[np.float64], radius_mm: float | None
