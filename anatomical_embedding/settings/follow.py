@@ -43,7 +43,8 @@ class PlaceSettings(Settings):
     smallest_error_mm: float = Field(gt=0)
     """Deviation of a place, along each axis, where all evidence agrees."""
     largest_disagreement_mm: float = Field(gt=0)
-    """An answer is to be reviewed where the direct match and the one over the visits between are farther apart."""
+    """An answer is to be reviewed where the direct match and the one over the visits between are farther apart, and the
+    scan does not tell which of their places is the lesion's."""
 
 
 class GoneOdds(Settings):
@@ -93,7 +94,8 @@ class LesionSplitSettings(Settings):
     scales: tuple[float, ...] = Field(min_length=1)
     """Sizes of the two parts together that are tried, in sizes of the lesion."""
     part: Share
-    """Each part has at least this share of the lesion's contrast with what surrounded it there, ..."""
+    """Each part has at least this share of the lesion's contrast with what surrounded it there (the mean of where it
+    fits best and of the middle of its tissue), ..."""
     new: Share
     """... and so has what the two cover beside the former lesion."""
     smallest_radius_mm: float = Field(gt=0)

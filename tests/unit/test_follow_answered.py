@@ -15,7 +15,7 @@ from anatomical_embedding.follow.visits import AskedVisit
 from anatomical_embedding.matching.refine_scans import REFINED
 from anatomical_embedding.settings.follow import delivered_follow_settings
 from anatomical_embedding.volumes.volume import Volume
-from tests.followed_ball import AFFINE, CENTRE_MM, TISSUE_HU, scan_with_ball
+from tests.followed_ball import AFFINE, CENTRE_MM, LESION_HU, TISSUE_HU, scan_with_ball
 
 SETTINGS = delivered_follow_settings()
 
@@ -30,9 +30,11 @@ class Visits(dict):
     )
 
 
-def place_at(point_mm):
+def place_at(point_mm, *elsewhere_mm, disagreement_mm=np.nan):
     """Return a place well inside the scan that the scans confirm, from where nothing is turned or stretched."""
-    return AnsweredPlace(point_mm, 50.0, 1.0, np.nan, REFINED, np.eye(3), "direct", np.eye(3))
+    return AnsweredPlace(
+        point_mm, 50.0, 1.0, disagreement_mm, REFINED, np.eye(3), "direct", np.eye(3), point_mm, elsewhere_mm
+    )
 
 
 def answered_at(place, sources, **volumes):
@@ -42,6 +44,41 @@ def answered_at(place, sources, **volumes):
     )
     asked = AskedVisit("now", Path("now.nii"), None)
     return answered_row(1, asked, place, sources, scans, others_mm=(), settings=SETTINGS)
+
+
+def test_where_the_visits_disagree_the_place_that_shows_the_lesion_is_taken():
+    before, mask = scan_with_ball(9.0)
+    now, _ = scan_with_ball(9.0, seed=1)
+    sources = [Source("before", CENTRE_MM, 9.0, mask)] * 2
+    wrong_mm = CENTRE_MM + np.array([25.0, 0.0, 0.0])
+    place = place_at(wrong_mm, CENTRE_MM, disagreement_mm=25.0)
+    row, _ = answered_at(place, sources, before=before, now=now)
+    assert row.state == "present"
+    assert np.array(row.point_mm) == pytest.approx(CENTRE_MM, abs=0.5)
+
+
+def test_parts_are_looked_for_where_the_surroundings_put_a_lesion_that_its_place_does_not_show():
+    before, mask = scan_with_ball(9.0)
+    now, _ = scan_with_ball(0.0, seed=1)
+    voxels = np.stack(np.meshgrid(*map(np.arange, now.shape), indexing="ij"), axis=-1)
+    offsets_mm = now.world_from_voxel(voxels.reshape(-1, 3)) - CENTRE_MM
+    for side in (7.65, -7.65):
+        part = np.linalg.norm(offsets_mm - [0.0, side, 0.0], axis=1).reshape(now.shape) < 5.4
+        now = Volume(np.where(part, now.array + (LESION_HU - TISSUE_HU), now.array), now.affine)
+    place = place_at(CENTRE_MM + np.array([13.0, 0.0, 0.0]))
+    sources = [Source("before", CENTRE_MM, 9.0, mask)] * 2
+    assert answered_at(place, sources, before=before, now=now)[0].state == "gone"
+    row, _ = answered_at(replace(place, surroundings_mm=CENTRE_MM), sources, before=before, now=now)
+    assert row.state == "split"
+    assert np.array(row.point_mm) == pytest.approx(CENTRE_MM, abs=2.0)
+
+
+def test_a_lesion_that_none_of_the_places_shows_has_gone_though_the_visits_disagree():
+    before, mask = scan_with_ball(9.0)
+    now, _ = scan_with_ball(0.0, seed=1)
+    sources = [Source("before", CENTRE_MM, 9.0, mask)] * 2
+    place = place_at(CENTRE_MM, CENTRE_MM + np.array([15.0, 0.0, 0.0]), disagreement_mm=15.0)
+    assert answered_at(place, sources, before=before, now=now)[0].state == "gone"
 
 
 def test_tissue_beside_a_confirmed_place_does_not_hide_that_a_lesion_has_gone():
