@@ -24,10 +24,8 @@ from anatomical_embedding.usage.scans import require_raw
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
 
-SHOWS, SEEMS, EMPTY = 0.8, 0.5, 0.2
-"""A place shows the lesion, seems to, or does not, by these probabilities of its being there."""
-ANOTHER = 0.25
-"""Places that are farther apart, in radii of a lesion, are looked at beside each other for its parts."""
+SHOWS, EMPTY = 0.8, 0.2
+"""A place shows the lesion, or does not, from and up to these probabilities of its being there."""
 FAINT = "it hardly differs from its surroundings where it was given"
 
 
@@ -125,8 +123,7 @@ def _look(
 ) -> _Looked:
     """Return how a place looks beside the lesion at the visits that show it.
 
-    Where it does not show the lesion, another place that scans confirm may; and the parts of a lesion that has split
-    draw each place that scans confirm to one of them, but not that of the surroundings.
+    Where it does not show the lesion, another place that scans confirm may.
     """
     source = sources[0]
     befores = [require_raw(scans[each.visit]).volume for each in sources]
@@ -149,21 +146,25 @@ def _look(
     places_mm = [place.point_mm, *place.elsewhere_mm]
     chances = [presence_at(each) for each in places_mm]
     best = int(np.argmax(np.nan_to_num(chances)))
-    best = best if chances[best] >= SHOWS else 0
+    if chances[0] >= SHOWS or not chances[best] >= SHOWS:
+        best = 0
     point_mm = places_mm[best]
     if place.refined != REFINED:
         point_mm = middle_of_tissue(scan, point_mm, looks[0], source.radius_mm, settings=settings.tissue)
     visibility = looks[0].visibility(settings.look)
     parts_mm = None
     if visibility >= settings.splitting.visibility:
-        tried = [places_mm[best]]
-        away_mm = float(np.linalg.norm(place.surroundings_mm - place.point_mm))
-        if chances[best] < SEEMS and visibility == 1.0 and away_mm > ANOTHER * source.radius_mm:
-            tried.append(place.surroundings_mm)
-        ways = (Way(source.centre_mm, each, place.matrix_from_given) for each in tried)
+        # One part shows the lesion where its place is between the two, so that place is asked first.
         found = (
-            find_parts(befores[0], scan, way, (source, looks[0]), others_mm, settings=settings.splitting)
-            for way in ways
+            find_parts(
+                befores[0],
+                scan,
+                Way(source.centre_mm, places_mm[number], place.matrix_from_given),
+                (source, looks[0]),
+                others_mm,
+                settings=settings.splitting,
+            )
+            for number in dict.fromkeys((0, best))
         )
         parts_mm = next((each for each in found if each is not None), None)
     others = [chance for number, chance in enumerate(chances) if number != best]

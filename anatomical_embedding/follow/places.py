@@ -82,7 +82,6 @@ class AnsweredPlace:
     matrix : (3, 3) how the surroundings are turned and stretched from the nearest visit on.
     how : how it was found.
     matrix_from_given : the same from the visit where the lesion was given.
-    surroundings_mm : (3,) the place by the surroundings alone.
     elsewhere_mm : (3,) each, places that scans confirm as well, away from this one.
     """
 
@@ -94,7 +93,6 @@ class AnsweredPlace:
     matrix: NDArray[np.float64]
     how: How
     matrix_from_given: NDArray[np.float64]
-    surroundings_mm: NDArray[np.float64]
     elsewhere_mm: tuple[NDArray[np.float64], ...]
 
 
@@ -284,7 +282,6 @@ def join_answers(
             answers[-1].predicted.matrices[row],
             "joint" if num_answers[row] > 1 else "direct",
             answers[0].predicted.matrices[row],
-            joined.points_mm[row],
             _elsewhere(points[row], answers if second is None else [*answers, second], row),
         )
         for row in range(len(points))

@@ -70,14 +70,15 @@ def find_parts(
     gain = np.where(is_free, seen.fit(shapes.parts).gain, -np.inf)
     best = int(gain.argmax())
     middles, scale = shapes.middles[:, best], shapes.scales[best]
-    moved = np.array([seen.middle_of(middle, WIDER * PART_RADIUS * scale) for middle in middles])
     is_split = (
         gain[best] > max(float(seen.fit(shapes.wholes).gain.max()), 0.0)
-        and np.mean([seen.fit_balls(each, CORE * scale).share.min() for each in (middles, moved)])
-        >= settings.part
+        and seen.fit_balls(middles, CORE * scale).share.min() >= settings.part
         and seen.fit_outside(shapes.parts[best]).share >= settings.new
     )
-    return way.carry(radius_mm * moved) if is_split else None
+    if not is_split:
+        return None
+    moved = [seen.middle_of(middle, WIDER * PART_RADIUS * scale) for middle in middles]
+    return way.carry(radius_mm * np.array(moved))
 
 
 def _is_free(parts_mm: Points, others_mm: Sequence[tuple[FloatArray, float]]) -> NDArray[np.bool_]:

@@ -94,8 +94,7 @@ class LesionSplitSettings(Settings):
     scales: tuple[float, ...] = Field(min_length=1)
     """Sizes of the two parts together that are tried, in sizes of the lesion."""
     part: Share
-    """Each part has at least this share of the lesion's contrast with what surrounded it there (the mean of where it
-    fits best and of the middle of its tissue), ..."""
+    """Each part has at least this share of the lesion's contrast with what surrounded it there, ..."""
     new: Share
     """... and so has what the two cover beside the former lesion."""
     smallest_radius_mm: float = Field(gt=0)

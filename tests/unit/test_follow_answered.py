@@ -15,7 +15,7 @@ from anatomical_embedding.follow.visits import AskedVisit
 from anatomical_embedding.matching.refine_scans import REFINED
 from anatomical_embedding.settings.follow import delivered_follow_settings
 from anatomical_embedding.volumes.volume import Volume
-from tests.followed_ball import AFFINE, CENTRE_MM, LESION_HU, TISSUE_HU, scan_with_ball
+from tests.followed_ball import AFFINE, CENTRE_MM, TISSUE_HU, scan_with_ball
 
 SETTINGS = delivered_follow_settings()
 
@@ -33,7 +33,7 @@ class Visits(dict):
 def place_at(point_mm, *elsewhere_mm, disagreement_mm=np.nan):
     """Return a place well inside the scan that the scans confirm, from where nothing is turned or stretched."""
     return AnsweredPlace(
-        point_mm, 50.0, 1.0, disagreement_mm, REFINED, np.eye(3), "direct", np.eye(3), point_mm, elsewhere_mm
+        point_mm, 50.0, 1.0, disagreement_mm, REFINED, np.eye(3), "direct", np.eye(3), elsewhere_mm
     )
 
 
@@ -55,22 +55,6 @@ def test_where_the_visits_disagree_the_place_that_shows_the_lesion_is_taken():
     row, _ = answered_at(place, sources, before=before, now=now)
     assert row.state == "present"
     assert np.array(row.point_mm) == pytest.approx(CENTRE_MM, abs=0.5)
-
-
-def test_parts_are_looked_for_where_the_surroundings_put_a_lesion_that_its_place_does_not_show():
-    before, mask = scan_with_ball(9.0)
-    now, _ = scan_with_ball(0.0, seed=1)
-    voxels = np.stack(np.meshgrid(*map(np.arange, now.shape), indexing="ij"), axis=-1)
-    offsets_mm = now.world_from_voxel(voxels.reshape(-1, 3)) - CENTRE_MM
-    for side in (7.65, -7.65):
-        part = np.linalg.norm(offsets_mm - [0.0, side, 0.0], axis=1).reshape(now.shape) < 5.4
-        now = Volume(np.where(part, now.array + (LESION_HU - TISSUE_HU), now.array), now.affine)
-    place = place_at(CENTRE_MM + np.array([13.0, 0.0, 0.0]))
-    sources = [Source("before", CENTRE_MM, 9.0, mask)] * 2
-    assert answered_at(place, sources, before=before, now=now)[0].state == "gone"
-    row, _ = answered_at(replace(place, surroundings_mm=CENTRE_MM), sources, before=before, now=now)
-    assert row.state == "split"
-    assert np.array(row.point_mm) == pytest.approx(CENTRE_MM, abs=2.0)
 
 
 def test_a_lesion_that_none_of_the_places_shows_has_gone_though_the_visits_disagree():

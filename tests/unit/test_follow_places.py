@@ -100,7 +100,6 @@ def test_a_confirmed_place_far_from_the_first_is_another_place_and_none_of_its_e
     assert [list(each) for each in place.elsewhere_mm] == [[20.0, 0, 0]]  # 21 is the same place once more
     assert place.error_mm == SETTINGS.places.smallest_error_mm
     assert place.disagreement_mm == 21.0
-    assert list(place.surroundings_mm) == [4.0, 0, 0]
 
 
 def test_what_a_visit_confirms_from_another_start_counts_where_the_first_ends_nowhere():
@@ -163,7 +162,7 @@ def test_nothing_is_told_of_a_place_outside_the_scan():
 
 def place_at(point_mm):
     """Return a place that one visit tells, from where nothing is turned or stretched."""
-    return AnsweredPlace(point_mm, 50.0, 1.0, np.nan, "yes", np.eye(3), "direct", np.eye(3), point_mm, ())
+    return AnsweredPlace(point_mm, 50.0, 1.0, np.nan, "yes", np.eye(3), "direct", np.eye(3), ())
 
 
 def scan_with_balls(*centres_mm, radius_mm=6.0):
