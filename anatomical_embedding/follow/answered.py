@@ -10,7 +10,7 @@ from anatomical_embedding.follow.fit_mask import FittedMask, fit_mask
 from anatomical_embedding.follow.given_rows import as_point
 from anatomical_embedding.follow.grown import grown_mask
 from anatomical_embedding.follow.lesion_tissue import middle_of_tissue
-from anatomical_embedding.follow.look import Likeness, likeness, measure_look, presence
+from anatomical_embedding.follow.look import likeness, measure_look, presence
 from anatomical_embedding.follow.places import AnsweredPlace
 from anatomical_embedding.follow.records import LesionRow
 from anatomical_embedding.follow.seen import NOWHERE, Source
@@ -24,6 +24,8 @@ from anatomical_embedding.usage.scans import require_raw
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
 
+SHOWS, EMPTY = 0.8, 0.2
+"""A place shows the lesion, or does not, from and up to these probabilities of its being there."""
 FAINT = "it hardly differs from its surroundings where it was given"
 
 
@@ -33,17 +35,19 @@ class _Looked:
 
     Attributes
     ----------
-    likenesses : one a visit.
+    presence : probability that it is there; NaN where nothing tells it.
     point_mm : (3,) the place; where the scans do not confirm it, the middle of the lesion's tissue round it, and of a
         lesion in two parts the middle between these.
     visibility : of the lesion there.
     parts_mm : (2, 3) middles of its two parts; None where it is whole, gone or hardly visible.
+    is_settled : whether the lesion is to be seen at none but one of the places that the visits tell.
     """
 
-    likenesses: tuple[Likeness, ...]
+    presence: float
     point_mm: NDArray[np.float64]
     visibility: float
     parts_mm: Points | None
+    is_settled: bool
 
 
 def answered_row(
@@ -81,9 +85,9 @@ def answered_row(
     looked = _look(scan, place, sources, scans, others_mm, settings=settings)
     judged = judge_state(
         trust,
-        presence=presence(looked.likenesses, settings=settings.look),
+        presence=looked.presence,
         is_split=looked.parts_mm is not None,
-        disagreement_mm=place.disagreement_mm,
+        disagreement_mm=np.nan if looked.is_settled else place.disagreement_mm,
         settings=settings,
     )
     place = replace(place, point_mm=looked.point_mm)
@@ -117,25 +121,60 @@ def _look(
     *,
     settings: FollowSettings,
 ) -> _Looked:
-    """Return how a place looks beside the lesion at the visits that show it, the first one first."""
-    likenesses, points_mm, visibilities = [], [], []
+    """Return how a place looks beside the lesion at the visits that show it.
+
+    Where it does not show the lesion, another place that scans confirm may.
+    """
+    source = sources[0]
+    befores = [require_raw(scans[each.visit]).volume for each in sources]
+    looks = [
+        measure_look(before, each.centre_mm, each.radius_mm, settings=settings.look)
+        for before, each in zip(befores, sources, strict=True)
+    ]
+
+    def presence_at(point_mm: NDArray[np.float64]) -> float:
+        likenesses = []
+        for then, each in zip(looks, sources, strict=True):
+            # Where the scans confirm a place, tissue beside it is not the lesion's: it would hide that one has gone.
+            near_mm = point_mm
+            if place.refined != REFINED:
+                near_mm = middle_of_tissue(scan, point_mm, then, each.radius_mm, settings=settings.tissue)
+            now = measure_look(scan, near_mm, each.radius_mm, settings=settings.look)
+            likenesses.append(likeness(now, then, visibility=then.visibility(settings.look)))
+        return presence(likenesses, settings=settings.look)
+
+    places_mm = [place.point_mm, *place.elsewhere_mm]
+    chances = [presence_at(each) for each in places_mm]
+    best = int(np.argmax(np.nan_to_num(chances)))
+    if chances[0] >= SHOWS or not chances[best] >= SHOWS:
+        best = 0
+    point_mm = places_mm[best]
+    if place.refined != REFINED:
+        point_mm = middle_of_tissue(scan, point_mm, looks[0], source.radius_mm, settings=settings.tissue)
+    visibility = looks[0].visibility(settings.look)
     parts_mm = None
-    for source in sources:
-        before = require_raw(scans[source.visit]).volume
-        then = measure_look(before, source.centre_mm, source.radius_mm, settings=settings.look)
-        middle_mm = middle_of_tissue(scan, place.point_mm, then, source.radius_mm, settings=settings.tissue)
-        # Where the scans confirm a place, tissue beside it is not the lesion's: it would hide that one has gone.
-        point_mm = place.point_mm if place.refined == REFINED else middle_mm
-        now = measure_look(scan, point_mm, source.radius_mm, settings=settings.look)
-        visibility = then.visibility(settings.look)
-        likenesses.append(likeness(now, then, visibility=visibility))
-        points_mm.append(point_mm)
-        visibilities.append(visibility)
-        if source is sources[0] and visibility >= settings.splitting.visibility:
-            way = Way(source.centre_mm, place.point_mm, place.matrix_from_given)
-            parts_mm = find_parts(before, scan, way, (source, then), others_mm, settings=settings.splitting)
-    middle_mm = points_mm[0] if parts_mm is None else parts_mm.mean(axis=0)
-    return _Looked(tuple(likenesses), middle_mm, visibilities[0], parts_mm)
+    if visibility >= settings.splitting.visibility:
+        # One part shows the lesion where its place is between the two, so that place is asked first.
+        found = (
+            find_parts(
+                befores[0],
+                scan,
+                Way(source.centre_mm, places_mm[number], place.matrix_from_given),
+                (source, looks[0]),
+                others_mm,
+                settings=settings.splitting,
+            )
+            for number in dict.fromkeys((0, best))
+        )
+        parts_mm = next((each for each in found if each is not None), None)
+    others = [chance for number, chance in enumerate(chances) if number != best]
+    return _Looked(
+        chances[best],
+        point_mm if parts_mm is None else parts_mm.mean(axis=0),
+        visibility,
+        parts_mm,
+        place.refined == REFINED and all(chance < EMPTY for chance in others),
+    )
 
 
 def _fitted(

@@ -2,8 +2,9 @@
 
 Each visit that shows the lesion answers on its own: points of the body round the lesion are matched to the other visit
 and back, and a robust affine map of those that come back says where it lies. The answers are averaged by how far
-each can be relied on, and the average is moved to the voxel by each of the scans. One wrong match is outvoted twice:
-among the points, and among the visits.
+each can be relied on, and the average is moved to the voxel by each of the scans; the visit where the lesion was given
+begins at the most similar cell as well. What ends near the first answer is averaged with it; what ends farther away is
+another place, to be looked at for the lesion.
 """
 
 from collections.abc import Sequence
@@ -13,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anatomical_embedding.follow.records import How, PointMm
+from anatomical_embedding.matching.expected_places import distances_mm
 from anatomical_embedding.matching.local_affine import (
     SMALLEST_SCALE_MM,
     fit_local_affines,
     weighted_medians,
 )
 from anatomical_embedding.matching.match_evidence import Anchors, find_anchors
+from anatomical_embedding.matching.nearest import match_nearest
 from anatomical_embedding.matching.refine_scans import REFINED, refine_between, refined_words
 from anatomical_embedding.settings.follow import PlaceSettings
 from anatomical_embedding.settings.refinement import RefinementSettings
@@ -29,10 +32,10 @@ FEWEST_ANCHORS = 6
 NOT_ASKED = "its place is outside the scan, or unknown"
 MEDIAN_DISTANCE = 1.538
 """Of points with a normal error of 1 along each of three axes (the root of the median of chi square)."""
-WEIGHT_OF_FOUND = 0.05
+WEIGHT_OF_FOUND = 0.3
 """Of an answer from where the lesion was found itself, beside one from where it was given: the errors of both add."""
-WEIGHT_OF_UNREFINED = 0.01
-"""Of an answer that the scans do not confirm."""
+ELSEWHERE_MM = 5.0
+"""Answers that are farther apart are different places, and are not averaged."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,11 @@ class Answer:
     refined_mm: Points
     refined: tuple[str, ...]
 
+    @property
+    def is_moved(self) -> NDArray[np.bool_]:
+        """(N,) whether the scans moved a place to the voxel."""
+        return np.array([word == REFINED for word in self.refined], dtype=bool)
+
 
 @dataclass(frozen=True)
 class AnsweredPlace:
@@ -74,6 +82,7 @@ class AnsweredPlace:
     matrix : (3, 3) how the surroundings are turned and stretched from the nearest visit on.
     how : how it was found.
     matrix_from_given : the same from the visit where the lesion was given.
+    elsewhere_mm : (3,) each, places that scans confirm as well, away from this one.
     """
 
     point_mm: NDArray[np.float64]
@@ -84,6 +93,7 @@ class AnsweredPlace:
     matrix: NDArray[np.float64]
     how: How
     matrix_from_given: NDArray[np.float64]
+    elsewhere_mm: tuple[NDArray[np.float64], ...]
 
 
 def moved_to(place: AnsweredPlace, point_mm: PointMm | None) -> AnsweredPlace:
@@ -203,8 +213,34 @@ def answer_from(
     return Answer(predicted, moved_mm, tuple(words))
 
 
+def nearest_places(template: EmbeddedScan, target: EmbeddedScan, points_mm: Points) -> Points:
+    """Return the (N, 3) places in a target whose cells are most like those of points; NaN where none is asked."""
+    source, goal = template.refined_by("parabolic"), target.refined_by("parabolic")
+    return match_nearest(source.embedded, goal.searchable, points_mm, settings=goal.matching).points_mm
+
+
+def second_answer(
+    template: EmbeddedScan,
+    target: EmbeddedScan,
+    points_mm: Points,
+    first: Answer,
+    *,
+    refinement: RefinementSettings,
+) -> Answer:
+    """Return what a visit says of (N, 3) places when it begins at their most similar cells, where these are others."""
+    start_mm = nearest_places(template, target, points_mm)
+    is_other = distances_mm(start_mm, first.refined_mm) > ELSEWHERE_MM
+    start_mm = np.where(is_other[:, np.newaxis], start_mm, np.nan)
+    return answer_from(template, target, points_mm, start_mm, first.predicted, refinement=refinement)
+
+
 def join_answers(
-    answers: Sequence[Answer], joined: Prediction, depth_mm: NDArray[np.float64], *, settings: PlaceSettings
+    answers: Sequence[Answer],
+    joined: Prediction,
+    depth_mm: NDArray[np.float64],
+    *,
+    second: Answer | None = None,
+    settings: PlaceSettings,
 ) -> list[AnsweredPlace]:
     """Return the N places on which the visits agree best.
 
@@ -213,19 +249,26 @@ def join_answers(
     answers : one a visit, the one where the lesions were given first.
     joined : where they lie by the surroundings alone.
     depth_mm : (N,) how deep inside the scan the body farther in puts them.
+    second : what the first visit says from another start.
     """
+    if second is not None:
+        answers = [_first_that_is_moved(answers[0], second), *answers[1:]]
     moved = np.array([answer.refined_mm for answer in answers])  # (V, N, 3)
-    is_moved = np.array([[word == REFINED for word in answer.refined] for answer in answers])
+    is_moved = np.array([answer.is_moved for answer in answers])
     is_there = np.isfinite(moved[..., 0])
+    is_asked = np.where(is_moved.any(axis=0), is_moved, is_there)
+    first = moved[is_asked.argmax(axis=0), np.arange(moved.shape[1])]
+    is_near = is_asked & (np.linalg.norm(moved - first, axis=-1) <= ELSEWHERE_MM)
     from_given = np.where(np.arange(len(answers)) == 0, 1.0, WEIGHT_OF_FOUND)[:, np.newaxis]
-    weights = np.where(is_there, np.where(is_moved, from_given, WEIGHT_OF_UNREFINED), 0.0)
+    weights = np.where(is_near, from_given, 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.nansum(moved * weights[..., None], axis=0) / weights.sum(axis=0)[:, None]
     points = np.where(np.isfinite(mean), mean, joined.points_mm)
     predicted = np.array([answer.predicted.points_mm for answer in answers])
     disagreement = _largest_distance(np.where(is_there[..., None], moved, predicted))
+    near_mm = _largest_distance(np.where(is_near[..., None], moved, np.nan))
     # Two answers of one error lie 2 ** 0.5 times as far apart as each errs, and their mean errs less by as much.
-    spread = np.nan_to_num(disagreement) / (2.0 * MEDIAN_DISTANCE)
+    spread = np.nan_to_num(near_mm) / (2.0 * MEDIAN_DISTANCE)
     own = np.where(is_moved.any(axis=0), 0.0, joined.error_mm)
     error = np.hypot(np.hypot(own, settings.smallest_error_mm), spread)
     num_answers = np.isfinite(predicted[..., 0]).sum(axis=0)
@@ -239,9 +282,32 @@ def join_answers(
             answers[-1].predicted.matrices[row],
             "joint" if num_answers[row] > 1 else "direct",
             answers[0].predicted.matrices[row],
+            _elsewhere(points[row], answers if second is None else [*answers, second], row),
         )
         for row in range(len(points))
     ]
+
+
+def _first_that_is_moved(answer: Answer, second: Answer) -> Answer:
+    """Return an answer, with the second one where scans confirm that alone."""
+    is_second = second.is_moved & ~answer.is_moved
+    return Answer(
+        answer.predicted,
+        np.where(is_second[:, np.newaxis], second.refined_mm, answer.refined_mm),
+        tuple(np.where(is_second, second.refined, answer.refined).tolist()),
+    )
+
+
+def _elsewhere(
+    point_mm: NDArray[np.float64], answers: Sequence[Answer], row: int
+) -> tuple[NDArray[np.float64], ...]:
+    """Return the places of one lesion that scans confirm beside a point, each once."""
+    known = [point_mm]
+    for answer in answers:
+        place_mm = answer.refined_mm[row]
+        if answer.is_moved[row] and min(np.linalg.norm(place_mm - each) for each in known) > ELSEWHERE_MM:
+            known.append(place_mm)
+    return tuple(known[1:])
 
 
 def _largest_distance(points_mm: NDArray[np.float64]) -> NDArray[np.float64]:

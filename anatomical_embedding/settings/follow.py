@@ -43,7 +43,8 @@ class PlaceSettings(Settings):
     smallest_error_mm: float = Field(gt=0)
     """Deviation of a place, along each axis, where all evidence agrees."""
     largest_disagreement_mm: float = Field(gt=0)
-    """An answer is to be reviewed where the direct match and the one over the visits between are farther apart."""
+    """An answer is to be reviewed where the direct match and the one over the visits between are farther apart, and the
+    scan does not tell which of their places is the lesion's."""
 
 
 class GoneOdds(Settings):

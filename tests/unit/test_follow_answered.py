@@ -30,9 +30,11 @@ class Visits(dict):
     )
 
 
-def place_at(point_mm):
+def place_at(point_mm, *elsewhere_mm, disagreement_mm=np.nan):
     """Return a place well inside the scan that the scans confirm, from where nothing is turned or stretched."""
-    return AnsweredPlace(point_mm, 50.0, 1.0, np.nan, REFINED, np.eye(3), "direct", np.eye(3))
+    return AnsweredPlace(
+        point_mm, 50.0, 1.0, disagreement_mm, REFINED, np.eye(3), "direct", np.eye(3), elsewhere_mm
+    )
 
 
 def answered_at(place, sources, **volumes):
@@ -42,6 +44,25 @@ def answered_at(place, sources, **volumes):
     )
     asked = AskedVisit("now", Path("now.nii"), None)
     return answered_row(1, asked, place, sources, scans, others_mm=(), settings=SETTINGS)
+
+
+def test_where_the_visits_disagree_the_place_that_shows_the_lesion_is_taken():
+    before, mask = scan_with_ball(9.0)
+    now, _ = scan_with_ball(9.0, seed=1)
+    sources = [Source("before", CENTRE_MM, 9.0, mask)] * 2
+    wrong_mm = CENTRE_MM + np.array([25.0, 0.0, 0.0])
+    place = place_at(wrong_mm, CENTRE_MM, disagreement_mm=25.0)
+    row, _ = answered_at(place, sources, before=before, now=now)
+    assert row.state == "present"
+    assert np.array(row.point_mm) == pytest.approx(CENTRE_MM, abs=0.5)
+
+
+def test_a_lesion_that_none_of_the_places_shows_has_gone_though_the_visits_disagree():
+    before, mask = scan_with_ball(9.0)
+    now, _ = scan_with_ball(0.0, seed=1)
+    sources = [Source("before", CENTRE_MM, 9.0, mask)] * 2
+    place = place_at(CENTRE_MM, CENTRE_MM + np.array([15.0, 0.0, 0.0]), disagreement_mm=15.0)
+    assert answered_at(place, sources, before=before, now=now)[0].state == "gone"
 
 
 def test_tissue_beside_a_confirmed_place_does_not_hide_that_a_lesion_has_gone():

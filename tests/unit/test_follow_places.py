@@ -87,9 +87,28 @@ def test_places_that_the_scans_confirm_outvote_one_that_they_do_not():
     answers = [Answer(start, np.array(place), (word,)) for place, word in places]
     (place,) = join_answers(answers, start, np.zeros(1), settings=SETTINGS.places)
     # The first is from where the lesion was given, the others from where it was found.
-    assert place.point_mm[0] == pytest.approx((1.0 + 0.05 * 3.0 + 0.01 * 50.0) / 1.06)
+    assert place.point_mm[0] == pytest.approx((1.0 + 0.3 * 3.0) / 1.3)
     assert place.disagreement_mm == 49.0
-    assert (place.refined, place.how) == ("yes", "joint")
+    assert (place.refined, place.how, place.elsewhere_mm) == ("yes", "joint", ())
+
+
+def test_a_confirmed_place_far_from_the_first_is_another_place_and_none_of_its_error():
+    start = prediction([[4.0, 0, 0]], [5.0])
+    answers = [Answer(start, np.array([[x, 0, 0]]), ("yes",)) for x in (0.0, 20.0, 21.0)]
+    (place,) = join_answers(answers, start, np.zeros(1), settings=SETTINGS.places)
+    assert place.point_mm[0] == 0.0
+    assert [list(each) for each in place.elsewhere_mm] == [[20.0, 0, 0]]  # 21 is the same place once more
+    assert place.error_mm == SETTINGS.places.smallest_error_mm
+    assert place.disagreement_mm == 21.0
+
+
+def test_what_a_visit_confirms_from_another_start_counts_where_the_first_ends_nowhere():
+    start = prediction([[0, 0, 0], [0, 0, 0]], [5.0, 5.0])
+    first = Answer(start, np.array([[1.0, 0, 0], [1.0, 0, 0]]), ("the way back", "yes"))
+    second = Answer(start, np.array([[9.0, 0, 0], [9.0, 0, 0]]), ("yes", "yes"))
+    lost, found = join_answers([first], start, np.zeros(2), second=second, settings=SETTINGS.places)
+    assert (lost.point_mm[0], lost.refined, lost.elsewhere_mm) == (9.0, "yes", ())
+    assert (found.point_mm[0], [list(each) for each in found.elsewhere_mm]) == (1.0, [[9.0, 0, 0]])
 
 
 def test_one_visit_disagrees_with_nobody():
@@ -143,7 +162,7 @@ def test_nothing_is_told_of_a_place_outside_the_scan():
 
 def place_at(point_mm):
     """Return a place that one visit tells, from where nothing is turned or stretched."""
-    return AnsweredPlace(point_mm, 50.0, 1.0, np.nan, "yes", np.eye(3), "direct", np.eye(3))
+    return AnsweredPlace(point_mm, 50.0, 1.0, np.nan, "yes", np.eye(3), "direct", np.eye(3), ())
 
 
 def scan_with_balls(*centres_mm, radius_mm=6.0):
