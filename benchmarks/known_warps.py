@@ -6,7 +6,8 @@ python -m benchmarks.known_warps refine /tmp/known_warps
 python -m benchmarks.known_warps make /tmp/torsos --half test --scans CRLM-CT-1004_CT LIDC-IDRI-0314_CT
 
 `make` writes each pair into a folder `<scan>.<warp>`: template.nii.gz, target.nii.gz and points.csv with corresponding
-points, ready for `match` and `register` as well. `match` adds the stable points of a packaged model (starts.csv), with
+points, ready for `match` and `register` as well; for a scan in a case folder also template_labels.nii.gz and
+target_labels.nii.gz with the organs of both. `match` adds the stable points of a packaged model (starts.csv), with
 `--scans 'pt_*'` to the scans that it has learned to know and no others. `refine` moves these to the voxel and prints
 median, mean and 95th percentile of the errors in mm before and after; where no model answered, it starts from the truth
 with independent normal errors of 2.6 mm along each axis, mean 4 mm, about what cells of 8 mm give. It exits with 1 when
@@ -28,20 +29,42 @@ from numpy.typing import NDArray
 
 from anatomical_embedding import api
 from anatomical_embedding.code_fingerprint import REPOSITORY
-from anatomical_embedding.datasets.known_warp import WarpedPair, draw_pair
+from anatomical_embedding.datasets.known_warp import (
+    KnownWarp,
+    WarpedPair,
+    draw_pair,
+    warp_of_pair,
+    warped_labels,
+)
+from anatomical_embedding.evaluation.registration.organ_overlap import measure_organs
 from anatomical_embedding.matching.voxel_refinement import RefinedMatches, refine_matches
+from anatomical_embedding.registration.displacement_field import (
+    DisplacementField,
+    Sampling,
+    resample_all_through,
+)
 from anatomical_embedding.settings.known_warps import Half, KnownWarpsSettings
 from anatomical_embedding.settings.refinement import RefinementSettings
 from anatomical_embedding.settings.run_file import completed_run_file, read_run_files
 from anatomical_embedding.settings.volumes import BodyMaskSettings
-from anatomical_embedding.volumes.body_mask import body_mask
-from anatomical_embedding.volumes.nifti import read_volume, write_volume
+from anatomical_embedding.volumes.body_mask import body_box, body_mask
+from anatomical_embedding.volumes.cell_centres import affine_of_cells
+from anatomical_embedding.volumes.nifti import VolumeHeader, read_volume, write_volume
+from anatomical_embedding.volumes.prepare import crop_volume
+from anatomical_embedding.volumes.resample import resample_to_spacing
 from anatomical_embedding.volumes.volume import Volume
 
 YARDSTICK = REPOSITORY / "configs" / "known_warps.yaml"
 START_DEVIATION_MM = 2.6
 TEMPLATE, TARGET = (["x_mm", "y_mm", "z_mm"], ["target_x_mm", "target_y_mm", "target_z_mm"])
 THICK, LESIONS = "thick", "lesions"
+ORGANS = (
+    *("brainstem", "esophagus", "larynx", "mandible", "parotid_left", "parotid_right"),
+    "spinal_cord",
+)
+"""Of the scans in case folders."""
+LABELS_MM, LABELS_MARGIN_MM = 1.5, 30.0
+OVERLAP = ("dice", "surface_mm", "surface_p95_mm")
 LARGEST_MEDIAN, LARGEST_P95 = 0.45, 0.7
 """Errors after, as shares of those before."""
 LARGEST_MEDIAN_THICK, LARGEST_P95_THICK = 0.6, 0.8
@@ -95,10 +118,60 @@ def make(folder: Path, *, half: Half, warps: Sequence[str] | None, scans: Sequen
     settings = yardstick()
     named = {name_of_scan(path): path for path in settings.scans[half]}
     for name in chosen(named, scans):
-        scan = read_volume(settings.root / named[name])
+        path = settings.root / named[name]
+        scan = read_volume(path)
+        labels = organs_of(path, scan)
         for warp in warps or settings.warps:
             pair = draw_pair(scan, name, warp_name=warp, body_of=body_of, settings=settings)
             write_pair(pair, folder / f"{name}.{warp}")
+            if labels is not None:
+                drawn = warp_of_pair(scan, name, warp_name=warp, settings=settings)
+                reach_mm = settings.largest_mm + abs(settings.warps[warp].slide_mm)
+                write_labels(labels, drawn, pair.target, folder / f"{name}.{warp}", reach_mm=reach_mm)
+
+
+def organs_of(path: Path, scan: Volume) -> Volume | None:
+    """Return the organs of a scan in a case folder, labels 1, 2, ...; None for another scan."""
+    masks = {organ: path.parent / "segmentations" / f"{organ}.nii.gz" for organ in ORGANS}
+    if not all(mask.exists() for mask in masks.values()):
+        return None
+    array = np.zeros(scan.shape, np.uint8)
+    for label, mask in enumerate(masks.values(), start=1):
+        array[read_volume(mask, require_contrast=False).array > 0] = label
+    return Volume(array, scan.affine)
+
+
+def write_labels(labels: Volume, warp: KnownWarp, target: Volume, folder: Path, *, reach_mm: float) -> None:
+    """Write the organs of both scans on grids of LABELS_MM, so that errors below a voxel show."""
+    strides = LABELS_MM / target.spacing_mm
+    size_x, size_y, size_z = np.rint(np.array(target.shape) / strides).astype(int).tolist()
+    grid = VolumeHeader((size_x, size_y, size_z), affine_of_cells(target.affine, stride_vox=strides))
+    write_volume(warped_labels(labels, warp, grid=grid, reach_mm=reach_mm), folder / "target_labels.nii.gz")
+    fine = resample_to_spacing(labels, spacing_mm=[LABELS_MM] * 3, is_label=True)
+    box = body_box(fine.array > 0, margin_vox=np.full(3, round(LABELS_MARGIN_MM / LABELS_MM)))
+    write_volume(crop_volume(fine, box=box), folder / "template_labels.nii.gz")
+
+
+def overlap_of(folder: Path, field: DisplacementField) -> dict[str, float]:
+    """Return the mean Dice of the organs and of the mean and 95th percentile distances of their surfaces in mm.
+
+    NaN where the pair has no organs. As in the workflow, the moving organs are carried onto the fixed ones, and what
+    the moving scan does not show counts for nothing.
+    """
+    paths = [folder / f"{name}_labels.nii.gz" for name in ("template", "target")]
+    if not paths[0].exists():
+        return dict.fromkeys(OVERLAP, np.nan)
+    truth, moving = (read_volume(path) for path in paths)
+    grid = VolumeHeader(truth.shape, truth.affine)
+    (found,) = resample_all_through(field, [Sampling(moving, True, 0)], grid=grid)
+    organs = measure_organs(found.volume, found.volume, truth, is_shared=found.is_reached, organs=ORGANS)
+    rows = [
+        (organ.dice_after, organ.mean_distance_mm_after, organ.p95_distance_mm_after)
+        for organ in organs
+        if organ.dice_after is not None
+    ]
+    means = np.nanmean(np.array(rows, dtype=np.float64), axis=0)
+    return dict(zip(OVERLAP, means.tolist(), strict=True))
 
 
 def name_of_scan(path: PurePath) -> str:

@@ -8,8 +8,9 @@ ways are the two registrations of `configs/headneck_registration.yaml`, of which
 `register` does. Prints a line a way and a program: errors in mm of all landmarks and of the headline over all
 pairs, mean Dice of the organs, how far their surfaces are apart (mean and 95th percentile), folding, and the
 processor time of the program (`register` and `field`) in seconds a pair. Then by how much the first build differs
-from each other, with 95 % intervals by a paired bootstrap over patients. `--output` keeps the figures of every
-pair, and a second call goes on from there.
+from each other, with 95 % intervals by a paired bootstrap over patients. `--peers` adds greedy and convexAdam,
+which begin with the scans themselves after the same start (benchmarks/peer_registration.py says how they are
+installed). `--output` keeps the figures of every pair, and a second call goes on from there.
 """
 
 import argparse
@@ -35,13 +36,19 @@ from anatomical_embedding.evaluation.statistics import error_metrics, pair_weigh
 from anatomical_embedding.landmark_file import read_landmarks
 from anatomical_embedding.matching.grid_points import match_grid
 from anatomical_embedding.registration.deformation import deform
-from anatomical_embedding.registration.displacement_field import Sampling, resample_all_through
+from anatomical_embedding.registration.displacement_field import (
+    DisplacementField,
+    Sampling,
+    resample_all_through,
+)
 from anatomical_embedding.registration.guided_start import GuidedStart, find_start
+from anatomical_embedding.registration.shared_view import seen_from
 from anatomical_embedding.settings.pipeline import read_pipeline_settings
 from anatomical_embedding.settings.registration import DeedsSettings, GuideSettings, MatchGridSettings
 from anatomical_embedding.settings.run_file import read_run_files
 from anatomical_embedding.volumes.nifti import VolumeHeader, read_volume
 from anatomical_embedding.volumes.volume import Volume
+from benchmarks.peer_registration import PROGRAMS, registered_by_peers
 
 RUN_FILES = (Path("configs/headneck_ct.yaml"), Path("configs/headneck_registration.yaml"))
 DATASET = "headneck_ct"
@@ -51,6 +58,8 @@ HEADLINE = (
 )
 """The landmarks that anatomy fixes, as in `configs/headneck_ct.yaml`."""
 RESAMPLES = 2000
+PEER_SPACING_MM = 3.0
+"""Of the grid that other programs see these scans on, whose voxels are 4 to 5 x 4 to 5 x 2.5 to 3 mm."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +95,11 @@ class FinishedRun:
     def image(self, name: str) -> Volume:
         """Return a prepared volume."""
         return read_volume(self.volumes / f"{name}.nii")
+
+    def scan(self, name: str) -> Volume:
+        """Return the scan that a prepared volume was made of."""
+        root = Path(str(self.settings.datasets[DATASET].root))
+        return read_volume(root / name / "ct.nii.gz")
 
     def mask(self, name: str, kind: str) -> Volume:
         """Return the body mask or the labels of a prepared volume."""
@@ -138,6 +152,29 @@ def registered(
         )
     seconds = child_seconds() - before
     field = found.field.before(np.eye(4) if start is None else start.matrix)
+    return scored(run, pair, field) | {"seconds": seconds}
+
+
+def registered_by_others(
+    run: FinishedRun, python: Path, pair: tuple[str, str], start: GuidedStart
+) -> dict[str, dict[str, Any]]:
+    """Return the same of every other program, which begins with the scans themselves as the start lays them."""
+    fixed, moving = (run.scan(name) for name in pair)
+    found = registered_by_peers(
+        python,
+        fixed,
+        seen_from(moving, start.matrix),
+        box=run.image(pair[0]),
+        spacing_mm=PEER_SPACING_MM,
+    )
+    return {
+        peer.program: scored(run, pair, peer.field.before(start.matrix)) | {"seconds": peer.cpu_s}
+        for peer in found
+    }
+
+
+def scored(run: FinishedRun, pair: tuple[str, str], field: DisplacementField) -> dict[str, Any]:
+    """Return errors, overlap and folding of a pair."""
     names = sorted(run.landmarks[pair[0]].keys() & run.landmarks[pair[1]].keys())
     places = [np.array([run.landmarks[volume][name] for name in names]) for volume in pair]
     errors = np.linalg.norm(field.moving_points(places[0]) - places[1], axis=1)
@@ -162,7 +199,6 @@ def registered(
         "dice": float(np.mean(dice)),
         "surfaces_mm": np.mean(apart, axis=0).tolist(),
         "folding": float((jacobian_determinant(field) <= 0.0).mean()),
-        "seconds": seconds,
     }
 
 
@@ -206,6 +242,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--split", choices=["train", "validation", "test"], required=True)
     parser.add_argument("--program", type=Path, nargs="+", required=True, help="builds of deeds")
+    parser.add_argument("--peers", type=Path, help="Python that other programs are installed for")
     parser.add_argument("--ways", nargs="*", help="only these registrations of the run file; default: all")
     parser.add_argument("--num-pairs", type=int, help="of the split, drawn by a seed; default: all")
     parser.add_argument("--output", type=Path, help="figures of every pair (JSON)")
@@ -216,7 +253,7 @@ def main() -> None:
     if options.num_pairs is not None:
         pairs = [pairs[n] for n in np.random.default_rng(1).permutation(len(pairs))[: options.num_pairs]]
     ways = [way for way in run.ways() if options.ways is None or way.name in options.ways]
-    compare(run, ways, options.program, pairs, output=options.output)
+    compare(run, ways, options.program, pairs, peers=options.peers, output=options.output)
 
 
 def compare(
@@ -225,31 +262,43 @@ def compare(
     programs: list[Path],
     pairs: list[tuple[str, str]],
     *,
+    peers: Path | None,
     output: Path | None,
 ) -> None:
     """Register all pairs in all ways by all programs in turn, and print the figures."""
     results = kept_results(output)
     for way in ways:
         for pair in pairs:
-            missing = [key for key in keys_of(way, programs) if "/".join(pair) not in results.get(key[0], {})]
-            start = run.start(*pair, way.guide) if missing and way.guide else None
+            name = "/".join(pair)
+            missing = [key for key in keys_of(way, programs) if name not in results.get(key[0], {})]
+            others = (
+                peers and way.guide and any(name not in results.get(key, {}) for key in keys_of_peers(way))
+            )
+            start = run.start(*pair, way.guide) if way.guide and (missing or others) else None
             for key, program in missing:
                 done = way if program == programs[0] else way.without_descent()
-                results.setdefault(key, {})["/".join(pair)] = registered(run, done, program, pair, start)
-            if output and missing:
+                results.setdefault(key, {})[name] = registered(run, done, program, pair, start)
+            if others and start:
+                for key, found in zip(
+                    keys_of_peers(way), registered_by_others(run, peers, pair, start).values(), strict=True
+                ):
+                    results.setdefault(key, {})[name] = found
+            if output and (missing or others):
                 output.write_text(json.dumps(results), encoding="utf-8")
+    keys = {
+        way: [key for key, _ in keys_of(way, programs)] + (keys_of_peers(way) if peers and way.guide else [])
+        for way in ways
+    }
     rows = {
         key: figures([results[key]["/".join(pair)] for pair in pairs])
-        for way in ways
-        for key, _ in keys_of(way, programs)
+        for of_way in keys.values()
+        for key in of_way
     }
     print(pd.DataFrame.from_dict(rows, orient="index").to_string())
     for way in ways:
-        first, *others = [
-            [results[key]["/".join(pair)] for pair in pairs] for key, _ in keys_of(way, programs)
-        ]
-        for program, other in zip(programs[1:], others, strict=True):
-            print(f"{way.name}, {programs[0]} less {program}:")
+        first, *others = [[results[key]["/".join(pair)] for pair in pairs] for key in keys[way]]
+        for key, other in zip(keys[way][1:], others, strict=True):
+            print(f"{keys[way][0]} less {key}:")
             for name, text in differences(first, other, pairs).items():
                 print(f"  {name:<16} {text}")
 
@@ -290,6 +339,11 @@ def differences(
 def keys_of(way: Way, programs: list[Path]) -> list[tuple[str, Path]]:
     """Return the name of each result of a way, with its program."""
     return [(f"{way.name}, {program}", program) for program in programs]
+
+
+def keys_of_peers(way: Way) -> list[str]:
+    """Return the name of each result of a way's start by another program."""
+    return [f"{way.name}, {program}" for program in PROGRAMS]
 
 
 if __name__ == "__main__":

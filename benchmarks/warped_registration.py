@@ -24,7 +24,7 @@ from anatomical_embedding.registration.deformation import deform
 from anatomical_embedding.registration.field_doubt import doubt_at
 from anatomical_embedding.settings.registration import DeedsSettings
 from anatomical_embedding.usage.scans import prepare_raw_scan
-from benchmarks.known_warps import LESIONS, TARGET, TEMPLATE, spread
+from benchmarks.known_warps import LESIONS, TARGET, TEMPLATE, overlap_of, spread
 
 SURE_MM, NEAR_MM = 2.0, 4.0
 """Of points with doubt below the one, 95 % are to lie within the other."""
@@ -95,10 +95,11 @@ def registered(folder: Path, ways: list[tuple[str, Path, DeedsSettings]], model:
                 scans=(raw[0].volume, raw[1].volume),
                 body=prepared[0].body_mask,
             )
+        seconds = cpu_seconds() - before
         errors_mm = np.linalg.norm(found.field.moving_points(asked) - truth, axis=1)
         doubt = np.full(len(asked), np.nan) if found.doubt is None else doubt_at(found.doubt.radius_mm, asked)
         scan, warp = folder.name.rsplit(".", 1)
-        row = {"scan": scan, "warp": warp, "way": name, "cpu_s": cpu_seconds() - before}
+        row = {"scan": scan, "warp": warp, "way": name, "cpu_s": seconds} | overlap_of(folder, found.field)
         tables.append(pd.DataFrame({"error_mm": errors_mm, "doubt_mm": doubt}).assign(**row))
     return pd.concat(tables, ignore_index=True)
 

@@ -16,6 +16,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates, spline_filter
 from anatomical_embedding.canonical_text import sha256_of_text
 from anatomical_embedding.settings.known_warps import KnownWarpsSettings, WarpSettings
 from anatomical_embedding.volumes.affine import Points, transform_points
+from anatomical_embedding.volumes.nifti import VolumeHeader
 from anatomical_embedding.volumes.resample import resample_to_spacing
 from anatomical_embedding.volumes.volume import Volume
 
@@ -116,8 +117,7 @@ def draw_pair(
     settings : the yardstick.
     """
     asked = settings.warps[warp_name]
-    key = int(sha256_of_text(f"{name}:{warp_name}")[:15], 16)
-    generator = np.random.default_rng([settings.seed, key])
+    generator = _generator_of(name, warp_name, settings=settings)
     warp = draw_warp(scan, asked, generator=generator, settings=settings)
     grid = _grid_of_target(scan, warp, asked, generator=generator)
     target = _seen_through(scan, warp, grid)
@@ -141,6 +141,50 @@ def draw_pair(
         target_mm,
         growth,
     )
+
+
+def warp_of_pair(scan: Volume, name: str, *, warp_name: str, settings: KnownWarpsSettings) -> KnownWarp:
+    """Return the warp of the pair that `draw_pair` draws."""
+    generator = _generator_of(name, warp_name, settings=settings)
+    return draw_warp(scan, settings.warps[warp_name], generator=generator, settings=settings)
+
+
+def warped_labels(labels: Volume, warp: KnownWarp, *, grid: VolumeHeader, reach_mm: float) -> Volume:
+    """Return the nearest labels of a scan, seen through a warp.
+
+    Parameters
+    ----------
+    labels : not all zero, on a grid whose axes run along the world's x, y and z, either way.
+    warp : from the target's world.
+    grid : of the target or finer, with such axes as well.
+    reach_mm : the warp moves nothing farther along an axis.
+
+    Returns
+    -------
+    Volume
+        on the grid, of the labels' type; 0 beyond the labels' grid.
+    """
+    found = Volume(np.zeros(grid.shape, labels.array.dtype), grid.affine)
+    ends_mm = labels.world_from_voxel(np.argwhere(labels.array))
+    ends_mm = np.array([ends_mm.min(axis=0) - reach_mm, ends_mm.max(axis=0) + reach_mm])
+    ends = np.sort(found.voxel_from_world(ends_mm), axis=0)
+    first = np.clip(np.floor(ends[0]).astype(int), 0, grid.shape)
+    last = np.clip(np.ceil(ends[1]).astype(int) + 1, 0, grid.shape)
+    x, y = np.meshgrid(*(np.arange(first[axis], last[axis]) for axis in (0, 1)), indexing="ij")
+    for z in range(first[2], last[2]):
+        places_mm = found.world_from_voxel(np.stack([x, y, np.full(x.shape, z)], axis=-1))
+        displacement_mm = warp.displacement_on_slice_mm(
+            places_mm[:, 0, 0], places_mm[0, :, 1], places_mm[0, 0, 2]
+        )
+        seen_vox = np.rint(labels.voxel_from_world(warp.to_template(places_mm, displacement_mm))).astype(int)
+        inside = np.all((seen_vox >= 0) & (seen_vox < labels.shape), axis=-1)
+        found.array[x[inside], y[inside], z] = labels.array[tuple(seen_vox[inside].T)]
+    return found
+
+
+def _generator_of(name: str, warp_name: str, *, settings: KnownWarpsSettings) -> np.random.Generator:
+    key = int(sha256_of_text(f"{name}:{warp_name}")[:15], 16)
+    return np.random.default_rng([settings.seed, key])
 
 
 def draw_warp(

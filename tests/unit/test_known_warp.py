@@ -6,13 +6,21 @@ import yaml
 from scipy.ndimage import map_coordinates
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
-from anatomical_embedding.datasets.known_warp import draw_pair, draw_warp, smallest_volume
+from anatomical_embedding.datasets.known_warp import (
+    draw_pair,
+    draw_warp,
+    smallest_volume,
+    warp_of_pair,
+    warped_labels,
+)
 from anatomical_embedding.datasets.listing import list_raw_volumes
 from anatomical_embedding.datasets.split import assign_splits
+from anatomical_embedding.registration.displacement_field import DisplacementField
 from anatomical_embedding.settings.known_warps import KnownWarpsSettings
 from anatomical_embedding.settings.pipeline import read_pipeline_settings
+from anatomical_embedding.volumes.nifti import VolumeHeader, write_volume
 from anatomical_embedding.volumes.volume import Volume
-from benchmarks.known_warps import chosen, yardstick
+from benchmarks.known_warps import chosen, overlap_of, yardstick
 
 AFFINE = np.array([[-2.0, 0, 0, 60], [0, 2.0, 0, -50], [0, 0, 2.5, 10], [0, 0, 0, 1]])
 SHAPE = (60, 50, 44)
@@ -66,6 +74,40 @@ def test_slices_fields_of_view_and_margins():
     for pair in (thick, cut):
         assert pair.target.depth_mm(pair.target_mm).min() >= 4
         assert pair.template.depth_mm(pair.template_mm).min() >= 4
+
+
+def test_labels_are_seen_through_the_warp_of_the_pair():
+    asked = settings(mean_mm=4, slide_mm=6)
+    pair = draw_pair(coordinates(), "body", warp_name="asked", body_of=everywhere, settings=asked)
+    warp = warp_of_pair(coordinates(), "body", warp_name="asked", settings=asked)
+    np.testing.assert_array_equal(warp.to_template(pair.target_mm), pair.template_mm)
+    array = np.zeros(SHAPE, np.uint8)
+    array[20:30, 18:30, 10:30], array[30:41, 22:28, 15:33] = 1, 2
+    labels = Volume(array, AFFINE)
+    grid = VolumeHeader(pair.target.shape, pair.target.affine)
+    found = warped_labels(labels, warp, grid=grid, reach_mm=asked.largest_mm + 6)
+    everywhere_vox = np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), axis=-1)
+    places_vox = labels.voxel_from_world(warp.to_template(pair.target.world_from_voxel(everywhere_vox)))
+    nearest = map_coordinates(array, np.moveaxis(places_vox, -1, 0), order=0, mode="constant", cval=0)
+    assert {1, 2} <= set(np.unique(nearest))
+    np.testing.assert_array_equal(found.array, nearest)
+
+
+def test_overlap_of_a_field_that_is_off_by_two_voxels(tmp_path):
+    array = np.zeros((30, 30, 30), np.uint8)
+    array[10:20, 10:20, 10:20] = 1
+    for name in ("template", "target"):
+        write_volume(Volume(array, np.diag([1.5, 1.5, 1.5, 1])), tmp_path / f"{name}_labels.nii.gz")
+    off = np.zeros((2, 2, 2, 3), np.float32)
+    assert overlap_of(tmp_path, DisplacementField(off, np.eye(4)))["dice"] == 1.0
+    off[..., 0] = 3.0
+    found = overlap_of(tmp_path, DisplacementField(off, np.eye(4)))
+    assert found["dice"] == 0.8
+    # Of the 488 surface voxels of a cube, those of one face (100) are two voxels off, a ring behind it (36) one; those
+    # inside the opposite face are as far off as the other cube's sides: 28 by one, 36 by two.
+    assert found["surface_mm"] == pytest.approx(1.5 * (2 * 100 + 36 + 28 + 2 * 36) / 488)
+    assert found["surface_p95_mm"] == 3.0
+    assert np.isnan(overlap_of(tmp_path / "torso", DisplacementField(off, np.eye(4)))["dice"])
 
 
 def test_sliding_moves_the_middle_along_its_axis_alone():
