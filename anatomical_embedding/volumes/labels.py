@@ -86,8 +86,8 @@ def read_label_file(
     ------
     InputFileError
         if the file is not sound, or holds fractions, negative numbers or numbers above 65535; if it is a DICOM object
-        and no scan is given, or that of another world; if a folder holds no masks, or one of several labels or on
-        another grid than the first.
+        and no scan is given, or that of another world; if a folder holds no masks, several of one organ, or one of
+        several labels or on another grid than the first.
     """
     path = Path(path)
     if path.is_dir():
@@ -117,19 +117,23 @@ def _masks_in(folder: Path) -> list[Path]:
             folder,
             "holds no masks, expected one file per organ such as liver.nii.gz; name the file of the labels",
         )
+    organs = [without_ending(path.name) for path in paths]
+    for path, organ in zip(paths, organs, strict=True):
+        if organs.count(organ) > 1:
+            raise InputFileError(path, f"is one of several masks of {organ} in its folder; leave one of them")
     return paths
 
 
 def _read_masks(folder: Path, *, geometry: Geometry | None) -> LabelFile:
     """Return the masks in a folder as one map."""
     paths = _masks_in(folder)
-    first = read_label_file(paths[0], geometry=geometry).volume
-    grid = VolumeHeader(first.shape, first.affine)
+    first = read_label_file(paths[0], geometry=geometry)
+    grid = VolumeHeader(first.volume.shape, first.volume.affine)
     segments: list[Segment] = []
     remarks: list[str] = []
     for number, path in enumerate(paths, start=1):
-        found = read_label_file(path, geometry=geometry)
-        _require_same_grid(found.volume, grid=grid, path=path)
+        found = read_label_file(path, geometry=geometry) if number > 1 else first
+        _require_same_grid(found.volume, grid=grid, path=path, other=paths[0].name)
         num_labels = np.count_nonzero(np.unique(found.volume.array))
         if num_labels > 1:
             raise InputFileError(
@@ -345,13 +349,15 @@ def label_type(num_labels: int) -> type[np.uint8] | type[np.uint16]:
     return np.uint8 if num_labels <= np.iinfo(np.uint8).max else np.uint16
 
 
-def _require_same_grid(volume: Volume, *, grid: VolumeHeader, path: Path | str) -> None:
+def _require_same_grid(
+    volume: Volume, *, grid: VolumeHeader, path: Path | str, other: str = "its image"
+) -> None:
     if volume.shape != grid.shape:
-        raise InputFileError(path, f"has shape {volume.shape}, expected {grid.shape} as its image")
+        raise InputFileError(path, f"has shape {volume.shape}, expected {grid.shape} as {other}")
     distance_mm = largest_distance_mm(volume.affine, grid.affine, shape=grid.shape)
     if distance_mm > SAME_GRID_FRACTION * spacing_from_affine(grid.affine).min():
         raise InputFileError(
             path,
-            f"lies up to {distance_mm:.3g} mm away from its image, expected the same grid; "
-            "resample the mask onto the image first",
+            f"lies up to {distance_mm:.3g} mm away from {other}, expected the same grid; "
+            f"resample the mask onto that of {other} first",
         )
