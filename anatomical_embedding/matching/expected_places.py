@@ -35,7 +35,7 @@ def expected_places(
 
     Returns
     -------
-    NaN everywhere where too few take part.
+    NaN for a query that is NaN, and everywhere where too few take part.
     """
     sure = np.flatnonzero(is_sure)
     expected_mm = np.full(queries_mm.shape, np.nan)
@@ -50,7 +50,8 @@ def expected_places(
         sure = np.concatenate([sure, np.full(len(anchors.template_mm), NO_QUERY)])
     if len(sure) <= settings.min_matches:
         return expected_mm
-    for rows in np.array_split(np.arange(len(queries_mm)), len(queries_mm) // ROWS_AT_ONCE + 1):
+    known = np.flatnonzero(np.isfinite(queries_mm).all(axis=1))
+    for rows in np.array_split(known, len(known) // ROWS_AT_ONCE + 1):
         offsets_mm = known_mm - queries_mm[rows, np.newaxis]  # (R, A, 3)
         nearness = np.exp(-np.sum(offsets_mm**2, axis=2) / (2.0 * settings.reach_mm**2))
         nearness[rows[:, np.newaxis] == sure] = 0.0

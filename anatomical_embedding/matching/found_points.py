@@ -104,6 +104,8 @@ def find_points(
     """
     found = match_by(method, template, target, points_mm, with_way_back=with_way_back or weighing is not None)
     matches, refined, shift_mm = found.matches, None, np.zeros(len(points_mm))
+    # What is no place of the template, such as the 1e299 that VTK writes for none, is too large to reckon with.
+    points_mm = np.where(np.isfinite(matches.points_mm), points_mm, np.nan)
     anchors = None if weighing is None else weighing.find_anchors()
     by_scans: Evidence = dict.fromkeys(SCAN_FEATURES, np.full(len(points_mm), np.nan))
     if scans is not None:

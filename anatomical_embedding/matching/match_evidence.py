@@ -29,10 +29,6 @@ from anatomical_embedding.volumes.volume import Volume
 WIDER = 1.1
 """Anchors that are too many are spread wider by this factor until they are not."""
 
-FARTHEST_MM = 1e6
-"""What is farther away is no place of a scan but a number that programs write where they know none, such as 1e299 of
-VTK; its square is too large for a float."""
-
 Evidence = dict[str, NDArray[np.float64]]
 """Feature -> (N,) numbers, NaN where one cannot be measured; the features are those of `confidence.FEATURES`:
 
@@ -140,7 +136,7 @@ def measure_evidence(
     -----
     Searches nothing but windows of cells around each query and its answer.
     """
-    finite_mm = np.where(np.abs(queries_mm) <= FARTHEST_MM, queries_mm, 0.0)
+    finite_mm = np.where(np.isfinite(queries_mm), queries_mm, 0.0)
     places = _places_by_anchors(finite_mm, anchors, reach_mm=settings.anchor_reach_mm)
     return (
         {

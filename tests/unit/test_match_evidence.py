@@ -8,7 +8,7 @@ from anatomical_embedding.confidence import FEATURES
 from anatomical_embedding.embedding.cut_view import cut_view, cut_volume
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.evaluation.landmarks.cut_queries import with_cut_views
-from anatomical_embedding.matching.found_points import SCAN_FEATURES
+from anatomical_embedding.matching.found_points import SCAN_FEATURES, Weighing, find_points
 from anatomical_embedding.matching.match_evidence import body_points, find_anchors, measure_evidence
 from anatomical_embedding.matching.methods import CYCLE_COLUMN, match_by
 from anatomical_embedding.matching.nearest import match_nearest
@@ -130,14 +130,26 @@ def test_a_query_that_failed_has_no_evidence_of_an_answer(pair):
 
 @pytest.mark.parametrize("number", [1e299, -1.7976931348623157e308])
 def test_numbers_that_stand_for_none_leave_the_other_points_alone(pair, number):
-    template, target = pair
-    point_mm = template.world_from_voxel([24.0, 20.0, 30.0])
-    matches, evidence, _ = measured(template, target, np.array([[number, 0.0, 0.0], point_mm]))
-    alone, alone_evidence, _ = measured(template, target, point_mm[np.newaxis])
-    assert np.isnan(matches.points_mm[0]).all()
-    np.testing.assert_array_equal(matches.points_mm[1:], alone.points_mm)
-    for name, values in alone_evidence.items():
-        np.testing.assert_allclose(evidence[name][1:], values, err_msg=name)
+    source, goal = (prepare_target(volume, settings=EXACT) for volume in pair)
+    point_mm = pair[0].world_from_voxel([24.0, 20.0, 30.0])
+    anchors = find_anchors(source, goal, template_body=None, settings=SETTINGS)
+
+    def found(points_mm):
+        return find_points(
+            NearestSettings(),
+            source,
+            goal,
+            points_mm,
+            with_way_back=True,
+            scans=None,
+            weighing=Weighing(None, lambda: anchors, SETTINGS),
+        )
+
+    beside, alone = found(np.array([[number, 0.0, 0.0], point_mm])), found(point_mm[np.newaxis])
+    assert np.isnan(beside.matches.points_mm[0]).all()
+    np.testing.assert_array_equal(beside.matches.points_mm[1:], alone.matches.points_mm)
+    for name, values in alone.evidence.items():
+        np.testing.assert_allclose(beside.evidence[name][1:], values, err_msg=name)
 
 
 @pytest.mark.parametrize("side", ["low", "high"])
