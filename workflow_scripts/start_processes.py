@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("stage", help="module of workflow_scripts")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="of the stage")
     options = parser.parse_args(arguments)
-    if options.nodes == 1 and options.gpus <= 1:
+    if options.nodes <= 1 and options.gpus <= 1:
         sys.argv[1:] = options.arguments
         runpy.run_module(f"workflow_scripts.{options.stage}", run_name="__main__", alter_sys=True)
         return

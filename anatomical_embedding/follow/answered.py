@@ -40,7 +40,7 @@ class _Looked:
         lesion in two parts the middle between these.
     visibility : of the lesion there.
     parts_mm : (2, 3) middles of its two parts; None where it is whole, gone or hardly visible.
-    is_settled : whether the lesion is to be seen at none but one of the places that the visits tell.
+    is_settled : whether scans confirm the place, and none of the other places that they confirm shows the lesion.
     """
 
     presence: float
