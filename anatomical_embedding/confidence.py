@@ -76,6 +76,7 @@ LESS_IS_BETTER = frozenset(
         "neighbour_spread_mm",
         "moved_return_mm",
         "moved_width_mm",
+        "lookalike_distance_mm",
     }
 )
 """Features by which an answer may be better than all of the fit, as in a scan matched to itself: no reason to doubt."""
