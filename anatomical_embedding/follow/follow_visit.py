@@ -23,7 +23,6 @@ from anatomical_embedding.follow.places import (
     join_predictions,
     moved_to,
     predict_places,
-    second_answer,
     view_depth_mm,
 )
 from anatomical_embedding.follow.records import LesionRow, PointMm, State
@@ -208,7 +207,4 @@ def _join(
         )
         for visit, places, prediction in zip(templates, points, predictions, strict=True)
     ]
-    second = second_answer(
-        scans[templates[0].name], scans[name], points[0], answers[0], refinement=refinement
-    )
-    return join_answers(answers, joined, depth_mm, second=second, settings=settings.places)
+    return join_answers(answers, joined, depth_mm, settings=settings.places)

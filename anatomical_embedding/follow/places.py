@@ -2,9 +2,8 @@
 
 Each visit that shows the lesion answers on its own: points of the body round the lesion are matched to the other visit
 and back, and a robust affine map of those that come back says where it lies. The answers are averaged by how far
-each can be relied on, and the average is moved to the voxel by each of the scans; the visit where the lesion was given
-begins at the most similar cell as well. What ends near the first answer is averaged with it; what ends farther away is
-another place, to be looked at for the lesion.
+each can be relied on, and the average is moved to the voxel by each of the scans. What ends near the first answer is
+averaged with it; what ends farther away is another place, to be looked at for the lesion.
 """
 
 from collections.abc import Sequence
@@ -14,14 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anatomical_embedding.follow.records import How, PointMm
-from anatomical_embedding.matching.expected_places import distances_mm
 from anatomical_embedding.matching.local_affine import (
     SMALLEST_SCALE_MM,
     fit_local_affines,
     weighted_medians,
 )
 from anatomical_embedding.matching.match_evidence import Anchors, find_anchors
-from anatomical_embedding.matching.nearest import match_nearest
 from anatomical_embedding.matching.refine_scans import REFINED, refine_between, refined_words
 from anatomical_embedding.settings.follow import PlaceSettings
 from anatomical_embedding.settings.refinement import RefinementSettings
@@ -213,34 +210,8 @@ def answer_from(
     return Answer(predicted, moved_mm, tuple(words))
 
 
-def nearest_places(template: EmbeddedScan, target: EmbeddedScan, points_mm: Points) -> Points:
-    """Return the (N, 3) places in a target whose cells are most like those of points; NaN where none is asked."""
-    source, goal = template.refined_by("parabolic"), target.refined_by("parabolic")
-    return match_nearest(source.embedded, goal.searchable, points_mm, settings=goal.matching).points_mm
-
-
-def second_answer(
-    template: EmbeddedScan,
-    target: EmbeddedScan,
-    points_mm: Points,
-    first: Answer,
-    *,
-    refinement: RefinementSettings,
-) -> Answer:
-    """Return what a visit says of (N, 3) places when it begins at their most similar cells, where these are others."""
-    start_mm = nearest_places(template, target, points_mm)
-    is_other = distances_mm(start_mm, first.refined_mm) > ELSEWHERE_MM
-    start_mm = np.where(is_other[:, np.newaxis], start_mm, np.nan)
-    return answer_from(template, target, points_mm, start_mm, first.predicted, refinement=refinement)
-
-
 def join_answers(
-    answers: Sequence[Answer],
-    joined: Prediction,
-    depth_mm: NDArray[np.float64],
-    *,
-    second: Answer | None = None,
-    settings: PlaceSettings,
+    answers: Sequence[Answer], joined: Prediction, depth_mm: NDArray[np.float64], *, settings: PlaceSettings
 ) -> list[AnsweredPlace]:
     """Return the N places on which the visits agree best.
 
@@ -249,10 +220,7 @@ def join_answers(
     answers : one a visit, the one where the lesions were given first.
     joined : where they lie by the surroundings alone.
     depth_mm : (N,) how deep inside the scan the body farther in puts them.
-    second : what the first visit says from another start.
     """
-    if second is not None:
-        answers = [_first_that_is_moved(answers[0], second), *answers[1:]]
     moved = np.array([answer.refined_mm for answer in answers])  # (V, N, 3)
     is_moved = np.array([answer.is_moved for answer in answers])
     is_there = np.isfinite(moved[..., 0])
@@ -282,20 +250,10 @@ def join_answers(
             answers[-1].predicted.matrices[row],
             "joint" if num_answers[row] > 1 else "direct",
             answers[0].predicted.matrices[row],
-            _elsewhere(points[row], answers if second is None else [*answers, second], row),
+            _elsewhere(points[row], answers, row),
         )
         for row in range(len(points))
     ]
-
-
-def _first_that_is_moved(answer: Answer, second: Answer) -> Answer:
-    """Return an answer, with the second one where scans confirm that alone."""
-    is_second = second.is_moved & ~answer.is_moved
-    return Answer(
-        answer.predicted,
-        np.where(is_second[:, np.newaxis], second.refined_mm, answer.refined_mm),
-        tuple(np.where(is_second, second.refined, answer.refined).tolist()),
-    )
 
 
 def _elsewhere(

@@ -102,15 +102,6 @@ def test_a_confirmed_place_far_from_the_first_is_another_place_and_none_of_its_e
     assert place.disagreement_mm == 21.0
 
 
-def test_what_a_visit_confirms_from_another_start_counts_where_the_first_ends_nowhere():
-    start = prediction([[0, 0, 0], [0, 0, 0]], [5.0, 5.0])
-    first = Answer(start, np.array([[1.0, 0, 0], [1.0, 0, 0]]), ("the way back", "yes"))
-    second = Answer(start, np.array([[9.0, 0, 0], [9.0, 0, 0]]), ("yes", "yes"))
-    lost, found = join_answers([first], start, np.zeros(2), second=second, settings=SETTINGS.places)
-    assert (lost.point_mm[0], lost.refined, lost.elsewhere_mm) == (9.0, "yes", ())
-    assert (found.point_mm[0], [list(each) for each in found.elsewhere_mm]) == (1.0, [[9.0, 0, 0]])
-
-
 def test_one_visit_disagrees_with_nobody():
     start = prediction([[0, 0, 0]], [5.0])
     (place,) = join_answers(
