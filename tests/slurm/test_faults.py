@@ -106,7 +106,7 @@ def processes_of(folder, model):
     return [
         process
         for process, words in processes_in(folder).items()
-        if "workflow_scripts.train_intra" in words and trained(model) in words
+        if "train_intra" in words and trained(model) in words
     ]
 
 
