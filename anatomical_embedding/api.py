@@ -7,7 +7,6 @@ The command line `anatomical-embedding` is a thin layer over these functions, wh
 What a function needs is loaded when it is asked for: `match` of two stores needs none of the libraries of `register`.
 """
 
-import gc
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -97,13 +96,7 @@ def __getattr__(name: str) -> Any:
     """Return a public name, whose module is loaded now."""
     if name not in HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    is_collecting = gc.isenabled()
-    gc.disable()  # the collector would look through what torch has loaded again and again, a sixth of the time
-    try:
-        value = getattr(import_module(f"anatomical_embedding.{HOMES[name]}"), name)
-    finally:
-        if is_collecting:
-            gc.enable()
+    value = getattr(import_module(f"anatomical_embedding.{HOMES[name]}"), name)
     globals()[name] = value
     return value
 

@@ -1,7 +1,7 @@
 """One thin command line per stage of the workflow.
 
 Most stages are over in a second. While one loads, which `python -m` does after this file, the collector would look for
-garbage again and again among what torch makes, a sixth of the time; `run_stage` starts it.
+garbage again and again among what torch makes, a tenth of the time; `run_stage` starts it.
 """
 
 import gc

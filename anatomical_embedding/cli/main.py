@@ -26,7 +26,6 @@ from anatomical_embedding.cli.settings import settings
 from anatomical_embedding.cli.view import view
 from anatomical_embedding.errors import UserError
 
-MADE_BEFORE_COLLECTED = 100_000
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 
@@ -53,8 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0, or 2 with one line on standard error for errors that a user can fix."""
     # Threads that wait must sleep: on a busy machine those that spin make two threads many times slower than one.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # The collector would look through what torch makes while it loads, hundreds of times, and again at the end: 0.4 s.
-    gc.set_threshold(MADE_BEFORE_COLLECTED)
+    # At its end Python would look through all that torch has loaded for what can be freed, for 0.25 s.
     atexit.register(gc.freeze)
     try:
         commands.main(args=arguments, prog_name="anatomical-embedding", standalone_mode=False)

@@ -26,6 +26,7 @@ VIEW = ["view_low_mm", "view_high_mm"]
 """Heights between which the target of a query is seen, where not all of it is: see `embedding/cut_view.py`."""
 MATCH_COLUMNS = ("query_id", "method", "x_mm", "y_mm", "z_mm", "similarity", "status", "reason")
 WHOLE = (-np.inf, np.inf)
+"""The view of a target that is seen as it is."""
 NUM_SCANS_KEPT = 4
 NUM_PREPARED = 8
 """Templates may be searched as well; a prepared volume may hold a matrix of an eighth of its cells."""

@@ -134,12 +134,3 @@ def test_a_stage_collects_garbage_once_it_is_loaded(tmp_path):
     )
     assert "the following arguments are required" in done.stderr
     assert done.stdout == "True\n"
-
-
-def test_names_of_the_api_leave_the_collector_as_it_is():
-    code = "import gc; from anatomical_embedding.api import read_points; print(gc.isenabled())"
-    for begin in ("", "import gc; gc.disable(); "):
-        done = subprocess.run(
-            [sys.executable, "-c", begin + code], cwd=REPOSITORY, capture_output=True, text=True, check=True
-        )
-        assert done.stdout.strip() == str(not begin)
