@@ -9,7 +9,6 @@ unseen folds instead of one part set aside (Vovk, "Cross-conformal predictors", 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -19,12 +18,7 @@ from sklearn.model_selection import GroupKFold
 
 from anatomical_embedding.confidence import FEATURES, Confidence, ConfidenceFile, FeatureRange, Line
 from anatomical_embedding.evaluation.confidence.known_answers import KnownAnswers
-from anatomical_embedding.evaluation.confidence.reliability import (
-    area_under_curve,
-    calibration_error,
-    found_at_false_alarms,
-    reliability_table,
-)
+from anatomical_embedding.evaluation.confidence.reliability import probability_scores
 from anatomical_embedding.settings.confidence import FitSettings
 
 FloatArray = NDArray[np.float64]
@@ -41,15 +35,6 @@ ONE_NUMBER_SHARE = 1e-6
 """Numbers that differ by less, as a share of the largest, are one that was rounded: tables hold six decimals."""
 RADIUS_LEVELS = {"50": 0.5, "90": 0.9}
 """Percent of the true places within a radius."""
-
-
-@dataclass(frozen=True)
-class _Unseen:
-    """What lines say of (N,) answers that they were not fitted to."""
-
-    right: FloatArray
-    out_of_view: FloatArray
-    log_radius: dict[str, FloatArray]
 
 
 def fit_confidence(answers: KnownAnswers, *, settings: FitSettings) -> ConfidenceFile:
@@ -74,22 +59,28 @@ def fit_confidence(answers: KnownAnswers, *, settings: FitSettings) -> Confidenc
             confidence=None, reason="all answers lie in one patient; a confidence needs two"
         )
     lines = _fit_lines(answers, is_right, settings=settings)
-    unseen = _unseen(answers, is_right, settings=settings)
+    right, out_of_view, log_radius = _unseen(answers, is_right, settings=settings)
     logs = np.log1p(answers.errors_mm[answers.is_in_view])
     radius = {
-        level: _widened(line, logs - unseen.log_radius[level][answers.is_in_view], share=RADIUS_LEVELS[level])
+        level: _widened(line, logs - log_radius[level][answers.is_in_view], share=RADIUS_LEVELS[level])
         for level, line in lines.radius.items()
     }
     threshold = None
     if lines.out_of_view is not None:
         threshold = threshold_of_false_alarms(
-            unseen.out_of_view[answers.is_in_view], share=settings.false_alarm_share
+            out_of_view[answers.is_in_view], share=settings.false_alarm_share
         )
     known = {
         "radius": radius,
         "out_of_view_threshold": threshold,
         "sources": tuple(np.unique(answers.sources).tolist()),
-        "unseen": _scores(answers, is_right, unseen, settings=settings),
+        "unseen": probability_scores(
+            right,
+            out_of_view,
+            is_right,
+            answers.is_in_view,
+            false_alarm_share=settings.false_alarm_share,
+        ),
     }
     return ConfidenceFile(confidence=lines.model_copy(update=known), reason="")
 
@@ -114,8 +105,10 @@ def _widened(line: Line, scores: FloatArray, *, share: float) -> Line:
     return line.model_copy(update={"intercept": line.intercept + conformal_quantile(scores, share=share)})
 
 
-def _unseen(answers: KnownAnswers, is_right: BoolArray, *, settings: FitSettings) -> _Unseen:
-    """Return what fits to the other patients say of each answer."""
+def _unseen(
+    answers: KnownAnswers, is_right: BoolArray, *, settings: FitSettings
+) -> tuple[FloatArray, FloatArray, dict[str, FloatArray]]:
+    """Return what fits to the other patients say of each answer: right, out of view, and level -> log(1 + radius)."""
     num_answers = len(is_right)
     right, out = np.full((2, num_answers), np.nan)
     radius = {level: np.full(num_answers, np.nan) for level in RADIUS_LEVELS}
@@ -124,7 +117,7 @@ def _unseen(answers: KnownAnswers, is_right: BoolArray, *, settings: FitSettings
         right[rest], out[rest] = fitted.probabilities(answers.features[rest])
         for level, radii_mm in fitted.radii_mm(answers.features[rest]).items():
             radius[level][rest] = np.log1p(radii_mm)
-    return _Unseen(right, np.nan_to_num(out), radius)
+    return right, np.nan_to_num(out), radius
 
 
 def _parts(answers: KnownAnswers, *, num_folds: int) -> Iterator[tuple[IntArray, IntArray]]:
@@ -222,16 +215,3 @@ def _quantile(standard: FloatArray, values: FloatArray, *, share: float, regular
 
 def _line(intercept: float, weights: FloatArray) -> Line:
     return Line(intercept=float(intercept), weights=dict(zip(FEATURES, map(float, weights), strict=True)))
-
-
-def _scores(
-    answers: KnownAnswers, is_right: BoolArray, unseen: _Unseen, *, settings: FitSettings
-) -> dict[str, object]:
-    return {
-        "auroc": area_under_curve(unseen.right, is_right),
-        "calibration_error": calibration_error(unseen.right, is_right),
-        "reliability": reliability_table(unseen.right, is_right),
-        "out_of_view_found": found_at_false_alarms(
-            unseen.out_of_view, ~answers.is_in_view, false_alarm_share=settings.false_alarm_share
-        ),
-    }

@@ -4,6 +4,8 @@ Sources: Naeini, Cooper and Hauskrecht, "Obtaining well calibrated probabilities
 expected calibration error; Hanley and McNeil (1982) for the area under the curve as a rank statistic.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score, roc_curve
@@ -53,6 +55,35 @@ def found_at_false_alarms(
         return None
     false_alarms, found, _ = roc_curve(is_positive, scores, drop_intermediate=False)
     return float(found[false_alarms <= false_alarm_share].max())
+
+
+def probability_scores(
+    right: FloatArray,
+    out_of_view: FloatArray,
+    is_right: BoolArray,
+    is_in_view: BoolArray,
+    *,
+    false_alarm_share: float,
+) -> dict[str, Any]:
+    """Return how good (N,) probabilities of a right answer, and of a place out of view, are.
+
+    `auroc`, `calibration_error` and `reliability` are of the former, `auroc_in_view` over the places in view alone;
+    `out_of_view_auroc` and `out_of_view_found`, at this share of false alarms, are of the latter, NaN where nothing was
+    fitted. A value that does not exist is None.
+    """
+    knows_out = len(out_of_view) > 0 and not np.isnan(out_of_view).any()
+    return {
+        "auroc": area_under_curve(right, is_right),
+        "auroc_in_view": area_under_curve(right[is_in_view], is_right[is_in_view]),
+        "calibration_error": calibration_error(right, is_right) if len(right) else None,
+        "reliability": reliability_table(right, is_right),
+        "out_of_view_auroc": area_under_curve(out_of_view, ~is_in_view) if knows_out else None,
+        "out_of_view_found": found_at_false_alarms(
+            out_of_view, ~is_in_view, false_alarm_share=false_alarm_share
+        )
+        if knows_out
+        else None,
+    }
 
 
 def risk_table(probabilities: FloatArray, errors_mm: FloatArray) -> list[dict[str, float]]:

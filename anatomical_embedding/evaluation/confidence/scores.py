@@ -7,13 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from anatomical_embedding.evaluation.confidence.reliability import (
-    area_under_curve,
-    calibration_error,
-    found_at_false_alarms,
-    reliability_table,
-    risk_table,
-)
+from anatomical_embedding.evaluation.confidence.reliability import probability_scores, risk_table
 from anatomical_embedding.matching.decision import RADII, Decision
 from anatomical_embedding.settings.confidence import FitSettings
 
@@ -51,11 +45,10 @@ def score_confidence(
 
     Returns
     -------
-    `num_queries`, `num_out_of_view`, `num_right`; for the probability of a right answer `auroc`, `calibration_error`
-    and `reliability`; `auroc_in_view` over the places in view alone; `risk`, see `reliability.risk_table`; for places
-    out of view `out_of_view_auroc` and `out_of_view_found` at `false_alarm_share`, and what the fitted threshold does:
-    `out_of_view_called`, `in_view_called`; `radius`, `right_share` and `num` by `groups` of landmarks and over `all`;
-    for every decision its number and its share of right answers. A value that does not exist is None.
+    `num_queries`, `num_out_of_view`, `num_right`; `reliability.probability_scores`; `risk`, see
+    `reliability.risk_table`; what the fitted threshold does: `out_of_view_called`, `in_view_called`; `radius`,
+    `right_share` and `num` by `groups` of landmarks and over `all`; for every decision its number and its share of
+    right answers. A value that does not exist is None.
     """
     is_right = errors_mm <= settings.within_mm
     decision = judged["decision"].to_numpy()
@@ -79,7 +72,15 @@ def score_confidence(
     groups |= {name: names == name for name in sorted(set(names))}
     return (
         scores
-        | _probabilities(judged[is_known], is_right[is_known], is_in_view[is_known], settings=settings)
+        | probability_scores(
+            *(
+                judged.loc[is_known, name].to_numpy(dtype=np.float64)
+                for name in ("confidence", "probability_out_of_view")
+            ),
+            is_right[is_known],
+            is_in_view[is_known],
+            false_alarm_share=settings.false_alarm_share,
+        )
         | {"risk": risk_table(judged["confidence"].to_numpy()[is_known], errors_mm[is_known])}
         | {
             "groups": {
@@ -88,29 +89,6 @@ def score_confidence(
             }
         }
     )
-
-
-def _probabilities(
-    judged: pd.DataFrame,
-    is_right: NDArray[np.bool_],
-    is_in_view: NDArray[np.bool_],
-    *,
-    settings: FitSettings,
-) -> dict[str, Any]:
-    right = judged["confidence"].to_numpy(dtype=np.float64)
-    out = judged["probability_out_of_view"].to_numpy(dtype=np.float64)
-    knows_out = len(out) > 0 and not np.isnan(out).any()
-    share = settings.false_alarm_share
-    return {
-        "auroc": area_under_curve(right, is_right),
-        "auroc_in_view": area_under_curve(right[is_in_view], is_right[is_in_view]),
-        "calibration_error": calibration_error(right, is_right) if len(right) else None,
-        "reliability": reliability_table(right, is_right),
-        "out_of_view_auroc": area_under_curve(out, ~is_in_view) if knows_out else None,
-        "out_of_view_found": found_at_false_alarms(out, ~is_in_view, false_alarm_share=share)
-        if knows_out
-        else None,
-    }
 
 
 def _covered(
