@@ -1,6 +1,6 @@
 """How well any comparison of two scans could tell which landmarks of contours are found within 10 mm.
 
-python -m benchmarks.contour_limits --queries QUERIES.csv --matches MATCHES.csv
+python -m benchmarks.contour_limits --queries QUERIES.csv --matches MATCHES.csv [--landmarks NAME ...]
 
 The tables are those of an evaluation over ordered pairs of patients. For every landmark the error from template S to
 target T is split, by least squares, into an offset of S less one of T, and a rest. The offset is where a patient's
@@ -45,9 +45,14 @@ def main() -> None:
         help="queries with the truth; those of cut targets are left out",
     )
     parser.add_argument("--matches", type=Path, required=True, help="their answers")
+    parser.add_argument("--landmarks", nargs="+", help="only these (default: all)")
     options = parser.parse_args()
     is_whole = read_questions(options.queries).reindex(columns=list(VIEW_COLUMNS)).isna().all(axis=1)
     asked = read_queries(options.queries)[is_whole]
+    if options.landmarks:
+        if unknown := sorted(set(options.landmarks) - set(asked["landmark"])):
+            parser.error(f"--landmarks: {unknown[0]!r} is in no query of a whole target in {options.queries}")
+        asked = asked[asked["landmark"].isin(options.landmarks)]
     answers = read_matches(options.matches).set_index("query_id").loc[asked["query_id"]]
     errors_mm = answers[list(ANSWER)].to_numpy() - asked[list(TRUTH_COLUMNS)].to_numpy()
     is_found = np.isfinite(errors_mm).all(axis=1)

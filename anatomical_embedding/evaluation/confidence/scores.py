@@ -73,10 +73,8 @@ def score_confidence(
     return (
         scores
         | probability_scores(
-            *(
-                judged.loc[is_known, name].to_numpy(dtype=np.float64)
-                for name in ("confidence", "probability_out_of_view")
-            ),
+            judged["confidence"].to_numpy(dtype=np.float64)[is_known],
+            judged["probability_out_of_view"].to_numpy(dtype=np.float64)[is_known],
             is_right[is_known],
             is_in_view[is_known],
             false_alarm_share=settings.false_alarm_share,
