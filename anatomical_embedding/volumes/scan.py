@@ -8,6 +8,7 @@ from pathlib import Path
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.files import sha256_of_file
 from anatomical_embedding.identifiers import first_clash
+from anatomical_embedding.volumes.dicom_mark import entries_of_dicom
 from anatomical_embedding.volumes.file_names import without_ending
 from anatomical_embedding.volumes.volume_file import files_of
 
@@ -57,18 +58,19 @@ def distinct_names(paths: Sequence[Path | str]) -> list[str]:
 
 
 def sha256_of_scan(path: Path | str, *, series: str | None = None) -> str:
-    """Return the checksum of a scan: of its file, or of all its files or those of its folder, with their names.
+    """Return the checksum of a scan: of its file, or of all its files or those of its folder, with their names in it.
 
     A series that is told apart from others of its folder has a checksum of its own.
     """
     path = Path(path)
-    entries = sorted(path.iterdir()) if path.is_dir() else files_of(path)
+    entries = entries_of_dicom(path) if path.is_dir() else files_of(path)
     if entries == (path,):
         return sha256_of_file(path)
     digest = hashlib.sha256()
     for entry in entries:
         if entry.is_file():
-            digest.update(f"{entry.name} {sha256_of_file(entry)}\n".encode())
+            name = entry.relative_to(path).as_posix() if path.is_dir() else entry.name
+            digest.update(f"{name} {sha256_of_file(entry)}\n".encode())
     if series is not None and path.is_dir():
         digest.update(series.encode())
     return digest.hexdigest()
