@@ -38,7 +38,7 @@ def holds_dicom(folder: Path | str) -> bool:
     try:
         with os.scandir(folder) as entries:
             return any(
-                entry.is_file() and _is_dicom(entry.path)
+                entry.is_file() and is_marked_dicom(entry.path)
                 for entry in sorted(entries, key=lambda entry: entry.name)
             )
     except OSError:
@@ -47,7 +47,7 @@ def holds_dicom(folder: Path | str) -> bool:
 
 def holds_dicom_below(folder: Path | str) -> bool:
     """Return whether a folder holds DICOM files only in folders below it, as exports of archives do."""
-    return not holds_dicom(folder) and any(map(_is_dicom, _files_below(folder)))
+    return not holds_dicom(folder) and any(map(is_marked_dicom, _files_below(folder)))
 
 
 def entries_of_dicom(folder: Path) -> list[Path]:
@@ -84,7 +84,8 @@ def _files_below(folder: Path | str) -> Iterator[str]:
                 yield os.path.join(place, name)  # noqa: PTH118 - a path object for each of many files
 
 
-def _is_dicom(path: str) -> bool:
+def is_marked_dicom(path: Path | str) -> bool:
+    """Return whether a file is DICOM by its first bytes, and no table of contents; one that cannot be read is not."""
     if Path(path).name.upper() == TABLE_OF_CONTENTS:
         return False
     try:
