@@ -170,6 +170,16 @@ NIFTI_INPUTS = {
     ),
     "nifti stored from the other end": ScanInput(nifti(data=HU[::-1], rows=FLIPPED)),
     "nifti with an axis of one": ScanInput(nifti(shape=(*HU.shape, 1))),
+    "nifti without signs": ScanInput(
+        nifti(data=(HU.astype(np.int64) % 65536).astype(np.uint16), code=512),
+        refusal="values below 0 were stored without their sign",
+    ),
+    "nifti whose checksum is another": ScanInput(
+        lambda folder: _changed(
+            nifti("x.nii.gz")(folder), lambda content: content[:-8] + b"1234" + content[-4:]
+        ),
+        refusal="CRC check failed",
+    ),
     "nifti offset of 1024": ScanInput(
         nifti(data=(HU + 1024).astype(np.int16)), options={"modality": "ct"}, remarks=("1024",)
     ),
@@ -536,6 +546,13 @@ def single(sop_class: Any, modality: str, name: str) -> Callable[[Path], Any]:
     return lambda folder: save(plain_object(sop_class, modality=modality), folder / name)
 
 
+def padded() -> NDArray[np.int64]:
+    """Return stored numbers with the padding -2000 around the field of view, without its sign."""
+    stored = HU.T.astype(np.int64) + 1024
+    stored[:, :8] = stored[:, -8:] = -2000 % 65536
+    return stored
+
+
 def blobs() -> NDArray[np.int64]:
     """Return stored numbers of a body that is the same everywhere, with the marks as soft balls."""
     x, y, z = np.meshgrid(*map(np.arange, HU.shape), indexing="ij")
@@ -694,6 +711,10 @@ DICOM_INPUTS = {
     ),
     "dicom slice distances that lie": ScanInput(
         series(edit=edited(SpacingBetweenSlices="1", SliceThickness="9", SliceLocation="7"))
+    ),
+    "dicom padding without a sign": ScanInput(
+        series(stored=padded(), edit=edited(PixelPaddingValue=63536)),
+        refusal="values below 0 were stored without their sign",
     ),
     "dicom numbers with exponents": ScanInput(
         series(edit=edited(RescaleSlope="1E0", RescaleIntercept="-1.024E+03"))

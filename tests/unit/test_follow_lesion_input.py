@@ -245,6 +245,24 @@ def prompts(path, content):
     return path
 
 
+CLICKS = [{"name": "tumor", "point": [21, 11, 8]}, {"name": "background", "point": [1, 1, 1]}]
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        ({"version": {"major": 1, "minor": 0}, "type": "Multiple points", "points": CLICKS}, "tumor"),
+        ({"tumor": [[21, 11, 8]], "background": [[1, 1, 1]]}, "tumor 1"),
+    ],
+)
+def test_clicks_on_the_background_are_no_lesions(tmp_path, content, name):
+    """As the interactive task of autoPET IV gives them, and as its training files list them."""
+    found = read(prompts(tmp_path / "x.json", content))
+    assert numbered(found) == {1: name}
+    np.testing.assert_allclose(found.lesions[0].point_mm, AFFINE[:3] @ [21, 11, 8, 1])
+    assert found.remarks[1] == f"{tmp_path / 'x.json'}: left out 1 clicks on the background"
+
+
 OTHER_GRID = AFFINE @ np.diag([1.02, 1.0, 1.0, 1.0])
 
 
@@ -265,6 +283,8 @@ OTHER_GRID = AFFINE @ np.diag([1.02, 1.0, 1.0, 1.0])
         (lambda f: prompts(f / "x.json", {"1": {"box": [3, 3, 1, 2, 1, 2]}}), "box '1': .* holds no voxel"),
         (lambda f: prompts(f / "x.json", {"points": [{"name": "1"}]}), "click 1: expected an object with a point"),
         (lambda f: prompts(f / "x.json", {"points": []}), "holds no prompt"),
+        (lambda f: prompts(f / "x.json", {"points": CLICKS[1:]}), "holds no prompt"),
+        (lambda f: prompts(f / "x.json", {"tumor": [1, 2, 3]}), "click 'tumor 1': expected 3 numbers, got 1"),
         (lambda f: prompts(f / "x.json", [1, 2]), "markups|control points"),
     ],
 )  # fmt: skip
