@@ -25,6 +25,7 @@ BadLabels = Literal["refuse", "skip"]
 """What becomes of labels that do not fit: an error, or left out and named."""
 LARGEST_FRACTION = 1e-3
 """Labels that a program scaled or interpolated come back this far off whole numbers; more is no label map."""
+STRETCHED_STEPS, ROUNDING = 255, 1e-6
 FEWEST_VALUES_OF_A_SCAN, LARGEST_SHARE_OF_A_SCAN = 100, 0.3
 """Fewer numbers may be labels of any kind. The share is of voxels whose neighbour has the same number: 0.13 and
 less in real scans, 0.90 and more in label maps."""
@@ -312,7 +313,7 @@ def _whole_numbers(array: NDArray, *, path: Path | str) -> tuple[NDArray, float]
     whole = np.rint(array) if array.dtype.kind == "f" else array
     fraction = float(np.abs(array - whole).max()) if array.dtype.kind == "f" else 0.0
     is_wrong = (whole < 0) | (whole > LARGEST_LABEL)
-    if fraction > LARGEST_FRACTION:
+    if fraction > LARGEST_FRACTION and not _is_stretched(array, whole, fraction=fraction):
         is_wrong |= np.abs(array - whole) > LARGEST_FRACTION
     if is_wrong.any():
         wrong = str(array[is_wrong][0]).removesuffix(".0")
@@ -321,6 +322,17 @@ def _whole_numbers(array: NDArray, *, path: Path | str) -> tuple[NDArray, float]
             f"has the value {wrong}, expected whole numbers from 0 to {LARGEST_LABEL}, one a label",
         )
     return whole.astype(label_type(int(whole.max()))), fraction
+
+
+def _is_stretched(array: NDArray, whole: NDArray, *, fraction: float) -> bool:
+    """Return whether labels were stretched over the 255 steps of uint8, with one value left of each label.
+
+    nibabel does so with floats that it writes in an integer type (`findings/`); rounding to a step moves them by half a
+    step at most.
+    """
+    if fraction > float(whole.max()) / STRETCHED_STEPS / 2 + ROUNDING:
+        return False
+    return len(np.unique(array)) == len(np.unique(whole))
 
 
 def _require_patches(array: NDArray, *, path: Path | str) -> None:

@@ -91,6 +91,27 @@ def test_a_folder_of_other_things_is_refused_by_the_file(tmp_path):
         read_label_file(tmp_path)
 
 
+@pytest.mark.parametrize("num_labels", [2, 10, 117])
+def test_labels_that_nibabel_stretched_over_uint8_are_rounded(tmp_path, num_labels):
+    """It writes floats in an integer type so that their largest value is the largest number of the type."""
+    array = np.arange(num_labels + 1.0).repeat(30).reshape(num_labels + 1, 6, 5).T
+    header = nibabel.Nifti1Header()
+    header.set_data_dtype(np.uint8)
+    nibabel.save(nibabel.Nifti1Image(array, LPS_AFFINE, header), tmp_path / "a.nii")
+    found = read_label_file(tmp_path / "a.nii")
+    np.testing.assert_array_equal(found.volume.array, array)
+    assert "off whole numbers and were rounded" in found.remarks[0]
+
+
+def test_probabilities_stretched_over_uint8_are_no_labels(tmp_path):
+    array = np.linspace(0.0, 1.0, 120).reshape(4, 6, 5)
+    header = nibabel.Nifti1Header()
+    header.set_data_dtype(np.uint8)
+    nibabel.save(nibabel.Nifti1Image(array, LPS_AFFINE, header), tmp_path / "a.nii")
+    with pytest.raises(InputFileError, match="expected whole numbers from 0 to 65535"):
+        read_label_file(tmp_path / "a.nii")
+
+
 def test_landmarks_of_a_voxel_each_are_labels(tmp_path):
     array = np.zeros((30, 30, 30), np.uint16)
     array[::5, ::5, ::5] = np.arange(1, 217).reshape(6, 6, 6)
