@@ -13,6 +13,7 @@ from anatomical_embedding.cli.options import (
     ExistingPath,
     OutputPath,
     coordinates_option,
+    grid_of_scan,
     json_option,
     print_json,
     reading_options,
@@ -181,13 +182,12 @@ def carry_points(
     from anatomical_embedding.registration.itk_transform import transform_by_itk
     from anatomical_embedding.registration.registered_scans import require_direction
     from anatomical_embedding.registration.transform_files import inverted, is_covered, read_transform
-    from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_scan_grid
 
     require_outputs(output, endings=CARRIED_ENDINGS, inputs=(transform, points))
     carrier = read_transform(transform)
     if is_inverted:
         carrier = inverted(carrier, transform)
-    of = None if scan is None else read_scan_grid(scan, ReadingOptions(**reading))
+    of = None if scan is None else grid_of_scan(scan, reading)
     if of is not None:
         require_direction(transform, onto=of, source=None, names=(of.path,), is_inverted=is_inverted)
     asked = read_points(points, coordinates=coordinates, grid=None if of is None else lambda: of.grid)

@@ -150,7 +150,7 @@ def register(
     asked = None
     if points_path is not None:
         asked = read_points(
-            points_path, coordinates=coordinates, grid=lambda: grid_of_scan(their_scan, reading)
+            points_path, coordinates=coordinates, grid=lambda: grid_of_scan(their_scan, reading).grid
         )
     model = load_model(checkpoint)
     read = read_scans(model, (fixed, moving), **reading)
