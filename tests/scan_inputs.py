@@ -174,6 +174,12 @@ NIFTI_INPUTS = {
         nifti(data=(HU.astype(np.int64) % 65536).astype(np.uint16), code=512),
         refusal="values below 0 were stored without their sign",
     ),
+    "nifti of twice the bytes": ScanInput(
+        nifti(data=HU.astype(np.int32), code=4), refusal="holds 2 times the 84480 bytes of the voxels"
+    ),
+    "nifti packed of twice the bytes": ScanInput(
+        nifti("x.nii.gz", data=HU.astype(np.int32), code=4), refusal="holds 2 times the 84480 bytes"
+    ),
     "nifti whose checksum is another": ScanInput(
         lambda folder: _changed(
             nifti("x.nii.gz")(folder), lambda content: content[:-8] + b"1234" + content[-4:]
@@ -349,6 +355,14 @@ NRRD_INPUTS = {
     "nrrd packed and cut short": ScanInput(
         nrrd(encoding="gzip", pack=lambda content: gzip.compress(content)[:-999]), refusal="is cut short"
     ),
+    "nrrd whose checksum is another": ScanInput(
+        nrrd(encoding="gzip", pack=lambda content: gzip.compress(content)[:-8] + b"12345678"),
+        refusal="cannot be read as NRRD",
+    ),
+    "nrrd packed of twice the bytes": ScanInput(
+        nrrd(encoding="gzip", pack=lambda content: gzip.compress(2 * content)),
+        refusal="holds 2 times the 84480 bytes of the voxels",
+    ),
     "nrrd unknown packing": ScanInput(nrrd(encoding="zrl"), refusal="is packed as zrl"),
     "nrrd without its voxels": ScanInput(
         lambda folder: _without(nrrd("x.nhdr", files="x.raw")(folder), "x.raw"),
@@ -478,6 +492,9 @@ METAIMAGE_INPUTS = {
         metaimage(ElementSpacing="-2 1.5 3"), refusal="expected positive numbers"
     ),
     "mha cut short": ScanInput(metaimage(pack=lambda content: content[:-99]), refusal="is cut short"),
+    "mha of twice the bytes": ScanInput(
+        metaimage(dtype="i8", ElementType="MET_LONG"), refusal="holds 2 times the 168960 bytes of the voxels"
+    ),
     "mha packed and cut short": ScanInput(
         metaimage(pack=lambda content: zlib.compress(content)[:-999], CompressedData="True"),
         refusal="is cut short",

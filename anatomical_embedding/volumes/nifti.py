@@ -389,7 +389,11 @@ def _stored_array(found: _OpenFile) -> NDArray:
     with ImageOpener(str(found.path)) as stream:
         place = (found.shape, found.data_type, found.first_byte)
         stored: NDArray = np.asanyarray(ArrayProxy(stream, place, mmap=False, order="F"))
+        num_behind = 0
         if found.path.suffix.lower() == ".gz":
-            while stream.read(COPY_BYTES):
-                pass
+            while num_behind < stored.nbytes and (block := stream.read(COPY_BYTES)):
+                num_behind += len(block)
+        else:
+            num_behind = found.path.stat().st_size - found.first_byte - stored.nbytes
+    voxels.require_no_more(num_behind, num_bytes=stored.nbytes, path=found.path)
     return stored
