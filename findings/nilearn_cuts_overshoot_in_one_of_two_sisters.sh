@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
 # nilearn's resample_to_img lets cubic splines swing a third past the values of an image; resample_img cuts them off.
 #
-# One would guess that resample_to_img(image, target) is resample_img with the affine and the shape of the target, as its
-# documentation has it, and that the type of the result does not depend on the sign of the one that came in.
-# What happens: both lay cubic splines by default ("continuous"), which swing past an edge, but resample_img cuts the result
-# to the range of the image (clip=True) and resample_to_img does not (clip=False). A mask resampled to another image by
-# the second holds -0.12 and 1.34 where it was int16 and became float32; as uint8 it stays uint8, what is below 0 becomes
-# 0, and the overshoot of a label is another label. Air of a CT falls to -1120 HU.
+# One would guess that resample_to_img(image, target) gives what resample_img gives for the affine and the shape of the
+# target, and that the type of the result does not depend on whether that of the image has a sign.
+# What happens: both lay cubic splines by default ("continuous"), which swing past an edge, but resample_img cuts the
+# result to the range of the image (clip=True) and resample_to_img does not (clip=False). What was int16 becomes
+# float32, with values below the lowest and above the highest; uint8 stays uint8, what is below 0 becomes 0, and the
+# overshoot of a label is another label.
 # Versions: nilearn 0.14.1, nibabel 5.4.2, numpy 2.4.6. Seen on 2026-11-30, a cube of 100 in 0, voxels of 2 mm to 1 mm:
 #   int16, resample_img: float32 from 0.0 to 100.0
 #   int16, resample_to_img: float32 from -11.9 to 133.5
 #   uint8, resample_img: uint8 from 0.0 to 100.0
 #   uint8, resample_to_img: uint8 from 0.0 to 134.0
 # Source: the output above; the signatures of both.
-# What to do: say interpolation="nearest" for labels and "linear" for what has edges, and clip=True, in both.
+# What to do: say interpolation="nearest" for labels, "linear" for what has edges, and clip=True, in both.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,22 +1,23 @@
 #!/usr/bin/env bash
-# SimpleITK's filters for the inverse of a displacement field invert no plain shift: one pins the border, one runs away.
+# SimpleITK's filters for the inverse of a displacement field invert no plain shift: one pins the border, one runs
+# away.
 #
 # One would guess that the inverse of a field that is 5 mm everywhere is -5 mm everywhere, but for the 5 mm at the one
 # side that nothing leads to.
-# What happens: InvertDisplacementField holds the outermost voxels at 0 unless enforceBoundaryCondition is False, on all six
-# sides, and next to the side that the shift comes from the inverse is short as well. Points there are led elsewhere than
-# they came from, by the whole displacement. InverseDisplacementField lays splines through one voxel in 16 along each axis
-# by default; on a grid of fewer than 33 these are two, and what it gives is no inverse of anything, without a warning.
-# Versions: SimpleITK 2.5.7, numpy 2.4.6. Seen on 2026-11-30, 20 voxels of 2 mm along each axis, a shift of 5 mm along x,
-# the inverse along a line in x and, for the border that the shift runs along, in y (first, second, middle, last):
+# What happens: InvertDisplacementField holds the outermost voxels at 0 unless enforceBoundaryCondition is False, also
+# at the sides that the shift runs along, so that points there are led back by nothing. InverseDisplacementField lays
+# splines through one voxel in 16 along each axis by default; on a grid of up to 32 these are two at most, and what it
+# gives is no inverse of anything, without a warning.
+# Versions: SimpleITK 2.5.7, numpy 2.4.6. Seen on 2026-11-30, 20 voxels of 2 mm along each axis, a shift of 5 mm along
+# x, the inverse along a line in x and, for a side that the shift runs along, in y (first, second, middle, last):
 #   InvertDisplacementField: x 0.0 -3.8 -5.0 0.0, y 0.0 -5.0 -5.0 0.0
 #   InvertDisplacementField, boundary not enforced: x -1.0 -3.0 -5.0 -5.0, y -5.0 -5.0 -5.0 -5.0
 #   InverseDisplacementField: x -0.2 -2.1 -19.4 -36.7, y -19.4 -19.4 -19.4 -19.4
 #   InverseDisplacementField, every 8th voxel: x -5.0 -5.0 -5.0 -5.0, y -5.0 -5.0 -5.0 -5.0
 # Source: the output above.
-# What to do: let a field fade to 0 before its border, or pass enforceBoundaryCondition=False and leave out the rim that
-# nothing leads to; give InverseDisplacementField a subsamplingFactor of a third of the grid or less; check the inverse
-# by carrying points there and back.
+# What to do: let a field fade to 0 before its border, or pass enforceBoundaryCondition=False and leave out the rim
+# that nothing leads to; give InverseDisplacementField a subsamplingFactor below half of the grid; check an inverse by
+# carrying points there and back.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,20 +1,19 @@
 #!/usr/bin/env bash
 # TorchIO fills what lies outside of an image with 0 in Resample, Pad and CropOrPad, and with its minimum in Affine.
 #
-# One would guess that one library fills the outside of an image in one way unless told otherwise: Affine and the elastic
-# deformation take the minimum of the image by default, which for a CT is air.
-# What happens: Resample onto a larger image, Pad and CropOrPad put 0 there. In HU 0 is water, so that a body ends in a box
-# of something like soft tissue; a threshold for the body takes it along, and means and standard deviations of ZNormalization
-# or a Z-score over the whole volume shift. Resample takes no value for it.
-# Versions: torchio 1.2.1, torch 2.13.0, numpy 2.4.6. Seen on 2026-11-30, a cube of 40 HU in air, 20 voxels along each axis,
-# value of the first voxel, and share of voxels above -500 HU, which is 12.5 % of the image:
-#   Resample onto 32 voxels: 0 HU, 78.6 %
-#   Pad by 6: 0 HU, 78.6 %
-#   CropOrPad to 32: 0 HU, 78.6 %
+# One would guess that one library fills the outside of an image in one way unless told otherwise: Affine takes the
+# minimum of the image by default, which for a CT is air.
+# What happens: Resample onto a larger image, Pad and CropOrPad put 0 there. In HU 0 is water, so that a body ends in a
+# box of something like soft tissue: a threshold for the body takes it along, and the mean of the whole volume moves.
+# Resample takes no value for it.
+# Versions: torchio 1.2.1, torch 2.13.0, numpy 2.4.6. Seen on 2026-11-30, a cube of 40 HU in air, 20 voxels along each
+# axis, value of the first voxel, and share of voxels above -500 HU, which is 12.5 % of the image:
+#   Resample onto 32 voxels: 0 HU, 78.6%
+#   Pad by 6: 0 HU, 78.6%
+#   CropOrPad to 32: 0 HU, 78.6%
 #   Affine, 30 degrees: -1000 HU
 # Source: the output above.
-# What to do: give Pad and CropOrPad padding_mode="minimum" or -1000; take 1000 HU more before Resample and off again, or
-# pad to the size first.
+# What to do: give Pad and CropOrPad padding_mode=-1000, and pad to the size before Resample.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

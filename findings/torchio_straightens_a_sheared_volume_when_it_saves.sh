@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# TorchIO saves a volume with skewed axes at other places and with other spacings than those it has in memory.
+# TorchIO saves a volume with skewed axes at other places than those that it has in memory.
 #
-# One would guess that ScalarImage.save writes the affine that the image has, or refuses one that the format cannot hold: an
-# sform of NIfTI holds any affine, and TorchIO read it from there.
+# One would guess that ScalarImage.save writes the affine that the image has, or refuses one that the format cannot
+# hold: an sform of NIfTI holds any affine, and TorchIO read it from there.
 # What happens: TorchIO reads the skewed axes of an sform into `affine`, and every transform goes by it, but save hands
-# the voxels to ITK, whose directions must be at right angles. ITK's writer takes the nearest rotation: a line of its
-# log says "coerced to orthogonal", no exception is raised, and what was read, left alone and saved lies elsewhere. A
-# gantry tilt, which dcm2niix and others keep in the sform, is such a skew.
+# the voxels to ITK, whose directions must be at right angles. ITK's writer takes such ones instead: a line of its log
+# says "coerced to orthogonal", no exception is raised, and what was read, left alone and saved lies elsewhere. An
+# sform that keeps the tilt of a gantry is such a skew.
 # Versions: torchio 1.2.1, torch 2.13.0, nibabel 5.4.2, SimpleITK 2.5.7, numpy 2.4.6. Seen on 2026-11-30, 40 voxels of
-# 2 x 2 x 3 mm, axes skewed by 12 degrees as under a tilted gantry:
+# 2 x 2 x 3 mm, axes skewed by 12 degrees:
 #   in memory: last voxel at 78.0 102.9 117.0 mm, spacing 2.00 2.00 3.07
-#   in the file: last voxel at PLACE
+#   in the file: last voxel at 78.0 90.1 110.8 mm, spacing 2.00 2.00 3.07
+#   apart: 14.2 mm
 # Source: the output above.
-# What to do: resample onto a straight grid (torchio.Resample, or the scanner's untilted series) before anything is saved.
+# What to do: resample onto a straight grid (torchio.Resample onto an image that has one) before anything is saved.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
