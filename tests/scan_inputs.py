@@ -170,6 +170,22 @@ NIFTI_INPUTS = {
     ),
     "nifti stored from the other end": ScanInput(nifti(data=HU[::-1], rows=FLIPPED)),
     "nifti with an axis of one": ScanInput(nifti(shape=(*HU.shape, 1))),
+    "nifti without signs": ScanInput(
+        nifti(data=(HU.astype(np.int64) % 65536).astype(np.uint16), code=512),
+        refusal="values below 0 were stored without their sign",
+    ),
+    "nifti of twice the bytes": ScanInput(
+        nifti(data=HU.astype(np.int32), code=4), refusal="holds 2 times the 84480 bytes of the voxels"
+    ),
+    "nifti packed of twice the bytes": ScanInput(
+        nifti("x.nii.gz", data=HU.astype(np.int32), code=4), refusal="holds 2 times the 84480 bytes"
+    ),
+    "nifti whose checksum is another": ScanInput(
+        lambda folder: _changed(
+            nifti("x.nii.gz")(folder), lambda content: content[:-8] + b"1234" + content[-4:]
+        ),
+        refusal="CRC check failed",
+    ),
     "nifti offset of 1024": ScanInput(
         nifti(data=(HU + 1024).astype(np.int16)), options={"modality": "ct"}, remarks=("1024",)
     ),
@@ -339,6 +355,14 @@ NRRD_INPUTS = {
     "nrrd packed and cut short": ScanInput(
         nrrd(encoding="gzip", pack=lambda content: gzip.compress(content)[:-999]), refusal="is cut short"
     ),
+    "nrrd whose checksum is another": ScanInput(
+        nrrd(encoding="gzip", pack=lambda content: gzip.compress(content)[:-8] + b"12345678"),
+        refusal="cannot be read as NRRD",
+    ),
+    "nrrd packed of twice the bytes": ScanInput(
+        nrrd(encoding="gzip", pack=lambda content: gzip.compress(2 * content)),
+        refusal="holds 2 times the 84480 bytes of the voxels",
+    ),
     "nrrd unknown packing": ScanInput(nrrd(encoding="zrl"), refusal="is packed as zrl"),
     "nrrd without its voxels": ScanInput(
         lambda folder: _without(nrrd("x.nhdr", files="x.raw")(folder), "x.raw"),
@@ -468,6 +492,9 @@ METAIMAGE_INPUTS = {
         metaimage(ElementSpacing="-2 1.5 3"), refusal="expected positive numbers"
     ),
     "mha cut short": ScanInput(metaimage(pack=lambda content: content[:-99]), refusal="is cut short"),
+    "mha of twice the bytes": ScanInput(
+        metaimage(dtype="i8", ElementType="MET_LONG"), refusal="holds 2 times the 168960 bytes of the voxels"
+    ),
     "mha packed and cut short": ScanInput(
         metaimage(pack=lambda content: zlib.compress(content)[:-999], CompressedData="True"),
         refusal="is cut short",
@@ -534,6 +561,13 @@ def localizer(folder: Path) -> None:
 def single(sop_class: Any, modality: str, name: str) -> Callable[[Path], Any]:
     """Return a writer of an object that is no slice."""
     return lambda folder: save(plain_object(sop_class, modality=modality), folder / name)
+
+
+def padded() -> NDArray[np.int64]:
+    """Return stored numbers with the padding -2000 around the field of view, without its sign."""
+    stored = HU.T.astype(np.int64) + 1024
+    stored[:, :8] = stored[:, -8:] = -2000 % 65536
+    return stored
 
 
 def blobs() -> NDArray[np.int64]:
@@ -694,6 +728,10 @@ DICOM_INPUTS = {
     ),
     "dicom slice distances that lie": ScanInput(
         series(edit=edited(SpacingBetweenSlices="1", SliceThickness="9", SliceLocation="7"))
+    ),
+    "dicom padding without a sign": ScanInput(
+        series(stored=padded(), edit=edited(PixelPaddingValue=63536)),
+        refusal="values below 0 were stored without their sign",
     ),
     "dicom numbers with exponents": ScanInput(
         series(edit=edited(RescaleSlope="1E0", RescaleIntercept="-1.024E+03"))

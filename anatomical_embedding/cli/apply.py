@@ -39,7 +39,13 @@ MOST_LOOKED_AT = 1_000_000
 @click.command()
 @click.argument("transform", type=ExistingFile)
 @click.argument("moving", type=ExistingPath)
-@click.option("--onto", "fixed", type=ExistingPath, required=True, help="Scan whose grid the result gets.")
+@click.option(
+    "--onto",
+    "fixed",
+    type=ExistingPath,
+    required=True,
+    help="Scan, label map or other image whose grid the result gets.",
+)
 @click.option("--output", type=OutputPath, required=True, help="Image to write (.nii.gz).")
 @click.option("--labels", "is_labels", is_flag=True, help="MOVING is a label map: take the nearest label.")
 @inverse_option
@@ -70,7 +76,7 @@ def apply(
     )
     from anatomical_embedding.volumes.labels import read_label_file
     from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES, write_volume
-    from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
+    from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan, read_scan_grid
     from anatomical_embedding.volumes.straight_grid import straight_grid
 
     require_outputs(output, endings=NIFTI_SUFFIXES, inputs=(transform, moving, fixed))
@@ -78,17 +84,20 @@ def apply(
     if is_inverted:
         carrier = inverted(carrier, transform)
     options = ReadingOptions(**reading)
-    onto = read_raw_scan(fixed, options)
+    onto = read_scan_grid(fixed, options)
     grid = straight_grid(onto.grid)
+    direction = functools.partial(
+        require_direction, transform, onto=onto, names=(fixed, moving), is_inverted=is_inverted
+    )
     remarks = [*onto.notes, *_uncovered_share(carrier, grid, transform)]
     if is_labels:
         labels = read_label_file(moving, geometry=options.geometry)
-        require_direction(transform, onto=onto, source=labels.volume, names=(fixed, moving))
+        direction(source=labels.volume)
         carried, found = labels.volume, resample_labels_by_itk(carrier, labels.volume, grid)
         remarks += [*labels.remarks, *_lost_labels(carried, found, moving)]
     else:
         scan = read_raw_scan(moving, options)
-        require_direction(transform, onto=onto, source=scan, names=(fixed, moving))
+        direction(source=scan)
         carried, found = scan.volume, resample_by_itk(carrier, scan.volume, grid)
         remarks += [*scan.notes, *_like_labels(carried, moving)]
     require_something(found, carried, transform=transform, names=(moving, fixed))
@@ -148,7 +157,7 @@ def _like_labels(scan: "Volume", moving: Path) -> list[str]:
     "--of",
     "scan",
     type=ExistingPath,
-    help="Scan whose voxels are counted, where points are given in voxels.",
+    help="Scan that the points are of: its voxels are counted where they are given in voxels.",
 )
 @inverse_option
 @coordinates_option
@@ -171,14 +180,17 @@ def carry_points(
     """
     from anatomical_embedding.points.points_file import CARRIED_ENDINGS, read_points, write_carried_points
     from anatomical_embedding.registration.itk_transform import transform_by_itk
+    from anatomical_embedding.registration.registered_scans import require_direction
     from anatomical_embedding.registration.transform_files import inverted, is_covered, read_transform
 
     require_outputs(output, endings=CARRIED_ENDINGS, inputs=(transform, points))
     carrier = read_transform(transform)
     if is_inverted:
         carrier = inverted(carrier, transform)
-    grid = None if scan is None else functools.partial(grid_of_scan, scan, reading)
-    asked = read_points(points, coordinates=coordinates, grid=grid)
+    of = None if scan is None else grid_of_scan(scan, reading)
+    if of is not None:
+        require_direction(transform, onto=of, source=None, names=(of.path,), is_inverted=is_inverted)
+    asked = read_points(points, coordinates=coordinates, grid=None if of is None else lambda: of.grid)
     carried = transform_by_itk(carrier, asked.points_mm)
     write_carried_points(replace(asked, points_mm=carried), output, coordinates=coordinates)
     left_alone = [

@@ -84,7 +84,7 @@ def follow(
     if len(scans) < FEWEST_VISITS:
         raise click.UsageError("expected the scans of two visits or more")
     require_writable_folder(output)
-    visits = tuple(name_visits(scans, _dates(dates, count=len(scans))))
+    visits = tuple(name_visits(scans, _dates(dates, count=len(scans)), series=reading["series"]))
     lesions = _lesions(lesion_files, names=[visit.name for visit in visits])
     settings = delivered_follow_settings()
     if calibration is not None:

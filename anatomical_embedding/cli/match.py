@@ -101,7 +101,7 @@ def match(
     from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES
 
     asked = _asked_points(
-        single, points_path, coordinates=coordinates, grid=lambda: grid_of_scan(template, reading)
+        single, points_path, coordinates=coordinates, grid=lambda: grid_of_scan(template, reading).grid
     )
     if map_path is not None and (len(asked.names) > 1 or len(targets) > 1):
         raise click.UsageError("--similarity-map shows one point in one scan; ask for one")

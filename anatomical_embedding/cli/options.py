@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from anatomical_embedding.volumes.grid import Grid
+    from anatomical_embedding.volumes.raw_scan import ScanGrid
 
 ExistingPath = click.Path(exists=True, path_type=Path)
 ExistingFile = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -97,8 +97,8 @@ def reading_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     )
 
 
-def grid_of_scan(scan: Path, reading: dict[str, Any]) -> "Grid":
-    """Return the voxels of a raw scan, for points that are counted in them.
+def grid_of_scan(scan: Path, reading: dict[str, Any]) -> "ScanGrid":
+    """Return the voxels of a raw scan or another image, for points that are counted in them.
 
     Raises
     ------
@@ -107,13 +107,13 @@ def grid_of_scan(scan: Path, reading: dict[str, Any]) -> "Grid":
     """
     from anatomical_embedding.embedding.export import STORE_SUFFIX
     from anatomical_embedding.errors import InputFileError
-    from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
+    from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_scan_grid
 
     if scan.suffix == STORE_SUFFIX:
         raise InputFileError(
             scan, "is a store, which does not keep the voxels of its scan; name the scan itself"
         )
-    return read_raw_scan(scan, ReadingOptions(**reading)).grid
+    return read_scan_grid(scan, ReadingOptions(**reading))
 
 
 class PointType(click.ParamType):

@@ -136,7 +136,7 @@ def register(
     from anatomical_embedding.registration.deeds_program import require_program
     from anatomical_embedding.registration.guided_start import write_start
     from anatomical_embedding.registration.installed_program import installed_program
-    from anatomical_embedding.registration.registered_scans import START_FILE, described_scans
+    from anatomical_embedding.registration.registered_scans import START_FILE
     from anatomical_embedding.usage.scans import require_raw
 
     if initial_program is not None and initial is None:
@@ -150,7 +150,7 @@ def register(
     asked = None
     if points_path is not None:
         asked = read_points(
-            points_path, coordinates=coordinates, grid=lambda: grid_of_scan(their_scan, reading)
+            points_path, coordinates=coordinates, grid=lambda: grid_of_scan(their_scan, reading).grid
         )
     model = load_model(checkpoint)
     read = read_scans(model, (fixed, moving), **reading)
@@ -178,8 +178,7 @@ def register(
     if asked is not None:
         carried = carry_registered_points(model, found, asked.points_mm, side=side)
     goal = found.moving if side == "fixed" else found.fixed
-    told = described_scans(scans[fixed], scans[moving])
-    write_start(found.start, folder / START_FILE, scans=told)
+    write_start(found.start, folder / START_FILE, scans=found.told)
     _write_results(found, asked, carried, folder, programs=asked_for, coordinates=coordinates, goal=goal)
     said = say_remarks([*found.remarks, *remarks])
     if as_json:
@@ -230,6 +229,7 @@ def _write_results(
     from anatomical_embedding.api import write_transforms
     from anatomical_embedding.points.points_file import name_of_form, write_point_table, write_points
     from anatomical_embedding.registration.displacement_field import write_field
+    from anatomical_embedding.registration.registered_scans import note_of
     from anatomical_embedding.volumes.nifti import write_volume
 
     write_transforms(found, folder, programs=["itk"])
@@ -249,7 +249,11 @@ def _write_results(
             write_points(
                 carried.points_mm, asked.names, folder / name, form=asked.form, grid=goal, descriptions=said
             )
-    write_field(found.field.before(found.start.matrix), folder / "displacement_field.nii.gz")
+    write_field(
+        found.field.before(found.start.matrix),
+        folder / "displacement_field.nii.gz",
+        note=note_of("fixed", found.told),
+    )
     (folder / "doubt.nii.gz").unlink(missing_ok=True)  # of another registration
     if found.doubt is not None:
         write_volume(found.doubt, folder / "doubt.nii.gz")

@@ -172,7 +172,7 @@ def left_out(settings: DatasetSettings) -> list[str]:
         return []
     entries = [entry for entry in entries_of(settings.root) if not entry.name.startswith(".")]
     names = [entry.name for entry in entries]
-    scans = {entry.name for entry in entries if is_scan(entry)}
+    scans = {entry.name for entry in entries if is_scan(entry)} or {entry.name for entry in scans_of(entries)}
     detached = {without_ending(name) for name in names if name.lower().endswith(DETACHED_SUFFIXES)}
     others = [
         name
@@ -182,7 +182,7 @@ def left_out(settings: DatasetSettings) -> list[str]:
     endings = f"{', '.join(VOLUME_SUFFIXES[:-1])} and {VOLUME_SUFFIXES[-1]}"
     said = [
         f"{settings.root}: left out {quote_some(others)}, only {endings} files, DICOM files and folders that hold "
-        "DICOM files themselves are volumes"
+        "DICOM files themselves (or all below them, where there is nothing else) are volumes"
     ]
     copied = copied_evenly(scans)
     said_of_copies = [

@@ -183,6 +183,7 @@ def _flat_folder(
         if found is not None:
             numbers.setdefault(found[1], set()).add(found[2])
     if all(pairs) and all("0000" in known and len(known) > 1 for known in numbers.values()):
+        _require_ct_and_mr(root, scans, series=series)
         return ScanFolder(root, "ct_mr_pairs", None, len(numbers), series=series)
     modality = told or _modality_of(root, list(scans.values()), series=series)
     if all(DEEPLESION_NAME.fullmatch(name) for name in scans):
@@ -192,6 +193,21 @@ def _flat_folder(
         )
     alike = _maybe_one_patient(scans)
     return ScanFolder(root, "folder", modality, len(scans), series=series, maybe_one_patient=alike)
+
+
+def _require_ct_and_mr(root: Path, scans: Mapping[str, Path], *, series: str | dict[str, str] | None) -> None:
+    """Refuse pairs that are no CT and MR by the scans of the first patient: nnU-Net numbers all channels so."""
+    first = min(name for name in scans if name.endswith("0000"))
+    patient = first.removesuffix("0000")
+    for name in sorted(name for name in scans if name[: -len("0000")] == patient):
+        wanted: Modality = "ct" if name == first else "mr"
+        found = read_raw_scan(scans[name], ReadingOptions(series=_chosen(series, scans[name]))).modality
+        if found != wanted:
+            raise InputFileError(
+                scans[name],
+                f"is a{'n' if found == 'mr' else ''} {found.upper()}, and by its name the {wanted.upper()} of a pair "
+                f"(0000 is the CT); give scans of one modality a folder of their own, outside of {root.name}",
+            )
 
 
 def _maybe_one_patient(names: Iterable[str]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from anatomical_embedding.settings.dataset import DatasetSettings, StoredScansSettings
 from anatomical_embedding.settings.volumes import Modality, ReadScanSettings
+from anatomical_embedding.volumes.dicom_mark import entries_of_dicom
 from anatomical_embedding.volumes.file_names import DETACHED_SUFFIXES, without_ending
 
 
@@ -38,7 +39,7 @@ class RawVolume:
         """Its file, all files of its folder or, where its file is a header alone, those of its name."""
         name = self.image_path.name
         if self.image_path.is_dir():
-            return sorted(self.image_path.iterdir())
+            return entries_of_dicom(self.image_path)
         if not name.lower().endswith(DETACHED_SUFFIXES):
             return [self.image_path]
         return sorted(self.image_path.parent.glob(f"{escape(without_ending(name))}.*"))

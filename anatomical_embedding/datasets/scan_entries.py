@@ -1,4 +1,4 @@
-"""What in a folder is a scan: a file by its name, a folder by whether it holds DICOM."""
+"""What in a folder is a scan: a file by its name, a folder by whether it, or else a folder below it, holds DICOM."""
 
 import os
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.settings.volumes import Modality
-from anatomical_embedding.volumes.dicom_mark import holds_dicom
+from anatomical_embedding.volumes.dicom_mark import holds_dicom, holds_dicom_below
 from anatomical_embedding.volumes.file_names import (
     DICOM_SUFFIXES,
     even_copies,
@@ -44,6 +44,11 @@ def is_scan(entry: os.DirEntry[str]) -> bool:
     return holds_dicom(entry.path) if entry.is_dir() else entry.name.lower().endswith(DICOM_SUFFIXES)
 
 
+def is_export(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a folder that holds DICOM only in folders below it."""
+    return not entry.name.startswith(".") and entry.is_dir() and holds_dicom_below(entry.path)
+
+
 def name_of_scan(entry: os.DirEntry[str]) -> str:
     """Return what a scan is called: the name of its folder, or of its file without the ending of the format."""
     is_folder = entry.is_dir() and not is_volume_name(entry.name)
@@ -51,8 +56,14 @@ def name_of_scan(entry: os.DirEntry[str]) -> str:
 
 
 def scans_of(entries: Iterable[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
-    """Return the entries that are scans, without those that stand aside for a better copy (`copied_evenly`)."""
+    """Return the entries that are scans, without those that stand aside for a better copy (`copied_evenly`).
+
+    Where none is one, those are that hold DICOM in folders below them, as patients of an archive's export do.
+    """
+    entries = list(entries)
     scans = [entry for entry in entries if is_scan(entry)]
+    if not scans:
+        return [entry for entry in entries if is_export(entry)]
     copied = copied_evenly(entry.name for entry in scans)
     return [entry for entry in scans if entry.name not in copied]
 
@@ -80,5 +91,7 @@ def case_images(folder: Path, *, modality: Modality) -> list[Path]:
     return [
         Path(entry.path)
         for entry in entries_of(folder)
-        if entry.name.lower().startswith(name) and name_of_scan(entry).lower() == name and is_scan(entry)
+        if entry.name.lower().startswith(name)
+        and name_of_scan(entry).lower() == name
+        and (is_scan(entry) or is_export(entry))
     ]

@@ -5,7 +5,6 @@ Masks come as a label map, as a folder of one mask a lesion, or as a DICOM SEG o
 objects in its frame of reference; points must lie in it.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +19,10 @@ from anatomical_embedding.points.challenge_points import challenge_content
 from anatomical_embedding.points.named_points import Coordinates
 from anatomical_embedding.points.points_file import read_points
 from anatomical_embedding.settings.volumes import Geometry
-from anatomical_embedding.volumes.affine import invert_affine
-from anatomical_embedding.volumes.file_names import without_ending
 from anatomical_embedding.volumes.grid import Grid
-from anatomical_embedding.volumes.labels import SAME_GRID_FRACTION, read_label_file
-from anatomical_embedding.volumes.orientation import to_axes_of
-from anatomical_embedding.volumes.segments import LabelledScan, Segment, label_map_of
+from anatomical_embedding.volumes.labels import read_label_file, read_mask_folder
+from anatomical_embedding.volumes.mask_folder import numbers_of_names
+from anatomical_embedding.volumes.segments import LabelledScan, labels_on_grid
 from anatomical_embedding.volumes.volume import Volume
 
 POINT_SUFFIXES = (".csv", ".tsv", ".json", ".fcsv", ".mps", ".txt", ".pts")
@@ -91,7 +88,7 @@ def read_given_lesions(
     """
     path = Path(path)
     if path.is_dir():
-        return _of_masks(*_read_folder(path, scan, geometry=geometry), path=path)
+        return _read_folder(path, scan, geometry=geometry)
     if path.name.lower().endswith(POINT_SUFFIXES):
         return _read_points(path, scan.grid, coordinates=coordinates)
     if not path.exists():
@@ -100,21 +97,6 @@ def read_given_lesions(
     labels, remarks = labels_on_grid(found.volume, scan.grid, path=path), list(found.remarks)
     labels, said = _apart(labels, path=path)
     return _of_masks(labels, {}, [*remarks, *said], path=path)
-
-
-def numbers_of_names(names: Sequence[str]) -> list[int]:
-    """Return the numbers of lesions: those that all their names end in, where these differ, else their order.
-
-    Examples
-    --------
-    >>> numbers_of_names(["lesion_3", "lesion_10"]), numbers_of_names(["liver", "lung"]), numbers_of_names(["1", "01"])
-    ([3, 10], [1, 2], [1, 2])
-    """
-    ends = [re.search(r"(\d{1,4})$", name.strip()) for name in names]
-    numbers = [int(end.group(1)) if end else 0 for end in ends]
-    if all(number > 0 for number in numbers) and len(set(numbers)) == len(numbers):
-        return numbers
-    return list(range(1, len(names) + 1))
 
 
 def _read_points(path: Path, grid: Grid, *, coordinates: Coordinates) -> GivenLesions:
@@ -142,30 +124,11 @@ def _read_points(path: Path, grid: Grid, *, coordinates: Coordinates) -> GivenLe
     return GivenLesions(tuple(lesions), None, tuple(remarks))
 
 
-def _read_folder(
-    folder: Path, scan: LabelledScan, *, geometry: Geometry | None
-) -> tuple[Volume, dict[int, str], list[str]]:
-    """Return the masks of a folder as one map, their names, and what is to be said."""
-    paths = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    if not paths:
-        raise InputFileError(folder, f"holds no file; expected {LESION_FILES}")
-    names = [without_ending(path.name) for path in paths]
-    remarks: list[str] = []
-    segments = []
-    for number, name, path in zip(numbers_of_names(names), names, paths, strict=True):
-        found = read_label_file(path, geometry=geometry, scan=scan)
-        array = labels_on_grid(found.volume, scan.grid, path=path).array
-        shown = np.unique(array[array > 0])
-        if len(shown) != 1:
-            raise InputFileError(
-                path,
-                f"holds {len(shown)} labels, expected one mask a file in a folder of lesions; name a label map itself",
-            )
-        remarks += found.remarks
-        segments.append(Segment(number, name, np.flatnonzero(array)))
-    labels, said = label_map_of(segments, grid=scan.grid)
-    remarks += [f"{folder}: {remark}" for remark in said[1:]]  # the first one lists the names
-    return labels, {segment.number: segment.name for segment in segments}, remarks
+def _read_folder(folder: Path, scan: LabelledScan, *, geometry: Geometry | None) -> GivenLesions:
+    """Return the lesions whose masks lie in a folder."""
+    found = read_mask_folder(folder, geometry=geometry, scan=scan, grid=scan.grid)
+    shown = {number: name for number, name in found.names.items() if number not in found.empty}
+    return _of_masks(found.volume, shown, found.remarks[1:], path=folder)  # the first one lists the names
 
 
 def _of_masks(labels: Volume, names: dict[int, str], remarks: Sequence[str], *, path: Path) -> GivenLesions:
@@ -185,42 +148,6 @@ def _of_masks(labels: Volume, names: dict[int, str], remarks: Sequence[str], *, 
             path, f"the mask {hidden[0]!r} lies wholly in others; give every lesion its own voxels"
         )
     return GivenLesions(tuple(lesions), labels, tuple(remarks))
-
-
-def labels_on_grid(labels: Volume, grid: Grid, *, path: Path) -> Volume:
-    """Return labels on the voxels of the scan.
-
-    Their file may hold a part of them, as 3D Slicer writes it, and in another order, as converters of DICOM do.
-
-    Raises
-    ------
-    InputFileError
-        naming the file, if they lie on another grid or outside the scan.
-    """
-    labels = to_axes_of(labels, grid.affine)
-    place = invert_affine(grid.affine) @ labels.affine
-    offset = np.rint(place[:3, 3])
-    expected = np.eye(4)
-    expected[:3, 3] = offset
-    last = np.append(np.array(labels.shape) - 1.0, 1.0)
-    off_vox = np.abs((place - expected) * np.maximum(last, 1.0)).max()
-    if off_vox > SAME_GRID_FRACTION:
-        raise InputFileError(
-            path,
-            f"lies on another grid than the scan (shape {labels.shape}, the scan {tuple(grid.shape)}); expected the "
-            "scan's own voxels; resample the masks onto it first",
-        )
-    first = offset.astype(int)
-    array = np.zeros(grid.shape, dtype=labels.array.dtype)
-    inside = tuple(
-        slice(max(start, 0), max(min(start + size, full), 0))
-        for start, size, full in zip(first, labels.shape, grid.shape, strict=True)
-    )
-    part = tuple(slice(to.start - start, to.stop - start) for to, start in zip(inside, first, strict=True))
-    if np.count_nonzero(labels.array) != np.count_nonzero(labels.array[part]):
-        raise InputFileError(path, "has lesions outside the scan; give the masks of this scan")
-    array[inside] = labels.array[part]
-    return Volume(array, grid.affine)
 
 
 def _apart(labels: Volume, *, path: Path) -> tuple[Volume, list[str]]:

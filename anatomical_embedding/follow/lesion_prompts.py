@@ -1,11 +1,13 @@
 """Lesions as the programs that segment them are prompted: clicks and boxes, counted in voxels.
 
-Two forms of JSON are read. The longitudinal task of autoPET IV lists `points`, each with a name and a `point` of voxels
-x, y, z. LesionLocator maps an id to a `point` of voxels z, y, x, or to a `box` z, z, y, y, x, x, each axis from the
-first voxel to the first behind the last; its numbers may be texts. Both count from 0 at the centre of the first voxel.
+Three forms of JSON are read. The tasks of autoPET IV list `points`, each with a name and a `point` of voxels x, y, z;
+clicks that are called `background`, as in its interactive task, are no lesions. The files that this task was trained
+with map `tumor` and `background` to lists of such voxels. LesionLocator maps an id to a `point` of voxels z, y, x, or
+to a `box` z, z, y, y, x, x, each axis from the first voxel to the first behind the last; its numbers may be texts. All
+count from 0 at the centre of the first voxel.
 
-Sources: the baseline and example files of github.com/lab-midas/autoPETCTIV (Task2), and documentation/prompting.md of
-github.com/MIC-DKFZ/LesionLocator.
+Sources: the baselines and example files of github.com/lab-midas/autoPETCTIV (Task1, Task2), and
+documentation/prompting.md of github.com/MIC-DKFZ/LesionLocator.
 """
 
 import math
@@ -20,6 +22,8 @@ from anatomical_embedding.datasets.lesion_annotations import read_json_strictly
 from anatomical_embedding.errors import InputFileError
 
 NUM_AXES = 3
+TUMOR, BACKGROUND = "tumor", "background"
+"""What clicks are called that say what is a lesion, and what is none."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,21 @@ def read_prompts(path: Path) -> Prompts | None:
         return None
     if isinstance(content.get("points"), list):
         return _clicks(content["points"], path=path)
+    if TUMOR in content and set(content) <= {TUMOR, BACKGROUND}:
+        return _clicks(_listed_by_kind(content), path=path)
     prompts = list(content.values())
     if prompts and all(isinstance(each, dict) and {"point", "box"} & set(each) for each in prompts):
         return _points_and_boxes(content, path=path)
     return None
+
+
+def _listed_by_kind(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return clicks that are listed by what they say, one after the other."""
+    return [
+        {"name": f"{TUMOR} {place}" if kind == TUMOR else kind, "point": point}
+        for kind, points in content.items()
+        for place, point in enumerate(points if isinstance(points, list) else [points], start=1)
+    ]
 
 
 def _clicks(listed: list[Any], *, path: Path) -> Prompts:
@@ -62,10 +77,15 @@ def _clicks(listed: list[Any], *, path: Path) -> Prompts:
     for place, entry in enumerate(listed, start=1):
         if not isinstance(entry, dict) or "point" not in entry:
             raise InputFileError(path, f"click {place}: expected an object with a point, got {entry!r}")
-        names.append(str(entry.get("name") or place))
-        points.append(_numbers(entry["point"], count=NUM_AXES, what=f"click {names[-1]!r}", path=path))
-    said = f"{path}: its clicks are taken as voxels x, y, z, as in the longitudinal task of autoPET IV"
-    return Prompts(tuple(names), np.reshape(np.array(points), (-1, NUM_AXES)), (said,))
+        name = str(entry.get("name") or place)
+        point = _numbers(entry["point"], count=NUM_AXES, what=f"click {name!r}", path=path)
+        if name.strip().lower() != BACKGROUND:
+            names.append(name)
+            points.append(point)
+    said = [f"{path}: its clicks are taken as voxels x, y, z, as in the longitudinal task of autoPET IV"]
+    if len(names) < len(listed):
+        said.append(f"{path}: left out {len(listed) - len(names)} clicks on the background")
+    return Prompts(tuple(names), np.reshape(np.array(points), (-1, NUM_AXES)), tuple(said))
 
 
 def _points_and_boxes(content: dict[str, Any], *, path: Path) -> Prompts:

@@ -3,13 +3,13 @@
 from anatomical_embedding.follow.decisions import rejected_lesions
 from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.history import grid_of, read_scan_of
-from anatomical_embedding.follow.lesion_input import labels_on_grid
 from anatomical_embedding.follow.measurements import measure_lesions, measurement_row
 from anatomical_embedding.follow.recent_scans import RecentScans
 from anatomical_embedding.follow.record_json import read_record
 from anatomical_embedding.follow.record_tables import write_measurements
 from anatomical_embedding.follow.records import MeasurementRow, Visit
 from anatomical_embedding.volumes.labels import read_label_file
+from anatomical_embedding.volumes.segments import labels_on_grid
 from anatomical_embedding.volumes.volume import Volume
 
 

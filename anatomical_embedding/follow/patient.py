@@ -80,7 +80,7 @@ def follow_patient(
     require_lesions(asked)
     checksums = require_order(asked.visits, series=asked.reading.series)
     scans = open_visits(model, asked, place, checksums=checksums, settings=settings, recent=recent)
-    said = remarks_on_patients(asked.visits)
+    said = remarks_on_patients(asked.visits, series=asked.reading.series)
     states = _states(place)
     keys = {
         visit.name: key_of(model, asked, visit, checksums, place, settings=settings) for visit in asked.visits

@@ -25,6 +25,7 @@ from anatomical_embedding.usage.scans import (
     require_known,
 )
 from anatomical_embedding.usage.stores import save_embedding
+from anatomical_embedding.volumes.dicom_mark import entries_of_dicom
 from anatomical_embedding.volumes.file_names import is_volume_name
 from anatomical_embedding.volumes.raw_scan import RawScan, ReadingOptions
 from anatomical_embedding.volumes.scan import distinct_names, sha256_of_scan
@@ -32,6 +33,8 @@ from anatomical_embedding.volumes.scan import distinct_names, sha256_of_scan
 DICOM_DATES = ("AcquisitionDate", "SeriesDate", "StudyDate")
 """Where a date is looked for, in this order."""
 PATIENT_ID = "PatientID"
+SERIES_TAGS = ("SeriesNumber", "SeriesInstanceUID")
+"""By which `--series` names one."""
 IMAGE_TAG = "Rows"
 """What images have; a report or a folder's index beside them has none."""
 NUM_PAIRS_KEPT = 16
@@ -54,16 +57,18 @@ class AskedVisit:
     date: datetime.date | None
 
 
-def name_visits(scans: Sequence[Path], dates: Sequence[datetime.date | None]) -> list[AskedVisit]:
+def name_visits(
+    scans: Sequence[Path], dates: Sequence[datetime.date | None], *, series: str | None = None
+) -> list[AskedVisit]:
     """Return the visits of some scans in their order, called after the scans, or `visit0` and so on.
 
-    A date that is not told is read from a DICOM scan.
+    A date that is not told is read from a DICOM scan: from the series of it that is taken.
     """
     names = distinct_names(scans) if len(set(scans)) == len(scans) else []
     if not names or not all(map(is_identifier, names)):
         names = [f"visit{number}" for number in range(len(scans))]
     return [
-        AskedVisit(name, scan, date or date_of_scan(scan))
+        AskedVisit(name, scan, date or date_of_scan(scan, series=series))
         for name, scan, date in zip(names, scans, dates, strict=True)
     ]
 
@@ -97,9 +102,9 @@ def require_order(visits: Sequence[AskedVisit], *, series: str | None = None) ->
     return checksums
 
 
-def remarks_on_patients(visits: Sequence[AskedVisit]) -> list[str]:
+def remarks_on_patients(visits: Sequence[AskedVisit], *, series: str | None = None) -> list[str]:
     """Return what to say where DICOM scans of the visits name several patients, a sentence for each after the first."""
-    named = [(visit, _header_texts(visit.scan, (PATIENT_ID,))) for visit in visits]
+    named = [(visit, _header_texts(visit.scan, (PATIENT_ID,), series=series)) for visit in visits]
     known = [(visit, patient) for visit, (patient, *_) in named if patient]
     return [
         f"{visit.scan}: is of the patient {patient!r} by its header, visit {known[0][0].name} of {known[0][1]!r}; "
@@ -109,9 +114,15 @@ def remarks_on_patients(visits: Sequence[AskedVisit]) -> list[str]:
     ]
 
 
-def date_of_scan(scan: Path) -> datetime.date | None:
-    """Return the date in the header of a DICOM scan; None where there is none, or the scan is no DICOM."""
-    for text in _header_texts(scan, DICOM_DATES):
+def date_of_scan(scan: Path, *, series: str | None = None) -> datetime.date | None:
+    """Return the date in the header of a DICOM scan; None where there is none, or the scan is no DICOM.
+
+    Parameters
+    ----------
+    scan : file or folder.
+    series : number or UID of the series that is taken of a folder that holds several.
+    """
+    for text in _header_texts(scan, DICOM_DATES, series=series):
         try:
             return datetime.datetime.strptime(text, "%Y%m%d").date()
         except ValueError:
@@ -119,21 +130,24 @@ def date_of_scan(scan: Path) -> datetime.date | None:
     return None
 
 
-def _header_texts(scan: Path, tags: Sequence[str]) -> list[str]:
+def _header_texts(scan: Path, tags: Sequence[str], *, series: str | None) -> list[str]:
     """Return the values of some tags in the first image of a DICOM scan, empty where it has none; of other scans too.
 
     All images of a series name one patient and one day, so that the first header which can be read speaks for all.
     """
     files: Iterable[Path] = ()
     if scan.is_dir():
-        files = sorted(entry for entry in scan.iterdir() if entry.is_file())
+        files = (entry for entry in entries_of_dicom(scan) if entry.is_file())
     elif not is_volume_name(scan.name):
         files = [scan]
-    return next(filter(None, (_texts_of_image(path, tags) for path in files)), [""] * len(tags))
+    wanted = series if scan.is_dir() else None
+    return next(
+        filter(None, (_texts_of_image(path, tags, series=wanted) for path in files)), [""] * len(tags)
+    )
 
 
-def _texts_of_image(path: Path, tags: Sequence[str]) -> list[str]:
-    """Return the values of some tags in a file; none if it is no image of DICOM."""
+def _texts_of_image(path: Path, tags: Sequence[str], *, series: str | None) -> list[str]:
+    """Return the values of some tags in a file; none if it is no image of DICOM, or of another series than asked."""
     import pydicom  # noqa: PLC0415
 
     from anatomical_embedding.volumes.dicom_header import without_warnings  # noqa: PLC0415
@@ -141,9 +155,11 @@ def _texts_of_image(path: Path, tags: Sequence[str]) -> list[str]:
     try:
         with without_warnings():
             header = pydicom.dcmread(
-                path, stop_before_pixels=True, specific_tags=[*tags, IMAGE_TAG], force=True
+                path, stop_before_pixels=True, specific_tags=[*tags, *SERIES_TAGS, IMAGE_TAG], force=True
             )
-            return [str(header.get(key, "") or "") for key in tags] if IMAGE_TAG in header else []
+            texts = {key: str(header.get(key, "") or "") for key in (*tags, *SERIES_TAGS)}
+            is_wanted = series is None or series in [texts[key] for key in SERIES_TAGS]
+            return [texts[key] for key in tags] if IMAGE_TAG in header and is_wanted else []
     except Exception:  # a parser of any bytes whatever may fail in any way; reading the scan says so
         return []
 

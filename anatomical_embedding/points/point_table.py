@@ -31,8 +31,8 @@ PLACED_COLUMN, NOT_PLACED = "defined", ("0", "false")
 TIME_COLUMN = "t"
 """ANTs writes it behind x, y and z; other programs do not."""
 Columns = tuple[str, str, str]
-COLUMN_SETS: tuple[Columns, ...] = (POINT_COLUMNS, ANTS_COLUMNS, VOXEL_COLUMNS, *SLICER_COLUMNS)
-"""Names of the columns that hold coordinates, the usual ones first."""
+COLUMN_SETS: tuple[Columns, ...] = (POINT_COLUMNS, *SLICER_COLUMNS, ANTS_COLUMNS, VOXEL_COLUMNS)
+"""Names of the columns that hold coordinates; of several in one table the first is read, which says what it is."""
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 SEPARATOR_LINE = re.compile(r'"?sep=.?"?', re.IGNORECASE)

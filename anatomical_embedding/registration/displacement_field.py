@@ -6,6 +6,7 @@ components, as ITK programs read them. Beyond its grid a field goes on with its 
 
 import gzip
 import shutil
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ from anatomical_embedding.volumes.nifti import VolumeHeader
 from anatomical_embedding.volumes.volume import Volume
 
 COPIED_BYTES = 2**20
+HEADER_BYTES, VOXEL_OFFSET_AT, COMMENT_CODE = 352, 108, 6
+"""Of NIfTI-1: header with the four bytes that tell of extensions, its field `vox_offset`, a comment among them."""
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 LPS_SIGNS = np.array([-1, -1, 1], dtype=np.int8)
 """Of the components of a vector; small integers leave its number format as it is."""
@@ -108,8 +111,12 @@ def affine_of_image(image: SimpleITK.Image) -> NDArray[np.float64]:
     return LPS_FROM_RAS @ affine
 
 
-def write_field(field: DisplacementField, path: Path) -> None:
+def write_field(field: DisplacementField, path: Path, *, note: bytes = b"") -> None:
     """Write a field as NIfTI vectors in LPS mm, atomically.
+
+    Parameters
+    ----------
+    note : text that the header gets as a comment, an extension of NIfTI.
 
     Raises
     ------
@@ -133,10 +140,24 @@ def write_field(field: DisplacementField, path: Path) -> None:
             raise OutputFileError(
                 path, "could not be written whole; free space, or write elsewhere, and run again"
             )
+        if note:
+            _add_comment(plain, note)
         if path.suffix == ".gz":
             _wrap(plain, temporary)
         else:
             plain.replace(temporary)
+
+
+def _add_comment(path: Path, note: bytes) -> None:
+    """Put a comment between header and voxels of a NIfTI-1 file (nifti1.h: its size is a multiple of 16 bytes)."""
+    content = path.read_bytes()
+    size = -(-(len(note) + 8) // 16) * 16
+    extension = struct.pack("<2i", size, COMMENT_CODE) + note.ljust(size - 8, b"\0")
+    start = struct.pack("<f", HEADER_BYTES + size)
+    with path.open("wb") as stream:
+        stream.write(content[:VOXEL_OFFSET_AT] + start + content[VOXEL_OFFSET_AT + 4 : HEADER_BYTES - 4])
+        stream.write(b"\1\0\0\0" + extension)
+        stream.write(memoryview(content)[HEADER_BYTES:])
 
 
 def _wrap(source: Path, target: Path) -> None:

@@ -69,8 +69,12 @@ def inverse_deformation(deformation: DisplacementField) -> DisplacementField:
     return DisplacementField((vectors * LPS_SIGNS).astype(np.float32), deformation.affine)
 
 
-def write_transform(transform: SimpleITK.Transform, path: Path) -> None:
+def write_transform(transform: SimpleITK.Transform, path: Path, *, note: bytes = b"") -> None:
     """Write a transform for ITK programs, atomically.
+
+    Parameters
+    ----------
+    note : bytes behind an HDF5 file, whose header says where it ends, so that readers of HDF5 do not see them.
 
     Raises
     ------
@@ -82,6 +86,9 @@ def write_transform(transform: SimpleITK.Transform, path: Path) -> None:
             raise OutputFileError(
                 path, "could not be written whole; free space, or write elsewhere, and run again"
             )
+        if note:
+            with temporary.open("ab") as stream:
+                stream.write(note)
 
 
 def _is_written(transform: SimpleITK.Transform, path: Path) -> bool:

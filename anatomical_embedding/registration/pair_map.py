@@ -4,9 +4,10 @@ A point x of the fixed world goes to A (x + u(x)) in the moving one, with the st
 beyond what was registered; back, a point y goes to z + v(z) with z = A⁻¹ y.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import SimpleITK
@@ -38,6 +39,7 @@ class PairMap:
     fixed, moving : grids of the scans, with axes at right angles.
     fixed_fill, moving_fill : values that stand for nothing in the scans.
     sources : the fixed and the moving scan as DICOM objects refer to them; None where one of them is no DICOM series.
+    told : what tells the two scans again, from `registered_scans.described_scans`; None where that is not known.
     """
 
     matrix: NDArray[np.float64]
@@ -47,6 +49,7 @@ class PairMap:
     fixed_fill: float
     moving_fill: float
     sources: "tuple[DicomSource, DicomSource] | None" = None
+    told: Mapping[str, Any] | None = None
 
     @cached_property
     def deformation(self) -> DisplacementField:

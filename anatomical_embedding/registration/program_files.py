@@ -23,6 +23,7 @@ from anatomical_embedding.registration.itk_transform import (
 )
 from anatomical_embedding.registration.pair_map import PairMap
 from anatomical_embedding.registration.ras_fields import write_ras_displacements, write_ras_places
+from anatomical_embedding.registration.registered_scans import note_of
 
 FINE_MM = 1.0
 """Voxels of a deformation between which cubic splines are within 0.05 mm of it; half the size takes eightfold space."""
@@ -44,8 +45,8 @@ class ProgramFiles:
 
 def write_itk(pair: PairMap, folder: Path) -> None:
     """Write composites, which ITK, SimpleITK, ANTs and 3D Slicer read."""
-    write_transform(pair.forward, folder / "forward.h5")
-    write_transform(pair.inverse, folder / "inverse.h5")
+    write_transform(pair.forward, folder / "forward.h5", note=note_of("fixed", pair.told))
+    write_transform(pair.inverse, folder / "inverse.h5", note=note_of("moving", pair.told))
 
 
 def write_ants(pair: PairMap, folder: Path) -> None:

@@ -1,19 +1,25 @@
-"""Which two scans a registration is of, kept beside its transforms, so that one that is used the wrong way is noticed.
+"""Which two scans a registration is of, kept in its transforms and beside them, so that one used the wrong way is told.
 
 A map that leads to places of the other scan gives an image all the same where both scans lie in the same part of the
 world, as two visits of a patient do.
 """
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import anatomical_embedding.volumes.nibabel_alone  # noqa: F401, loads nibabel in its own way  # isort: skip
+import nibabel
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.volumes.affine import spacing_from_affine
+from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES
 from anatomical_embedding.volumes.grid import Grid, largest_distance_mm
-from anatomical_embedding.volumes.raw_scan import RawScan
+from anatomical_embedding.volumes.raw_scan import RawScan, ScanGrid
 
 Role = Literal["fixed", "moving"]
 START_FILE = "start.json"
@@ -25,6 +31,22 @@ FILLED: dict[str, Role] = {
 """Transforms of `register`, and the scan whose grid each of them fills with the other one."""
 OTHER: dict[Role, Role] = {"fixed": "moving", "moving": "fixed"}
 SAME_GRID_VOX = 0.01
+NOTE_MARK = b"\nanatomical-embedding maps "
+LARGEST_NOTE_BYTES = 2**14
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What is known of a transform.
+
+    Attributes
+    ----------
+    fills : the scan whose grid it fills with the other one.
+    scans : checksum, shape and affine of both.
+    """
+
+    fills: Role
+    scans: dict[Role, dict[str, Any]]
 
 
 def described_scans(fixed: RawScan, moving: RawScan) -> dict[str, dict[str, Any]]:
@@ -32,32 +54,52 @@ def described_scans(fixed: RawScan, moving: RawScan) -> dict[str, dict[str, Any]
     return {"fixed": _described(fixed), "moving": _described(moving)}
 
 
+def note_of(fills: Role, scans: Mapping[str, Any] | None) -> bytes:
+    """Return what a transform says of itself in its own file; empty where its scans are not known.
+
+    Parameters
+    ----------
+    fills : scan whose grid it fills.
+    scans : from `described_scans`.
+    """
+    return b"" if scans is None else NOTE_MARK + json.dumps({"fills": fills, "scans": scans}).encode()
+
+
 def require_direction(
-    transform: Path, *, onto: RawScan, source: RawScan | Grid, names: tuple[Path, Path]
+    transform: Path,
+    *,
+    onto: RawScan | ScanGrid,
+    source: RawScan | Grid | None,
+    names: tuple[Path, ...],
+    is_inverted: bool = False,
 ) -> None:
-    """Refuse a transform of `register` that leads the other way, as far as what lies beside it tells.
+    """Refuse a transform of `register` that leads the other way, as far as it, or what lies beside it, tells.
+
+    A copy of another name tells it as well; one that another program wrote again does not.
 
     Parameters
     ----------
     transform : file that is applied.
-    onto : scan whose grid is filled.
-    source : scan that is resampled, or the grid of its labels.
+    onto : scan whose grid is filled, or whose points are carried.
+    source : scan that is resampled, or the grid of its labels; None where there is none.
     names : files of `onto` and `source`.
+    is_inverted : whether its inverse is applied.
 
     Raises
     ------
     InputFileError
         if one of the two has the place of the other, and none its own.
     """
-    filled = FILLED.get(transform.name)
-    known = _known_scans(transform.parent / START_FILE)
-    if filled is None or known is None:
+    known = _known_of(transform)
+    if known is None:
         return
-    wanted, found = (filled, OTHER[filled]), (_role(onto, known), _role(source, known))
+    filled = OTHER[known.fills] if is_inverted else known.fills
+    given = (onto,) if source is None else (onto, source)
+    wanted, found = (filled, OTHER[filled]), [_role(each, known.scans) for each in given]
     wrong = next(
-        (name for name, role, want in zip(names, found, wanted, strict=True) if role == OTHER[want]), None
+        (name for name, role, want in zip(names, found, wanted, strict=False) if role == OTHER[want]), None
     )
-    if wrong is None or any(role == want for role, want in zip(found, wanted, strict=True)):
+    if wrong is None or any(role == want for role, want in zip(found, wanted, strict=False)):
         return
     other = next(name for name, role in FILLED.items() if role == OTHER[filled])
     raise InputFileError(
@@ -65,6 +107,15 @@ def require_direction(
         f"fills the {filled} scan of its registration from the {OTHER[filled]} one; {wrong} is the "
         f"{OTHER[filled] if wrong == names[0] else filled} one; {other} leads the other way",
     )
+
+
+def is_start_of_swapped(start: Path, *, fixed: RawScan, moving: RawScan) -> bool:
+    """Return whether a `start.json` tells that it leads from the moving scan to the fixed one."""
+    known = _known_scans(_content(start))
+    if known is None:
+        return False
+    first, second = _role(fixed, known), _role(moving, known)
+    return first != "fixed" and second != "moving" and (first, second) != (None, None)
 
 
 def _described(scan: RawScan) -> dict[str, Any]:
@@ -75,10 +126,51 @@ def _described(scan: RawScan) -> dict[str, Any]:
     }
 
 
-def _known_scans(path: Path) -> dict[Role, dict[str, Any]] | None:
-    """Return the scans of a registration; None where its folder does not tell, as that of another program."""
+def _known_of(transform: Path) -> Registered | None:
+    """Return what a transform says of itself, or else the folder in which it lies under its own name."""
+    told = _note_in(transform)
+    if told is not None:
+        scans = _known_scans(told)
+        return Registered(told["fills"], scans) if scans is not None and told.get("fills") in OTHER else None
+    if transform.name not in FILLED:
+        return None
+    scans = _known_scans(_content(transform.parent / START_FILE))
+    return None if scans is None else Registered(FILLED[transform.name], scans)
+
+
+def _note_in(transform: Path) -> dict[str, Any] | None:
+    """Return the note in a file, None where there is none."""
+    note = b""
+    if transform.name.lower().endswith(NIFTI_SUFFIXES):
+        try:
+            header = nibabel.load(transform).header
+            notes = [bytes(each.get_content()) for each in header.extensions]  # type: ignore[attr-defined]
+        except (OSError, ValueError, TypeError, AttributeError, ImageFileError):
+            return None
+        note = next((each.rstrip(b"\0") for each in notes if each.startswith(NOTE_MARK)), b"")
+    else:
+        with transform.open("rb") as stream:
+            stream.seek(max(transform.stat().st_size - LARGEST_NOTE_BYTES, 0))
+            note = stream.read()
+    _, mark, text = note.rpartition(NOTE_MARK)
     try:
-        scans = json.loads(path.read_text(encoding="utf-8"))["scans"]
+        content = json.loads(text) if mark else None
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _content(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _known_scans(content: Any) -> dict[Role, dict[str, Any]] | None:
+    """Return the scans of a registration; None where its file does not tell, as that of another program."""
+    try:
+        scans = content["scans"]
         return {
             role: {
                 "sha256": scans[role]["sha256"],
@@ -87,13 +179,13 @@ def _known_scans(path: Path) -> dict[Role, dict[str, Any]] | None:
             }
             for role in OTHER
         }
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None
 
 
-def _role(scan: RawScan | Grid, known: dict[Role, dict[str, Any]]) -> Role | None:
+def _role(scan: RawScan | ScanGrid | Grid, known: dict[Role, dict[str, Any]]) -> Role | None:
     """Return which of two scans one is, by its files, or by its grid where theirs differ; None if that is not sure."""
-    grid, sha256 = (scan.grid, scan.sha256) if isinstance(scan, RawScan) else (scan, None)
+    grid, sha256 = (scan.grid, scan.sha256) if isinstance(scan, RawScan | ScanGrid) else (scan, None)
     alike = [role for role, each in known.items() if each["sha256"] == sha256]
     alike = alike or [role for role, each in known.items() if _is_grid(grid, each)]
     return alike[0] if len(alike) == 1 else None

@@ -1,11 +1,11 @@
 """Two scans registered: a start by matched embeddings, then deeds."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 import SimpleITK
 
@@ -22,6 +22,7 @@ from anatomical_embedding.registration.installed_program import installed_progra
 from anatomical_embedding.registration.itk_transform import resample_by_itk
 from anatomical_embedding.registration.pair_map import PairMap
 from anatomical_embedding.registration.program_files import PROGRAMS
+from anatomical_embedding.registration.registered_scans import described_scans
 from anatomical_embedding.registration.shared_view import seen_from, shared_box
 from anatomical_embedding.settings.registration import DeedsSettings
 from anatomical_embedding.usage.model import Model
@@ -52,6 +53,7 @@ class ScanRegistration:
         CTs, where no start was found, and where the scans agree less than two of one patient.
     agreement : median local correlation of two CTs in the body of the fixed one, once registered; None as above for
         other scans.
+    told : what tells the two scans again, from `registered_scans.described_scans`.
     """
 
     start: GuidedStart
@@ -62,6 +64,7 @@ class ScanRegistration:
     sources: "tuple[DicomSource, DicomSource] | None" = None
     doubt: Volume | None = None
     agreement: float | None = None
+    told: Mapping[str, Any] | None = None
 
     @cached_property
     def pair_map(self) -> PairMap:
@@ -75,6 +78,7 @@ class ScanRegistration:
             fixed_fill=float(fixed.array.min()),
             moving_fill=float(moving.array.min()),
             sources=self.sources,
+            told=self.told,
         )
 
     @property
@@ -158,6 +162,7 @@ def register_scans(
         (*begun.remarks, *remarks),
         doubt=doubt,
         agreement=agreement,
+        told=described_scans(raw[0], raw[1]),
     )
 
 

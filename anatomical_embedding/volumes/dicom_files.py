@@ -13,6 +13,7 @@ from pathlib import Path
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.volumes.dicom_frames import read_frames_of_parts
 from anatomical_embedding.volumes.dicom_header import DicomFile, name_of_uid, read_dicom_header
+from anatomical_embedding.volumes.dicom_mark import entries_of_dicom
 from anatomical_embedding.volumes.file_names import is_volume_name
 
 STORAGE = "1.2.840.10008.5.1.4.1.1"
@@ -45,7 +46,7 @@ class SeriesFiles:
 def find_series_files(path: Path | str, *, series: str | None = None) -> SeriesFiles:
     """Return the slices of the one DICOM series in a folder, or the frames of one multi-frame file.
 
-    Folders below the folder are not looked into.
+    Folders below the folder are looked into where it holds no DICOM file itself, as in exports of archives.
 
     Parameters
     ----------
@@ -62,7 +63,7 @@ def find_series_files(path: Path | str, *, series: str | None = None) -> SeriesF
     if not path.is_dir():
         return SeriesFiles(tuple(_frames_of_file(path)), ())
     try:
-        paths = sorted(path.iterdir())
+        paths = entries_of_dicom(path)
     except OSError as error:
         raise InputFileError(path, f"cannot be read: {error.strerror}; check the path") from error
     files = {entry: read_dicom_header(entry) for entry in paths}
@@ -71,14 +72,21 @@ def find_series_files(path: Path | str, *, series: str | None = None) -> SeriesF
     if not images:
         raise _no_series(path, left_out)
     slices, others = _one_series(path, images, series=series)
-    _require_no_lost_slice({entry: files[entry] for entry in left_out}, slices)
+    folders = {file.path.parent for file in slices}
+    _require_no_lost_slice({entry: files[entry] for entry in left_out if entry.parent in folders}, slices)
     left_out |= others
     if slices[0].has_frames:
         slices = read_frames_of_parts(slices)
     if len(slices) < SMALLEST_NUM_SLICES:
         problem = f"holds {len(slices)} slice, expected {SMALLEST_NUM_SLICES} or more."
         raise InputFileError(path, " ".join([problem, *left_out_sentences(left_out)]))
-    return SeriesFiles(tuple(slices), tuple(left_out_sentences(left_out)))
+    return SeriesFiles(tuple(slices), (*_lies_below(path, slices), *left_out_sentences(left_out)))
+
+
+def _lies_below(folder: Path, slices: Sequence[DicomFile]) -> list[str]:
+    """Say where the slices lie that are not in the folder itself."""
+    places = sorted({file.path.parent.relative_to(folder).as_posix() for file in slices} - {"."})
+    return [f"Its slices lie in {', '.join(places[:MOST_SERIES])} of this folder."] if places else []
 
 
 def is_dicom_file(path: Path) -> bool:
@@ -195,7 +203,8 @@ def _one_series(
     if len(candidates) > 1:
         raise InputFileError(
             folder,
-            f"holds {len(candidates)} DICOM series, expected one: {_listed(candidates)}; {_how_to_choose(candidates)}",
+            f"holds {len(candidates)} DICOM series{_of_patients(candidates)}, expected one: {_listed(candidates)}; "
+            f"{_how_to_choose(candidates)}{_or_its_folder(folder, candidates)}",
         )
     rest = [files for files in every if files is not candidates[0]]
     others |= {
@@ -219,6 +228,21 @@ def _how_to_choose(candidates: Sequence[Sequence[DicomFile]]) -> str:
     if len(set(uids)) == len(uids):
         return f"--series takes one by its UID, such as --series {uids[0]}"
     return f"name one of the files, such as {candidates[0][0].name}"
+
+
+def _or_its_folder(folder: Path, candidates: Sequence[Sequence[DicomFile]]) -> str:
+    """Return how a series in a folder of its own is named; empty where they share folders."""
+    places = [{file.path.parent for file in files} for files in candidates]
+    alone = [place for place in places if len(place) == 1 and sum(place == other for other in places) == 1]
+    if not alone or alone[0] == {folder}:
+        return ""
+    return f", or name its folder, such as {alone[0].pop().relative_to(folder).as_posix()} in it"
+
+
+def _of_patients(candidates: Sequence[Sequence[DicomFile]]) -> str:
+    """Say so where series are of several patients, as in a folder of many patients that is named as one scan."""
+    patients = {files[0].text("PatientID") for files in candidates}
+    return f" of {len(patients)} patients" if len(patients) > 1 else ""
 
 
 def _listed(candidates: Sequence[Sequence[DicomFile]]) -> str:

@@ -1,13 +1,20 @@
-"""Whether a file is DICOM, by its first bytes; no reader of DICOM has to be loaded for it."""
+"""Whether a file is DICOM, by its first bytes, and where in a folder such files lie; no reader of DICOM is loaded."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+
+from anatomical_embedding.volumes.file_names import is_volume_name
 
 PREAMBLE_BYTES = 128
 MAGIC = b"DICM"
 NUM_FIRST_BYTES = PREAMBLE_BYTES + len(MAGIC)
 STARTS_WITHOUT_PREAMBLE = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
 """A data set without the preamble begins with a tag of group 2 or 8."""
+TABLE_OF_CONTENTS = "DICOMDIR"
+"""Lies above the folders of what it lists, and is DICOM itself."""
+MOST_FOLDERS_DEEP = 9
+"""Exports of XNAT have six: `session/scans/3-CT/resources/DICOM/files` below a project."""
 
 
 def begins_as_dicom(first_bytes: bytes) -> bool:
@@ -22,7 +29,7 @@ def begins_as_dicom(first_bytes: bytes) -> bool:
 
 
 def holds_dicom(folder: Path | str) -> bool:
-    """Return whether a folder holds a DICOM file itself; folders below it are not looked into.
+    """Return whether a folder holds a DICOM file itself, a table of contents apart; folders below do not count.
 
     Notes
     -----
@@ -30,13 +37,59 @@ def holds_dicom(folder: Path | str) -> bool:
     """
     try:
         with os.scandir(folder) as entries:
-            return any(_is_dicom(entry) for entry in sorted(entries, key=lambda entry: entry.name))
+            return any(
+                entry.is_file() and is_marked_dicom(entry.path)
+                for entry in sorted(entries, key=lambda entry: entry.name)
+            )
     except OSError:
         return False
 
 
-def _is_dicom(entry: os.DirEntry[str]) -> bool:
-    if not entry.is_file():
+def holds_dicom_below(folder: Path | str) -> bool:
+    """Return whether a folder holds DICOM files only in folders below it, as exports of archives do."""
+    return not holds_dicom(folder) and any(map(is_marked_dicom, _files_below(folder)))
+
+
+def entries_of_dicom(folder: Path) -> list[Path]:
+    """Return what lies in a folder of DICOM, sorted: its entries or, where it `holds_dicom_below`, all files below it.
+
+    Raises
+    ------
+    OSError
+        if it cannot be listed.
+    """
+    if holds_dicom_below(folder):
+        return sorted(map(Path, _files_below(folder)))
+    return sorted(folder.iterdir())
+
+
+def _files_below(folder: Path | str) -> Iterator[str]:
+    """Give the files below a folder that may be DICOM by their names, in the order of their folders; each folder once.
+
+    Hidden files and folders are passed by, and so are folders deeper than any archive nests them.
+    """
+    top = os.fspath(folder)
+    seen: set[str] = set()
+    for place, folders, files in os.walk(top, followlinks=True):
+        own = os.path.realpath(place)
+        depth = len(Path(place).parts) - len(Path(top).parts)
+        if own in seen or depth >= MOST_FOLDERS_DEEP:
+            folders.clear()
+        if own in seen:
+            continue
+        seen.add(own)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and not is_volume_name(name):
+                yield os.path.join(place, name)  # noqa: PTH118 - a path object for each of many files
+
+
+def is_marked_dicom(path: Path | str) -> bool:
+    """Return whether a file is DICOM by its first bytes, and no table of contents; one that cannot be read is not."""
+    if Path(path).name.upper() == TABLE_OF_CONTENTS:
         return False
-    with Path(entry.path).open("rb") as stream:
-        return begins_as_dicom(stream.read(NUM_FIRST_BYTES))
+    try:
+        with Path(path).open("rb") as stream:
+            return begins_as_dicom(stream.read(NUM_FIRST_BYTES))
+    except OSError:
+        return False

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.settings.volumes import Geometry
 from anatomical_embedding.volumes.affine import spacing_from_affine
-from anatomical_embedding.volumes.file_names import is_volume_name, without_ending
-from anatomical_embedding.volumes.grid import largest_distance_mm
+from anatomical_embedding.volumes.file_names import is_volume_name
+from anatomical_embedding.volumes.grid import Grid, largest_distance_mm
+from anatomical_embedding.volumes.mask_folder import FolderMap, map_of_masks, masks_in
 from anatomical_embedding.volumes.nifti import VolumeHeader
 from anatomical_embedding.volumes.scan_checks import sample_values, share_in_patches
 from anatomical_embedding.volumes.segment_layers import SEGMENTATION_SUFFIXES, read_layers
-from anatomical_embedding.volumes.segments import LARGEST_LABEL, LabelledScan, Segment, label_map_of
+from anatomical_embedding.volumes.segments import LARGEST_LABEL, SAME_GRID_FRACTION, LabelledScan
 from anatomical_embedding.volumes.volume import FoundVolume, Volume
 from anatomical_embedding.volumes.volume_file import read_volume_file
 
@@ -24,12 +25,12 @@ BadLabels = Literal["refuse", "skip"]
 """What becomes of labels that do not fit: an error, or left out and named."""
 LARGEST_FRACTION = 1e-3
 """Labels that a program scaled or interpolated come back this far off whole numbers; more is no label map."""
+STRETCHED_STEPS, ROUNDING = 255, 1e-6
 FEWEST_VALUES_OF_A_SCAN, LARGEST_SHARE_OF_A_SCAN = 100, 0.3
 """Fewer numbers may be labels of any kind. The share is of voxels whose neighbour has the same number: 0.13 and
 less in real scans, 0.90 and more in label maps."""
 LARGEST_NUM_OF_A_MARK = 8
 """Labels of so few voxels may be landmarks, single voxels or crosses of seven."""
-SAME_GRID_FRACTION = 0.01  # of a voxel: headers of one grid written by two programs differ by rounding only
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def read_label_file(
     """Return the label map in a file: whole numbers on any grid; numbers that are nearly whole are rounded.
 
     Segmentations of 3D Slicer (`.seg.nrrd`), DICOM SEG and RTSTRUCT give the numbers and names of their segments; a
-    folder of masks, as TotalSegmentator writes them, gives its files a number each, by their names.
+    folder of masks, as TotalSegmentator writes them, gives its files a number each, by their names (`mask_folder`).
 
     Parameters
     ----------
@@ -91,7 +92,8 @@ def read_label_file(
     """
     path = Path(path)
     if path.is_dir():
-        return _read_masks(path, geometry=geometry)
+        found_masks = read_mask_folder(path, geometry=geometry, scan=scan)
+        return LabelFile(found_masks.volume, found_masks.remarks)
     if path.name.lower().endswith(SEGMENTATION_SUFFIXES):
         return _said_of(path, read_layers(path))
     if _is_dicom(path):
@@ -109,41 +111,32 @@ def read_label_file(
     return _said_of(path, FoundVolume(Volume(array, stored.volume.affine), (*stored.remarks, *rounded)))
 
 
-def _masks_in(folder: Path) -> list[Path]:
-    """Return the masks in a folder by their names; what is not a volume by its name is no mask."""
-    paths = sorted(path for path in folder.iterdir() if path.is_file() and is_volume_name(path.name))
-    if not paths:
-        raise InputFileError(
-            folder,
-            "holds no masks, expected one file per organ such as liver.nii.gz; name the file of the labels",
-        )
-    organs = [without_ending(path.name) for path in paths]
-    for path, organ in zip(paths, organs, strict=True):
-        if organs.count(organ) > 1:
-            raise InputFileError(path, f"is one of several masks of {organ} in its folder; leave one of them")
-    return paths
+def read_mask_folder(
+    folder: Path,
+    *,
+    geometry: Geometry | None = None,
+    scan: LabelledScan | None = None,
+    grid: Grid | None = None,
+) -> FolderMap:
+    """Return the masks in a folder as one map: of organs as of lesions, by one rule (`mask_folder`).
 
+    Parameters
+    ----------
+    folder : of one mask a file.
+    geometry, scan : as in `read_label_file`.
+    grid : whose voxels the map is wanted on; None takes those of the first mask.
 
-def _read_masks(folder: Path, *, geometry: Geometry | None) -> LabelFile:
-    """Return the masks in a folder as one map."""
-    paths = _masks_in(folder)
-    first = read_label_file(paths[0], geometry=geometry)
-    grid = VolumeHeader(first.volume.shape, first.volume.affine)
-    segments: list[Segment] = []
-    remarks: list[str] = []
-    for number, path in enumerate(paths, start=1):
-        found = read_label_file(path, geometry=geometry) if number > 1 else first
-        _require_same_grid(found.volume, grid=grid, path=path, other=paths[0].name)
-        num_labels = np.count_nonzero(np.unique(found.volume.array))
-        if num_labels > 1:
-            raise InputFileError(
-                path,
-                f"holds {num_labels} labels, expected one mask per file in a folder; name a label map itself",
-            )
-        remarks += found.remarks
-        segments.append(Segment(number, without_ending(path.name), np.flatnonzero(found.volume.array)))
-    volume, said = label_map_of(segments, grid=grid)
-    return LabelFile(volume, (*remarks, *(f"{folder}: {remark}" for remark in said)))
+    Raises
+    ------
+    InputFileError
+        as `read_label_file`.
+    """
+
+    def read(path: Path) -> FoundVolume:
+        found = read_label_file(path, geometry=geometry, scan=scan)
+        return FoundVolume(found.volume, found.remarks)
+
+    return map_of_masks(folder, read, grid=grid)
 
 
 def require_labels(path: Path | str, *, geometry: Geometry | None = None) -> None:
@@ -156,7 +149,7 @@ def require_labels(path: Path | str, *, geometry: Geometry | None = None) -> Non
     """
     path = Path(path)
     if path.is_dir():
-        _masks_in(path)
+        masks_in(path)
         return
     if _is_dicom(path):
         return
@@ -320,7 +313,7 @@ def _whole_numbers(array: NDArray, *, path: Path | str) -> tuple[NDArray, float]
     whole = np.rint(array) if array.dtype.kind == "f" else array
     fraction = float(np.abs(array - whole).max()) if array.dtype.kind == "f" else 0.0
     is_wrong = (whole < 0) | (whole > LARGEST_LABEL)
-    if fraction > LARGEST_FRACTION:
+    if fraction > LARGEST_FRACTION and not _is_stretched(array, whole, fraction=fraction):
         is_wrong |= np.abs(array - whole) > LARGEST_FRACTION
     if is_wrong.any():
         wrong = str(array[is_wrong][0]).removesuffix(".0")
@@ -329,6 +322,17 @@ def _whole_numbers(array: NDArray, *, path: Path | str) -> tuple[NDArray, float]
             f"has the value {wrong}, expected whole numbers from 0 to {LARGEST_LABEL}, one a label",
         )
     return whole.astype(label_type(int(whole.max()))), fraction
+
+
+def _is_stretched(array: NDArray, whole: NDArray, *, fraction: float) -> bool:
+    """Return whether labels were stretched over the 255 steps of uint8, with one value left of each label.
+
+    nibabel does so with floats that it writes in an integer type (`findings/`); rounding to a step moves them by half a
+    step at most.
+    """
+    if fraction > float(whole.max()) / STRETCHED_STEPS / 2 + ROUNDING:
+        return False
+    return len(np.unique(array)) == len(np.unique(whole))
 
 
 def _require_patches(array: NDArray, *, path: Path | str) -> None:
@@ -349,15 +353,13 @@ def label_type(num_labels: int) -> type[np.uint8] | type[np.uint16]:
     return np.uint8 if num_labels <= np.iinfo(np.uint8).max else np.uint16
 
 
-def _require_same_grid(
-    volume: Volume, *, grid: VolumeHeader, path: Path | str, other: str = "its image"
-) -> None:
+def _require_same_grid(volume: Volume, *, grid: VolumeHeader, path: Path | str) -> None:
     if volume.shape != grid.shape:
-        raise InputFileError(path, f"has shape {volume.shape}, expected {grid.shape} as {other}")
+        raise InputFileError(path, f"has shape {volume.shape}, expected {grid.shape} as its image")
     distance_mm = largest_distance_mm(volume.affine, grid.affine, shape=grid.shape)
     if distance_mm > SAME_GRID_FRACTION * spacing_from_affine(grid.affine).min():
         raise InputFileError(
             path,
-            f"lies up to {distance_mm:.3g} mm away from {other}, expected the same grid; "
-            f"resample the mask onto that of {other} first",
+            f"lies up to {distance_mm:.3g} mm away from its image, expected the same grid; "
+            "resample the mask onto that of its image first",
         )

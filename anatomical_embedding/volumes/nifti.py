@@ -136,7 +136,7 @@ def read_nifti(
     path = Path(path)
     found = _open_file(path, geometry=geometry)
     try:
-        stored = np.asanyarray(_stored_array(found))
+        stored = _stored_array(found)
     except (*READ_ERRORS, MemoryError) as error:
         raise _unreadable(path, error) from error
     array = voxels.scaled_values(stored, slope=found.slope, intercept=found.intercept)
@@ -380,8 +380,20 @@ def _checked_shape(header: Nifti1Header, *, path: Path) -> tuple[int, int, int]:
     return voxels.require_one_volume([int(length) for length in header["dim"][1 : num_axes + 1]], path=path)
 
 
-def _stored_array(found: _OpenFile) -> ArrayProxy:
-    """Return the voxels as they are stored, read when they are used."""
-    return ArrayProxy(
-        str(found.path), (found.shape, found.data_type, found.first_byte), mmap=False, order="F"
-    )
+def _stored_array(found: _OpenFile) -> NDArray:
+    """Return the voxels as they are stored.
+
+    A packed file is read to its end, behind which gzip compares the checksum: else voxels that changed on a disk or on
+    the way would be taken as they are.
+    """
+    with ImageOpener(str(found.path)) as stream:
+        place = (found.shape, found.data_type, found.first_byte)
+        stored: NDArray = np.asanyarray(ArrayProxy(stream, place, mmap=False, order="F"))
+        num_behind = 0
+        if found.path.suffix.lower() == ".gz":
+            while num_behind < stored.nbytes and (block := stream.read(COPY_BYTES)):
+                num_behind += len(block)
+        else:
+            num_behind = found.path.stat().st_size - found.first_byte - stored.nbytes
+    voxels.require_no_more(num_behind, num_bytes=stored.nbytes, path=found.path)
+    return stored

@@ -79,6 +79,29 @@ class RawScan:
 
 
 @dataclass(frozen=True)
+class ScanGrid:
+    """The voxels of an image, which may be a scan, a label map or any other: where they lie, and whose they are.
+
+    Attributes
+    ----------
+    path : file, or folder of one DICOM series.
+    grid : a volume of zeros that takes no memory.
+    notes : what was corrected or chosen, a sentence each that begins with the path.
+    series : of its folder, as it was told.
+    """
+
+    path: Path
+    grid: Volume
+    notes: tuple[str, ...]
+    series: str | None
+
+    @cached_property
+    def sha256(self) -> str:
+        """Checksum of its files, taken once."""
+        return sha256_of_scan(self.path, series=self.series)
+
+
+@dataclass(frozen=True)
 class ReadingOptions:
     """What a user says about scans that do not say it themselves.
 
@@ -136,6 +159,20 @@ def read_raw_scan(path: Path | str, options: ReadingOptions) -> RawScan:
     return RawScan(path, place, kind.modality, remarks, options, stored.frame_of_reference)
 
 
+def read_scan_grid(path: Path | str, options: ReadingOptions) -> ScanGrid:
+    """Return the voxels of any image, whose values are not judged.
+
+    Raises
+    ------
+    InputFileError
+        if it cannot be read, or its place is not sure.
+    """
+    path = Path(path)
+    stored = _read(path, options, require_contrast=False)
+    grid = Volume(np.broadcast_to(np.zeros((), np.uint8), stored.volume.shape), stored.volume.affine)
+    return ScanGrid(path, grid, tuple(f"{path}: {remark}" for remark in stored.remarks), options.series)
+
+
 @dataclass(frozen=True)
 class _Stored:
     """What a file or a folder holds, before its values are looked at; no modality word where nothing is said."""
@@ -148,7 +185,7 @@ class _Stored:
     frame_of_reference: str = ""
 
 
-def _read(path: Path, options: ReadingOptions) -> _Stored:
+def _read(path: Path, options: ReadingOptions, *, require_contrast: bool = True) -> _Stored:
     if path.is_dir() or not is_volume_name(path.name):
         # The readers of DICOM take longer to load than a stage that prepares a NIfTI file computes.
         from anatomical_embedding.settings.recipe_values import recipe_largest_gap_mm  # noqa: PLC0415
@@ -166,7 +203,7 @@ def _read(path: Path, options: ReadingOptions) -> _Stored:
                 found.has_rescale,
                 found.frame_of_reference,
             )
-    stored = read_volume_file(path, geometry=options.geometry)
+    stored = read_volume_file(path, geometry=options.geometry, require_contrast=require_contrast)
     return _Stored(stored.volume, (*stored.remarks, *_remark_on_even_copy(path)))
 
 

@@ -31,6 +31,8 @@ SMALLEST_TISSUE_SHARE, LARGEST_DENSE_SHARE = 0.3, 0.4
 
 KNOWN_OFFSETS_HU = (-1024.0, -32768.0)
 """What has to be added to a CT whose rescale was lost: its scanner stored HU + 1024, or a program HU + 32768."""
+NUM_SIGNED, NUM_UNSIGNED = 2**15, 2**16
+"""Where the numbers of 16 bits with a sign end, and those without."""
 SURE_AIR_SHARE, SURE_TISSUE_SHARE, LARGEST_SURE_DENSE_SHARE = 0.02, 0.6, 0.2
 SURE_FAT_SHARE, SURE_SOFT_SHARE, SURE_BRIGHT_SHARE = 0.08, 0.15, 0.003
 """Those CTs have 0.14, 0.33 and 0.015 at least; bright is bone or contrast medium, which an inverted picture lacks."""
@@ -170,6 +172,7 @@ def find_kind(array: NDArray) -> Kind:
             f"looks like a CT whose values lie {-missing[0]:g} above HU, or like an MR; say which "
             "(--modality ct takes that off, --modality mr leaves the values)"
         )
+    _require_signs(values, otherwise=", or take it as it is (--modality mr)")
     if shares.are_of_the_inside or dark_share >= SMALLEST_DARK_SHARE:
         raise UserError(
             f"may be a CT or an MR: {_percent(shares.air)} of its voxels are like air in HU and {_percent(dark_share)} "
@@ -225,6 +228,7 @@ def find_offset(array: NDArray) -> Offset:
             f"its values lie {-found[0]:g} above HU (air, fat and soft tissue at once), so {-found[0]:g} was taken "
             "off; --hu-offset says otherwise",
         )
+    _require_signs(values)
     lowest, highest = float(array.min()), float(array.max())
     if shares.are_of_the_inside and float((values == values.min()).mean()) <= LARGEST_CUT_SHARE:
         return Offset(0.0, "it shows no air, so that it is in HU was judged by its fat and soft tissue alone")
@@ -236,6 +240,19 @@ def find_offset(array: NDArray) -> Offset:
         f"({TISSUE_HU[0]:g} to {TISSUE_HU[1]:g}); export it with its rescale, or say what makes HU of it "
         "(--hu-offset, 0 if it is in HU)"
     )
+
+
+def _require_signs(values: NDArray[np.floating], *, otherwise: str = "") -> None:
+    """Refuse a CT whose values below 0, air or padding, were written to 16 bits without their sign."""
+    is_high = (values >= NUM_SIGNED) & (values < NUM_UNSIGNED)
+    if not is_high.any():
+        return
+    signed = without_padding(np.where(is_high, values - NUM_UNSIGNED, values))
+    if any(shares_of(signed + offset).are_surely_of_a_ct for offset in (0.0, *KNOWN_OFFSETS_HU)):
+        raise UserError(
+            f"looks like a CT whose values below 0 were stored without their sign: {_percent(float(is_high.mean()))} "
+            f"of its voxels are {NUM_UNSIGNED} too high; write it with a sign (int16){otherwise}"
+        )
 
 
 def _remark_on_cut(values: NDArray[np.floating]) -> str:

@@ -2,14 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.volumes.affine import invert_affine
 from anatomical_embedding.volumes.grid import Grid
+from anatomical_embedding.volumes.orientation import to_axes_of
 from anatomical_embedding.volumes.volume import Volume
 
 LARGEST_LABEL = np.iinfo(np.uint16).max
+SAME_GRID_FRACTION = 0.01  # of a voxel: headers of one grid written by two programs differ by rounding only
 MOST_NAMES = 150
 """That are said; TotalSegmentator knows 117 organs."""
 
@@ -68,6 +73,42 @@ def label_map_of(segments: Sequence[Segment], *, grid: Grid) -> tuple[Volume, li
             f"its labels overlap in {num_overlapping} voxels; the smaller label has them, a voxel holds one"
         )
     return Volume(labels, grid.affine), remarks
+
+
+def labels_on_grid(labels: Volume, grid: Grid, *, path: Path, of_grid: str = "the scan") -> Volume:
+    """Return labels on the voxels of a grid, that of the scan they belong to unless `of_grid` calls it otherwise.
+
+    Their file may hold a part of them, as 3D Slicer writes it, and in another order, as converters of DICOM do.
+
+    Raises
+    ------
+    InputFileError
+        naming the file, if they lie on another grid or outside the scan.
+    """
+    labels = to_axes_of(labels, grid.affine)
+    place = invert_affine(grid.affine) @ labels.affine
+    offset = np.rint(place[:3, 3])
+    expected = np.eye(4)
+    expected[:3, 3] = offset
+    last = np.append(np.array(labels.shape) - 1.0, 1.0)
+    off_vox = np.abs((place - expected) * np.maximum(last, 1.0)).max()
+    if off_vox > SAME_GRID_FRACTION:
+        raise InputFileError(
+            path,
+            f"lies on another grid than {of_grid} (shape {labels.shape}, {of_grid} {tuple(grid.shape)}); expected the "
+            "same voxels; resample the masks onto it first",
+        )
+    first = offset.astype(int)
+    array = np.zeros(grid.shape, dtype=labels.array.dtype)
+    inside = tuple(
+        slice(max(start, 0), max(min(start + size, full), 0))
+        for start, size, full in zip(first, labels.shape, grid.shape, strict=True)
+    )
+    part = tuple(slice(to.start - start, to.stop - start) for to, start in zip(inside, first, strict=True))
+    if np.count_nonzero(labels.array) != np.count_nonzero(labels.array[part]):
+        raise InputFileError(path, f"has voxels outside {of_grid}; give the masks of this scan")
+    array[inside] = labels.array[part]
+    return Volume(array, grid.affine)
 
 
 def usable_numbers(stated: Sequence[int]) -> list[int]:

@@ -24,6 +24,7 @@ from anatomical_embedding.volumes.volume import FoundVolume, Volume
 
 Encoding = Literal["raw", "deflate", "bzip2", "text", "hex"]
 GZIP_OR_ZLIB = 47
+COPIED_BYTES = 2**20
 """Of `zlib.decompressobj`: it recognises either head."""
 FROM_THE_END = -1
 MOST_HEADER_BYTES = 2**22
@@ -231,9 +232,11 @@ def _numbers_in(file: Path, header: TextHeader, *, count: int) -> NDArray:
         for _ in range(header.skipped_lines):
             packed = packed[bytes(packed).index(b"\n") + 1 :]
         if header.encoding == "text":
-            found = np.array(bytes(packed).split()[:count]).astype(header.data_type)
+            numbers = bytes(packed).split()
+            voxels.require_no_more(len(numbers) - count, num_bytes=count, path=file)
+            found = np.array(numbers[:count]).astype(header.data_type)
         else:
-            content = _unpacked(packed, header, num_bytes=num_bytes)
+            content = _unpacked(packed, header, num_bytes=num_bytes, file=file)
             whole = min(count, len(content) // header.data_type.itemsize)
             found = np.frombuffer(content, header.data_type, count=whole)
     except (OSError, EOFError, ValueError, OverflowError, zlib.error, MemoryError) as error:
@@ -260,18 +263,29 @@ def _require_enough(size: int, header: TextHeader, *, file: Path, num_bytes: int
         )
 
 
-def _unpacked(packed: memoryview, header: TextHeader, *, num_bytes: int) -> memoryview:
-    """Return the bytes of the voxels of one file, fewer where it is cut short."""
+def _unpacked(packed: memoryview, header: TextHeader, *, num_bytes: int, file: Path) -> memoryview:
+    """Return the bytes of the voxels of one file, fewer where it is cut short; what is packed fits its checksum."""
     skipped = max(header.skipped_bytes, 0)
     from_the_end = header.skipped_bytes == FROM_THE_END
     limit = -1 if from_the_end else num_bytes + skipped
     if header.encoding == "deflate":
-        content = zlib.decompressobj(GZIP_OR_ZLIB).decompress(packed, max(limit, 0))
+        unpacker = zlib.decompressobj(GZIP_OR_ZLIB)
+        content = unpacker.decompress(packed, max(limit, 0))
+        num_behind = 0
+        while not unpacker.eof and len(content) >= limit and num_behind < num_bytes:
+            rest = unpacker.decompress(unpacker.unconsumed_tail, COPIED_BYTES)
+            num_behind += len(rest)
+            if not rest and not unpacker.unconsumed_tail and not unpacker.eof:
+                raise EOFError("it ends before the checksum of what is packed in it")
+        voxels.require_no_more(num_behind, num_bytes=num_bytes, path=file)
     elif header.encoding == "bzip2":
         content = bz2.BZ2Decompressor().decompress(packed, limit)
     elif header.encoding == "hex":
         content = bytes.fromhex(bytes(packed).decode("ascii"))
+        voxels.require_no_more(len(content) - num_bytes, num_bytes=num_bytes, path=file)
     else:
+        if not from_the_end:
+            voxels.require_no_more(len(packed) - skipped - num_bytes, num_bytes=num_bytes, path=file)
         return packed[-num_bytes:] if from_the_end else packed[skipped : skipped + num_bytes]
     return memoryview(content)[-num_bytes:] if from_the_end else memoryview(content)[skipped:]
 

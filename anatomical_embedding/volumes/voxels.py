@@ -96,3 +96,23 @@ def require_contrast(array: NDArray, *, path: Path) -> None:
         raise InputFileError(
             path, f"every voxel has the value {array.flat[0]}, expected an image; check how it was exported"
         )
+
+
+def require_no_more(num_behind: int, *, num_bytes: int, path: Path) -> None:
+    """Refuse a file that goes on behind its voxels for as long as these: its header states another size or type.
+
+    Parameters
+    ----------
+    num_behind, num_bytes : bytes, unpacked, behind the voxels and of them. A few more are no sign of anything.
+
+    Raises
+    ------
+    InputFileError
+        naming the file.
+    """
+    if num_behind >= num_bytes:
+        raise InputFileError(
+            path,
+            f"holds {1 + num_behind / num_bytes:.3g} times the {num_bytes} bytes of the voxels that its header states, "
+            "whose size or type must be wrong; export it again",
+        )

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 import SimpleITK
 
+from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.points.points_file import read_points
+from anatomical_embedding.registration.displacement_field import LPS_SIGNS, DisplacementField, write_field
 from anatomical_embedding.registration.guided_start import given_start, read_start, write_start
-from anatomical_embedding.registration.itk_transform import transform_by_itk
-from anatomical_embedding.registration.registered_scans import described_scans
+from anatomical_embedding.registration.initial.read import read_initial_start
+from anatomical_embedding.registration.itk_transform import transform_by_itk, write_transform
+from anatomical_embedding.registration.registered_scans import NOTE_MARK, described_scans, note_of
 from anatomical_embedding.registration.transform_files import is_covered, read_transform
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
@@ -330,3 +333,98 @@ def test_labels_and_other_grids_are_told_by_their_voxels(registered, capsys):
     said = refusal_of(capsys, *applied(registered, "forward.h5", "labels", "small", "--labels"))
     assert "labels.nii.gz is the fixed one" in said
     assert run(*applied(registered, "forward.h5", "moving", "small")) == 0
+
+
+COPIES = {
+    "fixed": ("p7_to_p8.h5", "warp.nii", "warp.nii.gz"),
+    "moving": ("p8_to_p7.h5",),
+}
+
+
+@pytest.fixture
+def copied(registered):
+    """Return a folder with transforms of `register` alone, under other names."""
+    scans = json.loads((registered / "start.json").read_text(encoding="utf-8"))["scans"]
+    (registered / "start.json").unlink()
+    shift = SimpleITK.TranslationTransform(3, (6.0, -4.0, 2.0))
+    field = DisplacementField(VECTORS[..., 0, :] * LPS_SIGNS, LPS_AFFINE)
+    for fills, transform in (("fixed", shift), ("moving", shift.GetInverse())):
+        for name in COPIES[fills]:
+            note = note_of(fills, scans)
+            if name.endswith(".h5"):
+                write_transform(SimpleITK.CompositeTransform([transform]), registered / name, note=note)
+            else:
+                write_field(field, registered / name, note=note)
+    return registered
+
+
+@pytest.mark.parametrize(("fills", "name"), [(fills, name) for fills in COPIES for name in COPIES[fills]])
+def test_a_copy_of_another_name_tells_its_direction(copied, capsys, fills, name):
+    """The file says so itself, and is to other programs the transform that it was."""
+    source = "moving" if fills == "fixed" else "fixed"
+    said = refusal_of(capsys, *applied(copied, name, fills, source))
+    assert f"{name}: fills the {fills} scan of its registration from the {source} one; " in said
+    assert run(*applied(copied, name, source, fills)) == 0
+    carried = transform_by_itk(read_transform(copied / name), np.array([[-10.0, -20.0, 8.0]]))
+    sign = 1.0 if fills == "fixed" else -1.0
+    np.testing.assert_allclose(
+        carried, [[-10.0 - 6.0 * sign, -20.0 + 4.0 * sign, 8.0 + 2.0 * sign]], atol=1e-5
+    )
+    SimpleITK.WriteTransform(read_transform(copied / name), str(copied / "again.h5"))
+    assert run(*applied(copied, "again.h5", fills, source)) == 0, "another program keeps no note"
+
+
+def test_points_of_the_other_scan_are_refused(copied, capsys):
+    arguments = ["--output", copied / "out.csv", "--modality", "ct", "--of"]
+    command = ["transform-points", copied / "p7_to_p8.h5", copied / "points.csv", *arguments]
+    assert run(*command, copied / "fixed.nii.gz") == 0
+    said = refusal_of(capsys, *command, copied / "moving.nii.gz")
+    assert "moving.nii.gz is the moving one; inverse.h5 leads the other way" in said
+    said = refusal_of(capsys, *command, copied / "fixed.nii.gz", "--inverse")
+    assert "fixed.nii.gz is the fixed one; forward.h5 leads the other way" in said
+
+
+@pytest.mark.parametrize("note", [b"{", b'{"fills": "fixed"}', b'{"fills": "up", "scans": {}}', b"[]"])
+def test_a_note_that_is_broken_tells_nothing(copied, note):
+    path = copied / "p7_to_p8.h5"
+    path.write_bytes(path.read_bytes() + NOTE_MARK + note)
+    assert run(*applied(copied, "p7_to_p8.h5", "fixed", "moving")) == 0
+
+
+def test_a_start_of_the_scans_in_the_other_order_is_refused(registered):
+    fixed, moving = (
+        read_raw_scan(registered / f"{name}.nii.gz", ReadingOptions(modality="ct"))
+        for name in ("fixed", "moving")
+    )
+    np.testing.assert_array_equal(
+        read_initial_start(registered / "start.json", fixed=fixed, moving=moving).matrix, np.eye(4)
+    )
+    with pytest.raises(
+        InputFileError, match=r"start\.json: leads from .*fixed\.nii\.gz to .*moving\.nii\.gz, the o"
+    ):
+        read_initial_start(registered / "start.json", fixed=moving, moving=fixed)
+
+
+@pytest.mark.parametrize("name", ["labels", "empty", "probabilities"])
+def test_the_grid_of_any_image_is_taken(folder, name):  # noqa: F811
+    """What the voxels of the image hold does not matter: it may be a label map, or say nothing at all."""
+    shape = (30, 28, 16)
+    write_volume(Volume(np.zeros(shape, np.uint8), LPS_AFFINE), folder / "empty.nii.gz")
+    values = np.random.default_rng(1).random(shape, np.float32)
+    write_volume(Volume(values, LPS_AFFINE), folder / "probabilities.nii.gz")
+    assert run(*applied(folder, "shift.h5", "moving", name)) == 0
+    arguments = [
+        "--onto",
+        folder / "fixed.nii.gz",
+        "--output",
+        folder / "expected.nii.gz",
+        "--modality",
+        "ct",
+    ]
+    assert run("apply", folder / "shift.h5", folder / "moving.nii.gz", *arguments) == 0
+    np.testing.assert_array_equal(
+        read_volume(folder / "out.nii.gz").array, read_volume(folder / "expected.nii.gz").array
+    )
+    (folder / "vox.csv").write_text("i,j,k,name\n5,10,4,one\n", encoding="utf-8")
+    command = ["transform-points", folder / "shift.tfm", folder / "vox.csv", "--output", folder / "out.csv"]
+    assert run(*command, "--of", folder / f"{name}.nii.gz") == 0

@@ -93,6 +93,19 @@ def test_a_folder_of_one_mask_a_lesion(tmp_path):
     assert numbered(found) == {2: "lesion_2", 10: "lesion_10"}
 
 
+def test_an_empty_mask_and_notes_are_left_out_and_said(tmp_path):
+    """As `propagate` takes such a folder."""
+    saved(labels(1), tmp_path / "lesions" / "lesion_2.nii.gz")
+    saved(labels(0), tmp_path / "lesions" / "lesion_3.nii.gz")
+    (tmp_path / "lesions" / "notes.txt").write_text("none", encoding="utf-8")
+    found = read(tmp_path / "lesions")
+    assert numbered(found) == {2: "lesion_2"}
+    assert [remark.removeprefix(f"{tmp_path / 'lesions'}: ") for remark in found.remarks] == [
+        "no voxel of the scan lies in lesion_3",
+        "left out notes.txt: no masks by their names",
+    ]
+
+
 def test_names_without_numbers_are_numbered_in_their_order(tmp_path):
     saved(labels(1), tmp_path / "lesions" / "lung.nii.gz")
     saved(labels(0, 1), tmp_path / "lesions" / "liver.nii.gz")
@@ -232,6 +245,24 @@ def prompts(path, content):
     return path
 
 
+CLICKS = [{"name": "tumor", "point": [21, 11, 8]}, {"name": "background", "point": [1, 1, 1]}]
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        ({"version": {"major": 1, "minor": 0}, "type": "Multiple points", "points": CLICKS}, "tumor"),
+        ({"tumor": [[21, 11, 8]], "background": [[1, 1, 1]]}, "tumor 1"),
+    ],
+)
+def test_clicks_on_the_background_are_no_lesions(tmp_path, content, name):
+    """As the interactive task of autoPET IV gives them, and as its training files list them."""
+    found = read(prompts(tmp_path / "x.json", content))
+    assert numbered(found) == {1: name}
+    np.testing.assert_allclose(found.lesions[0].point_mm, AFFINE[:3] @ [21, 11, 8, 1])
+    assert found.remarks[1] == f"{tmp_path / 'x.json'}: left out 1 clicks on the background"
+
+
 OTHER_GRID = AFFINE @ np.diag([1.02, 1.0, 1.0, 1.0])
 
 
@@ -240,18 +271,20 @@ OTHER_GRID = AFFINE @ np.diag([1.02, 1.0, 1.0, 1.0])
     [
         (lambda f: saved(labels(1, 2), f / "x.nii.gz", OTHER_GRID), "lies on another grid than the scan"),
         (lambda f: saved(labels(1, 2), f / "x.nii.gz", AFFINE @ np.array(
-            [[1, 0, 0, 12], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])), "has lesions outside the scan"),
+            [[1, 0, 0, 12], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])), "has voxels outside the scan"),
         (lambda f: saved(labels(), f / "x.nii.gz"), "shows no lesion: every voxel is 0"),
-        (lambda f: saved(labels(1, 2), f / "m" / "both.nii.gz").parent, "holds 2 labels, expected one mask a file"),
+        (lambda f: saved(labels(1, 2), f / "m" / "both.nii.gz").parent, "holds 2 labels, expected one mask per file"),
         (lambda f: shutil.copytree(saved(labels(1), f / "m" / "a.nii.gz").parent, f / "n") and
             (saved(labels(1), f / "n" / "b.nii.gz").parent), "the mask 'a' lies wholly in others"),
-        (lambda f: (f / "empty").mkdir() or f / "empty", "holds no file"),
+        (lambda f: (f / "empty").mkdir() or f / "empty", "holds no masks"),
         (lambda f: f / "nothing.nii.gz", "is not there; expected a label map, a folder"),
         (lambda f: prompts(f / "x.json", {"1": {"point": [3, 7, 200]}}), r"the point '1' at .* lies outside the scan"),
         (lambda f: prompts(f / "x.json", {"1": {"point": [3, 7]}}), "prompt '1': expected 3 numbers"),
         (lambda f: prompts(f / "x.json", {"1": {"box": [3, 3, 1, 2, 1, 2]}}), "box '1': .* holds no voxel"),
         (lambda f: prompts(f / "x.json", {"points": [{"name": "1"}]}), "click 1: expected an object with a point"),
         (lambda f: prompts(f / "x.json", {"points": []}), "holds no prompt"),
+        (lambda f: prompts(f / "x.json", {"points": CLICKS[1:]}), "holds no prompt"),
+        (lambda f: prompts(f / "x.json", {"tumor": [1, 2, 3]}), "click 'tumor 1': expected 3 numbers, got 1"),
         (lambda f: prompts(f / "x.json", [1, 2]), "markups|control points"),
     ],
 )  # fmt: skip

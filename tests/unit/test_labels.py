@@ -59,7 +59,17 @@ def test_a_folder_of_masks_is_a_map_whose_numbers_go_by_the_names(tmp_path):
         "its labels are 1 aorta, 2 liver, 3 spleen",
         "no voxel of the scan lies in liver",
         "its labels overlap in 1 voxels; the smaller label has them, a voxel holds one",
+        "left out statistics.json: no masks by their names",
     ]
+
+
+def test_masks_whose_names_end_in_numbers_have_these(tmp_path):
+    """In the order of their names the tenth would come first; `follow` numbers its lesions by the same rule."""
+    _mask(tmp_path / "lesion_2.nii.gz", (2, 0, 0))
+    _mask(tmp_path / "lesion_10.nii.gz", (1, 0, 0))
+    expected = np.zeros(SHAPE, np.uint8)
+    expected[2, 0, 0], expected[1, 0, 0] = 2, 10
+    np.testing.assert_array_equal(read_label_file(tmp_path).volume.array, expected)
 
 
 def test_a_folder_of_other_things_is_refused_by_the_file(tmp_path):
@@ -70,8 +80,8 @@ def test_a_folder_of_other_things_is_refused_by_the_file(tmp_path):
         require_labels(tmp_path)
     _mask(tmp_path / "a.nii.gz", (0, 0, 0))
     require_labels(tmp_path)
-    _mask(tmp_path / "b.nii.gz", (1, 0, 0), shape=(5, 3, 2))
-    with pytest.raises(InputFileError, match=r"b\.nii\.gz: has shape \(5, 3, 2\), expected \(4, 3, 2\) as a"):
+    _mask(tmp_path / "b.nii.gz", (4, 0, 0), shape=(5, 3, 2))
+    with pytest.raises(InputFileError, match=r"b\.nii\.gz: has voxels outside a; give the masks"):
         read_label_file(tmp_path)
     save_nifti(tmp_path / "b.nii.gz", np.arange(24, dtype=np.uint8).reshape(SHAPE))
     with pytest.raises(InputFileError, match=r"b\.nii\.gz: holds 23 labels, expected one mask per file"):
@@ -79,6 +89,27 @@ def test_a_folder_of_other_things_is_refused_by_the_file(tmp_path):
     _mask(tmp_path / "a.nii", (0, 0, 0))
     with pytest.raises(InputFileError, match=r"a\.nii: is one of several masks of a in its folder"):
         read_label_file(tmp_path)
+
+
+@pytest.mark.parametrize("num_labels", [2, 10, 117])
+def test_labels_that_nibabel_stretched_over_uint8_are_rounded(tmp_path, num_labels):
+    """It writes floats in an integer type so that their largest value is the largest number of the type."""
+    array = np.arange(num_labels + 1.0).repeat(30).reshape(num_labels + 1, 6, 5).T
+    header = nibabel.Nifti1Header()
+    header.set_data_dtype(np.uint8)
+    nibabel.save(nibabel.Nifti1Image(array, LPS_AFFINE, header), tmp_path / "a.nii")
+    found = read_label_file(tmp_path / "a.nii")
+    np.testing.assert_array_equal(found.volume.array, array)
+    assert "off whole numbers and were rounded" in found.remarks[0]
+
+
+def test_probabilities_stretched_over_uint8_are_no_labels(tmp_path):
+    array = np.linspace(0.0, 1.0, 120).reshape(4, 6, 5)
+    header = nibabel.Nifti1Header()
+    header.set_data_dtype(np.uint8)
+    nibabel.save(nibabel.Nifti1Image(array, LPS_AFFINE, header), tmp_path / "a.nii")
+    with pytest.raises(InputFileError, match="expected whole numbers from 0 to 65535"):
+        read_label_file(tmp_path / "a.nii")
 
 
 def test_landmarks_of_a_voxel_each_are_labels(tmp_path):

@@ -168,7 +168,7 @@ def test_a_series_that_was_told_is_kept_beside_the_pattern_of_patients(tmp_path)
 def test_pairs_of_ct_and_mr_train_across_modalities(tmp_path):
     for patient in range(6):
         for scan in range(2):
-            touch(tmp_path / "pairs" / f"p{patient}_000{scan}.nii.gz")
+            (write_mr if scan else write_ct)(tmp_path / "pairs" / f"p{patient}_000{scan}.nii.gz")
     settings, _ = written(tmp_path / "pairs")
     assert settings.datasets["pairs"].kind == "ct_mr_pairs"
     assert settings.models["second"].registered.registration == "pairs"
@@ -182,6 +182,22 @@ def test_what_is_no_folder_of_scans_says_what_is_expected(tmp_path):
     touch(tmp_path / "deep" / "a" / "b.nii.gz")
     with pytest.raises(InputFileError, match="name the folder that directly holds the scans"):
         look_at_folder(tmp_path / "deep", modality=None)
+
+
+@pytest.mark.parametrize(
+    ("write_scans", "problem"),
+    [
+        ((write_mr, write_mr), r"p0_0000\.nii\.gz: is an MR, and by its name the CT of a pair"),
+        ((write_ct, write_ct), r"p0_0001\.nii\.gz: is a CT, and by its name the MR of a pair"),
+    ],
+)
+def test_channels_of_one_modality_are_no_pairs(tmp_path, write_scans, problem):
+    """As of nnU-Net, which numbers the MRs of a patient from 0000 on, and phases of a CT as well."""
+    for patient in range(4):
+        for number, write_scan in enumerate(write_scans):
+            write_scan(tmp_path / "imagesTr" / f"p{patient}_000{number}.nii.gz")
+    with pytest.raises(InputFileError, match=problem):
+        look_at_folder(tmp_path / "imagesTr", modality=None)
 
 
 def test_the_folder_within_that_holds_scans_is_named(tmp_path):

@@ -19,6 +19,7 @@ from anatomical_embedding.registration.initial.freesurfer_file import read_lta_m
 from anatomical_embedding.registration.initial.fsl_matrix import world_from_flirt
 from anatomical_embedding.registration.initial.itk_file import read_itk_matrix
 from anatomical_embedding.registration.initial.start import InitialStart
+from anatomical_embedding.registration.registered_scans import is_start_of_swapped
 from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES
 from anatomical_embedding.volumes.raw_scan import RawScan
 
@@ -78,7 +79,7 @@ def _read(
     if name.endswith(NIFTI_SUFFIXES):
         raise InputFileError(path, "is an image or a displacement field; a start is an affine map")
     if name.endswith(".json"):
-        return _start_of_register(path, content)
+        return _start_of_register(path, content, fixed=fixed, moving=moving)
     if name.endswith(".lta"):
         return read_lta_matrix(path, fixed=fixed, moving=moving)
     if name.endswith(".toml") or content.lstrip()[:1] in (b"(", b"/"):
@@ -130,7 +131,7 @@ def _world_matrix(
     return world_from_flirt(numbers, fixed=fixed.grid, moving=moving.grid)
 
 
-def _start_of_register(path: Path, content: bytes) -> InitialStart:
+def _start_of_register(path: Path, content: bytes, *, fixed: RawScan, moving: RawScan) -> InitialStart:
     try:
         known = json.loads(content)
     except ValueError as error:
@@ -140,6 +141,10 @@ def _start_of_register(path: Path, content: bytes) -> InitialStart:
     start = read_start(path)
     if start.status == "failed":
         raise InputFileError(path, f"is a start that failed ({start.reason})")
+    if is_start_of_swapped(path, fixed=fixed, moving=moving):
+        raise InputFileError(
+            path, f"leads from {moving.path} to {fixed.path}, the other way; register them in that order"
+        )
     return InitialStart(start.matrix)
 
 
