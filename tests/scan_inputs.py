@@ -339,6 +339,12 @@ NRRD_INPUTS = {
     "nrrd packed and cut short": ScanInput(
         nrrd(encoding="gzip", pack=lambda content: gzip.compress(content)[:-999]), refusal="is cut short"
     ),
+    "nrrd packed after a head": ScanInput(
+        nrrd(encoding="gzip", pack=lambda content: gzip.compress(b"head" + content), extra=("byte skip: 4",))
+    ),
+    "nrrd packed from the end": ScanInput(
+        nrrd(encoding="gzip", pack=lambda content: gzip.compress(b"head" + content), extra=("byte skip: -1",))
+    ),
     "nrrd unknown packing": ScanInput(nrrd(encoding="zrl"), refusal="is packed as zrl"),
     "nrrd without its voxels": ScanInput(
         lambda folder: _without(nrrd("x.nhdr", files="x.raw")(folder), "x.raw"),
