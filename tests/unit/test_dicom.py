@@ -129,7 +129,9 @@ def test_whole_values_stay_whole_in_a_type_that_holds_them(tmp_path, layout, end
 
 
 @pytest.mark.parametrize(
-    "bits", [(24, 16, 15), (16, 20, 19), (16, 12, 10), (16, 12, 16)], ids=lambda bits: "-".join(map(str, bits))
+    "bits",
+    [(24, 16, 15), (16, 20, 19), (16, 12, 10), (16, 12, 16)],
+    ids=lambda bits: "-".join(map(str, bits)),
 )
 def test_bits_that_the_standard_does_not_have_are_refused(tmp_path, bits):
     """Voxels of 24 bits; more bits than are there; and the highest one below the others, or beyond the voxel."""
