@@ -741,7 +741,7 @@ DICOM_INPUTS = {
             sop_class=MR_CLASS,
             edit=edited(ImageType=["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]),
         ),
-        refusal="is a mosaic of all slices of a volume",
+        refusal="is a mosaic of all slices of a volume, which does not state their positions, expected grey slices",
     ),
     "dicom in metres": ScanInput(
         series(

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.volumes.label_planes import Outlines
 from anatomical_embedding.volumes.labels import read_label_file, require_labels
-from anatomical_embedding.volumes.segments import LabelledScan
+from anatomical_embedding.volumes.segments import LabelledScan, Segment, label_map_of
 from anatomical_embedding.volumes.volume import Volume
 from tests.dicom_slices import SEGMENTATION_CLASS, plain_object, save
 
@@ -39,6 +39,14 @@ def drawn():
 def expected_map():
     """Return the label map of `drawn`: the smaller segment has the voxels that both claim."""
     return np.where(drawn()[1], 2, np.where(drawn()[0], 1, 0))
+
+
+@pytest.mark.parametrize(("number", "dtype"), [(255, np.uint8), (256, np.uint16), (300, np.uint16)])
+def test_a_label_map_is_as_wide_as_its_largest_label(number, dtype):
+    grid = Volume(np.zeros(SHAPE, np.uint8), AFFINE)
+    labels, _ = label_map_of([Segment(1, "", np.array([0])), Segment(number, "", np.array([7]))], grid=grid)
+    assert labels.array.dtype == dtype
+    assert {index: labels.array.flat[index] for index in (0, 6, 7)} == {0: 1, 6: 0, 7: number}
 
 
 # Segmentations of 3D Slicer
