@@ -20,32 +20,18 @@ from pathlib import Path
 import pytest
 
 LIBRARIES = (
-    *(
-        "numpy",
-        "pandas",
-        "nibabel",
-        "SimpleITK",
-        "pydicom",
-        "yaml",
-        "pydantic.fields",
-        "torch",
-        "torch.export",
-    ),
-    *("torch.distributed", "torch.utils.data", "safetensors.torch", "monai.transforms", "matplotlib.pyplot"),
+    *("numpy", "pandas", "nibabel", "SimpleITK", "pydicom", "yaml", "pydantic.fields", "matplotlib.pyplot"),
+    *("torch", "torch.export", "torch.distributed", "torch.utils.data"),
+    *("safetensors.torch", "monai.transforms"),
     *("scipy.ndimage", "scipy.spatial", "scipy.optimize", "scipy.interpolate", "scipy.stats"),
     *("sklearn.isotonic", "sklearn.linear_model", "sklearn.model_selection", "sklearn.metrics"),
 )
 WORDS = (
-    "-q",
-    "-m",
-    "not slow and not real_data",
-    "-p",
-    "no:cacheprovider",
-    "-p",
-    "no:randomly",
-    "--hypothesis-seed=0",
+    *("-q", "-m", "not slow and not real_data", "-p", "no:cacheprovider"),
+    *("-p", "no:randomly", "--hypothesis-seed=0"),
 )
 STARTS = (subprocess.__file__, popen_fork.__file__)
+"""Where Python starts processes; what these call is not seen."""
 WALL_PER_CPU = 30
 """A test that waits for ever uses no CPU; on a busy machine others take as long."""
 
