@@ -4,25 +4,31 @@ FOLDER/bin/pip install cosmic-ray==8.7.0
 git archive COMMIT | tar --extract --directory=CHECKOUT
 FOLDER/bin/python benchmarks/mutation_sample.py --checkout CHECKOUT --python .venv/bin/python --seed 1 --num-mutants 150
 
-Each mutant of `matching`, `losses`, `registration`, `volumes` and `evaluation` meets the unit tests that import its
-module, the most specific first, and is found when one of them fails or takes three times as long as without it.
+Each mutant of `matching`, `losses`, `registration`, `volumes` and `evaluation` meets the unit tests of the four files
+that are nearest to its module, of these the tests that call the changed function or start a process, and is found when
+one of them fails or takes three times its CPU time. What each test calls is noted once, without a mutant. Tests run in
+forks of a process that has loaded what they import from elsewhere (`benchmarks/forked_pytest.py`). Mutants are tried in
+the order of the draw, so those that were tried when the time is up are a sample themselves.
 """
 
 import argparse
+import ast
+import json
 import os
 import random
 import re
-import shlex
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter, defaultdict
 from functools import cache
+from importlib.util import cache_from_source
 from pathlib import Path
 
 from cosmic_ray.commands import init
-from cosmic_ray.mutating import mutate_and_test
-from cosmic_ray.testing import TestOutcome
+from cosmic_ray.mutating import use_mutation
+from cosmic_ray.plugins import get_operator
 from cosmic_ray.work_db import WorkDB, use_db
 
 PACKAGE = "anatomical_embedding"
@@ -30,7 +36,11 @@ AREAS = ("matching", "losses", "registration", "volumes", "evaluation")
 IN_ANNOTATIONS = "core/ReplaceBinaryOperator_BitOr_"
 """An or of bits stands in type annotations here, where its change is found by every import."""
 MOST_TEST_FILES = 4
-SHORTEST_LIMIT_SECONDS = 20.0
+SHORTEST_LIMIT_SECONDS = 10.0
+LONGEST_WITHOUT_SECONDS = 600.0
+STARTS_A_PROCESS = ("", 0)
+"""What stands for a process among the functions that a test calls."""
+FORKED_PYTEST = Path(__file__).with_name("forked_pytest.py").absolute()
 
 
 def main() -> int:
@@ -43,24 +53,22 @@ def main() -> int:
     modules = [path for area in AREAS for path in sorted(Path(PACKAGE, area).glob("*.py"))]
     mutants = drawn(mutants_of(modules), arguments.num_mutants, random.Random(arguments.seed))  # noqa: S311
     found, tried = Counter(), Counter()
-    commands: dict[str, tuple[str, float] | None] = {}
+    tests = Tests(arguments.python)
     began = time.monotonic()
-    for mutant in sorted(mutants, key=lambda mutant: (mutant.module_path, mutant.start_pos)):
+    for mutant in mutants:
         if time.monotonic() - began > arguments.most_seconds:
             print(f"stopped after {arguments.most_seconds:.0f} seconds: the rest of the sample was not tried")
             break
-        path = str(mutant.module_path)
-        if path not in commands:
-            commands[path] = test_command(Path(path), arguments.python)
-        is_found = is_found_by(commands[path], mutant)
-        area = Path(path).parent.name
+        is_found = is_found_by(tests, mutant)
+        area = Path(mutant.module_path).parent.name
         tried[area] += 1
         found[area] += is_found
         if not is_found:
-            print(f"not found: {path}:{mutant.start_pos[0]} {mutant.operator_name}", flush=True)
+            print(f"not found: {mutant.module_path}:{mutant.start_pos[0]} {mutant.operator_name}", flush=True)
     for area in AREAS:
         print(f"{area:<14}{found[area]:>5} of {tried[area]}")
     print(f"{'all':<14}{found.total():>5} of {tried.total()}, {found.total() / tried.total():.1%}")
+    print(f"{tests.cpu_seconds:.0f} CPU s; fail without a mutant: {', '.join(tests.failing) or 'none'}")
     return 0
 
 
@@ -100,26 +108,103 @@ def drawn(mutants: list, number: int, generator: random.Random) -> list:
     return [generator.choice(places[place]) for place in generator.sample(sorted(places), number)]
 
 
-def is_found_by(command: tuple[str, float] | None, mutant) -> bool:
-    """Say whether a command fails with a mutant, or does not end; without a command nothing finds it."""
-    if command is None:
-        return False
-    return mutate_and_test([mutant], *command).test_outcome is not TestOutcome.SURVIVED
+def is_found_by(tests: "Tests", mutant) -> bool:
+    """Say whether a test fails with a mutant, or does not end; without tests nothing finds it."""
+    module = Path(mutant.module_path)
+    files = tests_of(module)
+    for path in files:
+        tests.watch(path)
+    function = function_at(module, mutant.start_pos[0])
+    operator = get_operator(mutant.operator_name)(**mutant.operator_args)
+    with use_mutation(module, operator, mutant.occurrence) as (_, mutated_code):
+        if mutated_code is None:
+            sys.exit(f"{module}:{mutant.start_pos[0]}: no {mutant.operator_name} there")
+        # Two mutants of one size within a second would look like one to the import.
+        Path(cache_from_source(str(module))).unlink(missing_ok=True)
+        is_found = tests.fail(tests.reaching(function, files=files))
+    Path(cache_from_source(str(module))).unlink(missing_ok=True)
+    return is_found
 
 
-def test_command(module: Path, python: Path) -> tuple[str, float] | None:
-    """Return the command that runs the tests of a module and for how many seconds it may, or None without tests."""
-    tests = tests_of(module)
-    if not tests:
+def function_at(module: Path, line: int) -> tuple[str, int] | None:
+    """Return the innermost function around a line, by its file and first line, or None outside of functions."""
+    inside = [
+        node
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.body[0].lineno <= line <= node.end_lineno
+    ]
+    if not inside:
         return None
-    words = [python, "-m", "pytest", "-x", "-q", "-m", "not slow and not real_data"]
-    words += ["-p", "no:cacheprovider", "-p", "no:randomly", "--hypothesis-seed=0", *tests]
-    command = shlex.join(map(str, words))
-    began = time.monotonic()
-    done = subprocess.run(shlex.split(command), check=False, capture_output=True, encoding="utf-8")
-    if done.returncode:
-        sys.exit(f"{command}: fails without a mutant\n{done.stdout}{done.stderr}")
-    return command, max(SHORTEST_LIMIT_SECONDS, 3 * (time.monotonic() - began))
+    node = max(inside, key=lambda node: node.lineno)
+    return str(module), min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+
+
+class Tests:
+    """The tests of a checkout, file by file, and what each of them calls without a mutant."""
+
+    def __init__(self, python: Path) -> None:
+        self.failing: list[str] = []
+        self.cpu_seconds = 0.0
+        self._reached: dict[Path, dict[str, set[tuple[str, int]]]] = {}
+        self._needed: dict[Path, float] = {}
+        self._server = subprocess.Popen(
+            [python, FORKED_PYTEST],
+            env=os.environ
+            | {"PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+        )
+
+    def watch(self, path: Path) -> None:
+        """Run the tests of a file once, without a mutant, unless that was done."""
+        if path in self._reached:
+            return
+        with tempfile.NamedTemporaryFile(mode="r", encoding="utf-8") as notes:
+            _, self._needed[path] = self._run([path], watch=notes.name, cpu_seconds=LONGEST_WITHOUT_SECONDS)
+            reached, failing = json.load(notes)
+        self.failing += failing
+        self._reached[path] = {
+            test: set(map(tuple, called)) for test, called in reached.items() if test not in failing
+        }
+
+    def reaching(self, function: tuple[str, int] | None, *, files: list[Path]) -> dict[Path, list[str]]:
+        """Return by file the tests that call a function or start a process, for None all tests."""
+        found = {
+            path: [
+                test
+                for test, called in self._reached[path].items()
+                if function is None or function in called or STARTS_A_PROCESS in called
+            ]
+            for path in files
+        }
+        return {path: tests for path, tests in found.items() if tests}
+
+    def fail(self, chosen: dict[Path, list[str]]) -> bool:
+        """Say whether one of some tests fails or takes too long."""
+        if not chosen:
+            return False
+        limit = max(SHORTEST_LIMIT_SECONDS, 3 * sum(self._needed[path] for path in chosen))
+        only = [test for tests in chosen.values() for test in tests]
+        return self._run([*chosen], only=only, cpu_seconds=limit)[0] != 0
+
+    def _run(
+        self,
+        files: list[Path],
+        *,
+        cpu_seconds: float,
+        only: list[str] | None = None,
+        watch: str | None = None,
+    ) -> tuple[int, float]:
+        order = {
+            "files": list(map(str, files)),
+            "only": only,
+        }
+        self._server.stdin.write(json.dumps(order | {"cpu_seconds": cpu_seconds, "watch": watch}) + "\n")
+        self._server.stdin.flush()
+        code, seconds = json.loads(self._server.stdout.readline())
+        self.cpu_seconds += seconds
+        return code, seconds
 
 
 def tests_of(module: Path) -> list[Path]:

@@ -363,6 +363,12 @@ NRRD_INPUTS = {
         nrrd(encoding="gzip", pack=lambda content: gzip.compress(2 * content)),
         refusal="holds 2 times the 84480 bytes of the voxels",
     ),
+    "nrrd packed after a head": ScanInput(
+        nrrd(encoding="gzip", pack=lambda content: gzip.compress(b"head" + content), extra=("byte skip: 4",))
+    ),
+    "nrrd packed from the end": ScanInput(
+        nrrd(encoding="gzip", pack=lambda content: gzip.compress(b"head" + content), extra=("byte skip: -1",))
+    ),
     "nrrd unknown packing": ScanInput(nrrd(encoding="zrl"), refusal="is packed as zrl"),
     "nrrd without its voxels": ScanInput(
         lambda folder: _without(nrrd("x.nhdr", files="x.raw")(folder), "x.raw"),
@@ -773,7 +779,7 @@ DICOM_INPUTS = {
             sop_class=MR_CLASS,
             edit=edited(ImageType=["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]),
         ),
-        refusal="is a mosaic of all slices of a volume",
+        refusal="is a mosaic of all slices of a volume, which does not state their positions, expected grey slices",
     ),
     "dicom in metres": ScanInput(
         series(

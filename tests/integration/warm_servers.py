@@ -9,12 +9,12 @@ import sys
 from anatomical_embedding.code_fingerprint import REPOSITORY
 
 
-def start_server(name: str) -> subprocess.Popen:
+def start_server(name: str, *, python: str = sys.executable) -> subprocess.Popen:
     """Start a module beside this one that serves as long as its input is open."""
     # Libraries take their number of threads when they are loaded; a stage is told its own.
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
     server = subprocess.Popen(
-        [sys.executable, "-m", f"{__package__}.{name}"],
+        [python, "-m", f"{__package__}.{name}"],
         cwd=REPOSITORY,
         env=environment,
         stdin=subprocess.PIPE,
@@ -26,9 +26,12 @@ def start_server(name: str) -> subprocess.Popen:
 
 
 @functools.cache
-def warm_python() -> str:
-    """Return the path of a `python` that runs the modules of this project in processes that need not load libraries."""
-    return start_server("warm_python").stdout.readline().decode().strip()
+def warm_python(python: str = sys.executable) -> str:
+    """Return the path of a `python` that runs the modules of this project in processes that need not load libraries.
+
+    Those of another environment, which has its `python`, are the modules that are installed there.
+    """
+    return start_server("warm_python", python=python).stdout.readline().decode().strip()
 
 
 def _end(server: subprocess.Popen) -> None:

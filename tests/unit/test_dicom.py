@@ -128,6 +128,19 @@ def test_whole_values_stay_whole_in_a_type_that_holds_them(tmp_path, layout, end
     assert int(array[0, 0, 0]) == rescale[0] * ends[0] + rescale[1]
 
 
+@pytest.mark.parametrize(
+    "bits",
+    [(24, 16, 15), (16, 20, 19), (16, 12, 10), (16, 12, 16)],
+    ids=lambda bits: "-".join(map(str, bits)),
+)
+def test_bits_that_the_standard_does_not_have_are_refused(tmp_path, bits):
+    """Voxels of 24 bits; more bits than are there; and the highest one below the others, or beyond the voxel."""
+    allocated, stored, high = bits
+    edit = edited(BitsAllocated=allocated, BitsStored=stored, HighBit=high)
+    said = refusal(Stack(edit=edit).write(tmp_path))
+    assert f"stores {stored} bits up to bit {high} in {allocated}, expected at most as many" in str(said)
+
+
 def test_bits_beside_the_stored_ones_change_nothing(tmp_path):
     def overlay_in_the_upper_bits(dataset, k):
         pixels = np.frombuffer(dataset.PixelData, np.uint16) | 0x3000

@@ -1,6 +1,7 @@
 """The command lines from prepared volumes to matches: export_embeddings and match_points."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -29,6 +30,7 @@ from anatomical_embedding.settings.network import NetworkSettings
 from anatomical_embedding.settings.registration import GridMatchSettings, MatchGridSettings
 from anatomical_embedding.volumes.intensity import network_array, normalise_intensity
 from anatomical_embedding.volumes.volume import Volume
+from tests.integration.warm_servers import warm_python
 from tests.packaged_model import usage_sections
 from tests.prepared_volumes import lps_affine, write_prepared, write_prepared_index
 from workflow_scripts import export_embeddings, match_points
@@ -126,6 +128,7 @@ def export_by_two(folder):
         check=False,
         capture_output=True,
         encoding="utf-8",
+        env=os.environ | {"PYTHON_EXEC": warm_python()},
     )
 
 

@@ -16,6 +16,7 @@ import yaml
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.embedding.store import write_store
 from anatomical_embedding.embedding.store_manifest import write_store_manifest
+from tests.integration.snakemake_run import run_snakemake
 from tests.packaged_model import usage_sections
 from tests.prepared_volumes import lps_affine
 from tests.reference.synthetic_embeddings import synthetic_volume
@@ -165,9 +166,9 @@ def test_the_workflow_plans_what_was_added(extended, tmp_path):
     content["models"]["sam"]["training"]["mix"] = {"named": 2}
     content["results"] = "results"
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    planned = run_in(
-        extended, "-m", "snakemake", "--dry-run", "--cores", "1", "--configfile", tmp_path / "run.yaml"
-    )
+    done = run_snakemake(extended, "--dry-run", "--cores", "1", "--configfile", str(tmp_path / "run.yaml"))
+    planned = done.stdout + done.stderr
+    assert done.returncode == 0, planned
     answers = "results/evaluations/phantom_ct/"
     for output in (
         "sam.median_8_mm.matches.csv",

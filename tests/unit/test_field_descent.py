@@ -131,6 +131,16 @@ def test_the_program_does_what_numpy_does(descended, has_body, roughness):
     assert np.isnan(expected.agreement).any()
 
 
+def test_control_points_count_up_to_twelve_millimetres_from_a_body_along_each_axis():
+    """Points 4, 5 and 12 mm apart: three, three and one beside the only one in the body."""
+    grid = Volume(np.zeros((11, 10, 7), np.uint8), np.diag([-4.0, 5.0, 12.0, 1.0]))
+    body = Volume(grid.array.copy(), grid.affine)
+    body.array[5, 4, 3] = 1
+    expected = np.zeros(grid.shape, bool)
+    expected[2:9, 1:8, 2:5] = True
+    np.testing.assert_array_equal(near_body(grid, body), expected)
+
+
 @pytest.mark.parametrize("contrast", [1.0, 1.4])
 def test_a_shift_of_less_than_a_voxel_is_found(descended, contrast):
     moving = Volume(contrast * moved(texture(), SHIFT_VOX) + 30, AFFINE)

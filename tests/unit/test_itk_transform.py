@@ -8,11 +8,13 @@ import SimpleITK
 from anatomical_embedding.registration.displacement_field import DisplacementField
 from anatomical_embedding.registration.itk_transform import (
     FADE_MM,
+    affine_transform,
     faded,
     forward_transform,
     inverse_deformation,
     inverse_transform,
     resample_by_itk,
+    sampled_displacements,
     transform_by_itk,
     write_transform,
 )
@@ -43,6 +45,13 @@ def test_the_way_back_ends_where_it_began(tmp_path):
     there = transform_by_itk(forward_transform(MATRIX, faded(field)), points_inside())
     back = transform_by_itk(SimpleITK.ReadTransform(str(tmp_path / "inverse.h5")), there)
     assert np.linalg.norm(back - points_inside(), axis=1).max() < 0.1
+
+
+def test_a_transform_is_sampled_at_the_voxels_of_an_oblique_grid():
+    field = sampled_displacements(affine_transform(MATRIX), VolumeHeader((4, 5, 3), AFFINE))
+    places = transform_points(AFFINE, np.indices((4, 5, 3)).reshape(3, -1).T)
+    expected = transform_points(MATRIX, places) - places
+    np.testing.assert_allclose(field.displacements_mm.reshape(-1, 3), expected, atol=1e-4)
 
 
 def test_a_field_fades_out_beyond_its_grid():

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.volumes.label_planes import Outlines
 from anatomical_embedding.volumes.labels import read_label_file, require_labels
-from anatomical_embedding.volumes.segments import LabelledScan
+from anatomical_embedding.volumes.segments import LabelledScan, Segment, label_map_of
 from anatomical_embedding.volumes.volume import Volume
 from tests.dicom_slices import SEGMENTATION_CLASS, plain_object, save
 
@@ -39,6 +39,14 @@ def drawn():
 def expected_map():
     """Return the label map of `drawn`: the smaller segment has the voxels that both claim."""
     return np.where(drawn()[1], 2, np.where(drawn()[0], 1, 0))
+
+
+@pytest.mark.parametrize(("number", "dtype"), [(255, np.uint8), (256, np.uint16), (300, np.uint16)])
+def test_a_label_map_is_as_wide_as_its_largest_label(number, dtype):
+    grid = Volume(np.zeros(SHAPE, np.uint8), AFFINE)
+    labels, _ = label_map_of([Segment(1, "", np.array([0])), Segment(number, "", np.array([7]))], grid=grid)
+    assert labels.array.dtype == dtype
+    assert {index: labels.array.flat[index] for index in (0, 6, 7)} == {0: 1, 6: 0, 7: number}
 
 
 # Segmentations of 3D Slicer
@@ -337,7 +345,7 @@ def write_structures(path, regions, *, frame=FRAME, kinds=None):
     return save(dataset, path)
 
 
-ANGLES = np.linspace(0, 2 * np.pi, 720, endpoint=False)
+ANGLES = np.linspace(0, 2 * np.pi, 180, endpoint=False)
 CENTRE = np.array([9.137, -7.713])
 """Middle of the discs in LPS x and y, on no voxel and no border."""
 
@@ -430,7 +438,7 @@ def test_an_outline_that_is_drawn_almost_alike_twice_counts_once(tmp_path, how):
         "rounded": lambda corners: np.round(corners, 1),
         "begun elsewhere": lambda corners: np.roll(corners, 7, axis=0),
         "other way round": lambda corners: corners[::-1],
-        "fewer corners": lambda corners: corners[::10],
+        "fewer corners": lambda corners: corners[::3],
         "drawn again": lambda corners: corners + np.array([0.12, -0.1, 0]),
     }
     contours = disc_contours()

@@ -3,7 +3,6 @@
 import json
 import runpy
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -43,13 +42,15 @@ def without(weights, *prefixes):
 @needs_fixture
 @pytest.mark.slow
 @pytest.mark.real_data
-def test_outputs_equal_those_of_the_published_code(tmp_path):
+def test_outputs_equal_those_of_the_published_code(tmp_path, monkeypatch, capsys):
+    def run_script(name, *arguments):
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        return runpy.run_path(str(FIXTURE / name))["main"]()
+
     keys, inputs = FIXTURE / "uae_s" / "keys.csv", tmp_path / "inputs.npz"
-    for script, *arguments in (
-        ("make_checkpoint.py", keys, tmp_path / "uae_s.pth"),
-        ("make_inputs.py", inputs, "--expected", FIXTURE / "uae_s" / "expected.npz"),
-    ):
-        subprocess.run([sys.executable, FIXTURE / script, *map(str, arguments)], check=True)
+    expected = FIXTURE / "uae_s" / "expected.npz"
+    assert not run_script("make_checkpoint.py", keys, tmp_path / "uae_s.pth")
+    assert not run_script("make_inputs.py", inputs, "--expected", expected)
     found = load_published(tmp_path / "uae_s.pth")
     assert found.kind == "sampp"
     network = found.network
@@ -59,19 +60,11 @@ def test_outputs_equal_those_of_the_published_code(tmp_path):
             maps = network(torch.from_numpy(volumes[f"{name}.input"]))
             outputs |= {f"{name}.{head}": values.numpy() for head, values in maps._asdict().items()}
     np.savez(tmp_path / "outputs.npz", **outputs)
-    checked = subprocess.run(
-        [
-            sys.executable,
-            FIXTURE / "check_outputs.py",
-            FIXTURE / "uae_s" / "expected.npz",
-            tmp_path / "outputs.npz",
-        ],
-        check=False,
-        capture_output=True,
-        encoding="utf-8",
-    )
-    assert checked.returncode == 0, checked.stdout
-    assert checked.stdout.count(" ok") == len(INPUTS) * len(maps)
+    capsys.readouterr()
+    code = run_script("check_outputs.py", expected, tmp_path / "outputs.npz")
+    checked = capsys.readouterr().out
+    assert not code, checked
+    assert checked.count(" ok") == len(INPUTS) * len(maps)
 
 
 @needs_fixture

@@ -8,6 +8,7 @@ import pytest
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.errors import SettingsError
+from tests.integration.warm_servers import warm_python
 from workflow_scripts.start_processes import command_of
 
 STAGE = ["-m", "workflow_scripts.train_intra", "--threads=8"]
@@ -84,11 +85,12 @@ def test_nodes_without_slurm_are_refused():
 def test_what_a_process_says_reaches_the_log(gpus):
     words = [f"--gpus={gpus}", "--nodes=1", "--threads=2", "train_intra", "--no-such-option"]
     done = subprocess.run(
-        [sys.executable, "-m", "workflow_scripts.start_processes", *words],
+        [warm_python(), "-m", "workflow_scripts.start_processes", *words],
         cwd=REPOSITORY,
         check=False,
         capture_output=True,
         encoding="utf-8",
+        env=os.environ | {"PYTHON_EXEC": warm_python()},
     )
     assert done.returncode != 0
     assert "the following arguments are required: --settings" in done.stderr
