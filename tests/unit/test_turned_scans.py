@@ -74,7 +74,7 @@ def attempts(monkeypatch):
         status, evidence, turned_by = outcomes[round(degrees)]
         turn = turn_about_long_axis(prepared().image, turned_by)
         start = replace(given_start(turn), status=status, evidence=evidence)
-        return SimpleNamespace(turn=np.eye(4), start=lambda _, settings: start)
+        return SimpleNamespace(turn=np.eye(4), start=lambda _, settings: start), None
 
     monkeypatch.setattr(turned_scans, "_match_turned", match)
     return outcomes, asked
@@ -104,6 +104,32 @@ def test_turns_are_tried_where_little_speaks_for_the_scan_as_it_lies(attempts):
     asked.clear()
     assert tried(turns_degrees=(180.0,), sure_evidence=0.3).evidence == 0.36
     assert asked == [0.0]
+
+
+def test_a_start_with_little_evidence_is_sought_once_more_in_what_both_show(attempts, monkeypatch):
+    """Before anything is turned; what is found there counts where more speaks for it, and nothing to match is no start."""
+    outcomes, asked = attempts
+    outcomes |= {0: ("failed", 0.0, 0.0), 180: ("failed", 0.0, 0.0)}
+    start = replace(given_start(np.eye(4)), status="found", evidence=1.1)
+    again = SimpleNamespace(turn=np.eye(4), start=lambda _, settings: start)
+    margins = []
+
+    def match_shared(*_, fit, margin_mm):
+        margins.append(margin_mm)
+        return again
+
+    monkeypatch.setattr(turned_scans, "_match_shared", match_shared)
+    settings = {"turns_degrees": (180.0,), "sure_evidence": 1.0}
+    assert tried(**settings).status == "failed"
+    assert asked == [0.0, 180.0]
+    assert margins == []
+    asked.clear()
+    assert tried(**settings, shared_margin_mm=40.0).evidence == 1.1
+    assert (asked, margins) == ([0.0], [40.0])
+    asked.clear()
+    again = None
+    assert tried(**settings, shared_margin_mm=40.0).status == "failed"
+    assert asked == [0.0, 180.0]
 
 
 def test_a_start_that_turns_is_taken_back_and_matched_once_more(attempts):
