@@ -46,7 +46,7 @@ class MatchedScans:
             self.matches,
             fixed_body=fixed.body_mask,
             moving_body=self.moving.body_mask,
-            settings=settings if np.allclose(self.turn, np.eye(4)) else settings.for_turned_scans(),
+            settings=settings,
             images=(fixed.image, self.moving.image),
         )
         return replace(start, matrix=invert_affine(self.turn) @ start.matrix)
@@ -78,23 +78,23 @@ def try_ways(
             start.status == "found" and start.evidence >= fit.sure_evidence for _, _, start in tried
         )
 
-    def attempt(degrees: float) -> None:
+    def attempt(degrees: float, *, margin_mm: float | None) -> None:
         matched, embedded = _match_turned(model, fixed, moving, degrees=degrees)
         tried.append((degrees, matched, matched.start(fixed[0], settings=fit)))
-        if not is_sure() and fit.shared_margin_mm is not None:
-            again = _match_shared(model, fixed, embedded, matched, fit=fit, margin_mm=fit.shared_margin_mm)
+        if margin_mm is not None and not is_sure():
+            again = _match_shared(model, fixed, embedded, matched, fit=fit, margin_mm=margin_mm)
             if again is not None:
                 tried.append((degrees, again, again.start(fixed[0], settings=fit)))
 
-    attempt(0.0)
+    attempt(0.0, margin_mm=fit.shared_margin_mm)
     if not is_sure():
         for degrees in fit.turns_degrees:
-            attempt(degrees)
+            attempt(degrees, margin_mm=None)  # most turns are wrong, and a second match would speak for them too
     best, matched, start = tried[number_of_best([start for _, _, start in tried])]
     if start.status == "found" and fit.straight_degrees is not None:
         left = turn_degrees(matched.turn @ start.matrix, moving[0].image)
         if abs(left) > fit.straight_degrees:
-            attempt(best - left)
+            attempt(best - left, margin_mm=fit.shared_margin_mm)
     return [(matched, start) for _, matched, start in tried]
 
 
