@@ -62,8 +62,8 @@ def try_ways(
     """Return the matches and starts of a moving scan as it lies, and turned where that may give a better one.
 
     Where the scan as it lies gives no start, or one with little evidence, it is matched once more within what both scans
-    show as far as its matches tell. Where that does not help either, it is turned as the settings of the fit say. Where
-    the best start is itself a turn, the scan is matched once more after that is taken back.
+    show as far as its matches tell, and turned as the settings of the fit say. Where the best start is itself a turn, the
+    scan is matched once more after that is taken back.
 
     Parameters
     ----------
@@ -73,21 +73,19 @@ def try_ways(
     """
     tried: list[tuple[float, MatchedScans, GuidedStart]] = []
 
-    def is_sure() -> bool:
-        return any(
-            start.status == "found" and start.evidence >= fit.sure_evidence for _, _, start in tried
-        )
-
-    def attempt(degrees: float, *, margin_mm: float | None) -> None:
+    def attempt(degrees: float, *, margin_mm: float | None) -> bool:
+        """Tell whether the first start of a turn is sure; else try the shared part as well, if there is a margin."""
         matched, embedded = _match_turned(model, fixed, moving, degrees=degrees)
-        tried.append((degrees, matched, matched.start(fixed[0], settings=fit)))
-        if margin_mm is not None and not is_sure():
+        start = matched.start(fixed[0], settings=fit)
+        tried.append((degrees, matched, start))
+        is_sure = start.status == "found" and start.evidence >= fit.sure_evidence
+        if margin_mm is not None and not is_sure:
             again = _match_shared(model, fixed, embedded, matched, fit=fit, margin_mm=margin_mm)
             if again is not None:
                 tried.append((degrees, again, again.start(fixed[0], settings=fit)))
+        return is_sure
 
-    attempt(0.0, margin_mm=fit.shared_margin_mm)
-    if not is_sure():
+    if not attempt(0.0, margin_mm=fit.shared_margin_mm):
         for degrees in fit.turns_degrees:
             attempt(degrees, margin_mm=None)  # most turns are wrong, and a second match would speak for them too
     best, matched, start = tried[number_of_best([start for _, _, start in tried])]
