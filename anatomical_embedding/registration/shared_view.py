@@ -24,9 +24,7 @@ def shared_box(fixed: Volume, moving: Volume) -> Box | None:
     return body_box(inside, margin_vox=np.zeros(3, dtype=int))
 
 
-def body_both_show(
-    body: Volume, other: Volume, matrix: NDArray[np.float64], *, margin_mm: float
-) -> Volume:
+def body_both_show(body: Volume, other: Volume, matrix: NDArray[np.float64], *, margin_mm: float) -> Volume:
     """Return the part of a body mask that a start carries into the field of view of another volume, or near it.
 
     Parameters
