@@ -31,7 +31,7 @@ from anatomical_embedding import api
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.embedding.store import Origin
 from anatomical_embedding.registration.correspondences import Correspondences
-from anatomical_embedding.registration.robust_fit import fit_map
+from anatomical_embedding.registration.guided_start import agreed_map
 from anatomical_embedding.settings.phantom import PhantomSettings
 from anatomical_embedding.settings.registration import AffineFitSettings
 from anatomical_embedding.usage.scans import embed_raw_scan
@@ -180,7 +180,8 @@ def judged(path: Path, settings: AffineFitSettings) -> dict[str, object]:
     if start.status == "found":
         maps = [start.matrix]
     else:
-        maps = [matrix for matched in tried if (matrix := fitted(matched, settings)) is not None]
+        agreed = [(matched.turn, agreed_map(matched.matches, settings=settings)) for matched in tried]
+        maps = [invert_affine(turn) @ matrix for turn, matrix in agreed if matrix is not None]
     error = min((error_of(matrix, content) for matrix in maps), default=float("inf"))
     return {
         "set": path.parent.name,
@@ -191,15 +192,6 @@ def judged(path: Path, settings: AffineFitSettings) -> dict[str, object]:
         "is_believed": start.status == "found",
         "reason": start.reason,
     }
-
-
-def fitted(matched: MatchedScans, settings: AffineFitSettings) -> NDArray[np.float64] | None:
-    """Return the (4, 4) map from fixed to moving that fits some matches, believed or not; None for too few."""
-    kept = matched.matches.is_kept
-    if kept.sum() < settings.min_inliers:
-        return None
-    found = fit_map(matched.matches.fixed_mm[kept], matched.matches.moving_mm[kept], settings=settings)
-    return invert_affine(matched.turn) @ found.matrix
 
 
 def error_of(matrix: NDArray[np.float64], content: dict[str, NDArray]) -> float:

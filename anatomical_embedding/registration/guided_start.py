@@ -100,6 +100,19 @@ def find_start(
     )
 
 
+def agreed_map(
+    correspondences: Correspondences, *, settings: AffineFitSettings
+) -> NDArray[np.float64] | None:
+    """Return the (4, 4) map from fixed to moving that most correspondences agree on, believed or not.
+
+    None where there are fewer than `settings.min_inliers`.
+    """
+    kept = correspondences.is_kept
+    if kept.sum() < settings.min_inliers:
+        return None
+    return fit_map(correspondences.fixed_mm[kept], correspondences.moving_mm[kept], settings=settings).matrix
+
+
 def given_start(matrix: NDArray[np.float64]) -> GuidedStart:
     """Return a start that nothing was matched for.
 

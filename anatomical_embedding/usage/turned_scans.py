@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomical_embedding.embedding.store import Origin
+from anatomical_embedding.embedding.store import EmbeddedVolume, Origin
 from anatomical_embedding.matching.grid_points import match_grid
 from anatomical_embedding.registration.correspondences import Correspondences
-from anatomical_embedding.registration.guided_start import GuidedStart, find_start
-from anatomical_embedding.registration.shared_view import seen_from
+from anatomical_embedding.registration.guided_start import GuidedStart, agreed_map, find_start
+from anatomical_embedding.registration.shared_view import body_both_show, seen_from
 from anatomical_embedding.settings.registration import AffineFitSettings, MatchGridSettings
 from anatomical_embedding.usage.model import Model
 from anatomical_embedding.usage.scans import EmbeddedScan, embed_prepared
@@ -61,8 +61,9 @@ def try_ways(
 ) -> list[tuple[MatchedScans, GuidedStart]]:
     """Return the matches and starts of a moving scan as it lies, and turned where that may give a better one.
 
-    Where the scan as it lies gives no start, or one with little evidence, it is turned as the settings of the fit
-    say. Where the best start is itself a turn, the scan is matched once more after that is taken back.
+    Where the scan as it lies gives no start, or one with little evidence, it is matched once more within what both
+    scans show as far as its matches tell, and turned as the settings of the fit say. Where the best start is itself a
+    turn, the scan is matched once more after that is taken back.
 
     Parameters
     ----------
@@ -70,24 +71,31 @@ def try_ways(
     fixed, moving : scans as `embed_raw_scan` returns them.
     fit : what a start is, and the turns.
     """
-    tried: dict[float, tuple[MatchedScans, GuidedStart]] = {}
+    tried: list[tuple[float, MatchedScans, GuidedStart]] = []
 
-    def attempt(degrees: float) -> None:
-        matched = _match_turned(model, fixed, moving, degrees=degrees)
-        tried[degrees] = matched, matched.start(fixed[0], settings=fit)
+    def attempt(degrees: float, *, margin_mm: float | None) -> bool:
+        """Tell whether the first start of a turn is sure; else try the shared part as well, if there is a margin."""
+        matched, embedded = _match_turned(model, fixed, moving, degrees=degrees)
+        start = matched.start(fixed[0], settings=fit)
+        tried.append((degrees, matched, start))
+        is_sure = start.status == "found" and start.evidence >= fit.sure_evidence
+        if margin_mm is not None and not is_sure:
+            again = _match_shared(model, fixed, embedded, matched, fit=fit, margin_mm=margin_mm)
+            if again is not None:
+                tried.append((degrees, again, again.start(fixed[0], settings=fit)))
+        return is_sure
 
-    attempt(0.0)
-    as_it_lies = tried[0.0][1]
-    if as_it_lies.status == "failed" or as_it_lies.evidence < fit.sure_evidence:
+    if not attempt(0.0, margin_mm=fit.shared_margin_mm):
         for degrees in fit.turns_degrees:
-            attempt(degrees)
-    best = list(tried)[number_of_best([start for _, start in tried.values()])]
-    matched, start = tried[best]
+            attempt(
+                degrees, margin_mm=None
+            )  # most turns are wrong, and a second match would speak for them too
+    best, matched, start = tried[number_of_best([start for _, _, start in tried])]
     if start.status == "found" and fit.straight_degrees is not None:
         left = turn_degrees(matched.turn @ start.matrix, moving[0].image)
         if abs(left) > fit.straight_degrees:
-            attempt(best - left)
-    return list(tried.values())
+            attempt(best - left, margin_mm=fit.shared_margin_mm)
+    return [(matched, start) for _, matched, start in tried]
 
 
 def number_of_best(starts: Sequence[GuidedStart]) -> int:
@@ -102,8 +110,8 @@ def _match_turned(
     moving: tuple[PreparedVolume, EmbeddedScan],
     *,
     degrees: float,
-) -> MatchedScans:
-    """Return the matches of a moving scan that is turned first; at 0 it was embedded already."""
+) -> tuple[MatchedScans, EmbeddedVolume]:
+    """Return the matches and vectors of a moving scan that is turned first; at 0 it was embedded already."""
     turn = turn_about_long_axis(moving[0].image, degrees)
     turned, embedded = moving[0], moving[1].embedded
     if degrees:
@@ -112,17 +120,49 @@ def _match_turned(
         turned = turned_scan(moving[0], turn)
         none = Origin(model.card.checkpoint_sha256, "", "")  # no file holds this scan
         embedded = embed_prepared(model, moving[1].raw, turned, origin=none, within_body=True).embedded
+    bodies = (fixed[0].body_mask, turned.body_mask)
+    matches = _match_bodies(model, (fixed[1].embedded, embedded), bodies)
+    return MatchedScans(matches, turned, turn), embedded
+
+
+def _match_shared(
+    model: Model,
+    fixed: tuple[PreparedVolume, EmbeddedScan],
+    embedded: EmbeddedVolume,
+    matched: MatchedScans,
+    *,
+    fit: AffineFitSettings,
+    margin_mm: float,
+) -> MatchedScans | None:
+    """Return the matches of the parts of the bodies that both show as matches tell; None where these tell nothing.
+
+    Where scans share little, most places are asked for in vain, and their partners outvote the true ones.
+
+    Parameters
+    ----------
+    embedded : vectors of the moving scan that was matched.
+    """
+    matrix = agreed_map(matched.matches, settings=fit)
+    if matrix is None:
+        return None
+    fixed_body, moving_body = fixed[0].body_mask, matched.moving.body_mask
+    bodies = (
+        body_both_show(fixed_body, moving_body, matrix, margin_mm=margin_mm),
+        body_both_show(moving_body, fixed_body, invert_affine(matrix), margin_mm=margin_mm),
+    )
+    if not all(body.array.any() for body in bodies):
+        return None
+    return replace(matched, matches=_match_bodies(model, (fixed[1].embedded, embedded), bodies))
+
+
+def _match_bodies(
+    model: Model, embedded: tuple[EmbeddedVolume, EmbeddedVolume], bodies: tuple[Volume, Volume]
+) -> Correspondences:
+    """Return the matches of the model's lattice between two bodies."""
     settings = MatchGridSettings(
         grid=model.card.usage.scan_registration.grid, matching=model.card.usage.matching
     )
-    matches = match_grid(
-        fixed[1].embedded,
-        embedded,
-        fixed_body=fixed[0].body_mask,
-        moving_body=turned.body_mask,
-        settings=settings,
-    )
-    return MatchedScans(matches, turned, turn)
+    return match_grid(*embedded, fixed_body=bodies[0], moving_body=bodies[1], settings=settings)
 
 
 def turn_about_long_axis(volume: Volume, degrees: float) -> NDArray[np.float64]:

@@ -29,7 +29,7 @@ from anatomical_embedding.registration.registered_volume import (
     registered_grid,
     write_registered_pairs,
 )
-from anatomical_embedding.registration.shared_view import seen_from, shared_box
+from anatomical_embedding.registration.shared_view import body_both_show, seen_from, shared_box
 from anatomical_embedding.volumes.nifti import VolumeHeader, write_volume
 from anatomical_embedding.volumes.volume import Volume
 from tests.prepared_volumes import lps_affine
@@ -209,6 +209,22 @@ def test_errors_by_hand_and_back_from_their_file(tmp_path):
     (tmp_path / "errors.json").write_text("{}", encoding="utf-8")
     with pytest.raises(InputFileError, match=r"errors\.json: holds no errors of a registered pair"):
         read_registration_errors(tmp_path / "errors.json")
+
+
+def test_the_body_that_both_show_ends_at_the_other_field_of_view_and_a_margin():
+    """Voxels of 2 mm; the other volume begins 5 voxels on and ends behind; a start that shifts by 4 mm gains two."""
+    body = Volume(np.ones((10, 4, 3), np.uint8), np.diag([2.0, 2.0, 2.0, 1.0]))
+    body.array[9] = 0
+    other = Volume(np.zeros((20, 8, 8), np.uint8), np.diag([1.0, 1.0, 1.0, 1.0]))
+    other.affine[0, 3] = 10.0
+    shift = np.eye(4)
+    for shift_mm, margin_mm, first in ((0.0, 0.5, 5), (0.0, 2.0, 4), (4.0, 0.5, 3), (100.0, 0.5, 10)):
+        shift[0, 3] = shift_mm
+        both = body_both_show(body, other, shift, margin_mm=margin_mm)
+        expected = body.array.copy()
+        expected[:first] = 0
+        np.testing.assert_array_equal(both.array, expected)
+        np.testing.assert_array_equal(both.affine, body.affine)
 
 
 def test_shared_box_is_what_the_moving_volume_reaches():

@@ -74,7 +74,7 @@ def attempts(monkeypatch):
         status, evidence, turned_by = outcomes[round(degrees)]
         turn = turn_about_long_axis(prepared().image, turned_by)
         start = replace(given_start(turn), status=status, evidence=evidence)
-        return SimpleNamespace(turn=np.eye(4), start=lambda _, settings: start)
+        return SimpleNamespace(turn=np.eye(4), start=lambda _, settings: start), None
 
     monkeypatch.setattr(turned_scans, "_match_turned", match)
     return outcomes, asked
@@ -106,6 +106,40 @@ def test_turns_are_tried_where_little_speaks_for_the_scan_as_it_lies(attempts):
     assert asked == [0.0]
 
 
+def test_a_start_with_little_evidence_is_sought_once_more_in_what_both_show(attempts, monkeypatch):
+    """As the scan lies and where a start was straightened; it counts where more speaks for it than for the others."""
+    outcomes, asked = attempts
+    outcomes |= {0: ("failed", 0.0, 0.0), 180: ("failed", 0.0, 0.0)}
+    shared, margins = [], []
+
+    def match_shared(*_, fit, margin_mm):
+        margins.append(margin_mm)
+        evidence, turned_by = shared.pop(0)
+        if evidence is None:  # the matches told nothing
+            return None
+        turn = turn_about_long_axis(prepared().image, turned_by)
+        start = replace(given_start(turn), status="found", evidence=evidence)
+        return SimpleNamespace(turn=np.eye(4), start=lambda _, settings: start)
+
+    monkeypatch.setattr(turned_scans, "_match_shared", match_shared)
+    settings = {"turns_degrees": (180.0,), "sure_evidence": 0.9}
+    assert tried(**settings).status == "failed"
+    assert margins == []
+    shared.append((1.1, 0.0))
+    assert tried(**settings, shared_margin_mm=40.0).evidence == 1.1
+    shared.append((None, 0.0))
+    assert tried(**settings, shared_margin_mm=40.0).status == "failed"
+    np.testing.assert_allclose(asked, [0.0, 180.0] * 3, atol=1e-9)
+    asked.clear()
+    outcomes[-12] = ("found", 0.6, 0.0)
+    shared += [(0.5, 12.0), (0.7, 0.0)]
+    assert tried(**settings, shared_margin_mm=40.0, straight_degrees=8.0).evidence == 0.7
+    np.testing.assert_allclose(asked, [0.0, 180.0, -12.0], atol=1e-9)
+    outcomes[0] = ("found", 0.9, 0.0)
+    assert tried(**settings, shared_margin_mm=40.0).evidence == 0.9
+    assert margins == [40.0] * 4
+
+
 def test_a_start_that_turns_is_taken_back_and_matched_once_more(attempts):
     outcomes, asked = attempts
     outcomes |= {0: ("found", 0.5, 12.0), -12: ("found", 0.6, 9.0)}
@@ -125,6 +159,34 @@ def test_a_turn_that_was_tried_is_turned_on(attempts):
     outcomes |= {0: ("failed", 0.0, 0.0), 180: ("found", 0.5, 10.0), 170: ("found", 0.6, 0.0)}
     assert tried(turns_degrees=(180.0,), straight_degrees=8.0).evidence == 0.6
     np.testing.assert_allclose(asked, [0.0, 180.0, 170.0], atol=1e-9)
+
+
+def test_the_second_match_is_within_what_both_show(monkeypatch):
+    """Fixed places lie 6 slices of 4 mm lower in the moving scan; the margin adds two slices."""
+    scan = prepared()
+    fixed_mm = scan.image.world_from_voxel(np.argwhere(scan.body_mask.array)[::50])
+    size = len(fixed_mm)
+    lower_mm = fixed_mm - [0.0, 0.0, 24.0]
+    matches = Correspondences(fixed_mm, lower_mm, np.ones(size), np.zeros(size), np.ones(size, bool))
+    asked = []
+    monkeypatch.setattr(turned_scans, "_match_bodies", lambda _, __, bodies: asked.append(bodies) or matches)
+
+    def again(of):
+        matched = MatchedScans(of, prepared(), np.eye(4))
+        fixed = (scan, SimpleNamespace(embedded=None))
+        return turned_scans._match_shared(None, fixed, None, matched, fit=fit_settings(), margin_mm=9.0)
+
+    assert again(matches).matches is matches
+    fixed_body, moving_body = (body.array for body in asked[0])
+    expected = [scan.body_mask.array.copy() for _ in range(2)]
+    expected[0][:, :, :4] = 0
+    expected[1][:, :, 20:] = 0
+    np.testing.assert_array_equal(fixed_body, expected[0])
+    np.testing.assert_array_equal(moving_body, expected[1])
+    assert again(replace(matches, is_kept=np.zeros(size, bool))) is None
+    far_mm = fixed_mm + np.array([1000.0, 0.0, 0.0])
+    assert again(replace(matches, moving_mm=far_mm)) is None
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize("degrees", [0.0, 12.0, -30.0, 150.0])
