@@ -25,6 +25,8 @@ NAMES = tuple(f"visit{number}" for number in range(NUM_VISITS))
 TRUTH = "truth.json"
 EDGE_MM, SHELL_MM = 2.0, 8.0
 """Voxels less deep in a lesion, or less far from it, are its edge; those up to here from it surround it."""
+SMALLEST_DEVIATION = 1.0
+"""Of the values within a lesion: one of a voxel or two has none."""
 VISIBLE = 1.5
 """Contrast, in deviations within it, from which on a lesion is seen where it is given."""
 
@@ -82,7 +84,10 @@ def _contrast(volume: Volume, labels: NDArray[np.uint8], number: int) -> float:
     )
     core = depth_mm > min(EDGE_MM, 0.5 * depth_mm.max())
     shell = (away_mm > EDGE_MM) & (away_mm <= SHELL_MM) & (labels[part] == 0)
-    return float(abs(values[core].mean() - np.median(values[shell])) / values[core].std())
+    if not shell.any():
+        return np.inf
+    deviation = max(float(values[core].std()), SMALLEST_DEVIATION)
+    return float(abs(values[core].mean() - np.median(values[shell])) / deviation)
 
 
 def body_settings(seed: int) -> PhantomSubjectSettings:

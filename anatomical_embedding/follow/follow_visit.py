@@ -19,6 +19,7 @@ from anatomical_embedding.follow.place_masks import place_masks
 from anatomical_embedding.follow.places import (
     AnsweredPlace,
     answer_from,
+    answer_from_around,
     join_answers,
     join_predictions,
     moved_to,
@@ -70,11 +71,11 @@ def follow_visit(
     covered = voxels_mm(given) if given is not None else {}
     target = require_raw(scans[visit.name]).volume
     masks = np.zeros(target.shape, dtype=np.uint16)
+    sources = {lesion: sources_of(lesion, before, settings) for lesion in labels}
     joined = {
         lesion: moved_to(place, moved.get(lesion))
-        for lesion, place in _answers(visit.name, before, list(labels), scans, settings=settings)
+        for lesion, place in _answers(visit.name, before, sources, scans, settings=settings)
     }
-    sources = {lesion: sources_of(lesion, before, settings) for lesion in labels}
     assigned = assign_given(
         covered,
         list(joined),
@@ -137,7 +138,7 @@ def look_back(
     """
     chain = [known, *between]
     sources = {lesion: sources_of(lesion, chain, settings) for lesion in known.rows}
-    joined = dict(_answers(visit.name, chain, list(known.rows), scans, settings=settings))
+    joined = dict(_answers(visit.name, chain, sources, scans, settings=settings))
     rows = []
     for lesion, place in joined.items():
         others_mm = _others(lesion, joined, sources)
@@ -163,19 +164,21 @@ def _others(
 def _answers(
     name: str,
     before: Sequence[SeenVisit],
-    lesions: Sequence[int],
+    sources: Mapping[int, Sequence[Source]],
     scans: VisitScans,
     *,
     settings: FollowSettings,
 ) -> Iterator[tuple[int, AnsweredPlace]]:
     """Give the place of each lesion by the visit where it was given and the nearest ones between."""
     for origin in range(len(before)):
-        mine = [lesion for lesion in lesions if _origin(lesion, before) == origin]
+        mine = [lesion for lesion in sources if _origin(lesion, before) == origin]
         if not mine:
             continue
         nearest = range(max(origin + 1, len(before) - settings.places.num_neighbours), len(before))
         templates = [before[origin], *(before[place] for place in nearest)]
-        yield from zip(mine, _join(name, templates, mine, scans, settings=settings), strict=True)
+        radii_mm = np.array([sources[lesion][0].radius_mm for lesion in mine])
+        places = _join(name, templates, mine, radii_mm, scans, settings=settings)
+        yield from zip(mine, places, strict=True)
 
 
 def _origin(lesion: int, before: Sequence[SeenVisit]) -> int:
@@ -186,6 +189,7 @@ def _join(
     name: str,
     templates: Sequence[SeenVisit],
     lesions: Sequence[int],
+    radii_mm: NDArray[np.float64],
     scans: VisitScans,
     *,
     settings: FollowSettings,
@@ -201,10 +205,21 @@ def _join(
     depth_mm = view_depth_mm(anchors, points, scans[name], settings=settings.places)
     joined = join_predictions(predictions, settings=settings.places)
     refinement = scans.model.card.usage.answers.refinement
-    answers = [
+    first = answer_from_around(
+        scans[templates[0].name],
+        scans[name],
+        points[0],
+        joined.points_mm,
+        predictions[0],
+        radii_mm=radii_mm,
+        settings=settings.places,
+        refinement=refinement,
+    )
+    others = [
         answer_from(
             scans[visit.name], scans[name], places, joined.points_mm, prediction, refinement=refinement
         )
-        for visit, places, prediction in zip(templates, points, predictions, strict=True)
+        for visit, places, prediction in zip(templates[1:], points[1:], predictions[1:], strict=True)
     ]
+    answers = [first, *others]
     return join_answers(answers, joined, depth_mm, settings=settings.places)

@@ -35,6 +35,8 @@ NEARER = (0.3, 0.45, 0.6, 0.75, 0.9, 1.05)
 """Distances between the two, in their former one."""
 SHIFTS = np.vstack([np.zeros(3), *(share * np.eye(3) for share in (0.3, -0.3, 0.6, -0.6))])
 """Of the middle between the two, and of a lesion that is there alone, in radii of the larger one."""
+BETWEEN = 0.3
+"""Radius of the ball between the two that has to be filled."""
 FINE = 0.1 * (np.indices((5, 5, 5)).reshape(3, -1).T - 2.0)
 """By which each of two that are one is moved to where it explains most."""
 TURN = 0.45
@@ -157,9 +159,11 @@ def _one_lesion(
     best = int(np.where(is_one, gain, -np.inf).argmax())
     least = min(float(seen.fit(shape[best]).share) for shape in shapes)
     others = max(float(gain[~is_one].max()), float(seen.fit(_alone(seen, offsets, radii)).gain.max()), 0.0)
-    if not (is_one.any() and gain[best] > others and least >= settings.part):
-        return None
     found = middles[:, best]
+    between = float(seen.fit_balls(found.mean(axis=0)[np.newaxis], BETWEEN).share[0])
+    is_filled = least >= settings.part and between >= settings.filled
+    if not (is_one.any() and gain[best] > others and is_filled):
+        return None
     for moving in (0, 1, 0, 1):  # each beside the other
         near = found[moving] + FINE
         other = balls(seen.points, found[[1 - moving]], sizes[[best]] * radii[1 - moving])

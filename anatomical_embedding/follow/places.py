@@ -24,12 +24,14 @@ from anatomical_embedding.settings.follow import PlaceSettings
 from anatomical_embedding.settings.refinement import RefinementSettings
 from anatomical_embedding.usage.scans import EmbeddedScan, require_raw
 from anatomical_embedding.volumes.affine import Points
+from anatomical_embedding.volumes.raw_scan import RawScan
 
+FloatArray = NDArray[np.float64]
 FEWEST_ANCHORS = 6
 NOT_ASKED = "its place is outside the scan, or unknown"
 MEDIAN_DISTANCE = 1.538
 """Of points with a normal error of 1 along each of three axes (the root of the median of chi square)."""
-WEIGHT_OF_FOUND = 0.3
+WEIGHT_OF_FOUND = 0.15
 """Of an answer from where the lesion was found itself, beside one from where it was given: the errors of both add."""
 ELSEWHERE_MM = 5.0
 """Answers that are farther apart are different places, and are not averaged."""
@@ -195,6 +197,61 @@ def answer_from(
     refinement: RefinementSettings,
 ) -> Answer:
     """Return what one visit says of (N, 3) places, moved to the voxel from (N, 3) starts in the target."""
+    moved_mm, words = _moved(template, target, points_mm, start_mm, refinement=refinement)
+    return Answer(predicted, moved_mm, tuple(words))
+
+
+def answer_from_around(
+    template: RawScan | EmbeddedScan,
+    target: RawScan | EmbeddedScan,
+    points_mm: Points,
+    start_mm: Points,
+    predicted: Prediction,
+    *,
+    radii_mm: FloatArray,
+    settings: PlaceSettings,
+    refinement: RefinementSettings,
+) -> Answer:
+    """Return what one visit says of (N, 3) places by each of them and by points beside each, moved to the voxel.
+
+    A lesion that has changed draws its own match along, and one match errs by more than the map of several.
+
+    Parameters
+    ----------
+    radii_mm : (N,) of the lesions; the points beside lie outside of them.
+    """
+    around = settings.around
+    reach_mm = np.maximum(radii_mm + around.beyond_mm, around.nearest_mm)
+    offsets = np.concatenate([np.zeros((1, 3)), np.eye(3), -np.eye(3)]) * reach_mm[:, np.newaxis, np.newaxis]
+    queries = points_mm[:, np.newaxis] + offsets
+    queries[:, 1:][~require_raw(template).volume.contains(queries[:, 1:])] = np.nan
+    starts = start_mm[:, np.newaxis] + offsets @ predicted.matrices.swapaxes(1, 2)
+    found = _moved(template, target, queries.reshape(-1, 3), starts.reshape(-1, 3), refinement=refinement)
+    moved, words = found[0].reshape(offsets.shape), found[1].reshape(offsets.shape[:2])
+    is_moved = words == REFINED
+    places, matrices, said = moved[:, 0].copy(), predicted.matrices.copy(), words[:, 0].copy()
+    rows = is_moved[:, 1:].sum(axis=1) >= around.fewest
+    if rows.any():
+        fit = fit_local_affines(
+            offsets[rows],
+            np.nan_to_num(moved[rows]),
+            np.where(is_moved[rows], np.where(np.arange(offsets.shape[1]) == 0, around.own, 1.0), 0.0),
+            stiffness_mm=settings.stiffness_mm,
+            smallest_scale_mm=SMALLEST_SCALE_MM,
+        )
+        places[rows], matrices[rows], said[rows] = fit.answers_mm, fit.matrices, REFINED
+    return Answer(replace(predicted, matrices=matrices), places, tuple(said))
+
+
+def _moved(
+    template: RawScan | EmbeddedScan,
+    target: RawScan | EmbeddedScan,
+    points_mm: Points,
+    start_mm: Points,
+    *,
+    refinement: RefinementSettings,
+) -> tuple[Points, NDArray[np.object_]]:
+    """Return (N, 3) starts moved to the voxel, and (N,) words on each; NaN where the scans do not hold them."""
     is_asked = np.isfinite(points_mm[:, 0]) & np.isfinite(start_mm[:, 0])
     is_asked[is_asked] = require_raw(target).volume.contains(start_mm[is_asked])
     moved_mm, words = np.full(points_mm.shape, np.nan), np.full(len(points_mm), NOT_ASKED, dtype=object)
@@ -207,7 +264,7 @@ def answer_from(
             settings=refinement,
         )
         moved_mm[is_asked], words[is_asked] = moved.points_mm, refined_words(moved)
-    return Answer(predicted, moved_mm, tuple(words))
+    return moved_mm, words
 
 
 def join_answers(

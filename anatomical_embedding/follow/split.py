@@ -2,7 +2,7 @@
 
 Two balls put into its surroundings (`surroundings`) are two parts, one ball a lesion that is whole, and the
 surroundings alone one that has gone. Two parts that explain the scan best are believed where each is there on its own,
-and where what they cover beside the former lesion is new.
+with a gap between them, and where what they cover beside the former lesion is new.
 """
 
 from collections.abc import Sequence
@@ -30,6 +30,8 @@ NUM_DIRECTIONS = 40
 """Half of the directions in which the parts are looked for; the others are opposite."""
 CORE = 0.4
 """Radius of what of a part has to be there."""
+GAP = 0.25
+"""Radius of the ball between the two that has to be free."""
 WIDER = 1.2
 """Radius of the ball in which the middle of a part is looked for, in radii of the part."""
 WHOLE_SCALES = (0.5, 0.65, 0.8, 1.0, 1.2, 1.4, 1.6)
@@ -73,6 +75,7 @@ def find_parts(
     is_split = (
         gain[best] > max(float(seen.fit(shapes.wholes).gain.max()), 0.0)
         and seen.fit_balls(middles, CORE * scale).share.min() >= settings.part
+        and seen.fit_balls(middles.mean(axis=0)[np.newaxis], GAP).share[0] <= settings.gap
         and seen.fit_outside(shapes.parts[best]).share >= settings.new
     )
     if not is_split:

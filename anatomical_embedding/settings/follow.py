@@ -27,6 +27,19 @@ class InViewSettings(Settings):
     """Deviation of the depth that they tell."""
 
 
+class AroundSettings(Settings):
+    """Points beside a lesion that are moved to the voxel with it (anatomical_embedding/follow/places.py)."""
+
+    beyond_mm: float = Field(gt=0)
+    """How far outside of the lesion they lie, ..."""
+    nearest_mm: float = Field(gt=0)
+    """... and how far from its middle at least."""
+    own: float = Field(gt=0)
+    """Weight of the lesion's own match beside one of theirs."""
+    fewest: int = Field(ge=3)
+    """With fewer of them its own match decides alone."""
+
+
 class PlaceSettings(Settings):
     """How the place of a lesion is found from several visits (anatomical_embedding/follow/places.py)."""
 
@@ -34,6 +47,8 @@ class PlaceSettings(Settings):
     """Points of the body that are matched between two visits, and how far they decide on a place."""
     view: InViewSettings
     """How it is told whether a place is inside the scan."""
+    around: AroundSettings
+    """Points beside the lesion that are matched with it where it was given."""
     num_neighbours: int = Field(ge=1)
     """Visits nearest in time that answer beside the one where the lesion was given."""
     stiffness_mm: float = Field(gt=0)
@@ -68,7 +83,9 @@ class MergeSettings(Settings):
     nearer: float = Field(gt=0)
     """They are one where no gap is left between them, which was larger by this, in radii of the larger one, ..."""
     part: Share
-    """... and each is there with at least this share of their contrast."""
+    """... and each is there with at least this share of their contrast, ..."""
+    filled: Share
+    """... and what lies between their middles with this one."""
     certainty: Share
     """Share of the pairs that look so which have merged."""
 
@@ -96,7 +113,9 @@ class LesionSplitSettings(Settings):
     part: Share
     """Each part has at least this share of the lesion's contrast with what surrounded it there, ..."""
     new: Share
-    """... and so has what the two cover beside the former lesion."""
+    """... and so has what the two cover beside the former lesion; ..."""
+    gap: Share
+    """... what lies between them has no more than this."""
     smallest_radius_mm: float = Field(gt=0)
     """Radius of the smallest parts that are looked for: what is less than 10 mm in diameter cannot be measured."""
     certainty: Share

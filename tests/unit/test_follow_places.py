@@ -17,6 +17,7 @@ from anatomical_embedding.follow.places import (
     Answer,
     AnsweredPlace,
     Prediction,
+    answer_from_around,
     join_answers,
     join_predictions,
     predict_places,
@@ -28,8 +29,10 @@ from anatomical_embedding.follow.states import PlaceTrust, judge_state, trust_pl
 from anatomical_embedding.follow.visits import AskedVisit
 from anatomical_embedding.matching.match_evidence import Anchors
 from anatomical_embedding.settings.follow import delivered_follow_settings
+from anatomical_embedding.volumes.raw_scan import RawScan, ReadingOptions
 from anatomical_embedding.volumes.volume import Volume
 from tests.followed_ball import AFFINE, CENTRE_MM, LESION_HU, TISSUE_HU, scan_with_ball
+from tests.refinement_scans import SETTINGS as REFINEMENT
 
 SETTINGS = delivered_follow_settings()
 
@@ -87,7 +90,7 @@ def test_places_that_the_scans_confirm_outvote_one_that_they_do_not():
     answers = [Answer(start, np.array(place), (word,)) for place, word in places]
     (place,) = join_answers(answers, start, np.zeros(1), settings=SETTINGS.places)
     # The first is from where the lesion was given, the others from where it was found.
-    assert place.point_mm[0] == pytest.approx((1.0 + 0.3 * 3.0) / 1.3)
+    assert place.point_mm[0] == pytest.approx((1.0 + 0.15 * 3.0) / 1.15)
     assert place.disagreement_mm == 49.0
     assert (place.refined, place.how, place.elsewhere_mm) == ("yes", "joint", ())
 
@@ -100,6 +103,58 @@ def test_a_confirmed_place_far_from_the_first_is_another_place_and_none_of_its_e
     assert [list(each) for each in place.elsewhere_mm] == [[20.0, 0, 0]]  # 21 is the same place once more
     assert place.error_mm == SETTINGS.places.smallest_error_mm
     assert place.disagreement_mm == 21.0
+
+
+CHANGED_MM, CHANGED_RADIUS_MM = np.array([50.0, 50.0, 50.0]), 10.0
+
+
+@pytest.fixture(scope="module")
+def changed_scans():
+    """Return two scans of one texture, shifted by 4 mm along x; a lesion of 10 mm lies 6 mm off in y in the second."""
+    tissue = gaussian_filter(np.random.default_rng(5).normal(size=(52, 52, 52)), 2.0)
+    tissue *= 15.0 / tissue.std()
+    places_mm = 2.0 * np.stack(np.meshgrid(*[np.arange(52)] * 3, indexing="ij"), axis=-1)
+    scans = []
+    for offset_mm in (0.0, 6.0):
+        inside = np.linalg.norm(places_mm - CHANGED_MM - [0, offset_mm, 0], axis=-1) < CHANGED_RADIUS_MM
+        affine = np.diag([2.0, 2.0, 2.0, 1.0])
+        affine[0, 3] = 4.0 if offset_mm else 0.0
+        volume = Volume(np.where(inside, 400.0, tissue), affine)
+        scans.append(RawScan(Path("scan.nii.gz"), volume, "ct", (), ReadingOptions()))
+    return scans
+
+
+def answered_error_mm(scans, points_mm, **around):
+    """Return how far an answer is from the anatomy, which the shift of the texture tells."""
+    settings = SETTINGS.places.model_copy(update={"around": SETTINGS.places.around.model_copy(update=around)})
+    answer = answer_from_around(
+        *scans,
+        points_mm,
+        points_mm + np.array([3.0, 0, 1.0]),
+        prediction(points_mm, np.ones(len(points_mm))),
+        radii_mm=np.full(len(points_mm), CHANGED_RADIUS_MM),
+        settings=settings,
+        refinement=REFINEMENT,
+    )
+    return np.linalg.norm(answer.refined_mm - points_mm - [4.0, 0, 0], axis=1), answer
+
+
+def test_points_beside_a_lesion_tell_its_place_though_it_draws_its_own_match_along(changed_scans):
+    points_mm = CHANGED_MM[np.newaxis]
+    (alone_mm,), _ = answered_error_mm(changed_scans, points_mm, fewest=7)
+    (error_mm,), answer = answered_error_mm(changed_scans, points_mm)
+    assert alone_mm > 4.0
+    assert error_mm < 1.0
+    assert answer.refined == ("yes",)
+    assert answer.predicted.matrices[0] == pytest.approx(np.eye(3), abs=0.1)
+
+
+def test_a_lesion_at_the_border_with_few_points_beside_it_keeps_its_own_match(changed_scans):
+    corner_mm = np.array([[4.0, 4.0, 96.0], [np.nan] * 3])  # three of the six lie outside
+    errors, answer = answered_error_mm(changed_scans, corner_mm)
+    expected, alone = answered_error_mm(changed_scans, corner_mm, fewest=7)
+    assert answer.refined_mm[0] == pytest.approx(alone.refined_mm[0])
+    assert errors[0] == expected[0] and np.isnan(answer.refined_mm[1]).all()
 
 
 def test_one_visit_disagrees_with_nobody():
