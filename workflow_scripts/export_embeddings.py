@@ -6,7 +6,6 @@ whose store is missing.
 
 from pathlib import Path
 
-import anatomical_embedding.lean_torch  # noqa: F401, before torch  # isort: skip
 import torch
 
 from anatomical_embedding.embedding.export import export_embeddings

@@ -8,7 +8,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import anatomical_embedding.lean_torch  # noqa: F401, before torch
 from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.patient import AskedPatient, follow_one, open_visits, require_order
 from anatomical_embedding.follow.visits import AskedVisit, date_of_scan, remarks_on_patients

@@ -5,7 +5,6 @@ The untrained network is also a baseline of every evaluation.
 
 from pathlib import Path
 
-import anatomical_embedding.lean_torch  # noqa: F401, before torch  # isort: skip
 import torch
 
 from anatomical_embedding.networks.checkpoint import initialise_from_file, save_checkpoint

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import anatomical_embedding.lean_torch  # noqa: F401, before torch  # isort: skip
 import torch
 
 from anatomical_embedding.embedding.store import open_store

@@ -7,7 +7,6 @@ null; and the data set whose scans refine the matches, or null.
 from collections.abc import Callable
 from pathlib import Path
 
-import anatomical_embedding.lean_torch  # noqa: F401, before torch  # isort: skip
 import torch
 
 from anatomical_embedding.datasets.listed_scan import read_listed_scan

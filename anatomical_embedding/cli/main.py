@@ -5,7 +5,6 @@ Every verb is one module here and imports the library when it runs, so that help
 
 import atexit
 import gc
-import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -55,8 +54,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # At its end Python would look through all that torch has loaded for what can be freed, for 0.25 s.
     atexit.register(gc.freeze)
-    if arguments is None:  # this process is the command's alone
-        importlib.import_module("anatomical_embedding.lean_torch")
     try:
         commands.main(args=arguments, prog_name="anatomical-embedding", standalone_mode=False)
     except click.exceptions.Exit as stop:

@@ -20,7 +20,6 @@ LAYERS = [
         "versions",
         "provenance",
         "csv_table",
-        "lean_torch",
     },
     {"settings"},
     {"volumes", "index_file", "landmark_file", "checkpoint_header", "confidence", "model_card"},
@@ -140,24 +139,3 @@ def test_a_stage_collects_garbage_once_it_is_loaded(tmp_path):
     )
     assert "the following arguments are required" in done.stderr
     assert done.stdout == "True\n"
-
-
-@pytest.mark.slow
-def test_what_does_not_train_loads_torch_without_what_the_compiler_needs():
-    """A module that was left out stands empty: no file is behind it."""
-    code = "import {}, sys; print(hasattr(sys.modules['torch._meta_registrations'], '__file__'))"
-    lean = ("match_points", "match_grid", "export_embeddings", "initialise_network", "follow_visit")
-    asked = {
-        ", ".join(f"workflow_scripts.{stage}" for stage in lean): "False",
-        "workflow_scripts.train_intra": "True",
-        "anatomical_embedding.usage.model": "True",  # somebody's own program may compile
-    }
-    for modules_loaded, expected in asked.items():
-        done = subprocess.run(
-            [sys.executable, "-c", code.format(modules_loaded)],
-            cwd=REPOSITORY,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert done.stdout.strip() == expected, modules_loaded
