@@ -111,6 +111,16 @@ def test_fit_is_calibrated_and_its_radii_cover_on_fresh_draws():
     assert fitted.num_out_of_view == np.sum(~drawn(1, 1500)[0].is_in_view)
 
 
+def test_what_was_not_fitted_has_no_score():
+    """Two places out of view are too few to tell others by; a half would look like a judge who guesses."""
+    answers, _ = drawn(1, 300)
+    rows = np.concatenate([np.flatnonzero(answers.is_in_view), np.flatnonzero(~answers.is_in_view)[:2]])
+    fitted = fit_confidence(answers.part(rows), settings=SETTINGS).confidence
+    assert fitted.out_of_view is None and fitted.num_out_of_view == 2
+    assert fitted.unseen["out_of_view_auroc"] is None and fitted.unseen["out_of_view_found"] is None
+    assert fitted.unseen["auroc"] is not None
+
+
 @pytest.mark.slow
 def test_the_log_odds_of_a_known_law_are_found_again():
     generator = np.random.default_rng(3)

@@ -67,6 +67,7 @@ def fit_confidence(answers: KnownAnswers, *, settings: FitSettings) -> Confidenc
     }
     threshold = None
     if lines.out_of_view is not None:
+        out_of_view = np.nan_to_num(out_of_view)  # a fit to few of the answers may lack it
         threshold = threshold_of_false_alarms(
             out_of_view[answers.is_in_view], share=settings.false_alarm_share
         )
@@ -117,7 +118,7 @@ def _unseen(
         right[rest], out[rest] = fitted.probabilities(answers.features[rest])
         for level, radii_mm in fitted.radii_mm(answers.features[rest]).items():
             radius[level][rest] = np.log1p(radii_mm)
-    return right, np.nan_to_num(out), radius
+    return right, out, radius
 
 
 def _parts(answers: KnownAnswers, *, num_folds: int) -> Iterator[tuple[IntArray, IntArray]]:
