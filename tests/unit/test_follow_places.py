@@ -227,6 +227,7 @@ def scan_with_balls(*centres_mm, radius_mm=6.0):
         (9.0, 9.0, False),  # as before
         (4.5, 4.5, True),  # balls of 6 mm that overlap
         (8.0, 7.2, False),  # a little nearer, a gap of 4 mm between
+        (6.2, 6.2, False),  # balls that nearly touch: where they do, hardly anything is filled
         (4.5, 9.0, True),  # each place is where it was, at the far end of what is one lesion now
     ],
 )
