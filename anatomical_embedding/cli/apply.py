@@ -86,18 +86,18 @@ def apply(
     options = ReadingOptions(**reading)
     onto = read_scan_grid(fixed, options)
     grid = straight_grid(onto.grid)
-    direction = functools.partial(
+    require_its_direction = functools.partial(
         require_direction, transform, onto=onto, names=(fixed, moving), is_inverted=is_inverted
     )
     remarks = [*onto.notes, *_uncovered_share(carrier, grid, transform)]
     if is_labels:
         labels = read_label_file(moving, geometry=options.geometry)
-        direction(source=labels.volume)
+        require_its_direction(source=labels.volume)
         carried, found = labels.volume, resample_labels_by_itk(carrier, labels.volume, grid)
         remarks += [*labels.remarks, *_lost_labels(carried, found, moving)]
     else:
         scan = read_raw_scan(moving, options)
-        direction(source=scan)
+        require_its_direction(source=scan)
         carried, found = scan.volume, resample_by_itk(carrier, scan.volume, grid)
         remarks += [*scan.notes, *_like_labels(carried, moving)]
     require_something(found, carried, transform=transform, names=(moving, fixed))

@@ -182,7 +182,7 @@ def left_out(settings: DatasetSettings) -> list[str]:
     endings = f"{', '.join(VOLUME_SUFFIXES[:-1])} and {VOLUME_SUFFIXES[-1]}"
     said = [
         f"{settings.root}: left out {quote_some(others)}, only {endings} files, DICOM files and folders that hold "
-        "DICOM files themselves (or all below them, where there is nothing else) are volumes"
+        "DICOM files themselves (where there is nothing else, in folders below them) are volumes"
     ]
     copied = copied_evenly(scans)
     said_of_copies = [

@@ -58,7 +58,7 @@ def name_of_scan(entry: os.DirEntry[str]) -> str:
 def scans_of(entries: Iterable[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
     """Return the entries that are scans, without those that stand aside for a better copy (`copied_evenly`).
 
-    Where none is one, those are that hold DICOM in folders below them, as patients of an archive's export do.
+    Where no entry is one, the folders with DICOM in folders below them are: the patients of an archive's export.
     """
     entries = list(entries)
     scans = [entry for entry in entries if is_scan(entry)]

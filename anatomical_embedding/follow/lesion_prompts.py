@@ -82,9 +82,9 @@ def _clicks(listed: list[Any], *, path: Path) -> Prompts:
         if name.strip().lower() != BACKGROUND:
             names.append(name)
             points.append(point)
-    said = [f"{path}: its clicks are taken as voxels x, y, z, as in the longitudinal task of autoPET IV"]
+    said = [f"{path}: its clicks are taken as voxels x, y, z, as in the tasks of autoPET IV"]
     if len(names) < len(listed):
-        said.append(f"{path}: left out {len(listed) - len(names)} clicks on the background")
+        said.append(f"{path}: left out the clicks called {BACKGROUND!r}: {len(listed) - len(names)}")
     return Prompts(tuple(names), np.reshape(np.array(points), (-1, NUM_AXES)), tuple(said))
 
 

@@ -26,7 +26,6 @@ from anatomical_embedding.usage.scans import EmbeddedScan, require_raw
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.raw_scan import RawScan
 
-FloatArray = NDArray[np.float64]
 FEWEST_ANCHORS = 6
 NOT_ASKED = "its place is outside the scan, or unknown"
 MEDIAN_DISTANCE = 1.538
@@ -208,7 +207,7 @@ def answer_from_around(
     start_mm: Points,
     predicted: Prediction,
     *,
-    radii_mm: FloatArray,
+    radii_mm: NDArray[np.float64],
     settings: PlaceSettings,
     refinement: RefinementSettings,
 ) -> Answer:

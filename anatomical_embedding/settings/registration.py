@@ -164,8 +164,8 @@ class AffineFitSettings(Settings):
     sure_evidence: Annotated[float, Field(ge=0.0)] = 0.0
     """Where a start has less evidence, these turns are tried as well; 0 leaves it."""
     shared_margin_mm: PositiveFloat | None = None
-    """Where a start has less evidence than that, `register` matches the scans once more before it turns one, within the
-    parts of the bodies that both show as the start says, and so far beyond; null leaves it (published)."""
+    """Where a start has less evidence than `sure_evidence`, `register` first matches the scans once more within the
+    parts of the bodies that both show as their matches say, and this far beyond; null leaves it (published)."""
     straight_degrees: Annotated[float, Field(gt=0.0, le=180.0)] | None = None
     """A start that turns by more about the long axis makes `register` turn the moving scan back by as much and match it
     once more; null leaves it (published)."""

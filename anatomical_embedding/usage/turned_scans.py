@@ -63,7 +63,7 @@ def try_ways(
 
     Where the scan as it lies gives no start, or one with little evidence, it is matched once more within what both
     scans show as far as its matches tell, and turned as the settings of the fit say. Where the best start is itself a
-    turn, the scan is matched once more after that is taken back.
+    turn, that is taken back and the scan matched anew, once more within what both show as well.
 
     Parameters
     ----------
@@ -87,9 +87,8 @@ def try_ways(
 
     if not attempt(0.0, margin_mm=fit.shared_margin_mm):
         for degrees in fit.turns_degrees:
-            attempt(
-                degrees, margin_mm=None
-            )  # most turns are wrong, and a second match would speak for them too
+            # Most turns are wrong, and a second match would speak for them too.
+            attempt(degrees, margin_mm=None)
     best, matched, start = tried[number_of_best([start for _, _, start in tried])]
     if start.status == "found" and fit.straight_degrees is not None:
         left = turn_degrees(matched.turn @ start.matrix, moving[0].image)

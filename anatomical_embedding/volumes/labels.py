@@ -26,6 +26,7 @@ BadLabels = Literal["refuse", "skip"]
 LARGEST_FRACTION = 1e-3
 """Labels that a program scaled or interpolated come back this far off whole numbers; more is no label map."""
 STRETCHED_STEPS, ROUNDING = 255, 1e-6
+"""Steps of uint8, over which nibabel stretches labels; what rounding may add to half a step."""
 FEWEST_VALUES_OF_A_SCAN, LARGEST_SHARE_OF_A_SCAN = 100, 0.3
 """Fewer numbers may be labels of any kind. The share is of voxels whose neighbour has the same number: 0.13 and
 less in real scans, 0.90 and more in label maps."""
@@ -92,8 +93,8 @@ def read_label_file(
     """
     path = Path(path)
     if path.is_dir():
-        found_masks = read_mask_folder(path, geometry=geometry, scan=scan)
-        return LabelFile(found_masks.volume, found_masks.remarks)
+        masks = read_mask_folder(path, geometry=geometry, scan=scan)
+        return LabelFile(masks.volume, masks.remarks)
     if path.name.lower().endswith(SEGMENTATION_SUFFIXES):
         return _said_of(path, read_layers(path))
     if _is_dicom(path):

@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.identifiers import quote_some
 from anatomical_embedding.volumes.dicom_mark import is_marked_dicom
 from anatomical_embedding.volumes.file_names import is_volume_name, without_ending
 from anatomical_embedding.volumes.grid import Grid
 from anatomical_embedding.volumes.segments import Segment, label_map_of, labels_on_grid
 from anatomical_embedding.volumes.volume import FoundVolume, Volume
-
-MOST_NAMES = 10
 
 
 @dataclass(frozen=True)
@@ -108,8 +107,7 @@ def map_of_masks(folder: Path, read: Callable[[Path], FoundVolume], *, grid: Gri
         segments.append(Segment(number, name, np.flatnonzero(array)))
     volume, said = label_map_of(segments, grid=grid if grid is not None else found.volume)
     if others:
-        more = f" and {len(others) - MOST_NAMES} more" if len(others) > MOST_NAMES else ""
-        said.append(f"left out {', '.join(others[:MOST_NAMES])}{more}: no masks by their names")
+        said.append(f"left out {quote_some(others)}: neither volumes by their names nor DICOM")
     return FolderMap(
         volume,
         dict(zip(numbers, paths, strict=True)),

@@ -24,8 +24,9 @@ from anatomical_embedding.volumes.volume import FoundVolume, Volume
 
 Encoding = Literal["raw", "deflate", "bzip2", "text", "hex"]
 GZIP_OR_ZLIB = 47
-COPIED_BYTES = 2**20
 """Of `zlib.decompressobj`: it recognises either head."""
+READ_BYTES = 2**20
+"""Unpacked at a time behind the voxels, where nothing is kept."""
 FROM_THE_END = -1
 MOST_HEADER_BYTES = 2**22
 MOST_VOXELS = 2**40
@@ -273,7 +274,7 @@ def _unpacked(packed: memoryview, header: TextHeader, *, num_bytes: int, file: P
         content = unpacker.decompress(packed, max(limit, 0))
         num_behind = 0
         while not unpacker.eof and len(content) >= limit and num_behind < num_bytes:
-            rest = unpacker.decompress(unpacker.unconsumed_tail, COPIED_BYTES)
+            rest = unpacker.decompress(unpacker.unconsumed_tail, READ_BYTES)
             num_behind += len(rest)
             if not rest and not unpacker.unconsumed_tail and not unpacker.eof:
                 raise EOFError("it ends before the checksum of what is packed in it")

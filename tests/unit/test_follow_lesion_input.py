@@ -102,7 +102,7 @@ def test_an_empty_mask_and_notes_are_left_out_and_said(tmp_path):
     assert numbered(found) == {2: "lesion_2"}
     assert [remark.removeprefix(f"{tmp_path / 'lesions'}: ") for remark in found.remarks] == [
         "no voxel of the scan lies in lesion_3",
-        "left out notes.txt: no masks by their names",
+        "left out 'notes.txt': neither volumes by their names nor DICOM",
     ]
 
 
@@ -260,7 +260,7 @@ def test_clicks_on_the_background_are_no_lesions(tmp_path, content, name):
     found = read(prompts(tmp_path / "x.json", content))
     assert numbered(found) == {1: name}
     np.testing.assert_allclose(found.lesions[0].point_mm, AFFINE[:3] @ [21, 11, 8, 1])
-    assert found.remarks[1] == f"{tmp_path / 'x.json'}: left out 1 clicks on the background"
+    assert found.remarks[1] == f"{tmp_path / 'x.json'}: left out the clicks called 'background': 1"
 
 
 OTHER_GRID = AFFINE @ np.diag([1.02, 1.0, 1.0, 1.0])
