@@ -26,7 +26,7 @@ TRUTH = "truth.json"
 EDGE_MM, SHELL_MM = 2.0, 8.0
 """Voxels less deep in a lesion, or less far from it, are its edge; those up to here from it surround it."""
 SMALLEST_DEVIATION = 1.0
-"""Of the values within a lesion: one of a voxel or two has none."""
+"""Of the values within a lesion, HU: one of a voxel or two has none."""
 VISIBLE = 1.5
 """Contrast, in deviations within it, from which on a lesion is seen where it is given."""
 
@@ -84,7 +84,7 @@ def _contrast(volume: Volume, labels: NDArray[np.uint8], number: int) -> float:
     )
     core = depth_mm > min(EDGE_MM, 0.5 * depth_mm.max())
     shell = (away_mm > EDGE_MM) & (away_mm <= SHELL_MM) & (labels[part] == 0)
-    if not shell.any():
+    if not shell.any():  # other lesions lie all round: there is no tissue that it could be lost in
         return np.inf
     deviation = max(float(values[core].std()), SMALLEST_DEVIATION)
     return float(abs(values[core].mean() - np.median(values[shell])) / deviation)

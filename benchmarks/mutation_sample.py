@@ -199,8 +199,10 @@ class Tests:
         order = {
             "files": list(map(str, files)),
             "only": only,
+            "cpu_seconds": cpu_seconds,
+            "watch": watch,
         }
-        self._server.stdin.write(json.dumps(order | {"cpu_seconds": cpu_seconds, "watch": watch}) + "\n")
+        self._server.stdin.write(json.dumps(order) + "\n")
         self._server.stdin.flush()
         code, seconds = json.loads(self._server.stdout.readline())
         self.cpu_seconds += seconds

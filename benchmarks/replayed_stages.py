@@ -4,10 +4,10 @@
     python -m benchmarks.replayed_stages . --copy /tmp/copy --checkouts OLD NEW
 
 The commands come from what Snakemake noted of the run in the folder that is named first, and run in the copy, whose
-files they write again. Of each rule the job whose first output comes in the middle is taken; trainings and `deeds` are
-left out. A row a rule: jobs, and the median of the user and system seconds of one job in each checkout; the last row is
-the sum over all jobs. With `--keep-no-bytecode` every process compiles the sources again, as where the environment has
-PYTHONDONTWRITEBYTECODE and nothing takes it out.
+files they write again. Of each rule the job is taken whose command comes in the middle in the order of the alphabet;
+trainings and `deeds` are left out. A row a rule: jobs, and the median of the user and system seconds of one job in each
+checkout; the last row is the sum over all jobs. In a checkout of `--keep-no-bytecode` every process compiles the
+sources again, as where the environment has PYTHONDONTWRITEBYTECODE and nothing takes it out.
 """
 
 import argparse

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# SimpleITK's filters for the inverse of a displacement field invert no plain shift: one pins the border, one runs
-# away.
+# SimpleITK's two inverses of a displacement field get a plain shift wrong by default: one at the border, one all over.
 #
 # One would guess that the inverse of a field that is 5 mm everywhere is -5 mm everywhere, but for the 5 mm at the one
 # side that nothing leads to.
