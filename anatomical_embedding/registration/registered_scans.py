@@ -33,6 +33,7 @@ OTHER: dict[Role, Role] = {"fixed": "moving", "moving": "fixed"}
 SAME_GRID_VOX = 0.01
 NOTE_MARK = b"\nanatomical-embedding maps "
 LARGEST_NOTE_BYTES = 2**14
+"""What a note begins with, and how far from the end of a file it is looked for; it has about 1,000 bytes."""
 
 
 @dataclass(frozen=True)

@@ -18,15 +18,13 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.volumes import voxels
-from anatomical_embedding.volumes.nifti import MOST_COMPRESSED
+from anatomical_embedding.volumes.nifti import COPY_BYTES, MOST_COMPRESSED
 from anatomical_embedding.volumes.nifti_geometry import fault_of, require_extent
 from anatomical_embedding.volumes.volume import FoundVolume, Volume
 
 Encoding = Literal["raw", "deflate", "bzip2", "text", "hex"]
 GZIP_OR_ZLIB = 47
 """Of `zlib.decompressobj`: it recognises either head."""
-READ_BYTES = 2**20
-"""Unpacked at a time behind the voxels, where nothing is kept."""
 FROM_THE_END = -1
 MOST_HEADER_BYTES = 2**22
 MOST_VOXELS = 2**40
@@ -274,7 +272,7 @@ def _unpacked(packed: memoryview, header: TextHeader, *, num_bytes: int, file: P
         content = unpacker.decompress(packed, max(limit, 0))
         num_behind = 0
         while not unpacker.eof and len(content) >= limit and num_behind < num_bytes:
-            rest = unpacker.decompress(unpacker.unconsumed_tail, READ_BYTES)
+            rest = unpacker.decompress(unpacker.unconsumed_tail, COPY_BYTES)
             num_behind += len(rest)
             if not rest and not unpacker.unconsumed_tail and not unpacker.eof:
                 raise EOFError("it ends before the checksum of what is packed in it")
