@@ -17,6 +17,7 @@ from anatomical_embedding.evaluation.confidence.reliability import (
     area_under_curve,
     calibration_error,
     found_at_false_alarms,
+    probability_scores,
     reliability_table,
     risk_table,
 )
@@ -56,6 +57,20 @@ def test_threshold_and_conformal_quantile_by_hand():
     assert conformal_quantile(np.arange(9.0), share=0.9) == 8.0
     assert conformal_quantile(np.arange(19.0), share=0.5) == 9.0
     assert conformal_quantile(np.arange(3.0), share=0.9) == 2.0
+
+
+def test_scores_of_probabilities_by_hand():
+    """Two in view are right and two wrong, one of them surer than a right one; a third wrong one is out of view."""
+    right, out = np.array([0.9, 0.4, 0.6, 0.1, 0.2]), np.array([0.0, 0.0, 0.3, 0.5, 0.4])
+    is_right, is_in_view = np.array([1, 1, 0, 0, 0], bool), np.array([1, 1, 1, 1, 0], bool)
+    scores = probability_scores(right, out, is_right, is_in_view, false_alarm_share=0.25)
+    # pairs (right, wrong): 0.9 beats all, 0.4 beats all but 0.6; out of view 0.4 beats 0, 0 and 0.3 of four
+    assert (scores["auroc"], scores["auroc_in_view"]) == pytest.approx((5 / 6, 3 / 4))
+    assert (scores["out_of_view_auroc"], scores["out_of_view_found"]) == (3 / 4, 1.0)
+    scores = probability_scores(right, out, is_right, is_in_view, false_alarm_share=0.2)
+    assert scores["out_of_view_found"] == 0.0
+    scores = probability_scores(right, np.full(5, np.nan), is_right, is_in_view, false_alarm_share=0.2)
+    assert scores["out_of_view_auroc"] is None and scores["out_of_view_found"] is None
 
 
 def test_risk_of_the_surest_by_hand():
