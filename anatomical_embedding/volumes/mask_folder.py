@@ -95,7 +95,7 @@ def map_of_masks(folder: Path, read: Callable[[Path], FoundVolume], *, grid: Gri
     for number, (name, path) in zip(numbers, paths.items(), strict=True):
         found = read(path)
         if grid is None:
-            grid, of_grid = found.volume, name
+            grid, of_grid = found.volume, path.name
         array = labels_on_grid(found.volume, grid, path=path, of_grid=of_grid).array
         num_labels = np.count_nonzero(np.unique(array))
         if num_labels > 1:

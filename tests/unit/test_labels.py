@@ -81,7 +81,7 @@ def test_a_folder_of_other_things_is_refused_by_the_file(tmp_path):
     _mask(tmp_path / "a.nii.gz", (0, 0, 0))
     require_labels(tmp_path)
     _mask(tmp_path / "b.nii.gz", (4, 0, 0), shape=(5, 3, 2))
-    with pytest.raises(InputFileError, match=r"b\.nii\.gz: has voxels outside a; give the masks"):
+    with pytest.raises(InputFileError, match=r"b\.nii\.gz: has voxels outside a\.nii\.gz; give the masks"):
         read_label_file(tmp_path)
     save_nifti(tmp_path / "b.nii.gz", np.arange(24, dtype=np.uint8).reshape(SHAPE))
     with pytest.raises(InputFileError, match=r"b\.nii\.gz: holds 23 labels, expected one mask per file"):
