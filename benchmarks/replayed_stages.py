@@ -6,8 +6,7 @@
 The commands come from what Snakemake noted of the run in the folder that is named first, and run in the copy, whose
 files they write again. Of each rule the job is taken whose command comes in the middle in the order of the alphabet;
 trainings and `deeds` are left out. A row a rule: jobs, and the median of the user and system seconds of one job in each
-checkout; the last row is the sum over all jobs. In a checkout of `--keep-no-bytecode` every process compiles the
-sources again, as where the environment has PYTHONDONTWRITEBYTECODE and nothing takes it out.
+checkout; the last row is the sum over all jobs.
 """
 
 import argparse
@@ -35,14 +34,13 @@ def noted_commands(run: Path) -> dict[str, list[str]]:
     return {rule: sorted(found) for rule, found in sorted(commands.items())}
 
 
-def cpu_seconds(command: str, *, copy: Path, checkout: Path, keeps_bytecode: bool) -> float:
+def cpu_seconds(command: str, *, copy: Path, checkout: Path) -> float:
     """Run a job in the copy with the sources of a checkout, and return its user and system seconds."""
     words = shlex.split(command)
     if "--store-folder" in words:  # stores that are there would not be made again
         shutil.rmtree(copy / words[words.index("--store-folder") + 1], ignore_errors=True)
     environment = os.environ | {"PYTHONPATH": str(checkout.resolve()), "OMP_NUM_THREADS": "1"}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    environment["PYTHONDONTWRITEBYTECODE"] = "" if keeps_bytecode else "1"
     process = subprocess.Popen(["bash", "-c", command], cwd=copy, env=environment)  # noqa: S607
     _, status, used = os.wait4(process.pid, 0)
     if status:
@@ -58,7 +56,6 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder in which Snakemake ran")
     parser.add_argument("--copy", type=Path, required=True, help="folder with a copy of its results")
     parser.add_argument("--checkouts", type=Path, nargs="+", required=True)
-    parser.add_argument("--keep-no-bytecode", type=Path, nargs="*", default=[], metavar="CHECKOUT")
     parser.add_argument("--rules", nargs="*", help="only these")
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
@@ -69,11 +66,8 @@ def main() -> None:
         seconds: dict[Path, list[float]] = defaultdict(list)
         for _ in range(options.repeats):
             for checkout in options.checkouts:
-                keeps = checkout not in options.keep_no_bytecode
-                used = cpu_seconds(
-                    commands[len(commands) // 2], copy=options.copy, checkout=checkout, keeps_bytecode=keeps
-                )
-                seconds[checkout].append(used)
+                command = commands[len(commands) // 2]
+                seconds[checkout].append(cpu_seconds(command, copy=options.copy, checkout=checkout))
         medians = [statistics.median(seconds[checkout]) for checkout in options.checkouts]
         print(f"{rule:30} {len(commands):4}", *(f"{median:8.2f}" for median in medians), flush=True)
         for checkout, median in zip(options.checkouts, medians, strict=True):

@@ -16,9 +16,6 @@ sys.path.insert(0, str(workflow.basedir))
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 # Threads that wait for each other must sleep: spinning makes two threads many times slower than one on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-# A run is hundreds of short processes. Where the environment says to keep no bytecode, as in many containers, each would
-# compile the sources again.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Stages run as `python -m workflow_scripts.<stage>`, from whatever folder the run works in.
 os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, [str(workflow.basedir), os.environ.get("PYTHONPATH")])
