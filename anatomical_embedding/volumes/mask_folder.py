@@ -109,7 +109,10 @@ def map_of_masks(folder: Path, read: Callable[[Path], FoundVolume], *, grid: Gri
         segments.append(Segment(number, name, np.flatnonzero(array)))
     volume, said = label_map_of(segments, grid=grid if grid is not None else found.volume)
     if others:
-        said.append(f"left out {quote_some(others)}: neither volumes by their names nor DICOM")
+        are_volumes = all(is_volume_name(path.name) for path in paths.values())
+        said.append(
+            f"left out {quote_some(others)}: {'no volumes by their names' if are_volumes else 'no DICOM'}"
+        )
     return FolderMap(
         volume,
         dict(zip(numbers, paths, strict=True)),
