@@ -319,6 +319,12 @@ NRRD_INPUTS = {
     ),
     "nrrd detached, slices listed": ScanInput(nrrd("x.nhdr", files=f"LIST 2\n{SLICE_FILES}")),
     "nrrd with bytes before": ScanInput(nrrd(pack=lambda content: b"skipme" + content, byte_skip="6")),
+    "nrrd in a file of several": ScanInput(
+        nrrd("x.nhdr", files="x.raw", pack=lambda content: 3 * content, byte_skip=str(2 * HU.size))
+    ),
+    "nrrd packed in a file of several": ScanInput(
+        nrrd(encoding="gzip", pack=lambda content: gzip.compress(3 * content), byte_skip=str(2 * HU.size))
+    ),
     "nrrd from the end": ScanInput(nrrd(pack=lambda content: b"skipme" + content, byte_skip="-1")),
     "nrrd in centimetres": ScanInput(nrrd(scale=0.1, space_units='"cm" "cm" "cm"'), remarks=("it is in cm",)),
     "nrrd with a list of one": ScanInput(
@@ -443,7 +449,7 @@ METAIMAGE_INPUTS = {
     "mhd": ScanInput(metaimage("x.mhd", files="x.raw")),
     "mhd packed": ScanInput(metaimage("x.mhd", files="x.zraw", pack=zlib.compress, CompressedData="True")),
     "mhd with a head before the voxels": ScanInput(
-        metaimage("x.mhd", files="x.raw", pack=lambda content: b"head" + content, HeaderSize="4")
+        metaimage("x.mhd", files="x.raw", pack=lambda content: b"head" + 3 * content, HeaderSize="4")
     ),
     "mhd from the end": ScanInput(
         metaimage("x.mhd", files="x.raw", pack=lambda content: b"head" + content, HeaderSize="-1")

@@ -196,12 +196,18 @@ def _flat_folder(
 
 
 def _require_ct_and_mr(root: Path, scans: Mapping[str, Path], *, series: str | dict[str, str] | None) -> None:
-    """Refuse pairs that are no CT and MR by the scans of the first patient: nnU-Net numbers all channels so."""
+    """Refuse pairs that are no CT and MR by the scans of the first patient: nnU-Net numbers all channels so.
+
+    Where a scan leaves a doubt, as a CT that is not in HU or an MR with values below 0, its name decides.
+    """
     first = min(name for name in scans if name.endswith("0000"))
     patient = first.removesuffix("0000")
     for name in sorted(name for name in scans if name[: -len("0000")] == patient):
         wanted: Modality = "ct" if name == first else "mr"
-        found = read_raw_scan(scans[name], ReadingOptions(series=_chosen(series, scans[name]))).modality
+        try:
+            found = read_raw_scan(scans[name], ReadingOptions(series=_chosen(series, scans[name]))).modality
+        except InputFileError:
+            continue  # the run, which is told what the scan is, reads it or says what is wrong
         if found != wanted:
             raise InputFileError(
                 scans[name],

@@ -7,14 +7,18 @@ components, as ITK programs read them. Beyond its grid a field goes on with its 
 import gzip
 import shutil
 import struct
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+import anatomical_embedding.volumes.nibabel_alone  # noqa: F401, loads nibabel in its own way  # isort: skip
+import nibabel
 import numpy as np
 import SimpleITK
+from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
@@ -33,6 +37,7 @@ from anatomical_embedding.volumes.volume import Volume
 COPIED_BYTES = 2**20
 HEADER_BYTES, VOXEL_OFFSET_AT, COMMENT_CODE = 352, 108, 6
 """Of NIfTI-1: header with the four bytes that tell of extensions, its field `vox_offset`, a comment among them."""
+VOXELS_MARK = b"\nof voxels with CRC-32 "
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 LPS_SIGNS = np.array([-1, -1, 1], dtype=np.int8)
 """Of the components of a vector; small integers leave its number format as it is."""
@@ -116,7 +121,8 @@ def write_field(field: DisplacementField, path: Path, *, note: bytes = b"") -> N
 
     Parameters
     ----------
-    note : text that the header gets as a comment, an extension of NIfTI.
+    note : text that the header gets as a comment, an extension of NIfTI, with the checksum of the voxels behind it:
+        headers are copied to other fields, such as the inverse of this one.
 
     Raises
     ------
@@ -151,6 +157,7 @@ def write_field(field: DisplacementField, path: Path, *, note: bytes = b"") -> N
 def _add_comment(path: Path, note: bytes) -> None:
     """Put a comment between header and voxels of a NIfTI-1 file (nifti1.h: its size is a multiple of 16 bytes)."""
     content = path.read_bytes()
+    note += VOXELS_MARK + b"%08x" % zlib.crc32(memoryview(content)[HEADER_BYTES:])
     size = -(-(len(note) + 8) // 16) * 16
     extension = struct.pack("<2i", size, COMMENT_CODE) + note.ljust(size - 8, b"\0")
     start = struct.pack("<f", HEADER_BYTES + size)
@@ -158,6 +165,22 @@ def _add_comment(path: Path, note: bytes) -> None:
         stream.write(content[:VOXEL_OFFSET_AT] + start + content[VOXEL_OFFSET_AT + 4 : HEADER_BYTES - 4])
         stream.write(b"\1\0\0\0" + extension)
         stream.write(memoryview(content)[HEADER_BYTES:])
+
+
+def note_of_field(path: Path) -> bytes:
+    """Return the comment that `write_field` gave a field; empty where there is none, or the voxels are others."""
+    try:
+        image = nibabel.load(path)
+        comments = [bytes(each.get_content()).rstrip(b"\0") for each in image.header.extensions]  # type: ignore[attr-defined]
+        note, mark, checksum = next((each for each in comments if VOXELS_MARK in each), b"").rpartition(
+            VOXELS_MARK
+        )
+        if not mark:
+            return b""
+        voxels = image.dataobj.get_unscaled()  # type: ignore[attr-defined]
+    except (OSError, EOFError, ValueError, TypeError, AttributeError, zlib.error, ImageFileError):
+        return b""
+    return note if b"%08x" % zlib.crc32(voxels.tobytes(order="F")) == checksum else b""
 
 
 def _wrap(source: Path, target: Path) -> None:

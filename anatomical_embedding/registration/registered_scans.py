@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import anatomical_embedding.volumes.nibabel_alone  # noqa: F401, loads nibabel in its own way  # isort: skip
-import nibabel
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 
 from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.registration.displacement_field import note_of_field
 from anatomical_embedding.volumes.affine import spacing_from_affine
 from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES
 from anatomical_embedding.volumes.grid import Grid, largest_distance_mm
@@ -76,7 +74,8 @@ def require_direction(
 ) -> None:
     """Refuse a transform of `register` that leads the other way, as far as it, or what lies beside it, tells.
 
-    A copy of another name tells it as well; one that another program wrote again does not.
+    A copy of another name tells it as well; one that another program wrote again does not, and neither does another
+    field with a copy of its header.
 
     Parameters
     ----------
@@ -141,14 +140,8 @@ def _known_of(transform: Path) -> Registered | None:
 
 def _note_in(transform: Path) -> dict[str, Any] | None:
     """Return the note in a file, None where there is none."""
-    note = b""
     if transform.name.lower().endswith(NIFTI_SUFFIXES):
-        try:
-            header = nibabel.load(transform).header
-            notes = [bytes(each.get_content()) for each in header.extensions]  # type: ignore[attr-defined]
-        except (OSError, ValueError, TypeError, AttributeError, ImageFileError):
-            return None
-        note = next((each.rstrip(b"\0") for each in notes if each.startswith(NOTE_MARK)), b"")
+        note = note_of_field(transform)
     else:
         with transform.open("rb") as stream:
             stream.seek(max(transform.stat().st_size - LARGEST_NOTE_BYTES, 0))

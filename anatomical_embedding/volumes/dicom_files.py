@@ -79,14 +79,17 @@ def find_series_files(path: Path | str, *, series: str | None = None) -> SeriesF
         slices = read_frames_of_parts(slices)
     if len(slices) < SMALLEST_NUM_SLICES:
         problem = f"holds {len(slices)} slice, expected {SMALLEST_NUM_SLICES} or more."
-        raise InputFileError(path, " ".join([problem, *left_out_sentences(left_out)]))
+        raise InputFileError(
+            path, " ".join([problem, *_lies_below(path, slices), *left_out_sentences(left_out)])
+        )
     return SeriesFiles(tuple(slices), (*_lies_below(path, slices), *left_out_sentences(left_out)))
 
 
 def _lies_below(folder: Path, slices: Sequence[DicomFile]) -> list[str]:
     """Say where the slices lie that are not in the folder itself."""
     places = sorted({file.path.parent.relative_to(folder).as_posix() for file in slices} - {"."})
-    return [f"Its slices lie in {', '.join(places[:MOST_SERIES])} of this folder."] if places else []
+    more = f" and {len(places) - MOST_SERIES} more" if len(places) > MOST_SERIES else ""
+    return [f"Its slices lie in {', '.join(places[:MOST_SERIES])}{more} of this folder."] if places else []
 
 
 def is_dicom_file(path: Path) -> bool:

@@ -47,26 +47,32 @@ def holds_dicom(folder: Path | str) -> bool:
 
 def holds_dicom_below(folder: Path | str) -> bool:
     """Return whether a folder holds DICOM files only in folders below it, as exports of archives do."""
-    return not holds_dicom(folder) and any(map(is_marked_dicom, _files_below(folder)))
+    return not holds_dicom(folder) and any(any(map(is_marked_dicom, files)) for files in _files_below(folder))
 
 
 def entries_of_dicom(folder: Path) -> list[Path]:
-    """Return what lies in a folder of DICOM, sorted: its entries or, where it `holds_dicom_below`, all files below it.
+    """Return what lies in a folder of DICOM, sorted: its entries or, where it `holds_dicom_below`, those files.
+
+    Of folders below, all files are returned of those that hold DICOM, and none of the others: a home folder with an
+    export somewhere in it is no scan of 100,000 files.
 
     Raises
     ------
     OSError
         if it cannot be listed.
     """
-    if holds_dicom_below(folder):
-        return sorted(map(Path, _files_below(folder)))
-    return sorted(folder.iterdir())
+    below: list[str] = []
+    if not holds_dicom(folder):
+        for files in _files_below(folder):
+            below += files if any(map(is_marked_dicom, files)) else []
+    return sorted(map(Path, below) if below else folder.iterdir())
 
 
-def _files_below(folder: Path | str) -> Iterator[str]:
-    """Give the files below a folder that may be DICOM by their names, in the order of their folders; each folder once.
+def _files_below(folder: Path | str) -> Iterator[list[str]]:
+    """Give for a folder and each below it the files that may be DICOM by their names, in order; each folder once.
 
-    Hidden files and folders are passed by, and so are folders deeper than any archive nests them.
+    Hidden files and folders are passed by, and so are folders deeper than any archive nests them. What is no regular
+    file is passed by as well: to open a pipe waits for its writer.
     """
     top = os.fspath(folder)
     seen: set[str] = set()
@@ -79,9 +85,9 @@ def _files_below(folder: Path | str) -> Iterator[str]:
             continue
         seen.add(own)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and not is_volume_name(name):
-                yield os.path.join(place, name)  # noqa: PTH118 - a path object for each of many files
+        names = sorted(name for name in files if not name.startswith(".") and not is_volume_name(name))
+        paths = [os.path.join(place, name) for name in names]  # noqa: PTH118 - a path object for each of many files
+        yield [path for path in paths if os.path.isfile(path)]  # noqa: PTH113 - as above
 
 
 def is_marked_dicom(path: Path | str) -> bool:

@@ -37,7 +37,8 @@ class FolderMap:
 def masks_in(folder: Path) -> tuple[dict[str, Path], list[str]]:
     """Return the masks in a folder by their names, and the names of the other files, which are not looked at.
 
-    Masks are volumes by their name, and DICOM files; hidden files and folders are neither.
+    Masks are volumes by their name or, where there are none, DICOM files: beside volumes these are what the masks were
+    made of, a slice or an object that holds all of them. Hidden files and folders are neither.
 
     Raises
     ------
@@ -45,7 +46,8 @@ def masks_in(folder: Path) -> tuple[dict[str, Path], list[str]]:
         if the folder holds no mask, or two of one name.
     """
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    paths = [path for path in files if is_volume_name(path.name) or is_marked_dicom(path)]
+    paths = [path for path in files if is_volume_name(path.name)]
+    paths = paths or [path for path in files if is_marked_dicom(path)]
     if not paths:
         raise InputFileError(
             folder,
@@ -107,7 +109,10 @@ def map_of_masks(folder: Path, read: Callable[[Path], FoundVolume], *, grid: Gri
         segments.append(Segment(number, name, np.flatnonzero(array)))
     volume, said = label_map_of(segments, grid=grid if grid is not None else found.volume)
     if others:
-        said.append(f"left out {quote_some(others)}: neither volumes by their names nor DICOM")
+        are_volumes = all(is_volume_name(path.name) for path in paths.values())
+        said.append(
+            f"left out {quote_some(others)}: {'no volumes by their names' if are_volumes else 'no DICOM'}"
+        )
     return FolderMap(
         volume,
         dict(zip(numbers, paths, strict=True)),

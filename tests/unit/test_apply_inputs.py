@@ -374,6 +374,16 @@ def test_a_copy_of_another_name_tells_its_direction(copied, capsys, fills, name)
     assert run(*applied(copied, "again.h5", fills, source)) == 0, "another program keeps no note"
 
 
+def test_another_field_with_a_copy_of_the_header_tells_nothing(copied):
+    """As of programs that take the header of a field for its inverse."""
+    name = next(name for name in COPIES["fixed"] if name.endswith(".nii.gz"))
+    image = nibabel.load(copied / name)
+    for path, vectors in (("same.nii.gz", image.dataobj), ("inverse.nii.gz", -np.asarray(image.dataobj))):
+        nibabel.save(nibabel.Nifti1Image(np.asarray(vectors), image.affine, image.header), copied / path)
+    assert run(*applied(copied, "inverse.nii.gz", "fixed", "moving")) == 0
+    assert run(*applied(copied, "same.nii.gz", "fixed", "moving")) != 0
+
+
 def test_points_of_the_other_scan_are_refused(copied, capsys):
     arguments = ["--output", copied / "out.csv", "--modality", "ct", "--of"]
     command = ["transform-points", copied / "p7_to_p8.h5", copied / "points.csv", *arguments]

@@ -102,7 +102,7 @@ def test_an_empty_mask_and_notes_are_left_out_and_said(tmp_path):
     assert numbered(found) == {2: "lesion_2"}
     assert [remark.removeprefix(f"{tmp_path / 'lesions'}: ") for remark in found.remarks] == [
         "no voxel of the scan lies in lesion_3",
-        "left out 'notes.txt': neither volumes by their names nor DICOM",
+        "left out 'notes.txt': no volumes by their names",
     ]
 
 

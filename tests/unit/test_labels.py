@@ -59,8 +59,21 @@ def test_a_folder_of_masks_is_a_map_whose_numbers_go_by_the_names(tmp_path):
         "its labels are 1 aorta, 2 liver, 3 spleen",
         "no voxel of the scan lies in liver",
         "its labels overlap in 1 voxels; the smaller label has them, a voxel holds one",
-        "left out 'statistics.json': neither volumes by their names nor DICOM",
+        "left out 'statistics.json': no volumes by their names",
     ]
+
+
+def test_what_masks_were_made_of_beside_them_is_no_mask(tmp_path):
+    """A slice of the scan, or the object that holds all of them."""
+    _mask(tmp_path / "liver.nii.gz", (1, 0, 0))
+    (tmp_path / "slice.dcm").write_bytes(bytes(128) + b"DICM")
+    assert read_label_file(tmp_path).remarks == (
+        f"{tmp_path}: its labels are 1 liver",
+        f"{tmp_path}: left out 'slice.dcm': no volumes by their names",
+    )
+    (tmp_path / "liver.nii.gz").unlink()
+    with pytest.raises(InputFileError, match=r"slice\.dcm: "):
+        read_label_file(tmp_path)
 
 
 def test_masks_whose_names_end_in_numbers_have_these(tmp_path):

@@ -10,7 +10,8 @@ from anatomical_embedding.datasets.listing import list_raw_volumes
 from anatomical_embedding.datasets.new_run import look_at_folder, run_file_text
 from anatomical_embedding.errors import InputFileError, OutputFileError, SettingsError, UserError
 from anatomical_embedding.settings.pipeline import read_pipeline_settings
-from anatomical_embedding.volumes.nifti import write_volume
+from anatomical_embedding.volumes.nifti import read_volume, write_volume
+from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
 from anatomical_embedding.volumes.volume import Volume
 from tests.dicom_slices import SERIES, Stack
 from tests.packaged_model import write_dicom_series
@@ -198,6 +199,21 @@ def test_channels_of_one_modality_are_no_pairs(tmp_path, write_scans, problem):
             write_scan(tmp_path / "imagesTr" / f"p{patient}_000{number}.nii.gz")
     with pytest.raises(InputFileError, match=problem):
         look_at_folder(tmp_path / "imagesTr", modality=None)
+
+
+@pytest.mark.parametrize(("name", "change"), [("p0_0000", 1024), ("p0_0001", -300)])
+def test_pairs_whose_values_leave_a_doubt_are_taken_by_their_names(tmp_path, name, change):
+    """A CT 1024 above HU, which the run corrects, and an MR with values below 0, as of a normalised one."""
+    for patient in range(4):
+        for number, write_scan in enumerate((write_ct, write_mr)):
+            write_scan(tmp_path / "pairs" / f"p{patient}_000{number}.nii.gz")
+    path = tmp_path / "pairs" / f"{name}.nii.gz"
+    array = read_volume(path).array.astype(np.int16)
+    array[6:8, 6:8, 4:8] = 300
+    write(path, array + np.int16(change))
+    with pytest.raises(InputFileError, match=r"or like an MR; say which|may be a CT or an MR"):
+        read_raw_scan(path, ReadingOptions())
+    assert look_at_folder(tmp_path / "pairs", modality=None).kind == "ct_mr_pairs"
 
 
 def test_the_folder_within_that_holds_scans_is_named(tmp_path):
