@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from anatomical_embedding.errors import InputFileError, UserError
@@ -10,11 +11,13 @@ from anatomical_embedding.registration.deeds_program import (
     run_descent,
     write_deeds_field,
 )
+from anatomical_embedding.registration.deformation import deform
 from anatomical_embedding.settings.field_descent import (
     FieldDescentPassSettings,
     FieldDescentSettings,
     FieldRoughnessSettings,
 )
+from anatomical_embedding.volumes.volume import Volume
 from tests.registration_pairs import LINEAR, deeds_settings
 
 FIXED, MOVING, LABELS = Path("a b/fixed.nii"), Path("moving.nii"), Path("labels.nii")
@@ -186,3 +189,26 @@ def test_the_program_takes_the_commands(binary, tmp_path):
     with pytest.raises(UserError, match=r"pair_displacements\.dat"):
         write_deeds_field(binary, tmp_path / "out.nii", stem=tmp_path / "pair", grid=FIXED)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("scale", "is_asked"), [(1.0, True), (1.1, False)])
+def test_deeds_takes_a_linear_step_after_rigid_starts_alone(program, tmp_path, scale, is_asked):
+    """After a start that scales it brings nothing. The program here fails, and has noted what it was asked."""
+    scan = Volume(
+        np.random.default_rng(0).normal(size=(12, 12, 12)).astype(np.float32), np.diag([4.0, 4, 4, 1])
+    )
+    with pytest.raises(RuntimeError, match="register ended with status 1"):
+        deform(
+            program(status=1),
+            scan,
+            scan,
+            matrix=np.diag([scale, 1.0, 1.0, 1.0]),
+            moving_labels=None,
+            settings=deeds_settings(linear=LINEAR),
+            output_stem=tmp_path / "pair" / "registered",
+            threads=1,
+            modalities=("ct", "ct"),
+            with_image=False,
+        )
+    asked = (tmp_path / "arguments").read_text(encoding="utf-8").splitlines()
+    assert ("--linear" in asked) == is_asked
