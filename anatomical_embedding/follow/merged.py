@@ -1,9 +1,9 @@
 """Lesions that were apart where they were given and are one now.
 
 Two balls put into the surroundings of a pair (`surroundings`) are its lesions now, and one ball is one of them, where
-the other has gone. Two that explain the scan best are one lesion where no gap is left between them, and they have
-approached or grown towards each other. Places are not asked beyond the middle between the two: the match of either
-may end anywhere in what both are.
+the other has gone. Two that explain the scan best are one lesion where they nearly touch, what lies between them is
+lesion, and they have approached or grown towards each other: the balls that fit best may miss by a part of a voxel.
+Places are not asked beyond the middle between the two: the match of either may end anywhere in what both are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -153,7 +153,7 @@ def _one_lesion(
     middles, sizes = _pairs(offsets)
     gaps = np.linalg.norm(middles[1] - middles[0], axis=1) - sizes * radii.sum()
     before = float(np.linalg.norm(offsets[1] - offsets[0]) - radii.sum())
-    is_one = gaps <= min(0.0, before - settings.nearer)
+    is_one = gaps <= min(settings.gap, before - settings.nearer)
     shapes = [balls(seen.points, each, sizes * radius) for each, radius in zip(middles, radii, strict=True)]
     gain = seen.fit(np.maximum(*shapes)).gain
     best = int(np.where(is_one, gain, -np.inf).argmax())

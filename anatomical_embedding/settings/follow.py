@@ -80,8 +80,10 @@ class MergeSettings(Settings):
     """Pairs are looked at whose middles were at most this far apart, in the sum of their radii."""
     visibility: float = Field(gt=0.0, le=1.0)
     """Lesions that are less visible, as a share of those that are, are not looked at."""
+    gap: float = Field(ge=0)
+    """They are one where balls as large as they leave no more of a gap than this, in radii of the larger one, ..."""
     nearer: float = Field(gt=0)
-    """They are one where no gap is left between them, which was larger by this, in radii of the larger one, ..."""
+    """... which was larger by this, ..."""
     part: Share
     """... and each is there with at least this share of their contrast, ..."""
     filled: Share

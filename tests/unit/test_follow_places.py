@@ -247,6 +247,21 @@ def test_lesions_have_merged_where_they_are_nearer_and_no_gap_lies_between(
         )
 
 
+@pytest.mark.parametrize("is_bridged", [True, False])
+def test_two_whose_small_gap_is_filled_have_merged(is_bridged):
+    along, radius_mm = np.array([1.0, 0, 0]), 6.2
+    ends_mm = [CENTRE_MM + sign * 6.75 * along for sign in (-1, 1)]
+    before = scan_with_balls(CENTRE_MM - 9.0 * along, CENTRE_MM + 9.0 * along, radius_mm=radius_mm)
+    after = scan_with_balls(*ends_mm, radius_mm=radius_mm)
+    if is_bridged:
+        bridge = scan_with_balls(CENTRE_MM, radius_mm=3.0).array == LESION_HU
+        after = Volume(np.where(bridge, LESION_HU, after.array), AFFINE)
+    pair = tuple(Source("first", CENTRE_MM + sign * 9.0 * along, radius_mm, None) for sign in (-1, 1))
+    places = tuple(place_at(end_mm) for end_mm in ends_mm)
+    found = middles_of_one(pair, places, before, after, settings=SETTINGS)
+    assert (found is not None) == is_bridged
+
+
 def test_two_that_touched_before_have_merged_where_their_middles_are_nearer():
     along = np.array([1.0, 0, 0])
     before = scan_with_balls(CENTRE_MM - 6.0 * along, CENTRE_MM + 6.0 * along, radius_mm=7.0)
