@@ -31,10 +31,9 @@ from anatomical_embedding.volumes.affine import (
     spacing_from_affine,
     transform_points,
 )
-from anatomical_embedding.volumes.nifti import VolumeHeader
+from anatomical_embedding.volumes.nifti import COPY_BYTES, VolumeHeader
 from anatomical_embedding.volumes.volume import Volume
 
-COPIED_BYTES = 2**20
 HEADER_BYTES, VOXEL_OFFSET_AT, COMMENT_CODE = 352, 108, 6
 """Of NIfTI-1: header with the four bytes that tell of extensions, its field `vox_offset`, a comment among them."""
 VOXELS_MARK = b"\nof voxels with CRC-32 "
@@ -190,7 +189,7 @@ def _wrap(source: Path, target: Path) -> None:
         target.open("wb") as stream,
         gzip.GzipFile(filename="", fileobj=stream, mode="wb", compresslevel=0, mtime=0) as wrapped,
     ):
-        shutil.copyfileobj(content, wrapped, COPIED_BYTES)
+        shutil.copyfileobj(content, wrapped, COPY_BYTES)
 
 
 def field_image(

@@ -35,7 +35,7 @@ LARGEST_NOTE_BYTES = 2**14
 
 
 @dataclass(frozen=True)
-class Registered:
+class _Registered:
     """What is known of a transform.
 
     Attributes
@@ -126,16 +126,16 @@ def _described(scan: RawScan) -> dict[str, Any]:
     }
 
 
-def _known_of(transform: Path) -> Registered | None:
+def _known_of(transform: Path) -> _Registered | None:
     """Return what a transform says of itself, or else the folder in which it lies under its own name."""
     told = _note_in(transform)
     if told is not None:
         scans = _known_scans(told)
-        return Registered(told["fills"], scans) if scans is not None and told.get("fills") in OTHER else None
+        return _Registered(told["fills"], scans) if scans is not None and told.get("fills") in OTHER else None
     if transform.name not in FILLED:
         return None
     scans = _known_scans(_content(transform.parent / START_FILE))
-    return None if scans is None else Registered(FILLED[transform.name], scans)
+    return None if scans is None else _Registered(FILLED[transform.name], scans)
 
 
 def _note_in(transform: Path) -> dict[str, Any] | None:
