@@ -58,6 +58,8 @@ SlurmdParameters=config_overrides
 SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2
 KillWait=2
 MpiDefault=none
+# On a crowded machine a node may not answer within the usual 10 seconds, and would count as failed.
+MessageTimeout=60
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
 AccountingStoragePort=16819
