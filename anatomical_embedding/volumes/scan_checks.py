@@ -50,7 +50,7 @@ LARGEST_GREY_VALUE = 255.0
 SMALLEST_DARK_SHARE = 0.01
 """Of voxels below -200; an MR has none or a few."""
 FULL_BODY_SHARE = 0.99
-LIKE_LABELS = "looks like a label map: its values are whole numbers in patches"
+LIKE_LABELS = "looks like a label map: its values are whole numbers in patches, or two alone"
 SMALLEST_SHARE_IN_PATCHES = 0.7
 """Of voxels whose neighbour has the same value, away from the most frequent one: 0.90 and more in label maps, 0.13 and
 less in 60 real CTs and MRs."""
@@ -337,12 +337,15 @@ def _num_between(values: NDArray[np.floating], limits: tuple[float, float]) -> f
 
 
 def _is_label_map(array: NDArray) -> bool:
-    """Return whether values are whole numbers from 0 on that lie in patches, as labels do and no scan."""
-    return (
-        array.min() >= 0
-        and _is_whole(sample_values(array))
-        and share_in_patches(array) >= SMALLEST_SHARE_IN_PATCHES
-    )
+    """Return whether values are whole numbers from 0 on that lie in patches, or are but two, as labels do and no scan.
+
+    A thin organ in coarse voxels has more border than patch.
+    """
+    lowest, highest = array.min(), array.max()
+    if lowest < 0 or not _is_whole(sample_values(array)):
+        return False
+    is_mask = bool(((array == lowest) | (array == highest)).all())
+    return is_mask or share_in_patches(array) >= SMALLEST_SHARE_IN_PATCHES
 
 
 def share_in_patches(array: NDArray) -> float:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import median_filter
 
-from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.nifti_geometry import largest_skew
 from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
@@ -170,6 +170,16 @@ def test_many_dark_voxels_that_are_no_air_are_not_guessed(tmp_path):
         read(tmp_path, _with_dark(mr_like(), share=0.2, value=0) - 300 * (np.arange(SHAPE[2]) < 4))
 
 
+def test_a_mask_of_a_thin_organ_is_taken_for_no_scan():
+    """In coarse voxels half of the neighbours of a thin organ's voxels are outside of it."""
+    mask = np.zeros((20, 20, 20), np.uint8)
+    mask[5:7, 4:16, 4:16] = 1
+    with pytest.raises(UserError, match="looks like a label map"):
+        find_kind(mask)
+    noise = np.random.default_rng(0).integers(0, 3, (20, 20, 20)).astype(np.uint8)
+    assert find_kind(noise).modality == "mr"
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
 def test_a_label_map_is_taken_for_no_scan(tmp_path, dtype):
     organs = np.digitize(HU, [-500, -160, -20, 200]).astype(float)
@@ -181,7 +191,7 @@ def test_a_label_map_is_taken_for_no_scan(tmp_path, dtype):
             read(tmp_path, organs, modality=told)
     found = read(tmp_path, organs, modality="mr")
     assert found.remarks == (
-        "looks like a label map: its values are whole numbers in patches, taken as MR, as told",
+        "looks like a label map: its values are whole numbers in patches, or two alone, taken as MR, as told",
     )
 
 
