@@ -274,9 +274,7 @@ def _write_results(
             "decision": carried.decision,
             "reason": carried.reason,
         }
-        write_point_table(
-            carried.points_mm, asked.names, folder / POINTS, coordinates=coordinates, more=more
-        )
+        write_point_table(carried.points_mm, asked.names, folder / POINTS, coordinates=coordinates, more=more)
         if asked.form is not None and (name := name_of_form(asked.form)):
             said = [
                 ": ".join(filter(None, told)) for told in zip(carried.decision, carried.reason, strict=True)

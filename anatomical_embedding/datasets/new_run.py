@@ -97,7 +97,13 @@ def look_at_folder(
             organs = tuple(sorted({without_ending(path.name) for path in masks}))
             known = _patients_by_headers({image.parent.name: image for image in images}, series)
             return ScanFolder(
-                root, "case_folders", named_by, len(cases), organs, series=series, one_patient=_one_patient(known)
+                root,
+                "case_folders",
+                named_by,
+                len(cases),
+                organs,
+                series=series,
+                one_patient=_one_patient(known),
             )
     scans = {name_of_scan(entry): Path(entry.path) for entry in scans_of(entries)}
     if scans:
@@ -112,9 +118,7 @@ def look_at_folder(
     )
 
 
-def _patients_by_headers(
-    scans: Mapping[str, Path], series: str | dict[str, str] | None
-) -> dict[str, str]:
+def _patients_by_headers(scans: Mapping[str, Path], series: str | dict[str, str] | None) -> dict[str, str]:
     """Return the patient of each volume that is DICOM and names one.
 
     All headers are read, and folders that hold several series without a choice refused: all faults are told.

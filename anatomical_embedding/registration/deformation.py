@@ -25,7 +25,6 @@ from anatomical_embedding.volumes.resample import resample_to_spacing
 from anatomical_embedding.volumes.straight_grid import straightened
 from anatomical_embedding.volumes.volume import Volume
 
-
 FEWEST_CONTROL_POINTS, FEWEST_OF_LINEAR_STEP = 3, 6
 """Along each axis, that the levels of `deeds` and of its linear step take."""
 

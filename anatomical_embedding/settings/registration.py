@@ -49,7 +49,9 @@ class SearchLevelsSettings(Settings):
         kept = [level for level, step in enumerate(self.grid_spacing_vox) if size_vox // step >= fewest]
         if not kept:
             return None
-        lists = {name: getattr(self, name) for name in ("grid_spacing_vox", "search_radius", "quantization_vox")}
+        lists = {
+            name: getattr(self, name) for name in ("grid_spacing_vox", "search_radius", "quantization_vox")
+        }
         return self.model_copy(
             update={name: tuple(values[level] for level in kept) for name, values in lists.items()}
         )

@@ -155,7 +155,9 @@ def register_scans(
             body=begun.fixed.body_mask,
         )
     except TooLittleSharedError as error:
-        raise InputFileError(raw[1].path, f"cannot be registered to {raw[0].path}: {error.problem}") from error
+        raise InputFileError(
+            raw[1].path, f"cannot be registered to {raw[0].path}: {error.problem}"
+        ) from error
     agreement, doubt, remarks = _known_doubt(deformation.doubt, begun, settings.deeds, raw)
     return ScanRegistration(
         begun.start,

@@ -399,7 +399,9 @@ def _stored_array(found: _OpenFile) -> tuple[NDArray, list[str]]:
             except gzip.BadGzipFile as error:
                 if NOT_PACKED not in str(error):  # such as a checksum that does not fit
                     raise
-                remarks.append("behind its packed voxels, whose checksum fits, lie other bytes, which were left out")
+                remarks.append(
+                    "behind its packed voxels, whose checksum fits, lie other bytes, which were left out"
+                )
         else:
             num_behind = found.path.stat().st_size - found.first_byte - stored.nbytes
     voxels.require_no_more(num_behind, num_stated=stored.nbytes, path=found.path)

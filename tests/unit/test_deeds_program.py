@@ -218,7 +218,12 @@ def in_thin_part(program, tmp_path, depth):
     """Run `deform` on volumes of some voxels along one axis, and return what the program was asked."""
     scan = np.random.default_rng(0).normal(size=(42, 42, depth)).astype(np.float32)
     levels = {"grid_spacing_vox": [8, 6, 4], "search_radius": [3, 2, 1], "quantization_vox": [3, 2, 1]}
-    steps = {"grid_spacing_vox": [7, 5], "search_radius": [5, 4], "quantization_vox": [4, 3], "kind": "affine"}
+    steps = {
+        "grid_spacing_vox": [7, 5],
+        "search_radius": [5, 4],
+        "quantization_vox": [4, 3],
+        "kind": "affine",
+    }
     volume = Volume(scan, np.diag([2.0, 2.0, 3.0, 1.0]))
     deform(
         program(status=1),
