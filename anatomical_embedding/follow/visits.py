@@ -112,6 +112,26 @@ def remarks_on_patients(visits: Sequence[AskedVisit], *, series: str | None = No
     ]
 
 
+def remarks_on_dates(visits: Sequence[AskedVisit], *, series: str | None = None) -> list[str]:
+    """Return what to say where the told dates of visits contradict those in their DICOM headers.
+
+    Dates that all differ by the same number of days were moved by an anonymiser, and nothing is said.
+    """
+    known = [
+        (visit, visit.date, stated)
+        for visit in visits
+        if visit.date is not None and (stated := date_of_scan(visit.scan, series=series)) is not None
+    ]
+    shifts = {told - stated for _, told, stated in known}
+    if shifts == {datetime.timedelta(0)} or (len(shifts) == 1 and len(known) > 1):
+        return []
+    return [
+        f"{visit.scan}: visit {visit.name} is of {told}, as told, and of {stated} by its header"
+        for visit, told, stated in known
+        if told != stated
+    ]
+
+
 def date_of_scan(scan: Path, *, series: str | None = None) -> datetime.date | None:
     """Return the date in the header of a DICOM scan; None where there is none, or the scan is no DICOM.
 

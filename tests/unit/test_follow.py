@@ -20,6 +20,7 @@ from anatomical_embedding.follow.visits import (
     AskedVisit,
     date_of_scan,
     name_visits,
+    remarks_on_dates,
     remarks_on_patients,
     require_order,
 )
@@ -265,6 +266,26 @@ def test_scans_that_name_several_patients_are_said(tmp_path):
     assert remarks_on_patients([AskedVisit("n", tmp_path / "ct.nii.gz", None), *visits]) == [
         f"{tmp_path / '3'}: is of the patient 'B' by its header, visit v0 of 'A'; they are followed as of one"
     ]
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ((5, 20), []),
+        ((15, 30), []),
+        ((None, 20), []),
+        ((5, 25), ["visit v1 is of 2024-01-25, as told, and of 2024-01-20 by its header"]),
+        ((None, 25), ["visit v1 is of 2024-01-25, as told, and of 2024-01-20 by its header"]),
+    ],
+)
+def test_told_dates_that_contradict_those_of_headers_are_said(tmp_path, told, said):
+    """Scans of two days that were given in the wrong order; not where an anonymiser moved all dates alike."""
+    visits = []
+    for number, (day, told_day) in enumerate(zip((5, 20), told, strict=True)):
+        folder = Stack(edit=lambda dataset, k, day=day: setattr(dataset, "StudyDate", f"202401{day:02d}"))
+        date = told_day and datetime.date(2024, 1, told_day)
+        visits.append(AskedVisit(f"v{number}", folder.write(tmp_path / str(number)), date))
+    assert [remark.split(": ", 1)[1] for remark in remarks_on_dates(visits)] == said
 
 
 def test_the_first_image_of_an_anonymised_series_is_enough(tmp_path, monkeypatch):
