@@ -203,8 +203,8 @@ def _frame_masks(
         if 2.0 * most < highest:
             raise InputFileError(
                 file.path,
-                f"holds fractions of {most} of {highest:g} at most, and half and more counts as a label; export it as a "
-                "binary segmentation",
+                f"holds fractions of {most} of {highest:g} at most, and half and more counts as a label; export it as "
+                "a binary segmentation",
             )
         masks = [2.0 * pixels >= highest for pixels in stored]
         kind = str(dataset.get("SegmentationFractionalType") or "fraction").lower()

@@ -315,7 +315,31 @@ def test_real_mrs_are_mrs():
 def test_a_real_series_of_a_phantom_is_a_ct_in_hu():
     scan = read_raw_scan(real_data("dicom/head_phantom_5mm"), ReadingOptions())
     assert scan.modality == "ct"
-    assert not [remark for remark in scan.remarks if "HU" in remark]
+    (said,) = [remark for remark in scan.remarks if "HU" in remark]
+    assert "other than in a body in HU; it shows another thing" in said  # plastic
+
+
+@pytest.mark.parametrize("told", [None, 1024.0])
+def test_an_offset_that_was_taken_off_twice_is_added(tmp_path, told):
+    """Then soft tissue looks like air, and bone like soft tissue."""
+    found = read(tmp_path, HU - 1024, modality="ct", hu_offset=told)
+    np.testing.assert_array_equal(found.volume.array, HU)
+    assert (
+        "values lie 1024 below HU" in found.remarks[0]
+        if told is None
+        else "1024 was added" in found.remarks[0]
+    )
+    if told is None:
+        np.testing.assert_array_equal(read(tmp_path, HU - 1024).volume.array, HU)
+    assert read(tmp_path, HU, modality="ct").remarks == ()
+
+
+def test_a_ct_without_the_tissue_of_a_body_is_said(tmp_path):
+    """What lies below 0 was cut off after an offset had been taken off twice: bone is left alone."""
+    number = np.arange(HU.size).reshape(HU.shape)
+    with_bone = np.where(number % 25 == 0, 900 + number % 997, HU)
+    (said,) = read(tmp_path, np.maximum(with_bone - 1024, -1024), modality="ct").remarks
+    assert "other than in a body in HU" in said
 
 
 def test_a_written_ct_is_read_as_it_was(tmp_path):
