@@ -213,9 +213,9 @@ def _flat_folder(
         return ScanFolder(root, "ct_mr_pairs", None, len(numbers), series=series)
     modality = told or _modality_of(root, list(scans.values()), series=series)
     if all(DEEPLESION_NAME.fullmatch(name) for name in scans):
-        patients = {name.partition("_")[0] for name in scans}
+        num_patients = len({name.partition("_")[0] for name in scans})
         return ScanFolder(
-            root, "folder", modality, len(patients), patient_pattern=DEEPLESION_PATIENT, series=series
+            root, "folder", modality, num_patients, patient_pattern=DEEPLESION_PATIENT, series=series
         )
     alike = _maybe_one_patient(scans)
     return ScanFolder(

@@ -294,7 +294,8 @@ def test_real_cts_are_in_hu_and_found_again_with_an_offset(place):
         scan = read_raw_scan(path, ReadingOptions())
         assert (scan.modality, scan.remarks) == ("ct", ()), path
         array = scan.volume.array.astype(np.int32)
-        assert [find_offset(array + above).hu for above in (0, 1024, 32768)] == [0, -1024, -32768], path
+        offsets = [find_offset(array + above).hu for above in (0, 1024, 32768, -1024)]
+        assert offsets == [0, -1024, -32768, 1024], path
 
 
 @pytest.mark.slow
