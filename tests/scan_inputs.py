@@ -963,6 +963,13 @@ MULTI_FRAME_INPUTS = {
     "multi-frame with a report in its folder": ScanInput(
         in_folder(enhanced(), single(REPORT_CLASS, "SR", "report.dcm")), remarks=("Basic Text SR Storage",)
     ),
+    "multi-frame one frame a file": ScanInput(
+        in_folder(*(enhanced(f"{k}.dcm", order=(k,)) for k in range(HU.shape[2])))
+    ),
+    "multi-frame with a file of one frame": ScanInput(
+        in_folder(enhanced(), enhanced("scout.dcm", order=(0,), series=OTHER_SERIES)),
+        remarks=("Left out scout.dcm: the one image of",),
+    ),
     "multi-frame a frame is missing": ScanInput(
         enhanced(order=tuple(k for k in range(HU.shape[2]) if k != 1), stored=blobs()),
         remarks=("between enhanced.dcm frame 1 and enhanced.dcm frame 2",),

@@ -206,10 +206,10 @@ def _one_series(
     groups: dict[str, list[DicomFile]] = {}
     for file in images:
         if file.path not in others:
-            own = file.text("ConcatenationUID") or file.path if file.has_frames else ""
+            own = file.text("ConcatenationUID") or (file.path if _holds_several(file) else "")
             groups.setdefault(f"{file.text('SeriesInstanceUID')} {own}", []).append(file)
     every = list(groups.values())
-    volumes = [files for files in every if len(files) >= SMALLEST_NUM_SLICES or files[0].has_frames]
+    volumes = [files for files in every if len(files) >= SMALLEST_NUM_SLICES or _holds_several(files[0])]
     candidates = volumes or every
     if series is not None:
         candidates = [files for files in every if series in names_of_series(files[0])]
@@ -230,6 +230,11 @@ def _one_series(
         for file in files
     }
     return candidates[0], others
+
+
+def _holds_several(file: DicomFile) -> bool:
+    """Return whether a file is a volume of its own; some scanners write enhanced images of one frame, a file each."""
+    return file.has_frames and file.text("NumberOfFrames") not in {"", "1"}
 
 
 def names_of_series(file: DicomFile) -> tuple[str, str]:
