@@ -16,7 +16,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet dcmrtstruct2nii==5 SimpleITK==2.5.7 pydicom==2.4.5 numpy==2.4.6 setuptools==81.0.0
+"$folder/venv/bin/pip" install --quiet dcmrtstruct2nii==5 SimpleITK==2.5.7 pydicom==2.4.5 numpy==2.4.6
 "$folder/venv/bin/python" - "$folder" <<'PYTHON'
 import sys
 from pathlib import Path
@@ -65,7 +65,8 @@ for z in (-6.0, -3.0, 0.0, 3.0, 6.0):
     outline.ContourData = [value for x, y in corners for value in (x, y, z)]
     outlines.ContourSequence.append(outline)
 structures = pydicom.Dataset()
-structures.SOPClassUID, structures.Modality, structures.SeriesInstanceUID = RTStructureSetStorage, "RTSTRUCT", generate_uid()
+structures.SOPClassUID, structures.Modality = RTStructureSetStorage, "RTSTRUCT"
+structures.SeriesInstanceUID = generate_uid()
 structures.StructureSetROISequence, structures.ROIContourSequence = [region], [outlines]
 save(structures, path)
 

@@ -12,7 +12,7 @@
 #   pixdim 0.9765625: nibabel [250, 250, -400] -0.977, ITK [250, 250, -400] -0.977, MONAI [250, 250, -400] -0.977
 #   pixdim 0.977:     nibabel [250, 250, -400] -0.977, ITK [250, 250, -400] -0.977, MONAI [0, 0, 0] 0.977
 # Source: the output above; monai/data/utils.py, rectify_header_sform_qform.
-# What to do: write pixdim with all digits, and the qform as well (nibabel's set_qform), or read with reader="ITKReader".
+# What to do: write pixdim with all digits, and the qform too (nibabel's set_qform).
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -10,7 +10,7 @@
 #   110.0: 112.0 112.0
 #   99.0:  99.0  122.0
 #   99.01: 99.01 99.01
-# Source: the output above; nitransforms/nonlinear.py returns self._field[tuple(indexes.T)] where all points are "ongrid".
+# Source: the output above; nitransforms/nonlinear.py takes self._field[tuple(indexes.T)] where all points are "ongrid".
 # What to do: ask for no points outside of the field, or give it a border of voxels; single landmarks in whole mm, on
 # fields of 1 mm, are those that meet it.
 set -euo pipefail
