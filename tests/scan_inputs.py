@@ -186,6 +186,15 @@ NIFTI_INPUTS = {
         ),
         refusal="CRC check failed",
     ),
+    "nifti packed with other bytes behind": ScanInput(
+        lambda folder: _changed(nifti("x.nii.gz")(folder), lambda content: content + b"other"),
+        remarks=("behind its packed voxels, whose checksum fits, lie other bytes",),
+    ),
+    "nifti whose place was lost": ScanInput(
+        nifti(rows=np.eye(3, 4), pixdim=np.ones(3)),
+        remarks=("as where a program wrote an array without its place",),
+        marks_mm=MARKS_VOX,
+    ),
     "nifti offset of 1024": ScanInput(
         nifti(data=(HU + 1024).astype(np.int16)), options={"modality": "ct"}, remarks=("1024",)
     ),
@@ -308,6 +317,10 @@ NRRD_INPUTS = {
     "nrrd gzip": ScanInput(nrrd(encoding="gzip", pack=gzip.compress)),
     "nrrd bzip2": ScanInput(nrrd(encoding="bzip2", pack=bz2.compress)),
     "nrrd text": ScanInput(nrrd(encoding="ascii", pack=as_text, left_out=("endian",))),
+    "nrrd text of twice the numbers": ScanInput(
+        nrrd(encoding="text", pack=lambda content: as_text(2 * content)),
+        refusal="holds 2 times the 42240 numbers of the voxels",
+    ),
     "nrrd hex": ScanInput(nrrd(encoding="hex", pack=lambda content: content.hex().encode())),
     "nrrd big-endian": ScanInput(nrrd(order="big")),
     "nrrd detached": ScanInput(nrrd("x.nhdr", files="x.raw")),
@@ -949,6 +962,13 @@ MULTI_FRAME_INPUTS = {
     "multi-frame alone in its folder": ScanInput(in_folder(enhanced())),
     "multi-frame with a report in its folder": ScanInput(
         in_folder(enhanced(), single(REPORT_CLASS, "SR", "report.dcm")), remarks=("Basic Text SR Storage",)
+    ),
+    "multi-frame one frame a file": ScanInput(
+        in_folder(*(enhanced(f"{k}.dcm", order=(k,)) for k in range(HU.shape[2])))
+    ),
+    "multi-frame with a file of one frame": ScanInput(
+        in_folder(enhanced(), enhanced("scout.dcm", order=(0,), series=OTHER_SERIES)),
+        remarks=("Left out scout.dcm: the one image of",),
     ),
     "multi-frame a frame is missing": ScanInput(
         enhanced(order=tuple(k for k in range(HU.shape[2]) if k != 1), stored=blobs()),

@@ -10,7 +10,12 @@ from typing import Any
 
 from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.patient import AskedPatient, follow_one, open_visits, require_order
-from anatomical_embedding.follow.visits import AskedVisit, date_of_scan, remarks_on_patients
+from anatomical_embedding.follow.visits import (
+    AskedVisit,
+    date_of_scan,
+    remarks_on_dates,
+    remarks_on_patients,
+)
 from anatomical_embedding.progress import log
 from anatomical_embedding.settings.follow import FollowSettings
 from anatomical_embedding.usage.model import load_model
@@ -35,7 +40,8 @@ def main(arguments: list[str]) -> None:
     model = load_model(options.checkpoint)
     scans = open_visits(model, asked, place, checksums=checksums, settings=settings)
     said = follow_one(asked, asked.visits[-1], scans, place, settings=settings)
-    for remark in (*remarks_on_patients(asked.visits), *said, *scans.remarks):
+    of_headers = (*remarks_on_patients(asked.visits), *remarks_on_dates(asked.visits))
+    for remark in (*of_headers, *said, *scans.remarks):
         log(remark)
 
 

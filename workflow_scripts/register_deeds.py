@@ -60,6 +60,8 @@ def main(arguments: list[str]) -> None:
         modalities=settings.modalities,
         with_image=True,
     )
+    for remark in found.remarks:
+        log(remark)
     start = np.eye(4) if matrix is None else matrix
     whole = found.field.before(start)
     write_field(whole, options.output_field)

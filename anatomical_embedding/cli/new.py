@@ -60,6 +60,13 @@ def new(folder: Path, output: Path | None, chosen: tuple[str, ...], modality: "M
             f"patient_pattern in {output}, so that no patient is trained on and validated on",
             err=True,
         )
+    if found.one_patient:
+        click.echo(
+            f"note: {' and '.join(found.one_patient)} are of one patient by their DICOM headers, but every scan is "
+            "taken as a patient; rename them so that a patient_pattern takes the patient out of the names, and no "
+            "patient is trained on and validated on",
+            err=True,
+        )
     click.echo(f"{output}: {found.kind}, {found.num_patients} patients, {found.modality or 'ct and mr'}")
     click.echo(f"in a checkout of the project: snakemake --cores all --configfile {output}")
 

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 PROGRAM_NAMES = ("itk", "ants", "elastix", "greedy", "niftyreg", "slicer", "mrtrix", "nitransforms", "dicom")
 """Those of `registration.program_files`, which takes longer to load than `--help` may."""
-
-
+IMAGE, FIELD, DOUBT, POINTS = "warped.nii.gz", "displacement_field.nii.gz", "doubt.nii.gz", "points.csv"
+"""Files of a registration beside its start and its transforms."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Parameters of mallopt, as malloc.h of glibc has them."""
 KEPT_BYTES = 2**28
@@ -145,6 +145,7 @@ def register(
         )
     program = program or installed_program()
     require_writable_folder(folder)
+    _require_not_own(folder, fixed, moving, points_path)
     require_program(program)
     their_scan = fixed if side == "fixed" else moving
     asked = None
@@ -178,8 +179,12 @@ def register(
     if asked is not None:
         carried = carry_registered_points(model, found, asked.points_mm, side=side)
     goal = found.moving if side == "fixed" else found.fixed
+    former = _removed_former(folder, kept=initial)
     write_start(found.start, folder / START_FILE, scans=found.told)
     _write_results(found, asked, carried, folder, programs=asked_for, coordinates=coordinates, goal=goal)
+    gone = ", ".join(path.relative_to(folder).as_posix() for path in former if not path.exists())
+    if gone:
+        remarks.append(f"{folder}: removed what an earlier registration left there: {gone}")
     said = say_remarks([*found.remarks, *remarks])
     if as_json:
         start = {"status": found.start.status, "reason": found.start.reason}
@@ -190,6 +195,36 @@ def register(
         print_json({**start, "folder": str(folder), "coordinates": shown, "points": rows, "remarks": said})
     else:
         click.echo(str(folder))
+
+
+def _own_files(folder: Path) -> list[Path]:
+    """Return the files in a folder that a registration writes, apart from its start."""
+    from anatomical_embedding.points.points_file import NAMES_OF_FORMS
+    from anatomical_embedding.registration.program_files import PROGRAMS
+
+    names = [IMAGE, FIELD, DOUBT, POINTS, "points_voxels.csv", *NAMES_OF_FORMS.values()]
+    names += [name for program in PROGRAMS.values() for name in program.files]
+    return [path for name in dict.fromkeys(names) if (path := folder / name).is_file()]
+
+
+def _require_not_own(folder: Path, *inputs: Path | None) -> None:
+    """Refuse an input that this registration would write over."""
+    from anatomical_embedding.errors import InputFileError
+
+    for path in filter(None, inputs):
+        if any(path.samefile(own) for own in _own_files(folder)):
+            raise InputFileError(path, "is read and would be written over; name another folder for --output")
+
+
+def _removed_former(folder: Path, *, kept: Path | None) -> list[Path]:
+    """Remove what an earlier registration left, and return its files.
+
+    Else its points, or its files for other programs, would lie beside the transforms of other scans.
+    """
+    former = [path for path in _own_files(folder) if kept is None or not path.samefile(kept)]
+    for path in former:
+        path.unlink()
+    return former
 
 
 def _keep_freed_memory() -> None:
@@ -239,9 +274,7 @@ def _write_results(
             "decision": carried.decision,
             "reason": carried.reason,
         }
-        write_point_table(
-            carried.points_mm, asked.names, folder / "points.csv", coordinates=coordinates, more=more
-        )
+        write_point_table(carried.points_mm, asked.names, folder / POINTS, coordinates=coordinates, more=more)
         if asked.form is not None and (name := name_of_form(asked.form)):
             said = [
                 ": ".join(filter(None, told)) for told in zip(carried.decision, carried.reason, strict=True)
@@ -251,15 +284,14 @@ def _write_results(
             )
     write_field(
         found.field.before(found.start.matrix),
-        folder / "displacement_field.nii.gz",
+        folder / FIELD,
         note=note_of("fixed", found.told),
     )
-    (folder / "doubt.nii.gz").unlink(missing_ok=True)  # of another registration
     if found.doubt is not None:
-        write_volume(found.doubt, folder / "doubt.nii.gz")
+        write_volume(found.doubt, folder / DOUBT)
     # ITK and 3D Slicer read what is there already.
     write_transforms(found, folder, programs=[name for name in programs if name not in {"itk", "slicer"}])
-    write_volume(found.warped(), folder / "warped.nii.gz")
+    write_volume(found.warped(), folder / IMAGE)
 
 
 def _those_outside(asked: "NamedPoints", scan: "Volume", path: Path) -> list[str]:

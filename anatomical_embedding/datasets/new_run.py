@@ -54,6 +54,7 @@ class ScanFolder:
     series : number or UID of the DICOM series to take where a folder holds several, as the user tells it; by volume
         or for all; None where no folder does.
     maybe_one_patient : two volumes that are taken as two patients, and may be of one by their names; else empty.
+    one_patient : two volumes that are taken as two patients, and are of one by their DICOM headers; else empty.
     """
 
     root: Path
@@ -64,6 +65,7 @@ class ScanFolder:
     patient_pattern: str | None = None
     series: str | dict[str, str] | None = None
     maybe_one_patient: tuple[str, ...] = ()
+    one_patient: tuple[str, ...] = ()
 
 
 def look_at_folder(
@@ -93,12 +95,20 @@ def look_at_folder(
                 path for case in cases for path in (case / CASE_LABELS).glob("*") if is_volume_name(path.name)
             ]
             organs = tuple(sorted({without_ending(path.name) for path in masks}))
-            _require_one_series(images, series)
-            return ScanFolder(root, "case_folders", named_by, len(cases), organs, series=series)
+            known = _patients_by_headers({image.parent.name: image for image in images}, series)
+            return ScanFolder(
+                root,
+                "case_folders",
+                named_by,
+                len(cases),
+                organs,
+                series=series,
+                one_patient=_one_patient(known),
+            )
     scans = {name_of_scan(entry): Path(entry.path) for entry in scans_of(entries)}
     if scans:
-        _require_one_series(scans.values(), series)
-        return _flat_folder(root, scans, told=modality, series=series)
+        known = _patients_by_headers(scans, series)
+        return _flat_folder(root, scans, known, told=modality, series=series)
     holding = [folder.name for folder in sorted(folders) if scans_of(entries_of(folder))]
     beside = f", such as {holding[0]} in it" if holding else ""
     raise InputFileError(
@@ -108,17 +118,32 @@ def look_at_folder(
     )
 
 
-def _require_one_series(scans: Iterable[Path], series: str | dict[str, str] | None) -> None:
-    """Refuse folders of DICOM that hold several series without a choice; all headers are read, all faults are told."""
-    faults = []
-    for scan in scans:
+def _patients_by_headers(scans: Mapping[str, Path], series: str | dict[str, str] | None) -> dict[str, str]:
+    """Return the patient of each volume that is DICOM and names one.
+
+    All headers are read, and folders that hold several series without a choice refused: all faults are told.
+    """
+    faults, patients = [], {}
+    for name, scan in scans.items():
         if not is_volume_name(scan.name):
             try:
-                find_series_files(scan, series=_chosen(series, scan))
+                slices = find_series_files(scan, series=_chosen(series, scan)).slices
             except InputFileError as error:
                 faults.append(str(error))
+            else:
+                patients[name] = slices[0].text("PatientID")
     if faults:
         raise UserError("\n".join(faults))
+    return {name: patient for name, patient in patients.items() if patient}
+
+
+def _one_patient(patients: Mapping[str, str]) -> tuple[str, ...]:
+    """Return two volumes of one patient; none where all name the same one, as after careless anonymisation."""
+    volumes: dict[str, list[str]] = {}
+    for name, patient in sorted(patients.items()):
+        volumes.setdefault(patient, []).append(name)
+    shared = [names for names in volumes.values() if len(names) > 1]
+    return tuple(shared[0][:2]) if shared and len(volumes) > 1 else ()
 
 
 def _chosen(series: str | dict[str, str] | None, scan: Path) -> str | None:
@@ -173,6 +198,7 @@ def check_run(content: dict, *, name: str) -> None:
 def _flat_folder(
     root: Path,
     scans: Mapping[str, Path],
+    patients: Mapping[str, str],
     *,
     told: Modality | None,
     series: str | dict[str, str] | None,
@@ -187,12 +213,20 @@ def _flat_folder(
         return ScanFolder(root, "ct_mr_pairs", None, len(numbers), series=series)
     modality = told or _modality_of(root, list(scans.values()), series=series)
     if all(DEEPLESION_NAME.fullmatch(name) for name in scans):
-        patients = {name.partition("_")[0] for name in scans}
+        num_patients = len({name.partition("_")[0] for name in scans})
         return ScanFolder(
-            root, "folder", modality, len(patients), patient_pattern=DEEPLESION_PATIENT, series=series
+            root, "folder", modality, num_patients, patient_pattern=DEEPLESION_PATIENT, series=series
         )
     alike = _maybe_one_patient(scans)
-    return ScanFolder(root, "folder", modality, len(scans), series=series, maybe_one_patient=alike)
+    return ScanFolder(
+        root,
+        "folder",
+        modality,
+        len(scans),
+        series=series,
+        maybe_one_patient=alike,
+        one_patient=() if alike else _one_patient(patients),
+    )
 
 
 def _require_ct_and_mr(root: Path, scans: Mapping[str, Path], *, series: str | dict[str, str] | None) -> None:

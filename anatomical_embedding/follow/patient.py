@@ -17,7 +17,13 @@ from anatomical_embedding.follow.record_json import read_visit, write_record, wr
 from anatomical_embedding.follow.record_tables import read_lesions, write_lesions
 from anatomical_embedding.follow.records import FollowRecord, LesionRow
 from anatomical_embedding.follow.seen import SeenVisit
-from anatomical_embedding.follow.visits import AskedVisit, VisitScans, remarks_on_patients, require_order
+from anatomical_embedding.follow.visits import (
+    AskedVisit,
+    VisitScans,
+    remarks_on_dates,
+    remarks_on_patients,
+    require_order,
+)
 from anatomical_embedding.points.named_points import Coordinates
 from anatomical_embedding.progress import log, track
 from anatomical_embedding.settings.follow import FollowSettings
@@ -80,7 +86,8 @@ def follow_patient(
     require_lesions(asked)
     checksums = require_order(asked.visits, series=asked.reading.series)
     scans = open_visits(model, asked, place, checksums=checksums, settings=settings, recent=recent)
-    said = remarks_on_patients(asked.visits, series=asked.reading.series)
+    series = asked.reading.series
+    said = [*remarks_on_patients(asked.visits, series=series), *remarks_on_dates(asked.visits, series=series)]
     states = _states(place)
     keys = {
         visit.name: key_of(model, asked, visit, checksums, place, settings=settings) for visit in asked.visits

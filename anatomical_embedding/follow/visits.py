@@ -30,13 +30,11 @@ from anatomical_embedding.volumes.file_names import is_volume_name
 from anatomical_embedding.volumes.raw_scan import RawScan, ReadingOptions
 from anatomical_embedding.volumes.scan import distinct_names, sha256_of_scan
 
-DICOM_DATES = ("AcquisitionDate", "SeriesDate", "StudyDate")
-"""Where a date is looked for, in this order."""
+DICOM_DATES = ("AcquisitionDate", "AcquisitionDateTime", "SeriesDate", "StudyDate")
+"""Where a date is looked for, in this order; files of many frames have the second in place of the first."""
+DATE_LETTERS = len("20260331")
+"""Of a DICOM date, and of the date in a DICOM time stamp."""
 PATIENT_ID = "PatientID"
-SERIES_TAGS = ("SeriesNumber", "SeriesInstanceUID")
-"""By which `--series` names one."""
-IMAGE_TAG = "Rows"
-"""What images have; a report or a folder's index beside them has none."""
 NUM_PAIRS_KEPT = 16
 """Of visits whose matched points stay in memory, some 100 KB each."""
 
@@ -114,6 +112,26 @@ def remarks_on_patients(visits: Sequence[AskedVisit], *, series: str | None = No
     ]
 
 
+def remarks_on_dates(visits: Sequence[AskedVisit], *, series: str | None = None) -> list[str]:
+    """Return what to say where the told dates of visits contradict those in their DICOM headers.
+
+    Dates that all differ by the same number of days were moved by an anonymiser, and nothing is said.
+    """
+    known = [
+        (visit, visit.date, stated)
+        for visit in visits
+        if visit.date is not None and (stated := date_of_scan(visit.scan, series=series)) is not None
+    ]
+    shifts = {told - stated for _, told, stated in known}
+    if shifts == {datetime.timedelta(0)} or (len(shifts) == 1 and len(known) > 1):
+        return []
+    return [
+        f"{visit.scan}: visit {visit.name} is of {told}, as told, and of {stated} by its header"
+        for visit, told, stated in known
+        if told != stated
+    ]
+
+
 def date_of_scan(scan: Path, *, series: str | None = None) -> datetime.date | None:
     """Return the date in the header of a DICOM scan; None where there is none, or the scan is no DICOM.
 
@@ -124,16 +142,17 @@ def date_of_scan(scan: Path, *, series: str | None = None) -> datetime.date | No
     """
     for text in _header_texts(scan, DICOM_DATES, series=series):
         try:
-            return datetime.datetime.strptime(text, "%Y%m%d").date()
+            return datetime.datetime.strptime(text[:DATE_LETTERS], "%Y%m%d").date()
         except ValueError:
             continue
     return None
 
 
 def _header_texts(scan: Path, tags: Sequence[str], *, series: str | None) -> list[str]:
-    """Return the values of some tags in the first image of a DICOM scan, empty where it has none; of other scans too.
+    """Return the values of some tags in the first slice of a DICOM scan, empty where it has none; of other scans too.
 
-    All images of a series name one patient and one day, so that the first header which can be read speaks for all.
+    All slices of a series name one patient and one day, so that the first header which can be read speaks for all.
+    What lies beside them, such as a segmentation, may be of another day.
     """
     files: Iterable[Path] = ()
     if scan.is_dir():
@@ -142,24 +161,24 @@ def _header_texts(scan: Path, tags: Sequence[str], *, series: str | None) -> lis
         files = [scan]
     wanted = series if scan.is_dir() else None
     return next(
-        filter(None, (_texts_of_image(path, tags, series=wanted) for path in files)), [""] * len(tags)
+        filter(None, (_texts_of_slice(path, tags, series=wanted) for path in files)), [""] * len(tags)
     )
 
 
-def _texts_of_image(path: Path, tags: Sequence[str], *, series: str | None) -> list[str]:
-    """Return the values of some tags in a file; none if it is no image of DICOM, or of another series than asked."""
+def _texts_of_slice(path: Path, tags: Sequence[str], *, series: str | None) -> list[str]:
+    """Return the values of some tags in a file; none if it is no slice of a scan, or of another series than asked."""
     import pydicom  # noqa: PLC0415
 
+    from anatomical_embedding.volumes.dicom_files import names_of_series, read_slice_header  # noqa: PLC0415
     from anatomical_embedding.volumes.dicom_header import without_warnings  # noqa: PLC0415
 
     try:
+        file = read_slice_header(path)
+        if file is None or (series is not None and series not in names_of_series(file)):
+            return []
         with without_warnings():
-            header = pydicom.dcmread(
-                path, stop_before_pixels=True, specific_tags=[*tags, *SERIES_TAGS, IMAGE_TAG], force=True
-            )
-            texts = {key: str(header.get(key, "") or "") for key in (*tags, *SERIES_TAGS)}
-            is_wanted = series is None or series in [texts[key] for key in SERIES_TAGS]
-            return [texts[key] for key in tags] if IMAGE_TAG in header and is_wanted else []
+            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(tags), force=True)
+            return [str(header.get(tag, "") or "") for tag in tags]
     except Exception:  # a parser of any bytes whatever may fail in any way; reading the scan says so
         return []
 

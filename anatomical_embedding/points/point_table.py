@@ -22,8 +22,8 @@ ANTS_COLUMNS = ("x", "y", "z")
 VOXEL_COLUMNS = ("i", "j", "k")
 NAME_COLUMN = "name"
 NAME_COLUMNS = (NAME_COLUMN, "label", "landmark", "id")
-VOLUME_COLUMN = "volume_id"
-"""The landmarks of a run say whose they are in it."""
+OWNER_COLUMNS = ("volume_id", "scan", "seriesuid", "patient", "patient_id", "patientid", "subject", "case")
+"""Columns that say whose points they are: those of the landmarks of a run, and of tables of many patients."""
 SLICER_COLUMNS: dict[tuple[str, str, str], Coordinates] = {("r", "a", "s"): "ras", ("l", "p", "s"): "lps"}
 """Of the tables that 3D Slicer makes of control points, which say their coordinates so."""
 PLACED_COLUMN, NOT_PLACED = "defined", ("0", "false")
@@ -62,7 +62,7 @@ def read_point_table(path: Path, *, coordinates: Coordinates) -> NamedPoints:
     )
     numbers = _Numbers(path, separator=separator)
     listed: list[ListedPoint] = []
-    volumes: dict[str, int] = {}
+    owners: dict[str, dict[str, int]] = {column: {} for column in OWNER_COLUMNS if column in header}
     try:
         for cells in _below_header(reader):
             if len(cells) > len(header):
@@ -72,17 +72,19 @@ def read_point_table(path: Path, *, coordinates: Coordinates) -> NamedPoints:
                     f"{SEPARATORS[separator]} in double quotes",
                 )
             row = dict(zip(header, cells, strict=False))
-            volumes.setdefault(row.get(VOLUME_COLUMN, "").strip(), reader.line_num)
+            for column, lines in owners.items():
+                lines.setdefault(row.get(column, "").strip(), reader.line_num)
             listed.append(_listed_point(row, columns, numbers, line=reader.line_num))
     except csv.Error as error:
         raise InputFileError(path, f"line {reader.line_num}: is not a line of a table ({error})") from error
-    if len(volumes) > 1:
-        first, other = list(volumes)[:2]
-        raise InputFileError(
-            path,
-            f"line {volumes[other]}: is a point of the volume {other!r}, those above are of {first!r}; give the points "
-            "of one scan",
-        )
+    for column, lines in owners.items():
+        if len(lines) > 1:
+            first, other = list(lines)[:2]
+            raise InputFileError(
+                path,
+                f"line {lines[other]}: is a point of the {column} {other!r}, those above are of {first!r}; give the "
+                "points of one scan",
+            )
     form, remarks = _form(header, columns, told=coordinates, path=path)
     return replace(placed_points(listed, path=path, remarks=remarks), form=form)
 

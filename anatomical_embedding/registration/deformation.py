@@ -18,11 +18,29 @@ from anatomical_embedding.registration.robust_fit import is_rigid
 from anatomical_embedding.registration.shared_view import seen_from, shared_box
 from anatomical_embedding.settings.registration import DeedsSettings
 from anatomical_embedding.settings.volumes import Modality
+from anatomical_embedding.volumes.affine import spacing_from_affine
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.prepare import Box, crop_volume
 from anatomical_embedding.volumes.resample import resample_to_spacing
 from anatomical_embedding.volumes.straight_grid import straightened
 from anatomical_embedding.volumes.volume import Volume
+
+FEWEST_CONTROL_POINTS, FEWEST_OF_LINEAR_STEP = 3, 6
+"""Along each axis, that the levels of `deeds` and of its linear step take."""
+
+
+class TooLittleSharedError(UserError):
+    """Two volumes show too little of one place to be registered.
+
+    Parameters
+    ----------
+    pair : what the registration is called.
+    problem : what they show, and what was expected.
+    """
+
+    def __init__(self, pair: str, problem: str):
+        super().__init__(f"{pair}: {problem}")
+        self.problem = problem
 
 
 @dataclass(frozen=True)
@@ -36,11 +54,13 @@ class Deformation:
         volume whose axes are skewed.
     box : that part, in voxels of the fixed volume.
     doubt : how far the field may be off, on its grid; None without a descent that says it.
+    remarks : what of the settings was left out, a sentence each.
     """
 
     field: DisplacementField
     box: Box
     doubt: FieldDoubt | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def deform(
@@ -78,15 +98,17 @@ def deform(
 
     Raises
     ------
+    TooLittleSharedError
+        if the volumes share no place, or a part that is too thin for control points.
     UserError
-        if the volumes share no place, or the program refuses them.
+        if the program refuses them.
     """
     size_x, size_y, size_z = fixed.shape
     box: Box | None = (slice(0, size_x), slice(0, size_y), slice(0, size_z))
     if matrix is not None:
         box = shared_box(fixed, seen_from(moving, matrix))
     if box is None:
-        raise UserError(f"{output_stem.parent.name}: the volumes share no place after their start")
+        raise TooLittleSharedError(output_stem.parent.name, "the volumes share no place after their start")
     start = np.eye(4) if matrix is None else matrix
     settings = settings.for_pair(*modalities)
     if not is_rigid(start):
@@ -97,6 +119,7 @@ def deform(
             fixed_part = resample_to_spacing(fixed_part, spacing_mm=[settings.spacing_mm] * 3, is_label=False)
         # The field comes back on this grid, through ITK, which knows no shear.
         fixed_part = straightened(fixed_part)
+        settings, remarks = _fitting(settings, fixed_part, pair=output_stem.parent.name)
         write_volume(fixed_part, folder / "fixed.nii")
         seen = moving if settings.spacing_mm is None else not_finer(moving, settings.spacing_mm)
         write_volume(seen_from(seen, start), folder / "moving.nii")
@@ -116,7 +139,7 @@ def deform(
         if descent is None:
             field = folder / "field.nii"
             deeds_program.write_deeds_field(program, field, stem=output_stem, grid=folder / "fixed.nii")
-            return Deformation(read_field(field), box)
+            return Deformation(read_field(field), box, remarks=remarks)
         fixed_scan, moving_scan = scans or (fixed, moving)
         descended = descend_field(
             program,
@@ -129,7 +152,29 @@ def deform(
             folder=folder,
             threads=threads,
         )
-        return Deformation(descended.field, box, descended.doubt)
+        return Deformation(descended.field, box, descended.doubt, remarks)
+
+
+def _fitting(settings: DeedsSettings, fixed: Volume, *, pair: str) -> tuple[DeedsSettings, tuple[str, ...]]:
+    """Return settings without the levels that leave too few control points in a volume, and what to say of that."""
+    size_vox, spacings_mm = min(fixed.shape), spacing_from_affine(fixed.affine)
+    both_show = f"both scans show {_lengths(spacings_mm * fixed.shape)} mm of one place"
+    levels = settings.levels_for(size_vox, fewest=FEWEST_CONTROL_POINTS)
+    if levels is None:
+        needed_mm = FEWEST_CONTROL_POINTS * min(settings.grid_spacing_vox) * spacings_mm
+        raise TooLittleSharedError(
+            pair, f"{both_show}, too little to be registered; expected {_lengths(needed_mm)} mm or more"
+        )
+    linear = settings.linear and settings.linear.levels_for(size_vox, fewest=FEWEST_OF_LINEAR_STEP)
+    fitting = levels.model_copy(update={"linear": linear})
+    if fitting == settings:
+        return settings, ()
+    without = "the linear step and " if linear != settings.linear and linear is None else ""
+    return fitting, (f"{both_show}; {without}levels too coarse for that were left out",)
+
+
+def _lengths(lengths: NDArray[np.float64]) -> str:
+    return " x ".join(f"{length:.0f}" for length in lengths)
 
 
 @contextmanager

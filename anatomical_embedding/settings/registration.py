@@ -1,6 +1,6 @@
 """Settings of deformable registration: pairs of volumes, and the parameters of the program `deeds`."""
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -37,6 +37,24 @@ class SearchLevelsSettings(Settings):
                 f"got {lengths[0]}, {lengths[1]} and {lengths[2]}"
             )
         return self
+
+    def levels_for(self, size_vox: int, *, fewest: int) -> Self | None:
+        """Return the same settings with the levels that leave so many control points, or None where none does.
+
+        Parameters
+        ----------
+        size_vox : voxels of the image along its shortest axis.
+        fewest : control points along each axis.
+        """
+        kept = [level for level, step in enumerate(self.grid_spacing_vox) if size_vox // step >= fewest]
+        if not kept:
+            return None
+        lists = {
+            name: getattr(self, name) for name in ("grid_spacing_vox", "search_radius", "quantization_vox")
+        }
+        return self.model_copy(
+            update={name: tuple(values[level] for level in kept) for name, values in lists.items()}
+        )
 
 
 class LinearStepSettings(SearchLevelsSettings):

@@ -13,7 +13,7 @@ from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.files import require_writable_folder
 from anatomical_embedding.progress import track
 from anatomical_embedding.registration.deeds_program import require_program
-from anatomical_embedding.registration.deformation import deform
+from anatomical_embedding.registration.deformation import TooLittleSharedError, deform
 from anatomical_embedding.registration.displacement_field import DisplacementField
 from anatomical_embedding.registration.field_doubt import FieldDoubt, agreement_in, within_body
 from anatomical_embedding.registration.guided_start import GuidedStart, given_start
@@ -139,27 +139,32 @@ def register_scans(
         scan if isinstance(scan, RawScan) else read_scan(model, scan, **reading) for scan in (fixed, moving)
     ]
     begun = _begin(model, raw[0], raw[1], initial=initial, initial_program=initial_program)
-    deformation = deform(
-        program,
-        begun.fixed.image,
-        begun.moving.image,
-        matrix=begun.start.matrix,
-        moving_labels=None,
-        settings=settings.deeds,
-        output_stem=Path(folder) / "deeds",
-        threads=threads or len(os.sched_getaffinity(0)),
-        modalities=(raw[0].modality, raw[1].modality),
-        with_image=False,
-        scans=(raw[0].volume, raw[1].volume),
-        body=begun.fixed.body_mask,
-    )
+    try:
+        deformation = deform(
+            program,
+            begun.fixed.image,
+            begun.moving.image,
+            matrix=begun.start.matrix,
+            moving_labels=None,
+            settings=settings.deeds,
+            output_stem=Path(folder) / "deeds",
+            threads=threads or len(os.sched_getaffinity(0)),
+            modalities=(raw[0].modality, raw[1].modality),
+            with_image=False,
+            scans=(raw[0].volume, raw[1].volume),
+            body=begun.fixed.body_mask,
+        )
+    except TooLittleSharedError as error:
+        raise InputFileError(
+            raw[1].path, f"cannot be registered to {raw[0].path}: {error.problem}"
+        ) from error
     agreement, doubt, remarks = _known_doubt(deformation.doubt, begun, settings.deeds, raw)
     return ScanRegistration(
         begun.start,
         deformation.field,
         raw[0].volume,
         raw[1].volume,
-        (*begun.remarks, *remarks),
+        (*begun.remarks, *(f"{raw[1].path}: {remark}" for remark in deformation.remarks), *remarks),
         doubt=doubt,
         agreement=agreement,
         told=described_scans(raw[0], raw[1]),

@@ -97,6 +97,20 @@ def is_dicom_file(path: Path) -> bool:
     return path.is_file() and read_dicom_header(path) is not None
 
 
+def read_slice_header(path: Path) -> DicomFile | None:
+    """Return the header of a file that may be a slice or the frames of a scan; None for all else.
+
+    Localizers and what was made of a scan, such as segmentations, doses and screenshots, are none of it.
+
+    Raises
+    ------
+    InputFileError
+        if the file may not be read.
+    """
+    file = read_dicom_header(path)
+    return None if file is None or file.is_localizer or _no_slice(path, file) else file
+
+
 def _frames_of_file(path: Path) -> list[DicomFile]:
     """Return the frames of one file that is a whole volume."""
     file = read_dicom_header(path)
@@ -192,13 +206,13 @@ def _one_series(
     groups: dict[str, list[DicomFile]] = {}
     for file in images:
         if file.path not in others:
-            own = file.text("ConcatenationUID") or file.path if file.has_frames else ""
+            own = file.text("ConcatenationUID") or (file.path if _holds_several(file) else "")
             groups.setdefault(f"{file.text('SeriesInstanceUID')} {own}", []).append(file)
     every = list(groups.values())
-    volumes = [files for files in every if len(files) >= SMALLEST_NUM_SLICES or files[0].has_frames]
+    volumes = [files for files in every if len(files) >= SMALLEST_NUM_SLICES or _holds_several(files[0])]
     candidates = volumes or every
     if series is not None:
-        candidates = [files for files in every if series in _names_of_series(files)]
+        candidates = [files for files in every if series in names_of_series(files[0])]
         if not candidates:
             raise InputFileError(
                 folder, f"holds no series {series}, but {_listed(every)}; --series takes one of them"
@@ -218,14 +232,19 @@ def _one_series(
     return candidates[0], others
 
 
-def _names_of_series(files: Sequence[DicomFile]) -> tuple[str, str]:
-    """Return what `--series` calls a series: its number and its UID."""
-    return files[0].text("SeriesNumber"), files[0].text("SeriesInstanceUID")
+def _holds_several(file: DicomFile) -> bool:
+    """Return whether a file is a volume of its own; some scanners write enhanced images of one frame, a file each."""
+    return file.has_frames and file.text("NumberOfFrames") not in {"", "1"}
+
+
+def names_of_series(file: DicomFile) -> tuple[str, str]:
+    """Return what `--series` calls the series of a file: its number and its UID."""
+    return file.text("SeriesNumber"), file.text("SeriesInstanceUID")
 
 
 def _how_to_choose(candidates: Sequence[Sequence[DicomFile]]) -> str:
     """Return how a user says which of several series is wanted."""
-    numbers, uids = zip(*map(_names_of_series, candidates), strict=True)
+    numbers, uids = zip(*(names_of_series(files[0]) for files in candidates), strict=True)
     if all(numbers) and len(set(numbers)) == len(numbers):
         return f"--series takes one, such as --series {numbers[0]}"
     if len(set(uids)) == len(uids):

@@ -4,18 +4,24 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.config import IGNORE, disable_value_validation
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID, ImplicitVRLittleEndian
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.volumes.dicom_mark import NUM_FIRST_BYTES, begins_as_dicom
 
+PLAIN_TEXTS = ("CS", "DA", "DS", "DT", "IS", "TM", "UI")
+"""Kinds of values that are ASCII with backslashes between (DICOM PS3.5 6.2)."""
+PADDING = "\0 \t\r\n"
 LARGEST_NUMBER = 1e20
 """Beyond this no length in mm, count or factor makes sense, and arithmetic with it would overflow."""
 STACK_TAGS = (
@@ -199,7 +205,14 @@ def read_pixel_data(path: Path) -> Dataset:
 
 
 def _read_tags(path: Path, tags: Sequence[str], *, stop_before_pixels: bool) -> Dataset:
-    return pydicom.dcmread(path, stop_before_pixels=stop_before_pixels, specific_tags=list(tags), force=True)
+    wanted = [_tag_of(keyword) for keyword in tags]
+    return pydicom.dcmread(path, stop_before_pixels=stop_before_pixels, specific_tags=wanted, force=True)
+
+
+@cache
+def _tag_of(keyword: str) -> BaseTag:
+    """Return the number of a tag, looked up once."""
+    return Tag(keyword)
 
 
 def written_tags(header: Dataset) -> dict[str, tuple[str, ...]]:
@@ -219,7 +232,16 @@ def written_tags(header: Dataset) -> dict[str, tuple[str, ...]]:
 
 
 def written_values(header: Dataset, keyword: str) -> tuple[str, ...]:
-    """Return the values of a tag as they are written; one empty text where it is absent."""
+    """Return the values of a tag as they are written; one empty text where it is absent.
+
+    Plain texts are taken as they lie in the file, faster than pydicom makes values of them: a folder may hold thousands
+    of files.
+    """
+    raw = header.get_item(_tag_of(keyword))
+    if raw is None:
+        return ("",)
+    if isinstance(raw, RawDataElement) and raw.VR in PLAIN_TEXTS and isinstance(raw.value, bytes):
+        return tuple(part.strip(PADDING) for part in raw.value.decode("latin-1").split("\\"))
     value = _value(header, keyword)
     entries = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
     return tuple("" if entry is None else str(entry).strip() for entry in entries)

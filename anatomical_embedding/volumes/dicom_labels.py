@@ -198,7 +198,15 @@ def _frame_masks(
     numbers = [int(frame.number("ReferencedSegmentNumber")) for frame in frames]
     if str(dataset.SegmentationType) == "FRACTIONAL":
         highest = float(dataset.MaximumFractionalValue)
-        masks = [2.0 * pixels >= highest for pixels in _stored(frames)]
+        stored = _stored(frames)
+        most = max(int(pixels.max()) for pixels in stored)
+        if 2.0 * most < highest:
+            raise InputFileError(
+                file.path,
+                f"holds fractions of {most} of {highest:g} at most, and half and more counts as a label; export it as "
+                "a binary segmentation",
+            )
+        masks = [2.0 * pixels >= highest for pixels in stored]
         kind = str(dataset.get("SegmentationFractionalType") or "fraction").lower()
         remarks.append(f"holds fractions ({kind}); half and more counts as the label")
     elif int(dataset.BitsAllocated) == 1:

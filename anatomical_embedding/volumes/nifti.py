@@ -48,6 +48,8 @@ PACKINGS = {
 }
 """First bytes of packed files."""
 GZIP_BITS = zlib.MAX_WBITS | 16  # of zlib, for a gzip header
+NOT_PACKED = "Not a gzipped file"
+"""How gzip begins what it says where another part should begin, after the checksum of the one before was compared."""
 COPY_BYTES = 2**20
 MOST_AXES = 7
 
@@ -136,7 +138,7 @@ def read_nifti(
     path = Path(path)
     found = _open_file(path, geometry=geometry)
     try:
-        stored = _stored_array(found)
+        stored, behind = _stored_array(found)
     except (*READ_ERRORS, MemoryError) as error:
         raise _unreadable(path, error) from error
     array = voxels.scaled_values(stored, slope=found.slope, intercept=found.intercept)
@@ -144,7 +146,7 @@ def read_nifti(
         voxels.require_finite(array, path=path)
     if require_contrast:
         voxels.require_contrast(array, path=path)
-    return FoundVolume(Volume(array, found.affine), found.remarks)
+    return FoundVolume(Volume(array, found.affine), (*found.remarks, *behind))
 
 
 def map_volume(path: Path | str) -> Volume:
@@ -380,8 +382,8 @@ def _checked_shape(header: Nifti1Header, *, path: Path) -> tuple[int, int, int]:
     return voxels.require_one_volume([int(length) for length in header["dim"][1 : num_axes + 1]], path=path)
 
 
-def _stored_array(found: _OpenFile) -> NDArray:
-    """Return the voxels as they are stored.
+def _stored_array(found: _OpenFile) -> tuple[NDArray, list[str]]:
+    """Return the voxels as they are stored, and what is to be said of what lies behind them.
 
     A packed file is read to its end, behind which gzip compares the checksum: else voxels that changed on a disk or on
     the way would be taken as they are.
@@ -389,11 +391,18 @@ def _stored_array(found: _OpenFile) -> NDArray:
     with ImageOpener(str(found.path)) as stream:
         place = (found.shape, found.data_type, found.first_byte)
         stored: NDArray = np.asanyarray(ArrayProxy(stream, place, mmap=False, order="F"))
-        num_behind = 0
+        num_behind, remarks = 0, []
         if found.path.suffix.lower() == ".gz":
-            while num_behind < stored.nbytes and (block := stream.read(COPY_BYTES)):
-                num_behind += len(block)
+            try:
+                while num_behind < stored.nbytes and (block := stream.read(COPY_BYTES)):
+                    num_behind += len(block)
+            except gzip.BadGzipFile as error:
+                if NOT_PACKED not in str(error):  # such as a checksum that does not fit
+                    raise
+                remarks.append(
+                    "behind its packed voxels, whose checksum fits, lie other bytes, which were left out"
+                )
         else:
             num_behind = found.path.stat().st_size - found.first_byte - stored.nbytes
-    voxels.require_no_more(num_behind, num_bytes=stored.nbytes, path=found.path)
-    return stored
+    voxels.require_no_more(num_behind, num_stated=stored.nbytes, path=found.path)
+    return stored, remarks

@@ -204,7 +204,20 @@ def _read(path: Path, options: ReadingOptions, *, require_contrast: bool = True)
                 found.frame_of_reference,
             )
     stored = read_volume_file(path, geometry=options.geometry, require_contrast=require_contrast)
-    return _Stored(stored.volume, (*stored.remarks, *_remark_on_even_copy(path)))
+    return _Stored(
+        stored.volume,
+        (*stored.remarks, *_remark_on_lost_place(stored.volume.affine), *_remark_on_even_copy(path)),
+    )
+
+
+def _remark_on_lost_place(affine: NDArray[np.float64]) -> list[str]:
+    """Return a sentence where a place is what programs write of an array that has none: nothing but ones and zeros."""
+    if not np.array_equal(np.abs(affine), np.eye(4)):
+        return []
+    return [
+        "its voxels of 1 mm begin at 0, 0, 0 along the axes of the world, as where a program wrote an array without "
+        "its place; check sizes and sides"
+    ]
 
 
 def _remark_on_even_copy(path: Path) -> list[str]:

@@ -31,6 +31,8 @@ SMALLEST_TISSUE_SHARE, LARGEST_DENSE_SHARE = 0.3, 0.4
 
 KNOWN_OFFSETS_HU = (-1024.0, -32768.0)
 """What has to be added to a CT whose rescale was lost: its scanner stored HU + 1024, or a program HU + 32768."""
+TAKEN_TWICE_HU = 1024.0
+"""What has to be added to a CT from which its scanner's offset was taken off twice: its soft tissue looks like air."""
 NUM_SIGNED, NUM_UNSIGNED = 2**15, 2**16
 """Where the numbers of 16 bits with a sign end, and those without."""
 SURE_AIR_SHARE, SURE_TISSUE_SHARE, LARGEST_SURE_DENSE_SHARE = 0.02, 0.6, 0.2
@@ -50,7 +52,7 @@ LARGEST_GREY_VALUE = 255.0
 SMALLEST_DARK_SHARE = 0.01
 """Of voxels below -200; an MR has none or a few."""
 FULL_BODY_SHARE = 0.99
-LIKE_LABELS = "looks like a label map: its values are whole numbers in patches"
+LIKE_LABELS = "looks like a label map: its values are whole numbers in patches, or two alone"
 SMALLEST_SHARE_IN_PATCHES = 0.7
 """Of voxels whose neighbour has the same value, away from the most frequent one: 0.90 and more in label maps, 0.13 and
 less in 60 real CTs and MRs."""
@@ -163,7 +165,7 @@ def find_kind(array: NDArray) -> Kind:
     values = sample_values(array)
     measured = without_padding(values)
     shares = shares_of(measured)
-    if shares.are_of_a_ct:
+    if shares.are_of_a_ct or _is_too_low(measured, TAKEN_TWICE_HU):
         return Kind("ct", "")
     dark_share = float((measured < TISSUE_HU[0]).mean())
     missing = [offset for offset in KNOWN_OFFSETS_HU if shares_of(measured + offset).are_surely_of_a_ct]
@@ -212,8 +214,14 @@ def find_offset(array: NDArray) -> Offset:
     values = sample_values(array)
     measured = without_padding(values)
     shares = shares_of(measured)
+    if _is_too_low(measured, TAKEN_TWICE_HU):
+        return Offset(
+            TAKEN_TWICE_HU,
+            f"its values lie {TAKEN_TWICE_HU:g} below HU (air, fat and soft tissue at once), so {TAKEN_TWICE_HU:g} was "
+            "added; --hu-offset says otherwise",
+        )
     if shares.are_of_a_ct:
-        return Offset(0.0, _remark_on_cut(values))
+        return Offset(0.0, _remark_on_cut(values) or _remark_on_tissue(shares))
     found = [offset for offset in KNOWN_OFFSETS_HU if shares_of(measured + offset).are_surely_of_a_ct]
     if shares_of(values).are_of_a_ct:
         if not found:
@@ -242,6 +250,11 @@ def find_offset(array: NDArray) -> Offset:
     )
 
 
+def _is_too_low(measured: NDArray[np.floating], offset_hu: float) -> bool:
+    """Return whether values are surely of a CT once a number is added, and not so as they are."""
+    return shares_of(measured + offset_hu).are_surely_of_a_ct and not shares_of(measured).are_surely_of_a_ct
+
+
 def _require_signs(values: NDArray[np.floating], *, otherwise: str = "") -> None:
     """Refuse a CT whose values below 0, air or padding, were written to 16 bits without their sign."""
     is_high = (values >= NUM_SIGNED) & (values < NUM_UNSIGNED)
@@ -264,6 +277,16 @@ def _remark_on_cut(values: NDArray[np.floating]) -> str:
     return f"its values end at {highest:g} HU, which {_percent(share)} of its voxels have: what is denser was cut off"
 
 
+def _remark_on_tissue(shares: Shares) -> str:
+    """Return what to say of a CT that shows air and bone, but not what lies between them in every body."""
+    if shares.are_surely_of_a_ct or shares.air >= AIR_ALONE_SHARE:
+        return ""
+    return (
+        f"of what is denser than {TISSUE_HU[0]:g} HU {_percent(shares.fat)} is like fat and {_percent(shares.soft)} "
+        "like soft tissue, other than in a body in HU; it shows another thing, or its values are no HU"
+    )
+
+
 def told_offset(array: NDArray, *, offset_hu: float) -> Offset:
     """Return an offset that a user gives.
 
@@ -276,7 +299,7 @@ def told_offset(array: NDArray, *, offset_hu: float) -> Offset:
     doubt = "" if shares_of(measured + offset_hu).are_of_a_ct else ", though they do not look so"
     if offset_hu == 0.0:
         return Offset(0.0, f"its values were taken as HU, as told{doubt}")
-    if shares_of(measured).are_of_a_ct:
+    if shares_of(measured).are_of_a_ct and not _is_too_low(measured, offset_hu):
         raise UserError(
             f"is in HU as it stands, so adding {offset_hu:g} would be wrong; leave out --hu-offset, or embed the scan "
             "that needs it on its own"
@@ -337,12 +360,15 @@ def _num_between(values: NDArray[np.floating], limits: tuple[float, float]) -> f
 
 
 def _is_label_map(array: NDArray) -> bool:
-    """Return whether values are whole numbers from 0 on that lie in patches, as labels do and no scan."""
-    return (
-        array.min() >= 0
-        and _is_whole(sample_values(array))
-        and share_in_patches(array) >= SMALLEST_SHARE_IN_PATCHES
-    )
+    """Return whether values are whole numbers from 0 on that lie in patches, or are but two, as labels do and no scan.
+
+    A thin organ in coarse voxels has more border than patch.
+    """
+    lowest, highest = array.min(), array.max()
+    if lowest < 0 or not _is_whole(sample_values(array)):
+        return False
+    is_mask = bool(((array == lowest) | (array == highest)).all())
+    return is_mask or share_in_patches(array) >= SMALLEST_SHARE_IN_PATCHES
 
 
 def share_in_patches(array: NDArray) -> float:

@@ -232,7 +232,7 @@ def _numbers_in(file: Path, header: TextHeader, *, count: int) -> NDArray:
             packed = packed[bytes(packed).index(b"\n") + 1 :]
         if header.encoding == "text":
             numbers = bytes(packed).split()
-            _require_no_more(len(numbers) - count, header, num_bytes=count, file=file)
+            _require_no_more(len(numbers) - count, header, num_stated=count, file=file, counted="numbers")
             found = np.array(numbers[:count]).astype(header.data_type)
         else:
             content = _unpacked(packed, header, num_bytes=num_bytes, file=file)
@@ -262,11 +262,13 @@ def _require_enough(size: int, header: TextHeader, *, file: Path, num_bytes: int
         )
 
 
-def _require_no_more(num_behind: int, header: TextHeader, *, num_bytes: int, file: Path) -> None:
+def _require_no_more(
+    num_behind: int, header: TextHeader, *, num_stated: int, file: Path, counted: str = "bytes"
+) -> None:
     """Refuse a file of far more than its voxels, unless the header says where in it these lie: it may hold others."""
     is_told = header.first_byte > 0 and file != header.path
     if not is_told and header.skipped_bytes == 0 and header.skipped_lines == 0:
-        voxels.require_no_more(num_behind, num_bytes=num_bytes, path=file)
+        voxels.require_no_more(num_behind, num_stated=num_stated, path=file, counted=counted)
 
 
 def _unpacked(packed: memoryview, header: TextHeader, *, num_bytes: int, file: Path) -> memoryview:
@@ -283,14 +285,14 @@ def _unpacked(packed: memoryview, header: TextHeader, *, num_bytes: int, file: P
             num_behind += len(rest)
             if not rest and not unpacker.unconsumed_tail and not unpacker.eof:
                 raise EOFError("it ends before the checksum of what is packed in it")
-        _require_no_more(num_behind, header, num_bytes=num_bytes, file=file)
+        _require_no_more(num_behind, header, num_stated=num_bytes, file=file)
     elif header.encoding == "bzip2":
         content = bz2.BZ2Decompressor().decompress(packed, limit)
     elif header.encoding == "hex":
         content = bytes.fromhex(bytes(packed).decode("ascii"))
-        _require_no_more(len(content) - num_bytes, header, num_bytes=num_bytes, file=file)
+        _require_no_more(len(content) - num_bytes, header, num_stated=num_bytes, file=file)
     else:
-        _require_no_more(len(packed) - num_bytes, header, num_bytes=num_bytes, file=file)
+        _require_no_more(len(packed) - num_bytes, header, num_stated=num_bytes, file=file)
         return packed[-num_bytes:] if from_the_end else packed[skipped : skipped + num_bytes]
     return memoryview(content)[-num_bytes:] if from_the_end else memoryview(content)[skipped:]
 

@@ -98,21 +98,22 @@ def require_contrast(array: NDArray, *, path: Path) -> None:
         )
 
 
-def require_no_more(num_behind: int, *, num_bytes: int, path: Path) -> None:
+def require_no_more(num_behind: int, *, num_stated: int, path: Path, counted: str = "bytes") -> None:
     """Refuse a file that goes on behind its voxels for as long as these: its header states another size or type.
 
     Parameters
     ----------
-    num_behind, num_bytes : bytes, unpacked, behind the voxels and of them. A few more are no sign of anything.
+    num_behind, num_stated : bytes, unpacked, behind the voxels and of them. A few more are no sign of anything.
+    counted : what else these are: the numbers of a text.
 
     Raises
     ------
     InputFileError
         naming the file.
     """
-    if num_behind >= num_bytes:
+    if num_behind >= num_stated:
         raise InputFileError(
             path,
-            f"holds {1 + num_behind / num_bytes:.3g} times the {num_bytes} bytes of the voxels that its header states, "
-            "whose size or type must be wrong; export it again",
+            f"holds {1 + num_behind / num_stated:.3g} times the {num_stated} {counted} of the voxels that its header "
+            "states, whose size or type must be wrong; export it again",
         )

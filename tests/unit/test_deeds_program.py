@@ -195,7 +195,7 @@ def test_the_program_takes_the_commands(binary, tmp_path):
 def test_deeds_takes_a_linear_step_after_rigid_starts_alone(program, tmp_path, scale, is_asked):
     """After a start that scales it brings nothing. The program here fails, and has noted what it was asked."""
     scan = Volume(
-        np.random.default_rng(0).normal(size=(12, 12, 12)).astype(np.float32), np.diag([4.0, 4, 4, 1])
+        np.random.default_rng(0).normal(size=(42, 42, 42)).astype(np.float32), np.diag([4.0, 4, 4, 1])
     )
     with pytest.raises(RuntimeError, match="register ended with status 1"):
         deform(
@@ -212,3 +212,57 @@ def test_deeds_takes_a_linear_step_after_rigid_starts_alone(program, tmp_path, s
         )
     asked = (tmp_path / "arguments").read_text(encoding="utf-8").splitlines()
     assert ("--linear" in asked) == is_asked
+
+
+def in_thin_part(program, tmp_path, depth):
+    """Run `deform` on volumes of some voxels along one axis, and return what the program was asked."""
+    scan = np.random.default_rng(0).normal(size=(42, 42, depth)).astype(np.float32)
+    levels = {"grid_spacing_vox": [8, 6, 4], "search_radius": [3, 2, 1], "quantization_vox": [3, 2, 1]}
+    steps = {
+        "grid_spacing_vox": [7, 5],
+        "search_radius": [5, 4],
+        "quantization_vox": [4, 3],
+        "kind": "affine",
+    }
+    volume = Volume(scan, np.diag([2.0, 2.0, 3.0, 1.0]))
+    deform(
+        program(status=1),
+        volume,
+        volume,
+        matrix=np.eye(4),
+        moving_labels=None,
+        settings=deeds_settings(linear=steps, **levels),
+        output_stem=tmp_path / "pair" / "registered",
+        threads=1,
+        modalities=("ct", "ct"),
+        with_image=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("depth", "expected"),
+    [
+        (42, ("8x6x4", "3x2x1", "3x2x1", "7x5", "5x4", "4x3")),
+        (41, ("8x6x4", "3x2x1", "3x2x1", "5", "4", "3")),
+        (24, ("8x6x4", "3x2x1", "3x2x1", None, None, None)),
+        (18, ("6x4", "2x1", "2x1", None, None, None)),
+        (12, ("4", "1", "1", None, None, None)),
+    ],
+)
+def test_levels_too_coarse_for_a_thin_part_are_left_out(program, tmp_path, depth, expected):
+    """Three control points along each axis: 24 voxels in steps of 8. Six of the linear step: 42 in steps of 7."""
+    with pytest.raises(RuntimeError, match="register ended with status 1"):
+        in_thin_part(program, tmp_path, depth)
+    asked = (tmp_path / "arguments").read_text(encoding="utf-8").splitlines()
+    names = ("grid-spacing", "search-radius", "quantization")
+    options = [f"--{kind}{name}" for kind in ("", "linear-") for name in names]
+    assert expected == tuple(asked[asked.index(name) + 1] if name in asked else None for name in options)
+
+
+def test_a_part_too_thin_for_control_points_is_told_in_mm(program, tmp_path):
+    with pytest.raises(UserError) as caught:
+        in_thin_part(program, tmp_path, 11)
+    assert str(caught.value) == (
+        "pair: both scans show 84 x 84 x 33 mm of one place, too little to be registered; expected 24 x 24 x 36 mm or "
+        "more"
+    )

@@ -20,13 +20,24 @@ from anatomical_embedding.follow.visits import (
     AskedVisit,
     date_of_scan,
     name_visits,
+    remarks_on_dates,
     remarks_on_patients,
     require_order,
 )
 from anatomical_embedding.points.points_file import write_point_table
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.volume import Volume
-from tests.dicom_slices import REPORT_CLASS, Stack, plain_object, save
+from tests.dicom_slices import (
+    CT_CLASS,
+    DOSE_CLASS,
+    REPORT_CLASS,
+    SECONDARY_CAPTURE_CLASS,
+    SEGMENTATION_CLASS,
+    Layout,
+    Stack,
+    plain_object,
+    save,
+)
 from tests.packaged_model import body_scan, scan_affine, write_dicom_series, write_model
 
 PLACES = {
@@ -257,6 +268,26 @@ def test_scans_that_name_several_patients_are_said(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ((5, 20), []),
+        ((15, 30), []),
+        ((None, 20), []),
+        ((5, 25), ["visit v1 is of 2024-01-25, as told, and of 2024-01-20 by its header"]),
+        ((None, 25), ["visit v1 is of 2024-01-25, as told, and of 2024-01-20 by its header"]),
+    ],
+)
+def test_told_dates_that_contradict_those_of_headers_are_said(tmp_path, told, said):
+    """Scans of two days that were given in the wrong order; not where an anonymiser moved all dates alike."""
+    visits = []
+    for number, (day, told_day) in enumerate(zip((5, 20), told, strict=True)):
+        folder = Stack(edit=lambda dataset, k, day=day: setattr(dataset, "StudyDate", f"202401{day:02d}"))
+        date = told_day and datetime.date(2024, 1, told_day)
+        visits.append(AskedVisit(f"v{number}", folder.write(tmp_path / str(number)), date))
+    assert [remark.split(": ", 1)[1] for remark in remarks_on_dates(visits)] == said
+
+
 def test_the_first_image_of_an_anonymised_series_is_enough(tmp_path, monkeypatch):
     """Neither its patient nor its date is in any of the others; what is no image says nothing of the scan."""
     folder = Stack(edit=lambda dataset, k: setattr(dataset, "PatientID", "")).write(tmp_path / "series")
@@ -268,10 +299,34 @@ def test_the_first_image_of_an_anonymised_series_is_enough(tmp_path, monkeypatch
         pydicom, "dcmread", lambda path, **more: read.append(path.name) or dcmread(path, **more)
     )
     assert remarks_on_patients([AskedVisit("v", folder, None)]) == []
-    assert read == ["A_notes.txt", "A_report.dcm", "IM0000.dcm"]
-    read.clear()
     assert date_of_scan(folder) is None
-    assert read == ["A_notes.txt", "A_report.dcm", "IM0000.dcm"]
+    assert set(read) == {"A_report.dcm", "IM0000.dcm"}
+
+
+@pytest.mark.parametrize("kind", [SEGMENTATION_CLASS, DOSE_CLASS, SECONDARY_CAPTURE_CLASS, CT_CLASS])
+def test_what_was_made_of_a_scan_later_does_not_date_it(tmp_path, kind):
+    """A segmentation, a dose, a screenshot and a localizer have rows as slices have, and lie first in the folder."""
+
+    def tags(dataset, k=0):
+        dataset.AcquisitionDate, dataset.PatientID = "20240105", "P1"
+
+    folder = Stack(edit=tags).write(tmp_path / "series")
+    other = plain_object(kind)
+    Layout().set(other, np.ones((4, 4), dtype=np.int64))
+    other.SeriesDate, other.PatientID = "20251224", "OTHER"
+    if kind == CT_CLASS:
+        other.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    save(other, folder / "AAA.dcm")
+    assert date_of_scan(folder) == datetime.date(2024, 1, 5)
+    visits = [AskedVisit("a", folder, None), AskedVisit("b", Stack(edit=tags).write(tmp_path / "b"), None)]
+    assert remarks_on_patients(visits) == []
+
+
+def test_a_scan_of_many_frames_is_dated_by_its_time_of_acquisition(tmp_path):
+    def tags(dataset, k):
+        dataset.AcquisitionDateTime, dataset.SeriesDate = "20240105093000.5+0100", "20240601"
+
+    assert date_of_scan(Stack(edit=tags).write(tmp_path / "series")) == datetime.date(2024, 1, 5)
 
 
 def test_a_broken_file_names_no_patient(tmp_path):

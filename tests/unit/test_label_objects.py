@@ -253,6 +253,13 @@ def test_single_bits_that_are_compressed_are_refused(tmp_path):
         read_label_file(path, scan=scan())
 
 
+def test_fractions_that_are_all_below_half_are_told(tmp_path):
+    """As of masks of ones that are called fractions of 200."""
+    path = write_seg(tmp_path / "seg.dcm", drawn(), kind="FRACTIONAL", fractions=drawn().astype(int))
+    with pytest.raises(InputFileError, match="holds fractions of 1 of 200 at most, and half and more counts"):
+        read_label_file(path, scan=scan())
+
+
 def test_half_and_more_of_a_fraction_counts(tmp_path):
     fractions = np.where(drawn(), 100, 0)
     fractions[0, 5:8] = np.where(drawn()[0, 5:8], 99, 0)

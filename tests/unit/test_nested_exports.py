@@ -13,6 +13,7 @@ from anatomical_embedding.datasets.listing import left_out, list_raw_volumes
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.follow.visits import date_of_scan, name_visits, remarks_on_patients
 from anatomical_embedding.settings.dataset import FolderSettings
+from anatomical_embedding.volumes.dicom_mark import MOST_FOLDERS_DEEP, holds_dicom_below
 from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
 from anatomical_embedding.volumes.scan import sha256_of_scan
 from tests.dicom_slices import DOSE_CLASS, OTHER_SERIES, SERIES, plain_object, save
@@ -179,3 +180,12 @@ def test_the_date_and_the_patient_of_a_visit_are_those_of_the_series_taken(tmp_p
     assert remarks_on_patients(visits, series="1") == []
     (said,) = remarks_on_patients(visits, series="2")
     assert said.startswith(f"{folder}: is of the patient 'q' by its header, visit flat of 'r'")
+
+
+@pytest.mark.parametrize(("depth", "is_found"), [(MOST_FOLDERS_DEEP, True), (MOST_FOLDERS_DEEP + 1, False)])
+def test_folders_are_looked_into_nine_deep(tmp_path, depth, is_found):
+    folder = tmp_path.joinpath(*("d" * depth))
+    folder.mkdir(parents=True)
+    save(plain_object(DOSE_CLASS, modality="RTDOSE", series="1.2.3.9"), folder / "1.dcm")
+    assert depth in (9, 10)
+    assert holds_dicom_below(tmp_path) is is_found

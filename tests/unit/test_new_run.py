@@ -1,6 +1,7 @@
 """A run file from a folder of scans: its kind and modality are told, and what cannot be told is an error."""
 
 import numpy as np
+import pydicom
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -287,3 +288,21 @@ def test_a_choice_of_series_that_cannot_be_read_is_a_usage_error(tmp_path):
     done = CliRunner().invoke(new, [str(tmp_path / "study"), "--series", "3", "--series", "4"])
     assert done.exit_code == 2
     assert "expected one for all folders, or FOLDER=SERIES for each, got 3 4" in done.output
+
+
+@pytest.mark.parametrize(
+    ("patients", "is_said"),
+    [("abac", True), ("aaaa", False), (" bac", False)],
+)
+def test_scans_of_one_patient_by_their_headers_are_said(tmp_path, patients, is_said):
+    """Not where all name one, as after careless anonymisation, nor where they name none."""
+    dicom_folders(tmp_path / "study")
+    for number, patient in enumerate(patients):
+        for path in (tmp_path / "study" / f"series_{number}").iterdir():
+            dataset = pydicom.dcmread(path)
+            dataset.PatientID = patient.strip()
+            dataset.save_as(path)
+    options = [str(tmp_path / "study"), "--output", str(tmp_path / "run.yaml"), "--modality", "ct"]
+    done = CliRunner().invoke(new, options, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert ("are of one patient by their DICOM headers" in done.stderr) == is_said

@@ -261,9 +261,10 @@ def test_ids_name_points_where_nothing_else_does(tmp_path):
     assert read(tmp_path, "id,label,x_mm,y_mm,z_mm\n7,apex,1,2,3\n").names == ("apex",)
 
 
-def test_points_of_several_scans_in_one_table_are_refused(tmp_path):
-    told = refusal(tmp_path, "volume_id,landmark,x_mm,y_mm,z_mm\na_ct,apex,1,2,3\na_mr,apex,4,5,6\n")
-    assert told.startswith("line 3: is a point of the volume 'a_mr', those above are of 'a_ct'")
+@pytest.mark.parametrize("column", ["volume_id", "Patient", "PatientID", "seriesuid"])
+def test_points_of_several_scans_in_one_table_are_refused(tmp_path, column):
+    told = refusal(tmp_path, f"{column},landmark,x_mm,y_mm,z_mm\na_ct,apex,1,2,3\na_mr,apex,4,5,6\n")
+    assert told.startswith(f"line 3: is a point of the {column.lower()} 'a_mr', those above are of 'a_ct'")
 
 
 def test_columns_that_do_not_say_what_they_are_are_taken_as_told_and_that_is_said(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import median_filter
 
-from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.nifti_geometry import largest_skew
 from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
@@ -170,6 +170,16 @@ def test_many_dark_voxels_that_are_no_air_are_not_guessed(tmp_path):
         read(tmp_path, _with_dark(mr_like(), share=0.2, value=0) - 300 * (np.arange(SHAPE[2]) < 4))
 
 
+def test_a_mask_of_a_thin_organ_is_taken_for_no_scan():
+    """In coarse voxels half of the neighbours of a thin organ's voxels are outside of it."""
+    mask = np.zeros((20, 20, 20), np.uint8)
+    mask[5:7, 4:16, 4:16] = 1
+    with pytest.raises(UserError, match="looks like a label map"):
+        find_kind(mask)
+    noise = np.random.default_rng(0).integers(0, 3, (20, 20, 20)).astype(np.uint8)
+    assert find_kind(noise).modality == "mr"
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
 def test_a_label_map_is_taken_for_no_scan(tmp_path, dtype):
     organs = np.digitize(HU, [-500, -160, -20, 200]).astype(float)
@@ -181,7 +191,7 @@ def test_a_label_map_is_taken_for_no_scan(tmp_path, dtype):
             read(tmp_path, organs, modality=told)
     found = read(tmp_path, organs, modality="mr")
     assert found.remarks == (
-        "looks like a label map: its values are whole numbers in patches, taken as MR, as told",
+        "looks like a label map: its values are whole numbers in patches, or two alone, taken as MR, as told",
     )
 
 
@@ -284,7 +294,8 @@ def test_real_cts_are_in_hu_and_found_again_with_an_offset(place):
         scan = read_raw_scan(path, ReadingOptions())
         assert (scan.modality, scan.remarks) == ("ct", ()), path
         array = scan.volume.array.astype(np.int32)
-        assert [find_offset(array + above).hu for above in (0, 1024, 32768)] == [0, -1024, -32768], path
+        offsets = [find_offset(array + above).hu for above in (0, 1024, 32768, -1024)]
+        assert offsets == [0, -1024, -32768, 1024], path
 
 
 @pytest.mark.slow
@@ -305,7 +316,31 @@ def test_real_mrs_are_mrs():
 def test_a_real_series_of_a_phantom_is_a_ct_in_hu():
     scan = read_raw_scan(real_data("dicom/head_phantom_5mm"), ReadingOptions())
     assert scan.modality == "ct"
-    assert not [remark for remark in scan.remarks if "HU" in remark]
+    (said,) = [remark for remark in scan.remarks if "HU" in remark]
+    assert "other than in a body in HU; it shows another thing" in said  # plastic
+
+
+@pytest.mark.parametrize("told", [None, 1024.0])
+def test_an_offset_that_was_taken_off_twice_is_added(tmp_path, told):
+    """Then soft tissue looks like air, and bone like soft tissue."""
+    found = read(tmp_path, HU - 1024, modality="ct", hu_offset=told)
+    np.testing.assert_array_equal(found.volume.array, HU)
+    assert (
+        "values lie 1024 below HU" in found.remarks[0]
+        if told is None
+        else "1024 was added" in found.remarks[0]
+    )
+    if told is None:
+        np.testing.assert_array_equal(read(tmp_path, HU - 1024).volume.array, HU)
+    assert read(tmp_path, HU, modality="ct").remarks == ()
+
+
+def test_a_ct_without_the_tissue_of_a_body_is_said(tmp_path):
+    """What lies below 0 was cut off after an offset had been taken off twice: bone is left alone."""
+    number = np.arange(HU.size).reshape(HU.shape)
+    with_bone = np.where(number % 25 == 0, 900 + number % 997, HU)
+    (said,) = read(tmp_path, np.maximum(with_bone - 1024, -1024), modality="ct").remarks
+    assert "other than in a body in HU" in said
 
 
 def test_a_written_ct_is_read_as_it_was(tmp_path):

@@ -103,6 +103,41 @@ def test_files_are_written_for_the_programs_named(run, tmp_path):
     )
 
 
+def test_nothing_of_an_earlier_registration_is_left_beside_the_transforms(run, folder, tmp_path, capsys):
+    """Points and files for other programs would be taken for those of the scans registered last."""
+    given = ("--initial", tmp_path / "start.mat", "--initial-program", "greedy")
+    point = read_volume(folder / "first.nii.gz").centre_mm
+    (tmp_path / "asked.csv").write_text("x_mm,y_mm,z_mm\n{},{},{}\n".format(*point), encoding="utf-8")
+    assert run(*given, "--points", tmp_path / "asked.csv", "--transforms", "greedy") == 0
+    (tmp_path / "out" / "notes.txt").write_text("mine", encoding="utf-8")
+    capsys.readouterr()
+    assert run(*given) == 0
+    written = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
+    always = {"start.json", "displacement_field.nii.gz", "warped.nii.gz", "notes.txt"}
+    assert written == always | set(PROGRAMS["itk"].files)
+    said = capsys.readouterr().err
+    assert "removed what an earlier registration left there: points.csv, " in said
+    assert "greedy/start.mat" in said
+
+
+def test_inputs_that_would_be_written_over_are_refused(run, folder, tmp_path, capsys):
+    """What lies in the folder under a name of `register`'s own is removed or written anew."""
+    given = ("--initial", tmp_path / "start.mat", "--initial-program", "greedy")
+    assert run(*given) == 0
+    capsys.readouterr()
+    warped = tmp_path / "out" / "warped.nii.gz"
+    before = warped.read_bytes()
+    assert run(*given, scans=[folder / "first.nii.gz", warped]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {warped}: is read and would be written over; name another folder for --output\n"
+    )
+    assert warped.read_bytes() == before
+    points = tmp_path / "out" / "points.fcsv"
+    points.write_text("# CoordinateSystem = LPS\n", encoding="utf-8")
+    assert run(*given, "--points", points) == 2
+    assert points.exists()
+
+
 def found_with_agreement(value):
     """Return a stand-in for `deform`: a doubt of the first coordinate in voxels, and images that agree by a value."""
 
