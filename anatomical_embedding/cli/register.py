@@ -145,7 +145,7 @@ def register(
         )
     program = program or installed_program()
     require_writable_folder(folder)
-    _require_not_own(folder, fixed, moving, points_path)
+    _require_only_own(folder, fixed, moving, points_path)
     require_program(program)
     their_scan = fixed if side == "fixed" else moving
     asked = None
@@ -207,13 +207,21 @@ def _own_files(folder: Path) -> list[Path]:
     return [path for name in dict.fromkeys(names) if (path := folder / name).is_file()]
 
 
-def _require_not_own(folder: Path, *inputs: Path | None) -> None:
-    """Refuse an input that this registration would write over."""
+def _require_only_own(folder: Path, *inputs: Path | None) -> None:
+    """Refuse a folder in which this registration would write over an input, or over files that none has written."""
     from anatomical_embedding.errors import InputFileError
+    from anatomical_embedding.registration.registered_scans import START_FILE
 
+    own = _own_files(folder)
     for path in filter(None, inputs):
-        if any(path.samefile(own) for own in _own_files(folder)):
+        if any(path.samefile(other) for other in own):
             raise InputFileError(path, "is read and would be written over; name another folder for --output")
+    if own and not (folder / START_FILE).exists():
+        raise InputFileError(
+            own[0],
+            f"would be written over, and is of no registration, as {START_FILE} is not beside it; name another "
+            "folder for --output",
+        )
 
 
 def _removed_former(folder: Path, *, kept: Path | None) -> list[Path]:

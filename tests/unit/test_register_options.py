@@ -138,6 +138,15 @@ def test_inputs_that_would_be_written_over_are_refused(run, folder, tmp_path, ca
     assert points.exists()
 
 
+def test_files_that_no_registration_has_written_are_kept(run, tmp_path, capsys):
+    own = tmp_path / "out" / "points.csv"
+    own.parent.mkdir()
+    own.write_text("mine", encoding="utf-8")
+    assert run("--initial", tmp_path / "start.mat", "--initial-program", "greedy") == 2
+    assert "would be written over, and is of no registration, as start.json" in capsys.readouterr().err
+    assert own.read_text(encoding="utf-8") == "mine"
+
+
 def found_with_agreement(value):
     """Return a stand-in for `deform`: a doubt of the first coordinate in voxels, and images that agree by a value."""
 
@@ -175,7 +184,8 @@ def test_doubt_of_scans_that_hardly_agree_is_not_known(run, folder, tmp_path, mo
     point = read_volume(folder / "first.nii.gz").centre_mm
     (tmp_path / "asked.csv").write_text("x_mm,y_mm,z_mm,name\n{},{},{},a\n".format(*point), encoding="utf-8")
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "doubt.nii.gz").write_bytes(b"older")
+    for name in ("start.json", "doubt.nii.gz"):
+        (tmp_path / "out" / name).write_bytes(b"older")
     given = ("--initial", tmp_path / "start.mat", "--initial-program", "greedy")
     assert run(*given, "--points", tmp_path / "asked.csv") == 0
     assert not (tmp_path / "out" / "doubt.nii.gz").exists()
