@@ -7,5 +7,8 @@ garbage again and again among what torch makes, a tenth of the time; `run_stage`
 import gc
 import sys
 
+from anatomical_embedding.late_loading import leave_for_later
+
 if sys.argv[0] == "-m":  # of this package, not of one that imports it
     gc.disable()
+    leave_for_later()

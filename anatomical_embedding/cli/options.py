@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from anatomical_embedding.late_loading import leave_for_later
+
 if TYPE_CHECKING:
     from anatomical_embedding.volumes.raw_scan import ScanGrid
 
@@ -90,6 +92,7 @@ def reading_options(verb: Callable[..., Any]) -> Callable[..., Any]:
             "series": series,
             "largest_gap_mm": largest_gap_mm,
         }
+        leave_for_later()
         return verb(*arguments, reading=reading, **others)
 
     return _modality_option(

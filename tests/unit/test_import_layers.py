@@ -20,6 +20,7 @@ LAYERS = [
         "versions",
         "provenance",
         "csv_table",
+        "late_loading",
     },
     {"settings"},
     {"volumes", "index_file", "landmark_file", "checkpoint_header", "confidence", "model_card"},
@@ -125,9 +126,15 @@ def test_the_help_of_the_commands_loads_no_library():
     assert done.stdout.strip() == "[]"
 
 
-def test_a_stage_collects_garbage_once_it_is_loaded(tmp_path):
+def test_a_stage_collects_garbage_once_it_is_loaded_and_leaves_parts_of_numpy_until_they_are_used(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
-        "import atexit, gc\natexit.register(lambda: print(gc.isenabled()))\n", encoding="utf-8"
+        "import atexit, gc, sys\n"
+        "def tell():\n"
+        "    numpy = sys.modules['numpy']\n"
+        "    loaded = [name in sys.modules for name in ('scipy.ndimage', 'numpy.f2py.f2py2e', 'numpy.testing._private')]\n"
+        "    print(gc.isenabled(), *loaded, callable(numpy.f2py.get_include), callable(numpy.testing.assert_equal))\n"
+        "atexit.register(tell)\n",
+        encoding="utf-8",
     )
     done = subprocess.run(
         [sys.executable, "-m", "workflow_scripts.resample_volume"],
@@ -138,4 +145,4 @@ def test_a_stage_collects_garbage_once_it_is_loaded(tmp_path):
         check=False,
     )
     assert "the following arguments are required" in done.stderr
-    assert done.stdout == "True\n"
+    assert done.stdout == "True True False False True True\n"
