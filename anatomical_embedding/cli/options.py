@@ -1,9 +1,12 @@
 """What several verbs share: options, parsing and printing."""
 
 import functools
+import gc
 import json
 import math
+import sys
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,12 +95,22 @@ def reading_options(verb: Callable[..., Any]) -> Callable[..., Any]:
             "series": series,
             "largest_gap_mm": largest_gap_mm,
         }
-        leave_for_later()
         return verb(*arguments, reading=reading, **others)
 
     return _modality_option(
         _geometry_option(_hu_offset_option(_series_option(_largest_gap_option(with_reading))))
     )
+
+
+def load_libraries() -> None:
+    """Load what the use of a model needs; the collector, which would look through it again and again, leaves it out."""
+    if "torch" in sys.modules:
+        return
+    leave_for_later()
+    gc.disable()
+    import_module("anatomical_embedding.usage.model")
+    gc.freeze()
+    gc.enable()
 
 
 def grid_of_scan(scan: Path, reading: dict[str, Any]) -> "ScanGrid":

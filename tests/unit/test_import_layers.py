@@ -131,7 +131,8 @@ def test_a_stage_collects_garbage_once_it_is_loaded_and_leaves_parts_of_numpy_un
         "import atexit, gc, sys\n"
         "def tell():\n"
         "    numpy = sys.modules['numpy']\n"
-        "    loaded = [name in sys.modules for name in ('scipy.ndimage', 'numpy.f2py.f2py2e', 'numpy.testing._private')]\n"
+        "    names = 'scipy.ndimage', 'numpy.f2py.f2py2e', 'numpy.testing._private'\n"
+        "    loaded = [name in sys.modules for name in names]\n"
         "    print(gc.isenabled(), *loaded, callable(numpy.f2py.get_include), callable(numpy.testing.assert_equal))\n"
         "atexit.register(tell)\n",
         encoding="utf-8",
@@ -146,3 +147,18 @@ def test_a_stage_collects_garbage_once_it_is_loaded_and_leaves_parts_of_numpy_un
     )
     assert "the following arguments are required" in done.stderr
     assert done.stdout == "True True False False True True\n"
+
+
+@pytest.mark.slow
+def test_a_verb_with_a_model_collects_garbage_but_not_among_what_it_loaded():
+    code = (
+        "import gc, sys\n"
+        "from anatomical_embedding.cli.options import load_libraries\n"
+        "load_libraries()\n"
+        "loaded = [name in sys.modules for name in ('torch', 'scipy.ndimage', 'numpy.f2py.f2py2e')]\n"
+        "print(gc.isenabled(), gc.get_freeze_count() > 100_000, *loaded)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "True True True True False\n"
