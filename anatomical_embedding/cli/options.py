@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from anatomical_embedding.late_loading import leave_for_later
-
 if TYPE_CHECKING:
     from anatomical_embedding.volumes.raw_scan import ScanGrid
 
@@ -106,7 +104,6 @@ def load_libraries() -> None:
     """Load what the use of a model needs; the collector, which would look through it again and again, leaves it out."""
     if "torch" in sys.modules:
         return
-    leave_for_later()
     gc.disable()
     import_module("anatomical_embedding.usage.model")
     gc.freeze()
