@@ -10,6 +10,7 @@ from anatomical_embedding.cli.options import (
     OutputPath,
     checkpoint_option,
     json_option,
+    load_libraries,
     print_json,
     reading_options,
     say_remarks,
@@ -32,6 +33,7 @@ def embed(
     A store is named after its scan. Stores of unchanged scans are left alone, and those of other scans are never
     written over.
     """
+    load_libraries()
     from anatomical_embedding.api import embed_scans, load_model
     from anatomical_embedding.files import require_writable_folder
 

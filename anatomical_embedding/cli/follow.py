@@ -15,6 +15,7 @@ from anatomical_embedding.cli.options import (
     checkpoint_option,
     coordinates_option,
     json_option,
+    load_libraries,
     print_json,
     reading_options,
     say_remarks,
@@ -71,6 +72,7 @@ def follow(
     Every lesion gets at every other visit a place, a state (present, review, out_of_view, gone, merged, split, new)
     with its probability, and, where it was given as a mask, a mask. A new visit added to a folder computes only itself.
     """
+    load_libraries()
     from anatomical_embedding.api import load_model
     from anatomical_embedding.files import require_writable_folder
     from anatomical_embedding.follow.calibration import read_calibration

@@ -14,6 +14,7 @@ from anatomical_embedding.cli.options import (
     coordinates_option,
     grid_of_scan,
     json_option,
+    load_libraries,
     print_json,
     reading_options,
     refinement_option,
@@ -88,6 +89,7 @@ def match(
     decision: found, review (less sure, unlike what the confidence was fitted to, or outside the body), out_of_view (no
     place is given), failed, or unknown where the model holds no confidence. docs/confidence.md says what they mean.
     """
+    load_libraries()
     from anatomical_embedding.answers_file import (
         ANSWER_ENDINGS,
         answer_rows,

@@ -1,9 +1,12 @@
 """What several verbs share: options, parsing and printing."""
 
 import functools
+import gc
 import json
 import math
+import sys
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +98,16 @@ def reading_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     return _modality_option(
         _geometry_option(_hu_offset_option(_series_option(_largest_gap_option(with_reading))))
     )
+
+
+def load_libraries() -> None:
+    """Load what the use of a model needs; the collector, which would look through it again and again, leaves it out."""
+    if "torch" in sys.modules:
+        return
+    gc.disable()
+    import_module("anatomical_embedding.usage.model")
+    gc.freeze()
+    gc.enable()
 
 
 def grid_of_scan(scan: Path, reading: dict[str, Any]) -> "ScanGrid":

@@ -11,6 +11,7 @@ from anatomical_embedding.cli.options import (
     OutputPath,
     checkpoint_option,
     json_option,
+    load_libraries,
     print_json,
     reading_options,
     refinement_option,
@@ -56,6 +57,7 @@ def propagate(
     label gets a decision: found, review (few points match back) or failed (then it is left out). The mask lies on
     the grid of the scan, or on the prepared grid where a store was given.
     """
+    load_libraries()
     from anatomical_embedding.api import (
         load_model,
         open_or_embed,

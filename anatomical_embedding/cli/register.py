@@ -18,6 +18,7 @@ from anatomical_embedding.cli.options import (
     coordinates_option,
     grid_of_scan,
     json_option,
+    load_libraries,
     print_json,
     reading_options,
     say_remarks,
@@ -130,6 +131,7 @@ def register(
     out_of_view, failed, or unknown where nothing tells how far it may be off.
     """
     _keep_freed_memory()
+    load_libraries()
     from anatomical_embedding.api import carry_registered_points, load_model, read_scans, register_scans
     from anatomical_embedding.files import require_writable_folder
     from anatomical_embedding.points.points_file import read_points

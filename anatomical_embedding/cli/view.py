@@ -12,6 +12,7 @@ from anatomical_embedding.cli.options import (
     ExistingPath,
     OutputPath,
     json_option,
+    load_libraries,
     print_json,
     reading_options,
     require_outputs,
@@ -85,6 +86,7 @@ def _match(
     opens: bool,
     as_json: bool,
 ) -> None:
+    load_libraries()
     from anatomical_embedding.api import load_model, read_scans
     from anatomical_embedding.usage.scans import require_raw
     from anatomical_embedding.viewer.open_session import open_session

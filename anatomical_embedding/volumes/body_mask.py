@@ -65,8 +65,8 @@ def clean_mask(
 ) -> NDArray[np.bool_]:
     """Return the mask closed and opened by slice, without small parts, and without small holes by slice."""
     disk = _disk(settings.closing_radius_mm / spacing_mm[:2])
-    smooth = np.empty(mask.shape, dtype=bool, order="F")
-    for z in range(mask.shape[2]):
+    smooth = np.array(mask, order="F")
+    for z in range(mask.shape[2] if disk.size > 1 else 0):  # its centre alone changes nothing
         closed = ndimage.binary_erosion(ndimage.binary_dilation(mask[:, :, z], disk), disk, border_value=1)
         smooth[:, :, z] = ndimage.binary_dilation(ndimage.binary_erosion(closed, disk, border_value=1), disk)
     cleaned = _without_small_parts(smooth, smallest_share=settings.smallest_part_share)

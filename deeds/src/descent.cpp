@@ -158,22 +158,29 @@ DescentResult descend(const Image& fixed, const Image& moving, const std::option
 
 float smallest_jacobian(const ShiftField& shift, const std::array<double, 3>& spacing_mm) {
     const Size3 size = shift[0].size;
+    const std::int64_t count[3] = {size.x, size.y, size.z}, stride[3] = {1, size.x, size.x * size.y};
+    struct Neighbours {
+        std::int64_t before, behind;  // how far they lie from the value
+        float share;                  // 1 over their distance in mm
+    };
+    const auto neighbours = [&](std::size_t axis, std::int64_t place) {
+        const std::int64_t back = place > 0 ? 1 : 0, ahead = place + 1 < count[axis] ? 1 : 0;
+        return Neighbours{-back * stride[axis], ahead * stride[axis],
+                          static_cast<float>(1 / (spacing_mm[axis] * static_cast<double>(back + ahead)))};
+    };
+    const Neighbours inner = neighbours(0, 1);
     float smallest = std::numeric_limits<float>::infinity();
     for (std::int64_t z = 0; z < size.z; ++z)
         for (std::int64_t y = 0; y < size.y; ++y) {
-            const std::int64_t at[3] = {0, y, z}, count[3] = {size.x, size.y, size.z};
-            const std::int64_t stride[3] = {1, size.x, size.x * size.y};
+            Neighbours along[3] = {inner, neighbours(1, y), neighbours(2, z)};
             for (std::int64_t x = 0; x < size.x; ++x) {
+                along[0] = x == 0 || x + 1 == size.x ? neighbours(0, x) : inner;
                 const std::size_t n = shift[0].index(x, y, z);
                 float slope[3][3];
-                for (int axis = 0; axis < 3; ++axis) {
-                    const std::int64_t place = axis == 0 ? x : at[axis];
-                    const std::int64_t back = place > 0 ? 1 : 0, ahead = place + 1 < count[axis] ? 1 : 0;
-                    const float share = static_cast<float>(1 / (spacing_mm[static_cast<std::size_t>(axis)] * static_cast<double>(back + ahead)));
-                    for (std::size_t part = 0; part < 3; ++part) {
-                        const float* values = shift[part].values.data() + n;
-                        slope[part][axis] = (values[ahead * stride[axis]] - values[-back * stride[axis]]) * share;
-                    }
+                for (std::size_t part = 0; part < 3; ++part) {
+                    const float* values = shift[part].values.data() + n;
+                    for (std::size_t axis = 0; axis < 3; ++axis)
+                        slope[part][axis] = (values[along[axis].behind] - values[along[axis].before]) * along[axis].share;
                 }
                 const float xx = slope[0][0] + 1, yy = slope[1][1] + 1, zz = slope[2][2] + 1;
                 const float determinant = xx * (yy * zz - slope[1][2] * slope[2][1]) - slope[0][1] * (slope[1][0] * zz - slope[1][2] * slope[2][0]) +

@@ -187,3 +187,17 @@ def test_organs_of_real_patients_lie_in_their_body_masks():
 
 def _on_grid(path, *, is_label):
     return resample_to_spacing(to_lps(read_volume(path)), spacing_mm=(4.0, 4.0, 4.0), is_label=is_label)
+
+
+def test_a_disk_of_one_voxel_takes_no_time(monkeypatch):
+    """On the demo's grid of 4 mm closing and opening by 2.4 mm change nothing, and took a tenth of a stage."""
+    monkeypatch.setattr(ndimage, "binary_erosion", None)
+    mask = np.zeros((12, 12, 2), bool)
+    mask[2:9, 2:9], mask[4, 4, 0], mask[8, 2:9, 1] = (
+        True,
+        False,
+        [True, False, True, False, True, False, True],
+    )
+    cleaned = clean_mask(mask, spacing_mm=np.full(3, 4.0), settings=_cleaning(2.4, 0.05, 17))
+    mask[4, 4, 0] = True  # a hole of 16 mm2
+    assert np.array_equal(cleaned, mask)

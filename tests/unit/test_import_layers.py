@@ -125,9 +125,16 @@ def test_the_help_of_the_commands_loads_no_library():
     assert done.stdout.strip() == "[]"
 
 
-def test_a_stage_collects_garbage_once_it_is_loaded(tmp_path):
+def test_a_stage_collects_garbage_once_it_is_loaded_and_leaves_parts_of_numpy_until_they_are_used(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
-        "import atexit, gc\natexit.register(lambda: print(gc.isenabled()))\n", encoding="utf-8"
+        "import atexit, gc, sys\n"
+        "def tell():\n"
+        "    numpy = sys.modules['numpy']\n"
+        "    names = 'scipy.ndimage', 'numpy.f2py.f2py2e', 'numpy.testing._private'\n"
+        "    loaded = [name in sys.modules for name in names]\n"
+        "    print(gc.isenabled(), *loaded, callable(numpy.f2py.get_include), callable(numpy.testing.assert_equal))\n"
+        "atexit.register(tell)\n",
+        encoding="utf-8",
     )
     done = subprocess.run(
         [sys.executable, "-m", "workflow_scripts.resample_volume"],
@@ -138,4 +145,18 @@ def test_a_stage_collects_garbage_once_it_is_loaded(tmp_path):
         check=False,
     )
     assert "the following arguments are required" in done.stderr
-    assert done.stdout == "True\n"
+    assert done.stdout == "True True False False True True\n"
+
+
+@pytest.mark.slow
+def test_a_verb_with_a_model_collects_garbage_but_not_among_what_it_loaded():
+    code = (
+        "import gc, sys\n"
+        "from anatomical_embedding.cli.options import load_libraries\n"
+        "load_libraries()\n"
+        "print(gc.isenabled(), gc.get_freeze_count() > 100_000, 'torch' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "True True True\n"
