@@ -41,12 +41,16 @@ class MatchedScans:
     turn: NDArray[np.float64]
 
     def start(self, fixed: PreparedVolume, *, settings: AffineFitSettings) -> GuidedStart:
-        """Return the start from the fixed world to the moving one that the matches agree on, or a failed one."""
+        """Return the start from the fixed world to the moving one that the matches agree on, or a failed one.
+
+        Each turn is one more chance for a wrong start to pass, so that more must speak for what it gives.
+        """
+        is_turned = not np.array_equal(self.turn, np.eye(4))
         start = find_start(
             self.matches,
             fixed_body=fixed.body_mask,
             moving_body=self.moving.body_mask,
-            settings=settings,
+            settings=settings.for_turned_scans() if is_turned else settings,
             images=(fixed.image, self.moving.image),
         )
         return replace(start, matrix=invert_affine(self.turn) @ start.matrix)

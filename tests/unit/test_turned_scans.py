@@ -22,6 +22,7 @@ from anatomical_embedding.volumes.affine import transform_points
 from anatomical_embedding.volumes.prepare import PreparedVolume
 from anatomical_embedding.volumes.volume import Volume
 from tests.prepared_volumes import lps_affine
+from tests.unit.test_image_evidence import image_settings, tissue
 from tests.unit.test_robust_fit import fit_settings
 
 SHAPE = (30, 20, 24)
@@ -187,6 +188,29 @@ def test_the_second_match_is_within_what_both_show(monkeypatch):
     far_mm = fixed_mm + np.array([1000.0, 0.0, 0.0])
     assert again(replace(matches, moving_mm=far_mm)) is None
     assert len(asked) == 1
+
+
+def test_more_must_speak_for_the_start_of_a_scan_that_was_turned():
+    """The same matches and images, of a scan that lies so and of one that was turned first."""
+    image, body = tissue()
+    scan = PreparedVolume(image, body, None, {}, ())
+    fixed_mm = body.world_from_voxel(np.argwhere(body.array)[::100])
+    size = len(fixed_mm)
+    matches = Correspondences(fixed_mm, fixed_mm, np.ones(size), np.zeros(size), np.ones(size, bool))
+    turned = MatchedScans(matches, scan, turn_about_long_axis(image, 30.0))
+
+    def start(matched, **changes):
+        return matched.start(scan, settings=fit_settings(images=image_settings(**changes)))
+
+    evidence = start(turned).evidence
+    assert evidence > 1.0
+    least = {"min_evidence": evidence - 0.2, "min_turned_evidence": evidence + 0.1}
+    assert start(MatchedScans(matches, scan, np.eye(4)), **least).status == "found"
+    failed = start(turned, **least)
+    assert (failed.status, failed.evidence) == ("failed", 0.0)
+    assert f"expected {evidence + 0.1:g} or more" in failed.reason
+    assert start(turned, **least | {"min_turned_evidence": evidence - 0.1}).status == "found"
+    assert start(turned, min_turned_evidence=None).status == "found"
 
 
 @pytest.mark.parametrize("degrees", [0.0, 12.0, -30.0, 150.0])
