@@ -219,7 +219,7 @@ def judged(path: Path, settings: AffineFitSettings) -> dict[str, object]:
     for number in range(int(content["num_tries"])):
         fields = {name: content[f"{name}_{number}"] for name in Correspondences.__dataclass_fields__}
         moving, turn = prepared_in(content, f"moving_{number}"), content[f"turn_{number}"]
-        tried.append(MatchedScans(Correspondences(**fields), moving, turn))
+        tried.append(MatchedScans(Correspondences(**fields), moving, turn, is_retried=number > 0))
     of_pair = {"set": path.parent.name, "name": path.stem, "kind": path.stem.rsplit(".", 1)[1]}
     return of_pair | outcome(
         tried,
