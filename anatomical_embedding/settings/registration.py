@@ -140,6 +140,8 @@ class ImageEvidenceSettings(Settings):
     """Of the gain: by how much the images agree better at the start (0 to 1) than after any of these."""
     min_evidence: float
     """The share of correspondences that agree and the weighted gain must add up to this."""
+    min_retried_evidence: float | None = None
+    """To this where `register` turned the moving scan or matched it once more; null: to as much as the first time."""
 
     @model_validator(mode="after")
     def _percentiles_rise(self) -> "ImageEvidenceSettings":
@@ -187,6 +189,13 @@ class AffineFitSettings(Settings):
     straight_degrees: Annotated[float, Field(gt=0.0, le=180.0)] | None = None
     """A start that turns by more about the long axis makes `register` turn the moving scan back by as much and match it
     once more; null leaves it (published)."""
+
+    def for_retried_scans(self) -> "AffineFitSettings":
+        """Return the same settings for a moving scan that was matched before: more must speak for its start."""
+        if self.images is None or self.images.min_retried_evidence is None:
+            return self
+        images = self.images.model_copy(update={"min_evidence": self.images.min_retried_evidence})
+        return self.model_copy(update={"images": images})
 
     @model_validator(mode="after")
     def _only_rotations_are_clipped(self) -> "AffineFitSettings":

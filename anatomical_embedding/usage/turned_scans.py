@@ -34,11 +34,14 @@ class MatchedScans:
     matches : from the fixed world to the turned one.
     moving : the prepared moving scan, turned.
     turn : (4, 4) moving world to the turned one.
+    is_retried : whether this is not the first try; each is one more chance for a wrong start to pass, so that more must
+        speak for what it gives.
     """
 
     matches: Correspondences
     moving: PreparedVolume
     turn: NDArray[np.float64]
+    is_retried: bool
 
     def start(self, fixed: PreparedVolume, *, settings: AffineFitSettings) -> GuidedStart:
         """Return the start from the fixed world to the moving one that the matches agree on, or a failed one."""
@@ -46,7 +49,7 @@ class MatchedScans:
             self.matches,
             fixed_body=fixed.body_mask,
             moving_body=self.moving.body_mask,
-            settings=settings,
+            settings=settings.for_retried_scans() if self.is_retried else settings,
             images=(fixed.image, self.moving.image),
         )
         return replace(start, matrix=invert_affine(self.turn) @ start.matrix)
@@ -121,7 +124,7 @@ def _match_turned(
         embedded = embed_prepared(model, moving[1].raw, turned, origin=none, within_body=True).embedded
     bodies = (fixed[0].body_mask, turned.body_mask)
     matches = _match_bodies(model, (fixed[1].embedded, embedded), bodies)
-    return MatchedScans(matches, turned, turn), embedded
+    return MatchedScans(matches, turned, turn, is_retried=degrees != 0.0), embedded
 
 
 def _match_shared(
@@ -151,7 +154,8 @@ def _match_shared(
     )
     if not all(body.array.any() for body in bodies):
         return None
-    return replace(matched, matches=_match_bodies(model, (fixed[1].embedded, embedded), bodies))
+    matches = _match_bodies(model, (fixed[1].embedded, embedded), bodies)
+    return replace(matched, matches=matches, is_retried=True)
 
 
 def _match_bodies(

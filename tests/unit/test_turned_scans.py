@@ -22,6 +22,7 @@ from anatomical_embedding.volumes.affine import transform_points
 from anatomical_embedding.volumes.prepare import PreparedVolume
 from anatomical_embedding.volumes.volume import Volume
 from tests.prepared_volumes import lps_affine
+from tests.unit.test_image_evidence import image_settings, tissue
 from tests.unit.test_robust_fit import fit_settings
 
 SHAPE = (30, 20, 24)
@@ -172,11 +173,13 @@ def test_the_second_match_is_within_what_both_show(monkeypatch):
     monkeypatch.setattr(turned_scans, "_match_bodies", lambda _, __, bodies: asked.append(bodies) or matches)
 
     def again(of):
-        matched = MatchedScans(of, prepared(), np.eye(4))
+        matched = MatchedScans(of, prepared(), np.eye(4), is_retried=False)
         fixed = (scan, SimpleNamespace(embedded=None))
         return turned_scans._match_shared(None, fixed, None, matched, fit=fit_settings(), margin_mm=9.0)
 
-    assert again(matches).matches is matches
+    found = again(matches)
+    assert found.matches is matches
+    assert found.is_retried
     fixed_body, moving_body = (body.array for body in asked[0])
     expected = [scan.body_mask.array.copy() for _ in range(2)]
     expected[0][:, :, :4] = 0
@@ -187,6 +190,40 @@ def test_the_second_match_is_within_what_both_show(monkeypatch):
     far_mm = fixed_mm + np.array([1000.0, 0.0, 0.0])
     assert again(replace(matches, moving_mm=far_mm)) is None
     assert len(asked) == 1
+
+
+def test_more_must_speak_for_a_start_that_is_not_of_the_first_try():
+    """The same matches and images, the first time and another."""
+    image, body = tissue()
+    scan = PreparedVolume(image, body, None, {}, ())
+    fixed_mm = body.world_from_voxel(np.argwhere(body.array)[::100])
+    size = len(fixed_mm)
+    matches = Correspondences(fixed_mm, fixed_mm, np.ones(size), np.zeros(size), np.ones(size, bool))
+    first, later = (MatchedScans(matches, scan, np.eye(4), is_retried=again) for again in (False, True))
+
+    def start(matched, **changes):
+        return matched.start(scan, settings=fit_settings(images=image_settings(**changes)))
+
+    evidence = start(later).evidence
+    assert evidence > 1.0
+    least = {"min_evidence": evidence - 0.2, "min_retried_evidence": evidence + 0.1}
+    assert start(first, **least).status == "found"
+    failed = start(later, **least)
+    assert (failed.status, failed.evidence) == ("failed", 0.0)
+    assert f"expected {evidence + 0.1:g} or more" in failed.reason
+    assert start(later, **least | {"min_retried_evidence": evidence - 0.1}).status == "found"
+    assert start(later, min_retried_evidence=None).status == "found"
+
+
+@pytest.mark.parametrize("degrees", [0.0, -30.0])
+def test_a_turned_scan_is_a_further_try(degrees, monkeypatch):
+    monkeypatch.setattr(turned_scans, "_match_bodies", lambda *_: None)
+    monkeypatch.setattr(turned_scans, "embed_prepared", lambda *_, **__: SimpleNamespace(embedded=None))
+    scan = prepared(), SimpleNamespace(embedded=None, raw="scan")
+    model = SimpleNamespace(card=SimpleNamespace(checkpoint_sha256=""))
+    matched, _ = turned_scans._match_turned(model, scan, scan, degrees=degrees)
+    assert matched.is_retried == (degrees != 0.0)
+    np.testing.assert_allclose(matched.turn, turn_about_long_axis(scan[0].image, degrees))
 
 
 @pytest.mark.parametrize("degrees", [0.0, 12.0, -30.0, 150.0])
@@ -207,6 +244,8 @@ def test_the_start_leads_to_the_scan_as_it_lies():
     matches = Correspondences(
         fixed_mm, fixed_mm, np.ones(len(fixed_mm)), np.zeros(len(fixed_mm)), np.ones(len(fixed_mm), bool)
     )
-    start = MatchedScans(matches, turned_scan(scan, turn), turn).start(prepared(), settings=fit_settings())
+    start = MatchedScans(matches, turned_scan(scan, turn), turn, is_retried=True).start(
+        prepared(), settings=fit_settings()
+    )
     assert start.status == "found"
     np.testing.assert_allclose(start.matrix, np.linalg.inv(turn), atol=1e-9)
