@@ -62,7 +62,7 @@ def main() -> int:
             print(f"stopped after {arguments.most_seconds:.0f} seconds: the rest of the sample was not tried")
             break
         is_found = is_found_by(tests, mutant)
-        area = Path(mutant.module_path).parent.name
+        area = Path(mutant.module_path).parts[1]
         tried[area] += 1
         found[area] += is_found
         if not is_found:
