@@ -250,7 +250,7 @@ def _reached(test: Path) -> set[str]:
 
 @cache
 def _named(test: Path) -> set[str]:
-    """Return the first-party modules that a test imports or starts."""
+    """Return the first-party modules that a test imports or starts, itself or by a helper beside the tests."""
     text = test.read_text(encoding="utf-8")
     text = re.sub(
         r"from (\S+) import (\([^)]*\)|.*)",
@@ -258,11 +258,14 @@ def _named(test: Path) -> set[str]:
         text,
     )
     names = set()
-    for dotted in re.findall(rf"(?:{PACKAGE}|workflow_scripts)[.\w]*", text):
+    for dotted in re.findall(rf"\b(?:{PACKAGE}|workflow_scripts|tests)[.\w]*", text):
         parts = dotted.split(".")
         while parts and not Path(*parts).with_suffix(".py").is_file():
             parts.pop()
-        names |= {".".join(parts)} if parts else set()
+        if parts[:1] != ["tests"]:
+            names |= {".".join(parts)} if parts else set()
+        elif not parts[-1].startswith("test_"):
+            names |= _named(Path(*parts).with_suffix(".py"))
     return names
 
 
