@@ -184,6 +184,13 @@ def test_a_bad_mask_is_refused_by_name(tmp_path, mask, message):
     assert str(caught.value).startswith(str(path))
 
 
+def test_a_value_beside_zero_and_one_is_named(tmp_path):
+    array = np.zeros(SHAPE, np.uint8)
+    array[0, 0, 0], array[1, 0, 0] = 1, 3
+    with pytest.raises(InputFileError, match="has the value 3, expected a mask"):
+        read_mask(save_nifti(tmp_path / "a.nii.gz", array), grid=GRID)
+
+
 def test_rounding_of_headers_is_no_other_grid(tmp_path):
     affine = LPS_AFFINE.copy()
     affine[:3, 3] += 1e-4

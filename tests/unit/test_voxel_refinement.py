@@ -100,7 +100,9 @@ def test_the_middle_of_a_cube_counts_as_changed_where_all_else_agrees():
         around_points(with_lesion(query, radius_mm), query, settings=SETTINGS.correlation)
         for radius_mm in (7.0, 14.0)
     ]
-    assert best_shifts(seen[0], seen[1], settings=SETTINGS.correlation).is_changed.all()
+    changed = best_shifts(seen[0], seen[1], settings=SETTINGS.correlation)
+    assert changed.is_changed.all()
+    assert changed.return_mm[0] < 1.0  # the way back leaves the middle out as well
     assert not best_shifts(seen[0], seen[0], settings=SETTINGS.correlation).is_changed.any()
     noise = np.random.default_rng(3).normal(0.0, 60.0, (SIZE, SIZE, SIZE))
     noisy = Volume(with_lesion(query, 7.0).array + noise.astype(np.float32), straight())
