@@ -13,6 +13,7 @@ from anatomical_embedding.volumes.scan_checks import (
     add_offset,
     find_kind,
     find_offset,
+    sample_values,
     shares_of,
     without_padding,
 )
@@ -277,6 +278,12 @@ def test_shares_of_tissues_are_those_counted_by_hand():
         air=40 / 70, tissue=18 / 20, fat=5 / 20, soft=12 / 20, bright=2 / 20, dense=1 / 20, lung=10 / 20
     )
     assert set(vars(shares_of(values[:0])).values()) == {0.0}
+
+
+def test_of_a_large_scan_about_half_a_million_values_are_looked_at():
+    for shape in ((512, 512, 300), (300, 200, 100), (3000, 2000)):
+        assert 2.5e5 < sample_values(np.broadcast_to(np.int16(7), shape)).size < 1e6
+    assert sample_values(HU).size == HU.size
 
 
 def test_padding_is_a_lone_value_that_many_voxels_have():

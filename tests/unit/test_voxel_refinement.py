@@ -138,6 +138,10 @@ def test_a_long_way_needs_neighbours_that_go_it_too():
     alone = refine_matches(template, template, query, start, settings=SETTINGS)
     assert alone.reason == ("it would move by 11.0 mm, and no neighbours move alike",)
     around = query + np.array([[0.0, 0, 0], [8, 0, 0], [0, 8, 0], [0, 0, 8]])
+    two_neighbours = refine_matches(
+        template, template, around[:3], around[:3] + np.array([11.0, 0, 0]), settings=SETTINGS
+    )
+    assert not two_neighbours.is_refined.any()
     together = refine_matches(template, template, around, around + np.array([11.0, 0, 0]), settings=SETTINGS)
     assert together.is_refined.all()
     np.testing.assert_allclose(together.points_mm, around, atol=0.1)
