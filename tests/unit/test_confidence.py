@@ -271,6 +271,20 @@ def test_a_landmark_found_there_and_back_between_two_patients_is_unseen_both_way
     assert (generator.exponential(8, 4000) <= radius_mm).mean() == pytest.approx(0.9, abs=0.05)
 
 
+def test_of_two_landmarks_between_two_patients_each_is_told_by_the_other():
+    """One is mostly right and one mostly wrong, and no feature tells them apart: each is foretold the other's share."""
+    generator = np.random.default_rng(13)
+    organs = between_patients(generator, num_patients=2, num_each=200, scale_mm=8, level=0, source="organs")
+    is_first = np.tile(np.arange(200) < 100, 2)
+    is_right = generator.random(400) < np.where(is_first, 0.9, 0.1)
+    answers = replace(
+        organs, landmarks=np.where(is_first, "first", "second"), errors_mm=np.where(is_right, 3.0, 30.0)
+    )
+    unseen = fit_confidence(answers, settings=SETTINGS).confidence.unseen
+    assert unseen["calibration_error"] == pytest.approx(0.8, abs=0.1)
+    assert unseen["auroc"] < 0.2
+
+
 def test_answers_of_few_patients_weigh_less():
     """The penalty is one for each patient, however many answers they have."""
     answers = drawn(11, 400)[0]
