@@ -299,10 +299,10 @@ def test_folds_and_moved_answers_belong_to_their_evaluation():
 def test_a_feature_that_is_rarely_measured_has_the_scale_of_its_measurements():
     """Over medians that stand in it would be a tenth of it, and weights would lead far beyond what was seen."""
     answers = drawn(9, 400)[0]
-    column = answers.features[:, COLUMN["moved_width_mm"]]
+    column = answers.features[:, COLUMN["lookalike_distance_mm"]]
     column[4:] = np.nan
     column[:4] = [1.0, 2.0, 3.0, 10.0]
-    seen = fit_confidence(answers, settings=SETTINGS).confidence.features["moved_width_mm"]
+    seen = fit_confidence(answers, settings=SETTINGS).confidence.features["lookalike_distance_mm"]
     assert (seen.unknown, seen.mean, seen.lowest, seen.highest) == (2.5, 4.0, 1.0, 10.0)
     assert seen.scale == pytest.approx(np.sqrt((9 + 4 + 1 + 36) / 4))
 
