@@ -42,6 +42,8 @@ FEATURES: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
         "expected_depth_mm": _depth,
         "answer_depth_mm": _depth,
         "neighbour_distance_mm": np.log1p,
+        "neighbour_spread_mm": np.log1p,
+        "neighbour_count": _identity,
         "neighbour_similarity": _identity,
         "moved": np.nan_to_num,
         "moved_correlation": _identity,
@@ -56,9 +58,15 @@ FEATURES: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
 `moved` alone is never unknown: where no scans are at hand, none moved the answer. An answer in its cell would else be
 told as one that was moved, if most of those of the fit were."""
 
-MORE_IS_BETTER = frozenset({"similarity", "neighbour_similarity", "moved_correlation"})
+MORE_IS_BETTER = frozenset({"similarity", "neighbour_count", "neighbour_similarity", "moved_correlation"})
 LESS_IS_BETTER = frozenset(
-    {"cycle_error_mm", "anchor_distance_mm", "neighbour_distance_mm", "lookalike_distance_mm"}
+    {
+        "cycle_error_mm",
+        "anchor_distance_mm",
+        "neighbour_distance_mm",
+        "neighbour_spread_mm",
+        "lookalike_distance_mm",
+    }
 )
 """Features by which an answer may be better than all of the fit, as in a scan matched to itself: no reason to doubt."""
 

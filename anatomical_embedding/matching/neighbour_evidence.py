@@ -18,8 +18,14 @@ from anatomical_embedding.matching.prepared_target import PreparedTarget
 from anatomical_embedding.settings.neighbours import NeighbourSettings
 from anatomical_embedding.volumes.affine import Points
 
-NEIGHBOUR_FEATURES = ("neighbour_distance_mm", "neighbour_similarity")
-"""Distance of the answer from its place by the neighbours, and the mean similarity of those that agree."""
+NEIGHBOUR_FEATURES = (
+    "neighbour_distance_mm",
+    "neighbour_spread_mm",
+    "neighbour_count",
+    "neighbour_similarity",
+)
+"""Distance of the answer from its place by the neighbours, how far these disagree with their map, how many agree, and
+their mean similarity."""
 
 
 def measure_neighbours(
@@ -50,6 +56,8 @@ def measure_neighbours(
         fit = fit_anchors(pairs, queries_mm[part], target, is_usable, settings)
         found[:, part] = (
             np.linalg.norm(fit.answers_mm - answers_mm[part], axis=1),
+            fit.residual_mm,
+            (fit.weights > 0).sum(axis=1),
             mean_similarity(pairs, fit),
         )
     return dict(zip(NEIGHBOUR_FEATURES, found, strict=True))

@@ -93,6 +93,8 @@ def test_the_cells_around_say_how_far_an_answer_is_off(pair):
     half_diagonal_mm = 3.5  # of a cell of 4 mm, to which places in the target are rounded
     assert right["neighbour_distance_mm"].max() < half_diagonal_mm
     np.testing.assert_allclose(wrong["neighbour_distance_mm"], [8.0, 6.0], atol=half_diagonal_mm)
+    assert right["neighbour_count"].min() >= 14  # of 27
+    assert right["neighbour_spread_mm"].max() < 4.0
     assert right["neighbour_similarity"].min() > 0.9
 
 
