@@ -332,9 +332,7 @@ def test_a_place_where_the_others_expect_it_needs_to_look_less_alike(correlation
     """One found 20 mm from there with 0.5 is worth 0.3."""
 
     def found(x_mm, height):
-        return voxel_refinement._Searched(
-            np.array([[x_mm, 0.0, 0.0]]), np.array([height]), np.array([3.0]), np.array([0.5]), ("",)
-        )
+        return voxel_refinement._Searched(np.array([[x_mm, 0.0, 0.0]]), np.array([height]), ("",))
 
     kept = found(20.0, 0.5).or_better(found(0.0, correlation), np.zeros((1, 3)))
     assert kept.points_mm[0, 0] == (0.0 if is_taken else 20.0)
