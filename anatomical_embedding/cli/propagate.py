@@ -54,8 +54,9 @@ def propagate(
     """Carry an organ or lesion mask to another scan.
 
     Points in and around each label are matched to the other scan and back, and those that match back carry it. Each
-    label gets a decision: found, review (few points match back) or failed (then it is left out). The mask lies on
-    the grid of the scan, or on the prepared grid where a store was given.
+    label gets a decision: found, review (few points match back, or the scans are unlike those that the confidence was
+    fitted to, by what match says of points in it) or failed (then it is left out). The mask lies on the grid of the
+    scan, or on the prepared grid where a store was given.
     """
     load_libraries()
     from anatomical_embedding.api import (

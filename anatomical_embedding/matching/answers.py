@@ -34,6 +34,7 @@ class Answers:
         is in view; NaN likewise.
     decision : (N,) found, review, out_of_view, failed, or unknown.
     reason : (N,) why not found; empty where found.
+    unlike : (N,) what speaks for the answer that the confidence was not fitted to; empty where nothing.
     refined : (N,) `yes`, or why the match was not moved to the voxel by the scans; empty where that was not asked.
     refinement_shift_mm : (N,) by how far it was moved; 0 where not, NaN where failed.
     """
@@ -46,6 +47,7 @@ class Answers:
     radius_90_mm: NDArray[np.float64]
     decision: tuple[Decision, ...]
     reason: tuple[str, ...]
+    unlike: tuple[str, ...]
     refined: tuple[str, ...]
     refinement_shift_mm: NDArray[np.float64]
 
@@ -108,6 +110,7 @@ def answer_points(
         judged.radius_90_mm,
         judged.decision,
         judged.reason,
+        judged.unlike,
         refined=tuple(
             OUT_OF_VIEW if decision == "out_of_view" else word
             for word, decision in zip(matched.refined or repeat(""), judged.decision, strict=False)

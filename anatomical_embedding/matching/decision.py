@@ -26,6 +26,7 @@ class Judgement:
     ----------
     decision : (N,) found, review, out_of_view, failed or unknown.
     reason : (N,) why it is not found; empty where it is.
+    unlike : (N,) what speaks for it that the confidence was not fitted to; empty where nothing, or nothing is known.
     probability : (N,) that the answer is right; NaN where there is none, or nothing is known.
     probability_out_of_view : (N,) that the place lies outside the target, likewise.
     radius_50_mm, radius_90_mm : (N,) distance within which the true place lies in so many of a hundred cases, if it
@@ -34,6 +35,7 @@ class Judgement:
 
     decision: tuple[Decision, ...]
     reason: tuple[str, ...]
+    unlike: tuple[str, ...]
     probability: NDArray[np.float64]
     probability_out_of_view: NDArray[np.float64]
     radius_50_mm: NDArray[np.float64]
@@ -82,7 +84,7 @@ def judge(
     """
     num_answers = len(failures)
     right, out, *radii = np.full((2 + len(RADII), num_answers), np.nan)
-    unlike: Sequence[str] = [""] * num_answers
+    unlike = ("",) * num_answers
     if confidence is not None and evidence is not None:
         is_judged = is_in_body & np.array([not reason for reason in failures], dtype=bool)
         features = feature_table(evidence)
@@ -105,7 +107,12 @@ def judge(
         for row in range(num_answers)
     ]
     return Judgement(
-        tuple(decision for decision, _ in decided), tuple(reason for _, reason in decided), right, out, *radii
+        tuple(decision for decision, _ in decided),
+        tuple(reason for _, reason in decided),
+        unlike,
+        right,
+        out,
+        *radii,
     )
 
 

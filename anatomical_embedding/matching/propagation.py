@@ -6,8 +6,9 @@ so that a single wrong match moves nothing. Needs no semantic head and no traini
 lesions as well.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,8 @@ MOST_OUTSIDE_IN_A_LABEL_OF_THE_SCAN = 0.5
 """Share of a label outside the scan, or its body, beyond which it is hardly one of this scan: its place is another."""
 MOST_OUTSIDE_UNSAID = 0.05
 """Share outside that margins of a mask reach; a label with more of it is for review."""
+NUM_JUDGED = 3
+"""Points of a label by which it is told whether the confidence was fitted to the like: what is unlike is so around."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ def carry_by_anchors(
     matching: MatchingSettings,
     settings: PropagationSettings,
     refine: Callable[[Points, Points], RefinedMatches] | None = None,
+    unlike: Callable[[Points], Sequence[str]] | None = None,
 ) -> CarriedLabels:
     """Return the labels of the template carried to the target.
 
@@ -107,6 +111,8 @@ def carry_by_anchors(
     grid : the labels are wanted on its voxels; its values are not read.
     matching, settings : how to search, and how to carry.
     refine : moves the matches of points to the voxel by the scans themselves; None leaves them in their cells.
+    unlike : says of points what speaks for their matches that the confidence was not fitted to, empty where nothing
+        (`Answers.unlike`); a label is for review where it does of most. None asks nothing.
 
     Raises
     ------
@@ -150,6 +156,8 @@ def carry_by_anchors(
         if row.decision == "failed":
             carried[carried == label] = 0
         rows.append(row)
+    if unlike is not None:
+        rows = _held_against_fit(rows, regions, unlike)
     return CarriedLabels(Volume(carried, grid.affine), tuple(rows), refined)
 
 
@@ -390,3 +398,26 @@ def _judge(
         decision,
         reason,
     )
+
+
+def _held_against_fit(
+    rows: Sequence[CarriedLabel], regions: Mapping[int, Points], unlike: Callable[[Points], Sequence[str]]
+) -> list[CarriedLabel]:
+    """Return the labels; of those found, the ones for review that are unlike what the confidence was fitted to."""
+    asked = {row.label: _spread(regions[row.label]) for row in rows if row.decision == "found"}
+    if not asked:
+        return list(rows)
+    said = iter(unlike(np.concatenate(list(asked.values()))))
+    told = {label: [word for word in islice(said, len(points)) if word] for label, points in asked.items()}
+    return [
+        replace(row, decision="review", reason=told[row.label][0])
+        if row.label in told and 2 * len(told[row.label]) > len(asked[row.label])
+        else row
+        for row in rows
+    ]
+
+
+def _spread(points_mm: Points) -> Points:
+    """Return a few of (N, 3) points, none of the outermost ones where there are more."""
+    number = min(NUM_JUDGED, len(points_mm))
+    return points_mm[((np.arange(number) + 0.5) / number * len(points_mm)).astype(np.int64)]

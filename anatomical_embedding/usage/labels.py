@@ -16,9 +16,11 @@ from anatomical_embedding.matching.propagation import (
 from anatomical_embedding.matching.refine_scans import refine_between
 from anatomical_embedding.settings.matching import Refinement
 from anatomical_embedding.settings.volumes import Geometry
+from anatomical_embedding.usage.answers import match_points
 from anatomical_embedding.usage.model import Model
 from anatomical_embedding.usage.refinement import refined_pair
 from anatomical_embedding.usage.scans import EmbeddedScan, require_scans_of
+from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.grid import Grid
 from anatomical_embedding.volumes.labels import LabelFile, read_label_file
 from anatomical_embedding.volumes.raw_scan import RawScan
@@ -99,6 +101,7 @@ def propagate_labels(
         refine = partial(
             refine_between, *pair.scans, settings=usage.answers.refinement, is_exact=False
         )  # a map of many points hides what is finer
+    is_judged = model.card.confidence.get(NEAREST) is not None
     if grid is None:
         grid = _grid_of(target)
     carried = carry_by_anchors(
@@ -110,10 +113,25 @@ def propagate_labels(
         matching=pair.target.matching,
         settings=usage.propagation,
         refine=refine,
+        unlike=partial(_unlike, model, pair.template, pair.target, refinement=refinement)
+        if is_judged
+        else None,
     )
-    if model.card.confidence.get(NEAREST) is None:
+    if not is_judged:
         carried = replace(carried, labels=tuple(map(_unconfirmed, carried.labels)))
     return replace(carried, refined=pair.in_cells) if pair.in_cells else carried
+
+
+def _unlike(
+    model: Model,
+    template: EmbeddedScan,
+    target: EmbeddedScan,
+    points_mm: Points,
+    *,
+    refinement: Refinement | None,
+) -> tuple[str, ...]:
+    """Return what `match` would say of points that its confidence was not fitted to; empty where nothing."""
+    return match_points(model, template, target, points_mm, method=NEAREST, refinement=refinement).unlike
 
 
 def _unconfirmed(label: CarriedLabel) -> CarriedLabel:

@@ -97,6 +97,7 @@ def test_every_rule_in_its_order():
         "the query is not finite",
     )
     assert np.isnan(answers.probability).tolist() == [False] * 4 + [True] * 2
+    assert answers.unlike == ("", "", answers.reason[2], "", "", "")
 
 
 def test_without_a_confidence_nothing_is_made_up():

@@ -10,12 +10,14 @@ from click.testing import CliRunner
 
 from anatomical_embedding import api
 from anatomical_embedding.cli.match import match
+from anatomical_embedding.confidence import FeatureRange
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.matching.found_points import Scans, Weighing, find_points
 from anatomical_embedding.matching.match_evidence import Anchors
 from anatomical_embedding.volumes.affine import invert_affine, transform_points
 from anatomical_embedding.volumes.nifti import read_volume
 from anatomical_embedding.volumes.volume import Volume
+from tests.confidences import confidence_of
 from tests.packaged_model import points_in, write_model, write_two_scans
 
 SECOND_FROM_FIRST_VOX = np.array([-2, 0, -4])
@@ -170,3 +172,25 @@ def test_a_mask_is_carried_by_refined_points(folder):
     assert dice["voxel"] > 0.97
     in_cells = api.propagate_labels(model, scan, mask, replace(scan, raw=None))
     assert in_cells.refined == "first is a store, which answers in cells; name the scan itself"
+
+
+def test_a_mask_is_for_review_where_its_matches_are_unlike_those_of_the_fit(folder):
+    """As every match of it says; a confidence that was fitted to the like finds it."""
+    model = api.load_model(folder / "tiny.safetensors")
+    scan = api.embed_scan(model, folder / "first.nii.gz", modality="ct")
+    labels = np.zeros(scan.scan_grid.shape, np.uint8)
+    labels[14:26, 14:26, 14:26] = 7
+    mask = Volume(labels, scan.scan_grid.affine)
+    point_mm = mask.world_from_voxel(np.array([[20.0, 20.0, 20.0]]))
+    above = FeatureRange(unknown=2.0, mean=2.0, scale=1.0, lowest=2.0, highest=3.0)
+    told = {}
+    for name, ranges in (("like", {}), ("unlike", {"similarity": above})):
+        fitted = confidence_of(features=confidence_of().features | ranges)
+        known = replace(model, card=model.card.model_copy(update={"confidence": {"nearest": fitted}}))
+        (label,) = api.propagate_labels(known, scan, mask, scan, refinement="parabolic").labels
+        match = api.match_points(known, scan, scan, point_mm, method="nearest", refinement="parabolic")
+        told[name] = (label.decision, label.reason, match.unlike[0])
+    assert told["like"] == ("found", "", "")
+    decision, *reasons = told["unlike"]
+    assert decision == "review"
+    assert all("lies below 2, the least that the confidence was fitted to" in reason for reason in reasons)
