@@ -243,7 +243,7 @@ def _grown(
         is_visible=False,
         settings=settings.masks,
     )
-    return replace(found, note=carried.note)
+    return replace(found, note=carried.note, is_grown=True)
 
 
 def _fitted_parts(

@@ -38,12 +38,14 @@ class FittedMask:
     mask : (S, S, S) what the lesion covers.
     is_fitted : whether it was fitted to the scan; otherwise it is the carried one.
     note : why the fit is not trusted; empty where it is.
+    is_grown : whether its size is what the scan tells, where no fit is trusted.
     """
 
     patch: Patch
     mask: Mask
     is_fitted: bool
     note: str
+    is_grown: bool = False
 
     @property
     def centre_mm(self) -> FloatArray:

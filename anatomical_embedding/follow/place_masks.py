@@ -10,6 +10,8 @@ from anatomical_embedding.follow.fit_mask import FittedMask
 from anatomical_embedding.follow.records import LesionRow, MaskKind
 from anatomical_embedding.volumes.volume import Volume
 
+SIZE_NOT_TOLD = "and the scan does not tell its size"
+
 
 def place_masks(
     rows: Sequence[LesionRow],
@@ -28,7 +30,10 @@ def place_masks(
         mine = np.vstack(kept)
         chosen = mine[masks[tuple(mine.T)] == 0]
         masks[tuple(chosen.T)] = row.lesion
-        said = next((f"carried mask: {fit.note}" for fit in fits if fit.note), "")
-        kind: MaskKind = "fitted" if all(fit.is_fitted for fit in fits) else "carried"
+        kind: MaskKind = "fitted"
+        said = next((fit.note for fit in fits if fit.note), "")
+        if not all(fit.is_fitted for fit in fits):
+            kind = "grown" if all(fit.is_fitted or fit.is_grown for fit in fits) else "carried"
+            said = f"{kind} mask: {said}" + (f", {SIZE_NOT_TOLD}" if kind == "carried" else "")
         finished.append(replace(row, mask=kind, note="; ".join(filter(None, [row.note, said]))))
     return finished

@@ -13,8 +13,9 @@ State = Literal["given", "present", "review", "out_of_view", "gone", "merged", "
 """`given` and `new` are the user's own; `new` where no earlier visit explains it. The others are answers."""
 How = Literal["given", "direct", "joint", "moved"]
 """`given` by the user, matched from one visit (`direct`), or from several (`joint`), or `moved` there by a reader."""
-MaskKind = Literal["none", "given", "carried", "fitted", "corrected"]
-"""`carried` from another visit, and then `fitted` to the scan where the fit can be trusted."""
+MaskKind = Literal["none", "given", "carried", "grown", "fitted", "corrected"]
+"""`carried` from another visit with its size there, `grown` or shrunken to the size that the scan tells, or `fitted` to
+the scan where the fit can be trusted."""
 Action = Literal["accept", "move", "reject"]
 PointMm = tuple[float, float, float]
 

@@ -39,7 +39,7 @@ PAGE, NUMBERS, CHANGES, MARKUPS = "report.html", "report.json", "changes.csv", "
 CHANGE_COLUMNS = (
     "lesion", "label", "target", "visit", "date", "state", "probability", "decision",
     "volume_ml", "long_axis_mm", "short_axis_mm", "mean", "sd",
-    "volume_from_baseline", "volume_from_nadir", "long_axis_from_baseline", "long_axis_from_nadir",
+    "volume_from_baseline", "volume_from_nadir", "long_axis_from_baseline", "long_axis_from_nadir", "mask",
 )  # fmt: skip
 PATIENT_COLUMNS = (
     "patient", "visits", "first_date", "last_date", "lesions", "present", "gone", "new", "review", "out_of_view",
@@ -161,6 +161,7 @@ def change_rows(history: History) -> list[list[Any]]:
             *sizes,
             *(change.volume_from_baseline, change.volume_from_nadir),
             *(change.long_axis_from_baseline, change.long_axis_from_nadir),
+            row.mask,
         ]
         rows.append([cell_of(cell) for cell in cells])
     return rows

@@ -35,6 +35,7 @@ APPLIED = (
     "smallest sum so far, or a new lesion; SD: none of these",
     "parts of a lesion that split are added up; lesions that merged count once",
     "NE where a target was not seen, waits for review or was rejected, unless the others alone mean PD",
+    "a target whose size the scan does not tell counts with that of another visit, and is named beside the sum",
 )
 NOT_APPLIED = (
     "lesions that are no targets, beyond new ones",
@@ -72,6 +73,7 @@ class VisitResponse:
         there is none to compare with or a target was not assessed.
     category : of the response.
     reason : why, in words.
+    untold : targets in the sum with the size of another visit, since the scan does not tell theirs.
     """
 
     visit: str
@@ -80,6 +82,7 @@ class VisitResponse:
     from_nadir: float
     category: Category
     reason: str
+    untold: tuple[int, ...] = ()
 
     @property
     def is_whole(self) -> bool:
@@ -158,7 +161,15 @@ def assess_response(
         new = [lesion for lesion in new if lesion not in gone]
         new += [row.lesion for row in lesions if row.visit == visit and row.state == "new"]
         responses.append(
-            _response(visit, found, targets, baseline_mm=baseline_mm, nadir_mm=nadir_mm, new=new)
+            _response(
+                visit,
+                found,
+                targets,
+                untold=sizes.untold_at(visit),
+                baseline_mm=baseline_mm,
+                nadir_mm=nadir_mm,
+                new=new,
+            )
         )
         if not any(map(math.isnan, found.values())):
             nadir_mm = min(nadir_mm, responses[-1].sum_mm)
@@ -183,6 +194,7 @@ def _response(
     found: Mapping[int, float],
     targets: Sequence[Target],
     *,
+    untold: tuple[int, ...],
     baseline_mm: float,
     nadir_mm: float,
     new: Sequence[int],
@@ -211,7 +223,12 @@ def _response(
         )
     if missing:
         from_baseline = from_nadir = math.nan
-    return VisitResponse(visit, sum_mm, from_baseline, from_nadir, category, reason)
+    untold = tuple(lesion for lesion in untold if not math.isnan(found[lesion]))
+    if untold:
+        reason += (
+            f"; with the size of another visit, since the scan does not tell it: target {_listed(untold)}"
+        )
+    return VisitResponse(visit, sum_mm, from_baseline, from_nadir, category, reason, untold)
 
 
 def _is_normal(size_mm: float, target: Target) -> bool:
@@ -248,6 +265,11 @@ class _Sizes:
                 largest = max(sizes[other] for other in together)
                 sizes |= {other: largest if other == min(together) else 0.0 for other in together}
         return sizes
+
+    def untold_at(self, visit: str) -> tuple[int, ...]:
+        """Return the targets that have the size of another visit: their masks were carried as they are."""
+        rows = (self._lesions.get((target.lesion, visit)) for target in self._targets)
+        return tuple(row.lesion for row in rows if row is not None and row.mask == "carried")
 
     def _size(self, target: Target, visit: str) -> float:
         row = self._lesions.get((target.lesion, visit))

@@ -33,8 +33,9 @@ def date_cell(date: datetime.date | None) -> Markup:
 
 
 def sum_words(response: VisitResponse) -> str:
-    """Return the sum of the diameters of targets, and whether some are missing in it."""
-    return f"{response.sum_mm:.1f} mm" + ("" if response.is_whole else ", not whole")
+    """Return the sum of the diameters of targets, and whether some are missing or have the size of another visit."""
+    untold = f", {len(response.untold)} not told by the scan" if response.untold else ""
+    return f"{response.sum_mm:.1f} mm" + ("" if response.is_whole else ", not whole") + untold
 
 
 def change_words(share: float) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from anatomical_embedding.follow.answered import answered_row
 from anatomical_embedding.follow.fit_mask import fit_mask
+from anatomical_embedding.follow.place_masks import place_masks
 from anatomical_embedding.follow.places import AnsweredPlace
 from anatomical_embedding.follow.seen import Source
 from anatomical_embedding.follow.visits import AskedVisit
@@ -157,3 +158,38 @@ def test_a_lesion_too_faint_for_an_edge_is_as_large_as_explains_the_scan_best():
     assert row.state in ("present", "review") and not fit.is_fitted
     assert fit.radius_mm == pytest.approx(12.0, rel=0.08)
     assert fit.note == "lesion and surroundings hardly differ"
+    assert fit.is_grown
+
+
+def faint_scans(rim_mm, *, noise_hu, contrast_hu=15.0):
+    """Return the mask of a ball of 9 mm and two scans that show it up to a rim, with noise of their own."""
+    _, mask = scan_with_ball(9.0)
+    _, shown = scan_with_ball(9.0 - rim_mm)
+    texture = np.random.default_rng(0).normal(0.0, 10.0, mask.shape)
+    before = Volume(TISSUE_HU + contrast_hu * shown.array + texture, AFFINE)
+    noise = np.random.default_rng(1).normal(0.0, noise_hu, mask.shape)
+    return mask, before, Volume(before.array + noise, AFFINE)
+
+
+def test_a_faint_lesion_keeps_its_size_in_the_same_scan():
+    """Its rim looks like its surroundings, so that a smaller lesion would explain the scan better."""
+    mask, before, now = faint_scans(2.0, noise_hu=1.0)
+    source = Source("given", CENTRE_MM, 9.0, mask)
+    _, (fit,) = answered_at(place_at(CENTRE_MM), [source], given=before, now=now)
+    assert not fit.is_fitted
+    assert fit.radius_mm == pytest.approx(9.0, rel=0.03)
+
+
+def test_a_mask_whose_size_the_scan_does_not_tell_says_so():
+    """The lesion hardly differs at all, and the noise is new."""
+    mask, before, now = faint_scans(0.0, noise_hu=40.0, contrast_hu=5.0)
+    source = Source("given", CENTRE_MM, 9.0, mask)
+    row, (fit,) = answered_at(place_at(CENTRE_MM), [source], given=before, now=now)
+    assert not fit.is_fitted and not fit.is_grown
+    assert fit.radius_mm == pytest.approx(9.0, rel=0.03)
+    (row,) = place_masks([replace(row, note="")], {1: [fit]}, np.zeros(now.shape, np.uint16), now)
+    said = "lesion and surroundings hardly differ, and the scan does not tell its size"
+    assert (row.mask, row.note) == ("carried", f"carried mask: {said}")
+    grown = replace(fit, is_grown=True)
+    (row,) = place_masks([replace(row, note="")], {1: [grown]}, np.zeros(now.shape, np.uint16), now)
+    assert (row.mask, row.note) == ("grown", "grown mask: lesion and surroundings hardly differ")

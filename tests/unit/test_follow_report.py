@@ -71,6 +71,7 @@ def test_changes_are_those_of_the_balls(written):
     )
     assert rows["1", "baseline"]["volume_from_baseline"] == ""
     assert rows["3", "week8"]["volume_ml"] == ""
+    assert [rows["1", visit]["mask"] for visit in THREE_VISITS] == ["given", "fitted", "fitted"]
     assert [rows[number, "week16"]["state"] for number in "1234"] == ["present", "out_of_view", "gone", "new"]
 
 

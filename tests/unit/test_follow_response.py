@@ -1,12 +1,14 @@
 """Categories of RECIST 1.1, each from sums worked out by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.follow.records import DecisionRow, LesionRow, MeasurementRow
 from anatomical_embedding.follow.response import Target, assess_response, choose_targets, read_targets
+from anatomical_embedding.follow.words import sum_words
 
 NOWHERE = (math.nan,) * 3
 NOW = "2026-03-31T09:30:00+00:00"
@@ -144,3 +146,18 @@ def test_chosen_targets_keep_to_the_rule(tmp_path):
 def test_a_target_without_a_baseline_is_named():
     with pytest.raises(UserError, match="lesion 2 is a target, but has no measurement at a, the baseline"):
         responses({"a": {1: 40.0}, "b": {1: 20.0, 2: 20.0}})
+
+
+def test_a_target_whose_size_the_scan_does_not_tell_is_named_beside_the_sum():
+    """Lesion 3 is not in the sum, since it waits for review; lesion 4 is no target."""
+    rows = [lesion(number, visit, "present") for visit in ("a", "b") for number in (1, 2, 3, 4)]
+    rows = [replace(row, mask="carried") if row.visit == "b" and row.lesion != 1 else row for row in rows]
+    rows = [replace(row, state="review") if (row.lesion, row.visit) == (3, "b") else row for row in rows]
+    sizes = [measured(number, visit, 20.0) for visit in ("a", "b") for number in (1, 2, 3, 4)]
+    targets = [Target(number) for number in (1, 2, 3)]
+    _, found = assess_response(targets, visits=["a", "b"], lesions=rows, measurements=sizes, decisions=[])
+    assert found.untold == (2,)
+    assert found.reason == (
+        "not assessed: target 3; with the size of another visit, since the scan does not tell it: target 2"
+    )
+    assert sum_words(found) == "40.0 mm, not whole, 1 not told by the scan"
