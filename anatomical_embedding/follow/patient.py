@@ -17,6 +17,7 @@ from anatomical_embedding.follow.record_json import read_visit, write_record, wr
 from anatomical_embedding.follow.record_tables import read_lesions, write_lesions
 from anatomical_embedding.follow.records import FollowRecord, LesionRow
 from anatomical_embedding.follow.seen import SeenVisit
+from anatomical_embedding.follow.unlike import remarks_on_unlike
 from anatomical_embedding.follow.visits import (
     AskedVisit,
     VisitScans,
@@ -196,7 +197,8 @@ def follow_one(
     write_visit(scans.visit(visit.name), place.entry(visit.name))
     write_lesions(back, place.rows_back(visit.name))
     write_lesions(found.rows, place.rows(visit.name))
-    return given.remarks if given is not None else ()
+    said = given.remarks if given is not None else ()
+    return (*said, *remarks_on_unlike(visit.name, before[0], scans)) if before else said
 
 
 def gather(

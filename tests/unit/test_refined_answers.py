@@ -3,6 +3,7 @@
 import csv
 import io
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from anatomical_embedding import api
 from anatomical_embedding.cli.match import match
 from anatomical_embedding.confidence import FeatureRange
 from anatomical_embedding.errors import UserError
+from anatomical_embedding.follow.seen import SeenVisit
+from anatomical_embedding.follow.unlike import remarks_on_unlike
 from anatomical_embedding.matching.found_points import Scans, Weighing, find_points
 from anatomical_embedding.matching.match_evidence import Anchors
 from anatomical_embedding.volumes.affine import invert_affine, transform_points
@@ -174,8 +177,12 @@ def test_a_mask_is_carried_by_refined_points(folder):
     assert in_cells.refined == "first is a store, which answers in cells; name the scan itself"
 
 
+class Visits(dict):
+    """Scans by visit, with the model that embedded them."""
+
+
 def test_a_mask_is_for_review_where_its_matches_are_unlike_those_of_the_fit(folder):
-    """As every match of it says; a confidence that was fitted to the like finds it."""
+    """As every match of it says; a confidence that was fitted to the like finds it. `follow` says so of the visit."""
     model = api.load_model(folder / "tiny.safetensors")
     scan = api.embed_scan(model, folder / "first.nii.gz", modality="ct")
     labels = np.zeros(scan.scan_grid.shape, np.uint8)
@@ -183,14 +190,22 @@ def test_a_mask_is_for_review_where_its_matches_are_unlike_those_of_the_fit(fold
     mask = Volume(labels, scan.scan_grid.affine)
     point_mm = mask.world_from_voxel(np.array([[20.0, 20.0, 20.0]]))
     above = FeatureRange(unknown=2.0, mean=2.0, scale=1.0, lowest=2.0, highest=3.0)
-    told = {}
+    told, said = {}, {}
+    row = SimpleNamespace(point_mm=tuple(point_mm[0]))
     for name, ranges in (("like", {}), ("unlike", {"similarity": above})):
         fitted = confidence_of(features=confidence_of().features | ranges)
         known = replace(model, card=model.card.model_copy(update={"confidence": {"nearest": fitted}}))
         (label,) = api.propagate_labels(known, scan, mask, scan, refinement="parabolic").labels
         match = api.match_points(known, scan, scan, point_mm, method="nearest", refinement="parabolic")
+        visits = Visits(first=scan, second=scan)
+        visits.model = known
+        said[name] = remarks_on_unlike("second", SeenVisit("first", {1: row}, None), visits)
         told[name] = (label.decision, label.reason, match.unlike[0])
-    assert told["like"] == ("found", "", "")
+    assert told["like"] == ("found", "", "") and said["like"] == ()
     decision, *reasons = told["unlike"]
     assert decision == "review"
-    assert all("lies below 2, the least that the confidence was fitted to" in reason for reason in reasons)
+    (remark,) = said["unlike"]
+    assert remark.startswith("second is unlike the scans that the confidence was fitted to")
+    assert all(
+        "lies below 2, the least that the confidence was fitted to" in said for said in [*reasons, remark]
+    )
