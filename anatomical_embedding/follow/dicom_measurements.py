@@ -16,13 +16,14 @@ from anatomical_embedding.follow.dicom_out import content_words, tracking_of, ui
 from anatomical_embedding.follow.dicom_segmentation import MANUFACTURER, MODEL_NAME
 from anatomical_embedding.follow.history import History
 from anatomical_embedding.follow.records import LesionRow, MeasurementRow, Visit
-from anatomical_embedding.follow.words import state_words
+from anatomical_embedding.follow.words import mask_words, state_words
 from anatomical_embedding.versions import __version__
 
 SCHEME = "99AEFOLLOW"
 SERIES_NUMBER = 9002
 LONG_AXIS, SHORT_AXIS = Code("103339001", "SCT", "Long Axis"), Code("103340004", "SCT", "Short Axis")
 STATE = Code("state", SCHEME, "State of the lesion")
+MASK = Code("mask", SCHEME, "Mask that is measured")
 PROBABILITY = Code("probability", SCHEME, "Probability that the state is right")
 RATIO, NO_UNITS = Code("{ratio}", "UCUM", "ratio"), Code("1", "UCUM", "no units")
 MR_SIGNAL = Code("110852", "DCM", "MR signal intensity")
@@ -97,7 +98,8 @@ def _group(
         "finding_type": codes.SCT.Lesion,
         "measurements": measurements or None,
         "qualitative_evaluations": [
-            sr.QualitativeEvaluation(STATE, Code(row.state, SCHEME, state_words(row.state)))
+            sr.QualitativeEvaluation(STATE, Code(row.state, SCHEME, state_words(row.state))),
+            sr.QualitativeEvaluation(MASK, Code(row.mask, SCHEME, mask_words(row.mask))),
         ],
     }
     if segmentation is None or tracking_uid not in segments:

@@ -128,7 +128,8 @@ def _lesion_table(history: History) -> Markup:
             row, measured = history.row(lesion, visit), history.measurement(lesion, visit)
             size = math.nan if measured is None else measured.long_axis_mm
             text = "–" if row is None else _state_and_probability(row)
-            small = None if measured is None else element("small", size_words(measured))
+            mask = "none" if row is None else row.mask
+            small = None if measured is None else element("small", size_words(measured, mask))
             cells.append(Cell(element("span", text, small), sort_value=-1.0 if math.isnan(size) else size))
         rows.append(cells)
     caption = "State with the probability that it is right, longest diameter x short axis, volume"
@@ -170,7 +171,7 @@ def _caption(history: History, lesion: int, visit: Visit) -> list[Markup]:
         lines += [element("br"), _state_and_probability(row)]
     if measured is not None:
         change = history.change(lesion, visit.name)
-        lines += [element("br"), size_words(measured)]
+        lines += [element("br"), size_words(measured, "none" if row is None else row.mask)]
         lines += [element("br"), f"mean {measured.mean:.0f}, SD {measured.sd:.0f}{UNITS[visit.modality]}"]
         if not math.isnan(change.volume_from_baseline):
             lines += [element("br"), f"diameter {change_words(change.long_axis_from_baseline)}, "]

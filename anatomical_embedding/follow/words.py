@@ -8,6 +8,7 @@ from anatomical_embedding.follow.records import MeasurementRow
 from anatomical_embedding.follow.response import VisitResponse
 from anatomical_embedding.report.markup import Markup, element
 
+SIZE_NOT_TOLD = "size not told by the scan"
 STATES = {"out_of_view": "out of view", "review": "to review"}
 
 
@@ -20,6 +21,17 @@ def state_words(state: str) -> str:
     ('out of view', 'gone')
     """
     return STATES.get(state, state)
+
+
+def mask_words(mask: str) -> str:
+    """Return what a mask is as people write it; a carried one has the size of another visit.
+
+    Examples
+    --------
+    >>> mask_words("carried"), mask_words("grown")
+    ('carried, size not told by the scan', 'grown')
+    """
+    return f"{mask}, {SIZE_NOT_TOLD}" if mask == "carried" else mask
 
 
 def date_words(date: datetime.date | None) -> str:
@@ -51,9 +63,10 @@ def change_words(share: float) -> str:
     return "from nothing" if math.isinf(share) else f"{100 * share:+.0f} %"
 
 
-def size_words(row: MeasurementRow) -> str:
-    """Return both axes and the volume, such as `23.4 x 17.0 mm, 4.12 ml`."""
-    return f"{row.long_axis_mm:.1f} x {row.short_axis_mm:.1f} mm, {row.volume_ml:.3g} ml"
+def size_words(row: MeasurementRow, mask: str) -> str:
+    """Return both axes and the volume, such as `23.4 x 17.0 mm, 4.12 ml`, and whether the scan does not tell them."""
+    size = f"{row.long_axis_mm:.1f} x {row.short_axis_mm:.1f} mm, {row.volume_ml:.3g} ml"
+    return f"{size}, {SIZE_NOT_TOLD}" if mask == "carried" else size
 
 
 def times_of(history: History) -> tuple[dict[str, float], str]:

@@ -142,6 +142,8 @@ def test_a_report_has_a_group_a_lesion_with_its_sizes(followed, written):
             values, measured = groups[f"lesion {row.lesion}"], history.measurement(row.lesion, visit)
             expected_state = {"review": "to review", "out_of_view": "out of view"}.get(row.state, row.state)
             assert values["State of the lesion"] == expected_state
+            told = {"carried": "carried, size not told by the scan"}.get(row.mask, row.mask)
+            assert values["Mask that is measured"] == told
             assert values["Time Point"] == visit
             if measured is None:
                 assert "Volume" not in values

@@ -8,7 +8,7 @@ import pytest
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.follow.records import DecisionRow, LesionRow, MeasurementRow
 from anatomical_embedding.follow.response import Target, assess_response, choose_targets, read_targets
-from anatomical_embedding.follow.words import sum_words
+from anatomical_embedding.follow.words import size_words, sum_words
 
 NOWHERE = (math.nan,) * 3
 NOW = "2026-03-31T09:30:00+00:00"
@@ -161,3 +161,5 @@ def test_a_target_whose_size_the_scan_does_not_tell_is_named_beside_the_sum():
         "not assessed: target 3; with the size of another visit, since the scan does not tell it: target 2"
     )
     assert sum_words(found) == "40.0 mm, not whole, 1 not told by the scan"
+    said = [size_words(measured(2, "b", 20.0), mask) for mask in ("carried", "grown")]
+    assert said == ["20.0 x 10.0 mm, 1 ml, size not told by the scan", "20.0 x 10.0 mm, 1 ml"]
