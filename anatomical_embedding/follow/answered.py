@@ -189,15 +189,15 @@ def _fitted(
     """Return the mask of a lesion carried to its place and fitted there; none where there are only points.
 
     The mask that was given is tried first: one that was fitted has an error of its own, which another fit adds to. It
-    fits only what has not changed too much, and the nearest mask is what else is carried. Where no fit is trusted the
-    given one is carried, as large as explains the scan best.
+    fits only what has not changed too much, and the nearest mask is what else is tried. Where no fit is trusted the
+    given one is carried, as large as the scan tells: carried on from visit to visit, small masks lose a part each time.
     """
-    fit = None
+    carried = None
     tried = [(sources[0], place.matrix_from_given)]
     if sources[-1].visit != sources[0].visit:
         tried.append((sources[-1], place.matrix))
     for source, matrix in tried:
-        if source.mask is None or (fit is not None and fit.is_fitted):
+        if source.mask is None:
             continue
         fit = fit_mask(
             scan,
@@ -209,11 +209,14 @@ def _fitted(
             is_visible=is_visible,
             settings=settings.masks,
         )
-    if fit is None:
-        return ()
-    if fit.is_fitted:
-        return (fit,)
-    return (_grown(scan, place, sources[0], scans, carried=fit, settings=settings),)
+        if fit.is_fitted:
+            return (fit,)
+        carried = fit if carried is None else carried
+    return (
+        ()
+        if carried is None
+        else (_grown(scan, place, sources[0], scans, carried=carried, settings=settings),)
+    )
 
 
 def _grown(

@@ -184,7 +184,9 @@ def test_a_mask_whose_size_the_scan_does_not_tell_says_so():
     """The lesion hardly differs at all, and the noise is new."""
     mask, before, now = faint_scans(0.0, noise_hu=40.0, contrast_hu=5.0)
     source = Source("given", CENTRE_MM, 9.0, mask)
-    row, (fit,) = answered_at(place_at(CENTRE_MM), [source], given=before, now=now)
+    _, smaller = scan_with_ball(6.0)
+    nearest = Source("nearest", CENTRE_MM, 6.0, smaller)  # where it was carried as well, and lost a part
+    row, (fit,) = answered_at(place_at(CENTRE_MM), [source, nearest], given=before, nearest=before, now=now)
     assert not fit.is_fitted and not fit.is_grown
     assert fit.radius_mm == pytest.approx(9.0, rel=0.03)
     (row,) = place_masks([replace(row, note="")], {1: [fit]}, np.zeros(now.shape, np.uint16), now)
