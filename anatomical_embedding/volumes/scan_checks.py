@@ -41,6 +41,8 @@ SURE_FAT_SHARE, SURE_SOFT_SHARE, SURE_BRIGHT_SHARE = 0.08, 0.15, 0.003
 SMALLEST_FAT_SHARE_INSIDE = 0.03
 LARGEST_LUNG_RATIO = 0.3
 """Lung and partial volumes against what is denser: 0.13 and less in those CTs, 0.44 and more in MRs moved there."""
+MOST_LUNG_RATIO = 1.0
+"""Crops of lungs have more at times; CTs cut off at -1024 after their offset was taken off twice 1.26 at least."""
 
 SMALLEST_PADDING_SHARE, LARGEST_SHARE_ABOVE_PADDING, PADDING_GAP = 0.01, 0.001, 500.0
 """A lowest value that many voxels have and nothing lies near is no measurement."""
@@ -88,10 +90,19 @@ class Shares:
         """Whether nothing else looks so: air, fat and soft tissue are where they belong, and little lies between."""
         return (
             self.air >= SURE_AIR_SHARE
-            and self.are_of_the_inside
-            and self.fat >= SURE_FAT_SHARE
-            and self.dense <= LARGEST_SURE_DENSE_SHARE
+            and self.have_a_bodys_tissue
+            and self.bright >= SURE_BRIGHT_SHARE
             and self.lung <= LARGEST_LUNG_RATIO
+        )
+
+    @property
+    def have_a_bodys_tissue(self) -> bool:
+        """Whether fat, soft tissue and dense bone have shares as in a body."""
+        return (
+            self.tissue >= SURE_TISSUE_SHARE
+            and self.fat >= SURE_FAT_SHARE
+            and self.soft >= SURE_SOFT_SHARE
+            and self.dense <= LARGEST_SURE_DENSE_SHARE
         )
 
     @property
@@ -278,12 +289,14 @@ def _remark_on_cut(values: NDArray[np.floating]) -> str:
 
 
 def _remark_on_tissue(shares: Shares) -> str:
-    """Return what to say of a CT that shows air and bone, but not what lies between them in every body."""
-    if shares.are_surely_of_a_ct or shares.air >= AIR_ALONE_SHARE:
+    """Return what to say of a CT that shows air, but not what lies in nearly every part of a body."""
+    if shares.have_a_bodys_tissue and shares.lung <= MOST_LUNG_RATIO:
         return ""
     return (
-        f"of what is denser than {TISSUE_HU[0]:g} HU {_percent(shares.fat)} is like fat and {_percent(shares.soft)} "
-        "like soft tissue, other than in a body in HU; it shows another thing, or its values are no HU"
+        f"of what is denser than {TISSUE_HU[0]:g} HU {_percent(shares.fat)} is like fat, {_percent(shares.soft)} like "
+        f"soft tissue and {_percent(shares.bright)} denser than {TISSUE_HU[1]:g}, beside {shares.lung:.2g} times as "
+        "much like lung, other than in most bodies in HU; it shows a small part of one or another thing, or its values "
+        "are no HU"
     )
 
 
