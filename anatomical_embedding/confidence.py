@@ -39,8 +39,6 @@ FEATURES: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
         "similarity": _identity,
         "cycle_error_mm": np.log1p,
         "anchor_distance_mm": np.log1p,
-        "anchor_spread_mm": np.log1p,
-        "anchor_count": np.log1p,
         "expected_depth_mm": _depth,
         "answer_depth_mm": _depth,
         "neighbour_distance_mm": np.log1p,
@@ -49,14 +47,10 @@ FEATURES: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
         "neighbour_similarity": _identity,
         "moved": np.nan_to_num,
         "moved_correlation": _identity,
-        "moved_return_mm": np.log1p,
-        "moved_width_mm": np.log1p,
         "lookalike_distance_mm": np.log1p,
         "voxel_mm": np.log1p,
         "body_off_middle": _identity,
         "body_behind_front": _identity,
-        "body_width_mm": _identity,
-        "body_thickness_mm": _identity,
     }
 )
 """What is measured of an answer (`matching/match_evidence.py`) -> how it enters; NaN stays NaN.
@@ -64,18 +58,13 @@ FEATURES: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
 `moved` alone is never unknown: where no scans are at hand, none moved the answer. An answer in its cell would else be
 told as one that was moved, if most of those of the fit were."""
 
-MORE_IS_BETTER = frozenset(
-    {"similarity", "anchor_count", "neighbour_count", "neighbour_similarity", "moved_correlation"}
-)
+MORE_IS_BETTER = frozenset({"similarity", "neighbour_count", "neighbour_similarity", "moved_correlation"})
 LESS_IS_BETTER = frozenset(
     {
         "cycle_error_mm",
         "anchor_distance_mm",
-        "anchor_spread_mm",
         "neighbour_distance_mm",
         "neighbour_spread_mm",
-        "moved_return_mm",
-        "moved_width_mm",
         "lookalike_distance_mm",
     }
 )

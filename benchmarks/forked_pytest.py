@@ -26,10 +26,7 @@ LIBRARIES = (
     *("scipy.ndimage", "scipy.spatial", "scipy.optimize", "scipy.interpolate", "scipy.stats"),
     *("sklearn.isotonic", "sklearn.linear_model", "sklearn.model_selection", "sklearn.metrics"),
 )
-WORDS = (
-    *("-q", "-m", "not slow and not real_data", "-p", "no:cacheprovider"),
-    *("-p", "no:randomly", "--hypothesis-seed=0"),
-)
+WORDS = ("-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--hypothesis-seed=0")
 STARTS = (subprocess.__file__, popen_fork.__file__)
 """Where Python starts processes; what these call is not seen."""
 WALL_PER_CPU = 30
@@ -100,15 +97,16 @@ def main() -> None:
 
 
 def run(
-    files: list[str], *, only: list[str] | None, cpu_seconds: float, watch: str | None
+    files: list[str], *, marks: str, only: list[str] | None, cpu_seconds: float, watch: str | None
 ) -> tuple[int, float]:
-    """Run the tests of some files in a fork, up to the first that fails unless all are to be watched.
+    """Run the tests of some files that have some marks in a fork.
 
+    All of them if they are to be watched, else up to the first that fails.
     Returns the exit code, negative for a fork that was ended, and its CPU seconds.
     """
     process = os.fork()
     if process == 0:
-        _become_pytest(files, Choice(only), cpu_seconds=cpu_seconds, watch=watch)
+        _become_pytest(["-m", marks, *files], Choice(only), cpu_seconds=cpu_seconds, watch=watch)
     ended = os.pidfd_open(process)
     if not select.select([ended], [], [], WALL_PER_CPU * cpu_seconds)[0]:
         with contextlib.suppress(ProcessLookupError):
@@ -118,7 +116,7 @@ def run(
     return os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
 
 
-def _become_pytest(files: list[str], choice: Choice, *, cpu_seconds: float, watch: str | None) -> None:
+def _become_pytest(asked: list[str], choice: Choice, *, cpu_seconds: float, watch: str | None) -> None:
     os.setsid()
     resource.setrlimit(resource.RLIMIT_CPU, (int(cpu_seconds) + 1, int(cpu_seconds) + 1))
     nowhere = os.open(os.devnull, os.O_RDWR)
@@ -127,7 +125,7 @@ def _become_pytest(files: list[str], choice: Choice, *, cpu_seconds: float, watc
     code = 1
     with contextlib.suppress(BaseException):
         watching = Watch() if watch else None
-        words = [*WORDS, *files] if watch else [*WORDS, "-x", *files]
+        words = [*WORDS, *asked] if watch else [*WORDS, "-x", *asked]
         code = int(pytest.main(words, plugins=[choice, *([watching] if watching else [])]))
         if watching:
             watching.write(watch)

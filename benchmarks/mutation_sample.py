@@ -6,9 +6,10 @@ FOLDER/bin/python benchmarks/mutation_sample.py --checkout CHECKOUT --python .ve
 
 Each mutant of `matching`, `losses`, `registration`, `volumes` and `evaluation` meets the unit tests of the twelve files
 that are nearest to its module, of these the tests that call the changed function or start a process, and is found when
-one of them fails or takes three times its CPU time. What each test calls is noted once, without a mutant. Tests run in
-forks of a process that has loaded what they import from elsewhere (`benchmarks/forked_pytest.py`). Mutants are tried in
-the order of the draw, so those that were tried when the time is up are a sample themselves.
+one of them fails or takes three times its CPU time; those marked `slow` are asked last. What each test calls is noted
+once, without a mutant. Tests run in forks of a process that has loaded what they import from elsewhere
+(`benchmarks/forked_pytest.py`). Mutants are tried in the order of the draw, so those that were tried when the time is
+up are a sample themselves.
 """
 
 import argparse
@@ -37,6 +38,7 @@ IN_ANNOTATIONS = "core/ReplaceBinaryOperator_BitOr_"
 """An or of bits stands in type annotations here, where its change is found by every import."""
 OF_PRODUCTS = "core/ReplaceBinaryOperator_Mul_"
 """The star that begins a function's keyword arguments is taken for one too; no call shows its change."""
+MARKS = ("not slow and not real_data", "slow and not real_data")
 MOST_TEST_FILES = 12
 SHORTEST_LIMIT_SECONDS = 10.0
 LONGEST_WITHOUT_SECONDS = 600.0
@@ -61,8 +63,8 @@ def main() -> int:
         if time.monotonic() - began > arguments.most_seconds:
             print(f"stopped after {arguments.most_seconds:.0f} seconds: the rest of the sample was not tried")
             break
-        is_found = is_found_by(tests, mutant)
-        area = Path(mutant.module_path).parent.name
+        is_found = any(is_found_by(tests, mutant, marks=marks) for marks in MARKS)
+        area = Path(mutant.module_path).parts[1]
         tried[area] += 1
         found[area] += is_found
         if not is_found:
@@ -128,12 +130,12 @@ def drawn(mutants: list, number: int, generator: random.Random) -> list:
     return [generator.choice(places[place]) for place in generator.sample(sorted(places), number)]
 
 
-def is_found_by(tests: "Tests", mutant) -> bool:
-    """Say whether a test fails with a mutant, or does not end; without tests nothing finds it."""
+def is_found_by(tests: "Tests", mutant, *, marks: str) -> bool:
+    """Say whether a test with some marks fails with a mutant, or does not end; without tests nothing finds it."""
     module = Path(mutant.module_path)
     files = tests_of(module)
     for path in files:
-        tests.watch(path)
+        tests.watch(path, marks=marks)
     function = function_at(module, mutant.start_pos[0])
     operator = get_operator(mutant.operator_name)(**mutant.operator_args)
     with use_mutation(module, operator, mutant.occurrence) as (_, mutated_code):
@@ -141,7 +143,7 @@ def is_found_by(tests: "Tests", mutant) -> bool:
             sys.exit(f"{module}:{mutant.start_pos[0]}: no {mutant.operator_name} there")
         # Two mutants of one size within a second would look like one to the import.
         Path(cache_from_source(str(module))).unlink(missing_ok=True)
-        is_found = tests.fail(tests.reaching(function, files=files))
+        is_found = tests.fail(tests.reaching(function, files=files, marks=marks), marks=marks)
     Path(cache_from_source(str(module))).unlink(missing_ok=True)
     return is_found
 
@@ -165,8 +167,8 @@ class Tests:
     def __init__(self, python: Path) -> None:
         self.failing: list[str] = []
         self.cpu_seconds = 0.0
-        self._reached: dict[Path, dict[str, set[tuple[str, int]]]] = {}
-        self._needed: dict[Path, float] = {}
+        self._reached: dict[tuple[Path, str], dict[str, set[tuple[str, int]]]] = {}
+        self._needed: dict[tuple[Path, str], float] = {}
         self._server = subprocess.Popen(
             [python, FORKED_PYTEST],
             env=os.environ
@@ -176,48 +178,53 @@ class Tests:
             encoding="utf-8",
         )
 
-    def watch(self, path: Path) -> None:
-        """Run the tests of a file once, without a mutant, unless that was done."""
-        if path in self._reached:
+    def watch(self, path: Path, *, marks: str) -> None:
+        """Run the tests of a file that have some marks once, without a mutant, unless that was done."""
+        if (path, marks) in self._reached:
             return
         with tempfile.NamedTemporaryFile(mode="r", encoding="utf-8") as notes:
-            _, self._needed[path] = self._run([path], watch=notes.name, cpu_seconds=LONGEST_WITHOUT_SECONDS)
+            _, needed = self._run([path], marks=marks, watch=notes.name, cpu_seconds=LONGEST_WITHOUT_SECONDS)
             reached, failing = json.load(notes)
         self.failing += failing
-        self._reached[path] = {
+        self._needed[path, marks] = needed
+        self._reached[path, marks] = {
             test: set(map(tuple, called)) for test, called in reached.items() if test not in failing
         }
 
-    def reaching(self, function: tuple[str, int] | None, *, files: list[Path]) -> dict[Path, list[str]]:
+    def reaching(
+        self, function: tuple[str, int] | None, *, files: list[Path], marks: str
+    ) -> dict[Path, list[str]]:
         """Return by file the tests that call a function or start a process, for None all tests."""
         found = {
             path: [
                 test
-                for test, called in self._reached[path].items()
+                for test, called in self._reached[path, marks].items()
                 if function is None or function in called or STARTS_A_PROCESS in called
             ]
             for path in files
         }
         return {path: tests for path, tests in found.items() if tests}
 
-    def fail(self, chosen: dict[Path, list[str]]) -> bool:
+    def fail(self, chosen: dict[Path, list[str]], *, marks: str) -> bool:
         """Say whether one of some tests fails or takes too long."""
         if not chosen:
             return False
-        limit = max(SHORTEST_LIMIT_SECONDS, 3 * sum(self._needed[path] for path in chosen))
+        limit = max(SHORTEST_LIMIT_SECONDS, 3 * sum(self._needed[path, marks] for path in chosen))
         only = [test for tests in chosen.values() for test in tests]
-        return self._run([*chosen], only=only, cpu_seconds=limit)[0] != 0
+        return self._run([*chosen], marks=marks, only=only, cpu_seconds=limit)[0] != 0
 
     def _run(
         self,
         files: list[Path],
         *,
+        marks: str,
         cpu_seconds: float,
         only: list[str] | None = None,
         watch: str | None = None,
     ) -> tuple[int, float]:
         order = {
             "files": list(map(str, files)),
+            "marks": marks,
             "only": only,
             "cpu_seconds": cpu_seconds,
             "watch": watch,
@@ -250,7 +257,7 @@ def _reached(test: Path) -> set[str]:
 
 @cache
 def _named(test: Path) -> set[str]:
-    """Return the first-party modules that a test imports or starts."""
+    """Return the first-party modules that a test imports or starts, itself or by a helper beside the tests."""
     text = test.read_text(encoding="utf-8")
     text = re.sub(
         r"from (\S+) import (\([^)]*\)|.*)",
@@ -258,11 +265,14 @@ def _named(test: Path) -> set[str]:
         text,
     )
     names = set()
-    for dotted in re.findall(rf"(?:{PACKAGE}|workflow_scripts)[.\w]*", text):
+    for dotted in re.findall(rf"\b(?:{PACKAGE}|workflow_scripts|tests)[.\w]*", text):
         parts = dotted.split(".")
         while parts and not Path(*parts).with_suffix(".py").is_file():
             parts.pop()
-        names |= {".".join(parts)} if parts else set()
+        if parts[:1] != ["tests"]:
+            names |= {".".join(parts)} if parts else set()
+        elif not parts[-1].startswith("test_"):
+            names |= _named(Path(*parts).with_suffix(".py"))
     return names
 
 

@@ -468,7 +468,7 @@ METAIMAGE_INPUTS = {
         metaimage("x.mhd", files="x.raw", pack=lambda content: b"head" + content, HeaderSize="-1")
     ),
     "mhd a file a slice": ScanInput(metaimage("x.mhd", files=f"slice%02d.raw 0 {HU.shape[2] - 1} 1")),
-    "mhd slices listed": ScanInput(metaimage("x.mhd", files=f"LIST\n{SLICE_FILES}")),
+    "mhd slices listed": ScanInput(metaimage("x.mhd", files=f"LIST 2\n{SLICE_FILES}")),
     "mha position": ScanInput(
         metaimage(left_out=("Offset",), Position=" ".join(f"{value:.12g}" for value in ORIGIN_MM * LPS))
     ),

@@ -184,9 +184,7 @@ def register(
     former = _removed_former(folder, kept=initial)
     write_start(found.start, folder / START_FILE, scans=found.told)
     _write_results(found, asked, carried, folder, programs=asked_for, coordinates=coordinates, goal=goal)
-    gone = ", ".join(path.relative_to(folder).as_posix() for path in former if not path.exists())
-    if gone:
-        remarks.append(f"{folder}: removed what an earlier registration left there: {gone}")
+    remarks += _removed_for_good(folder, former)
     said = say_remarks([*found.remarks, *remarks])
     if as_json:
         start = {"status": found.start.status, "reason": found.start.reason}
@@ -235,6 +233,12 @@ def _removed_former(folder: Path, *, kept: Path | None) -> list[Path]:
     for path in former:
         path.unlink()
     return former
+
+
+def _removed_for_good(folder: Path, former: Sequence[Path]) -> list[str]:
+    """Return what to say of removed files that were not written anew."""
+    gone = ", ".join(path.relative_to(folder).as_posix() for path in former if not path.exists())
+    return [f"{folder}: removed what an earlier registration left there: {gone}"] if gone else []
 
 
 def _keep_freed_memory() -> None:

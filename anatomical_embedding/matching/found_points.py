@@ -17,16 +17,9 @@ from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.raw_scan import RawScan
 from anatomical_embedding.volumes.volume import Volume
 
-SCAN_FEATURES = (
-    "moved",
-    "moved_correlation",
-    "moved_return_mm",
-    "moved_width_mm",
-    "lookalike_distance_mm",
-    "voxel_mm",
-)
-"""Evidence that scans give (`confidence.FEATURES`): whether a match was moved to the voxel, what is known of the peak
-(`RefinedMatches`), how far off the places lie that look like the query (`lookalikes`), and how coarse the scans are
+SCAN_FEATURES = ("moved", "moved_correlation", "lookalike_distance_mm", "voxel_mm")
+"""Evidence that scans give (`confidence.FEATURES`): whether a match was moved to the voxel, how alike its surroundings
+are (`RefinedMatches`), how far off the places lie that look like the query (`lookalikes`), and how coarse the scans are
 (`coarseness_mm`); NaN without scans."""
 
 
@@ -131,9 +124,9 @@ def find_points(
                 matches.points_mm,
                 settings=weighing.settings.lookalikes,
             )
-            peak = (moved.is_refined.astype(np.float64), moved.correlation, moved.return_mm, moved.width_mm)
             voxel_mm = np.full(len(points_mm), coarseness_mm(scans.template.volume, scans.target.volume))
-            by_scans = dict(zip(SCAN_FEATURES, (*peak, lookalike_mm, voxel_mm), strict=True))
+            seen = (moved.is_refined.astype(np.float64), moved.correlation, lookalike_mm, voxel_mm)
+            by_scans = dict(zip(SCAN_FEATURES, seen, strict=True))
     evidence = None
     if weighing is not None and anchors is not None:
         evidence = by_scans | measure_evidence(

@@ -30,7 +30,6 @@ CHANGED_GAIN, CHANGED_LACK = 0.1, 0.7
 """The middle of the cube changed, and is left out, where the correlation without it is higher by this and lacks no more
 than this share of what it lacked of 1: noise and a bend lower it everywhere."""
 OUT_OF_REACH = -1.0
-SMALLEST_FALL = 1e-3
 
 
 class BestShifts(NamedTuple):
@@ -40,14 +39,12 @@ class BestShifts(NamedTuple):
     ----------
     shift_mm : (N, 3) from the place that was given.
     correlation : (N,) in [-1, 1]; 0 or so where there is nothing to see.
-    width_mm : (N,) from the peak to where the parabola through it has fallen by 0.5.
     return_mm : (N,) distance from the point at which the same search ends that leads back from there.
     is_changed : (N,) bool, whether what lies farther around agrees so much better that the middle was left out.
     """
 
     shift_mm: NDArray[np.float64]
     correlation: NDArray[np.float64]
-    width_mm: NDArray[np.float64]
     return_mm: NDArray[np.float64]
     is_changed: NDArray[np.bool_]
 
@@ -80,7 +77,6 @@ def best_shifts(template: Surroundings, target: Surroundings, *, settings: Corre
     return BestShifts(
         there.steps * settings.step_mm,
         there.height,
-        settings.step_mm * np.sqrt(0.5 / np.maximum(there.fall, SMALLEST_FALL)),
         np.linalg.norm(back.steps + fraction, axis=1) * settings.step_mm,
         is_changed,
     )
@@ -170,13 +166,11 @@ class _Peaks(NamedTuple):
     corner : (N, 3) index of each, which is also where the part of the searched cube begins.
     steps : (N, 3) where it lies below a step, seen from the middle.
     height : (N,).
-    fall : (N,) how far the parabola through it falls over a step, in the mean over the axes.
     """
 
     corner: NDArray[np.int64]
     steps: NDArray[np.float64]
     height: NDArray[np.float64]
-    fall: NDArray[np.float64]
 
 
 def _highest(correlation: NDArray[np.float32], *, settings: CorrelationSettings) -> _Peaks:
@@ -302,7 +296,7 @@ def _peaks(correlation: NDArray[np.float32]) -> _Peaks:
     flat = correlation.reshape(len(correlation), -1)
     index = np.stack(np.unravel_index(flat.argmax(axis=1), correlation.shape[1:]), axis=1)
     rows = np.arange(len(correlation))
-    steps, fall = index - (correlation.shape[1] - 1) / 2.0, np.zeros(len(correlation))
+    steps = index - (correlation.shape[1] - 1) / 2.0
     for axis, length in enumerate(correlation.shape[1:]):
         middle = np.clip(index[:, axis], 1, length - 2)
         below, at, above = (
@@ -312,5 +306,4 @@ def _peaks(correlation: NDArray[np.float32]) -> _Peaks:
         bend = below - 2.0 * at + above
         is_peak = (bend < 0.0) & (middle == index[:, axis]) & (np.minimum(below, above) > OUT_OF_REACH / 2.0)
         steps[:, axis] += np.where(is_peak, 0.5 * (below - above) / np.where(is_peak, bend, 1.0), 0.0)
-        fall += np.where(is_peak, -bend / 6.0, 0.0)
-    return _Peaks(index, steps, flat.max(axis=1).astype(np.float64), fall)
+    return _Peaks(index, steps, flat.max(axis=1).astype(np.float64))

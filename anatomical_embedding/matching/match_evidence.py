@@ -16,7 +16,6 @@ from anatomical_embedding.matching.local_affine import (
     RIDGE_MM,
     SMALLEST_SCALE_MM,
     fit_local_affines,
-    weighted_medians,
 )
 from anatomical_embedding.matching.nearest import Matches, cycle_errors_mm, match_nearest
 from anatomical_embedding.matching.neighbour_evidence import measure_neighbours
@@ -35,8 +34,6 @@ Evidence = dict[str, NDArray[np.float64]]
 similarity : of the match.
 cycle_error_mm : distance of the query from where the answer leads back to.
 anchor_distance_mm : distance of the answer from its place by the anchors.
-anchor_spread_mm : median distance of the anchors from their common map.
-anchor_count : effective number of anchors.
 expected_depth_mm : depth of the place by the anchors inside the target's voxels; negative outside.
 answer_depth_mm : the same of the answer.
 The others are those of `neighbour_evidence.measure_neighbours`, and of `place_in_body` for the query.
@@ -49,15 +46,6 @@ class Anchors:
 
     template_mm: Points
     target_mm: Points
-
-
-@dataclass(frozen=True)
-class _Places:
-    """Where N queries should lie by the anchors: (N, 3) mm, and (N,) spread and effective number of the anchors."""
-
-    points_mm: Points
-    spread_mm: NDArray[np.float64]
-    count: NDArray[np.float64]
 
 
 def find_anchors(
@@ -137,15 +125,13 @@ def measure_evidence(
     Searches nothing but windows of cells around each query and its answer.
     """
     finite_mm = np.where(np.isfinite(queries_mm), queries_mm, 0.0)
-    places = _places_by_anchors(finite_mm, anchors, reach_mm=settings.anchor_reach_mm)
+    expected_mm = _places_by_anchors(finite_mm, anchors, reach_mm=settings.anchor_reach_mm)
     return (
         {
             "similarity": matches.similarity,
             "cycle_error_mm": cycle_error_mm,
-            "anchor_distance_mm": np.linalg.norm(matches.points_mm - places.points_mm, axis=1),
-            "anchor_spread_mm": places.spread_mm,
-            "anchor_count": places.count,
-            "expected_depth_mm": target.embedded.depth_mm(places.points_mm),
+            "anchor_distance_mm": np.linalg.norm(matches.points_mm - expected_mm, axis=1),
+            "expected_depth_mm": target.embedded.depth_mm(expected_mm),
             "answer_depth_mm": target.embedded.depth_mm(matches.points_mm),
         }
         | measure_neighbours(template, target, queries_mm, matches.points_mm, settings=settings.neighbours)
@@ -153,24 +139,18 @@ def measure_evidence(
     )
 
 
-def _places_by_anchors(queries_mm: Points, anchors: Anchors, *, reach_mm: float) -> _Places:
-    """Return where queries should lie by the robust affine map of the anchors around each."""
+def _places_by_anchors(queries_mm: Points, anchors: Anchors, *, reach_mm: float) -> Points:
+    """Return the (N, 3) places of queries by the robust affine map of the anchors around each; NaN with too few."""
     num_queries, num_anchors = len(queries_mm), len(anchors.template_mm)
     if num_anchors < FEWEST_CORRESPONDENCES or not num_queries:
-        nothing = np.full(num_queries, np.nan)
-        return _Places(np.full((num_queries, 3), np.nan), nothing, np.full(num_queries, float(num_anchors)))
+        return np.full((num_queries, 3), np.nan)
     offsets = anchors.template_mm - queries_mm[:, np.newaxis]
     squared = np.sum(offsets**2, axis=2)
     nearness = np.exp(-(squared - squared.min(axis=1, keepdims=True)) / (2.0 * reach_mm**2))
-    partners = np.broadcast_to(anchors.target_mm, offsets.shape)
-    fit = fit_local_affines(
+    return fit_local_affines(
         offsets,
-        partners,
+        np.broadcast_to(anchors.target_mm, offsets.shape),
         nearness,
         stiffness_mm=RIDGE_MM / num_anchors**0.5,
         smallest_scale_mm=SMALLEST_SCALE_MM,
-    )
-    predicted = fit.answers_mm[:, np.newaxis] + np.einsum("nij,naj->nai", fit.matrices, offsets)
-    residuals = np.linalg.norm(partners - predicted, axis=2)
-    count = fit.weights.sum(axis=1) ** 2 / np.sum(fit.weights**2, axis=1)
-    return _Places(fit.answers_mm, weighted_medians(residuals, nearness), count)
+    ).answers_mm

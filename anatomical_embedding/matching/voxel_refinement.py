@@ -43,8 +43,6 @@ class RefinedMatches:
     reason : (N,) why a match was not refined; empty where it was.
     shift_mm : (N,) distance from the match that was given; 0 where not refined.
     correlation : (N,) of the surroundings at the best place, in [-1, 1]; NaN without a match.
-    width_mm : (N,) width of that peak; NaN without a match.
-    return_mm : (N,) distance from the query at which matching back ends; NaN without a match.
     """
 
     points_mm: Points
@@ -52,8 +50,6 @@ class RefinedMatches:
     reason: tuple[str, ...]
     shift_mm: NDArray[np.float64]
     correlation: NDArray[np.float64]
-    width_mm: NDArray[np.float64]
-    return_mm: NDArray[np.float64]
 
 
 def refine_matches(
@@ -110,9 +106,7 @@ def refine_matches(
     points_mm = found.kept_mm(given_mm)
     is_refined = np.array([not text for text in found.reason], dtype=bool)
     shift_mm = np.where(is_refined, distances_mm(points_mm, given_mm), 0.0)
-    return RefinedMatches(
-        points_mm, is_refined, found.reason, shift_mm, found.correlation, found.width_mm, found.return_mm
-    )
+    return RefinedMatches(points_mm, is_refined, found.reason, shift_mm, found.correlation)
 
 
 @dataclass(frozen=True)
@@ -121,8 +115,6 @@ class _Searched:
 
     points_mm: Points
     correlation: NDArray[np.float64]
-    width_mm: NDArray[np.float64]
-    return_mm: NDArray[np.float64]
     reason: tuple[str, ...]
 
     def kept_mm(self, given_mm: Points) -> Points:
@@ -146,8 +138,6 @@ class _Searched:
         return _Searched(
             np.where(is_other[:, np.newaxis], other.points_mm, self.points_mm),
             correlation=np.where(is_other, other.correlation, self.correlation),
-            width_mm=np.where(is_other, other.width_mm, self.width_mm),
-            return_mm=np.where(is_other, other.return_mm, self.return_mm),
             reason=tuple(np.where(is_other, other.reason, self.reason).tolist()),
         )
 
@@ -166,13 +156,13 @@ def _searched(
 ) -> _Searched:
     """Return where the searches around (N, 3) starts end; NaN is no start."""
     found_mm = starts_mm.copy()
-    correlation, width_mm, return_mm = np.full((3, len(starts_mm)), np.nan)
+    correlation, return_mm = np.full((2, len(starts_mm)), np.nan)
     for rows in _batches(np.flatnonzero(np.isfinite(starts_mm).all(axis=1))):
         query, start = queries_mm[rows], starts_mm[rows]
         known = around_points(template, query, settings=settings.correlation)
         seen = around_places(target, start, settings=settings.correlation)
         best = best_shifts(known, seen, settings=settings.correlation)
-        correlation[rows], width_mm[rows], return_mm[rows] = best[1:4]
+        correlation[rows], return_mm[rows] = best.correlation, best.return_mm
         found_mm[rows] = start + best.shift_mm
         # A place that will not be kept is not looked at more closely.
         part = np.flatnonzero(
@@ -195,7 +185,7 @@ def _searched(
         _why_not(seen, back_mm, far_mm if alone else 0.0, settings=settings)
         for seen, back_mm, far_mm, alone in zip(correlation, return_mm, moved_mm, is_alone, strict=True)
     )
-    return _Searched(found_mm, correlation, width_mm, return_mm, reason)
+    return _Searched(found_mm, correlation, reason)
 
 
 def _neighbours_agree(

@@ -69,9 +69,11 @@ def test_body_affine_by_hand():
 
 
 def test_answers_stay_on_the_grid():
-    query_mm = TEMPLATE.world_from_voxel([[19.0, 19.0, 19.0]])
-    answer = same_coordinate(query_mm, BodyBox.of(TEMPLATE), BodyBox.of(TARGET))
-    np.testing.assert_allclose(TARGET.voxel_from_world(answer), [[32.0, 22.0, 19.0]])
+    query_mm = TEMPLATE.world_from_voxel([[19.0, 19.0, 19.0], [-9.0, -9.0, -9.0]])
+    answers = same_coordinate(query_mm, BodyBox.of(TEMPLATE), BodyBox.of(TARGET))
+    np.testing.assert_allclose(
+        TARGET.voxel_from_world(answers), [[32.0, 22.0, 19.0], [4.0, 0.0, 0.0]], atol=1e-9
+    )
 
 
 @given(st.integers(0, 2**31), st.sampled_from([same_coordinate, body_affine]))

@@ -260,15 +260,30 @@ def test_answers_between_two_patients_are_told_by_others_between_them(num_each, 
 
 def test_a_landmark_found_there_and_back_between_two_patients_is_unseen_both_ways():
     """Features tell landmarks apart and nothing else: an answer is known by that of the other way, and by no other."""
-    generator = np.random.default_rng(12)
-    organs = between_patients(generator, num_patients=2, num_each=60, scale_mm=8, level=0, source="organs")
-    one_way, errors = generator.normal(size=(60, len(FEATURES))), generator.exponential(8, 60)
+    generator = np.random.default_rng(7)
+    num = 3 * len(FEATURES)  # so few that lines follow them
+    organs = between_patients(generator, num_patients=2, num_each=num, scale_mm=8, level=0, source="organs")
+    one_way, errors = generator.normal(size=(num, len(FEATURES))), generator.exponential(8, num)
     answers = replace(organs, features=np.tile(one_way, (2, 1)), errors_mm=np.tile(errors, 2))
     settings = SETTINGS.model_copy(update={"regularisation": 0.1})  # weights follow every landmark
     fitted = fit_confidence(answers, settings=settings).confidence
     assert fitted.unseen["auroc"] < 0.6 and fitted.unseen["calibration_error"] > 0.2
     radius_mm = fitted.radii_mm(generator.normal(size=(4000, len(FEATURES))))["90"]
     assert (generator.exponential(8, 4000) <= radius_mm).mean() == pytest.approx(0.9, abs=0.05)
+
+
+def test_of_two_landmarks_between_two_patients_each_is_told_by_the_other():
+    """One is mostly right and one mostly wrong, and no feature tells them apart: each is foretold the other's share."""
+    generator = np.random.default_rng(13)
+    organs = between_patients(generator, num_patients=2, num_each=200, scale_mm=8, level=0, source="organs")
+    is_first = np.tile(np.arange(200) < 100, 2)
+    is_right = generator.random(400) < np.where(is_first, 0.9, 0.1)
+    answers = replace(
+        organs, landmarks=np.where(is_first, "first", "second"), errors_mm=np.where(is_right, 3.0, 30.0)
+    )
+    unseen = fit_confidence(answers, settings=SETTINGS).confidence.unseen
+    assert unseen["calibration_error"] == pytest.approx(0.8, abs=0.1)
+    assert unseen["auroc"] < 0.2
 
 
 def test_answers_of_few_patients_weigh_less():
@@ -299,10 +314,10 @@ def test_folds_and_moved_answers_belong_to_their_evaluation():
 def test_a_feature_that_is_rarely_measured_has_the_scale_of_its_measurements():
     """Over medians that stand in it would be a tenth of it, and weights would lead far beyond what was seen."""
     answers = drawn(9, 400)[0]
-    column = answers.features[:, COLUMN["moved_width_mm"]]
+    column = answers.features[:, COLUMN["lookalike_distance_mm"]]
     column[4:] = np.nan
     column[:4] = [1.0, 2.0, 3.0, 10.0]
-    seen = fit_confidence(answers, settings=SETTINGS).confidence.features["moved_width_mm"]
+    seen = fit_confidence(answers, settings=SETTINGS).confidence.features["lookalike_distance_mm"]
     assert (seen.unknown, seen.mean, seen.lowest, seen.highest) == (2.5, 4.0, 1.0, 10.0)
     assert seen.scale == pytest.approx(np.sqrt((9 + 4 + 1 + 36) / 4))
 

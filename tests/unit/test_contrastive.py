@@ -1,5 +1,7 @@
 """SAM's losses against loops in double precision."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -120,6 +122,27 @@ def test_coarse_loss_equals_loop(num_pairs):
         ]
     )
     assert loss.item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_two_processes_draw_the_negatives_of_the_coarse_loss_as_one_does():
+    coarse = unit_maps(41, pairs=2, channels=4, size=COARSE_SIZE)
+    pairs = [head_pairs(number, size=COARSE_SIZE, spacing_mm=20.0, num_pairs=5) for number in range(2)]
+    settings = coarse_settings(hard_negative_pool=16, num_other_negatives=5)
+    of_batch = coarse.flatten(2).transpose(1, 2).reshape(2, -1, 4)
+    both = SimpleNamespace(total=2, gather=lambda own, places, count: list(of_batch))
+
+    def loss(chosen, **shared):
+        generator = torch.Generator().manual_seed(3)
+        part = coarse[2 * chosen.start : 2 * chosen.stop]
+        return coarse_contrastive_loss(
+            part, pairs[chosen], settings=settings, generator=generator, **shared
+        ).item()
+
+    apart = [
+        loss(slice(place, place + 1), places=range(place, place + 1), num_places=2, processes=both)
+        for place in range(2)
+    ]
+    assert np.mean(apart) == pytest.approx(loss(slice(0, 2)), abs=1e-6)
 
 
 def test_views_that_share_nothing_use_each_cell_as_its_own_partner():

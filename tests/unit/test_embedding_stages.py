@@ -433,7 +433,6 @@ def test_evidence_is_that_of_the_place_that_scans_moved_the_match_to(dataset):
     match(dataset, refined=refined, evidence=sections["confidence"]["evidence"])
     moved = pd.read_csv(dataset / "matches.csv")
     assert list(moved["moved"]) == [1.0] * 4
-    assert moved["moved_return_mm"].max() < 0.2
     assert moved["moved_correlation"].min() > 0.95
     assert moved["lookalike_distance_mm"].notna().all()
     np.testing.assert_allclose(moved["voxel_mm"], 32**0.5)  # voxels of 4 mm in both scans

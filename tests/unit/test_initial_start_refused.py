@@ -157,5 +157,7 @@ def test_voxels_of_flirt_are_none_of_a_dicom_folder(tmp_path):
 
 def test_dicom_of_another_patient_is_refused(tmp_path):
     path = write_registration(tmp_path / "reg.dcm", item(MOVING_UID, BACK_LPS))
-    with pytest.raises(InputFileError, match=f"other is of {THIRD_UID}"):
+    with pytest.raises(
+        InputFileError, match=f"is between {FIXED_UID}, {MOVING_UID}; other is of {THIRD_UID}"
+    ):
         read(path, moving=scan("other", (5, 8, 9), MOVING_AFFINE, THIRD_UID))

@@ -125,7 +125,11 @@ def test_an_answer_without_scans_was_not_moved_by_them():
 
 @pytest.mark.parametrize(
     ("name", "better", "worse"),
-    [("moved_correlation", 0.96, 0.1), ("moved_return_mm", 0.0, 9.0), ("lookalike_distance_mm", 0.1, 9.0)],
+    [
+        ("moved_correlation", 0.96, 0.1),
+        ("neighbour_distance_mm", 0.0, 9.0),
+        ("lookalike_distance_mm", 0.1, 9.0),
+    ],
 )
 def test_evidence_better_than_any_of_the_fit_is_no_reason_to_doubt(name, better, worse):
     """As of a scan matched to itself."""

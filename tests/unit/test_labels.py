@@ -10,9 +10,11 @@ from anatomical_embedding.volumes.labels import (
     merge_masks,
     read_label_file,
     read_mask,
+    read_mask_folder,
     require_labels,
 )
 from anatomical_embedding.volumes.nifti import VolumeHeader
+from anatomical_embedding.volumes.volume import Volume
 from tests.ct_like import mr_like
 from tests.unit.samples import LPS_AFFINE, real_data, save_nifti
 
@@ -182,6 +184,24 @@ def test_a_bad_mask_is_refused_by_name(tmp_path, mask, message):
     with pytest.raises(InputFileError, match=message) as caught:
         merge_masks({"liver": path}, organs=("liver",), grid=GRID, bad_labels="refuse")
     assert str(caught.value).startswith(str(path))
+
+
+def test_masks_of_a_part_of_the_scan_make_a_map_of_all_of_it(tmp_path):
+    part = LPS_AFFINE.copy()
+    part[:3, 3] = LPS_AFFINE[:3] @ [1, 1, 0, 1]
+    _mask(tmp_path / "1.nii.gz", (0, 1, 1), shape=(2, 2, 2), affine=part)
+    _mask(tmp_path / "2.nii.gz", (1, 0, 0), shape=(2, 2, 2), affine=part)
+    found = read_mask_folder(tmp_path, grid=Volume(np.zeros(SHAPE, np.uint8), LPS_AFFINE)).volume
+    expected = np.zeros(SHAPE, np.uint8)
+    expected[1, 2, 1], expected[2, 1, 0] = 1, 2
+    np.testing.assert_array_equal(found.array, expected)
+
+
+def test_a_value_beside_zero_and_one_is_named(tmp_path):
+    array = np.zeros(SHAPE, np.uint8)
+    array[0, 0, 0], array[1, 0, 0] = 1, 3
+    with pytest.raises(InputFileError, match="has the value 3, expected a mask"):
+        read_mask(save_nifti(tmp_path / "a.nii.gz", array), grid=GRID)
 
 
 def test_rounding_of_headers_is_no_other_grid(tmp_path):

@@ -79,7 +79,6 @@ def test_a_shift_is_told_by_anchors_and_depths(pair):
     assert evidence["cycle_error_mm"].max() < 3.0
     np.testing.assert_allclose(evidence["expected_depth_mm"], target.depth_mm(points_mm + SHIFT_MM), atol=8.0)
     np.testing.assert_array_equal(evidence["answer_depth_mm"], target.depth_mm(matches.points_mm))
-    assert (evidence["anchor_count"] > 4).all() and (evidence["anchor_count"] <= len(anchors.target_mm)).all()
 
 
 def test_the_cells_around_say_how_far_an_answer_is_off(pair):
@@ -124,7 +123,13 @@ def test_a_query_that_failed_has_no_evidence_of_an_answer(pair):
     template, target = pair
     points_mm = np.array([[np.nan, 0.0, 0.0], template.world_from_voxel([24.0, 20.0, 30.0])])
     _, evidence, _ = measured(template, target, points_mm)
-    for name in ("similarity", "cycle_error_mm", "anchor_distance_mm", "answer_depth_mm", "neighbour_count"):
+    for name in (
+        "similarity",
+        "cycle_error_mm",
+        "anchor_distance_mm",
+        "answer_depth_mm",
+        "neighbour_similarity",
+    ):
         assert np.isnan(evidence[name]).tolist() == [True, False], name
 
 

@@ -126,7 +126,7 @@ def test_points_that_are_not_moved_by_the_scans_go_with_those_around_them():
         reason = tuple("a reason" if row == 0 else "" for row in range(len(points_mm)))
         is_refined = np.array([not text for text in reason])
         moved_mm = np.where(is_refined[:, np.newaxis], matches_mm + shift_mm, matches_mm)
-        return RefinedMatches(moved_mm, is_refined, reason, number, number, number, number)
+        return RefinedMatches(moved_mm, is_refined, reason, number, number)
 
     found = carry_by_anchors(
         unchanged("template"),

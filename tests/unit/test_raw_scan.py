@@ -8,7 +8,15 @@ from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.nifti_geometry import largest_skew
 from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
-from anatomical_embedding.volumes.scan_checks import add_offset, find_kind, find_offset, without_padding
+from anatomical_embedding.volumes.scan_checks import (
+    Shares,
+    add_offset,
+    find_kind,
+    find_offset,
+    sample_values,
+    shares_of,
+    without_padding,
+)
 from anatomical_embedding.volumes.straight_grid import straight_grid
 from anatomical_embedding.volumes.volume import Volume
 from tests.ct_like import SHAPE, ct_like, mr_like
@@ -271,6 +279,21 @@ def test_offsets_keep_whole_numbers_whole():
     wide = add_offset(np.array([0, 2**40], np.int64), -1024.0)
     assert wide.tolist() == [-1024, 2**40 - 1024]
     assert add_offset(np.array([0], np.int16), -0.5).tolist() == [-0.5]
+
+
+def test_shares_of_tissues_are_those_counted_by_hand():
+    air, lung, edge, fat, muscle, contrast, bone = -1000, -500, -200, -100, 50, 250, 1000
+    values = np.repeat([air, lung, edge, fat, muscle, contrast, bone], [40, 10, 1, 5, 12, 1, 1]).astype(float)
+    assert shares_of(values) == Shares(
+        air=40 / 70, tissue=18 / 20, fat=5 / 20, soft=12 / 20, bright=2 / 20, dense=1 / 20, lung=10 / 20
+    )
+    assert set(vars(shares_of(values[:0])).values()) == {0.0}
+
+
+def test_of_a_large_scan_about_half_a_million_values_are_looked_at():
+    for shape in ((512, 512, 300), (300, 200, 100), (3000, 2000)):
+        assert 2.5e5 < sample_values(np.broadcast_to(np.int16(7), shape)).size < 1e6
+    assert sample_values(HU).size == HU.size
 
 
 def test_padding_is_a_lone_value_that_many_voxels_have():

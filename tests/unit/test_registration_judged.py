@@ -121,6 +121,8 @@ def test_a_lost_organ_counts_as_zero():
     (organ,) = measure_organs(rods(2), rods(None), rods(2), is_shared=EVERYWHERE, organs=["a"])
     assert (organ.dice_before, organ.dice_after, organ.mean_distance_mm_after) == (1.0, 0.0, None)
     assert PairOverlap("test", "f", "m", (organ,)).mean_dice == (1.0, 0.0)
+    apart = measure_organs(rods(0), rods(5), rods(5), is_shared=EVERYWHERE, organs=["a"])
+    assert PairOverlap("test", "f", "m", apart).mean_dice == (0.0, 1.0)
 
 
 def test_mean_of_nothing_is_not_a_number():

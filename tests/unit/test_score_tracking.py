@@ -171,6 +171,16 @@ def test_comparison_and_pair_table(tmp_path, capsys):
     assert (table_rows[1]["error_mm"], table_rows[1]["dlt_cpm_10mm"]) == ("0.0000", "1")
 
 
+def test_how_far_centres_were_rounded_is_written(tmp_path):
+    rows = annotation_rows()
+    annotations = write(tmp_path / "annotations.json", rows)
+    assert run(tmp_path, annotations, annotations, "--num-draws", "2")["largest_rounding_undone_vox"] == 0.0
+    rows["0003"]["target center"] = [110.04, 94.97, 12.0]
+    predictions = write(tmp_path / "p.json", rows)
+    scores = run(tmp_path, annotations, predictions, "--num-draws", "2")
+    assert scores["largest_rounding_undone_vox"] == pytest.approx(0.04)
+
+
 def test_all_pairs_failed_is_a_score_of_zero(tmp_path, capsys):
     annotations = write(tmp_path / "annotations.json", annotation_rows())
     predictions = write(tmp_path / "p.json", {"results": []})

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from scipy.stats import chi
 
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.matching.local_affine import fit_local_affines
@@ -209,6 +210,18 @@ def test_affine_map_is_recovered_exactly_and_outliers_are_left_out():
     assert (fit.weights[2:, 16:] > 0.99).all()
     assert np.isnan(fit.answers_mm[0]).all()
     assert (fit.weights[0] == 0).all()
+
+
+def test_weights_are_those_of_the_biweight_for_normal_residuals():
+    """Tukey's biweight with the cutoff that is 95 % efficient, over the lengths of normal vectors in space."""
+    random = np.random.default_rng(1)
+    offsets_mm = random.uniform(-20, 20, size=(1, 4000, 3))
+    partners_mm = offsets_mm @ PATIENT.T + SHIFT_MM + random.normal(0, 2, size=offsets_mm.shape)
+    fit = fit_local_affines(
+        offsets_mm, partners_mm, np.ones((1, 4000)), stiffness_mm=1e-3, smallest_scale_mm=0.1
+    )
+    expected = chi(3).expect(lambda length: (1 - (length / 4.685) ** 2) ** 2, ub=4.685)
+    assert fit.weights.mean() == pytest.approx(expected, abs=0.01)
 
 
 def test_few_points_close_together_cannot_bend_the_map():

@@ -100,7 +100,9 @@ def test_the_middle_of_a_cube_counts_as_changed_where_all_else_agrees():
         around_points(with_lesion(query, radius_mm), query, settings=SETTINGS.correlation)
         for radius_mm in (7.0, 14.0)
     ]
-    assert best_shifts(seen[0], seen[1], settings=SETTINGS.correlation).is_changed.all()
+    changed = best_shifts(seen[0], seen[1], settings=SETTINGS.correlation)
+    assert changed.is_changed.all()
+    assert changed.return_mm[0] < 1.0  # the way back leaves the middle out as well
     assert not best_shifts(seen[0], seen[0], settings=SETTINGS.correlation).is_changed.any()
     noise = np.random.default_rng(3).normal(0.0, 60.0, (SIZE, SIZE, SIZE))
     noisy = Volume(with_lesion(query, 7.0).array + noise.astype(np.float32), straight())
@@ -136,6 +138,10 @@ def test_a_long_way_needs_neighbours_that_go_it_too():
     alone = refine_matches(template, template, query, start, settings=SETTINGS)
     assert alone.reason == ("it would move by 11.0 mm, and no neighbours move alike",)
     around = query + np.array([[0.0, 0, 0], [8, 0, 0], [0, 8, 0], [0, 0, 8]])
+    two_neighbours = refine_matches(
+        template, template, around[:3], around[:3] + np.array([11.0, 0, 0]), settings=SETTINGS
+    )
+    assert not two_neighbours.is_refined.any()
     together = refine_matches(template, template, around, around + np.array([11.0, 0, 0]), settings=SETTINGS)
     assert together.is_refined.all()
     np.testing.assert_allclose(together.points_mm, around, atol=0.1)
@@ -326,9 +332,7 @@ def test_a_place_where_the_others_expect_it_needs_to_look_less_alike(correlation
     """One found 20 mm from there with 0.5 is worth 0.3."""
 
     def found(x_mm, height):
-        return voxel_refinement._Searched(
-            np.array([[x_mm, 0.0, 0.0]]), np.array([height]), np.array([3.0]), np.array([0.5]), ("",)
-        )
+        return voxel_refinement._Searched(np.array([[x_mm, 0.0, 0.0]]), np.array([height]), ("",))
 
     kept = found(20.0, 0.5).or_better(found(0.0, correlation), np.zeros((1, 3)))
     assert kept.points_mm[0, 0] == (0.0 if is_taken else 20.0)
