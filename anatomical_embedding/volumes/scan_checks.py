@@ -176,7 +176,7 @@ def find_kind(array: NDArray) -> Kind:
     values = sample_values(array)
     measured = without_padding(values)
     shares = shares_of(measured)
-    if shares.are_of_a_ct or _is_too_low(measured, TAKEN_TWICE_HU):
+    if shares.are_of_a_ct or _needs_offset(measured, TAKEN_TWICE_HU):
         return Kind("ct", "")
     dark_share = float((measured < TISSUE_HU[0]).mean())
     missing = [offset for offset in KNOWN_OFFSETS_HU if shares_of(measured + offset).are_surely_of_a_ct]
@@ -225,7 +225,7 @@ def find_offset(array: NDArray) -> Offset:
     values = sample_values(array)
     measured = without_padding(values)
     shares = shares_of(measured)
-    if _is_too_low(measured, TAKEN_TWICE_HU):
+    if _needs_offset(measured, TAKEN_TWICE_HU):
         return Offset(
             TAKEN_TWICE_HU,
             f"its values lie {TAKEN_TWICE_HU:g} below HU (air, fat and soft tissue at once), so {TAKEN_TWICE_HU:g} was "
@@ -261,7 +261,7 @@ def find_offset(array: NDArray) -> Offset:
     )
 
 
-def _is_too_low(measured: NDArray[np.floating], offset_hu: float) -> bool:
+def _needs_offset(measured: NDArray[np.floating], offset_hu: float) -> bool:
     """Return whether values are surely of a CT once a number is added, and not so as they are."""
     return shares_of(measured + offset_hu).are_surely_of_a_ct and not shares_of(measured).are_surely_of_a_ct
 
@@ -312,7 +312,7 @@ def told_offset(array: NDArray, *, offset_hu: float) -> Offset:
     doubt = "" if shares_of(measured + offset_hu).are_of_a_ct else ", though they do not look so"
     if offset_hu == 0.0:
         return Offset(0.0, f"its values were taken as HU, as told{doubt}")
-    if shares_of(measured).are_of_a_ct and not _is_too_low(measured, offset_hu):
+    if shares_of(measured).are_of_a_ct and not _needs_offset(measured, offset_hu):
         raise UserError(
             f"is in HU as it stands, so adding {offset_hu:g} would be wrong; leave out --hu-offset, or embed the scan "
             "that needs it on its own"
