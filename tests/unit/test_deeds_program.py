@@ -71,6 +71,17 @@ def test_register_names_every_setting(program, tmp_path):
     assert stem.parent.is_dir()
 
 
+@pytest.mark.parametrize("is_linear", [False, True])
+def test_a_linear_step_that_was_not_taken_leaves_no_files_of_an_earlier_one(program, tmp_path, is_linear):
+    names = {"pair_matrix.txt", "pair_matrix.json"}
+    for name in {*names, "other_matrix.txt"}:
+        (tmp_path / name).touch()
+    changes = {} if is_linear else {"linear": None}
+    registered(program(), tmp_path / "pair", **changes)
+    left = {path.name for path in tmp_path.glob("*_matrix.*")}
+    assert left == {"other_matrix.txt"} | (names if is_linear else set())
+
+
 def test_the_descent_names_every_setting(program, tmp_path):
     chosen = FieldDescentSettings(
         spacing_mm=3,
