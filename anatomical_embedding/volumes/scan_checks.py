@@ -42,7 +42,7 @@ SMALLEST_FAT_SHARE_INSIDE = 0.03
 LARGEST_LUNG_RATIO = 0.3
 """Lung and partial volumes against what is denser: 0.13 and less in those CTs, 0.44 and more in MRs moved there."""
 MOST_LUNG_RATIO = 1.0
-"""Crops of lungs have more at times; CTs cut off at -1024 after their offset was taken off twice 1.26 at least."""
+"""Crops of lungs rarely have more, most CTs that were cut off at -1024 after their offset was taken off twice do."""
 
 SMALLEST_PADDING_SHARE, LARGEST_SHARE_ABOVE_PADDING, PADDING_GAP = 0.01, 0.001, 500.0
 """A lowest value that many voxels have and nothing lies near is no measurement."""
