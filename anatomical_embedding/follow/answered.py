@@ -58,6 +58,7 @@ def answered_row(
     scans: VisitScans,
     *,
     others_mm: Sequence[tuple[NDArray[np.float64], float]],
+    was_gone: bool,
     settings: FollowSettings,
 ) -> tuple[LesionRow, tuple[FittedMask, ...]]:
     """Return the row of a lesion that is not given at a visit, and its masks: one, one a part, or none.
@@ -65,6 +66,7 @@ def answered_row(
     Parameters
     ----------
     others_mm : (3,) places and radii of the other lesions at the visit.
+    was_gone : whether the last visit that tells its state calls it gone: what comes back hardly does so in two parts.
     """
     row = LesionRow(
         lesion, visit.name, visit.date, "review", 0.0, np.nan, NOWHERE, place.how,
@@ -82,7 +84,7 @@ def answered_row(
         depth_error_mm=settings.places.view.error_mm,
         within_mm=scans.model.card.usage.confidence.fit.within_mm,
     )
-    looked = _look(scan, place, sources, scans, others_mm, settings=settings)
+    looked = _look(scan, place, sources, scans, others_mm, was_gone=was_gone, settings=settings)
     judged = judge_state(
         trust,
         presence=looked.presence,
@@ -119,6 +121,7 @@ def _look(
     scans: VisitScans,
     others_mm: Sequence[tuple[NDArray[np.float64], float]],
     *,
+    was_gone: bool,
     settings: FollowSettings,
 ) -> _Looked:
     """Return how a place looks beside the lesion at the visits that show it.
@@ -153,7 +156,7 @@ def _look(
         point_mm = middle_of_tissue(scan, point_mm, looks[0], source.radius_mm, settings=settings.tissue)
     visibility = looks[0].visibility(settings.look)
     parts_mm = None
-    if visibility >= settings.splitting.visibility:
+    if visibility >= settings.splitting.visibility and not was_gone:
         # One part shows the lesion where its place is between the two, so that place is asked first.
         found = (
             find_parts(
