@@ -29,7 +29,7 @@ NUM_BINS, FEWEST_OF_BIN = 10, 5
 NUM_NEAREST, NEAREST = 60, 0.1
 """Samples round the former lesion that tell what has come in its place, and the distance in which all count alike."""
 MOST = 1.5
-"""Differences count up to this share of the lesion's contrast."""
+"""Differences count up to this share of that of the lesion from what would lie in its place, its contrast here."""
 STRENGTHS = (0.6, 1.3)
 """Of lesions that are there, as a share of how they looked."""
 FEWEST_KNOWN = 50
