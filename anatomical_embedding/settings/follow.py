@@ -23,6 +23,8 @@ class InViewSettings(Settings):
     """Weight of a point of the body falls with its distance as a Gaussian of this deviation."""
     depth_mm: float = Field(ge=0)
     """Points found less deep inside the scan do not count."""
+    inward_mm: float = Field(ge=0)
+    """Places beside the border of a scan match what lies farther in: the depth that they tell is too large by this."""
     error_mm: float = Field(gt=0)
     """Deviation of the depth that they tell."""
 
