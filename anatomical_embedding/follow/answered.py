@@ -66,7 +66,7 @@ def answered_row(
     Parameters
     ----------
     others_mm : (3,) places and radii of the other lesions at the visit.
-    was_gone : whether the last visit that tells its state calls it gone: what comes back hardly does so in two parts.
+    was_gone : whether the last visit that tells its state calls it gone: what comes back seldom does so in two parts.
     """
     row = LesionRow(
         lesion, visit.name, visit.date, "review", 0.0, np.nan, NOWHERE, place.how,
@@ -156,7 +156,7 @@ def _look(
         point_mm = middle_of_tissue(scan, point_mm, looks[0], source.radius_mm, settings=settings.tissue)
     visibility = looks[0].visibility(settings.look)
     parts_mm = None
-    if visibility >= settings.splitting.visibility and not was_gone:
+    if visibility >= settings.splitting.visibility:
         # One part shows the lesion where its place is between the two, so that place is asked first.
         found = (
             find_parts(
@@ -165,6 +165,7 @@ def _look(
                 Way(source.centre_mm, places_mm[number], place.matrix_from_given),
                 (source, looks[0]),
                 others_mm,
+                was_gone=was_gone,
                 settings=settings.splitting,
             )
             for number in dict.fromkeys((0, best))

@@ -116,6 +116,8 @@ class LesionSplitSettings(Settings):
     """Sizes of the two parts together that are tried, in sizes of the lesion."""
     part: Share
     """Each part has at least this share of the lesion's contrast with what surrounded it there, ..."""
+    part_in_doubt: Share
+    """... where the lesion was gone, or parts without a gap between them fit better, at least this one, ..."""
     new: Share
     """... and so has what the two cover beside the former lesion; ..."""
     gap: Share

@@ -15,7 +15,7 @@ from anatomical_embedding.follow.visits import AskedVisit
 from anatomical_embedding.matching.refine_scans import REFINED
 from anatomical_embedding.settings.follow import delivered_follow_settings
 from anatomical_embedding.volumes.volume import Volume
-from tests.followed_ball import AFFINE, CENTRE_MM, TISSUE_HU, scan_with_ball
+from tests.followed_ball import AFFINE, CENTRE_MM, LESION_HU, TISSUE_HU, scan_with_ball
 
 SETTINGS = delivered_follow_settings()
 
@@ -142,10 +142,19 @@ def test_a_lesion_in_two_parts_has_split_and_each_gets_a_mask():
     assert np.array(row.point_mm) == pytest.approx(CENTRE_MM, abs=2.0)
     found_mm = sorted((fit.centre_mm - CENTRE_MM).tolist() for fit in fits)
     assert sorted(each[1] for each in found_mm) == pytest.approx([-10.0, 10.0], abs=2.0)
-    # One that was gone at the visit before does not come back in two parts.
+    # One that was gone at the visit before comes back in two parts where they are clearly there.
     source = Source("given", CENTRE_MM, 12.0, mask)
-    back, _ = answered_at(place_at(CENTRE_MM), [source], was_gone=True, given=before, now=now)
-    assert back.state == "gone"
+    weak = Volume(np.where(both, TISSUE_HU + 0.5 * (LESION_HU - TISSUE_HU), TISSUE_HU), AFFINE)
+    states = {
+        (is_weak, was_gone): answered_at(
+            place_at(CENTRE_MM), [source], was_gone=was_gone, given=before, now=weak if is_weak else now
+        )[0].state
+        for is_weak in (False, True)
+        for was_gone in (False, True)
+    }
+    assert states == {
+        (False, False): "split", (False, True): "split", (True, False): "split", (True, True): "gone",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
