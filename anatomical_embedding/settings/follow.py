@@ -108,7 +108,7 @@ class TissueSettings(Settings):
 
 
 class LesionSplitSettings(Settings):
-    """When one lesion is two (follow/lesion_tissue.py); looks are in shares of its contrast."""
+    """When one lesion is two (follow/split.py); looks are in shares of its contrast."""
 
     visibility: float = Field(gt=0.0, le=1.0)
     """Lesions that are less visible, as a share of those that are, are not looked at."""
