@@ -2,27 +2,33 @@
 
 What was drawn is not always what a scan can show: two balls that overlap by a millimetre are one mass on voxels of
 3 mm, and halves of 4 mm are none that anybody measures. So states are told from the true masks on the voxels of the
-scan: what hangs together there, by faces, is one. Lesions that no reader could judge are counted beside the others.
+scan: what hangs together there by faces is one, and what has a whole voxel between is apart. Voxels that share no more
+than an edge or a corner are neither: no face joins them, and yet `follow` reads them as one lesion in a map of one
+number. Lesions that no reader could judge are counted beside the others.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import label as connected_parts
 
+from anatomical_embedding.follow.lesion_input import TOUCHING as BY_CORNERS
 from anatomical_embedding.phantom.visits import TrueLesion
 from benchmarks.followed_bodies import VISIBLE, FollowedBody, KnownVisit
 
 MEASURABLE_MM = 10.0
 """Longest diameter from which on a lesion can be measured (RECIST 1.1, slices of up to 5 mm)."""
+Structure = NDArray[np.float64] | None
 FAINT, SMALL, CUT, TOUCHING = "faint", "small", "cut", "touching"
 """Why a lesion is counted beside the others.
 
 `faint`: it, or one that it touches now, hardly differs from its surroundings where that is given. `small`: it or one of
 its parts is below `MEASURABLE_MM`, where it is given or now. `cut`: the border of the scan passes through it, or where
 it was. `touching`: it touches one that touched it before, is new, or has its middle out of view, so that nobody can say
-whether they have merged.
+whether they have merged; before, an edge or a corner is enough, since two that were never apart cannot become one. Or
+an edge or a corner is all that joins it to another now, or one of its parts to the other.
 """
 
 
@@ -51,7 +57,8 @@ def readable_truth(
     contrasts : of the lesions of the first visit, as `FollowedBody.contrasts` gives them.
     """
     first, now = body.visits[0], body.visits[visit]
-    before, touching = touching_lesions(first), touching_lesions(now)
+    before, near = touching_lesions(first, BY_CORNERS), touching_lesions(now, BY_CORNERS)
+    touching = touching_lesions(now)
     firsts_mm = {lesion.number: _smallest_radius_mm(lesion) for lesion in first.lesions}
     in_view = {lesion.number for lesion in now.lesions if lesion.state not in ("out_of_view", "absent")}
     truths = {}
@@ -72,16 +79,20 @@ def readable_truth(
             beside = SMALL
         elif _is_cut(now, lesion, firsts_mm[number]):
             beside = CUT
-        elif state == "merged" and not partners <= can_merge:
+        elif (
+            (state == "merged" and not partners <= can_merge)
+            or (state == "present" and not near[number] <= before[number])
+            or (state == "split" and _num_parts(now, number, BY_CORNERS) == 1)
+        ):
             beside = TOUCHING
         truths[number] = ReadableTruth(state, beside)
     return truths
 
 
-def touching_lesions(visit: KnownVisit) -> dict[int, set[int]]:
-    """Return by lesion the others whose voxels hang together with its own."""
+def touching_lesions(visit: KnownVisit, structure: Structure = None) -> dict[int, set[int]]:
+    """Return by lesion the others whose voxels hang together with its own, by faces or a (3, 3, 3) `structure`."""
     labels = visit.labels.array
-    parts, _ = connected_parts(labels > 0)
+    parts, _ = connected_parts(labels > 0, structure=structure)
     pairs = np.unique(np.stack([labels[labels > 0], parts[labels > 0]], axis=1), axis=0)
     return {
         lesion.number: {
@@ -100,8 +111,11 @@ def _read_state(visit: KnownVisit, lesion: TrueLesion, partners: set[int]) -> st
         return lesion.state
     if partners:
         return "merged"
-    _, count = connected_parts(visit.labels.array == lesion.number)
-    return "split" if lesion.state == "split" and count > 1 else "present"
+    return "split" if lesion.state == "split" and _num_parts(visit, lesion.number) > 1 else "present"
+
+
+def _num_parts(visit: KnownVisit, number: int, structure: Structure = None) -> int:
+    return int(connected_parts(visit.labels.array == number, structure=structure)[1])
 
 
 def _is_cut(visit: KnownVisit, lesion: TrueLesion, first_mm: float) -> bool:

@@ -970,6 +970,10 @@ MULTI_FRAME_INPUTS = {
         in_folder(enhanced(), enhanced("scout.dcm", order=(0,), series=OTHER_SERIES)),
         remarks=("Left out scout.dcm: the one image of",),
     ),
+    "multi-frame one frame in a file beside plain slices": ScanInput(
+        in_folder(lambda folder: stack().write(folder), enhanced("AAA.dcm", order=(0,))),
+        remarks=("Left out AAA.dcm: the one image of",),
+    ),
     "multi-frame a frame is missing": ScanInput(
         enhanced(order=tuple(k for k in range(HU.shape[2]) if k != 1), stored=blobs()),
         remarks=("between enhanced.dcm frame 1 and enhanced.dcm frame 2",),

@@ -61,10 +61,12 @@ def new(folder: Path, output: Path | None, chosen: tuple[str, ...], modality: "M
             err=True,
         )
     if found.one_patient:
+        way = "rename them so that a patient_pattern takes the patient out of the names"
+        if found.kind != "folder":
+            way = "move all but one of a patient elsewhere"
         click.echo(
             f"note: {' and '.join(found.one_patient)} are of one patient by their DICOM headers, but every scan is "
-            "taken as a patient; rename them so that a patient_pattern takes the patient out of the names, and no "
-            "patient is trained on and validated on",
+            f"taken as a patient; {way}, so that no patient is trained on and validated on",
             err=True,
         )
     click.echo(f"{output}: {found.kind}, {found.num_patients} patients, {found.modality or 'ct and mr'}")

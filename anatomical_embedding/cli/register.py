@@ -2,7 +2,7 @@
 
 import ctypes
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +37,8 @@ PROGRAM_NAMES = ("itk", "ants", "elastix", "greedy", "niftyreg", "slicer", "mrtr
 """Those of `registration.program_files`, which takes longer to load than `--help` may."""
 IMAGE, FIELD, DOUBT, POINTS = "warped.nii.gz", "displacement_field.nii.gz", "doubt.nii.gz", "points.csv"
 """Files of a registration beside its start and its transforms."""
+DECISION = "decision"
+"""Column of carried points, by which they are known."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Parameters of mallopt, as malloc.h of glibc has them."""
 KEPT_BYTES = 2**28
@@ -199,11 +201,19 @@ def register(
 
 def _own_files(folder: Path) -> list[Path]:
     """Return the files in a folder that a registration writes, apart from its start."""
-    from anatomical_embedding.points.points_file import NAMES_OF_FORMS
     from anatomical_embedding.registration.program_files import PROGRAMS
 
-    names = [IMAGE, FIELD, DOUBT, POINTS, "points_voxels.csv", *NAMES_OF_FORMS.values()]
-    names += [name for program in PROGRAMS.values() for name in program.files]
+    names = [IMAGE, FIELD, DOUBT, *(name for program in PROGRAMS.values() for name in program.files)]
+    return [*_own_points(folder), *_files_of(folder, names)]
+
+
+def _own_points(folder: Path) -> list[Path]:
+    from anatomical_embedding.points.points_file import NAMES_OF_FORMS
+
+    return _files_of(folder, [POINTS, "points_voxels.csv", *NAMES_OF_FORMS.values()])
+
+
+def _files_of(folder: Path, names: Iterable[str]) -> list[Path]:
     return [path for name in dict.fromkeys(names) if (path := folder / name).is_file()]
 
 
@@ -216,11 +226,15 @@ def _require_only_own(folder: Path, *inputs: Path | None) -> None:
     for path in filter(None, inputs):
         if any(path.samefile(other) for other in own):
             raise InputFileError(path, "is read and would be written over; name another folder for --output")
-    if own and not (folder / START_FILE).exists():
+    foreign, lacking = own, f"{START_FILE} is not beside it"
+    if (folder / START_FILE).exists():
+        points = folder / POINTS
+        is_carried = points.is_file() and DECISION in points.read_text(encoding="utf-8", errors="replace")
+        foreign, lacking = [] if is_carried else _own_points(folder), f"{POINTS} has no column {DECISION}"
+    if foreign:
         raise InputFileError(
-            own[0],
-            f"would be written over, and is of no registration, as {START_FILE} is not beside it; name another "
-            "folder for --output",
+            foreign[0],
+            f"would be written over, and is of no registration, as {lacking}; name another folder for --output",
         )
 
 
@@ -285,7 +299,7 @@ def _write_results(
     if asked is not None and carried is not None:
         more = {
             "doubt_mm": ["" if math.isnan(doubt) else f"{doubt:.2f}" for doubt in carried.doubt_mm],
-            "decision": carried.decision,
+            DECISION: carried.decision,
             "reason": carried.reason,
         }
         write_point_table(carried.points_mm, asked.names, folder / POINTS, coordinates=coordinates, more=more)

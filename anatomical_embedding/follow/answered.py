@@ -58,6 +58,7 @@ def answered_row(
     scans: VisitScans,
     *,
     others_mm: Sequence[tuple[NDArray[np.float64], float]],
+    was_gone: bool,
     settings: FollowSettings,
 ) -> tuple[LesionRow, tuple[FittedMask, ...]]:
     """Return the row of a lesion that is not given at a visit, and its masks: one, one a part, or none.
@@ -65,6 +66,7 @@ def answered_row(
     Parameters
     ----------
     others_mm : (3,) places and radii of the other lesions at the visit.
+    was_gone : whether the last visit that tells its state calls it gone: what comes back seldom does so in two parts.
     """
     row = LesionRow(
         lesion, visit.name, visit.date, "review", 0.0, np.nan, NOWHERE, place.how,
@@ -82,7 +84,7 @@ def answered_row(
         depth_error_mm=settings.places.view.error_mm,
         within_mm=scans.model.card.usage.confidence.fit.within_mm,
     )
-    looked = _look(scan, place, sources, scans, others_mm, settings=settings)
+    looked = _look(scan, place, sources, scans, others_mm, was_gone=was_gone, settings=settings)
     judged = judge_state(
         trust,
         presence=looked.presence,
@@ -119,6 +121,7 @@ def _look(
     scans: VisitScans,
     others_mm: Sequence[tuple[NDArray[np.float64], float]],
     *,
+    was_gone: bool,
     settings: FollowSettings,
 ) -> _Looked:
     """Return how a place looks beside the lesion at the visits that show it.
@@ -162,6 +165,7 @@ def _look(
                 Way(source.centre_mm, places_mm[number], place.matrix_from_given),
                 (source, looks[0]),
                 others_mm,
+                was_gone=was_gone,
                 settings=settings.splitting,
             )
             for number in dict.fromkeys((0, best))

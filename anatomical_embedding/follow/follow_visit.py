@@ -27,7 +27,7 @@ from anatomical_embedding.follow.places import (
     view_depth_mm,
 )
 from anatomical_embedding.follow.records import LesionRow, PointMm, State
-from anatomical_embedding.follow.seen import SeenVisit, Source, first_labels, sources_of
+from anatomical_embedding.follow.seen import SeenVisit, Source, first_labels, sources_of, was_gone
 from anatomical_embedding.follow.visits import AskedVisit, VisitScans
 from anatomical_embedding.settings.follow import FollowSettings
 from anatomical_embedding.usage.scans import require_raw
@@ -99,6 +99,7 @@ def follow_visit(
                 sources[lesion],
                 scans,
                 others_mm=_others(lesion, joined, sources),
+                was_gone=was_gone(lesion, before),
                 settings=settings,
             )
             row = replace(row, label=labels[lesion])
@@ -143,7 +144,14 @@ def look_back(
     for lesion, place in joined.items():
         others_mm = _others(lesion, joined, sources)
         row, _ = answered_row(
-            lesion, visit, place, sources[lesion], scans, others_mm=others_mm, settings=settings
+            lesion,
+            visit,
+            place,
+            sources[lesion],
+            scans,
+            others_mm=others_mm,
+            was_gone=was_gone(lesion, chain),
+            settings=settings,
         )
         note = row.note or ("it is not there yet" if row.state == "gone" else "")
         rows.append(replace(row, label=known.rows[lesion].label, mask="none", note=note))

@@ -168,7 +168,8 @@ def view_depth_mm(
     for pairs, places in zip(anchors, points_mm, strict=True):
         is_deep = scan.depth_mm(pairs.target_mm) >= settings.view.depth_mm
         inner = Anchors(pairs.template_mm[is_deep], pairs.target_mm[is_deep])
-        depths.append(scan.depth_mm(predict_places(inner, places, settings=wide).points_mm))
+        found = predict_places(inner, places, settings=wide)
+        depths.append(scan.depth_mm(found.points_mm) - settings.view.inward_mm)
     known = np.isfinite(depths)
     total = np.where(known, depths, 0.0).sum(axis=0)
     return np.asarray(np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan))

@@ -88,6 +88,12 @@ def first_labels(before: Sequence[SeenVisit]) -> dict[int, str]:
     return dict(sorted(labels.items()))
 
 
+def was_gone(lesion: int, before: Sequence[SeenVisit]) -> bool:
+    """Say whether the last visit that tells the state of a lesion calls it gone."""
+    told = (visit.rows[lesion].state for visit in reversed(before) if lesion in visit.rows)
+    return next((state for state in told if state in PLACED), None) == "gone"
+
+
 def sources_of(lesion: int, before: Sequence[SeenVisit], settings: FollowSettings) -> list[Source]:
     """Return a lesion where it was given, and at the last visit that shows it whole, if possible with a mask."""
     first, *others = [visit for visit in before if visit.shows(lesion)]

@@ -2,7 +2,8 @@
 
 Two balls put into its surroundings (`surroundings`) are two parts, one ball a lesion that is whole, and the
 surroundings alone one that has gone. Two parts that explain the scan best are believed where each is there on its own,
-with a gap between them, and where what they cover beside the former lesion is new.
+with a gap between them, and where what they cover beside the former lesion is new. Those that fit less well than parts
+without a gap have to be there more clearly, and so have those of a lesion that was gone.
 """
 
 from collections.abc import Sequence
@@ -46,6 +47,7 @@ def find_parts(
     lesion: tuple[Source, Look],
     others_mm: Sequence[tuple[FloatArray, float]] = (),
     *,
+    was_gone: bool = False,
     settings: LesionSplitSettings,
 ) -> Points | None:
     """Return (2, 3) middles of the two parts that a lesion is now; None where it is not in two parts.
@@ -56,6 +58,7 @@ def find_parts(
     now : the other scan.
     way : from the lesion in the first to its place in the other.
     others_mm : (3,) places and radii of other lesions; what lies there is none of its parts.
+    was_gone : whether the lesion was gone at the visit before.
 
     Notes
     -----
@@ -70,12 +73,15 @@ def find_parts(
     if seen is None or not is_free.any():
         return None
     gain = np.where(is_free, seen.fit(shapes.parts).gain, -np.inf)
+    has_gap = (seen.fit_balls(AROUND, GAP).share <= settings.gap)[shapes.between]
+    is_doubtful = was_gone or not has_gap[gain.argmax()]
+    gain = np.where(has_gap, gain, -np.inf)
     best = int(gain.argmax())
     middles, scale = shapes.middles[:, best], shapes.scales[best]
     is_split = (
         gain[best] > max(float(seen.fit(shapes.wholes).gain.max()), 0.0)
-        and seen.fit_balls(middles, CORE * scale).share.min() >= settings.part
-        and seen.fit_balls(middles.mean(axis=0)[np.newaxis], GAP).share[0] <= settings.gap
+        and seen.fit_balls(middles, CORE * scale).share.min()
+        >= (settings.part_in_doubt if is_doubtful else settings.part)
         and seen.fit_outside(shapes.parts[best]).share >= settings.new
     )
     if not is_split:
@@ -99,12 +105,14 @@ class _Shapes:
     Attributes
     ----------
     middles, scales : (2, K, 3) of two parts, and (K,) the size of both together.
+    between : (K,) which of `AROUND` lies between them.
     parts : (K, N) 1 in both of them.
     wholes : (W, N) 1 in a lesion that is whole.
     """
 
     middles: Points
     scales: FloatArray
+    between: NDArray[np.intp]
     parts: Shapes
     wholes: Shapes
 
@@ -117,7 +125,8 @@ def _shapes(scales: tuple[float, ...]) -> _Shapes:
     rows = [AROUND[:, np.newaxis] + scale * np.stack([ways, -ways])[:, np.newaxis] for scale in scales]
     middles = np.concatenate(rows, axis=1).reshape(2, -1, 3)  # scales, middles and directions in one row
     sizes = np.repeat(scales, len(AROUND) * NUM_DIRECTIONS)
+    between = np.tile(np.repeat(np.arange(len(AROUND)), NUM_DIRECTIONS), len(scales))
     parts = np.maximum(*(balls(points, each, PART_RADIUS * sizes) for each in middles))
     offsets = np.tile(WHOLE_OFFSETS, (len(WHOLE_SCALES), 1))
     wholes = balls(points, offsets, np.repeat(WHOLE_SCALES, len(WHOLE_OFFSETS)))
-    return _Shapes(middles, sizes, parts, wholes)
+    return _Shapes(middles, sizes, between, parts, wholes)

@@ -29,7 +29,7 @@ NUM_BINS, FEWEST_OF_BIN = 10, 5
 NUM_NEAREST, NEAREST = 60, 0.1
 """Samples round the former lesion that tell what has come in its place, and the distance in which all count alike."""
 MOST = 1.5
-"""Differences count up to this share of the lesion's contrast."""
+"""Differences count up to this share of that of the lesion from what would lie in its place, its contrast here."""
 STRENGTHS = (0.6, 1.3)
 """Of lesions that are there, as a share of how they looked."""
 FEWEST_KNOWN = 50
@@ -160,8 +160,7 @@ def compare(
     then, values = values_at(before, way.from_mm + offsets_mm), values_at(now, way.carry(offsets_mm))
     is_known = np.isfinite(then) & np.isfinite(values)
     around, within = is_known & is_outside, is_known & ~is_outside
-    contrast = float(np.mean([abs(look.contrast) for _, look in lesions]))
-    if around.sum() < FEWEST_KNOWN or not within.any() or not contrast > TINY:
+    if around.sum() < FEWEST_KNOWN or not within.any():
         return None
     surroundings = np.zeros(len(points))
     surroundings[around] = _values_now(then[around], values[around])
@@ -169,6 +168,8 @@ def compare(
     weights = np.maximum(distances, NEAREST) ** -3.0
     surroundings[within] = (weights * surroundings[around][nearest]).sum(axis=1) / weights.sum(axis=1)
     lesion = float(np.mean([look.inner for _, look in lesions]))
+    # Amid bone and soft tissue a lesion may be as bright as their median, and differ from what would lie in its place.
+    contrast = max(float(np.abs(lesion - surroundings[within]).mean()), TINY)
     seen, expected = (
         np.where(is_known, np.clip((each - surroundings) / contrast, -MOST, MOST), 0.0).astype(np.float32)
         for each in (np.nan_to_num(values), lesion)

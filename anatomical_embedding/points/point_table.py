@@ -73,7 +73,8 @@ def read_point_table(path: Path, *, coordinates: Coordinates) -> NamedPoints:
                 )
             row = dict(zip(header, cells, strict=False))
             for column, lines in owners.items():
-                lines.setdefault(row.get(column, "").strip(), reader.line_num)
+                if owner := row.get(column, "").strip():  # tables may name one above its first point alone
+                    lines.setdefault(owner, reader.line_num)
             listed.append(_listed_point(row, columns, numbers, line=reader.line_num))
     except csv.Error as error:
         raise InputFileError(path, f"line {reader.line_num}: is not a line of a table ({error})") from error

@@ -14,6 +14,8 @@ from anatomical_embedding.settings.field_descent import FieldDescentSettings
 from anatomical_embedding.settings.registration import DeedsSettings
 
 STATUS_WRONG_INPUT = 2
+MATRIX_ENDINGS = ("_matrix.txt", "_matrix.json")
+"""Of what a linear step writes behind the stem."""
 
 PROGRAM_NAME = "deeds"
 BUILD_HINT = "build it with cmake, see deeds/README.md"
@@ -49,6 +51,8 @@ def run_deeds(
 ) -> None:
     """Register two volumes; the files that are written are named after a stem.
 
+    Those of a linear step that an earlier registration took there and this one does not are removed.
+
     Parameters
     ----------
     program : the built program.
@@ -69,6 +73,9 @@ def run_deeds(
     pair = ["--fixed", fixed, "--moving", moving, "--output", output_stem, *labels]
     image = [] if with_image else ["--without-image"]
     _run(program, ["register", *pair, *_options(settings), *image, "--threads", threads])
+    if settings.linear is None:
+        for ending in MATRIX_ENDINGS:
+            output_stem.with_name(output_stem.name + ending).unlink(missing_ok=True)
 
 
 def write_deeds_field(program: Path, output: Path, *, stem: Path, grid: Path) -> None:

@@ -166,11 +166,13 @@ def _fitting(settings: DeedsSettings, fixed: Volume, *, pair: str) -> tuple[Deed
             pair, f"{both_show}, too little to be registered; expected {_lengths(needed_mm)} mm or more"
         )
     linear = settings.linear and settings.linear.levels_for(size_vox, fewest=FEWEST_OF_LINEAR_STEP)
-    fitting = levels.model_copy(update={"linear": linear})
-    if fitting == settings:
-        return settings, ()
-    without = "the linear step and " if linear != settings.linear and linear is None else ""
-    return fitting, (f"{both_show}; {without}levels too coarse for that were left out",)
+    left_out = []
+    if levels.grid_spacing_vox != settings.grid_spacing_vox:
+        left_out.append("the coarsest levels")
+    if linear != settings.linear:
+        left_out.append("the linear step" if linear is None else "the coarsest levels of the linear step")
+    remarks = (f"{both_show}; left out as too coarse for that: {', '.join(left_out)}",) if left_out else ()
+    return levels.model_copy(update={"linear": linear}), remarks
 
 
 def _lengths(lengths: NDArray[np.float64]) -> str:

@@ -23,6 +23,8 @@ class InViewSettings(Settings):
     """Weight of a point of the body falls with its distance as a Gaussian of this deviation."""
     depth_mm: float = Field(ge=0)
     """Points found less deep inside the scan do not count."""
+    inward_mm: float = Field(ge=0)
+    """Places beside the border of a scan match what lies farther in: the depth that they tell is too large by this."""
     error_mm: float = Field(gt=0)
     """Deviation of the depth that they tell."""
 
@@ -106,7 +108,7 @@ class TissueSettings(Settings):
 
 
 class LesionSplitSettings(Settings):
-    """When one lesion is two (follow/lesion_tissue.py); looks are in shares of its contrast."""
+    """When one lesion is two (follow/split.py); looks are in shares of its contrast."""
 
     visibility: float = Field(gt=0.0, le=1.0)
     """Lesions that are less visible, as a share of those that are, are not looked at."""
@@ -114,6 +116,8 @@ class LesionSplitSettings(Settings):
     """Sizes of the two parts together that are tried, in sizes of the lesion."""
     part: Share
     """Each part has at least this share of the lesion's contrast with what surrounded it there, ..."""
+    part_in_doubt: Share
+    """... where the lesion was gone, or parts without a gap between them fit better, at least this one, ..."""
     new: Share
     """... and so has what the two cover beside the former lesion; ..."""
     gap: Share

@@ -141,7 +141,8 @@ class ImageEvidenceSettings(Settings):
     min_evidence: float
     """The share of correspondences that agree and the weighted gain must add up to this."""
     min_retried_evidence: float | None = None
-    """To this where `register` turned the moving scan or matched it once more; null: to as much as the first time."""
+    """To this, if it is more, where `register` turned the moving scan or matched it once more; null: to as much as the
+    first time."""
 
     @model_validator(mode="after")
     def _percentiles_rise(self) -> "ImageEvidenceSettings":
@@ -194,7 +195,8 @@ class AffineFitSettings(Settings):
         """Return the same settings for a moving scan that was matched before: more must speak for its start."""
         if self.images is None or self.images.min_retried_evidence is None:
             return self
-        images = self.images.model_copy(update={"min_evidence": self.images.min_retried_evidence})
+        least = max(self.images.min_evidence, self.images.min_retried_evidence)
+        images = self.images.model_copy(update={"min_evidence": least})
         return self.model_copy(update={"images": images})
 
     @model_validator(mode="after")

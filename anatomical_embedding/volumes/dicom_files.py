@@ -207,7 +207,7 @@ def _one_series(
     for file in images:
         if file.path not in others:
             own = file.text("ConcatenationUID") or (file.path if _holds_several(file) else "")
-            groups.setdefault(f"{file.text('SeriesInstanceUID')} {own}", []).append(file)
+            groups.setdefault(f"{file.text('SeriesInstanceUID')} {file.has_frames} {own}", []).append(file)
     every = list(groups.values())
     volumes = [files for files in every if len(files) >= SMALLEST_NUM_SLICES or _holds_several(files[0])]
     candidates = volumes or every

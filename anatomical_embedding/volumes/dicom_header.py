@@ -21,7 +21,8 @@ from anatomical_embedding.volumes.dicom_mark import NUM_FIRST_BYTES, begins_as_d
 
 PLAIN_TEXTS = ("CS", "DA", "DS", "DT", "IS", "TM", "UI")
 """Kinds of values that are ASCII with backslashes between (DICOM PS3.5 6.2)."""
-PADDING = "\0 \t\r\n"
+PADDING = "\0 "
+"""At the end of a value."""
 LARGEST_NUMBER = 1e20
 """Beyond this no length in mm, count or factor makes sense, and arithmetic with it would overflow."""
 STACK_TAGS = (
@@ -237,11 +238,11 @@ def written_values(header: Dataset, keyword: str) -> tuple[str, ...]:
     Plain texts are taken as they lie in the file, faster than pydicom makes values of them: a folder may hold thousands
     of files.
     """
-    raw = header.get_item(_tag_of(keyword))
+    raw = header.get_item(_tag_of(keyword), keep_deferred=True)
     if raw is None:
         return ("",)
-    if isinstance(raw, RawDataElement) and raw.VR in PLAIN_TEXTS and isinstance(raw.value, bytes):
-        return tuple(part.strip(PADDING) for part in raw.value.decode("latin-1").split("\\"))
+    if isinstance(raw, RawDataElement) and raw.VR in PLAIN_TEXTS and raw.value is not None:
+        return tuple(part.rstrip(PADDING).strip() for part in raw.value.decode("latin-1").split("\\"))
     value = _value(header, keyword)
     entries = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
     return tuple("" if entry is None else str(entry).strip() for entry in entries)

@@ -41,6 +41,8 @@ SURE_FAT_SHARE, SURE_SOFT_SHARE, SURE_BRIGHT_SHARE = 0.08, 0.15, 0.003
 SMALLEST_FAT_SHARE_INSIDE = 0.03
 LARGEST_LUNG_RATIO = 0.3
 """Lung and partial volumes against what is denser: 0.13 and less in those CTs, 0.44 and more in MRs moved there."""
+MOST_LUNG_RATIO = 1.0
+"""Crops of lungs rarely have more, most CTs that were cut off at -1024 after their offset was taken off twice do."""
 
 SMALLEST_PADDING_SHARE, LARGEST_SHARE_ABOVE_PADDING, PADDING_GAP = 0.01, 0.001, 500.0
 """A lowest value that many voxels have and nothing lies near is no measurement."""
@@ -88,10 +90,19 @@ class Shares:
         """Whether nothing else looks so: air, fat and soft tissue are where they belong, and little lies between."""
         return (
             self.air >= SURE_AIR_SHARE
-            and self.are_of_the_inside
-            and self.fat >= SURE_FAT_SHARE
-            and self.dense <= LARGEST_SURE_DENSE_SHARE
+            and self.have_a_bodys_tissue
+            and self.bright >= SURE_BRIGHT_SHARE
             and self.lung <= LARGEST_LUNG_RATIO
+        )
+
+    @property
+    def have_a_bodys_tissue(self) -> bool:
+        """Whether fat, soft tissue and dense bone have shares as in a body."""
+        return (
+            self.tissue >= SURE_TISSUE_SHARE
+            and self.fat >= SURE_FAT_SHARE
+            and self.soft >= SURE_SOFT_SHARE
+            and self.dense <= LARGEST_SURE_DENSE_SHARE
         )
 
     @property
@@ -165,7 +176,7 @@ def find_kind(array: NDArray) -> Kind:
     values = sample_values(array)
     measured = without_padding(values)
     shares = shares_of(measured)
-    if shares.are_of_a_ct or _is_too_low(measured, TAKEN_TWICE_HU):
+    if shares.are_of_a_ct or _needs_offset(measured, TAKEN_TWICE_HU):
         return Kind("ct", "")
     dark_share = float((measured < TISSUE_HU[0]).mean())
     missing = [offset for offset in KNOWN_OFFSETS_HU if shares_of(measured + offset).are_surely_of_a_ct]
@@ -214,7 +225,7 @@ def find_offset(array: NDArray) -> Offset:
     values = sample_values(array)
     measured = without_padding(values)
     shares = shares_of(measured)
-    if _is_too_low(measured, TAKEN_TWICE_HU):
+    if _needs_offset(measured, TAKEN_TWICE_HU):
         return Offset(
             TAKEN_TWICE_HU,
             f"its values lie {TAKEN_TWICE_HU:g} below HU (air, fat and soft tissue at once), so {TAKEN_TWICE_HU:g} was "
@@ -250,7 +261,7 @@ def find_offset(array: NDArray) -> Offset:
     )
 
 
-def _is_too_low(measured: NDArray[np.floating], offset_hu: float) -> bool:
+def _needs_offset(measured: NDArray[np.floating], offset_hu: float) -> bool:
     """Return whether values are surely of a CT once a number is added, and not so as they are."""
     return shares_of(measured + offset_hu).are_surely_of_a_ct and not shares_of(measured).are_surely_of_a_ct
 
@@ -278,12 +289,14 @@ def _remark_on_cut(values: NDArray[np.floating]) -> str:
 
 
 def _remark_on_tissue(shares: Shares) -> str:
-    """Return what to say of a CT that shows air and bone, but not what lies between them in every body."""
-    if shares.are_surely_of_a_ct or shares.air >= AIR_ALONE_SHARE:
+    """Return what to say of a CT that shows air, but not what lies in nearly every part of a body."""
+    if shares.have_a_bodys_tissue and shares.lung <= MOST_LUNG_RATIO:
         return ""
     return (
-        f"of what is denser than {TISSUE_HU[0]:g} HU {_percent(shares.fat)} is like fat and {_percent(shares.soft)} "
-        "like soft tissue, other than in a body in HU; it shows another thing, or its values are no HU"
+        f"of what is denser than {TISSUE_HU[0]:g} HU {_percent(shares.fat)} is like fat, {_percent(shares.soft)} like "
+        f"soft tissue and {_percent(shares.bright)} denser than {TISSUE_HU[1]:g}, beside {shares.lung:.2g} times as "
+        "much like lung, other than in most bodies in HU; it shows a small part of one or another thing, or its values "
+        "are no HU"
     )
 
 
@@ -299,7 +312,7 @@ def told_offset(array: NDArray, *, offset_hu: float) -> Offset:
     doubt = "" if shares_of(measured + offset_hu).are_of_a_ct else ", though they do not look so"
     if offset_hu == 0.0:
         return Offset(0.0, f"its values were taken as HU, as told{doubt}")
-    if shares_of(measured).are_of_a_ct and not _is_too_low(measured, offset_hu):
+    if shares_of(measured).are_of_a_ct and not _needs_offset(measured, offset_hu):
         raise UserError(
             f"is in HU as it stands, so adding {offset_hu:g} would be wrong; leave out --hu-offset, or embed the scan "
             "that needs it on its own"

@@ -11,7 +11,7 @@ from anatomical_embedding.registration.deeds_program import (
     run_descent,
     write_deeds_field,
 )
-from anatomical_embedding.registration.deformation import deform
+from anatomical_embedding.registration.deformation import _fitting, deform
 from anatomical_embedding.settings.field_descent import (
     FieldDescentPassSettings,
     FieldDescentSettings,
@@ -69,6 +69,17 @@ def test_register_names_every_setting(program, tmp_path):
         *("--linear-search-radius", "4x3", "--linear-quantization", "2x1", "--threads", "2"),
     ]
     assert stem.parent.is_dir()
+
+
+@pytest.mark.parametrize("is_linear", [False, True])
+def test_a_linear_step_that_was_not_taken_leaves_no_files_of_an_earlier_one(program, tmp_path, is_linear):
+    names = {"pair_matrix.txt", "pair_matrix.json"}
+    for name in {*names, "other_matrix.txt"}:
+        (tmp_path / name).touch()
+    changes = {} if is_linear else {"linear": None}
+    registered(program(), tmp_path / "pair", **changes)
+    left = {path.name for path in tmp_path.glob("*_matrix.*")}
+    assert left == {"other_matrix.txt"} | (names if is_linear else set())
 
 
 def test_the_descent_names_every_setting(program, tmp_path):
@@ -214,9 +225,8 @@ def test_deeds_takes_a_linear_step_after_rigid_starts_alone(program, tmp_path, s
     assert ("--linear" in asked) == is_asked
 
 
-def in_thin_part(program, tmp_path, depth):
-    """Run `deform` on volumes of some voxels along one axis, and return what the program was asked."""
-    scan = np.random.default_rng(0).normal(size=(42, 42, depth)).astype(np.float32)
+def thin_settings():
+    """Return settings whose levels ask for 24, 18 and 12 voxels, and their linear step for 42 and 30."""
     levels = {"grid_spacing_vox": [8, 6, 4], "search_radius": [3, 2, 1], "quantization_vox": [3, 2, 1]}
     steps = {
         "grid_spacing_vox": [7, 5],
@@ -224,6 +234,12 @@ def in_thin_part(program, tmp_path, depth):
         "quantization_vox": [4, 3],
         "kind": "affine",
     }
+    return deeds_settings(linear=steps, **levels)
+
+
+def in_thin_part(program, tmp_path, depth):
+    """Run `deform` on volumes of some voxels along one axis."""
+    scan = np.random.default_rng(0).normal(size=(42, 42, depth)).astype(np.float32)
     volume = Volume(scan, np.diag([2.0, 2.0, 3.0, 1.0]))
     deform(
         program(status=1),
@@ -231,7 +247,7 @@ def in_thin_part(program, tmp_path, depth):
         volume,
         matrix=np.eye(4),
         moving_labels=None,
-        settings=deeds_settings(linear=steps, **levels),
+        settings=thin_settings(),
         output_stem=tmp_path / "pair" / "registered",
         threads=1,
         modalities=("ct", "ct"),
@@ -257,6 +273,23 @@ def test_levels_too_coarse_for_a_thin_part_are_left_out(program, tmp_path, depth
     names = ("grid-spacing", "search-radius", "quantization")
     options = [f"--{kind}{name}" for kind in ("", "linear-") for name in names]
     assert expected == tuple(asked[asked.index(name) + 1] if name in asked else None for name in options)
+
+
+@pytest.mark.parametrize(
+    ("depth", "left_out"),
+    [
+        (42, ""),
+        (41, "the coarsest levels of the linear step"),
+        (24, "the linear step"),
+        (18, "the coarsest levels, the linear step"),
+    ],
+)
+def test_what_is_left_out_of_a_thin_part_is_said(depth, left_out):
+    volume = Volume(np.zeros((42, 42, depth), np.float32), np.diag([2.0, 2.0, 3.0, 1.0]))
+    said = (
+        f"both scans show 84 x 84 x {3 * depth} mm of one place; left out as too coarse for that: {left_out}"
+    )
+    assert _fitting(thin_settings(), volume, pair="pair")[1] == ((said,) if left_out else ())
 
 
 def test_a_part_too_thin_for_control_points_is_told_in_mm(program, tmp_path):

@@ -11,12 +11,12 @@ from anatomical_embedding.follow.answered import answered_row
 from anatomical_embedding.follow.fit_mask import fit_mask
 from anatomical_embedding.follow.place_masks import place_masks
 from anatomical_embedding.follow.places import AnsweredPlace
-from anatomical_embedding.follow.seen import Source
+from anatomical_embedding.follow.seen import SeenVisit, Source, was_gone
 from anatomical_embedding.follow.visits import AskedVisit
 from anatomical_embedding.matching.refine_scans import REFINED
 from anatomical_embedding.settings.follow import delivered_follow_settings
 from anatomical_embedding.volumes.volume import Volume
-from tests.followed_ball import AFFINE, CENTRE_MM, TISSUE_HU, scan_with_ball
+from tests.followed_ball import AFFINE, CENTRE_MM, LESION_HU, TISSUE_HU, scan_with_ball
 
 SETTINGS = delivered_follow_settings()
 
@@ -38,13 +38,13 @@ def place_at(point_mm, *elsewhere_mm, disagreement_mm=np.nan):
     )
 
 
-def answered_at(place, sources, **volumes):
+def answered_at(place, sources, *, was_gone=False, **volumes):
     """Return the row and the masks of a lesion at the visit `now`, given the scan of each visit."""
     scans = Visits(
         {name: SimpleNamespace(raw=SimpleNamespace(volume=scan)) for name, scan in volumes.items()}
     )
     asked = AskedVisit("now", Path("now.nii"), None)
-    return answered_row(1, asked, place, sources, scans, others_mm=(), settings=SETTINGS)
+    return answered_row(1, asked, place, sources, scans, others_mm=(), was_gone=was_gone, settings=SETTINGS)
 
 
 def test_where_the_visits_disagree_the_place_that_shows_the_lesion_is_taken():
@@ -143,6 +143,37 @@ def test_a_lesion_in_two_parts_has_split_and_each_gets_a_mask():
     assert np.array(row.point_mm) == pytest.approx(CENTRE_MM, abs=2.0)
     found_mm = sorted((fit.centre_mm - CENTRE_MM).tolist() for fit in fits)
     assert sorted(each[1] for each in found_mm) == pytest.approx([-10.0, 10.0], abs=2.0)
+    # One that was gone at the visit before comes back in two parts where they are clearly there.
+    source = Source("given", CENTRE_MM, 12.0, mask)
+    weak = Volume(np.where(both, TISSUE_HU + 0.5 * (LESION_HU - TISSUE_HU), TISSUE_HU), AFFINE)
+    states = {
+        (is_weak, was_gone): answered_at(
+            place_at(CENTRE_MM), [source], was_gone=was_gone, given=before, now=weak if is_weak else now
+        )[0].state
+        for is_weak in (False, True)
+        for was_gone in (False, True)
+    }
+    assert states == {
+        (False, False): "split", (False, True): "split", (True, False): "split", (True, True): "gone",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        (["given", "gone"], True),
+        (["given", "gone", "review", "out_of_view"], True),
+        (["given", "gone", "present"], False),
+        (["given"], False),
+        ([None, "given", "gone"], True),
+    ],
+)
+def test_the_last_visit_that_tells_a_state_says_whether_a_lesion_was_gone(states, expected):
+    before = [
+        SeenVisit(str(number), {} if state is None else {1: SimpleNamespace(state=state)}, None)
+        for number, state in enumerate(states)
+    ]
+    assert was_gone(1, before) is expected
 
 
 def test_a_lesion_too_faint_for_an_edge_is_as_large_as_explains_the_scan_best():

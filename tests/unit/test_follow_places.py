@@ -22,6 +22,7 @@ from anatomical_embedding.follow.places import (
     join_predictions,
     predict_places,
     swap_anchors,
+    view_depth_mm,
 )
 from anatomical_embedding.follow.records import LesionRow
 from anatomical_embedding.follow.seen import Source
@@ -62,6 +63,17 @@ def test_pairs_turned_round_keep_those_that_are_well_inside_the_scan_they_lead_t
     turned = swap_anchors(anchors, SimpleNamespace(embedded=volume), settings=SETTINGS.places)
     assert turned.template_mm.tolist() == [[12.0, 0, 0]]
     assert turned.target_mm.tolist() == [[2.0, 0, 0]]
+
+
+def test_the_depth_of_a_place_is_that_by_the_points_well_inside_less_what_the_border_draws_it_inward():
+    volume = Volume(np.zeros((81, 81, 81), np.uint8), np.diag([2.0, 2.0, 2.0, 1.0]))
+    grid = np.stack(np.meshgrid(*[np.arange(10.0, 151.0, 20.0)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    found = grid.copy()
+    found[grid[:, 2] < 20.0] += (0.0, 0.0, 12.0)  # beside the border: these do not count
+    points_mm = np.array([[80.0, 80.0, 10.0], [80.0, 80.0, -8.0]])
+    target = RawScan(Path("scan.nii.gz"), volume, "ct", (), ReadingOptions())
+    depth_mm = view_depth_mm([Anchors(grid, found)], [points_mm], target, settings=SETTINGS.places)
+    assert depth_mm == pytest.approx(volume.depth_mm(points_mm) - SETTINGS.places.view.inward_mm, abs=0.01)
 
 
 def test_too_few_points_tell_no_place():

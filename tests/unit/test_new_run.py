@@ -306,3 +306,18 @@ def test_scans_of_one_patient_by_their_headers_are_said(tmp_path, patients, is_s
     done = CliRunner().invoke(new, options, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     assert ("are of one patient by their DICOM headers" in done.stderr) == is_said
+
+
+def test_cases_of_one_patient_are_not_told_of_a_pattern_that_they_do_not_have(tmp_path):
+    scan = Volume(body(air=-1000, fat=-100, muscle=50, noise=15), np.diag([-2.0, -2.0, 3.0, 1.0]))
+    for number, patient in enumerate("abac"):
+        folder = write_dicom_series(scan, tmp_path / "cases" / f"c{number}" / "ct")
+        for path in folder.iterdir():
+            dataset = pydicom.dcmread(path)
+            dataset.PatientID = patient
+            dataset.save_as(path)
+    options = [str(tmp_path / "cases"), "--output", str(tmp_path / "run.yaml")]
+    done = CliRunner().invoke(new, options, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert "c0 and c2 are of one patient" in done.stderr
+    assert "move all but one of a patient elsewhere" in done.stderr

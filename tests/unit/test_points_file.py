@@ -267,6 +267,13 @@ def test_points_of_several_scans_in_one_table_are_refused(tmp_path, column):
     assert told.startswith(f"line 3: is a point of the {column.lower()} 'a_mr', those above are of 'a_ct'")
 
 
+def test_a_scan_may_be_named_with_its_first_point_alone(tmp_path):
+    """So spreadsheets leave cells that were merged."""
+    table = "patient,name,x_mm,y_mm,z_mm\nP1,apex,1,2,3\n,carina,4,5,6\n"
+    assert read(tmp_path, table).names == ("apex", "carina")
+    assert refusal(tmp_path, f"{table}P2,apex,1,2,3\n,carina,4,5,6\n").startswith("line 4: is a point of")
+
+
 def test_columns_that_do_not_say_what_they_are_are_taken_as_told_and_that_is_said(tmp_path):
     found = read(tmp_path, "label;x;y;z\nA;-280,5;-250;200\n", coordinates="lps")
     np.testing.assert_allclose(found.points_mm, [[280.5, 250, 200]])

@@ -52,6 +52,50 @@ def test_two_balls_that_touch_on_the_voxels_have_merged_whatever_was_drawn():
     assert set(truth_of(touching, touching).values()) == {ReadableTruth("merged", TOUCHING)}
 
 
+def boxes(*placed):
+    """Return a visit of boxes of voxels, (number, state, corner, size): what touches by an edge is exact there."""
+    labels = np.zeros(SHAPE, np.uint8)
+    states = {}
+    for number, state, corner, size in placed:
+        labels[tuple(slice(start, start + size) for start in corner)] = number
+        states[number] = state
+    lesions = tuple(
+        TrueLesion(number, state, 3.0 * np.argwhere(labels == number).mean(axis=0), ((np.zeros(3), 8.0),), ())
+        for number, state in states.items()
+    )
+    return KnownVisit(Path("scan.nii.gz"), Volume(labels, AFFINE), lesions)
+
+
+APART = boxes((1, "present", (4, 3, 3), 3), (2, "present", (8, 6, 3), 3))
+BY_EDGES = boxes((1, "present", (4, 3, 3), 3), (2, "present", (7, 6, 3), 3))
+BY_FACES = boxes((1, "present", (4, 3, 3), 3), (2, "present", (7, 5, 3), 3))
+
+
+@pytest.mark.parametrize(
+    ("first", "now", "expected"),
+    [
+        (APART, BY_FACES, ReadableTruth("merged", "")),
+        (BY_EDGES, BY_FACES, ReadableTruth("merged", TOUCHING)),  # no whole voxel was between them
+        (APART, BY_EDGES, ReadableTruth("present", TOUCHING)),
+        (BY_EDGES, BY_EDGES, ReadableTruth("present", "")),
+        (BY_EDGES, APART, ReadableTruth("present", "")),
+    ],
+)
+def test_what_an_edge_alone_joins_is_neither_apart_nor_one(first, now, expected, monkeypatch):
+    monkeypatch.setattr("benchmarks.readable_truth._is_cut", lambda *_: False)
+    known = FollowedBody((first, now), Path("first"), Path("last"))
+    assert set(readable_truth(known, 1, {1: 5.0, 2: 5.0}).values()) == {expected}
+
+
+def test_parts_that_an_edge_joins_can_not_be_told_to_have_split(monkeypatch):
+    monkeypatch.setattr("benchmarks.readable_truth._is_cut", lambda *_: False)
+    whole = boxes((1, "present", (4, 3, 3), 5))
+    for apart, beside in ((7, TOUCHING), (8, "")):
+        now = boxes((1, "split", (4, 3, 3), 3), (1, "split", (apart, 6, 3), 3))
+        known = FollowedBody((whole, now), Path("first"), Path("last"))
+        assert readable_truth(known, 1, {1: 5.0})[1] == ReadableTruth("split", beside)
+
+
 def test_a_lesion_has_split_where_its_parts_do_not_hang_together():
     whole = [lesion(1, "present", 45, [(45, 12)])]
     apart = [lesion(1, "split", 45, [(36, 7), (54, 7)])]

@@ -147,6 +147,19 @@ def test_files_that_no_registration_has_written_are_kept(run, tmp_path, capsys):
     assert own.read_text(encoding="utf-8") == "mine"
 
 
+@pytest.mark.parametrize("name", ["points.csv", "points.fcsv"])
+def test_points_that_were_laid_beside_a_registration_are_kept(run, tmp_path, capsys, name):
+    """Its own say the decision on each point."""
+    given = ("--initial", tmp_path / "start.mat", "--initial-program", "greedy")
+    assert run(*given) == 0
+    own = tmp_path / "out" / name
+    own.write_text("x_mm,y_mm,z_mm\n1,2,3\n", encoding="utf-8")
+    capsys.readouterr()
+    assert run(*given) == 2
+    assert f"{own}: would be written over, and is of no registration" in capsys.readouterr().err
+    assert own.read_text(encoding="utf-8") == "x_mm,y_mm,z_mm\n1,2,3\n"
+
+
 def found_with_agreement(value):
     """Return a stand-in for `deform`: a doubt of the first coordinate in voxels, and images that agree by a value."""
 

@@ -213,6 +213,8 @@ def test_more_must_speak_for_a_start_that_is_not_of_the_first_try():
     assert f"expected {evidence + 0.1:g} or more" in failed.reason
     assert start(later, **least | {"min_retried_evidence": evidence - 0.1}).status == "found"
     assert start(later, min_retried_evidence=None).status == "found"
+    stricter = {"min_evidence": evidence + 0.1, "min_retried_evidence": evidence - 0.1}
+    assert start(later, **stricter).status == "failed"  # a run file that asks more of the first try alone
 
 
 @pytest.mark.parametrize("degrees", [0.0, -30.0])
