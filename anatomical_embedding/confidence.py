@@ -51,6 +51,8 @@ FEATURES: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
         "voxel_mm": np.log1p,
         "body_off_middle": _identity,
         "body_behind_front": _identity,
+        "body_width_mm": _identity,
+        "body_thickness_mm": _identity,
     }
 )
 """What is measured of an answer (`matching/match_evidence.py`) -> how it enters; NaN stays NaN.
@@ -58,6 +60,9 @@ FEATURES: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
 `moved` alone is never unknown: where no scans are at hand, none moved the answer. An answer in its cell would else be
 told as one that was moved, if most of those of the fit were."""
 
+OF_THE_SCAN_ALONE = frozenset({"body_width_mm", "body_thickness_mm"})
+"""Features that no line weighs: they tell a scan of another part of the body from those of the fit, and no answer from
+another."""
 MORE_IS_BETTER = frozenset({"similarity", "neighbour_count", "neighbour_similarity", "moved_correlation"})
 LESS_IS_BETTER = frozenset(
     {

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
 
-NAMES = ("body_off_middle", "body_behind_front")
+NAMES = ("body_off_middle", "body_behind_front", "body_width_mm", "body_thickness_mm")
 
 
 def place_in_body(body: Volume | None, points_mm: Points) -> dict[str, NDArray[np.float64]]:
@@ -19,8 +19,8 @@ def place_in_body(body: Volume | None, points_mm: Points) -> dict[str, NDArray[n
 
     Returns
     -------
-    `body_off_middle`, distance from the middle of the body's width as a share of it, and `body_behind_front`, likewise
-    the distance behind its front, in the slice of the point.
+    `body_off_middle`, distance from the middle of the body's width as a share of it; `body_behind_front`, likewise the
+    distance behind its front; and the width and thickness of the body in the slice of the point, mm.
     """
     places = np.full((len(points_mm), len(NAMES)), np.nan)
     if body is not None:
@@ -39,7 +39,9 @@ def _in_slice(body: Volume, number: int, positions: NDArray[np.float64]) -> NDAr
         return np.full((len(positions), len(NAMES)), np.nan)
     lows, sizes = zip(*(_extent(mask.any(axis=axis)) for axis in (1, 0)), strict=True)
     across, behind = ((positions[:, :2] + 0.5 - lows) / sizes).T
-    return np.column_stack([np.abs(across - 0.5), behind])
+    width_mm, thickness_mm = sizes * body.spacing_mm[:2]
+    off_middle = np.abs(across - 0.5)
+    return np.column_stack(np.broadcast_arrays(off_middle, behind, width_mm, thickness_mm))
 
 
 def _extent(is_body: NDArray[np.bool_]) -> tuple[int, int]:

@@ -21,6 +21,8 @@ def test_place_by_hand():
     assert set(found) == set(NAMES)
     np.testing.assert_allclose(found["body_off_middle"], [0.0, 2.5 / 6, 0.5])
     np.testing.assert_allclose(found["body_behind_front"], [0.0, 2.5 / 3, 0.5])
+    np.testing.assert_allclose(found["body_width_mm"], 12.0)
+    np.testing.assert_allclose(found["body_thickness_mm"], 9.0)
 
 
 def test_nothing_is_told_without_a_body_or_a_point():

@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression, QuantileRegressor
 from sklearn.model_selection import GroupKFold
 
-from anatomical_embedding.confidence import FEATURES, Confidence, ConfidenceFile, FeatureRange, Line
+from anatomical_embedding.confidence import (
+    FEATURES,
+    OF_THE_SCAN_ALONE,
+    Confidence,
+    ConfidenceFile,
+    FeatureRange,
+    Line,
+)
 from anatomical_embedding.evaluation.confidence.known_answers import KnownAnswers
 from anatomical_embedding.evaluation.confidence.reliability import probability_scores
 from anatomical_embedding.settings.confidence import FitSettings
@@ -158,6 +165,7 @@ def _fit_lines(answers: KnownAnswers, is_right: BoolArray, *, settings: FitSetti
     ranges = {name: _range(column) for name, column in zip(FEATURES, answers.features.T, strict=True)}
     unknown, mean, scale = np.array([(seen.unknown, seen.mean, seen.scale) for seen in ranges.values()]).T
     standard = (np.where(np.isnan(answers.features), unknown, answers.features) - mean) / scale
+    standard[:, [name in OF_THE_SCAN_ALONE for name in FEATURES]] = 0.0
     num_patients = len(np.unique(answers.patient_ids))
     strength = settings.regularisation / num_patients
     out_of_view = None
