@@ -228,14 +228,21 @@ def _require_only_own(folder: Path, *inputs: Path | None) -> None:
             raise InputFileError(path, "is read and would be written over; name another folder for --output")
     foreign, lacking = own, f"{START_FILE} is not beside it"
     if (folder / START_FILE).exists():
-        points = folder / POINTS
-        is_carried = points.is_file() and DECISION in points.read_text(encoding="utf-8", errors="replace")
+        is_carried = DECISION in _columns_of(folder / POINTS)
         foreign, lacking = [] if is_carried else _own_points(folder), f"{POINTS} has no column {DECISION}"
     if foreign:
         raise InputFileError(
             foreign[0],
             f"would be written over, and is of no registration, as {lacking}; name another folder for --output",
         )
+
+
+def _columns_of(table: Path) -> list[str]:
+    """Return the names in the first line of a table; none of a file that is not there."""
+    if not table.is_file():
+        return []
+    with table.open(encoding="utf-8", errors="replace") as stream:
+        return stream.readline().strip().split(",")
 
 
 def _removed_former(folder: Path, *, kept: Path | None) -> list[Path]:

@@ -10,8 +10,6 @@ from anatomical_embedding.follow.fit_mask import FittedMask
 from anatomical_embedding.follow.records import LesionRow, MaskKind
 from anatomical_embedding.volumes.volume import Volume
 
-SIZE_NOT_TOLD = "and the scan does not tell its size"
-
 
 def place_masks(
     rows: Sequence[LesionRow],
@@ -34,6 +32,8 @@ def place_masks(
         said = next((fit.note for fit in fits if fit.note), "")
         if not all(fit.is_fitted for fit in fits):
             kind = "grown" if all(fit.is_fitted or fit.is_grown for fit in fits) else "carried"
-            said = f"{kind} mask: {said}" + (f", {SIZE_NOT_TOLD}" if kind == "carried" else "")
+            said = f"{kind} mask: {said}" + (
+                ", and the scan does not tell its size" if kind == "carried" else ""
+            )
         finished.append(replace(row, mask=kind, note="; ".join(filter(None, [row.note, said]))))
     return finished

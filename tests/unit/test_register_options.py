@@ -153,11 +153,12 @@ def test_points_that_were_laid_beside_a_registration_are_kept(run, tmp_path, cap
     given = ("--initial", tmp_path / "start.mat", "--initial-program", "greedy")
     assert run(*given) == 0
     own = tmp_path / "out" / name
-    own.write_text("x_mm,y_mm,z_mm\n1,2,3\n", encoding="utf-8")
+    table = "x_mm,y_mm,z_mm,name\n1,2,3,of a decision\n"
+    own.write_text(table, encoding="utf-8")
     capsys.readouterr()
     assert run(*given) == 2
     assert f"{own}: would be written over, and is of no registration" in capsys.readouterr().err
-    assert own.read_text(encoding="utf-8") == "x_mm,y_mm,z_mm\n1,2,3\n"
+    assert own.read_text(encoding="utf-8") == table
 
 
 def found_with_agreement(value):
