@@ -12,8 +12,13 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from anatomical_embedding.follow.dicom_out import content_words, tracking_of, uid_of
-from anatomical_embedding.follow.dicom_segmentation import MANUFACTURER, MODEL_NAME
+from anatomical_embedding.follow.dicom_identity import (
+    MANUFACTURER,
+    MODEL_NAME,
+    content_words,
+    tracking_of,
+    uid_of,
+)
 from anatomical_embedding.follow.history import History
 from anatomical_embedding.follow.records import LesionRow, MeasurementRow, Visit
 from anatomical_embedding.follow.words import mask_words, state_words

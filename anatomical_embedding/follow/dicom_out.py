@@ -4,7 +4,6 @@ Both are made by highdicom, which the extra `dicom-out` installs. A lesion keeps
 Unique Identifier over all visits, and over reruns as long as patient and first scan stay what they are.
 """
 
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,13 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.files import sha256_of_file, written_atomically
+from anatomical_embedding.files import written_atomically
 from anatomical_embedding.follow.history import History, options_of
 from anatomical_embedding.follow.measure_folder import masks_in_use
 from anatomical_embedding.follow.records import Visit
-from anatomical_embedding.versions import __version__
 from anatomical_embedding.volumes.file_names import is_volume_name
-from anatomical_embedding.volumes.volume import Volume
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -138,27 +135,3 @@ def _between_slices_mm(files: "Sequence[DicomFile]") -> float:
     normal = np.cross(along_row, along_column)
     heights = np.sort([file.numbers("ImagePositionPatient", 3) @ normal for file in files])
     return float(np.diff(heights).min())
-
-
-def shown_lesions(masks: Volume) -> list[int]:
-    """Return the numbers of the lesions that have voxels; segment n of an object is the n-th of them."""
-    return [int(number) for number in np.unique(masks.array) if number]
-
-
-def tracking_of(history: History, lesion: int) -> tuple[str, str]:
-    """Return the identifier of a lesion for people and its unique one, the same at all visits."""
-    return f"lesion {lesion}", uid_of("lesion", history.patient, history.record.visits[0].sha256, str(lesion))
-
-
-def uid_of(*parts: str) -> str:
-    """Return a UID that is the same for the same words, and else another (DICOM PS3.5 B.2)."""
-    return f"2.25.{uuid.uuid5(uuid.NAMESPACE_URL, chr(0).join(parts)).int}"
-
-
-def content_words(history: History, visit: Visit) -> Sequence[str]:
-    """Return what an object of a visit is made from, for its own UID: another content is another object."""
-    rows = [str(row) for row in history.lesions if row.visit == visit.name]
-    sizes = [str(row) for row in history.measurements if row.visit == visit.name]
-    masks = history.folder.mask_in_use(visit.name)
-    masks_sha256 = "" if masks is None else sha256_of_file(masks)
-    return (__version__, history.patient, visit.name, visit.sha256, masks_sha256, *rows, *sizes)

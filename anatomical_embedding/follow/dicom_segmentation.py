@@ -8,7 +8,13 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
-from anatomical_embedding.follow.dicom_out import content_words, shown_lesions, tracking_of, uid_of
+from anatomical_embedding.follow.dicom_identity import (
+    MANUFACTURER,
+    MODEL_NAME,
+    content_words,
+    tracking_of,
+    uid_of,
+)
 from anatomical_embedding.follow.history import History
 from anatomical_embedding.follow.records import Visit
 from anatomical_embedding.follow.words import date_words
@@ -16,7 +22,6 @@ from anatomical_embedding.versions import __version__
 from anatomical_embedding.volumes.affine import lps_from_ras
 from anatomical_embedding.volumes.volume import Volume
 
-MANUFACTURER, MODEL_NAME = "anatomical-embedding", "anatomical-embedding follow"
 SERIAL_NUMBER = "0"
 """There is no device; the attribute must not be empty."""
 SERIES_NUMBER = 9001
@@ -26,14 +31,14 @@ LONGEST_LABEL = 64
 def segmentation_of(
     history: History, visit: Visit, slices: Sequence[Dataset], masks: Volume
 ) -> highdicom.seg.Segmentation:
-    """Return a segmentation with one segment a lesion, pixel by pixel on the slices of the scan.
+    """Return a segmentation with one segment a lesion that has voxels, pixel by pixel on the slices of the scan.
 
     Parameters
     ----------
     slices : headers of the series.
     masks : lesion numbers on the voxels of the scan, as the scan was read.
     """
-    lesions = shown_lesions(masks)
+    lesions = [int(lesion) for lesion in np.unique(masks.array) if lesion]
     segments = np.zeros(int(masks.array.max()) + 1, dtype=np.uint8 if len(lesions) < 2**8 else np.uint16)
     segments[lesions] = np.arange(1, len(lesions) + 1)
     pixels = np.stack([segments[_labels_on(dataset, masks)] for dataset in slices])

@@ -6,7 +6,7 @@ differences alone, so an inverted or stretched contrast leaves the channels near
 
 Source: Heinrich et al., "Towards realtime multimodal fusion for image-guided interventions using self-similarities"
 (MICCAI 2013), MIND-SSC. It counts a second pair along each diagonal, a step beside the first; that brought nothing here
-(docs/accuracy.md) and costs as much.
+(docs/accuracy/points.md) and costs as much.
 """
 
 import numpy as np

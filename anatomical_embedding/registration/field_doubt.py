@@ -3,7 +3,7 @@
 Three things tell: how weakly the images hold the field along the direction in which they hold it least, how far the
 last step still moved it, and how much the field stretches there. Their product, each to a fitted power, is the radius
 around the answer that holds the true place in four of five cases on real CTs warped by known fields
-(`docs/accuracy.md`).
+(`docs/accuracy/registration.md`).
 
 That holds for two scans of one patient. Between two patients the field may fit well and still be far off, as nothing
 says which places correspond; there the images agree less under the field than any known warp of one scan did. So the
