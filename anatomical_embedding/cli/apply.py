@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from anatomical_embedding.volumes.volume import Volume
 
 inverse_option: Decorator = click.option(
-    "--inverse", "is_inverted", is_flag=True, help="Apply the inverse (affine transforms only)."
+    "--inverse", "is_inverted", is_flag=True, help="Apply the inverse of an affine transform."
 )
 MOST_LABELS = 256
 MOST_LOOKED_AT = 1_000_000
 """Voxels of a scan that are looked at to tell whether it is a label map."""
 
 
-@click.command()
+@click.command(short_help="Carry a scan or label map onto the grid of another scan.")
 @click.argument("transform", type=ExistingFile)
 @click.argument("moving", type=ExistingPath)
 @click.option(
@@ -44,10 +44,15 @@ MOST_LOOKED_AT = 1_000_000
     "fixed",
     type=ExistingPath,
     required=True,
-    help="Scan, label map or other image whose grid the result gets.",
+    help="Fixed image: the scan, label map or other image whose grid the result gets.",
 )
 @click.option("--output", type=OutputPath, required=True, help="Image to write (.nii.gz).")
-@click.option("--labels", "is_labels", is_flag=True, help="MOVING is a label map: take the nearest label.")
+@click.option(
+    "--labels",
+    "is_labels",
+    is_flag=True,
+    help="MOVING is a label map: take the nearest label instead of interpolating.",
+)
 @inverse_option
 @reading_options
 @json_option
@@ -61,10 +66,12 @@ def apply(
     reading: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """Bring the scan or label map MOVING onto the grid of another scan by a TRANSFORM.
+    """Carry the scan or label map MOVING onto the grid of the fixed scan (--onto) by a TRANSFORM.
 
-    TRANSFORM leads points of the fixed scan to the moving one, as forward.h5 and displacement_field.nii.gz of
-    `register` do; inverse.h5 brings the fixed scan onto the moving one. Scans are interpolated linearly, once.
+    TRANSFORM is forward.h5 or displacement_field.nii.gz of `register`, or any ITK transform that maps fixed points to
+    moving ones. To carry the fixed scan onto the moving one use inverse.h5. Scans are interpolated linearly, once.
+
+    Example: anatomical-embedding apply out/forward.h5 mr.nii.gz --onto ct.nii.gz --output mr_on_ct.nii.gz
     """
     from anatomical_embedding.registration.itk_transform import resample_by_itk
     from anatomical_embedding.registration.registered_scans import require_direction
@@ -144,7 +151,7 @@ def _like_labels(scan: "Volume", moving: Path) -> list[str]:
     ]
 
 
-@click.command("transform-points")
+@click.command("transform-points", short_help="Carry points through a registration.")
 @click.argument("transform", type=ExistingFile)
 @click.argument("points", type=ExistingFile)
 @click.option(
@@ -157,7 +164,7 @@ def _like_labels(scan: "Volume", moving: Path) -> list[str]:
     "--of",
     "scan",
     type=ExistingPath,
-    help="Scan that the points are of: its voxels are counted where they are given in voxels.",
+    help="Scan that the points belong to: needed for points in voxels, and checks the direction of the transform.",
 )
 @inverse_option
 @coordinates_option
@@ -175,8 +182,8 @@ def carry_points(
 ) -> None:
     """Carry POINTS (.csv, .mrk.json, .fcsv, .mps, or those of elastix or ANTs) by a TRANSFORM.
 
-    forward.h5 and displacement_field.nii.gz of `register` lead points of the fixed scan to the moving one,
-    inverse.h5 leads them back. A .csv is written with the columns of ANTs where the points came with them.
+    forward.h5 and displacement_field.nii.gz of `register` carry points of the fixed scan to the moving one; inverse.h5
+    carries them back. A .csv gets the columns of ANTs if the points came with them.
     """
     from anatomical_embedding.points.points_file import CARRIED_ENDINGS, read_points, write_carried_points
     from anatomical_embedding.registration.itk_transform import transform_by_itk

@@ -17,7 +17,7 @@ from anatomical_embedding.cli.options import (
 )
 
 
-@click.command()
+@click.command(short_help="Embed scans once, for repeated queries.")
 @click.argument("scans", type=ExistingPath, nargs=-1, required=True)
 @checkpoint_option
 @click.option(
@@ -28,10 +28,10 @@ from anatomical_embedding.cli.options import (
 def embed(
     scans: tuple[Path, ...], checkpoint: Path, folder: Path, reading: dict[str, Any], as_json: bool
 ) -> None:
-    """Embed scans, so that they can be queried and searched without delay.
+    """Embed scans once and keep the result, for repeated queries.
 
-    A store is named after its scan. Stores of unchanged scans are left alone, and those of other scans are never
-    written over.
+    Each scan gets a file in the folder of --output, a store, named after the scan. `match` and `propagate` take stores
+    in place of scans. Stores of unchanged scans are left alone; those of other scans are never overwritten.
     """
     load_libraries()
     from anatomical_embedding.api import embed_scans, load_model

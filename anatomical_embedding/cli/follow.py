@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FEWEST_VISITS = 2
 
 
-@click.command()
+@click.command(short_help="Follow lesions over the visits of a patient.")
 @click.argument("scans", type=ExistingPath, nargs=-1, required=True, metavar="VISIT0 VISIT1 [VISIT2 ...]")
 @click.option(
     "--lesions",
@@ -35,22 +35,24 @@ FEWEST_VISITS = 2
     multiple=True,
     required=True,
     metavar="[NUMBER=]FILE",
-    help="Lesions of a visit, counted from 0 (0 where no number is given): a label map, a folder of masks, DICOM SEG "
-    "or RTSTRUCT, or points; repeatable.",
+    help="Lesions of a visit: a label map, a folder of masks, DICOM SEG or RTSTRUCT, or points; repeatable. NUMBER is "
+    "the visit, counted from 0, or its name; without it the file belongs to the first visit.",
 )
 @checkpoint_option
-@click.option("--output", type=OutputPath, required=True, help="Folder for tables, masks and report.")
-@click.option("--patient", default="", help="Name of the patient, for tables and report.")
+@click.option(
+    "--output", type=OutputPath, required=True, help="Folder of the patient, for tables, masks and report."
+)
+@click.option("--patient", default="", help="Name of the patient in tables and report.")
 @click.option(
     "--date",
     "dates",
     multiple=True,
-    help="Date of a visit such as 2026-03-31, one for each; default: DICOM's.",
+    help="Date of a visit, such as 2026-03-31; give one for each visit. Default: from the DICOM headers.",
 )
 @click.option(
     "--calibration",
     type=ExistingFile,
-    help="File of `follow-report --calibration`: probabilities corrected by what readers decided on other patients.",
+    help="File that `follow-report --calibration` wrote: corrects probabilities by the decisions on other patients.",
 )
 @coordinates_option
 @reading_options
@@ -67,10 +69,16 @@ def follow(
     reading: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """Follow lesions over the visits of a patient, in the order of time.
+    """Follow lesions over the visits of a patient. Give the scans in the order of time.
 
-    Every lesion gets at every other visit a place, a state (present, review, out_of_view, gone, merged, split, new)
-    with its probability, and, where it was given as a mask, a mask. A new visit added to a folder computes only itself.
+    At every other visit each lesion gets a place, a state (present, review, out_of_view, gone, merged, split, new) with
+    its probability, and, if it was given as a mask, a mask. report.html in the folder of --output shows them. Run the
+    command again with one more scan, and only the new visit is computed.
+
+    Confirm the answers with `view --follow FOLDER`; measure corrected masks with `follow-report FOLDER`.
+
+    Example: anatomical-embedding follow jan.nii.gz mar.nii.gz --lesions jan_lesions.nii.gz --checkpoint
+    model.safetensors --output patient7
     """
     load_libraries()
     from anatomical_embedding.api import load_model

@@ -9,32 +9,33 @@ from anatomical_embedding.cli.options import OutputPath, json_option, print_json
 ExistingFolder = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
-@click.command("follow-report")
+@click.command("follow-report", short_help="Measure followed lesions and write the report.")
 @click.argument("folders", type=ExistingFolder, nargs=-1, required=True)
 @click.option(
     "--output",
     type=OutputPath,
-    help="Folder for patients.html, patients.csv and patients.json, one row per patient; default: no table.",
+    help="Also write patients.html, patients.csv and patients.json, one row per patient, into this folder.",
 )
 @click.option(
     "--dicom",
     "as_dicom",
     is_flag=True,
-    help="Write a DICOM SEG and SR of each visit whose scan is a DICOM series; needs the extra dicom-out.",
+    help="Also write a DICOM SEG and SR of each visit whose scan is a DICOM series; needs the extra dicom-out.",
 )
 @click.option(
     "--calibration",
     type=OutputPath,
-    help="Write the correction of probabilities by the decisions on these patients, for `follow --calibration`.",
+    help="Also write a correction of probabilities, fitted to the decisions on these patients, for `follow "
+    "--calibration`.",
 )
 @json_option
 def follow_report(
     folders: tuple[Path, ...], output: Path | None, as_dicom: bool, calibration: Path | None, as_json: bool
 ) -> None:
-    """Measure followed lesions and write the report of each patient into its FOLDER.
+    """Measure followed lesions and write the report into each FOLDER that `follow` wrote.
 
-    A folder is one that `follow` wrote. Masks in its corrected/ are measured instead of those that were found, and
-    decisions made on the page of `view --follow` count. Its targets.csv (lesion,organ,kind) names the target lesions.
+    Masks in FOLDER/corrected are measured in place of those that `follow` found. FOLDER/targets.csv (columns
+    lesion,organ,kind) names the target lesions. Decisions made in `view --follow` count.
     """
     from anatomical_embedding.files import require_writable_folder, write_json
     from anatomical_embedding.follow.calibration import fit_calibration

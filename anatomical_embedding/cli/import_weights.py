@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from anatomical_embedding.settings.published_weights import PublishedKind
 
 
-@click.command("import")
+@click.command("import", short_help="Make a model from published weights.")
 @click.argument("checkpoint", type=ExistingFile)
 @click.option("--output", type=OutputPath, required=True, help="Model to write (.safetensors).")
 @click.option(
     "--kind",
     type=click.Choice(["sam", "sampp", "cross_sam"]),
-    help="What the weights are of: SAM, SAM++ (UAE-S) or Cross-SAM (UAE-M); default: recognised by its tensors.",
+    help="Method of the weights: SAM, SAM++ (UAE-S) or Cross-SAM (UAE-M); default: recognised by the tensors.",
 )
 @json_option
 def import_weights(checkpoint: Path, output: Path, kind: "PublishedKind | None", as_json: bool) -> None:
-    """Make a model of weights that the authors of SAM, SAM++ or Cross-SAM published (a CHECKPOINT.pth).
+    """Make a model from weights (CHECKPOINT.pth) that the authors of SAM, SAM++ or Cross-SAM published.
 
-    The model is used as its authors did; `describe` says where each value comes from. Its accuracy is not known, so
-    its answers have no confidence.
+    The model has the settings of its authors; `describe` says where each value comes from. Its accuracy is not known,
+    so its answers have no confidence.
     """
     require_outputs(output, endings=(".safetensors",), inputs=[checkpoint])
 

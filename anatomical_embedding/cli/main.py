@@ -35,9 +35,11 @@ EXIT_INTERRUPTED = 130
 def commands() -> None:
     """Find the same anatomy in other CT and MR scans with a trained model.
 
-    Scans are NIfTI, NRRD or MetaImage files, DICOM folders or multi-frame DICOM files. Points are world millimetres. A
-    model is the file model.safetensors of a run, or what `import` makes of published weights; `describe` says what it
-    is good for.
+    A model is the file model.safetensors of a run, or made from published weights by `import`; `describe` prints what
+    it was trained on and how accurate it is.
+
+    Scans are NIfTI, NRRD or MetaImage files, multi-frame DICOM files, or folders of a DICOM series. Points are world
+    millimetres, RAS+ unless --coordinates says otherwise.
     """
 
 

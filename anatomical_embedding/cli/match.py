@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from anatomical_embedding.volumes.raw_scan import RawScan
 
 
-@click.command()
+@click.command(short_help="Find points of one scan in others.")
 @checkpoint_option
 @click.option(
-    "--from", "template", type=ExistingPath, required=True, help="Scan or store with the known points."
+    "--from", "template", type=ExistingPath, required=True, help="Scan or store that the points belong to."
 )
 @click.option(
     "--to",
@@ -42,29 +42,37 @@ if TYPE_CHECKING:
     required=True,
     help="Scan or store to search; repeatable.",
 )
-@click.option("--point", "single", type=PointType(), multiple=True, help="A point in mm; repeatable.")
+@click.option(
+    "--point",
+    "single",
+    type=PointType(),
+    multiple=True,
+    help="A point in mm, such as -12.5,40,310; repeatable.",
+)
 @click.option(
     "--points",
     "points_path",
     type=ExistingFile,
-    help="Points: .csv (x_mm,y_mm,z_mm,name), .mrk.json and .fcsv of 3D Slicer, .mps of MITK, or a file of elastix or "
-    "ANTs.",
+    help="File of points: .csv (x_mm,y_mm,z_mm,name), .mrk.json or .fcsv of 3D Slicer, .mps of MITK, or a file of "
+    "elastix or ANTs.",
 )
 @coordinates_option
 @click.option(
     "--method",
-    help="Way of matching: nearest (the most similar place), stable_points (its neighbours decide together; slower) or "
-    "another one of the model; default: the model's choice.",
+    help="Way of matching: nearest (the most similar place), stable_points (the neighbours of the point decide "
+    "together; slower), or another one that the model holds; default: the model's choice.",
 )
 @reading_options
 @click.option(
-    "--output", type=OutputPath, help="Also write the answers: .csv, or .mrk.json and .fcsv for 3D Slicer."
+    "--output",
+    type=OutputPath,
+    help="Also write the answers to a file: .csv, or .mrk.json or .fcsv for 3D Slicer.",
 )
 @click.option(
     "--similarity-map",
     "map_path",
     type=OutputPath,
-    help="Write how similar the whole target is to the point (.nii.gz).",
+    help="Also write how similar every place of the target is to the point (.nii.gz); one point, one target.",
 )
 @refinement_option
 @json_option
@@ -82,12 +90,26 @@ def match(
     refinement: "Refinement | None",
     as_json: bool,
 ) -> None:
-    """Find points of one scan in others.
+    r"""Find points of one scan in others and print a line of CSV for each.
 
-    Each answer has its similarity, the cycle error (distance from the point after matching back), the confidence (how
-    likely it lies within 10 mm), two radii (within which the true place lies in 50 and in 90 of 100 cases) and a
-    decision: found, review (less sure, unlike what the confidence was fitted to, or outside the body), out_of_view (no
-    place is given), failed, or unknown where the model holds no confidence. docs/confidence.md says what they mean.
+    \b
+    x_mm, y_mm, z_mm              the answer, in the target
+    similarity                    mean cosine, -1 to 1
+    cycle_error_mm                distance from the point after matching back
+    confidence                    probability that the answer lies within 10 mm
+    radius_50_mm, radius_90_mm    radii that hold the true place in 50 and 90
+                                  of 100 cases
+    decision, reason              found; review (less sure, unlike what the
+                                  confidence was fitted to, or outside the body);
+                                  out_of_view (no place is given); failed; or
+                                  unknown (the model holds no confidence)
+    refined, refinement_shift_mm  whether the scans moved the answer to the
+                                  voxel, and how far
+
+    docs/confidence.md explains these.
+
+    Example: anatomical-embedding match --checkpoint model.safetensors --from a.nii.gz --to b.nii.gz --point
+    -12.5,40,310
     """
     load_libraries()
     from anatomical_embedding.answers_file import (

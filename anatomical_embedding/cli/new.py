@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from anatomical_embedding.settings.volumes import Modality
 
 
-@click.command()
+@click.command(short_help="Write a run file for a folder of scans.")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--output", type=OutputPath, help="Run file to write; by default the folder's name with .yaml.")
+@click.option("--output", type=OutputPath, help="Run file to write; default: the folder's name with .yaml.")
 @click.option(
     "--series",
     "chosen",
     multiple=True,
     metavar="[FOLDER=]SERIES",
-    help="Number or UID of the DICOM series to take where folders hold several: of one folder, or of all; repeatable.",
+    help="DICOM series to take, by number or UID, where folders hold several: for one folder, or for all; repeatable.",
 )
 @click.option(
     "--modality",
@@ -27,10 +27,16 @@ if TYPE_CHECKING:
     help="Kind of all scans; default: judged from a few of them.",
 )
 def new(folder: Path, output: Path | None, chosen: tuple[str, ...], modality: "Modality | None") -> None:
-    """Look at a FOLDER of scans and write a run file that trains on them.
+    r"""Look at a FOLDER of scans and write a run file that trains on them.
 
-    It recognises scans of one modality (NIfTI, NRRD or MetaImage files, or one folder of a DICOM series each), pairs
-    PATIENT_0000 (CT) and PATIENT_0001 (MR), and one folder per patient with ct.nii.gz or mri.nii.gz and organ masks.
+    \b
+    Recognised are:
+    * scans of one modality: NIfTI, NRRD or MetaImage files, or one folder of a
+      DICOM series each
+    * pairs of CT (PATIENT_0000) and MR (PATIENT_0001)
+    * one folder per patient with ct.nii.gz or mri.nii.gz, and organ masks
+
+    Then run: snakemake --cores all --configfile RUN_FILE
     """
     import yaml
 

@@ -23,48 +23,53 @@ NUM_COORDINATES = 3
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 checkpoint_option: Decorator = click.option(
-    "--checkpoint", type=ExistingFile, required=True, help="The model: model.safetensors of a run."
+    "--checkpoint",
+    type=ExistingFile,
+    required=True,
+    help="Model to use: model.safetensors of a run, or of `import`.",
 )
 _modality_option: Decorator = click.option(
     "--modality",
     type=click.Choice(["ct", "mr"]),
-    help="Kind of the scans; default: read from the DICOM header, else judged from the intensities.",
+    help="Kind of all scans given; default: from the DICOM header, else judged from the intensities.",
 )
 _geometry_option: Decorator = click.option(
     "--geometry",
     type=click.Choice(["sform", "qform"]),
-    help="Form to use for NIfTI files whose header states two positions; default: such files are refused.",
+    help="Which form to use where a NIfTI header states two positions; default: such files are refused.",
 )
 _hu_offset_option: Decorator = click.option(
     "--hu-offset",
     type=float,
-    help="Number to add to the values of the CTs to get HU, such as -1024; default: judged from the values.",
+    help="Number to add to the values of every CT to get HU, such as -1024; default: judged from the values.",
 )
 refinement_option: Decorator = click.option(
     "--refinement",
     type=click.Choice(["none", "parabolic", "voxel"]),
-    help="How a match moves on from its cell: not at all, within the cell, or to where the scans themselves look "
-    "alike; default: the model's, as far as raw scans are given.",
+    help="Where an answer lies: at the centre of its cell (none), interpolated within the cell (parabolic), or on the "
+    "voxel, by comparing the scans themselves (voxel; not for stores). Default: as the model says; stores answer in "
+    "their cells.",
 )
 _series_option: Decorator = click.option(
     "--series",
-    help="Number or UID of the DICOM series to take in folders that hold several; default: they are refused.",
+    help="DICOM series to take, by number or UID, where a folder holds several; default: such folders are refused and "
+    "their series listed.",
 )
 _largest_gap_option: Decorator = click.option(
     "--largest-gap",
     "largest_gap_mm",
     type=click.FloatRange(min=0, min_open=True),
-    help="Largest gap in mm that is interpolated between DICOM slices that are not equally far apart; default: the "
-    "model's, which is 10 in the recipes.",
+    help="Largest gap in mm to interpolate between unequally spaced DICOM slices; default: the model's (10 in the "
+    "recipes).",
 )
-json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 coordinates_option: Decorator = click.option(
     "--coordinates",
     type=click.Choice(["ras", "lps", "voxel"]),
     default="ras",
     show_default=True,
-    help="Coordinates of points: RAS (NIfTI) or LPS (DICOM, ITK) mm, in and out, or voxels of their scan, in; files "
-    "that state their own are read by it.",
+    help="Coordinates of the points: ras (NIfTI) or lps (DICOM, ITK) in mm, read and written; or voxel of their scan, "
+    "read only (written are RAS mm). Files that state their own coordinates are read by those.",
 )
 
 

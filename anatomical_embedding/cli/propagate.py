@@ -23,20 +23,23 @@ if TYPE_CHECKING:
     from anatomical_embedding.settings.matching import Refinement
 
 
-@click.command()
+@click.command(short_help="Carry organ or lesion masks to another scan.")
 @checkpoint_option
 @click.option(
     "--labels",
     type=ExistingPath,
     required=True,
-    help="Labels of the first scan: a map (.nii.gz, .nrrd, .mha), a folder of masks, .seg.nrrd, DICOM SEG or RTSTRUCT.",
+    help="Labels of --from: a map (.nii.gz, .nrrd, .mha), a folder of masks, .seg.nrrd, DICOM SEG or RTSTRUCT.",
 )
 @click.option(
-    "--from", "template", type=ExistingPath, required=True, help="Scan or store that it belongs to."
+    "--from", "template", type=ExistingPath, required=True, help="Scan or store that the labels belong to."
 )
-@click.option("--to", "target", type=ExistingPath, required=True, help="Scan or store to carry it to.")
+@click.option("--to", "target", type=ExistingPath, required=True, help="Scan or store to carry them to.")
 @click.option(
-    "--output", type=OutputPath, required=True, help="Mask to write (.nii.gz), on the grid of the target."
+    "--output",
+    type=OutputPath,
+    required=True,
+    help="Label map to write (.nii.gz), on the grid of the target.",
 )
 @refinement_option
 @reading_options
@@ -51,12 +54,12 @@ def propagate(
     reading: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """Carry an organ or lesion mask to another scan.
+    """Carry organ or lesion masks to another scan.
 
-    Points in and around each label are matched to the other scan and back, and those that match back carry it. Each
-    label gets a decision: found, review (few points match back, or the scans are unlike those that the confidence was
-    fitted to, by what match says of points in it) or failed (then it is left out). The mask lies on the grid of the
-    scan, or on the prepared grid where a store was given.
+    Points in and around each label are matched to the other scan and back; those that match back carry it. For each
+    label the volume in both scans and a decision are printed: found; review (few points match back, or the scans are
+    unlike those that the confidence was fitted to); failed (the label is left out); or unknown (the model holds no
+    confidence). The result lies on the grid of the target scan, or on the prepared grid of a store.
     """
     load_libraries()
     from anatomical_embedding.api import (

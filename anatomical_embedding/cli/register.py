@@ -62,22 +62,22 @@ class ProgramNames(click.ParamType):
         return tuple(dict.fromkeys(names))
 
 
-@click.command()
+@click.command(short_help="Register one scan onto another.")
 @click.argument("fixed", type=ExistingPath)
 @click.argument("moving", type=ExistingPath)
 @checkpoint_option
-@click.option("--output", "folder", type=OutputPath, required=True, help="Folder of the results.")
+@click.option("--output", "folder", type=OutputPath, required=True, help="Folder for the results.")
 @click.option(
     "--deeds",
     "program",
     type=ExistingFile,
-    help="Program deeds to use instead of the installed one.",
+    help="The registration program deeds, if not the installed one; after `make demo`: results/deeds/deeds.",
 )
 @click.option(
     "--initial",
     type=ExistingFile,
-    help="Start to use instead of looking for one: of ITK or ANTs, elastix, FSL, greedy, NiftyReg, FreeSurfer (.lta), "
-    "DICOM Spatial Registration, or start.json of another run.",
+    help="Start to use instead of matching: an affine transform of ITK, ANTs, elastix, FSL, greedy, NiftyReg or "
+    "FreeSurfer (.lta), a DICOM Spatial Registration, or start.json of another registration.",
 )
 @click.option(
     "--initial-program",
@@ -88,8 +88,8 @@ class ProgramNames(click.ParamType):
     "--points",
     "points_path",
     type=ExistingFile,
-    help="Points to carry: .csv (x_mm,y_mm,z_mm,name), .mrk.json and .fcsv of 3D Slicer, .mps of MITK, or those of "
-    "elastix or ANTs.",
+    help="Points to carry to the other scan: .csv (x_mm,y_mm,z_mm,name), .mrk.json or .fcsv of 3D Slicer, .mps of "
+    "MITK, or those of elastix or ANTs.",
 )
 @click.option(
     "--points-of",
@@ -97,14 +97,14 @@ class ProgramNames(click.ParamType):
     type=click.Choice(["fixed", "moving"]),
     default="fixed",
     show_default=True,
-    help="Scan that the points belong to; they are carried to the other one.",
+    help="Scan that the points belong to.",
 )
 @click.option(
     "--transforms",
     "programs",
     type=ProgramNames(),
     multiple=True,
-    help=f"Write what these programs read as well: {', '.join(PROGRAM_NAMES)}.",
+    help=f"Also write the transforms for other programs, names with commas between: {', '.join(PROGRAM_NAMES)}.",
 )
 @coordinates_option
 @reading_options
@@ -124,13 +124,24 @@ def register(
     reading: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """Register MOVING onto FIXED: a start that matches of the embeddings agree on, or a given one, then deeds.
+    r"""Register MOVING onto FIXED: a start from matches of the embeddings (or --initial), then the program deeds.
 
-    Writes start.json, forward.h5 and inverse.h5 (ITK transforms of points, fixed to moving and back; forward.h5
-    resamples the moving scan), points.csv where points were given (and the same in the form that they came in),
-    displacement_field.nii.gz, for two CTs of one patient doubt.nii.gz (mm by which a place may be off, also in
-    points.csv) and, last, warped.nii.gz. The decision on each point is one of those of match: found, review,
-    out_of_view, failed, or unknown where nothing tells how far it may be off.
+    \b
+    Files in the folder of --output:
+    warped.nii.gz              the moving scan on the grid of the fixed one
+    forward.h5                 ITK transform of points, fixed to moving; ITK
+                               resamples the moving scan with it
+    inverse.h5                 its inverse
+    displacement_field.nii.gz  the whole map where both scans show the body
+    start.json                 the start, and whether it was found
+    doubt.nii.gz               for two CTs of one patient: how far places may
+                               be off, in mm
+    points.csv                 the points of --points in the other scan, with
+                               doubt_mm and a decision: found, review,
+                               out_of_view, failed, or unknown (nothing tells
+                               how far it may be off)
+
+    Points are also written in the form that they came in.
     """
     _keep_freed_memory()
     load_libraries()

@@ -13,17 +13,25 @@ from anatomical_embedding.cli.options import (
 )
 
 
-@click.command()
+@click.command(short_help="Score predictions of tracked lesions.")
 @click.option(
-    "--annotations", type=ExistingFile, required=True, help="Deep Lesion Tracking annotations (JSON)."
+    "--annotations", type=ExistingFile, required=True, help="Annotations of Deep Lesion Tracking (JSON)."
 )
-@click.option("--predictions", type=ExistingFile, required=True, help="Predictions: JSON, or CSV by pair_id.")
+@click.option(
+    "--predictions", type=ExistingFile, required=True, help="Predictions: JSON, or CSV with a column pair_id."
+)
 @click.option("--output", type=OutputPath, required=True, help="Scores to write (JSON).")
 @click.option("--compare", type=ExistingFile, help="Second file of predictions, for a paired test.")
 @click.option(
-    "--volumes", type=ExistingFile, help="Affines of the annotation grids (CSV), for answers in world mm."
+    "--volumes",
+    type=ExistingFile,
+    help="Affines of the annotation grids (CSV), needed for predictions in world mm.",
 )
-@click.option("--count-missing-as-failed", is_flag=True, help="Count missing predictions as failed.")
+@click.option(
+    "--count-missing-as-failed",
+    is_flag=True,
+    help="Count missing predictions as failed; default: refuse them.",
+)
 @json_option
 def score(
     annotations: Path,
@@ -34,7 +42,7 @@ def score(
     count_missing_as_failed: bool,
     as_json: bool,
 ) -> None:
-    """Score tracked lesions under every published definition, as the workflow does."""
+    """Score predictions of tracked lesions under every published definition, as the workflow does."""
     from anatomical_embedding.evaluation.lesions.referee import NUM_DRAWS, SEED, score_files
     from anatomical_embedding.files import write_json
 

@@ -7,13 +7,13 @@ import click
 from anatomical_embedding.cli.options import ExistingFile
 
 
-@click.command()
+@click.command(short_help="Print every setting of a run file.")
 @click.argument("run_files", type=ExistingFile, nargs=-1, required=True, metavar="RUN_FILE...")
 def settings(run_files: tuple[Path, ...]) -> None:
-    """Print every setting of a run: what its run file says, and what it leaves to recipes.
+    """Print every setting of a run: those of its run file, and those that it leaves to recipes.
 
-    Several run files are combined as `snakemake --configfile FILE FILE` combines them. The text is a run file itself,
-    which names no recipe.
+    Several run files are combined as by `snakemake --configfile FILE FILE`. The output is itself a run file that names
+    no recipe; keep it to repeat the run with a later version.
     """
     import yaml
 

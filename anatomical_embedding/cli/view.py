@@ -25,24 +25,31 @@ if TYPE_CHECKING:
 FEWEST_SCANS = 2
 
 
-@click.command()
+@click.command(short_help="Open scans side by side and click to match.")
 @click.argument("scans", type=ExistingPath, nargs=-1)
 @click.option(
-    "--checkpoint", type=ExistingFile, help="The model: model.safetensors of a run; not needed with --follow."
+    "--checkpoint",
+    type=ExistingFile,
+    help="Model to use: model.safetensors of a run, or of `import`; not needed with --follow.",
 )
 @reading_options
-@click.option("--pins", type=OutputPath, help="File (.json) that keeps pinned points between sessions.")
+@click.option("--pins", type=OutputPath, help="File (.json) to keep pinned points in between sessions.")
 @click.option(
     "--follow",
     "followed",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder that `follow` wrote: confirm its answers, least sure first, in place of matching scans.",
+    help="Confirm the answers in a folder that `follow` wrote, least sure first, instead of matching scans.",
 )
-@click.option("--reader", help="Who confirms, as it is kept with each decision; default: your login name.")
+@click.option("--reader", help="With --follow: your name, kept with each decision; default: your login name.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on; 0 means any free one."
 )
-@click.option("--open/--no-open", "opens", default=True, help="Open the page in the browser.")
+@click.option(
+    "--open/--no-open",
+    "opens",
+    default=True,
+    help="Open the page in the browser (default), or only print its address.",
+)
 @json_option
 def view(
     scans: tuple[Path, ...],
@@ -55,10 +62,10 @@ def view(
     opens: bool,
     as_json: bool,
 ) -> None:
-    """Open scans side by side: click a point in one, and the others jump to it.
+    """Open two or more SCANS side by side in the browser: click a point in one, and the others jump to the match.
 
-    With --follow it shows the lesions of a followed patient instead, one answer after the other, to be accepted, moved
-    or rejected. The page is served to this machine only, until Ctrl-C.
+    With --follow FOLDER the page shows the lesions of a followed patient instead, one answer after the other, to
+    accept, move or reject. The page is served to this machine only; Ctrl-C ends it.
     """
     if followed is not None:
         if scans or checkpoint or pins:
