@@ -138,9 +138,9 @@ def match(
         model.card.usage.method(method)
     scans = read_scans(model, (template, *targets), **reading)
     require_refinable(scans.values(), refinement)
-    _require_some_inside(scans[template], asked)
+    _require_some_inside(template, scans[template], asked)
     source = open_or_embed(model, scans[template])
-    _require_some_inside(source, asked)
+    _require_some_inside(template, source, asked)
     rows, remarks = [], [*asked.remarks, *source.remarks]
     for path in track(targets, description="matching", total=len(targets)):
         target = source if path == template else open_or_embed(model, scans[path])
@@ -180,7 +180,7 @@ def _asked_points(
     return NamedPoints(world_points(np.array(single), coordinates=coordinates, grid=grid), names)
 
 
-def _require_some_inside(source: "EmbeddedScan | RawScan", asked: "NamedPoints") -> None:
+def _require_some_inside(path: Path, source: "EmbeddedScan | RawScan", asked: "NamedPoints") -> None:
     """Refuse a list of points of which none lies in the scan: most likely its coordinates are of another kind."""
     from anatomical_embedding.api import EmbeddedScan, covered_mm
     from anatomical_embedding.errors import UserError
@@ -192,8 +192,8 @@ def _require_some_inside(source: "EmbeddedScan | RawScan", asked: "NamedPoints")
         low, high = covered_mm(source)
         box = ", ".join(f"{axis} {a:.1f} to {b:.1f}" for axis, a, b in zip("xyz", low, high, strict=True))
         raise UserError(
-            f"no point lies inside {source.name}, {what} covers {box} mm RAS; "
-            "check that the points belong to this scan and whether they are LPS or voxels (--coordinates lps, voxel)"
+            f"no point lies inside {path}, {what} covers {box} mm RAS; "
+            "check that the points belong to this scan, and whether they are LPS or voxels (--coordinates lps or voxel)"
         )
 
 

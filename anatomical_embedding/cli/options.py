@@ -176,7 +176,7 @@ def require_outputs(*paths: Path | None, endings: tuple[str, ...] = (), inputs: 
         if endings and not path.name.endswith(endings):
             raise InputFileError(path, f"expected a name that ends in {' or '.join(endings)}")
         if path.exists() and any(path.samefile(source) for source in inputs):
-            raise InputFileError(path, "is read and would be written over; give another name")
+            raise InputFileError(path, "is an input and would be overwritten; name another output")
         require_writable_file(path)
 
 

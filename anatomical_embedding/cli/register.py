@@ -236,7 +236,9 @@ def _require_only_own(folder: Path, *inputs: Path | None) -> None:
     own = _own_files(folder)
     for path in filter(None, inputs):
         if any(path.samefile(other) for other in own):
-            raise InputFileError(path, "is read and would be written over; name another folder for --output")
+            raise InputFileError(
+                path, "is an input and would be overwritten; name another folder for --output"
+            )
     foreign, lacking = own, f"{START_FILE} is not beside it"
     if (folder / START_FILE).exists():
         is_carried = DECISION in _columns_of(folder / POINTS)
@@ -244,7 +246,7 @@ def _require_only_own(folder: Path, *inputs: Path | None) -> None:
     if foreign:
         raise InputFileError(
             foreign[0],
-            f"would be written over, and is of no registration, as {lacking}; name another folder for --output",
+            f"would be overwritten, but no registration has written it: {lacking}; name another folder for --output",
         )
 
 

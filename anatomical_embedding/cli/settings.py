@@ -17,8 +17,14 @@ def settings(run_files: tuple[Path, ...]) -> None:
     """
     import yaml
 
+    from anatomical_embedding.errors import SettingsError
     from anatomical_embedding.settings.pipeline import read_pipeline_settings
     from anatomical_embedding.settings.run_file import read_run_files
 
-    whole = read_pipeline_settings(read_run_files(run_files)).model_dump(mode="json")
+    try:
+        read = read_pipeline_settings(read_run_files(run_files))
+    except SettingsError as error:
+        names = ", ".join(map(str, run_files))
+        raise SettingsError(f"{names}: {str(error).removeprefix('configuration: ')}") from error
+    whole = read.model_dump(mode="json")
     click.echo(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True, width=120), nl=False)

@@ -352,7 +352,10 @@ def wrong_inputs(folder):
             "first.nii.gz: has the value -1000, expected whole numbers from 0",
         ),
         "mask of no name": ([*carry, "--labels", scan, "--output", folder / "x"], "ends in .nii.gz or .nii"),
-        "no point inside": ([*match, "--point", "9000,0,0"], "no point lies inside first"),
+        "no point inside": (
+            [*match, "--point", "9000,0,0"],
+            f"no point lies inside {folder / 'first.nii.gz'}",
+        ),
         "no number": ([*match, "--point", "1,2"], "expected three numbers in mm"),
         "no finite number": ([*match, "--point", "nan,0,0"], "expected three numbers in mm"),
         "no point": (match, "expected either --point or --points"),
@@ -428,6 +431,15 @@ def test_a_busy_port_is_named(folder, capsys):
         scans = [folder / "first.nii.gz", folder / "second.nii.gz"]
         arguments = ["view", *scans, "--checkpoint", folder / "tiny.safetensors", "--no-open", "--port", port]
         assert f"--port {port}: cannot listen there" in refusal_of(capsys, arguments)
+
+
+def test_the_run_files_at_fault_are_named(tmp_path, capsys):
+    (tmp_path / "first.yaml").write_text("title: One\n", encoding="utf-8")
+    (tmp_path / "second.yaml").write_text("preparation: fine\n", encoding="utf-8")
+    files = [tmp_path / "first.yaml", tmp_path / "second.yaml"]
+    assert f"error: {files[0]}, {files[1]}: preparation: expected one of" in refusal_of(
+        capsys, ["settings", *files]
+    )
 
 
 @pytest.mark.parametrize("verb", ["embed", "match", "propagate", "register", "view", "score", "describe"])

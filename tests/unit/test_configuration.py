@@ -254,10 +254,14 @@ def test_settings_written_out_say_the_same():
             {"num_places": 4},
             "stable_points: has a new place; move its keys to methods.stable_points",
         ),
-        (("models", "sam"), "sam_small", "models.sam: "),
+        (
+            ("models", "sam"),
+            "sam_small",
+            "models.sam: expected a section with keys of its own, got 'sam_small'",
+        ),
         (("models",), ["sam"], "models: "),
         (("scan_registration",), 3, "scan_registration: "),
-        (("datasets", "phantom_ct", "modalities"), 3, "phantom_ct.modalities: "),
+        (("datasets", "phantom_ct", "modalities"), 3, "phantom_ct.modalities: expected a list, got 3"),
         (("datasets", "phantom_ct", "kind"), ["phantom"], "datasets.phantom_ct"),
         (("registrations", "round_1", "deeds"), "small", "round_1.deeds: "),
         (("models", "sam", "training", "optimizer"), "sgd", "sam.training.optimizer: "),
@@ -279,9 +283,22 @@ def test_faults_of_run_files_are_named(keys, value, message):
     ("keys", "value", "message"),
     [
         (("models", "sam", "training", "num_step"), 5, "models.sam.training.num_step: is not a known key"),
-        (("models", "sam", "training", "num_steps"), -1, "models.sam.training.num_steps: "),
-        (("models", "sam", "training", "mix"), {"other": 1}, "names 'other', which is not in datasets"),
+        (
+            ("models", "sam", "training", "num_steps"),
+            -1,
+            "models.sam.training.num_steps: should be greater than 0, got -1",
+        ),
+        (
+            ("models", "sam", "training", "mix"),
+            {"other": 1},
+            "configuration: models.sam.training.mix names 'other', which is not in datasets",
+        ),
         (("evaluations", "phantom_ct", "models"), ["none"], "names 'none', which is not in models"),
+        (
+            ("models", "sam", "training", "num_steps"),
+            "many",
+            "num_steps: expected a whole number, got 'many'",
+        ),
         (("volumes",), None, "volumes: "),
         *[
             (("results",), name, "results: ")
@@ -306,7 +323,12 @@ def test_faults_of_run_files_are_named(keys, value, message):
         ],
         (("datasets", "../x"), {"kind": "phantom"}, "datasets"),
         (("volumes", "spacing_mm"), [2, 2, 0], "volumes.spacing_mm"),
-        (("datasets", "phantom_ct", "kind"), "unheard_of", "datasets.phantom_ct"),
+        (
+            ("datasets", "phantom_ct", "kind"),
+            "unheard_of",
+            "datasets.phantom_ct.kind: expected one of 'folder', 'case_folders', ",
+        ),
+        (("datasets", "phantom_ct"), {"root": "scans"}, "datasets.phantom_ct.kind: is missing"),
     ],
 )
 def test_faults_are_named(configuration, keys, value, message):

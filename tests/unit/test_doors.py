@@ -264,22 +264,22 @@ def refused_at_once(folder, tmp_path):
         ),
         "match, over points": (
             [*match, "--points", tmp_path / "good.csv", "--output", tmp_path / "good.csv"],
-            "is read and would be written over",
+            "is an input and would be overwritten",
         ),
         "match, over a scan": (
             [*match, *point, "--similarity-map", second],
-            "is read and would be written over",
+            "is an input and would be overwritten",
         ),
         "propagate, over labels": (
             [*carry, *good_labels, "--output", tmp_path / "labels.nii.gz"],
-            "is read and would be written over",
+            "is an input and would be overwritten",
         ),
         "match, points": ([*match, "--points", tmp_path / "bad.csv"], "line 2: expected three numbers in mm"),
         "match, last scan": ([*match, "--to", unreadable, *point], "text.nii.gz: "),
         "match, method": ([*match, *point, "--method", "guess"], "no way of matching is called 'guess'"),
         "match, far": (
             [*match, "--points", tmp_path / "far.csv"],
-            "no point lies inside first, which covers x ",
+            "first.nii.gz, which covers x ",
         ),
         "match, store to the voxel": (
             [*to_store, *point, "--refinement", "voxel"],

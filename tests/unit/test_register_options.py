@@ -129,7 +129,7 @@ def test_inputs_that_would_be_written_over_are_refused(run, folder, tmp_path, ca
     before = warped.read_bytes()
     assert run(*given, scans=[folder / "first.nii.gz", warped]) == 2
     assert capsys.readouterr().err == (
-        f"error: {warped}: is read and would be written over; name another folder for --output\n"
+        f"error: {warped}: is an input and would be overwritten; name another folder for --output\n"
     )
     assert warped.read_bytes() == before
     points = tmp_path / "out" / "points.fcsv"
@@ -143,7 +143,7 @@ def test_files_that_no_registration_has_written_are_kept(run, tmp_path, capsys):
     own.parent.mkdir()
     own.write_text("mine", encoding="utf-8")
     assert run("--initial", tmp_path / "start.mat", "--initial-program", "greedy") == 2
-    assert "would be written over, and is of no registration, as start.json" in capsys.readouterr().err
+    assert "would be overwritten, but no registration has written it: start.json" in capsys.readouterr().err
     assert own.read_text(encoding="utf-8") == "mine"
 
 
@@ -157,7 +157,7 @@ def test_points_that_were_laid_beside_a_registration_are_kept(run, tmp_path, cap
     own.write_text(table, encoding="utf-8")
     capsys.readouterr()
     assert run(*given) == 2
-    assert f"{own}: would be written over, and is of no registration" in capsys.readouterr().err
+    assert f"{own}: would be overwritten, but no registration has written it" in capsys.readouterr().err
     assert own.read_text(encoding="utf-8") == table
 
 
