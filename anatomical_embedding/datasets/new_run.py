@@ -177,7 +177,7 @@ def run_file_text(folder: ScanFolder, *, name: str) -> str:
         f"title: {name.replace('_', ' ')}",
         f"results: results/{name} # folder of everything that the run writes",
         "datasets:",
-        *_indented(_dataset_lines(folder, name=name), by=2),
+        *_indented(_dataset_lines(folder, name=name)),
         *_model_lines(folder, name=name),
     ]
     return "\n".join(lines) + "\n"
@@ -300,7 +300,7 @@ def _dataset_lines(folder: ScanFolder, *, name: str) -> list[str]:
     lines.append(
         f"split: {{num_test: {tested}, num_validation: {validation}, seed: 1}} # patients; the others train"
     )
-    return [f"{name}:", *_indented(lines, by=2)]
+    return [f"{name}:", *_indented(lines)]
 
 
 def _model_lines(folder: ScanFolder, *, name: str) -> list[str]:
@@ -358,8 +358,8 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _indented(lines: Sequence[str], *, by: int) -> list[str]:
-    return [" " * by + line for line in lines]
+def _indented(lines: Sequence[str]) -> list[str]:
+    return [f"  {line}" for line in lines]
 
 
 def name_of_folder(root: Path) -> str:

@@ -99,13 +99,13 @@ def _first_level_rows(
         num_rows=-(-described.shape[2] // stem_stride),
         alignment=stage_stride,
     )
-    convolved = convolved_rows(backbone.conv1.conv, described, first_row=0, rows=stem_rows)
+    convolved = _convolved_rows(backbone.conv1.conv, described, stem_rows)
     stem = backbone.relu(backbone.conv1.bn(convolved)).to(dtype)
     level = backbone.first_stage(stem)
     return level.narrow(2, rows.start - stem_rows.start // stage_stride, len(rows))
 
 
-def convolved_rows(convolution: nn.Conv3d, features: Tensor, *, first_row: int, rows: range) -> Tensor:
+def _convolved_rows(convolution: nn.Conv3d, features: Tensor, rows: range) -> Tensor:
     """Return some rows of a convolution's result.
 
     The rows beside the needed ones serve as padding, so that none is computed in vain; beyond the ends of the
@@ -114,13 +114,12 @@ def convolved_rows(convolution: nn.Conv3d, features: Tensor, *, first_row: int, 
     Parameters
     ----------
     convolution : with "same" padding.
-    features : (1, C, z, y, x), all that the wanted rows depend on within the volume.
-    first_row : index in the volume of the first row of `features`.
+    features : (1, C, z, y, x) of the whole volume.
     rows : wanted rows of the result.
     """
     margin, stride = convolution.kernel_size[0] // 2, convolution.stride[0]
-    start = rows.start * stride - margin - first_row
-    stop = (rows.stop - 1) * stride + margin + 1 - first_row
+    start = rows.start * stride - margin
+    stop = (rows.stop - 1) * stride + margin + 1
     available = features[:, :, max(0, start) : stop]
     before = max(0, -start)
     after = stop - start - before - available.shape[2]

@@ -60,10 +60,10 @@ def skeleton_parts() -> list[Part]:
     return parts
 
 
-def rib_path_mm(number: int, side: str, *, end_degrees: float | None = None) -> NDArray[np.float64]:
+def rib_path_mm(number: int, side: str) -> NDArray[np.float64]:
     """Return (N, 3) points along the middle of a rib, from the vertebra to the front end of the bone."""
     centre = vertebra_centre_mm(f"T{number}")
-    last = _RIB_END_DEGREES[number - 1] if end_degrees is None else end_degrees
+    last = _RIB_END_DEGREES[number - 1]
     points = []
     for degrees in np.linspace(14.0, last, max(5, int(last / 14))):
         angle = np.deg2rad(degrees)

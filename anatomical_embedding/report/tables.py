@@ -15,19 +15,17 @@ class Cell:
     ----------
     content : what it shows.
     sort_value : what it sorts by; None sorts by the text.
-    is_best : shown in bold.
     is_number : set flush right.
     """
 
     content: Content
     sort_value: float | None = None
-    is_best: bool = False
     is_number: bool = False
 
 
-def number_cell(value: float, text: Content, *, is_best: bool = False) -> Cell:
+def number_cell(value: float, text: Content) -> Cell:
     """Return the cell of a number."""
-    return Cell(text, sort_value=value, is_best=is_best, is_number=True)
+    return Cell(text, sort_value=value, is_number=True)
 
 
 def known_cell(value: float | None, write: Callable[[float], str]) -> Cell:
@@ -77,10 +75,9 @@ def render_table(
 
 
 def _cell(cell: Cell, *, is_row_header: bool) -> Markup:
-    content = element("strong", cell.content) if cell.is_best else cell.content
     return element(
         "th" if is_row_header else "td",
-        content,
+        cell.content,
         scope="row" if is_row_header else None,
         class_="number" if cell.is_number else None,
         data_value=cell.sort_value,
