@@ -60,36 +60,28 @@ class EmbeddingNetwork(nn.Module):
             if head is not None:
                 head.apply(_initialise_head)
 
-    def forward(
-        self, volume: Tensor, *, is_normalised: bool = True, with_semantic_map: bool = True
-    ) -> Embeddings:
+    def forward(self, volume: Tensor, *, with_semantic_map: bool = True) -> Embeddings:
         """Return the maps of a (B, 1, Z, Y, X) volume of network intensities.
 
         Parameters
         ----------
         volume : (B, 1, Z, Y, X), any size from the fine stride on; it is neither padded nor cropped.
-        is_normalised : True gives float32 maps of unit length over the channels. False gives the maps as the
-            last convolution leaves them, so that a loss that reads few cells can normalise only those
-            (`unit_length`).
         with_semantic_map : False leaves the semantic head out, also where the network has one.
 
         Returns
         -------
         Embeddings
-            fine (B, embedding_channels, ...), coarse (B, coarse_channels, ...), semantic as fine, or None
-            without that head; sizes as `NetworkSettings.level_shapes` tells.
+            float32 of unit length over the channels: fine (B, embedding_channels, ...), coarse (B,
+            coarse_channels, ...), semantic as fine, or None without that head; sizes as
+            `NetworkSettings.level_shapes` tells.
         """
         levels = self.backbone(volume)
-        fine = self.neck(levels[:PYRAMID_LEVELS])
-        coarse = self.read_out_head(levels[PYRAMID_LEVELS:])
+        fine = unit_length(self.neck(levels[:PYRAMID_LEVELS]))
+        coarse = unit_length(self.read_out_head(levels[PYRAMID_LEVELS:]))
         semantic = None
         if with_semantic_map and self.semantic_head is not None:
-            semantic = self.semantic_head(levels[:PYRAMID_LEVELS])
-        if not is_normalised:
-            return Embeddings(fine, coarse, semantic)
-        return Embeddings(
-            unit_length(fine), unit_length(coarse), None if semantic is None else unit_length(semantic)
-        )
+            semantic = unit_length(self.semantic_head(levels[:PYRAMID_LEVELS]))
+        return Embeddings(fine, coarse, semantic)
 
     def fine_at_cells_and_coarse(self, volume: Tensor) -> tuple[Callable[[Tensor], Tensor], Tensor]:
         """Return what `forward` returns of the fine and the coarse head, the fine map not as a whole.

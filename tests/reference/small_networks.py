@@ -2,7 +2,7 @@
 
 import torch
 
-from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
+from anatomical_embedding.networks.embedding_network import PYRAMID_LEVELS, EmbeddingNetwork, Embeddings
 from anatomical_embedding.settings.network import NetworkSettings
 
 
@@ -54,6 +54,14 @@ def short_sighted_settings(*, width: int = 4) -> NetworkSettings:
         coarse_channels=width,
         has_semantic_head=True,
     )
+
+
+def maps_before_normalisation(network: EmbeddingNetwork, volume: torch.Tensor) -> Embeddings:
+    """Return the maps of a volume as the last convolutions leave them, in the number format of the network."""
+    levels = network.backbone(volume)
+    finer, coarser = levels[:PYRAMID_LEVELS], levels[PYRAMID_LEVELS:]
+    semantic = None if network.semantic_head is None else network.semantic_head(finer)
+    return Embeddings(network.neck(finer), network.read_out_head(coarser), semantic)
 
 
 def network_with_statistics(settings: NetworkSettings, *, seed: int = 0) -> EmbeddingNetwork:

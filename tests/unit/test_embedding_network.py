@@ -11,6 +11,7 @@ from anatomical_embedding.networks.resnet3d import BasicBlock
 from anatomical_embedding.settings.published_weights import published_network
 from tests.reference.small_networks import (
     isotropic_settings,
+    maps_before_normalisation,
     network_with_statistics,
     random_volume,
     small_published_settings,
@@ -50,7 +51,7 @@ def test_maps_before_normalisation_point_the_same_way():
     volume = random_volume(8, 32, 32)[None, None]
     with torch.no_grad():
         expected = network(volume)
-        raw = network(volume, is_normalised=False)
+        raw = maps_before_normalisation(network, volume)
     assert raw.fine.norm(dim=1).std() > 0.01
     for values, unit_values in zip(raw, expected, strict=True):
         torch.testing.assert_close(unit_length(values), unit_values)
@@ -72,7 +73,7 @@ def test_equal_seeds_give_equal_weights_and_every_weight_learns():
     first, second = networks
     for name, tensor in first.state_dict().items():
         assert torch.equal(tensor, second.state_dict()[name]), name
-    maps = first(random_volume(2, 8, 64, 64)[:, None], is_normalised=False)
+    maps = maps_before_normalisation(first, random_volume(2, 8, 64, 64)[:, None])
     sum(values.square().mean() for values in maps).backward()
     for name, parameter in first.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
@@ -105,9 +106,9 @@ def test_folding_the_batch_normalisation_changes_nothing(settings):
     network = network_with_statistics(settings).double()
     volume = random_volume(9, 33, 30)[None, None].double()
     with torch.no_grad():
-        expected = network(volume, is_normalised=False)
+        expected = maps_before_normalisation(network, volume)
         folded = folded_copy(network)
-        got = folded(volume, is_normalised=False)
+        got = maps_before_normalisation(folded, volume)
     assert not any(isinstance(module, torch.nn.BatchNorm3d) for module in folded.modules())
     assert any(isinstance(module, torch.nn.BatchNorm3d) for module in network.modules())
     torch.testing.assert_close(got.fine, expected.fine, atol=1e-9, rtol=1e-9)

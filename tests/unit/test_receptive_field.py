@@ -6,6 +6,7 @@ import torch
 from anatomical_embedding.networks.receptive_field import reach_along
 from tests.reference.small_networks import (
     isotropic_settings,
+    maps_before_normalisation,
     network_with_statistics,
     small_published_settings,
 )
@@ -15,7 +16,7 @@ def seen_span(network, *, map_name, axis, cell, size):
     """Return the first and last voxel along an axis that a cell of a map depends on."""
     shape = [5 if index != axis else size for index in range(3)]
     volume = torch.rand(1, 1, *shape, dtype=torch.float64, requires_grad=True)
-    values = getattr(network(volume, is_normalised=False), map_name)
+    values = getattr(maps_before_normalisation(network, volume), map_name)
     values.select(2 + axis, cell).sum().backward()
     others = [index for index in range(3) if index != axis]
     touched = volume.grad[0, 0].abs().sum(dim=others).nonzero().flatten()
