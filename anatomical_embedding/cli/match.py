@@ -120,6 +120,7 @@ def match(
         write_answers,
     )
     from anatomical_embedding.api import load_model, match_points, open_or_embed, read_scans
+    from anatomical_embedding.points.named_points import coordinates_in_mm
     from anatomical_embedding.progress import track
     from anatomical_embedding.usage.refinement import require_refinable
     from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES
@@ -153,7 +154,7 @@ def match(
         write_answers(rows, output, coordinates=coordinates)
     said = say_remarks(remarks)
     if as_json:
-        shown = "RAS" if coordinates == "voxel" else coordinates.upper()
+        shown = coordinates_in_mm(coordinates).upper()
         print_json({"coordinates": shown, "answers": rows, "remarks": said})
     else:
         click.echo(answers_csv(rows), nl=False)

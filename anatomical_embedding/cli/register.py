@@ -147,6 +147,7 @@ def register(
     load_libraries()
     from anatomical_embedding.api import carry_registered_points, load_model, read_scans, register_scans
     from anatomical_embedding.files import require_writable_folder
+    from anatomical_embedding.points.named_points import coordinates_in_mm
     from anatomical_embedding.points.points_file import read_points
     from anatomical_embedding.registration.deeds_program import require_program
     from anatomical_embedding.registration.guided_start import write_start
@@ -204,7 +205,7 @@ def register(
         rows = (
             [] if asked is None or carried is None else _rows(asked.names, carried, coordinates=coordinates)
         )
-        shown = "RAS" if coordinates == "voxel" else coordinates.upper()
+        shown = coordinates_in_mm(coordinates).upper()
         print_json({**start, "folder": str(folder), "coordinates": shown, "points": rows, "remarks": said})
     else:
         click.echo(str(folder))
@@ -219,9 +220,9 @@ def _own_files(folder: Path) -> list[Path]:
 
 
 def _own_points(folder: Path) -> list[Path]:
-    from anatomical_embedding.points.points_file import NAMES_OF_FORMS
+    from anatomical_embedding.points.points_file import NAMES_OF_FORMS, VOXEL_TABLE
 
-    return _files_of(folder, [POINTS, "points_voxels.csv", *NAMES_OF_FORMS.values()])
+    return _files_of(folder, [POINTS, VOXEL_TABLE, *NAMES_OF_FORMS.values()])
 
 
 def _files_of(folder: Path, names: Iterable[str]) -> list[Path]:

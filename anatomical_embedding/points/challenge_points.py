@@ -5,17 +5,22 @@ autoPET IV counts voxels, other challenges take mm of ITK. So the user says whic
 """
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.points.named_points import Coordinates, GridOf, NamedPoints, world_points
+from anatomical_embedding.points.named_points import (
+    NUM_COORDINATES,
+    Coordinates,
+    GridOf,
+    NamedPoints,
+    is_position,
+    world_points,
+)
 
 KINDS = ("Multiple points", "Point")
-NUM_COORDINATES = 3
 
 
 def challenge_content(path: Path) -> dict[str, Any] | None:
@@ -56,16 +61,9 @@ def challenge_points(
     names, numbers = [], []
     for place, entry in enumerate(listed if isinstance(listed, list) else [], start=1):
         point = entry.get("point") if isinstance(entry, dict) else None
-        if not isinstance(point, list) or len(point) != NUM_COORDINATES or not all(map(_is_number, point)):
+        if not is_position(point):
             raise InputFileError(path, f"point {place}: expected three numbers, got {point!r}")
         names.append(str(entry.get("name") or place))
         numbers.append(point)
     points = np.reshape(np.array(numbers, dtype=np.float64), (-1, NUM_COORDINATES))
     return NamedPoints(world_points(points, coordinates=coordinates, grid=grid), tuple(names))
-
-
-def _is_number(value: Any) -> bool:
-    try:
-        return type(value) in (int, float) and math.isfinite(value)
-    except OverflowError:  # a whole number beyond what a float holds
-        return False

@@ -3,7 +3,6 @@
 The word is `point` (LPS mm) or `index` (voxels of the fixed image). Without a word elastix 5.3.1 takes indices.
 """
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,10 +11,10 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.files import written_atomically
+from anatomical_embedding.points.named_points import NUM_COORDINATES, finite_numbers
 
 ELASTIX_SUFFIXES = (".txt", ".pts")
 WORDS = {"point": False, "index": True}
-NUM_COORDINATES = 3
 
 
 def read_elastix_points(path: Path) -> tuple[NDArray[np.float64], bool, list[str]]:
@@ -59,10 +58,7 @@ def write_elastix_points(points: NDArray[np.float64], path: Path, *, is_index: b
 
 
 def _numbers(row: Sequence[str], place: int, *, path: Path) -> list[float]:
-    try:
-        numbers = [float(cell) for cell in row]
-    except ValueError:
-        numbers = []
-    if len(numbers) != NUM_COORDINATES or not all(map(math.isfinite, numbers)):
+    numbers = finite_numbers(row)
+    if len(numbers) != NUM_COORDINATES:
         raise InputFileError(path, f"point {place}: expected three numbers, got {' '.join(row)!r}")
     return numbers

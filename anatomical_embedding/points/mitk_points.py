@@ -4,7 +4,6 @@ Source: the reader and writer of github.com/MITK/MITK (mitkPointSetReaderService
 geometries of docs.mitk.org: the world is that of ITK, in mm. A file without a geometry holds world coordinates.
 """
 
-import math
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.points.named_points import NamedPoints
+from anatomical_embedding.points.named_points import NamedPoints, finite_numbers
 from anatomical_embedding.volumes.affine import lps_from_ras
 
 MITK_SUFFIX = ".mps"
@@ -76,10 +75,7 @@ def _matrix(geometry: ElementTree.Element | None, *, path: Path) -> NDArray[np.f
 def _numbers(
     texts: dict[str, str | None] | dict[str, str], keys: tuple[str, ...] | list[str], *, what: str, path: Path
 ) -> NDArray[np.float64]:
-    try:
-        numbers = [float(texts.get(key) or "") for key in keys]
-    except ValueError:
-        numbers = []
-    if not numbers or not all(map(math.isfinite, numbers)):
+    numbers = finite_numbers(texts.get(key) or "" for key in keys)
+    if not numbers:
         raise InputFileError(path, f"{what}: expected finite numbers {', '.join(keys)}")
     return np.array(numbers)

@@ -1,9 +1,11 @@
 """Points with their names, and what was left out while they were read."""
 
+import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,6 +17,7 @@ from anatomical_embedding.volumes.grid import Grid
 Coordinates = Literal["ras", "lps", "voxel"]
 """What numbers mean: mm in the world, or voxels of the scan, counted from 0 at the centre of the first."""
 Kind = Literal["table", "ants", "elastix", "markups", "fcsv"]
+NUM_COORDINATES = 3
 GridOf = Callable[[], Grid]
 """Gives the voxels of the scan that points belong to, where they are asked for."""
 
@@ -90,9 +93,38 @@ def placed_points(listed: Iterable[ListedPoint], *, path: Path, remarks: Sequenc
     return NamedPoints(points_mm, tuple(name for name, _ in kept), (*remarks, *left_out))
 
 
+def finite_numbers(texts: Iterable[str]) -> list[float]:
+    """Return the numbers that texts hold; none where one of them is no finite number.
+
+    Examples
+    --------
+    >>> finite_numbers(["1", "-2.5"]), finite_numbers(["1", "nan"]), finite_numbers(["1", ""])
+    ([1.0, -2.5], [], [])
+    """
+    try:
+        numbers = [float(text) for text in texts]
+    except ValueError:
+        return []
+    return numbers if all(map(math.isfinite, numbers)) else []
+
+
+def is_position(value: Any) -> TypeGuard[list[float]]:
+    """Say whether a value of a JSON file is a list of three finite numbers."""
+    return (
+        isinstance(value, list)
+        and len(value) == NUM_COORDINATES
+        and all(type(number) in (int, float) and abs(number) <= sys.float_info.max for number in value)
+    )
+
+
 def as_ras(points_mm: ArrayLike, *, coordinates: Coordinates) -> Points:
     """Return points in RAS+; the map is its own inverse, so it also turns RAS+ into `coordinates`, RAS+ for voxels."""
     return lps_from_ras(points_mm) if coordinates == "lps" else np.asarray(points_mm, dtype=np.float64)
+
+
+def coordinates_in_mm(coordinates: Coordinates) -> Coordinates:
+    """Return how points in mm are written where theirs came so: RAS+ where they came as voxels."""
+    return "ras" if coordinates == "voxel" else coordinates
 
 
 def world_points(numbers: ArrayLike, *, coordinates: Coordinates, grid: GridOf | None) -> Points:

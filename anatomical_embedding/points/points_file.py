@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from anatomical_embedding.csv_table import csv_text
+from anatomical_embedding.csv_table import write_csv_table
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.files import written_atomically
 from anatomical_embedding.points.challenge_points import challenge_content, challenge_points
 from anatomical_embedding.points.elastix_points import (
     ELASTIX_SUFFIXES,
@@ -27,6 +26,7 @@ from anatomical_embedding.points.named_points import (
     NamedPoints,
     PointForm,
     as_ras,
+    coordinates_in_mm,
     world_points,
 )
 from anatomical_embedding.points.point_table import (
@@ -43,9 +43,10 @@ from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.grid import Grid
 
 POINT_FILES = ".csv (x_mm,y_mm,z_mm,name), .mrk.json, .fcsv, .mps of MITK, or .txt and .pts of elastix"
-"""What can be read, in the words of help and messages."""
+"""What can be read, in words."""
 CARRIED_ENDINGS = (".csv", ".mrk.json", ".fcsv", *ELASTIX_SUFFIXES)
 """Of files that `write_carried_points` writes."""
+VOXEL_TABLE = "points_voxels.csv"
 NAMES_OF_FORMS = {
     "ants": "points_ants.csv",
     "elastix": "points.txt",
@@ -105,7 +106,7 @@ def _read(path: Path, *, coordinates: Coordinates, grid: GridOf | None) -> Named
 def name_of_form(form: PointForm) -> str:
     """Return what a file of points in a form is called; empty for a plain table in mm, which is `points.csv`."""
     if form.kind == "table":
-        return "points_voxels.csv" if form.coordinates == "voxel" else ""
+        return VOXEL_TABLE if form.coordinates == "voxel" else ""
     return NAMES_OF_FORMS[form.kind]
 
 
@@ -154,7 +155,7 @@ def write_carried_points(points: NamedPoints, path: Path, *, coordinates: Coordi
     coordinates : of a table, and of `.fcsv`.
     """
     name = path.name.lower()
-    in_mm: Coordinates = "ras" if coordinates == "voxel" else coordinates
+    in_mm = coordinates_in_mm(coordinates)
     if name.endswith(".json"):
         write_markups(points.points_mm, points.names, path)
     elif name.endswith(".fcsv"):
@@ -193,5 +194,4 @@ def _write_ants_table(shown: Points, names: Sequence[str], path: Path) -> None:
 
 def _write_table(header: Sequence[str], shown: Points, others: Sequence[Sequence[str]], path: Path) -> None:
     rows = [[*(f"{value:.6f}" for value in point), *rest] for point, rest in zip(shown, others, strict=True)]
-    with written_atomically(path) as temporary:
-        temporary.write_bytes(csv_text(header, rows).encode("utf-8"))
+    write_csv_table(header, rows, path)

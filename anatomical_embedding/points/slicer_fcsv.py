@@ -1,7 +1,6 @@
 """Points in 3D Slicer's older text format (`.fcsv`)."""
 
 import csv
-import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,11 +17,12 @@ from anatomical_embedding.points.named_points import (
     NamedPoints,
     PointForm,
     as_ras,
+    finite_numbers,
     placed_points,
 )
 from anatomical_embedding.points.slicer_markups import coordinates_of
 
-COLUMNS = ("id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID").split(",")
+COLUMNS = "id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID".split(",")
 """The columns where the file does not name them."""
 HEADER_LINE = re.compile(r"#\s*(\w+)\s*=(.*)")
 STATUS_PLACE = len(COLUMNS)
@@ -90,10 +90,7 @@ def _listed_point(line: str, columns: list[str], *, path: Path, number: int) -> 
     status = cells[STATUS_PLACE] if columns == COLUMNS and len(cells) > STATUS_PLACE else ""
     if status in STATUSES:
         return ListedPoint(name, None, f"its position is {STATUSES[status]}")
-    try:
-        position = [float(row[column]) for column in ("x", "y", "z")]
-    except (KeyError, ValueError):
-        position = []
-    if not position or not all(map(math.isfinite, position)):
+    position = finite_numbers(row.get(column, "") for column in ("x", "y", "z"))
+    if not position:
         raise InputFileError(path, f"line {number}: expected x, y and z in mm, got {line!r}")
     return ListedPoint(name, position)

@@ -1,7 +1,6 @@
 """Points as 3D Slicer markups (`.mrk.json`), to be looked at beside a volume."""
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from anatomical_embedding.points.named_points import (
     NamedPoints,
     PointForm,
     as_ras,
+    is_position,
     placed_points,
 )
 from anatomical_embedding.volumes.affine import lps_from_ras
@@ -187,18 +187,9 @@ def _listed_point(
         return ListedPoint(name, None, f"its position is {status}")
     if position is None or position == "":
         return ListedPoint(name, None, "it has no position")
-    if not _is_position(position):
+    if not is_position(position):
         raise InputFileError(
             path, f"point {name or place!r}: expected a position of three numbers, got {position!r}"
         )
     position_mm = as_ras(np.array(position, dtype=np.float64) * mm_per_unit, coordinates=coordinates)
     return ListedPoint(name, position_mm.tolist())
-
-
-def _is_position(value: Any) -> bool:
-    """Say whether a value of a JSON file is three finite numbers."""
-    return (
-        isinstance(value, list)
-        and len(value) == len("XYZ")
-        and all(type(number) in (int, float) and abs(number) <= sys.float_info.max for number in value)
-    )
