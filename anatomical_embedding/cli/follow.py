@@ -115,7 +115,7 @@ def follow(
 
 
 def _dates(texts: tuple[str, ...], *, count: int) -> list[datetime.date | None]:
-    """Return the dates that are told."""
+    """Return the dates that were given; None for each visit where none was."""
     if not texts:
         return [None] * count
     if len(texts) != count:

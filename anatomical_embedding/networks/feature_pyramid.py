@@ -2,8 +2,8 @@
 
 Each level is brought to a common width by a 1x1x1 convolution; the coarser ones are repeated (nearest
 neighbour) to the size of the next finer one and added; one 3x3x3 convolution finishes the finest. There is no
-nonlinearity. Source: Lin et al. (2017), "Feature pyramid networks for object detection", as SAM uses it;
-section 2.2 of the functional specification. Modules are named as in the published checkpoints.
+nonlinearity. Source: Lin et al. (2017), "Feature pyramid networks for object detection", as SAM uses it. Modules
+are named as in the published checkpoints.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """A three-dimensional ResNet-18 that keeps its first level at high resolution.
 
 Source: the backbone of SAM (Yan et al., 2022, "SAM: Self-supervised learning of pixel-wise anatomical
-embeddings in radiological images") and SAM++ (Bai et al., 2023), section 2.1 of the functional specification.
+embeddings in radiological images") and SAM++ (Bai et al., 2023).
 Modules are named as in the published checkpoints, so that weights map one to one.
 """
 

@@ -1,6 +1,6 @@
 """Random monotone curves of intensity, with inversion: views of one scan that look like other modalities.
 
-Source: Cross-SAM (Yan et al., arXiv 2307.03535), the aggressive contrast augmentation of its first stage.
+Source: Cross-SAM (Bai et al., arXiv 2307.03535), the aggressive contrast augmentation of its first stage.
 """
 
 from collections.abc import Callable

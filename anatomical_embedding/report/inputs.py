@@ -159,9 +159,8 @@ def read_evaluations(
 
     Parameters
     ----------
-    scores, errors, matches, queries, indices : lists of the same length; the files at one place of all lists
-    belong
-        to one method.
+    scores, errors, matches, queries, indices : lists of the same length; the files at one place of all lists belong to
+        one method.
 
     Raises
     ------
@@ -211,8 +210,7 @@ def read_stage_times(paths: Sequence[Path]) -> pd.DataFrame:
 
     Parameters
     ----------
-    paths : benchmark files, or folders that are searched for `*.tsv`. The stage is the first part of a file's
-    path
+    paths : benchmark files, or folders that are searched for `*.tsv`. The stage is the first part of a file's path
         below the folder, or the file's own name.
 
     Returns

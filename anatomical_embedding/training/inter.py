@@ -1,8 +1,8 @@
 """Cross-SAM's training: views of the two volumes of a registered pair, beside views of single volumes.
 
-Source: Bai et al., "Cross-SAM" / "UAE" (arXiv 2311.15111). The losses are those of SAM with the two views taken from
-two volumes in one world, so both directions are alike: positives and negatives of CT to MR and of MR to CT are
-weighed by the same similarity, and each direction mines its own negatives.
+Source: Bai et al., "Matching in the Wild" (arXiv 2307.03535) and "UAE" (arXiv 2311.15111). The losses are those of SAM
+with the two views taken from two volumes in one world, so both directions are alike: positives and negatives of CT to
+MR and of MR to CT are weighed by the same similarity, and each direction mines its own negatives.
 """
 
 from collections.abc import Sequence
