@@ -50,8 +50,8 @@ def blocks_of(needed: NDArray[np.bool_], *, cells: Cells, size_zy: tuple[int, in
     size_zy : largest number of cells of a block along z and y; along x it goes from the first needed cell to the last.
     """
     along_z, along_y, along_x = cells
-    for rows in _pieces(along_z, size_zy[0]):
-        for columns in _pieces(along_y, size_zy[1]):
+    for rows in pieces(along_z, size_zy[0]):
+        for columns in pieces(along_y, size_zy[1]):
             part = needed[rows.start : rows.stop, columns.start : columns.stop, along_x.start : along_x.stop]
             found = np.flatnonzero(part.any(axis=(0, 1)))
             if len(found):
@@ -64,7 +64,8 @@ def blocks_of(needed: NDArray[np.bool_], *, cells: Cells, size_zy: tuple[int, in
                 )
 
 
-def _pieces(cells: range, length: int) -> Iterator[range]:
+def pieces(cells: range, length: int) -> Iterator[range]:
+    """Cut a range of cells or rows into pieces of at most `length` of them."""
     for start in range(cells.start, cells.stop, length):
         yield range(start, min(start + length, cells.stop))
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from anatomical_embedding.embedding.needed_cells import Cells
+from anatomical_embedding.embedding.needed_cells import Cells, pieces
 from anatomical_embedding.networks.embedding_network import PYRAMID_LEVELS, EmbeddingNetwork
 from anatomical_embedding.networks.feature_pyramid import FeaturePyramid
 from anatomical_embedding.networks.receptive_field import HEAD_KERNEL, reach_along
@@ -35,12 +35,6 @@ class MapBlock(NamedTuple):
 
     cells: Cells
     vectors: Tensor
-
-
-def pieces(rows: range, *, thickness: int) -> Iterator[range]:
-    """Cut a range of rows into pieces of at most `thickness` rows."""
-    for start in range(rows.start, rows.stop, thickness):
-        yield range(start, min(start + thickness, rows.stop))
 
 
 def rows_read(rows: range, *, stride: int, reach: int, num_rows: int, alignment: int) -> range:
@@ -79,7 +73,7 @@ def levels_in_rows(
         device=described.device,
         memory_format=torch.channels_last_3d,
     )
-    for rows in pieces(range(shape[0]), thickness=thickness):
+    for rows in pieces(range(shape[0]), thickness):
         first[:, :, rows.start : rows.stop] = _first_level_rows(network, described, dtype=dtype, rows=rows)
     return network.backbone.deeper_stages(first)
 

@@ -16,10 +16,8 @@ from anatomical_embedding.checkpoint_header import FORMAT, HEADER_KEY, read_chec
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.files import written_atomically
 from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
-from anatomical_embedding.networks.weights import check_names, copy_weights
+from anatomical_embedding.networks.weights import SEMANTIC_PREFIX, check_names, copy_weights
 from anatomical_embedding.settings.network import NetworkSettings
-
-SEMANTIC_PREFIX = "semantic_head."
 
 
 def save_checkpoint(path: Path | str, network: EmbeddingNetwork, *, metadata: dict[str, Any]) -> None:

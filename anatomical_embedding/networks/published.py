@@ -11,7 +11,7 @@ from torch import Tensor
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
-from anatomical_embedding.networks.weights import check_names, copy_weights
+from anatomical_embedding.networks.weights import SEMANTIC_PREFIX, check_names, copy_weights
 from anatomical_embedding.settings.published_weights import (
     PublishedKind,
     published_network,
@@ -25,7 +25,6 @@ ENTRIES = ("state_dict", "model_state_dict", "model", "state_dict_ema", "ema_sta
 ANCHOR = "backbone.conv1.conv.weight"
 """What stands before this name stands before all names of the network, such as `module.`."""
 PARTS = {"backbone.": "the ResNet", "neck.": "the fine head", "read_out_head.": "the coarse head"}
-SEMANTIC_PREFIX = "semantic_head."
 AVERAGE_PREFIX = "ema_"
 AVERAGE_COUNTER = "n_averaged"
 SCALAR, ARRAY = np.float64(0.0).__reduce__()[0], np.zeros(1).__reduce__()[0]

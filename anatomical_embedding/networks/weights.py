@@ -7,6 +7,9 @@ from torch import Tensor, nn
 
 from anatomical_embedding.errors import InputFileError
 
+SEMANTIC_PREFIX = "semantic_head."
+"""What the names of the semantic head's weights begin with."""
+
 
 def check_names(path: Path | str, names: Iterable[str], *, expected: Iterable[str]) -> None:
     """Refuse a file whose tensors are not just the expected ones.
