@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
@@ -122,23 +123,31 @@ def _embed_and_store(
 
 
 def expected_origin(row: IndexRow, *, checkpoint_sha256: str, settings: ExportSettings) -> Origin:
-    """Return what the store of a volume must have been made from.
+    """Return what the store of a volume must have been made from."""
+    return Origin(
+        checkpoint_sha256=checkpoint_sha256,
+        volume_sha256=row.sha256,
+        preprocessing_sha256=preprocessing_sha256(settings, modality=row.modality),
+    )
 
-    Everything that changes a store counts as preprocessing: intensities, precision, heads and format. The device and
-    the memory limit do not.
+
+def preprocessing_sha256(settings: ExportSettings, *, modality: Modality | None, **others: Any) -> str:
+    """Return the checksum of all that changes the store of a volume beside the volume and the weights.
+
+    That is intensities, precision, heads and format; the device and the memory limit do not count.
+
+    Parameters
+    ----------
+    others : what else a store was made with, JSON-able.
     """
-    preprocessing = {
-        "modality": row.modality,
+    counting = {
+        "modality": modality,
         "intensity": settings.intensity.model_dump(mode="json"),
         "precision": settings.embedding.precision,
         "with_semantic_map": settings.embedding.with_semantic_map,
         "store": settings.store.model_dump(mode="json"),
     }
-    return Origin(
-        checkpoint_sha256=checkpoint_sha256,
-        volume_sha256=row.sha256,
-        preprocessing_sha256=sha256_of_text(canonical_json(preprocessing)),
-    )
+    return sha256_of_text(canonical_json(counting | others))
 
 
 def is_stored(path: Path, origin: Origin) -> bool:

@@ -4,12 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
-from anatomical_embedding.canonical_text import canonical_json, sha256_of_text
-from anatomical_embedding.embedding.export import STORE_SUFFIX
+from anatomical_embedding.embedding.export import STORE_SUFFIX, preprocessing_sha256
 from anatomical_embedding.embedding.store import EmbeddedVolume, Origin, open_store
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.matching.match_evidence import Anchors, find_anchors
@@ -309,20 +308,16 @@ def origin_of(
 ) -> Origin:
     """Return what the store of a raw scan is made from."""
     usage = model.card.usage
-    settings: dict[str, Any] = {
-        "modality": modality,
-        "volumes": usage.volumes.model_dump(mode="json"),
-        "intensity": usage.intensity.model_dump(mode="json"),
-        "precision": usage.embedding.precision,
-        "with_semantic_map": usage.embedding.with_semantic_map,
-        "store": usage.store.model_dump(mode="json"),
-    }
     told = {"geometry": options.geometry, "hu_offset": options.hu_offset}
-    settings |= {name: value for name, value in told.items() if value is not None}
     return Origin(
         checkpoint_sha256=model.card.checkpoint_sha256,
         volume_sha256=volume_sha256,
-        preprocessing_sha256=sha256_of_text(canonical_json(settings)),
+        preprocessing_sha256=preprocessing_sha256(
+            usage.export(),
+            modality=modality,
+            volumes=usage.volumes.model_dump(mode="json"),
+            **{name: value for name, value in told.items() if value is not None},
+        ),
     )
 
 
