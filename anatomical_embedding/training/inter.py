@@ -6,21 +6,19 @@ MR and of MR to CT are weighed by the same similarity, and each direction mines 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.index_file import IndexRow
-from anatomical_embedding.patches.pair_batches import TrainingVolume
 from anatomical_embedding.patches.registered_batches import RegisteredBatch, RegisteredVolumes
 from anatomical_embedding.registration.registered_volume import read_registered_pairs
 from anatomical_embedding.settings.model import RegisteredPairsSettings
 from anatomical_embedding.settings.volumes import IntensitySettings
 from anatomical_embedding.training.intra import IntraLosses
 from anatomical_embedding.training.volumes import open_volume
-from anatomical_embedding.volumes.intensity import intensity_window
-from anatomical_embedding.volumes.nifti import map_volume
 
 
 class InterLosses:
@@ -80,15 +78,14 @@ def open_registered_pairs(
         fixed, moving = known[pair.fixed_id], known[pair.moving_id]
         if pair.status == "failed" or not (fixed.split == moving.split == "train"):
             continue
-        image = map_volume(pair.image_path)
-        shown = TrainingVolume(
-            image=image,
-            body_mask=map_volume(pair.mask_path),
-            window=intensity_window(image.array, modality=moving.modality, settings=intensity),
-            intensity=intensity,
+        registered = replace(moving, image_path=pair.image_path, body_mask_path=pair.mask_path)
+        pairs.append(
+            RegisteredVolumes(
+                open_volume(fixed, intensity=intensity),
+                open_volume(registered, intensity=intensity),
+                weight=pair.confidence if settings.is_weighted_by_confidence else 1.0,
+            )
         )
-        weight = pair.confidence if settings.is_weighted_by_confidence else 1.0
-        pairs.append(RegisteredVolumes(open_volume(fixed, intensity=intensity), shown, weight))
     if not pairs:
         raise InputFileError(path, "holds no registered pair of the split 'train'; see the reasons in it")
     return pairs
