@@ -36,30 +36,24 @@ class FineDraws:
     columns: torch.Tensor | None
 
 
-def draw_fine_negatives(
-    num_cells: int,
+def _draw_fine_negatives(
+    pairs: Sequence[HeadPairs],
     *,
     settings: FineLossSettings,
     generator: torch.Generator,
-    places: range,
-    num_places: int,
+    places: range | None,
+    num_places: int | None,
     device: torch.device,
 ) -> list[FineDraws]:
-    """Return the draws of the view pairs at some places of a batch.
+    """Return the draws of view pairs, on a device.
 
-    The draws of the other places are made and left, so that each pair gets the same draws whoever computes it.
-
-    Parameters
-    ----------
-    num_cells : of both views of a pair.
-    settings : counts.
-    generator : on the CPU.
-    places : of the pairs that are computed here.
-    num_places : pairs of the whole batch.
-    device : where the draws are needed.
+    The draws of the other places of a larger batch are made and left, so that each pair gets the same draws whoever
+    computes it.
     """
+    places = places or range(len(pairs))
+    num_cells = _num_cells(pairs[0])
     draws = []
-    for place in range(num_places):
+    for place in range(num_places or len(pairs)):
         candidates = _draw_subset(num_cells, settings.num_negative_candidates, generator, device)
         num_keys = num_cells if candidates is None else len(candidates)
         columns = None
@@ -95,12 +89,12 @@ def fine_contrastive_loss(
     generator : draws candidates and negatives, on the CPU.
     places, num_places : where in a larger batch the pairs stand, when other processes compute the others.
     """
-    draws = draw_fine_negatives(
-        2 * fine[0, 0].numel(),
+    draws = _draw_fine_negatives(
+        pairs,
         settings=settings,
         generator=generator,
-        places=places or range(len(pairs)),
-        num_places=num_places or len(pairs),
+        places=places,
+        num_places=num_places,
         device=fine.device,
     )
     losses = []
@@ -129,32 +123,31 @@ def fine_contrastive_loss_of_drawn_cells(
     fine_at : gives the (N, C) unit vectors of (N,) cells, which count through the views of all pairs in turn.
     coarse, pairs, settings, generator, places, num_places : as there; `num_negative_candidates` is a number.
     """
-    num_cells = 2 * prod(pairs[0].size)
-    draws = draw_fine_negatives(
-        num_cells,
+    draws = _draw_fine_negatives(
+        pairs,
         settings=settings,
         generator=generator,
-        places=places or range(len(pairs)),
-        num_places=num_places or len(pairs),
+        places=places,
+        num_places=num_places,
         device=coarse.device,
     )
     wanted = [
-        part + number * num_cells
+        part + number * _num_cells(pair)
         for number, (pair, drawn) in enumerate(zip(pairs, draws, strict=True))
         for part in (pair.query, pair.partner, cast(torch.Tensor, drawn.candidates))
     ]
     vectors = fine_at(torch.cat(wanted)).split([len(part) for part in wanted])
-    losses = []
-    for number, (pair, drawn) in enumerate(zip(pairs, draws, strict=True)):
-        query, partner, keys = vectors[3 * number : 3 * number + 3]
-        losses.append(
-            _fine_loss_of_pair((query, partner, keys), coarse, number, pair, drawn, settings=settings)
+    losses = [
+        _fine_loss_of_pair(
+            vectors[3 * number : 3 * number + 3], coarse, number, pair, drawn, settings=settings
         )
+        for number, (pair, drawn) in enumerate(zip(pairs, draws, strict=True))
+    ]
     return torch.stack(losses).mean()
 
 
 def _fine_loss_of_pair(
-    vectors: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    vectors: tuple[torch.Tensor, ...],
     coarse: torch.Tensor,
     number: int,
     pair: HeadPairs,
@@ -210,30 +203,27 @@ def coarse_contrastive_loss(
         cells = dict(zip(places, own, strict=True))
     num_cells = own.shape[1]
     pair_at = dict(zip(places, pairs, strict=True))
+    num_strangers = (len(cells) - 1) * num_cells if settings.num_other_negatives else 0
+    pool = min(settings.hard_negative_pool, num_cells)
     losses = []
     for place in range(num_places):
-        if place not in pair_at:
-            if settings.num_negatives < num_cells:
-                pool = min(settings.hard_negative_pool, num_cells)
-                _draw_subset(pool, settings.num_negatives, generator, own.device)
-            if len(cells) > 1 and settings.num_other_negatives:
-                _draw_subset(
-                    (len(cells) - 1) * num_cells, settings.num_other_negatives, generator, own.device
-                )
-            continue
-        pair, keys = pair_at[place], cells[place]
-        is_ignored = _is_near(pair, slice(None), None, distance_mm=settings.ignore_distance_mm)  # (K, 2N')
-        is_excluded, everything = is_ignored, keys
+        columns = drawn = None
         if settings.num_negatives < num_cells:
-            score = (keys[pair.query] @ keys.T).detach().masked_fill_(is_ignored, -torch.inf)
-            hardest = hardest_columns(score, pool=min(settings.hard_negative_pool, num_cells))
-            columns = _draw_subset(hardest.shape[1], settings.num_negatives, generator, keys.device)
+            columns = _draw_subset(pool, settings.num_negatives, generator, own.device)
+        if num_strangers:
+            drawn = _draw_subset(num_strangers, settings.num_other_negatives, generator, own.device)
+        if place not in pair_at:
+            continue  # its draws are made and left, so that each pair gets the same ones whoever computes it
+        pair, keys = pair_at[place], cells[place]
+        is_excluded = _is_near(pair, slice(None), None, distance_mm=settings.ignore_distance_mm)  # (K, 2N')
+        everything = keys
+        if settings.num_negatives < num_cells:
+            score = (keys[pair.query] @ keys.T).detach().masked_fill_(is_excluded, -torch.inf)
+            hardest = hardest_columns(score, pool=pool)
             chosen = hardest if columns is None else hardest[:, columns]
-            is_excluded = is_ignored | torch.ones_like(is_ignored).scatter_(1, chosen, False)
-        others = [other for at, other in cells.items() if at != place]
-        if others and settings.num_other_negatives:
-            strangers = torch.cat(others)
-            drawn = _draw_subset(len(strangers), settings.num_other_negatives, generator, keys.device)
+            is_excluded = is_excluded | torch.ones_like(is_excluded).scatter_(1, chosen, False)
+        if num_strangers:
+            strangers = torch.cat([other for at, other in cells.items() if at != place])
             everything = torch.cat([keys, strangers if drawn is None else strangers[drawn]])
             is_excluded = F.pad(is_excluded, (0, len(everything) - num_cells))
         loss = _CrossEntropyAgainstKeys.apply(
@@ -339,6 +329,11 @@ def _hard_negatives(
     return torch.cat(chosen), torch.cat(is_missing)
 
 
+def _num_cells(pair: HeadPairs) -> int:
+    """Return the number of cells of both views."""
+    return 2 * prod(pair.size)
+
+
 def _cells_of_pair(maps: torch.Tensor, number: int) -> torch.Tensor:
     """Return the (2N, C) vectors of both views of one pair."""
     return maps[2 * number : 2 * number + 2].flatten(2).transpose(1, 2).flatten(0, 1)
@@ -368,7 +363,7 @@ def _is_near(
 ) -> torch.Tensor:
     """Return (K, M) whether a candidate (None: every cell) is near to some of the queries, or is their partner."""
     query, partner = pair.query[queries], pair.partner[queries]
-    num_cells = 2 * prod(pair.size)
+    num_cells = _num_cells(pair)
     cells = torch.arange(num_cells, device=query.device) if candidates is None else candidates
     own, other = _cell_positions(pair, query), _cell_positions(pair, cells)
     # |a - b|^2 as one product of (K, 5) and (5, M).

@@ -1,7 +1,6 @@
 """SAM's training: two views of one volume, fine and coarse contrastive loss."""
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import prod
 from typing import Any, cast
@@ -57,56 +56,51 @@ class IntraLosses:
         if not self._looks_at_few_cells(batch.fine):
             return self.of_maps(network(patches, with_semantic_map=False), batch, generator)
         fine_at, coarse = cast(EmbeddingNetwork, network).fine_at_cells_and_coarse(patches)
-        with self._without_autocast():
-            loss_fine = fine_contrastive_loss_of_drawn_cells(
-                fine_at,
-                coarse.detach(),
-                _to_device(batch.fine, self._device),
-                settings=self._settings.fine_loss,
-                generator=generator,
-                places=batch.places,
-                num_places=batch.num_places,
-            )
-            return {"loss_fine": loss_fine, "loss_coarse": self._coarse_loss(coarse, batch, generator)}
+        return self._both(fine_contrastive_loss_of_drawn_cells, fine_at, coarse, batch, generator)
 
     def of_maps(
         self, embeddings: Embeddings, batch: PairBatch, generator: torch.Generator
     ) -> dict[str, torch.Tensor]:
         """Return the losses of one batch whose maps have been made."""
-        with self._without_autocast():
-            fine, coarse = embeddings.fine.float(), embeddings.coarse.float()
-            loss_fine = fine_contrastive_loss(
-                fine,
-                coarse.detach(),
-                _to_device(batch.fine, self._device),
-                settings=self._settings.fine_loss,
-                generator=generator,
-                places=batch.places,
-                num_places=batch.num_places,
-            )
-            return {"loss_fine": loss_fine, "loss_coarse": self._coarse_loss(coarse, batch, generator)}
+        fine, coarse = embeddings.fine.float(), embeddings.coarse.float()
+        return self._both(fine_contrastive_loss, fine, coarse, batch, generator)
 
-    def _coarse_loss(
-        self, coarse: torch.Tensor, batch: PairBatch, generator: torch.Generator
-    ) -> torch.Tensor:
-        return coarse_contrastive_loss(
-            coarse,
-            _to_device(batch.coarse, self._device),
-            settings=self._settings.coarse_loss,
-            generator=generator,
-            places=batch.places,
-            num_places=batch.num_places,
-            processes=self._partners,
-        )
+    def _both(
+        self,
+        fine_loss: Callable[..., torch.Tensor],
+        fine: Any,
+        coarse: torch.Tensor,
+        batch: PairBatch,
+        generator: torch.Generator,
+    ) -> dict[str, torch.Tensor]:
+        """Return the losses of both heads, computed in single precision; `fine` is what the fine loss takes."""
+        drawn: dict[str, Any] = {
+            "generator": generator,
+            "places": batch.places,
+            "num_places": batch.num_places,
+        }
+        with torch.autocast(self._device.type, enabled=False):
+            return {
+                "loss_fine": fine_loss(
+                    fine,
+                    coarse.detach(),
+                    _to_device(batch.fine, self._device),
+                    settings=self._settings.fine_loss,
+                    **drawn,
+                ),
+                "loss_coarse": coarse_contrastive_loss(
+                    coarse,
+                    _to_device(batch.coarse, self._device),
+                    settings=self._settings.coarse_loss,
+                    processes=self._partners,
+                    **drawn,
+                ),
+            }
 
     def _looks_at_few_cells(self, pairs: Sequence[HeadPairs]) -> bool:
         """Say whether the fine loss reads so few cells that making their vectors alone is the cheaper way."""
         candidates = self._settings.fine_loss.num_negative_candidates
         return candidates is not None and candidates <= FEW_CELLS * 2 * prod(pairs[0].size)
-
-    def _without_autocast(self) -> AbstractContextManager:
-        """Return the context of the losses, which are computed in single precision."""
-        return torch.autocast(self._device.type, enabled=False)
 
 
 class IntraValidation:
