@@ -153,7 +153,7 @@ class PairBatches(Dataset):
         self._processes = processes
         self._volumes = volumes
         self._settings = settings
-        self._heads = (fine, coarse)
+        self._make_pair = partial(make_pair, settings=settings, fine=fine, coarse=coarse)
         self._mix = BatchMix(
             {name: len(members) for name, members in volumes.items()}, mix=settings.mix, seed=settings.seed
         )
@@ -169,15 +169,7 @@ class PairBatches(Dataset):
             slot = slots[number]
             generator = np.random.default_rng([self._settings.seed, step, number])
             volume = self._volumes[slot.dataset][slot.volume_index]
-            pairs.append(
-                make_pair(
-                    volume,
-                    settings=self._settings,
-                    fine=self._heads[0],
-                    coarse=self._heads[1],
-                    generator=generator,
-                )
-            )
+            pairs.append(self._make_pair(volume, generator=generator))
         return join_pairs(pairs, places=places, num_places=len(slots))
 
 
@@ -258,11 +250,8 @@ def make_pair(
 
 def _grids_of(views: tuple[View, View], *, head: HeadGeometry) -> tuple[CellGrid, CellGrid]:
     """Return one head's cells of both views."""
-    first, second = views
-    return (
-        cell_grid(first, stride_vox=head.stride_vox, size=head.size),
-        cell_grid(second, stride_vox=head.stride_vox, size=head.size),
-    )
+    first, second = (cell_grid(view, stride_vox=head.stride_vox, size=head.size) for view in views)
+    return first, second
 
 
 def _centre_mm(view: View) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ The published code measures the distance of 2000 points to all cells of the othe
 so the partner of a cell is the composition of one map with the inverse of the other, rounded: no search.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,18 +92,14 @@ def find_fine_positives(
     the negatives of such a pair in use (published rule).
     """
     found = []
-    offsets = (0, first.num_cells)
-    for (own, other), (own_offset, other_offset) in (
-        ((first, second), offsets),
-        ((second, first), offsets[::-1]),
-    ):
+    for own, other, own_offset, other_offset in _both_ways(first, second):
         flat = generator.permutation(own.num_cells)[:num_candidates]
         flat = flat[_is_usable(own, flat, body_mask, is_limited_to_body=is_limited_to_body)]
         partner, distance_mm = _nearest_cells(own, other, flat)
         is_inside = partner >= 0
         flat, partner, distance_mm = flat[is_inside], partner[is_inside], distance_mm[is_inside]
         if len(flat):
-            limit = max(max_distance_mm, 0.0)
+            limit = max_distance_mm
             if not (distance_mm < limit).any():
                 limit = distance_mm.min() + TOLERANCE_WITHOUT_POSITIVES_MM
             keep = np.flatnonzero(distance_mm < limit)[:num_positives]
@@ -110,10 +107,7 @@ def find_fine_positives(
     if not found:
         flat = generator.permutation(first.num_cells)[:num_positives]
         return Positives(query=flat, partner=flat)
-    return Positives(
-        query=np.concatenate([pairs.query for pairs in found]),
-        partner=np.concatenate([pairs.partner for pairs in found]),
-    )
+    return _joined(found)
 
 
 def find_coarse_positives(
@@ -126,11 +120,7 @@ def find_coarse_positives(
     (published rule).
     """
     found = []
-    offsets = (0, first.num_cells)
-    for (own, other), (own_offset, other_offset) in (
-        ((first, second), offsets),
-        ((second, first), offsets[::-1]),
-    ):
+    for own, other, own_offset, other_offset in _both_ways(first, second):
         flat = np.arange(own.num_cells)
         flat = flat[_is_usable(own, flat, body_mask, is_limited_to_body=False)]
         partner, distance_mm = _nearest_cells(own, other, flat, reach_cells=0.5)
@@ -142,6 +132,16 @@ def find_coarse_positives(
     if not sum(len(pairs.query) for pairs in found):
         flat = np.arange(first.num_cells)
         return Positives(query=flat, partner=flat)
+    return _joined(found)
+
+
+def _both_ways(first: CellGrid, second: CellGrid) -> Iterator[tuple[CellGrid, CellGrid, int, int]]:
+    """Give each view with the other one, and the positions at which the cells of the two begin."""
+    yield first, second, 0, first.num_cells
+    yield second, first, first.num_cells, 0
+
+
+def _joined(found: Sequence[Positives]) -> Positives:
     return Positives(
         query=np.concatenate([pairs.query for pairs in found]),
         partner=np.concatenate([pairs.partner for pairs in found]),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -106,7 +107,7 @@ class RegisteredBatches(Dataset):
             )
         self._pairs = pairs
         self._settings = settings
-        self._heads = (fine, coarse)
+        self._make_pair = partial(make_pair, settings=settings, fine=fine, coarse=coarse)
         self._mix = BatchMix({PAIRS: len(pairs)}, mix={PAIRS: registered.num_slots}, seed=settings.seed)
 
     def __len__(self) -> int:
@@ -118,16 +119,9 @@ class RegisteredBatches(Dataset):
         drawn = []
         for number in places:
             pair = self._pairs[slots[number].volume_index]
+            generator = np.random.default_rng([self._settings.seed, step, STREAM, number])
             drawn.append(
-                make_pair(
-                    pair.fixed,
-                    registered=pair.moving,
-                    weight=pair.weight,
-                    settings=self._settings,
-                    fine=self._heads[0],
-                    coarse=self._heads[1],
-                    generator=np.random.default_rng([self._settings.seed, step, STREAM, number]),
-                )
+                self._make_pair(pair.fixed, registered=pair.moving, weight=pair.weight, generator=generator)
             )
         intra = None if self._intra is None else self._intra[step]
         return RegisteredBatch(intra, join_pairs(drawn, places=places, num_places=len(slots)))
