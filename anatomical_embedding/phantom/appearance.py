@@ -21,6 +21,8 @@ FATTY_STREAK = 1.3
 
 MR_FAT_SIGNAL = 800.0
 """Brightness of fat in an MR."""
+HU_LIKE_WHOLE_SIGNAL = 150.0
+"""Structure of so many HU in a CT is as large as a tissue's signal in an MR."""
 
 HU_RANGE = (-1024, 3071)
 
@@ -64,7 +66,7 @@ def mr_image(canvas: Canvas, settings: MrSettings, random: np.random.Generator) 
     for tissue, look in LOOKS.items():
         brightness = t1_weight * look.t1 + (1.0 - t1_weight) * look.t2
         values[tissue] = MR_FAT_SIGNAL * brightness * max(float(spread[tissue]), 0.0)
-        textures[tissue] = values[tissue] * look.texture_hu / 150.0
+        textures[tissue] = values[tissue] * look.texture_hu / HU_LIKE_WHOLE_SIGNAL
     image = _textured(canvas, values, textures, random)
     return image * _bias_field(image.shape, settings.bias_fraction, random)
 

@@ -73,35 +73,31 @@ class PhantomScan:
         return self.motion.world_from_atlas(points_mm)
 
 
-def scan_ct(
-    body: BodyMotion, lesions: tuple[AtlasLesion, ...], *, settings: CtSettings, random: np.random.Generator
+def scan_body(
+    body: BodyMotion,
+    lesions: tuple[AtlasLesion, ...],
+    *,
+    settings: CtSettings | MrSettings,
+    random: np.random.Generator,
 ) -> PhantomScan:
-    """Return a CT of a body.
+    """Return a CT or an MR of a body.
 
     Parameters
     ----------
     body : the body as it lies in the scanner's world.
     lesions : what grows in it.
-    settings : how the CT is taken.
+    settings : how the CT or the MR is taken.
     random : source of field of view, contrast agent, bowel contents and noise.
     """
     affine = _draw_affine(body, settings.field_of_view, random)
     located = _located_lesions(body, lesions, Volume(np.empty(settings.field_of_view.size_vox, bool), affine))
     layers = _Layers.of(affine, settings.field_of_view)
     canvas = _painted(body, lesions, located, layers, random)
-    image = recorded_ct(layers.mean(ct_image(canvas, settings, random)), settings, random)
-    return _finished(body, located, Volume(image, affine), layers.middle(canvas.organ))
-
-
-def scan_mr(
-    body: BodyMotion, lesions: tuple[AtlasLesion, ...], *, settings: MrSettings, random: np.random.Generator
-) -> PhantomScan:
-    """Return an MR of a body; parameters as in `scan_ct`."""
-    affine = _draw_affine(body, settings.field_of_view, random)
-    located = _located_lesions(body, lesions, Volume(np.empty(settings.field_of_view.size_vox, bool), affine))
-    layers = _Layers.of(affine, settings.field_of_view)
-    canvas = _painted(body, lesions, located, layers, random)
-    image = recorded_mr(layers.mean(mr_image(canvas, settings, random)), settings, random)
+    image: NDArray
+    if isinstance(settings, CtSettings):
+        image = recorded_ct(layers.mean(ct_image(canvas, settings, random)), settings, random)
+    else:
+        image = recorded_mr(layers.mean(mr_image(canvas, settings, random)), settings, random)
     return _finished(body, located, Volume(image, affine), layers.middle(canvas.organ))
 
 

@@ -18,7 +18,7 @@ from anatomical_embedding.phantom.body import (
     draw_pose,
 )
 from anatomical_embedding.phantom.motion import BodyMotion
-from anatomical_embedding.phantom.scan import PhantomScan, scan_ct, scan_mr
+from anatomical_embedding.phantom.scan import PhantomScan, scan_body
 from anatomical_embedding.settings.phantom import (
     MrSettings,
     PhantomSubjectSettings,
@@ -67,10 +67,10 @@ def make_subject(settings: PhantomSubjectSettings, *, subject_index: int) -> Pha
     lesions = draw_lesions(settings.lesions, _stream(settings, subject_index, _LESIONS))
     ct = mr = None
     if "ct" in settings.modalities:
-        ct = scan_ct(body, lesions, settings=settings.ct, random=_stream(settings, subject_index, _CT))
+        ct = scan_body(body, lesions, settings=settings.ct, random=_stream(settings, subject_index, _CT))
     if "mr" in settings.modalities and settings.mr is not None:
         random = _stream(settings, subject_index, _MR)
-        mr = scan_mr(_body_at_mr(body, settings.mr, random), lesions, settings=settings.mr, random=random)
+        mr = scan_body(_body_at_mr(body, settings.mr, random), lesions, settings=settings.mr, random=random)
     return PhantomSubject(subject_id(subject_index), ct, mr)
 
 
@@ -105,7 +105,7 @@ def make_follow_up(settings: PhantomSubjectSettings, *, subject_index: int) -> P
     )
     field_of_view = with_slice_spacing(settings.ct.field_of_view, spacing_z_mm)
     ct = settings.ct.model_copy(update={"field_of_view": field_of_view})
-    return scan_ct(body, lesions, settings=ct, random=random)
+    return scan_body(body, lesions, settings=ct, random=random)
 
 
 def _stream(settings: PhantomSubjectSettings, subject_index: int, purpose: int) -> np.random.Generator:

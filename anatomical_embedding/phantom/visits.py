@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anatomical_embedding.phantom.body import AtlasLesion, draw_changed_body, draw_lesions, draw_pose
-from anatomical_embedding.phantom.scan import PhantomScan, scan_ct
+from anatomical_embedding.phantom.scan import PhantomScan, scan_body
 from anatomical_embedding.phantom.synthetic_body import posed_body
 from anatomical_embedding.settings.phantom import PhantomSubjectSettings, with_slice_spacing
 from anatomical_embedding.volumes.volume import Volume
@@ -146,7 +146,7 @@ def make_visits(settings: PhantomSubjectSettings, *, subject_index: int) -> tupl
             field_of_view = field_of_view.model_copy(update={"shift_along_mm": 0.0})
         ct = settings.ct.model_copy(update={"field_of_view": field_of_view})
         balls = tuple(ball for course in courses for ball in course.lesions_at(visit))
-        scan = scan_ct(lying, balls, settings=ct, random=random)
+        scan = scan_body(lying, balls, settings=ct, random=random)
         visits.append(PhantomVisit(scan, tuple(_truth(course, visit, scan) for course in courses)))
     return tuple(visits)
 
