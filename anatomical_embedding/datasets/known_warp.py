@@ -172,11 +172,9 @@ def warped_labels(labels: Volume, warp: KnownWarp, *, grid: VolumeHeader, reach_
     last = np.clip(np.ceil(ends[1]).astype(int) + 1, 0, grid.shape)
     x, y = np.meshgrid(*(np.arange(first[axis], last[axis]) for axis in (0, 1)), indexing="ij")
     for z in range(first[2], last[2]):
-        places_mm = found.world_from_voxel(np.stack([x, y, np.full(x.shape, z)], axis=-1))
-        displacement_mm = warp.displacement_on_slice_mm(
-            places_mm[:, 0, 0], places_mm[0, :, 1], places_mm[0, 0, 2]
-        )
-        seen_vox = np.rint(labels.voxel_from_world(warp.to_template(places_mm, displacement_mm))).astype(int)
+        seen_vox = np.rint(
+            _seen_vox(labels, warp, found, np.stack([x, y, np.full(x.shape, z)], axis=-1))
+        ).astype(int)
         inside = np.all((seen_vox >= 0) & (seen_vox < labels.shape), axis=-1)
         found.array[x[inside], y[inside], z] = labels.array[tuple(seen_vox[inside].T)]
     return found
@@ -250,18 +248,24 @@ def _seen_through(scan: Volume, warp: KnownWarp, grid: Volume) -> Volume:
         total = np.zeros(grid.shape[:2])
         for part in range(num_parts):
             height = index + (part + 0.5) / num_parts - 0.5
-            places_mm = grid.world_from_voxel(
-                np.concatenate([across, np.full((*across.shape[:2], 1), height)], axis=-1)
-            )
-            displacement_mm = warp.displacement_on_slice_mm(
-                places_mm[:, 0, 0], places_mm[0, :, 1], places_mm[0, 0, 2]
-            )
-            seen_vox = scan.voxel_from_world(warp.to_template(places_mm, displacement_mm))
+            places = np.concatenate([across, np.full((*across.shape[:2], 1), height)], axis=-1)
+            seen_vox = _seen_vox(scan, warp, grid, places)
             total += map_coordinates(
                 coefficients, np.moveaxis(seen_vox, -1, 0), order=3, prefilter=False, mode="nearest"
             )
         array[..., index] = np.clip(total / num_parts, low, high)
     return Volume(array, grid.affine)
+
+
+def _seen_vox(
+    scan: Volume, warp: KnownWarp, grid: Volume, places: NDArray[np.floating] | NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Return the (X, Y, 3) voxels of a scan that (X, Y, 3) places on one slice of a grid show through a warp."""
+    places_mm = grid.world_from_voxel(places)
+    displacement_mm = warp.displacement_on_slice_mm(
+        places_mm[:, 0, 0], places_mm[0, :, 1], places_mm[0, 0, 2]
+    )
+    return scan.voxel_from_world(warp.to_template(places_mm, displacement_mm))
 
 
 def _draw_points(
