@@ -15,7 +15,6 @@ from anatomical_embedding.report.tracking_inputs import TrackedAnswers
 
 HEADERS = ("Lesion", "Source", "Target", "Slices mm", "Radius mm", "Error mm")
 JUDGED_HEADERS = ("Confidence", "90 % radius mm", "Decision")
-OUT_OF_VIEW = "out_of_view"
 
 
 def lesions_of(answers: TrackedAnswers) -> pd.DataFrame:
@@ -41,7 +40,7 @@ def lesions_of(answers: TrackedAnswers) -> pd.DataFrame:
     judged = answers.judged[["query_id", "confidence", "radius_90_mm", "decision"]]
     lesions = lesions.merge(judged, on="query_id", how="left")
     lesions["has_place"] = lesions["status"] == "found"
-    gives_no_place = ~lesions["has_place"] | (lesions["decision"] == OUT_OF_VIEW)
+    gives_no_place = ~lesions["has_place"] | (lesions["decision"] == "out_of_view")
     lesions["badness_mm"] = np.where(
         lesions["is_in_view"], lesions["error_mm"], np.where(gives_no_place, 0.0, np.inf)
     )

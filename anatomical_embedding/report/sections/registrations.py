@@ -22,7 +22,7 @@ from anatomical_embedding.report.markup import Markup, element
 from anatomical_embedding.report.numbers import millimetres
 from anatomical_embedding.report.panels import Arrow, grey_window, show_planes
 from anatomical_embedding.report.registration_inputs import Guide, RegisteredPair
-from anatomical_embedding.report.tables import Cell, number_cell, render_table
+from anatomical_embedding.report.tables import Cell, known_cell, number_cell, render_table
 from anatomical_embedding.settings.volumes import Modality
 from anatomical_embedding.volumes.affine import invert_affine, transform_points
 from anatomical_embedding.volumes.nifti import read_volume
@@ -35,6 +35,7 @@ NUM_SHOWN = 3
 NUM_ARROWS = 150
 NUM_BINS = 40
 WHITE = 255.0
+ONE_DECIMAL, THREE_DECIMALS = "{:.1f}".format, "{:.3f}".format
 JACOBIAN_WINDOW = (0.0, 2.0)
 MAPS = {
     START: "before",
@@ -128,13 +129,13 @@ def _pair_table(pairs: Sequence[RegisteredPair], *, caption: str) -> Markup:
             start = pair.guide.start if pair.guide else None
             row += [
                 Cell(f"{start.status}: {start.reason}" if start and start.reason else "found"),
-                _number(start.num_inliers / max(start.num_kept, 1) if start else None, 2),
+                known_cell(start.num_inliers / max(start.num_kept, 1) if start else None, "{:.2f}".format),
             ]
         row += [
-            _number(pair.errors.shown[key].median_mm if key in pair.errors.shown else None, 1) for key in maps
+            known_cell(pair.errors.shown[key].median_mm if key in pair.errors.shown else None, ONE_DECIMAL)
+            for key in maps
         ]
-        before, after = pair.overlap.mean_dice
-        row += [_number(None if np.isnan(mean) else mean, 3) for mean in (before, after)]
+        row += [known_cell(mean, THREE_DECIMALS) for mean in pair.overlap.mean_dice]
         row.append(number_cell(pair.errors.folding_share, f"{100 * pair.errors.folding_share:.2f} %"))
         rows.append(row)
     return render_table(headers, rows, caption=caption)
@@ -264,22 +265,18 @@ def _histogram(everything: np.ndarray, kept: np.ndarray, label: str, caption: st
 
 
 def _organ_table(pair: RegisteredPair, *, caption: str) -> Markup:
-    mean_before, mean_after = pair.overlap.mean_dice
     rows = [
         [
             Cell(organ.organ),
-            _number(organ.dice_before, 3),
-            _number(organ.dice_after, 3),
-            _number(organ.mean_distance_mm_after, 1),
-            _number(organ.p95_distance_mm_after, 1),
+            known_cell(organ.dice_before, THREE_DECIMALS),
+            known_cell(organ.dice_after, THREE_DECIMALS),
+            known_cell(organ.mean_distance_mm_after, ONE_DECIMAL),
+            known_cell(organ.p95_distance_mm_after, ONE_DECIMAL),
             Cell(organ.reason),
         ]
         for organ in pair.overlap.organs
     ]
-    rows.append([Cell("mean"), _number(mean_before, 3), _number(mean_after, 3), Cell(""), Cell(""), Cell("")])
+    means = [number_cell(mean, THREE_DECIMALS(mean)) for mean in pair.overlap.mean_dice]
+    rows.append([Cell("mean"), *means, Cell(""), Cell(""), Cell("")])
     headers = ("Organ", "Dice before", "Dice after", "Surfaces apart mm", "95th percentile mm", "Note")
     return render_table(headers, rows, caption=caption)
-
-
-def _number(value: float | None, decimals: int) -> Cell:
-    return Cell("", is_number=True) if value is None else number_cell(value, f"{value:.{decimals}f}")
