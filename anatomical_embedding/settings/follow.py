@@ -1,19 +1,14 @@
 """Settings of following lesions over visits (anatomical_embedding/follow)."""
 
 from functools import cache
-from importlib import resources
-from typing import Annotated
 
-import yaml
 from pydantic import Field
 
 from anatomical_embedding.settings.base import Settings
-from anatomical_embedding.settings.confidence import AnchorSettings
+from anatomical_embedding.settings.confidence import AnchorSettings, Share
 from anatomical_embedding.settings.input_path import InputPath
+from anatomical_embedding.settings.run_file import read_run_files, recipe_path
 from anatomical_embedding.settings.volumes import Modality
-
-RECIPE = "recipes/entries/following.yaml"
-Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
 class InViewSettings(Settings):
@@ -224,5 +219,5 @@ class FollowingSettings(FollowSettings):
 @cache
 def delivered_follow_settings() -> FollowSettings:
     """Return the settings of the recipe."""
-    text = resources.files("anatomical_embedding.settings").joinpath(RECIPE).read_text(encoding="utf-8")
-    return FollowSettings.model_validate(yaml.safe_load(text), strict=False)
+    recipe = read_run_files([recipe_path("entries/following")])
+    return FollowSettings.model_validate(recipe, strict=False)

@@ -69,6 +69,13 @@ class AugmentationSettings(Settings):
     """Random monotone curve of the intensities inside the body; published for Cross-SAM, none for SAM."""
 
 
+def _require_room_in_pool(loss: "FineLossSettings | CoarseLossSettings") -> None:
+    if loss.num_negatives > loss.hard_negative_pool:
+        raise ValueError(
+            f"num_negatives ({loss.num_negatives}) must not exceed hard_negative_pool ({loss.hard_negative_pool})"
+        )
+
+
 class FineLossSettings(Settings):
     """Contrastive loss on the fine head."""
 
@@ -93,11 +100,7 @@ class FineLossSettings(Settings):
 
     @model_validator(mode="after")
     def _check_pool(self) -> "FineLossSettings":
-        if self.num_negatives > self.hard_negative_pool:
-            raise ValueError(
-                f"num_negatives ({self.num_negatives}) must not exceed "
-                f"hard_negative_pool ({self.hard_negative_pool})"
-            )
+        _require_room_in_pool(self)
         return self
 
 
@@ -121,11 +124,7 @@ class CoarseLossSettings(Settings):
 
     @model_validator(mode="after")
     def _check_pool(self) -> "CoarseLossSettings":
-        if self.num_negatives > self.hard_negative_pool:
-            raise ValueError(
-                f"num_negatives ({self.num_negatives}) must not exceed "
-                f"hard_negative_pool ({self.hard_negative_pool})"
-            )
+        _require_room_in_pool(self)
         return self
 
 

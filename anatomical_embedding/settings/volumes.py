@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
 from anatomical_embedding.settings.base import Settings
 
@@ -12,7 +12,6 @@ Modality = Literal["ct", "mr"]
 Geometry = Literal["sform", "qform"]
 """Which form of a NIfTI header places a volume whose two forms differ."""
 
-NonNegativeFloat = Annotated[float, Field(ge=0)]
 Percentile = Annotated[float, Field(ge=0, le=100)]
 
 
