@@ -22,9 +22,10 @@ from anatomical_embedding.csv_table import (
 )
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.identifiers import first_clash
+from anatomical_embedding.settings.split import Split
 from anatomical_embedding.settings.volumes import Modality
 
-SPLITS = ("train", "validation", "test")
+SPLITS: tuple[str, ...] = get_args(Split)
 FIRST_ROW = 2  # the header is line 1
 
 

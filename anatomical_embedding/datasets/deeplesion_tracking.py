@@ -8,7 +8,7 @@ from anatomical_embedding.datasets.raw_volume import RawVolume
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.identifiers import is_identifier, quote_some
 from anatomical_embedding.settings.dataset import DeepLesionTrackingSettings
-from anatomical_embedding.settings.evaluation import Split
+from anatomical_embedding.settings.split import Split
 
 
 def volume_of_file(name: str) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from itertools import permutations
 
 from anatomical_embedding.datasets.raw_volume import RawVolume
-from anatomical_embedding.datasets.split import Split
 from anatomical_embedding.settings.registration import PatientPairsSettings, SplitPairsSettings
+from anatomical_embedding.settings.split import Split
 
 
 def find_pairs(

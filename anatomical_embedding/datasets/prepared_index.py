@@ -8,7 +8,7 @@ from typing import Any
 from anatomical_embedding.datasets.raw_volume import RawVolume
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.index_file import IndexRow
-from anatomical_embedding.settings.evaluation import Split
+from anatomical_embedding.settings.split import Split
 
 
 def gather_index(

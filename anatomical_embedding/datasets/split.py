@@ -7,8 +7,7 @@ from anatomical_embedding.datasets.deeplesion_tracking import annotated_splits
 from anatomical_embedding.datasets.raw_volume import RawVolume
 from anatomical_embedding.errors import SettingsError
 from anatomical_embedding.settings.dataset import DatasetSettings, DeepLesionTrackingSettings
-from anatomical_embedding.settings.evaluation import Split
-from anatomical_embedding.settings.split import SplitSettings
+from anatomical_embedding.settings.split import Split, SplitSettings
 
 
 def split_patients(settings: DatasetSettings, raw_volumes: Iterable[RawVolume]) -> dict[str, Split]:

@@ -7,6 +7,7 @@ from pydantic import Field
 from anatomical_embedding.identifiers import Identifier
 from anatomical_embedding.settings.base import Settings
 from anatomical_embedding.settings.matching import MethodName
+from anatomical_embedding.settings.split import Split
 from anatomical_embedding.settings.volumes import Modality
 
 Baseline = Literal["same_coordinate", "body_affine", "ncc"]
@@ -14,8 +15,6 @@ Baseline = Literal["same_coordinate", "body_affine", "ncc"]
 
 BaselineMethod = Literal[Baseline, "untrained"]
 """A method that has learned nothing; `untrained` is the network with its first random weights."""
-
-Split = Literal["train", "validation", "test"]
 
 
 class PairSelectionSettings(Settings):

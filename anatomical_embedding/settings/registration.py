@@ -6,9 +6,9 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 
 from anatomical_embedding.identifiers import Identifier
 from anatomical_embedding.settings.base import Settings
-from anatomical_embedding.settings.evaluation import Split
 from anatomical_embedding.settings.field_descent import FieldDescentSettings
 from anatomical_embedding.settings.matching import MatchingSettings
+from anatomical_embedding.settings.split import Split
 from anatomical_embedding.settings.volumes import Modality, ReadScanSettings
 
 MapKind = Literal["rigid", "similarity", "affine"]

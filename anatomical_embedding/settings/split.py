@@ -1,8 +1,13 @@
 """Settings of the split of subjects into training, validation and test."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from anatomical_embedding.settings.base import Settings
+
+Split = Literal["train", "validation", "test"]
+"""What the volumes of a subject are for."""
 
 
 class SplitSettings(Settings):
