@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.datasets.raw_volume import RawVolume
 from anatomical_embedding.landmark_file import Landmark, LandmarkStatus
-from anatomical_embedding.settings.dataset import LandmarkKind
+from anatomical_embedding.settings.organs import LandmarkKind
 from anatomical_embedding.settings.recipe_values import recipe_largest_gap_mm
 from anatomical_embedding.settings.volumes import Geometry
 from anatomical_embedding.volumes.affine import transform_points

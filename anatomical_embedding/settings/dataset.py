@@ -17,13 +17,10 @@ from pydantic import (
 from anatomical_embedding.identifiers import Identifier, first_clash
 from anatomical_embedding.settings.base import Settings
 from anatomical_embedding.settings.input_path import InputPath, PathInCase
-from anatomical_embedding.settings.organs import Organs
+from anatomical_embedding.settings.organs import LandmarkKind, Organs, WithoutOrgans
 from anatomical_embedding.settings.phantom import PhantomSettings, PhantomTrackingSettings
 from anatomical_embedding.settings.split import SplitSettings
 from anatomical_embedding.settings.volumes import Geometry, Modality
-
-LandmarkKind = Literal["centroid", "top", "bottom", "left", "right", "front", "back"]
-"""A point of an organ: its centroid, or that of its outermost slice towards a side of the patient."""
 
 
 class StoredScansSettings(Settings):
@@ -52,23 +49,13 @@ class SeriesSettings(StoredScansSettings):
         return None if chosen is None else str(chosen)
 
 
-class FlatFolderSettings(SeriesSettings):
+class FlatFolderSettings(SeriesSettings, WithoutOrgans):
     """A folder that holds one file per volume, or one folder of DICOM for each, and nothing about organs."""
 
     root: InputPath
     """The folder."""
     split: SplitSettings
     """How patients are split."""
-
-    @property
-    def organs(self) -> tuple[str, ...]:
-        """No organs."""
-        return ()
-
-    @property
-    def landmarks(self) -> dict[str, tuple[LandmarkKind, ...]]:
-        """No landmarks."""
-        return {}
 
 
 class FolderSettings(FlatFolderSettings):
@@ -94,7 +81,7 @@ class FolderSettings(FlatFolderSettings):
         return pattern
 
 
-class DeepLesionTrackingSettings(StoredScansSettings):
+class DeepLesionTrackingSettings(StoredScansSettings, WithoutOrgans):
     """CTs of DeepLesion with the public annotations of Deep Lesion Tracking, which pair lesions of two times."""
 
     kind: Literal["deeplesion_tracking"]
@@ -103,16 +90,6 @@ class DeepLesionTrackingSettings(StoredScansSettings):
     """Folder that holds the volumes under the names of the annotations; further files there are left alone."""
     annotations: dict[Literal["validation", "test"], InputPath] = Field(min_length=1)
     """Split -> annotation file; a patient belongs to the split whose file names it."""
-
-    @property
-    def organs(self) -> tuple[str, ...]:
-        """No organs."""
-        return ()
-
-    @property
-    def landmarks(self) -> dict[str, tuple[LandmarkKind, ...]]:
-        """No landmarks."""
-        return {}
 
 
 class KnownMoveSettings(Settings):

@@ -7,11 +7,15 @@ Source of both: the class maps `total_v1` and `total` of TotalSegmentator's `map
 """
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
 from anatomical_embedding.identifiers import Identifier
+from anatomical_embedding.settings.base import Settings
+
+LandmarkKind = Literal["centroid", "top", "bottom", "left", "right", "front", "back"]
+"""A point of an organ: its centroid, or that of its outermost slice towards a side of the patient."""
 
 TABLES = Path(__file__).parent / "organ_tables"
 
@@ -43,3 +47,17 @@ Organs = Annotated[
     tuple[Identifier, ...], BeforeValidator(_listed, json_schema_input_type=tuple[Identifier, ...] | str)
 ]
 """Organs in the order of their label ids, which begin at 1; or the name of a table of organs."""
+
+
+class WithoutOrgans(Settings):
+    """A data set that nothing is known of inside the body."""
+
+    @property
+    def organs(self) -> tuple[str, ...]:
+        """No organs."""
+        return ()
+
+    @property
+    def landmarks(self) -> dict[str, tuple[LandmarkKind, ...]]:
+        """No landmarks."""
+        return {}

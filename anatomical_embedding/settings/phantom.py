@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from anatomical_embedding.settings.base import Settings
-from anatomical_embedding.settings.organs import Organs, organs_of_table
+from anatomical_embedding.settings.organs import Organs, WithoutOrgans, organs_of_table
 from anatomical_embedding.settings.split import SplitSettings
 
 
@@ -181,7 +181,7 @@ class PhantomSettings(PhantomDatasetSettings):
         return self
 
 
-class PhantomTrackingSettings(PhantomDatasetSettings):
+class PhantomTrackingSettings(PhantomDatasetSettings, WithoutOrgans):
     """Synthetic bodies at two times, their lesions annotated in the public format."""
 
     kind: Literal["phantom_tracking"]
@@ -192,16 +192,6 @@ class PhantomTrackingSettings(PhantomDatasetSettings):
         if self.follow_up is None or self.lesions.num_per_site == 0 or "ct" not in self.modalities:
             raise ValueError("needs modality ct, lesions (num_per_site above 0) and the section follow_up")
         return self
-
-    @property
-    def organs(self) -> tuple[str, ...]:
-        """No organs: only lesions are followed."""
-        return ()
-
-    @property
-    def landmarks(self) -> dict[str, tuple[Literal["centroid"], ...]]:
-        """No landmarks."""
-        return {}
 
 
 def subject_id(subject_index: int) -> str:
