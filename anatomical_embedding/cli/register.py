@@ -2,7 +2,7 @@
 
 import ctypes
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -35,10 +35,6 @@ if TYPE_CHECKING:
 
 PROGRAM_NAMES = ("itk", "ants", "elastix", "greedy", "niftyreg", "slicer", "mrtrix", "nitransforms", "dicom")
 """Those of `registration.program_files`, which takes longer to load than `--help` may."""
-IMAGE, FIELD, DOUBT, POINTS = "warped.nii.gz", "displacement_field.nii.gz", "doubt.nii.gz", "points.csv"
-"""Files of a registration beside its start and its transforms."""
-DECISION = "decision"
-"""Column of carried points, by which they are known."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Parameters of mallopt, as malloc.h of glibc has them."""
 KEPT_BYTES = 2**28
@@ -146,6 +142,11 @@ def register(
     _keep_freed_memory()
     load_libraries()
     from anatomical_embedding.api import carry_registered_points, load_model, read_scans, register_scans
+    from anatomical_embedding.cli.registration_folder import (
+        remove_former,
+        removed_for_good,
+        require_only_own,
+    )
     from anatomical_embedding.files import require_writable_folder
     from anatomical_embedding.points.named_points import coordinates_in_mm
     from anatomical_embedding.points.points_file import read_points
@@ -161,7 +162,7 @@ def register(
         )
     program = program or installed_program()
     require_writable_folder(folder)
-    _require_only_own(folder, fixed, moving, points_path)
+    require_only_own(folder, fixed, moving, points_path)
     require_program(program)
     their_scan = fixed if side == "fixed" else moving
     asked = None
@@ -191,89 +192,20 @@ def register(
         click.echo(
             f"warning: no start was found ({found.start.reason}); the bodies were centred instead", err=True
         )
-    carried = None
-    if asked is not None:
-        carried = carry_registered_points(model, found, asked.points_mm, side=side)
+    carried = None if asked is None else carry_registered_points(model, found, asked.points_mm, side=side)
     goal = found.moving if side == "fixed" else found.fixed
-    former = _removed_former(folder, kept=initial)
+    former = remove_former(folder, kept=initial)
     write_start(found.start, folder / START_FILE, scans=found.told)
     _write_results(found, asked, carried, folder, programs=asked_for, coordinates=coordinates, goal=goal)
-    remarks += _removed_for_good(folder, former)
+    remarks += removed_for_good(folder, former)
     said = say_remarks([*found.remarks, *remarks])
     if as_json:
         start = {"status": found.start.status, "reason": found.start.reason}
-        rows = (
-            [] if asked is None or carried is None else _rows(asked.names, carried, coordinates=coordinates)
-        )
+        rows = _rows(asked.names, carried, coordinates=coordinates) if asked and carried else []
         shown = coordinates_in_mm(coordinates).upper()
         print_json({**start, "folder": str(folder), "coordinates": shown, "points": rows, "remarks": said})
     else:
         click.echo(str(folder))
-
-
-def _own_files(folder: Path) -> list[Path]:
-    """Return the files in a folder that a registration writes, apart from its start."""
-    from anatomical_embedding.registration.program_files import PROGRAMS
-
-    names = [IMAGE, FIELD, DOUBT, *(name for program in PROGRAMS.values() for name in program.files)]
-    return [*_own_points(folder), *_files_of(folder, names)]
-
-
-def _own_points(folder: Path) -> list[Path]:
-    from anatomical_embedding.points.points_file import NAMES_OF_FORMS, VOXEL_TABLE
-
-    return _files_of(folder, [POINTS, VOXEL_TABLE, *NAMES_OF_FORMS.values()])
-
-
-def _files_of(folder: Path, names: Iterable[str]) -> list[Path]:
-    return [path for name in dict.fromkeys(names) if (path := folder / name).is_file()]
-
-
-def _require_only_own(folder: Path, *inputs: Path | None) -> None:
-    """Refuse a folder in which this registration would write over an input, or over files that none has written."""
-    from anatomical_embedding.errors import InputFileError
-    from anatomical_embedding.registration.registered_scans import START_FILE
-
-    own = _own_files(folder)
-    for path in filter(None, inputs):
-        if any(path.samefile(other) for other in own):
-            raise InputFileError(
-                path, "is an input and would be overwritten; name another folder for --output"
-            )
-    foreign, lacking = own, f"{START_FILE} is not beside it"
-    if (folder / START_FILE).exists():
-        is_carried = DECISION in _columns_of(folder / POINTS)
-        foreign, lacking = [] if is_carried else _own_points(folder), f"{POINTS} has no column {DECISION}"
-    if foreign:
-        raise InputFileError(
-            foreign[0],
-            f"would be overwritten, but no registration has written it: {lacking}; name another folder for --output",
-        )
-
-
-def _columns_of(table: Path) -> list[str]:
-    """Return the names in the first line of a table; none of a file that is not there."""
-    if not table.is_file():
-        return []
-    with table.open(encoding="utf-8", errors="replace") as stream:
-        return stream.readline().strip().split(",")
-
-
-def _removed_former(folder: Path, *, kept: Path | None) -> list[Path]:
-    """Remove what an earlier registration left, and return its files.
-
-    Else its points, or its files for other programs, would lie beside the transforms of other scans.
-    """
-    former = [path for path in _own_files(folder) if kept is None or not path.samefile(kept)]
-    for path in former:
-        path.unlink()
-    return former
-
-
-def _removed_for_good(folder: Path, former: Sequence[Path]) -> list[str]:
-    """Return what to say of removed files that were not written anew."""
-    gone = ", ".join(path.relative_to(folder).as_posix() for path in former if not path.exists())
-    return [f"{folder}: removed what an earlier registration left there: {gone}"] if gone else []
 
 
 def _keep_freed_memory() -> None:
@@ -311,6 +243,7 @@ def _write_results(
 ) -> None:
     """Write what was found: first what is small and took longest, last the image, which is large."""
     from anatomical_embedding.api import write_transforms
+    from anatomical_embedding.cli.registration_folder import DECISION, DOUBT, FIELD, IMAGE, POINTS
     from anatomical_embedding.points.points_file import name_of_form, write_point_table, write_points
     from anatomical_embedding.registration.displacement_field import write_field
     from anatomical_embedding.registration.registered_scans import note_of
@@ -331,11 +264,7 @@ def _write_results(
             write_points(
                 carried.points_mm, asked.names, folder / name, form=asked.form, grid=goal, descriptions=said
             )
-    write_field(
-        found.field.before(found.start.matrix),
-        folder / FIELD,
-        note=note_of("fixed", found.told),
-    )
+    write_field(found.field.before(found.start.matrix), folder / FIELD, note=note_of("fixed", found.told))
     if found.doubt is not None:
         write_volume(found.doubt, folder / DOUBT)
     # ITK and 3D Slicer read what is there already.
