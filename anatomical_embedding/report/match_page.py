@@ -7,6 +7,7 @@ those of the report, computed in advance, so that the page opens offline.
 import numpy as np
 import pandas as pd
 
+from anatomical_embedding.index_file import IndexRow
 from anatomical_embedding.report.document import render_document
 from anatomical_embedding.report.inputs import EvaluatedMethod, Evaluation
 from anatomical_embedding.report.markup import Content, Markup, element
@@ -79,28 +80,10 @@ def _content(method: EvaluatedMethod) -> list[Content]:
     points = _points_of_one_pair(method)
     template, target = (method.volumes[points[column].iloc[0]] for column in ("template_id", "target_id"))
     rows = points.to_dict("records")
-    overviews = []
-    for kind, volume, prefix in (("query", template, "query_"), ("match", target, "")):
-        picture = map_volume(volume.image_path)
-        spots = np.array([[row[f"{prefix}{axis}_mm"] for axis in "xyz"] for row in rows])
-        overviews.append(
-            element(
-                "div",
-                element(
-                    "p",
-                    f"{'Click here' if kind == 'query' else 'Found here'}: {volume.volume_id}",
-                    class_="half-title",
-                ),
-                show_overview(
-                    picture,
-                    window=grey_window(picture, modality=volume.modality),
-                    points_mm=spots,
-                    kind=kind,
-                    title=f"{volume.volume_id} from the front",
-                    names=[landmark_words(row["landmark"]) for row in rows],
-                ),
-            )
-        )
+    overviews = [
+        _overview("Click here", template, points, kind="query", prefix="query_"),
+        _overview("Found here", target, points, kind="match", prefix=""),
+    ]
     buttons = [
         element(
             "button", landmark_words(row["landmark"]), type="button", data_choose=number, aria_pressed="false"
@@ -127,6 +110,23 @@ def _content(method: EvaluatedMethod) -> list[Content]:
         describe_marks(),
         element("script", Markup(SCRIPT)),
     ]
+
+
+def _overview(title: str, volume: IndexRow, points: pd.DataFrame, *, kind: str, prefix: str) -> Markup:
+    """Return a volume from the front with a spot at each point, whose columns begin with a prefix."""
+    picture = map_volume(volume.image_path)
+    return element(
+        "div",
+        element("p", f"{title}: {volume.volume_id}", class_="half-title"),
+        show_overview(
+            picture,
+            window=grey_window(picture, modality=volume.modality),
+            points_mm=points[[f"{prefix}{axis}_mm" for axis in "xyz"]].to_numpy(),
+            kind=kind,
+            title=f"{volume.volume_id} from the front",
+            names=[landmark_words(landmark) for landmark in points["landmark"]],
+        ),
+    )
 
 
 def _introduction(method: EvaluatedMethod, points: pd.DataFrame) -> Markup:
