@@ -40,12 +40,8 @@ def new(folder: Path, output: Path | None, chosen: tuple[str, ...], modality: "M
     """
     import yaml
 
-    from anatomical_embedding.datasets.new_run import (
-        check_run,
-        look_at_folder,
-        name_of_folder,
-        run_file_text,
-    )
+    from anatomical_embedding.datasets.new_run import check_run, name_of_folder, run_file_text
+    from anatomical_embedding.datasets.scan_folder import look_at_folder
     from anatomical_embedding.errors import OutputFileError
     from anatomical_embedding.files import written_atomically
 

@@ -1,156 +1,21 @@
-"""A folder of scans in, a run file out: its kind is told by names, its modality by a few of its scans."""
+"""A run file that trains on a folder of scans, as the verb `new` writes it."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
-from anatomical_embedding.datasets.listing import CASE_LABELS, SCAN_KINDS, list_raw_volumes
-from anatomical_embedding.datasets.scan_entries import (
-    CASE_IMAGES,
-    case_images,
-    entries_of,
-    name_of_scan,
-    scans_of,
-)
-from anatomical_embedding.errors import InputFileError, UserError
+from anatomical_embedding.datasets.listing import list_raw_volumes
+from anatomical_embedding.datasets.scan_folder import PATIENT_BEFORE_THE_LAST_WORD, ScanFolder
+from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.identifiers import is_identifier
 from anatomical_embedding.settings.organs import TABLES, organs_of_table
 from anatomical_embedding.settings.pipeline import read_pipeline_settings
-from anatomical_embedding.settings.volumes import Modality
-from anatomical_embedding.volumes.dicom_files import find_series_files
-from anatomical_embedding.volumes.file_names import is_volume_name, without_ending
-from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
 
-Kind = Literal["folder", "case_folders", "ct_mr_pairs"]
-
-PAIR_NAME = re.compile(r"(.+)_([0-9]{4})")
-DEEPLESION_NAME = re.compile(r"[0-9]{6}_[0-9]{2}_[0-9]{2}_.*")
-DEEPLESION_PATIENT = "^([0-9]+)_"
-PATIENT_BEFORE_THE_LAST_WORD = "^(.*[0-9].*)[_.-]"
-"""Of names such as pt_07_visit2: a number, and behind it another word."""
-NUM_LOOKED_AT = 3
-"""Scans whose voxels tell the modality of a folder; names do not."""
 FEWEST_PATIENTS = 4
 """One trains, one validates, and where organs are known two are scored."""
 PATIENTS_A_TESTED_ONE = 5
 PATIENTS_A_VALIDATING_ONE = 10
 MOST_LANDMARKED_ORGANS = 12
-
-
-@dataclass(frozen=True)
-class ScanFolder:
-    """What a folder of scans is.
-
-    Attributes
-    ----------
-    root : the folder.
-    kind : of the data set that it is.
-    modality : of all scans; None for pairs of CT and MR.
-    num_patients : who have scans in it.
-    organs : that it has masks of, sorted.
-    patient_pattern : takes the patient out of a volume's id; None where every volume is a patient.
-    series : number or UID of the DICOM series to take where a folder holds several, as the user tells it; by volume
-        or for all; None where no folder does.
-    maybe_one_patient : two volumes that are taken as two patients, and may be of one by their names; else empty.
-    one_patient : two volumes that are taken as two patients, and are of one by their DICOM headers; else empty.
-    """
-
-    root: Path
-    kind: Kind
-    modality: Modality | None
-    num_patients: int
-    organs: tuple[str, ...] = ()
-    patient_pattern: str | None = None
-    series: str | dict[str, str] | None = None
-    maybe_one_patient: tuple[str, ...] = ()
-    one_patient: tuple[str, ...] = ()
-
-
-def look_at_folder(
-    root: Path, *, modality: Modality | None, series: str | dict[str, str] | None = None
-) -> ScanFolder:
-    """Return what a folder of scans is.
-
-    Parameters
-    ----------
-    root : the folder.
-    modality : of its scans, where the user tells it; None looks at some of them.
-    series : number or UID of the DICOM series to take where folders hold several, by the name of the folder or for all.
-
-    Raises
-    ------
-    InputFileError
-        naming the folder, if it holds no scans in a layout that is known, or CTs and MRs without order; or naming a
-        folder of DICOM that holds several series, or none that can be read.
-    """
-    entries = entries_of(root)
-    folders = [Path(entry.path) for entry in entries if entry.is_dir()]
-    for named_by in (modality,) if modality else CASE_IMAGES:
-        images = [image for folder in folders for image in case_images(folder, modality=named_by)]
-        if images:
-            cases = sorted({image.parent for image in images})
-            masks = [
-                path for case in cases for path in (case / CASE_LABELS).glob("*") if is_volume_name(path.name)
-            ]
-            organs = tuple(sorted({without_ending(path.name) for path in masks}))
-            known = _patients_by_headers({image.parent.name: image for image in images}, series)
-            return ScanFolder(
-                root,
-                "case_folders",
-                named_by,
-                len(cases),
-                organs,
-                series=series,
-                one_patient=_one_patient(known),
-            )
-    scans = {name_of_scan(entry): Path(entry.path) for entry in scans_of(entries)}
-    if scans:
-        known = _patients_by_headers(scans, series)
-        return _flat_folder(root, scans, known, told=modality, series=series)
-    holding = [folder.name for folder in sorted(folders) if scans_of(entries_of(folder))]
-    beside = f", such as {holding[0]} in it" if holding else ""
-    raise InputFileError(
-        root,
-        f"holds no scans; expected {SCAN_KINDS}, or one folder per patient with ct.nii.gz or mri.nii.gz; name the "
-        f"folder that directly holds the scans{beside}",
-    )
-
-
-def _patients_by_headers(scans: Mapping[str, Path], series: str | dict[str, str] | None) -> dict[str, str]:
-    """Return the patient of each volume that is DICOM and names one.
-
-    All headers are read, and folders that hold several series without a choice refused: all faults are told.
-    """
-    faults, patients = [], {}
-    for name, scan in scans.items():
-        if not is_volume_name(scan.name):
-            try:
-                slices = find_series_files(scan, series=_chosen(series, scan)).slices
-            except InputFileError as error:
-                faults.append(str(error))
-            else:
-                patients[name] = slices[0].text("PatientID")
-    if faults:
-        raise UserError("\n".join(faults))
-    return {name: patient for name, patient in patients.items() if patient}
-
-
-def _one_patient(patients: Mapping[str, str]) -> tuple[str, ...]:
-    """Return two volumes of one patient; none where all name the same one, as after careless anonymisation."""
-    volumes: dict[str, list[str]] = {}
-    for name, patient in sorted(patients.items()):
-        volumes.setdefault(patient, []).append(name)
-    shared = [names for names in volumes.values() if len(names) > 1]
-    return tuple(shared[0][:2]) if shared and len(volumes) > 1 else ()
-
-
-def _chosen(series: str | dict[str, str] | None, scan: Path) -> str | None:
-    """Return the series to take of a scan; its case or its own name says which."""
-    if not scan.is_dir():
-        return None
-    return series.get(scan.name, series.get(scan.parent.name)) if isinstance(series, dict) else series
 
 
 def run_file_text(folder: ScanFolder, *, name: str) -> str:
@@ -195,82 +60,16 @@ def check_run(content: dict, *, name: str) -> None:
     list_raw_volumes(dataset, made_folder=Path("results"))
 
 
-def _flat_folder(
-    root: Path,
-    scans: Mapping[str, Path],
-    patients: Mapping[str, str],
-    *,
-    told: Modality | None,
-    series: str | dict[str, str] | None,
-) -> ScanFolder:
-    pairs = [PAIR_NAME.fullmatch(name) for name in scans]
-    numbers: dict[str, set[str]] = {}
-    for found in pairs:
-        if found is not None:
-            numbers.setdefault(found[1], set()).add(found[2])
-    if all(pairs) and all("0000" in known and len(known) > 1 for known in numbers.values()):
-        _require_ct_and_mr(root, scans, series=series)
-        return ScanFolder(root, "ct_mr_pairs", None, len(numbers), series=series)
-    modality = told or _modality_of(root, list(scans.values()), series=series)
-    if all(DEEPLESION_NAME.fullmatch(name) for name in scans):
-        num_patients = len({name.partition("_")[0] for name in scans})
-        return ScanFolder(
-            root, "folder", modality, num_patients, patient_pattern=DEEPLESION_PATIENT, series=series
-        )
-    alike = _maybe_one_patient(scans)
-    return ScanFolder(
-        root,
-        "folder",
-        modality,
-        len(scans),
-        series=series,
-        maybe_one_patient=alike,
-        one_patient=() if alike else _one_patient(patients),
-    )
+def name_of_folder(root: Path) -> str:
+    """Return what the data set of a folder is called: the folder's name, with what no name may hold replaced.
 
-
-def _require_ct_and_mr(root: Path, scans: Mapping[str, Path], *, series: str | dict[str, str] | None) -> None:
-    """Refuse pairs that are no CT and MR by the scans of the first patient: nnU-Net numbers all channels so.
-
-    Where a scan leaves a doubt, as a CT that is not in HU or an MR with values below 0, its name decides.
+    Examples
+    --------
+    >>> name_of_folder(Path("/data/my scans (2)")), name_of_folder(Path("/data/-"))
+    ('my_scans_2', 'scans')
     """
-    first = min(name for name in scans if name.endswith("0000"))
-    patient = first.removesuffix("0000")
-    for name in sorted(name for name in scans if name[: -len("0000")] == patient):
-        wanted: Modality = "ct" if name == first else "mr"
-        try:
-            found = read_raw_scan(scans[name], ReadingOptions(series=_chosen(series, scans[name]))).modality
-        except InputFileError:
-            continue  # the run, which is told what the scan is, reads it or says what is wrong
-        if found != wanted:
-            raise InputFileError(
-                scans[name],
-                f"is a{'n' if found == 'mr' else ''} {found.upper()}, and by its name the {wanted.upper()} of a pair "
-                f"(0000 is the CT); give scans of one modality a folder of their own, outside of {root.name}",
-            )
-
-
-def _maybe_one_patient(names: Iterable[str]) -> tuple[str, ...]:
-    """Return two names that say one patient, if all names name one and there are several patients."""
-    of_patient: dict[str, list[str]] = {}
-    for name in sorted(names):
-        found = re.search(PATIENT_BEFORE_THE_LAST_WORD, name)
-        of_patient.setdefault("" if found is None else found[1], []).append(name)
-    shared = [found for found in of_patient.values() if len(found) > 1]
-    return tuple(shared[0][:2]) if shared and len(of_patient) > 1 and "" not in of_patient else ()
-
-
-def _modality_of(root: Path, scans: Sequence[Path], *, series: str | dict[str, str] | None) -> Modality:
-    """Return the modality of the first, middle and last scan, which must be one."""
-    places = sorted({round(index * (len(scans) - 1) / (NUM_LOOKED_AT - 1)) for index in range(NUM_LOOKED_AT)})
-    looked_at = [scans[place] for place in places]
-    found = {
-        scan: read_raw_scan(scan, ReadingOptions(series=_chosen(series, scan))).modality for scan in looked_at
-    }
-    if len(set(found.values())) > 1:
-        named = ", ".join(f"{path.name} is {modality}" for path, modality in found.items())
-        raise InputFileError(root, f"holds CTs and MRs ({named}), expected one modality; give each a folder")
-    return next(iter(found.values()))
+    name = re.sub(r"[^A-Za-z0-9]+", "_", root.name).strip("_")
+    return name if is_identifier(name) else "scans"
 
 
 def _dataset_lines(folder: ScanFolder, *, name: str) -> list[str]:
@@ -360,15 +159,3 @@ def _quoted(text: str) -> str:
 
 def _indented(lines: Sequence[str]) -> list[str]:
     return [f"  {line}" for line in lines]
-
-
-def name_of_folder(root: Path) -> str:
-    """Return what the data set of a folder is called: the folder's name, with what no name may hold replaced.
-
-    Examples
-    --------
-    >>> name_of_folder(Path("/data/my scans (2)")), name_of_folder(Path("/data/-"))
-    ('my_scans_2', 'scans')
-    """
-    name = re.sub(r"[^A-Za-z0-9]+", "_", root.name).strip("_")
-    return name if is_identifier(name) else "scans"

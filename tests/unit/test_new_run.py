@@ -8,7 +8,8 @@ from click.testing import CliRunner
 
 from anatomical_embedding.cli.new import new
 from anatomical_embedding.datasets.listing import list_raw_volumes
-from anatomical_embedding.datasets.new_run import look_at_folder, run_file_text
+from anatomical_embedding.datasets.new_run import run_file_text
+from anatomical_embedding.datasets.scan_folder import look_at_folder
 from anatomical_embedding.errors import InputFileError, OutputFileError, SettingsError, UserError
 from anatomical_embedding.settings.pipeline import read_pipeline_settings
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
