@@ -47,17 +47,17 @@ def answer_rows(
                 (
                     name,
                     target,
-                    *map(_number, queries[row]),
-                    *map(_number, found[row]),
-                    _number(answers.similarity[row]),
-                    _number(answers.cycle_error_mm[row]),
+                    *map(known_number, queries[row]),
+                    *map(known_number, found[row]),
+                    known_number(answers.similarity[row]),
+                    known_number(answers.cycle_error_mm[row]),
                     _confidence(answers, row),
-                    _number(answers.radius_50_mm[row]),
-                    _number(answers.radius_90_mm[row]),
+                    known_number(answers.radius_50_mm[row]),
+                    known_number(answers.radius_90_mm[row]),
                     answers.decision[row],
                     answers.reason[row],
                     answers.refined[row],
-                    _number(answers.refinement_shift_mm[row]),
+                    known_number(answers.refinement_shift_mm[row]),
                 ),
                 strict=True,
             )
@@ -116,9 +116,10 @@ def require_one_target(path: Path, targets: Iterable[str]) -> None:
 
 
 def _confidence(answers: Answers, row: int) -> float | str | None:
-    known = _number(answers.confidence[row])
+    known = known_number(answers.confidence[row])
     return UNKNOWN if answers.decision[row] == UNKNOWN else known
 
 
-def _number(value: float) -> float | None:
+def known_number(value: float) -> float | None:
+    """Return a number for JSON: None stands for one that is not known."""
     return float(value) if math.isfinite(value) else None

@@ -293,6 +293,7 @@ def _rows(
     names: Sequence[str], carried: "CarriedPoints", *, coordinates: "Coordinates"
 ) -> list[dict[str, Any]]:
     """Return the columns of points.csv as one row per point; a doubt that is not known is None."""
+    from anatomical_embedding.answers_file import known_number
     from anatomical_embedding.points.named_points import as_ras
     from anatomical_embedding.points.point_table import POINT_COLUMNS
 
@@ -301,7 +302,7 @@ def _rows(
         {
             "name": name,
             **dict(zip(POINT_COLUMNS, map(float, shown[row]), strict=True)),
-            "doubt_mm": None if math.isnan(carried.doubt_mm[row]) else float(carried.doubt_mm[row]),
+            "doubt_mm": known_number(carried.doubt_mm[row]),
             "decision": carried.decision[row],
             "reason": carried.reason[row],
         }

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
+from anatomical_embedding.answers_file import known_number
 from anatomical_embedding.api import EmbeddedScan, Model, map_similarity, match_points
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.files import write_json
@@ -163,15 +164,15 @@ class Session:
         has_place = bool(np.isfinite(answers.points_mm[0]).all())
         return {
             "point": answers.points_mm[0].tolist() if has_place else None,
-            "similarity": _known(answers.similarity[0]),
-            "cycle_error_mm": _known(answers.cycle_error_mm[0]),
-            "confidence": _known(answers.confidence[0]),
-            "radius_50_mm": _known(answers.radius_50_mm[0]),
-            "radius_90_mm": _known(answers.radius_90_mm[0]),
+            "similarity": known_number(answers.similarity[0]),
+            "cycle_error_mm": known_number(answers.cycle_error_mm[0]),
+            "confidence": known_number(answers.confidence[0]),
+            "radius_50_mm": known_number(answers.radius_50_mm[0]),
+            "radius_90_mm": known_number(answers.radius_90_mm[0]),
             "decision": answers.decision[0],
             "reason": answers.reason[0],
             "refined": answers.refined[0],
-            "refinement_shift_mm": _known(answers.refinement_shift_mm[0]),
+            "refinement_shift_mm": known_number(answers.refinement_shift_mm[0]),
         }
 
 
@@ -182,10 +183,6 @@ def highest_peaks(similarity: NDArray, *, distance_cells: int) -> tuple[NDArray,
     values = similarity[is_peak]
     order = np.argsort(-values, kind="stable")
     return cells[order], values[order]
-
-
-def _known(number: float) -> float | None:
-    return float(number) if np.isfinite(number) else None
 
 
 def point_of(value: Any) -> NDArray[np.float64]:
