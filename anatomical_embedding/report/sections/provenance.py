@@ -13,18 +13,15 @@ def provenance(inputs: ReportInputs) -> Markup | None:
     rows = []
     for stage in sorted({manifest.stage for manifest in inputs.manifests}):
         jobs = [manifest for manifest in inputs.manifests if manifest.stage == stage]
+        seconds, memory_mb = sum(job.cpu_seconds for job in jobs), max(job.peak_memory_mb for job in jobs)
         rows.append(
             [
                 Cell(stage),
                 number_cell(len(jobs), len(jobs)),
                 Cell(", ".join(sorted({job.code for job in jobs}))),
                 Cell(", ".join(sorted({job.device for job in jobs}))),
-                number_cell(
-                    sum(job.cpu_seconds for job in jobs), duration(sum(job.cpu_seconds for job in jobs))
-                ),
-                number_cell(
-                    max(job.peak_memory_mb for job in jobs), f"{max(job.peak_memory_mb for job in jobs):.0f}"
-                ),
+                number_cell(seconds, duration(seconds)),
+                number_cell(memory_mb, f"{memory_mb:.0f}"),
             ]
         )
     note = element(

@@ -2,7 +2,7 @@
 
 from anatomical_embedding.report.inputs import ReportInputs
 from anatomical_embedding.report.markup import Markup, element
-from anatomical_embedding.report.numbers import duration
+from anatomical_embedding.report.numbers import duration, percent
 from anatomical_embedding.report.tables import Cell, number_cell, render_table
 
 NUM_ROWS = 15
@@ -24,14 +24,12 @@ def stage_times(inputs: ReportInputs) -> Markup | None:
             group["seconds"].max(),
             group["max_memory_mb"].max(),
         )
+        share = seconds / total if total > 0 else 0.0
         rows.append(
             [
                 Cell(stage),
                 number_cell(seconds, duration(seconds)),
-                number_cell(
-                    seconds / total if total > 0 else 0.0,
-                    f"{100 * seconds / total if total > 0 else 0:.0f} %",
-                ),
+                number_cell(share, percent(share)),
                 number_cell(len(group), len(group)),
                 number_cell(longest, duration(longest)),
                 number_cell(memory, f"{memory:.0f}" if memory > 0 else "not measured"),
