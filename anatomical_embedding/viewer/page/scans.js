@@ -4,7 +4,7 @@ import { Niivue, SLICE_TYPE } from "./niivue.js";
 export const WINDOWS = { soft: [-160, 240], lung: [-1350, 150], bone: [-450, 1050], full: null };
 export const PLANES = { multi: SLICE_TYPE.MULTIPLANAR, axial: SLICE_TYPE.AXIAL, coronal: SLICE_TYPE.CORONAL, sagittal: SLICE_TYPE.SAGITTAL };
 export const STEPS = { ArrowLeft: [-1, 0, 0], ArrowRight: [1, 0, 0], ArrowUp: [0, 1, 0], ArrowDown: [0, -1, 0], PageUp: [0, 0, 1], PageDown: [0, 0, -1] };
-export const CROSSHAIRS = { asked: [1, 0.88, 0.3, 1], found: [0.3, 0.9, 0.5, 1], review: [1, 0.65, 0.15, 1], unknown: [1, 0.65, 0.15, 1], out_of_view: [0.6, 0.6, 0.6, 0.45], failed: [1, 0.4, 0.4, 0.45] };
+const CROSSHAIRS = { asked: [1, 0.88, 0.3, 1], found: [0.3, 0.9, 0.5, 1], review: [1, 0.65, 0.15, 1], unknown: [1, 0.65, 0.15, 1], out_of_view: [0.6, 0.6, 0.6, 0.45], failed: [1, 0.4, 0.4, 0.45] };
 const MOVED_MM = 1e-3; // less is rounding of the viewer's own
 
 export const element = (id) => document.getElementById(id);
@@ -18,7 +18,7 @@ export async function ask(path, body) {
   return content;
 }
 
-export async function contentOf(path) {
+async function contentOf(path) {
   const reply = await fetch(path);
   if (!reply.ok) throw new Error((await reply.json()).error);
   return reply.arrayBuffer();
