@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from anatomical_embedding.cli.main import EXIT_USER_ERROR, main
 from anatomical_embedding.points.points_file import read_points
 from anatomical_embedding.registration.displacement_field import DisplacementField, write_field
 from anatomical_embedding.registration.elastix_files import write_elastix_files
 from anatomical_embedding.volumes.nifti import VolumeHeader, read_volume, write_volume
 from anatomical_embedding.volumes.volume import Volume
+from tests.command import refusal_of, run
 from tests.unit.samples import LPS_AFFINE, body_array
 
 SHIFT_VOX = (3, -2, 1)
@@ -35,14 +35,6 @@ def folder(tmp_path):
     return tmp_path
 
 
-def run(*arguments):
-    try:
-        main([*map(str, arguments)])
-    except SystemExit as stop:
-        return stop.code
-    return 0
-
-
 KINDS = pytest.mark.parametrize("transform", ["shift.tfm", "shift.h5", "shift.nii.gz"])
 
 
@@ -52,7 +44,7 @@ def test_an_image_is_shifted_by_whole_voxels(folder, transform, name, options):
     """The value of a fixed voxel is that of the moving voxel where its place is led to."""
     output = folder / "out.nii.gz"
     arguments = ["--onto", folder / "fixed.nii.gz", "--output", output, "--modality", "ct", *options]
-    assert run("apply", folder / transform, folder / f"{name}.nii.gz", *arguments) == 0
+    assert run(["apply", folder / transform, folder / f"{name}.nii.gz", *arguments]) == 0
     found, moving = read_volume(output), read_volume(folder / f"{name}.nii.gz")
     assert found.array.dtype == moving.array.dtype
     np.testing.assert_array_equal(found.affine, LPS_AFFINE)
@@ -64,9 +56,8 @@ def test_an_image_is_shifted_by_whole_voxels(folder, transform, name, options):
 @KINDS
 @pytest.mark.parametrize("output", ["out.csv", "out.mrk.json"])
 def test_points_are_shifted(folder, transform, output):
-    assert (
-        run("transform-points", folder / transform, folder / "points.csv", "--output", folder / output) == 0
-    )
+    arguments = ["--output", folder / output]
+    assert run(["transform-points", folder / transform, folder / "points.csv", *arguments]) == 0
     found = read_points(folder / output, coordinates="ras")
     np.testing.assert_allclose(found.points_mm, [[-16.0, -16.0, 10.0]], atol=1e-5)
     assert found.names == ("liver",)
@@ -74,7 +65,7 @@ def test_points_are_shifted(folder, transform, output):
 
 def test_points_of_itk_are_taken_and_given_as_they_are(folder):
     arguments = ["--output", folder / "out.csv", "--coordinates", "lps"]
-    assert run("transform-points", folder / "shift.tfm", folder / "points.csv", *arguments) == 0
+    assert run(["transform-points", folder / "shift.tfm", folder / "points.csv", *arguments]) == 0
     found = read_points(folder / "out.csv", coordinates="ras")
     np.testing.assert_allclose(found.points_mm, [[-4.0, -24.0, 10.0]], atol=1e-5)
 
@@ -94,11 +85,9 @@ def test_what_is_no_transform_is_refused(folder, capsys):
     }
     for name, message in refused.items():
         arguments = ["transform-points", folder / name, folder / "points.csv", "--output", folder / "out.csv"]
-        assert run(*arguments) == EXIT_USER_ERROR
-        said = capsys.readouterr().err
+        said = refusal_of(capsys, arguments)
         assert f"{name}: " in said
         assert message in said
-        assert said.count("\n") == 1
     assert not (folder / "out.csv").exists()
 
 

@@ -8,11 +8,11 @@ import pytest
 import SimpleITK
 
 from anatomical_embedding import api
-from anatomical_embedding.cli.main import main
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.matching.stable_points import match_stable_points
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.volume import Volume
+from tests.command import refusal_of, run
 from tests.packaged_model import (
     body_scan,
     points_in,
@@ -21,8 +21,6 @@ from tests.packaged_model import (
     write_two_scans,
 )
 from tests.unit.samples import oblique_affine
-
-EXIT_USER_ERROR = 2
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +41,6 @@ def model(folder):
     return api.load_model(folder / "tiny.safetensors")
 
 
-def run(arguments):
-    """Run the command and return its exit code."""
-    with pytest.raises(SystemExit) as stop:
-        main([str(argument) for argument in arguments])
-        raise SystemExit(0)  # a verb that ends well returns
-    return stop.value.code
-
-
 def output_of(capsys, arguments):
     """Run the command, which must end well, and return what it printed."""
     capsys.readouterr()
@@ -58,19 +48,6 @@ def output_of(capsys, arguments):
     printed = capsys.readouterr()
     assert code == 0, printed.err
     return printed.out
-
-
-def refusal_of(capsys, arguments):
-    """Run the command, which must refuse its input in one line, and return that line."""
-    capsys.readouterr()
-    assert run(arguments) == EXIT_USER_ERROR
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    lines = printed.err.splitlines()
-    assert lines[-1].startswith("error: ")
-    assert sum(line.startswith("error: ") for line in lines) == 1
-    assert "Traceback" not in printed.err
-    return lines[-1]
 
 
 def point(values):

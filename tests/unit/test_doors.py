@@ -12,7 +12,6 @@ import pytest
 import SimpleITK
 
 from anatomical_embedding import api
-from anatomical_embedding.cli.main import main
 from anatomical_embedding.embedding.export import StoreEmbedder
 from anatomical_embedding.errors import OutputFileError, UserError
 from anatomical_embedding.registration.displacement_field import DisplacementField
@@ -20,9 +19,9 @@ from anatomical_embedding.registration.guided_start import GuidedStart
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.scan import distinct_names, scan_name
 from anatomical_embedding.volumes.volume import Volume
+from tests.command import refusal_of, run
 from tests.packaged_model import body_scan, points_in, write_dicom_series, write_model, write_two_scans
 
-EXIT_USER_ERROR = 2
 POINT_MM = (12.0, 9.0, 30.0)
 """In the body of the first scan."""
 
@@ -51,14 +50,6 @@ def model_of(folder):
     return ["--checkpoint", folder / "tiny.safetensors"]
 
 
-def run(arguments):
-    """Run the command and return its exit code."""
-    with pytest.raises(SystemExit) as stop:
-        main([str(argument) for argument in arguments])
-        raise SystemExit(0)  # a verb that ends well returns
-    return stop.value.code
-
-
 def output_of(capsys, arguments):
     """Run the command, which must end well, and return what it printed: the JSON, and the notes."""
     capsys.readouterr()
@@ -67,17 +58,6 @@ def output_of(capsys, arguments):
     assert code == 0, printed.err
     notes = [line.removeprefix("note: ") for line in printed.err.splitlines() if line.startswith("note: ")]
     return json.loads(printed.out), notes
-
-
-def refusal_of(capsys, arguments):
-    """Run the command, which must refuse its input in one line, and return that line."""
-    capsys.readouterr()
-    assert run(arguments) == EXIT_USER_ERROR
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    (line,) = [line for line in printed.err.splitlines() if line.startswith("error: ")]
-    assert "Traceback" not in printed.err
-    return line
 
 
 def write_points(path, *positions, **left_out):

@@ -10,7 +10,6 @@ import pytest
 import SimpleITK
 
 from anatomical_embedding import api
-from anatomical_embedding.cli.main import main
 from anatomical_embedding.embedding.export import StoreEmbedder
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.points.slicer_markups import write_markups
@@ -21,6 +20,7 @@ from anatomical_embedding.registration.program_files import PROGRAMS
 from anatomical_embedding.usage import registration
 from anatomical_embedding.volumes.nifti import read_volume
 from anatomical_embedding.volumes.volume import Volume
+from tests import command
 from tests.packaged_model import write_dicom_series, write_model, write_two_scans
 
 START = "1 0 0 -100\n0 1 0 50\n0 0 1 360\n0 0 0 1\n"
@@ -64,10 +64,7 @@ def run(folder, tmp_path, monkeypatch):
     def register(*more, scans=None):
         scans = scans or [folder / "first.nii.gz", folder / "second.nii.gz"]
         options = ["--checkpoint", folder / "tiny.safetensors", "--deeds", program]
-        with pytest.raises(SystemExit) as stop:
-            main(list(map(str, ["register", *scans, *options, "--output", tmp_path / "out", *more])))
-            raise SystemExit(0)
-        return stop.value.code
+        return command.run(["register", *scans, *options, "--output", tmp_path / "out", *more])
 
     return register
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from anatomical_embedding import api
-from anatomical_embedding.cli.main import main
 from anatomical_embedding.registration.deformation import Deformation
 from anatomical_embedding.registration.displacement_field import DisplacementField
 from anatomical_embedding.usage import registration
@@ -14,6 +13,7 @@ from anatomical_embedding.viewer.server import ViewServer
 from anatomical_embedding.volumes import raw_scan, scan
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.volume import Volume
+from tests import command
 from tests.packaged_model import write_model, write_two_scans
 
 POINT = "12,9,30"
@@ -52,10 +52,7 @@ def counts(monkeypatch):
 
 def run(folder, verb, *arguments):
     """Run a verb with the model of the folder; it must end well."""
-    with pytest.raises(SystemExit) as stop:
-        main([verb, *map(str, arguments), "--checkpoint", str(folder / "tiny.safetensors")])
-        raise SystemExit(0)
-    assert stop.value.code == 0
+    assert command.run([verb, *arguments, "--checkpoint", folder / "tiny.safetensors"]) == 0
 
 
 def both(folder):
