@@ -1,7 +1,9 @@
 """The run files that are delivered, and what tests know of them."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
 
@@ -21,6 +23,13 @@ def lines_that_say_something(path: Path) -> list[str]:
     """Return the lines of a run file that are neither empty nor a comment."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line.strip() and not line.strip().startswith("#")]
+
+
+def put(content: dict[str, Any], keys: Sequence[str], value: Any) -> None:
+    """Put a value where the keys lead in the content of a run file."""
+    for key in keys[:-1]:
+        content = content[key]
+    content[keys[-1]] = value
 
 
 def readme_example() -> str:

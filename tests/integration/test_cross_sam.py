@@ -20,6 +20,7 @@ from tests.integration.snakemake_run import SnakemakeRun
 from tests.integration.tiny_training import NETWORK, TRAINING
 from tests.integration.tiny_workflow import OVERLAY, planned_jobs, set_up, snakemake, write_overlay
 from tests.registration_pairs import COARSE_DEEDS
+from tests.run_files import put
 
 pytestmark = pytest.mark.slow
 
@@ -117,10 +118,7 @@ def changed(finished):
 
     def change(*keys, value):
         overlay = copy.deepcopy(CHAIN)
-        section = overlay
-        for key in keys[:-1]:
-            section = section[key]
-        section[keys[-1]] = value
+        put(overlay, keys, value)
         write_overlay(finished, overlay)
         return planned_jobs(finished)
 

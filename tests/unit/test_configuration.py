@@ -10,7 +10,14 @@ from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.errors import SettingsError
 from anatomical_embedding.settings.pipeline import read_pipeline_settings, section_json
 from anatomical_embedding.settings.run_file import completed_run_file, known_recipes, read_run_files
-from tests.run_files import ADDED_TO, DELIVERED, LONGEST_RUN_FILE, lines_that_say_something, readme_example
+from tests.run_files import (
+    ADDED_TO,
+    DELIVERED,
+    LONGEST_RUN_FILE,
+    lines_that_say_something,
+    put,
+    readme_example,
+)
 from workflow_scripts.write_schema import SCHEMAS, schema_text
 
 SPLIT = {"num_test": 0, "num_validation": 0, "seed": 1}
@@ -270,10 +277,7 @@ def test_settings_written_out_say_the_same():
 )
 def test_faults_of_run_files_are_named(keys, value, message):
     content = read_run_files([REPOSITORY / "config.yaml"])
-    section = content
-    for key in keys[:-1]:
-        section = section[key]
-    section[keys[-1]] = value
+    put(content, keys, value)
     with pytest.raises(SettingsError) as caught:
         read_pipeline_settings(content)
     assert message in str(caught.value)
@@ -332,10 +336,7 @@ def test_faults_of_run_files_are_named(keys, value, message):
     ],
 )
 def test_faults_are_named(configuration, keys, value, message):
-    section = configuration
-    for key in keys[:-1]:
-        section = section[key]
-    section[keys[-1]] = value
+    put(configuration, keys, value)
     with pytest.raises(SettingsError) as caught:
         read_pipeline_settings(configuration)
     assert message in str(caught.value)
@@ -371,10 +372,7 @@ def test_equal_settings_give_equal_text(configuration):
     ],
 )
 def test_rounds_of_cross_sam_are_checked(configuration, keys, value, message):
-    place = configuration
-    for key in keys[:-1]:
-        place = place[key]
-    place[keys[-1]] = value
+    put(configuration, keys, value)
     with pytest.raises(SettingsError, match=message):
         read_pipeline_settings(configuration)
 

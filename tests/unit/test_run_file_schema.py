@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.settings.base import Settings
 from anatomical_embedding.settings.run_file import completed_run_file, read_run_files
-from tests.run_files import DELIVERED, YARDSTICK, readme_example
+from tests.run_files import DELIVERED, YARDSTICK, put, readme_example
 
 SCHEMA_PATH = REPOSITORY / "config.schema.json"
 
@@ -59,10 +59,7 @@ def test_settings_written_out_and_the_example_of_the_readme_are_valid(validator)
 )
 def test_what_is_misspelt_or_out_of_range_is_refused(validator, keys, value):
     content = copy.deepcopy(read_run_files([REPOSITORY / "config.yaml"]))
-    section = content
-    for key in keys[:-1]:
-        section = section[key]
-    section[keys[-1]] = value
+    put(content, keys, value)
     assert list(validator.iter_errors(content))
 
 
