@@ -218,75 +218,63 @@ def test_files_of_another_evaluation_are_refused(run, tmp_path):
         write_report.main(arguments)
 
 
-def browse(page: Path, profile: Path) -> subprocess.CompletedProcess:
-    """Open a page in a headless browser; return the finished page and the browser's log."""
-    return subprocess.run(
-        [
-            *(
-                str(BROWSER),
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-quic",
-                "--no-first-run",
-            ),
-            *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-            *(
-                "--disable-dev-shm-usage",
-                "--host-resolver-rules=MAP * ~NOTFOUND",
-                f"--user-data-dir={profile}",
-            ),
-            *("--enable-logging=stderr", "--dump-dom", page.as_uri()),
-        ],
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-        check=True,
+in_a_browser = pytest.mark.skipif(
+    BROWSER is None, reason="no Chromium or Chrome installed: the page is not opened in a browser"
+)
+
+
+def what_a_page_logs(page: Path, folder: Path, script: str) -> str:
+    """Open a copy of a page with a script at its end in a headless browser; return the one line that it logs."""
+    copy = folder / page.name
+    text = page.read_text(encoding="utf-8")
+    copy.write_text(text.replace("</body>", f"<script>{script}</script></body>"), encoding="utf-8")
+    browser = [
+        str(BROWSER),
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+    ]
+    offline = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    place = ["--disable-dev-shm-usage", "--host-resolver-rules=MAP * ~NOTFOUND"]
+    opened = [f"--user-data-dir={folder / 'profile'}", "--enable-logging=stderr", "--dump-dom", copy.as_uri()]
+    finished = subprocess.run(
+        [*browser, *offline, *place, *opened], capture_output=True, encoding="utf-8", timeout=120, check=True
     )
+    lines = [line for line in finished.stderr.splitlines() if "CONSOLE" in line]
+    assert len(lines) == 1, lines  # what the test writes, and nothing else: no error, nothing refused
+    return lines[0]
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    BROWSER is None, reason="no Chromium or Chrome installed: the page is not opened in a browser"
-)
+@in_a_browser
 def test_a_browser_opens_the_page_without_complaint_and_sorts_a_table(run, tmp_path):
-    text = (run[0] / "report.html").read_text(encoding="utf-8")
-    clicks = """<script>
+    script = """
       const button = document.querySelectorAll("#scores thead button")[1];
       const order = () => [...document.querySelectorAll("#scores tbody th span:first-child")].map(e => e.textContent);
       button.click(); const up = order(); button.click(); const down = order();
       console.error("sorted " + JSON.stringify([up, down]));
-    </script></body>"""
-    copy = tmp_path / "report.html"
-    copy.write_text(text.replace("</body>", clicks), encoding="utf-8")
-    finished = browse(copy, tmp_path / "profile")
-    lines = [line for line in finished.stderr.splitlines() if "CONSOLE" in line]
-    assert len(lines) == 1, lines  # what the test writes, and nothing else: no error, nothing refused
-    up, down = json.loads(re.search(r"sorted (\[\[.*?\]\])", lines[0])[1])
+    """
+    line = what_a_page_logs(run[0] / "report.html", tmp_path, script)
+    up, down = json.loads(re.search(r"sorted (\[\[.*?\]\])", line)[1])
     assert up == ["nearest, SAM", "intensity correlation (NCC)", "body boxes aligned", "untrained, SAM"]
     assert down == up[::-1]
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    BROWSER is None, reason="no Chromium or Chrome installed: the page is not opened in a browser"
-)
+@in_a_browser
 def test_a_browser_shows_the_match_of_the_point_that_is_clicked(run, tmp_path):
-    text = (run[0] / "matches.html").read_text(encoding="utf-8")
-    clicks = """<script>
+    script = """
       const shown = () => [...document.querySelectorAll("[data-figure]")].map(e => !e.hidden);
       const first = shown();
       document.querySelectorAll(".spot.query")[1].dispatchEvent(new MouseEvent("click"));
       const second = shown();
       document.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowRight"}));
       console.error("shown " + JSON.stringify([first, second, shown()]));
-    </script></body>"""
-    copy = tmp_path / "matches.html"
-    copy.write_text(text.replace("</body>", clicks), encoding="utf-8")
-    finished = browse(copy, tmp_path / "profile")
-    lines = [line for line in finished.stderr.splitlines() if "CONSOLE" in line]
-    assert len(lines) == 1, lines  # what the test writes, and nothing else: no error, nothing refused
-    assert json.loads(re.search(r"shown (\[\[.*?\]\])", lines[0])[1]) == [
+    """
+    line = what_a_page_logs(run[0] / "matches.html", tmp_path, script)
+    assert json.loads(re.search(r"shown (\[\[.*?\]\])", line)[1]) == [
         [True, False],
         [False, True],
         [True, False],
