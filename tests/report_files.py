@@ -43,7 +43,8 @@ def write_run(folder: Path) -> list[str]:
     ]
     for method, model, spread_mm in answered:
         _answer(folder / method, queries, method=method, spread_mm=spread_mm, generator=generator)
-        _score(folder, method, model)
+        model_options = ("--model", model) if model else ()
+        score_matches(folder, method, "--dataset", "phantom", "--protocol", "test", *model_options)
     _write_logs(folder / "sam")
     _write_benchmarks(folder / "benchmarks")
     methods = [method for method, _, _ in answered]
@@ -98,7 +99,8 @@ def _answer(folder, queries, *, method, spread_mm, generator):
     write_table(matches, folder / "matches.csv")
 
 
-def _score(folder, method, model):
+def score_matches(folder: Path, method: str, *more: str) -> None:
+    """Score the matches of a method in the folder, with more options of the stage; its files lie beside them."""
     score_landmarks.main(
         [
             *(
@@ -109,10 +111,10 @@ def _score(folder, method, model):
                 "--queries",
                 f"{folder}/queries.csv",
             ),
-            *("--matches", f"{folder}/{method}/matches.csv", "--dataset", "phantom", "--protocol", "test"),
-            *(("--model", model) if model else ()),
-            *("--output", f"{folder}/{method}/scores.json", "--errors", f"{folder}/{method}/errors.csv"),
+            *("--matches", f"{folder}/{method}/matches.csv", "--errors", f"{folder}/{method}/errors.csv"),
+            *("--output", f"{folder}/{method}/scores.json"),
             *("--landmark-table", f"{folder}/{method}/landmarks.csv"),
+            *more,
         ]
     )
 

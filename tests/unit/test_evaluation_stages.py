@@ -11,9 +11,9 @@ from anatomical_embedding.errors import InputFileError, SettingsError
 from anatomical_embedding.landmark_file import Landmark, write_landmarks
 from anatomical_embedding.volumes.volume import Volume
 from tests.prepared_volumes import lps_affine, write_prepared, write_prepared_index
-from workflow_scripts import make_queries, match_baseline, score_landmarks
+from tests.report_files import score_matches
+from workflow_scripts import make_queries, match_baseline
 
-BOOTSTRAP = json.dumps({"num_resamples": 200, "seed": 0, "confidence_level": 0.95})
 NCC = {"cube_mm": 28.0, "spacing_mm": 4.0, "search_radius_mm": None}
 ALL_PAIRS = json.dumps({"split": "test", "pairs": {"num_pairs": None, "seed": 0}, "with_cuts": False})
 SHIFTS = {"a": (0, 0, 0), "b": (3, 1, 5), "c": (6, 2, 2), "d": (1, 6, 4)}
@@ -60,28 +60,7 @@ def answer(folder, method, **settings):
 
 
 def score(folder, method):
-    score_landmarks.main(
-        [
-            *(
-                "--settings",
-                BOOTSTRAP,
-                "--index",
-                f"{folder}/index.csv",
-                "--queries",
-                f"{folder}/queries.csv",
-            ),
-            *(
-                "--matches",
-                f"{folder}/{method}/matches.csv",
-                "--dataset",
-                "windows",
-                "--protocol",
-                "landmarks",
-            ),
-            *("--output", f"{folder}/{method}/scores.json", "--errors", f"{folder}/{method}/errors.csv"),
-            *("--landmark-table", f"{folder}/{method}/landmarks.csv"),
-        ]
-    )
+    score_matches(folder, method, "--dataset", "windows", "--protocol", "landmarks")
     return json.loads((folder / method / "scores.json").read_text(encoding="utf-8"))
 
 
