@@ -139,9 +139,18 @@ def read_history(folder: Path | str) -> History:
             place.lesions, f"names the visit {unknown!r}, which follow.json does not; run `follow` again"
         )
     chosen = place.folder / TARGETS_FILE
-    targets = read_targets(chosen) if chosen.exists() else _largest(record.visits[0], measurements)
+    slice_mm = _slice_mm(record.visits[0])
+    if chosen.exists():
+        targets = read_targets(chosen)
+    else:
+        targets = choose_targets([row for row in measurements if row.visit == visits[0]], slice_mm=slice_mm)
     responses = assess_response(
-        targets, visits=visits, lesions=lesions, measurements=measurements, decisions=decisions
+        targets,
+        slice_mm=slice_mm,
+        visits=visits,
+        lesions=lesions,
+        measurements=measurements,
+        decisions=decisions,
     )
     return History(
         folder=place,
@@ -189,7 +198,7 @@ def grid_of(visit: Visit) -> Volume:
     return Volume(np.broadcast_to(np.zeros((), np.uint8), visit.shape), np.array(visit.affine))
 
 
-def _largest(baseline: Visit, measurements: Sequence[MeasurementRow]) -> list[Target]:
-    grid = grid_of(baseline)
-    slice_mm = float(grid.spacing_mm[axial_axis(grid)])
-    return choose_targets([row for row in measurements if row.visit == baseline.name], slice_mm=slice_mm)
+def _slice_mm(visit: Visit) -> float:
+    """Return the distance between the axial planes of a visit's scan."""
+    grid = grid_of(visit)
+    return float(grid.spacing_mm[axial_axis(grid)])

@@ -29,7 +29,8 @@ SHRUNK, GROWN, GROWN_MM = -0.30, 0.20, 5.0
 
 APPLIED = (
     f"at most {MOST_TARGETS} targets, at most {MOST_IN_ORGAN} in an organ where organs are told",
-    "lesions of 10 mm (two slices, where slices are thicker than 5 mm), nodes of 15 mm across their short axis",
+    "lesions of 10 mm (two slices, where slices are thicker than 5 mm), nodes of 15 mm across their short axis; the "
+    "baseline names smaller targets, which count all the same",
     "the longest axial diameter of lesions, the short axis of lymph nodes",
     "CR: every target gone, every node below 10 mm; PR: 30 % less than the baseline; PD: 20 % and 5 mm more than the "
     "smallest sum so far, or a new lesion; SD: none of these",
@@ -122,21 +123,32 @@ def choose_targets(baseline: Sequence[MeasurementRow], *, slice_mm: float) -> li
     baseline : measurements of that visit.
     slice_mm : distance between its axial planes.
     """
-    smallest_mm = SMALLEST_LESION_MM if slice_mm <= THICK_SLICE_MM else SLICES_IN_SMALLEST * slice_mm
-    measurable = [row for row in baseline if row.long_axis_mm >= smallest_mm]
+    measurable = [row for row in baseline if row.long_axis_mm >= _smallest_lesion_mm(slice_mm)]
     largest = sorted(measurable, key=lambda row: (-row.long_axis_mm, row.lesion))[:MOST_TARGETS]
     return [Target(row.lesion) for row in sorted(largest, key=lambda row: row.lesion)]
+
+
+def _smallest_lesion_mm(slice_mm: float) -> float:
+    return SMALLEST_LESION_MM if slice_mm <= THICK_SLICE_MM else SLICES_IN_SMALLEST * slice_mm
 
 
 def assess_response(
     targets: Sequence[Target],
     *,
+    slice_mm: float,
     visits: Sequence[str],
     lesions: Sequence[LesionRow],
     measurements: Sequence[MeasurementRow],
     decisions: Sequence[DecisionRow],
 ) -> list[VisitResponse]:
     """Return the response at every visit; the first is the baseline.
+
+    Targets that are too small to be measured by the rule count all the same, as their user wants, and the baseline
+    names them.
+
+    Parameters
+    ----------
+    slice_mm : distance between the axial planes of the baseline.
 
     Raises
     ------
@@ -150,10 +162,15 @@ def assess_response(
     unmeasured = [target.lesion for target in targets if math.isnan(first[target.lesion])]
     if unmeasured:
         raise UserError(
-            f"lesion {unmeasured[0]} is a target, but has no measurement at {visits[0]}, the baseline"
+            f"targets.csv: lesion {unmeasured[0]} has no measurement at {visits[0]}, the baseline; leave it out, or "
+            "give its mask there"
         )
     baseline_mm = nadir_mm = sum(first.values())
-    responses = [VisitResponse(visits[0], baseline_mm, math.nan, math.nan, "baseline", "the baseline")]
+    small = [target.lesion for target in targets if _is_too_small(first[target.lesion], target, slice_mm)]
+    reason = (
+        f"the baseline; smaller than the rule measures: target {_listed(small)}" if small else "the baseline"
+    )
+    responses = [VisitResponse(visits[0], baseline_mm, math.nan, math.nan, "baseline", reason)]
     new: list[int] = []
     for visit in visits[1:]:
         found = sizes.at(visit)
@@ -229,6 +246,10 @@ def _response(
             f"; with the size of another visit, since the scan does not tell it: target {_listed(untold)}"
         )
     return VisitResponse(visit, sum_mm, from_baseline, from_nadir, category, reason, untold)
+
+
+def _is_too_small(size_mm: float, target: Target, slice_mm: float) -> bool:
+    return size_mm < (SMALLEST_NODE_MM if target.is_node else _smallest_lesion_mm(slice_mm))
 
 
 def _is_normal(size_mm: float, target: Target) -> bool:

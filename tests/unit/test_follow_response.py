@@ -40,6 +40,7 @@ def responses(table, *, targets=(1, 2), nodes=(), decisions=()):
                 sizes.append(measured(number, visit, size if number not in nodes else 30.0, size))
     return assess_response(
         [Target(number, is_node=number in nodes) for number in targets],
+        slice_mm=5.0,
         visits=list(table),
         lesions=rows,
         measurements=sizes,
@@ -143,8 +144,19 @@ def test_chosen_targets_keep_to_the_rule(tmp_path):
         read_targets(path)
 
 
+def test_the_baseline_names_targets_that_are_too_small_for_the_rule():
+    """10 mm for lesions, 15 mm for the short axis of nodes (RECIST 1.1, 3.1 and 4.2)."""
+    sizes = {1: 10.0, 2: 15.0, 3: 9.9, 4: 14.9}
+    found = responses({"a": sizes, "b": sizes}, targets=sizes, nodes=(2, 4))
+    assert [each.reason.partition("; ")[2] for each in found] == [
+        "smaller than the rule measures: target 3, 4",
+        "",
+    ]
+    assert found[0].sum_mm == sum(sizes.values())
+
+
 def test_a_target_without_a_baseline_is_named():
-    with pytest.raises(UserError, match="lesion 2 is a target, but has no measurement at a, the baseline"):
+    with pytest.raises(UserError, match="targets.csv: lesion 2 has no measurement at a, the baseline"):
         responses({"a": {1: 40.0}, "b": {1: 20.0, 2: 20.0}})
 
 
@@ -155,7 +167,9 @@ def test_a_target_whose_size_the_scan_does_not_tell_is_named_beside_the_sum():
     rows = [replace(row, state="review") if (row.lesion, row.visit) == (3, "b") else row for row in rows]
     sizes = [measured(number, visit, 20.0) for visit in ("a", "b") for number in (1, 2, 3, 4)]
     targets = [Target(number) for number in (1, 2, 3)]
-    _, found = assess_response(targets, visits=["a", "b"], lesions=rows, measurements=sizes, decisions=[])
+    _, found = assess_response(
+        targets, slice_mm=5.0, visits=["a", "b"], lesions=rows, measurements=sizes, decisions=[]
+    )
     assert found.untold == (2,)
     assert found.reason == (
         "not assessed: target 3; with the size of another visit, since the scan does not tell it: target 2"
