@@ -72,8 +72,8 @@ def fit_confidence(answers: KnownAnswers, *, settings: FitSettings) -> Confidenc
         return ConfidenceFile(
             confidence=None, reason="all answers lie in one patient; a confidence needs two"
         )
-    lines = _fit_lines(answers, is_right, settings=settings)
-    right, out_of_view, log_radius = _unseen(answers, is_right, settings=settings)
+    lines = _fit_lines(answers, settings=settings)
+    right, out_of_view, log_radius = _unseen(answers, settings=settings)
     logs = np.log1p(answers.errors_mm[answers.is_in_view])
     radius = {
         level: _widened(line, logs - log_radius[level][answers.is_in_view], share=RADIUS_LEVELS[level])
@@ -121,14 +121,14 @@ def _widened(line: Line, scores: FloatArray, *, share: float) -> Line:
 
 
 def _unseen(
-    answers: KnownAnswers, is_right: BoolArray, *, settings: FitSettings
+    answers: KnownAnswers, *, settings: FitSettings
 ) -> tuple[FloatArray, FloatArray, dict[str, FloatArray]]:
     """Return what fits to the other patients say of each answer: right, out of view, and level -> log(1 + radius)."""
-    num_answers = len(is_right)
+    num_answers = len(answers.errors_mm)
     right, out = np.full((2, num_answers), np.nan)
     radius = {level: np.full(num_answers, np.nan) for level in RADIUS_LEVELS}
     for others, rest in _parts(answers, num_folds=settings.num_folds):
-        fitted = _fit_lines(answers.part(others), is_right[others], settings=settings)
+        fitted = _fit_lines(answers.part(others), settings=settings)
         right[rest], out[rest] = fitted.probabilities(answers.features[rest])
         for level, radii_mm in fitted.radii_mm(answers.features[rest]).items():
             radius[level][rest] = np.log1p(radii_mm)
@@ -167,7 +167,7 @@ def _parts(answers: KnownAnswers, *, num_folds: int) -> Iterator[tuple[IntArray,
                     yield np.flatnonzero(~is_part), np.flatnonzero(is_rest & is_part)
 
 
-def _fit_lines(answers: KnownAnswers, is_right: BoolArray, *, settings: FitSettings) -> Confidence:
+def _fit_lines(answers: KnownAnswers, *, settings: FitSettings) -> Confidence:
     """Return a confidence that does not know yet how good it is."""
     ranges = {name: _range(column) for name, column in zip(FEATURES, answers.features.T, strict=True)}
     unknown, mean, scale = np.array([(seen.unknown, seen.mean, seen.scale) for seen in ranges.values()]).T
