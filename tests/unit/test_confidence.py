@@ -136,6 +136,26 @@ def test_what_was_not_fitted_has_no_score():
     assert fitted.unseen["auroc"] is not None
 
 
+def test_other_cuts_of_the_error_tell_what_decides_about_one():
+    """Right answers tell nothing; of the wrong ones a feature tells those of 12 from those of 30 mm.
+
+    So it tells nothing about 10 mm alone, and the less, as one expects of a feature, about 20 mm.
+    """
+    halves = np.repeat([0.0, 1.0], 100)
+    errors_mm = np.concatenate([np.full(100, 4.0), np.where(np.arange(100) % 2, 12.0, 30.0)])
+    features = np.zeros((200, len(FEATURES)))
+    features[:, COLUMN["similarity"]] = np.where(np.arange(200) % 2, 1.0, -1.0)
+    patients = (np.arange(200) // 2 % 10).astype(str)
+    answers = KnownAnswers(
+        features, errors_mm, np.ones(200, bool), patients, patients, of_one(halves), of_one(halves)
+    )
+    fitted = fit_confidence(answers, settings=SETTINGS).confidence
+    assert fitted.right.weights["similarity"] > 0.2
+    right, _ = fitted.probabilities(features)
+    # 4 and 12 mm against 4 and 30 mm: half of either is right
+    assert right.mean() == pytest.approx(0.5, abs=0.01)
+
+
 @pytest.mark.slow
 def test_the_log_odds_of_a_known_law_are_found_again():
     generator = np.random.default_rng(3)

@@ -4,6 +4,9 @@ Everything is linear in standardised features, so that the fit is a page of numb
 what the radii are widened by come from patients that the fit at hand has not seen (cross-validation); the coefficients
 kept are those of all. A place out of view has no right answer and no radius, wherever it was answered.
 
+Weights of being right are learned from several cuts of the error at once (proportional odds; McCullagh, "Regression
+models for ordinal data", 1980): whether an answer is within 5, 7, 14 or 20 mm says much of what decides about 10.
+
 Source of the radii: Romano, Patterson and Candès, "Conformalized quantile regression" (2019), with the scores of
 unseen folds instead of one part set aside (Vovk, "Cross-conformal predictors", 2015).
 """
@@ -40,6 +43,10 @@ MOST_FOR_RADII = 2000
 All of them widen it."""
 ONE_NUMBER_SHARE = 1e-6
 """Numbers that differ by less, as a share of the largest, are one that was rounded: tables hold six decimals."""
+CUTS = 2.0 ** np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
+"""Times `within_mm`: cuts of the error that share the weights of being right, each with a constant of its own."""
+FREE = 100.0
+"""Size of the columns of these constants: the penalty hardly weighs what is this large."""
 RADIUS_LEVELS = {"50": 0.5, "90": 0.9}
 """Percent of the true places within a radius."""
 
@@ -65,8 +72,8 @@ def fit_confidence(answers: KnownAnswers, *, settings: FitSettings) -> Confidenc
         return ConfidenceFile(
             confidence=None, reason="all answers lie in one patient; a confidence needs two"
         )
-    lines = _fit_lines(answers, is_right, settings=settings)
-    right, out_of_view, log_radius = _unseen(answers, is_right, settings=settings)
+    lines = _fit_lines(answers, settings=settings)
+    right, out_of_view, log_radius = _unseen(answers, settings=settings)
     logs = np.log1p(answers.errors_mm[answers.is_in_view])
     radius = {
         level: _widened(line, logs - log_radius[level][answers.is_in_view], share=RADIUS_LEVELS[level])
@@ -114,14 +121,14 @@ def _widened(line: Line, scores: FloatArray, *, share: float) -> Line:
 
 
 def _unseen(
-    answers: KnownAnswers, is_right: BoolArray, *, settings: FitSettings
+    answers: KnownAnswers, *, settings: FitSettings
 ) -> tuple[FloatArray, FloatArray, dict[str, FloatArray]]:
     """Return what fits to the other patients say of each answer: right, out of view, and level -> log(1 + radius)."""
-    num_answers = len(is_right)
+    num_answers = len(answers.errors_mm)
     right, out = np.full((2, num_answers), np.nan)
     radius = {level: np.full(num_answers, np.nan) for level in RADIUS_LEVELS}
     for others, rest in _parts(answers, num_folds=settings.num_folds):
-        fitted = _fit_lines(answers.part(others), is_right[others], settings=settings)
+        fitted = _fit_lines(answers.part(others), settings=settings)
         right[rest], out[rest] = fitted.probabilities(answers.features[rest])
         for level, radii_mm in fitted.radii_mm(answers.features[rest]).items():
             radius[level][rest] = np.log1p(radii_mm)
@@ -160,7 +167,7 @@ def _parts(answers: KnownAnswers, *, num_folds: int) -> Iterator[tuple[IntArray,
                     yield np.flatnonzero(~is_part), np.flatnonzero(is_rest & is_part)
 
 
-def _fit_lines(answers: KnownAnswers, is_right: BoolArray, *, settings: FitSettings) -> Confidence:
+def _fit_lines(answers: KnownAnswers, *, settings: FitSettings) -> Confidence:
     """Return a confidence that does not know yet how good it is."""
     ranges = {name: _range(column) for name, column in zip(FEATURES, answers.features.T, strict=True)}
     unknown, mean, scale = np.array([(seen.unknown, seen.mean, seen.scale) for seen in ranges.values()]).T
@@ -176,7 +183,12 @@ def _fit_lines(answers: KnownAnswers, is_right: BoolArray, *, settings: FitSetti
     return Confidence(
         within_mm=settings.within_mm,
         features=ranges,
-        right=_logistic(in_view, is_right[answers.is_in_view], regularisation=strength),
+        right=_within(
+            in_view,
+            answers.errors_mm[answers.is_in_view],
+            within_mm=settings.within_mm,
+            regularisation=strength,
+        ),
         out_of_view=out_of_view,
         out_of_view_threshold=None,
         radius={
@@ -204,6 +216,27 @@ def _range(column: FloatArray) -> FeatureRange:
         lowest=float(measured.min()),
         highest=float(measured.max()),
     )
+
+
+def _within(standard: FloatArray, errors_mm: FloatArray, *, within_mm: float, regularisation: float) -> Line:
+    """Return log odds that an error is within this, by weights that serve all cuts around it.
+
+    The cuts of one answer tell less than as many answers would, and more than one: they count as the root of their
+    number.
+    """
+    is_right = errors_mm <= within_mm
+    if is_right.all() or not is_right.any():
+        return _logistic(standard, is_right, regularisation=regularisation)
+    num_cuts = len(CUTS)
+    constants = FREE * np.repeat(np.eye(num_cuts), len(errors_mm), axis=0)
+    fitted = LogisticRegression(
+        C=1.0 / (regularisation * num_cuts**0.5), fit_intercept=False, solver="newton-cholesky"
+    ).fit(
+        np.column_stack([np.tile(standard, (num_cuts, 1)), constants]),
+        (errors_mm <= within_mm * CUTS[:, np.newaxis]).ravel(),
+    )
+    weights, of_cuts = np.split(fitted.coef_[0], [standard.shape[1]])
+    return _line(FREE * of_cuts[CUTS == 1.0].item(), weights)
 
 
 def _logistic(standard: FloatArray, outcome: BoolArray, *, regularisation: float) -> Line:
