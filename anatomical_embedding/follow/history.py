@@ -1,7 +1,6 @@
 """The folder of one followed patient read whole: every lesion at every visit, its sizes, decisions and the response."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -156,7 +156,7 @@ def test_the_baseline_names_targets_that_are_too_small_for_the_rule():
 
 
 def test_a_target_without_a_baseline_is_named():
-    with pytest.raises(UserError, match="targets.csv: lesion 2 has no measurement at a, the baseline"):
+    with pytest.raises(UserError, match=r"targets\.csv: lesion 2 has no measurement at a, the baseline"):
         responses({"a": {1: 40.0}, "b": {1: 20.0, 2: 20.0}})
 
 
