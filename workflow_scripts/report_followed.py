@@ -9,6 +9,7 @@ from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.patient import gather
 from anatomical_embedding.follow.report_files import write_patient_report
 from anatomical_embedding.model_card import read_model_card
+from anatomical_embedding.progress import log
 from anatomical_embedding.settings.follow import FollowSettings
 from workflow_scripts.command_line import existing_file, parse_settings, run_stage, stage_parser
 
@@ -32,7 +33,8 @@ def main(arguments: list[str]) -> None:
         checkpoint_sha256=card.checkpoint_sha256,
         settings=settings,
     )
-    write_patient_report(options.folder)
+    for remark in write_patient_report(options.folder).remarks:
+        log(f"note: {remark}")
 
 
 if __name__ == "__main__":

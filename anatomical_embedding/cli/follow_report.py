@@ -36,7 +36,7 @@ def follow_report(
     A folder is one that `follow` wrote. Masks in its corrected/ are measured instead of those that were found, and
     decisions made on the page of `view --follow` count. Its targets.csv (lesion,organ,kind) names the target lesions.
     """
-    from anatomical_embedding.files import require_writable_folder, write_json
+    from anatomical_embedding.files import held_folder, require_writable_folder, write_json
     from anatomical_embedding.follow.calibration import fit_calibration
     from anatomical_embedding.follow.dicom_out import require_dicom_writer, write_dicom_objects
     from anatomical_embedding.follow.report_files import (
@@ -54,9 +54,11 @@ def follow_report(
         require_writable_folder(output)
     require_outputs(calibration)
     fitted = None if calibration is None else fit_calibration(folders)
-    histories = [
-        write_patient_report(folder) for folder in track(folders, description="reports", total=len(folders))
-    ]
+    histories = []
+    for folder in track(folders, description="reports", total=len(folders)):
+        with held_folder(folder):
+            histories.append(write_patient_report(folder))
+    say_remarks(remark for history in histories for remark in history.remarks)
     if as_dicom:
         say_remarks(remark for history in histories for remark in write_dicom_objects(history)[1])
     if output is not None:
@@ -67,8 +69,11 @@ def follow_report(
         rows = [patient_row(history) for history in histories]
         print_json(
             [
-                {"patient": row["patient"], "response": row["response"], "reason": row["reason"]}
-                for row in rows
+                {
+                    **{name: row[name] for name in ("patient", "response", "reason")},
+                    "remarks": list(history.remarks),
+                }
+                for row, history in zip(rows, histories, strict=True)
             ]
         )
         return

@@ -6,7 +6,9 @@ Every verb is one module here and imports the library when it runs, so that help
 import atexit
 import gc
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 import click
@@ -28,6 +30,7 @@ from anatomical_embedding.errors import UserError
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -54,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # At its end Python would look through all that torch has loaded for what can be freed, for 0.25 s.
     atexit.register(gc.freeze)
+    if threading.current_thread() is threading.main_thread():
+        # As after Ctrl-C: files that are not whole are removed, and deeds does not go on alone.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     try:
         commands.main(args=arguments, prog_name="anatomical-embedding", standalone_mode=False)
     except click.exceptions.Exit as stop:

@@ -135,7 +135,7 @@ def register(
     _keep_freed_memory()
     load_libraries()
     from anatomical_embedding.api import carry_registered_points, load_model, read_scans, register_scans
-    from anatomical_embedding.files import require_writable_folder
+    from anatomical_embedding.files import held_folder, require_writable_folder
     from anatomical_embedding.points.points_file import read_points
     from anatomical_embedding.registration.deeds_program import require_program
     from anatomical_embedding.registration.guided_start import write_start
@@ -165,28 +165,30 @@ def register(
     remarks: list[str] = []
     if asked is not None:
         remarks += [*asked.remarks, *_those_outside(asked, scans[their_scan].grid, their_scan)]
-    found = register_scans(
-        model,
-        scans[fixed],
-        scans[moving],
-        program=program,
-        folder=folder,
-        initial=initial,
-        initial_program=initial_program,
-    )
-    found = replace(found, sources=sources)
-    if found.start.status == "failed":
-        click.echo(
-            f"warning: no start was found ({found.start.reason}); the bodies were centred instead", err=True
+    with held_folder(folder):
+        found = register_scans(
+            model,
+            scans[fixed],
+            scans[moving],
+            program=program,
+            folder=folder,
+            initial=initial,
+            initial_program=initial_program,
         )
-    carried = None
-    if asked is not None:
-        carried = carry_registered_points(model, found, asked.points_mm, side=side)
-    goal = found.moving if side == "fixed" else found.fixed
-    former = _removed_former(folder, kept=initial)
-    write_start(found.start, folder / START_FILE, scans=found.told)
-    _write_results(found, asked, carried, folder, programs=asked_for, coordinates=coordinates, goal=goal)
-    remarks += _removed_for_good(folder, former)
+        found = replace(found, sources=sources)
+        if found.start.status == "failed":
+            click.echo(
+                f"warning: no start was found ({found.start.reason}); the bodies were centred instead",
+                err=True,
+            )
+        carried = None
+        if asked is not None:
+            carried = carry_registered_points(model, found, asked.points_mm, side=side)
+        goal = found.moving if side == "fixed" else found.fixed
+        former = _removed_former(folder, kept=initial)
+        write_start(found.start, folder / START_FILE, scans=found.told)
+        _write_results(found, asked, carried, folder, programs=asked_for, coordinates=coordinates, goal=goal)
+        remarks += _removed_for_good(folder, former)
     said = say_remarks([*found.remarks, *remarks])
     if as_json:
         start = {"status": found.start.status, "reason": found.start.reason}

@@ -150,7 +150,7 @@ def assess_response(
     unmeasured = [target.lesion for target in targets if math.isnan(first[target.lesion])]
     if unmeasured:
         raise UserError(
-            f"lesion {unmeasured[0]} is a target, but has no measurement at {visits[0]}, the baseline"
+            f"targets.csv: lesion {unmeasured[0]} is a target, but has no measurement at {visits[0]}, the baseline"
         )
     baseline_mm = nadir_mm = sum(first.values())
     responses = [VisitResponse(visits[0], baseline_mm, math.nan, math.nan, "baseline", "the baseline")]
