@@ -134,7 +134,7 @@ def match(
         shown = "RAS" if coordinates == "voxel" else coordinates.upper()
         print_json({"coordinates": shown, "answers": rows, "remarks": said})
     else:
-        click.echo(answers_csv(rows), nl=False)
+        click.echo(answers_csv(rows, coordinates=coordinates), nl=False)
 
 
 def _asked_points(

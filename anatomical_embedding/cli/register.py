@@ -19,6 +19,7 @@ from anatomical_embedding.cli.options import (
     grid_of_scan,
     json_option,
     load_libraries,
+    points_outside,
     print_json,
     reading_options,
     say_remarks,
@@ -164,7 +165,10 @@ def register(
     sources = _dicom_sources(scans[fixed], scans[moving]) if "dicom" in asked_for else None
     remarks: list[str] = []
     if asked is not None:
-        remarks += [*asked.remarks, *_those_outside(asked, scans[their_scan].grid, their_scan)]
+        remarks += [
+            *asked.remarks,
+            *points_outside(asked, scans[their_scan].grid, str(their_scan), hint="--points-of"),
+        ]
     with held_folder(folder):
         found = register_scans(
             model,
@@ -329,23 +333,6 @@ def _write_results(
     # ITK and 3D Slicer read what is there already.
     write_transforms(found, folder, programs=[name for name in programs if name not in {"itk", "slicer"}])
     write_volume(found.warped(), folder / IMAGE)
-
-
-def _those_outside(asked: "NamedPoints", scan: "Volume", path: Path) -> list[str]:
-    """Return a remark on each point outside its scan, and refuse a list of which none lies inside."""
-    from anatomical_embedding.errors import UserError
-
-    is_inside = scan.contains(asked.points_mm)
-    if not is_inside.any():
-        raise UserError(
-            f"no point lies inside {path}; check that the points belong to this scan (--points-of) and whether "
-            "they are LPS (--coordinates lps)"
-        )
-    return [
-        f"the point {name!r} lies outside {path}; it is carried as the nearest places are"
-        for name, inside in zip(asked.names, is_inside, strict=True)
-        if not inside
-    ]
 
 
 def _rows(
