@@ -34,6 +34,7 @@ from anatomical_embedding.provenance import code_variable
 from anatomical_embedding.settings.folds import fold_models, folds_of
 from anatomical_embedding.settings.model import training_datasets
 from anatomical_embedding.settings.pipeline import read_pipeline_settings, section_json
+from anatomical_embedding.settings.run_file import read_run_files
 
 if {"{", "}"} & set(str(workflow.basedir)):
     raise WorkflowError(
@@ -41,6 +42,9 @@ if {"{", "}"} & set(str(workflow.basedir)):
         "move the checkout"
     )
 try:
+    # Snakemake has read these files, and takes a key twice or 012 for 10 without a word.
+    paths = map(Path, workflow.overwrite_configfiles)
+    read_run_files(path for path in paths if path.suffix.lower() != ".json")
     SETTINGS = read_pipeline_settings(config)
 except UserError as error:
     raise WorkflowError(str(error)) from None
