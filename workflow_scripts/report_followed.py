@@ -5,6 +5,7 @@ Settings: how lesions are followed (anatomical_embedding/settings/follow.py), fo
 
 from pathlib import Path
 
+from anatomical_embedding.follow.dicom_out import remarks_on_old_objects
 from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.patient import gather
 from anatomical_embedding.follow.report_files import write_patient_report
@@ -33,7 +34,8 @@ def main(arguments: list[str]) -> None:
         checkpoint_sha256=card.checkpoint_sha256,
         settings=settings,
     )
-    for remark in write_patient_report(options.folder).remarks:
+    history = write_patient_report(options.folder)
+    for remark in (*history.remarks, *remarks_on_old_objects(history.folder, history.visits)):
         log(f"note: {remark}")
 
 

@@ -76,6 +76,7 @@ def follow(
     from anatomical_embedding.api import load_model
     from anatomical_embedding.files import held_folder, require_writable_folder
     from anatomical_embedding.follow.calibration import read_calibration
+    from anatomical_embedding.follow.dicom_out import remarks_on_old_objects
     from anatomical_embedding.follow.patient import AskedPatient, follow_patient, scans_in_memory
     from anatomical_embedding.follow.recent_scans import RecentScans
     from anatomical_embedding.follow.report_files import write_patient_report
@@ -96,7 +97,8 @@ def follow(
     recent = RecentScans(scans_in_memory(settings))
     with held_folder(output):
         rows, remarks = follow_patient(model, asked, output, settings=settings, recent=recent)
-        remarks += write_patient_report(output, recent).remarks
+        history = write_patient_report(output, recent)
+    remarks += [*history.remarks, *remarks_on_old_objects(history.folder, history.visits)]
     said = say_remarks(remarks)
     if as_json:
         print_json({"output": str(output), "lesions": [_plain(asdict(row)) for row in rows], "remarks": said})

@@ -38,7 +38,11 @@ def follow_report(
     """
     from anatomical_embedding.files import held_folder, require_writable_folder, write_json
     from anatomical_embedding.follow.calibration import fit_calibration
-    from anatomical_embedding.follow.dicom_out import require_dicom_writer, write_dicom_objects
+    from anatomical_embedding.follow.dicom_out import (
+        remarks_on_old_objects,
+        require_dicom_writer,
+        write_dicom_objects,
+    )
     from anatomical_embedding.follow.report_files import (
         PAGE,
         patient_row,
@@ -55,12 +59,16 @@ def follow_report(
     require_outputs(calibration)
     fitted = None if calibration is None else fit_calibration(folders)
     histories = []
+    said: list[str] = []
     for folder in track(folders, description="reports", total=len(folders)):
         with held_folder(folder):
-            histories.append(write_patient_report(folder))
-    say_remarks(remark for history in histories for remark in history.remarks)
-    if as_dicom:
-        say_remarks(remark for history in histories for remark in write_dicom_objects(history)[1])
+            history = write_patient_report(folder)
+            said += history.remarks
+            if as_dicom:
+                said += write_dicom_objects(history)[1]
+        said += remarks_on_old_objects(history.folder, history.visits)
+        histories.append(history)
+    say_remarks(said)
     if output is not None:
         write_patients_table(histories, output)
     if calibration is not None and fitted is not None:

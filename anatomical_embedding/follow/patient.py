@@ -211,6 +211,8 @@ def gather(
 ) -> list[LesionRow]:
     """Write `follow.json` and `lesions.csv` from the files of all visits, and return the rows by lesion and visit.
 
+    What was found of other visits is removed, and this is logged.
+
     Parameters
     ----------
     patient, visits : their names, the visits in the order of time.
@@ -229,6 +231,9 @@ def gather(
         FollowRecord(patient, entries, checkpoint_sha256, settings.model_dump(mode="json")), place.record
     )
     write_lesions(rows, place.lesions)
+    former = place.remove_former(visits)
+    if former:
+        log(f"{place.folder}: removed what was found of {', '.join(former)}, which are no visits now")
     return rows
 
 
