@@ -119,8 +119,8 @@ def held_folder(path: Path | str, *, waits: bool = False) -> Iterator[None]:
     OutputFileError
         if another command holds it, or it cannot be made.
     """
-    path = Path(path).absolute()
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path = Path(path)
+    missing = [folder for folder in (path.absolute(), *path.absolute().parents) if not folder.exists()]
     try:
         path.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

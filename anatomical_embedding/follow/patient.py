@@ -23,6 +23,7 @@ from anatomical_embedding.follow.visits import (
     VisitScans,
     remarks_on_dates,
     remarks_on_patients,
+    remarks_on_studies,
     require_order,
 )
 from anatomical_embedding.points.named_points import Coordinates
@@ -88,7 +89,11 @@ def follow_patient(
     checksums = require_order(asked.visits, series=asked.reading.series)
     scans = open_visits(model, asked, place, checksums=checksums, settings=settings, recent=recent)
     series = asked.reading.series
-    said = [*remarks_on_patients(asked.visits, series=series), *remarks_on_dates(asked.visits, series=series)]
+    said = [
+        remark
+        for look in (remarks_on_patients, remarks_on_studies, remarks_on_dates)
+        for remark in look(asked.visits, series=series)
+    ]
     states = _states(place)
     keys = {
         visit.name: key_of(model, asked, visit, checksums, place, settings=settings) for visit in asked.visits

@@ -22,6 +22,7 @@ from anatomical_embedding.follow.visits import (
     name_visits,
     remarks_on_dates,
     remarks_on_patients,
+    remarks_on_studies,
     require_order,
 )
 from anatomical_embedding.points.points_file import write_point_table
@@ -280,6 +281,17 @@ def test_scans_that_name_several_patients_are_said(tmp_path):
     assert remarks_on_patients(visits[:3]) == []
     assert remarks_on_patients([AskedVisit("n", tmp_path / "ct.nii.gz", None), *visits]) == [
         f"{tmp_path / '3'}: is of the patient 'B' by its header, visit v0 of 'A'; they are followed as of one"
+    ]
+
+
+def test_series_of_one_study_are_said(tmp_path):
+    """Two phases of one examination, given as two visits."""
+    visits = [AskedVisit("n", tmp_path / "ct.nii.gz", None)]
+    for number, study in enumerate(("1.2", "1.3", "1.2", "", "")):
+        edit = lambda dataset, k, study=study: setattr(dataset, "StudyInstanceUID", study)  # noqa: E731
+        visits.append(AskedVisit(f"v{number}", Stack(edit=edit).write(tmp_path / str(number)), None))
+    assert remarks_on_studies(visits) == [
+        f"{tmp_path / '2'}: is of the same study as visit v0 by its header; it is followed as another visit"
     ]
 
 
