@@ -16,6 +16,8 @@ sys.path.insert(0, str(workflow.basedir))
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 # Threads that wait for each other must sleep: spinning makes two threads many times slower than one on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Some network file systems refuse locks, which HDF5 asks for unless this is set.
+os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
 # Stages run as `python -m workflow_scripts.<stage>`, from whatever folder the run works in.
 os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, [str(workflow.basedir), os.environ.get("PYTHONPATH")])

@@ -121,6 +121,18 @@ def test_files_are_readable_as_the_umask_says(tmp_path, umask):
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o666 & ~umask
 
 
+def test_a_share_that_sets_its_own_permissions_is_written(tmp_path, monkeypatch):
+    """On a mounted share files may belong to another user, so that their mode cannot be changed."""
+
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    with written_atomically(tmp_path / "a.txt") as temporary:
+        os.close(os.open(temporary, os.O_CREAT, 0o600))
+    assert names_in(tmp_path) == ["a.txt"]
+
+
 # Folders that one command at a time writes
 
 
