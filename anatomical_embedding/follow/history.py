@@ -175,7 +175,7 @@ def read_scan_of(visit: Visit, recent: RecentScans) -> RawScan:
     scan = recent.read(visit.scan, options_of(visit))
     moved_mm = np.abs(scan.volume.affine - np.array(visit.affine)).max()
     is_moved = scan.volume.shape != visit.shape or moved_mm > SAME_PLACE_MM
-    if is_moved or scan.sha256 != visit.sha256:
+    if is_moved or recent.checksum(scan) != visit.sha256:
         raise InputFileError(
             visit.scan, f"is not the scan any more that was followed as {visit.name}; run `follow` again"
         )

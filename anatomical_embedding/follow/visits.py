@@ -232,6 +232,7 @@ class VisitScans:
         self._checksums = checksums
         self._num_kept = num_kept
         self._recent = recent
+        self._recent.checksums |= {visit.scan: checksums[visit.name] for visit in visits}
         self._options = options
         self._open: OrderedDict[str, EmbeddedScan] = OrderedDict()
         self._anchors: OrderedDict[tuple[str, str], Anchors] = OrderedDict()
