@@ -13,6 +13,7 @@ from anatomical_embedding.files import written_atomically
 from anatomical_embedding.matching.answers import Answers
 from anatomical_embedding.matching.decision import judgement_words
 from anatomical_embedding.points.named_points import Coordinates, NamedPoints, as_ras
+from anatomical_embedding.points.point_table import COORDINATES_COLUMN
 from anatomical_embedding.points.slicer_fcsv import write_fcsv
 from anatomical_embedding.points.slicer_markups import write_markups
 
@@ -66,9 +67,14 @@ def answer_rows(
     ]
 
 
-def answers_csv(rows: Sequence[dict[str, Any]]) -> str:
-    """Return rows of answers as the text of a CSV file; missing numbers are empty."""
-    return csv_text(ANSWER_COLUMNS, [[row[column] for column in ANSWER_COLUMNS] for row in rows])
+def answers_csv(rows: Sequence[dict[str, Any]], *, coordinates: Coordinates) -> str:
+    """Return rows of answers as the text of a CSV file; missing numbers are empty.
+
+    One in LPS says so in a column of its own, as tables of points do.
+    """
+    stated = {COORDINATES_COLUMN: coordinates.upper()} if coordinates == "lps" else {}
+    cells = [[*(row[column] for column in ANSWER_COLUMNS), *stated.values()] for row in rows]
+    return csv_text([*ANSWER_COLUMNS, *stated], cells)
 
 
 def write_answers(rows: Sequence[dict[str, Any]], path: Path | str, *, coordinates: Coordinates) -> None:
@@ -98,7 +104,7 @@ def write_answers(rows: Sequence[dict[str, Any]], path: Path | str, *, coordinat
         )
     elif path.name.endswith(".csv"):
         with written_atomically(path) as temporary:
-            temporary.write_bytes(answers_csv(rows).encode("utf-8"))
+            temporary.write_bytes(answers_csv(rows, coordinates=coordinates).encode("utf-8"))
     else:
         raise InputFileError(path, f"expected a name that ends in {', '.join(ANSWER_ENDINGS)}")
 

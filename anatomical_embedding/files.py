@@ -1,14 +1,16 @@
 """Files that are either whole or absent: atomic writing, checksums, and JSON in one form."""
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
 import stat
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,9 @@ PARTIAL = ".partial."
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """What writing fails with on a full disk, beyond a quota, and beyond the largest size of a file."""
+
+_HELD: set[tuple[int, int, int]] = set()
+"""Folders that threads of this process hold: device, number and thread."""
 
 
 @contextmanager
@@ -52,7 +57,11 @@ def written_atomically(path: Path | str) -> Iterator[Path]:
         raise _not_writable(path, error) from error
     try:
         yield temporary
-        temporary.chmod(mode)  # safetensors makes files that nobody else can read
+        if (
+            stat.S_IMODE(temporary.stat().st_mode) != mode
+        ):  # safetensors makes files that nobody else can read
+            with suppress(PermissionError):  # on a share whose files belong to another user
+                temporary.chmod(mode)
         temporary.replace(path)
     except Exception as error:
         if _error_number(error) in NO_ROOM:
@@ -95,6 +104,58 @@ def folder_written_atomically(path: Path | str) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def held_folder(path: Path | str, *, waits: bool = False) -> Iterator[None]:
+    """Hold a folder, so that one command at a time writes into it, and make it if it is not there.
+
+    A folder that was made and is empty when the block ends is removed again. What holds it is the process, so that one
+    that was killed holds nothing; within the block the same thread may hold it once more. File systems that know no
+    such locks are not held.
+
+    Parameters
+    ----------
+    waits : whether to wait for the command that holds it instead of refusing.
+
+    Raises
+    ------
+    OutputFileError
+        if another command holds it, or it cannot be made.
+    """
+    path = Path(path)
+    missing = [folder for folder in (path.absolute(), *path.absolute().parents) if not folder.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise _not_writable(path, error) from error
+    place = os.fstat(descriptor)
+    key = (place.st_dev, place.st_ino, threading.get_ident())
+    is_outermost = key not in _HELD
+    try:
+        if is_outermost:
+            _lock(descriptor, path, waits=waits)
+            _HELD.add(key)
+        yield
+    finally:
+        if is_outermost:
+            _HELD.discard(key)
+        os.close(descriptor)
+        for folder in missing:
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _lock(descriptor: int, path: Path, *, waits: bool) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
+    except BlockingIOError as error:
+        raise OutputFileError(
+            path, "another command is writing into it; wait for that one, or give another folder"
+        ) from error
+    except OSError:  # a file system without locks of folders, such as some of a network
+        return
 
 
 def require_writable_file(path: Path | str) -> None:

@@ -16,6 +16,8 @@ sys.path.insert(0, str(workflow.basedir))
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 # Threads that wait for each other must sleep: spinning makes two threads many times slower than one on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Some network file systems refuse locks, which HDF5 asks for unless this is set.
+os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
 # Stages run as `python -m workflow_scripts.<stage>`, from whatever folder the run works in.
 os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, [str(workflow.basedir), os.environ.get("PYTHONPATH")])
@@ -34,6 +36,7 @@ from anatomical_embedding.provenance import code_variable
 from anatomical_embedding.settings.folds import fold_models, folds_of
 from anatomical_embedding.settings.model import training_datasets
 from anatomical_embedding.settings.pipeline import read_pipeline_settings, section_json
+from anatomical_embedding.settings.run_file import read_run_files
 
 if {"{", "}"} & set(str(workflow.basedir)):
     raise WorkflowError(
@@ -41,6 +44,9 @@ if {"{", "}"} & set(str(workflow.basedir)):
         "move the checkout"
     )
 try:
+    # Snakemake has read these files, and takes a key twice or 012 for 10 without a word.
+    paths = map(Path, workflow.overwrite_configfiles)
+    read_run_files(path for path in paths if path.suffix.lower() != ".json")
     SETTINGS = read_pipeline_settings(config)
 except UserError as error:
     raise WorkflowError(str(error)) from None

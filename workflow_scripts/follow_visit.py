@@ -15,6 +15,7 @@ from anatomical_embedding.follow.visits import (
     date_of_scan,
     remarks_on_dates,
     remarks_on_patients,
+    remarks_on_studies,
 )
 from anatomical_embedding.progress import log
 from anatomical_embedding.settings.follow import FollowSettings
@@ -40,7 +41,8 @@ def main(arguments: list[str]) -> None:
     model = load_model(options.checkpoint)
     scans = open_visits(model, asked, place, checksums=checksums, settings=settings)
     said = follow_one(asked, asked.visits[-1], scans, place, settings=settings)
-    of_headers = (*remarks_on_patients(asked.visits), *remarks_on_dates(asked.visits))
+    looks = (remarks_on_patients, remarks_on_studies, remarks_on_dates)
+    of_headers = [remark for look in looks for remark in look(asked.visits)]
     for remark in (*of_headers, *said, *scans.remarks):
         log(remark)
 

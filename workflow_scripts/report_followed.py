@@ -5,10 +5,12 @@ Settings: how lesions are followed (anatomical_embedding/settings/follow.py), fo
 
 from pathlib import Path
 
+from anatomical_embedding.follow.dicom_out import remarks_on_old_objects
 from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.patient import gather
 from anatomical_embedding.follow.report_files import write_patient_report
 from anatomical_embedding.model_card import read_model_card
+from anatomical_embedding.progress import log
 from anatomical_embedding.settings.follow import FollowSettings
 from workflow_scripts.command_line import existing_file, parse_settings, run_stage, stage_parser
 
@@ -32,7 +34,9 @@ def main(arguments: list[str]) -> None:
         checkpoint_sha256=card.checkpoint_sha256,
         settings=settings,
     )
-    write_patient_report(options.folder)
+    history = write_patient_report(options.folder)
+    for remark in (*history.remarks, *remarks_on_old_objects(history.folder, history.visits)):
+        log(f"note: {remark}")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from anatomical_embedding.cli.options import (
     coordinates_option,
     grid_of_scan,
     json_option,
+    points_outside,
     print_json,
     reading_options,
     require_outputs,
@@ -187,7 +188,7 @@ def carry_points(
     """
     from anatomical_embedding.points.points_file import CARRIED_ENDINGS, read_points, write_carried_points
     from anatomical_embedding.registration.itk_transform import transform_by_itk
-    from anatomical_embedding.registration.registered_scans import require_direction
+    from anatomical_embedding.registration.registered_scans import carried_grid, require_direction
     from anatomical_embedding.registration.transform_files import inverted, is_covered, read_transform
 
     require_outputs(output, endings=CARRIED_ENDINGS, inputs=(transform, points))
@@ -198,6 +199,11 @@ def carry_points(
     if of is not None:
         require_direction(transform, onto=of, source=None, names=(of.path,), is_inverted=is_inverted)
     asked = read_points(points, coordinates=coordinates, grid=None if of is None else lambda: of.grid)
+    outside = []
+    if of is not None:
+        outside = points_outside(asked, of.grid, str(scan))
+    elif (known := carried_grid(transform, is_inverted=is_inverted)) is not None:
+        outside = points_outside(asked, known, f"the scan whose points {transform} carries")
     carried = transform_by_itk(carrier, asked.points_mm)
     write_carried_points(replace(asked, points_mm=carried), output, coordinates=coordinates)
     left_alone = [
@@ -205,7 +211,7 @@ def carry_points(
         for name, covered in zip(asked.names, is_covered(carrier, asked.points_mm), strict=True)
         if not covered
     ]
-    said = say_remarks([*asked.remarks, *left_alone])
+    said = say_remarks([*asked.remarks, *outside, *left_alone])
     if as_json:
         print_json({"output": str(output), "remarks": said})
     else:

@@ -82,8 +82,9 @@ def follow(
     """
     load_libraries()
     from anatomical_embedding.api import load_model
-    from anatomical_embedding.files import require_writable_folder
+    from anatomical_embedding.files import held_folder, require_writable_folder
     from anatomical_embedding.follow.calibration import read_calibration
+    from anatomical_embedding.follow.dicom_out import remarks_on_old_objects
     from anatomical_embedding.follow.patient import AskedPatient, follow_patient, scans_in_memory
     from anatomical_embedding.follow.recent_scans import RecentScans
     from anatomical_embedding.follow.report_files import write_patient_report
@@ -102,8 +103,10 @@ def follow(
     model = load_model(checkpoint)
     asked = AskedPatient(patient, visits, lesions, coordinates, ReadingOptions(**reading))
     recent = RecentScans(scans_in_memory(settings))
-    rows, remarks = follow_patient(model, asked, output, settings=settings, recent=recent)
-    write_patient_report(output, recent)
+    with held_folder(output):
+        rows, remarks = follow_patient(model, asked, output, settings=settings, recent=recent)
+        history = write_patient_report(output, recent)
+    remarks += [*history.remarks, *remarks_on_old_objects(history.folder, history.visits)]
     said = say_remarks(remarks)
     if as_json:
         print_json({"output": str(output), "lesions": [_plain(asdict(row)) for row in rows], "remarks": said})

@@ -37,9 +37,13 @@ def follow_report(
     Masks in FOLDER/corrected are measured in place of those that `follow` found. FOLDER/targets.csv (columns
     lesion,organ,kind) names the target lesions. Decisions made in `view --follow` count.
     """
-    from anatomical_embedding.files import require_writable_folder, write_json
+    from anatomical_embedding.files import held_folder, require_writable_folder, write_json
     from anatomical_embedding.follow.calibration import fit_calibration
-    from anatomical_embedding.follow.dicom_out import require_dicom_writer, write_dicom_objects
+    from anatomical_embedding.follow.dicom_out import (
+        remarks_on_old_objects,
+        require_dicom_writer,
+        write_dicom_objects,
+    )
     from anatomical_embedding.follow.report_files import (
         PAGE,
         patient_row,
@@ -55,11 +59,17 @@ def follow_report(
         require_writable_folder(output)
     require_outputs(calibration)
     fitted = None if calibration is None else fit_calibration(folders)
-    histories = [
-        write_patient_report(folder) for folder in track(folders, description="reports", total=len(folders))
-    ]
-    if as_dicom:
-        say_remarks(remark for history in histories for remark in write_dicom_objects(history)[1])
+    histories = []
+    said: list[str] = []
+    for folder in track(folders, description="reports", total=len(folders)):
+        with held_folder(folder):
+            history = write_patient_report(folder)
+            said += history.remarks
+            if as_dicom:
+                said += write_dicom_objects(history)[1]
+        said += remarks_on_old_objects(history.folder, history.visits)
+        histories.append(history)
+    say_remarks(said)
     if output is not None:
         write_patients_table(histories, output)
     if calibration is not None and fitted is not None:
@@ -68,8 +78,11 @@ def follow_report(
         rows = [patient_row(history) for history in histories]
         print_json(
             [
-                {"patient": row["patient"], "response": row["response"], "reason": row["reason"]}
-                for row in rows
+                {
+                    **{name: row[name] for name in ("patient", "response", "reason")},
+                    "remarks": list(history.remarks),
+                }
+                for row, history in zip(rows, histories, strict=True)
             ]
         )
         return

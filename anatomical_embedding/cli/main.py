@@ -6,7 +6,9 @@ Every verb is one module here and imports the library when it runs, so that help
 import atexit
 import gc
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 import click
@@ -28,6 +30,7 @@ from anatomical_embedding.errors import UserError
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -54,8 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0, or 2 with one line on standard error for errors that a user can fix."""
     # Threads that wait must sleep: on a busy machine those that spin make two threads many times slower than one.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Some network file systems refuse locks, which HDF5 asks for where this is not set before ITK is loaded.
+    os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
     # At its end Python would look through all that torch has loaded for what can be freed, for 0.25 s.
     atexit.register(gc.freeze)
+    if threading.current_thread() is threading.main_thread():
+        # As after Ctrl-C: files that are not whole are removed, and deeds does not go on alone.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     try:
         commands.main(args=arguments, prog_name="anatomical-embedding", standalone_mode=False)
     except click.exceptions.Exit as stop:

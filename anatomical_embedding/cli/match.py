@@ -157,7 +157,7 @@ def match(
         shown = coordinates_in_mm(coordinates).upper()
         print_json({"coordinates": shown, "answers": rows, "remarks": said})
     else:
-        click.echo(answers_csv(rows), nl=False)
+        click.echo(answers_csv(rows, coordinates=coordinates), nl=False)
 
 
 def _asked_points(

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from anatomical_embedding.points.named_points import NamedPoints
+    from anatomical_embedding.volumes.grid import Grid
     from anatomical_embedding.volumes.raw_scan import ScanGrid
 
 ExistingPath = click.Path(exists=True, path_type=Path)
@@ -178,6 +180,35 @@ def require_outputs(*paths: Path | None, endings: tuple[str, ...] = (), inputs: 
         if path.exists() and any(path.samefile(source) for source in inputs):
             raise InputFileError(path, "is an input and would be overwritten; name another output")
         require_writable_file(path)
+
+
+def points_outside(asked: "NamedPoints", grid: "Grid", whose: str, *, hint: str = "") -> list[str]:
+    """Return a remark on each point outside the scan that they are carried from, and refuse a list with none inside.
+
+    Parameters
+    ----------
+    grid, whose : voxels of the scan, and what it is called.
+    hint : option that says whose points they are; empty for none.
+
+    Raises
+    ------
+    UserError
+        if no point lies inside: most likely its coordinates are of another kind.
+    """
+    from anatomical_embedding.errors import UserError
+
+    is_inside = grid.contains(asked.points_mm)
+    if not is_inside.any():
+        owner = f" ({hint})" if hint else ""
+        raise UserError(
+            f"no point lies inside {whose}; check that the points belong to this scan{owner} and whether they are LPS "
+            "(--coordinates lps)"
+        )
+    return [
+        f"the point {name!r} lies outside {whose}; it is carried as the nearest places are"
+        for name, inside in zip(asked.names, is_inside, strict=True)
+        if not inside
+    ]
 
 
 def say_remarks(remarks: Iterable[str]) -> list[str]:

@@ -19,6 +19,7 @@ from anatomical_embedding.cli.options import (
     grid_of_scan,
     json_option,
     load_libraries,
+    points_outside,
     print_json,
     reading_options,
     say_remarks,
@@ -147,7 +148,7 @@ def register(
         removed_for_good,
         require_only_own,
     )
-    from anatomical_embedding.files import require_writable_folder
+    from anatomical_embedding.files import held_folder, require_writable_folder
     from anatomical_embedding.points.named_points import coordinates_in_mm
     from anatomical_embedding.points.points_file import read_points
     from anatomical_embedding.registration.deeds_program import require_program
@@ -177,27 +178,34 @@ def register(
     sources = _dicom_sources(scans[fixed], scans[moving]) if "dicom" in asked_for else None
     remarks: list[str] = []
     if asked is not None:
-        remarks += [*asked.remarks, *_those_outside(asked, scans[their_scan].grid, their_scan)]
-    found = register_scans(
-        model,
-        scans[fixed],
-        scans[moving],
-        program=program,
-        folder=folder,
-        initial=initial,
-        initial_program=initial_program,
-    )
-    found = replace(found, sources=sources)
-    if found.start.status == "failed":
-        click.echo(
-            f"warning: no start was found ({found.start.reason}); the bodies were centred instead", err=True
+        remarks += [
+            *asked.remarks,
+            *points_outside(asked, scans[their_scan].grid, str(their_scan), hint="--points-of"),
+        ]
+    with held_folder(folder):
+        found = register_scans(
+            model,
+            scans[fixed],
+            scans[moving],
+            program=program,
+            folder=folder,
+            initial=initial,
+            initial_program=initial_program,
         )
-    carried = None if asked is None else carry_registered_points(model, found, asked.points_mm, side=side)
-    goal = found.moving if side == "fixed" else found.fixed
-    former = remove_former(folder, kept=initial)
-    write_start(found.start, folder / START_FILE, scans=found.told)
-    _write_results(found, asked, carried, folder, programs=asked_for, coordinates=coordinates, goal=goal)
-    remarks += removed_for_good(folder, former)
+        found = replace(found, sources=sources)
+        if found.start.status == "failed":
+            click.echo(
+                f"warning: no start was found ({found.start.reason}); the bodies were centred instead",
+                err=True,
+            )
+        carried = None
+        if asked is not None:
+            carried = carry_registered_points(model, found, asked.points_mm, side=side)
+        goal = found.moving if side == "fixed" else found.fixed
+        former = remove_former(folder, kept=initial)
+        write_start(found.start, folder / START_FILE, scans=found.told)
+        _write_results(found, asked, carried, folder, programs=asked_for, coordinates=coordinates, goal=goal)
+        remarks += removed_for_good(folder, former)
     said = say_remarks([*found.remarks, *remarks])
     if as_json:
         start = {"status": found.start.status, "reason": found.start.reason}
@@ -270,23 +278,6 @@ def _write_results(
     # ITK and 3D Slicer read what is there already.
     write_transforms(found, folder, programs=[name for name in programs if name not in {"itk", "slicer"}])
     write_volume(found.warped(), folder / IMAGE)
-
-
-def _those_outside(asked: "NamedPoints", scan: "Volume", path: Path) -> list[str]:
-    """Return a remark on each point outside its scan, and refuse a list of which none lies inside."""
-    from anatomical_embedding.errors import UserError
-
-    is_inside = scan.contains(asked.points_mm)
-    if not is_inside.any():
-        raise UserError(
-            f"no point lies inside {path}; check that the points belong to this scan (--points-of) and whether "
-            "they are LPS (--coordinates lps)"
-        )
-    return [
-        f"the point {name!r} lies outside {path}; it is carried as the nearest places are"
-        for name, inside in zip(asked.names, is_inside, strict=True)
-        if not inside
-    ]
 
 
 def _rows(

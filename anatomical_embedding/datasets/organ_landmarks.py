@@ -12,6 +12,7 @@ from anatomical_embedding.settings.recipe_values import recipe_largest_gap_mm
 from anatomical_embedding.settings.volumes import Geometry
 from anatomical_embedding.volumes.affine import transform_points
 from anatomical_embedding.volumes.file_names import is_volume_name
+from anatomical_embedding.volumes.label_names import misnamed_labels
 from anatomical_embedding.volumes.labels import read_label_file, read_mask
 from anatomical_embedding.volumes.nifti import VolumeHeader
 from anatomical_embedding.volumes.volume import Volume
@@ -53,16 +54,19 @@ def locate_landmarks(
     """
     found, statuses = [], []
     grid = _grid_of(raw, geometry=geometry, largest_gap_mm=largest_gap_mm)
-    label_map = read_label_file(raw.label_map_path, geometry=geometry).volume if raw.label_map_path else None
+    numbers = read_label_file(raw.label_map_path, geometry=geometry) if raw.label_map_path else None
+    misnamed = misnamed_labels(numbers.names, organs) if numbers is not None else {}
     for organ, kinds in landmarks.items():
         mask: Volume | None = None
-        if label_map is not None:
-            mask = Volume(label_map.array == organs.index(organ) + 1, label_map.affine)
+        label = organs.index(organ) + 1 if numbers is not None else 0
+        if numbers is not None and label not in misnamed:
+            mask = Volume(numbers.volume.array == label, numbers.volume.affine)
         elif organ in raw.label_paths:
             mask = read_mask(raw.label_paths[organ], grid=grid, geometry=geometry)
         reason = ""
         if mask is None or not mask.array.any():
-            reason = "no mask file" if mask is None else "the mask is empty"
+            lacking = f"label {label} {misnamed[label]}" if label in misnamed else "no mask file"
+            reason = lacking if mask is None else "the mask is empty"
         for kind in kinds:
             name = f"{organ}_{kind}"
             statuses.append(LandmarkStatus(raw.volume_id, name, "missing" if reason else "found", reason))

@@ -4,7 +4,7 @@ Both are made by highdicom, which the extra `dicom-out` installs. A lesion keeps
 Unique Identifier over all visits, and over reruns as long as patient and first scan stay what they are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.files import written_atomically
+from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.history import History, options_of
 from anatomical_embedding.follow.measure_folder import masks_in_use
 from anatomical_embedding.follow.records import Visit
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from anatomical_embedding.volumes.dicom_header import DicomFile
 
-FOLDER = "dicom"
+FOLDER, KINDS = "dicom", ("seg", "sr")
 EXTRA = "dicom-out"
 NUM_DIGITS = 4
 REQUIRED_EMPTY = (
@@ -78,7 +79,7 @@ def write_dicom_objects(history: History) -> tuple[list[Path], list[str]]:
             shown = masks if has_masks else None
             segmentation = None if shown is None else segmentation_of(history, visit, slices, shown)
             report = measurement_report(history, visit, slices, segmentation)
-        for kind, dataset in (("seg", segmentation), ("sr", report)):
+        for kind, dataset in zip(KINDS, (segmentation, report), strict=True):
             path = history.folder.folder / FOLDER / f"{visit.name}.{kind}.dcm"
             if dataset is None:
                 path.unlink(missing_ok=True)  # of masks that are no longer there
@@ -86,8 +87,27 @@ def write_dicom_objects(history: History) -> tuple[list[Path], list[str]]:
             if _uid_in(path) != dataset.SOPInstanceUID:  # else it is that very object, with its own time
                 with written_atomically(path) as temporary:
                     dataset.save_as(temporary)
+            path.touch()  # as new as what it tells of, for `remarks_on_old_objects`
             written.append(path)
     return written, remarks
+
+
+def remarks_on_old_objects(folder: FollowFolder, visits: Iterable[str]) -> list[str]:
+    """Return what to say where DICOM objects are older than the masks and decisions that they tell of."""
+    old = []
+    for visit in visits:
+        made_of = [folder.mask_in_use(visit), folder.rows(visit), folder.rows_back(visit), folder.decisions]
+        times = [path.stat().st_mtime_ns for path in made_of if path is not None and path.exists()]
+        objects = (folder.folder / FOLDER / f"{visit}.{kind}.dcm" for kind in KINDS)
+        old += [
+            path.name for path in objects if path.exists() and times and path.stat().st_mtime_ns < max(times)
+        ]
+    if not old:
+        return []
+    return [
+        f"{folder.folder / FOLDER}: {', '.join(old)} tell of earlier masks or decisions; `follow-report --dicom` "
+        "writes them again"
+    ]
 
 
 def _uid_in(path: Path) -> str:

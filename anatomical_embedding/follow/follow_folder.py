@@ -10,6 +10,7 @@ stores/             embeddings of the visits, made once
 visits/VISIT.csv, VISIT.json   rows of `lesions.csv` and entry of `follow.json` of one visit, by those before it
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,3 +75,22 @@ class FollowFolder:
         """Return the masks of a visit: the corrected ones where there are some; None where there are none at all."""
         places = (self.corrected(visit), self.mask(visit))
         return next((place for place in places if place.exists()), None)
+
+    def report_files(self, visit: str) -> tuple[Path, ...]:
+        """Return where the files of one visit lie that the report writes: for 3D Slicer, and as DICOM."""
+        return (
+            self.folder / "markups" / f"{visit}.mrk.json",
+            *(self.folder / "dicom" / f"{visit}.{kind}.dcm" for kind in ("seg", "sr")),
+        )
+
+    def remove_former(self, visits: Collection[str]) -> list[str]:
+        """Remove what was found of visits that are none any more, and return their names; embeddings stay.
+
+        Else their masks and markups would lie among those of the visits. What a user corrected is left.
+        """
+        former = sorted({path.stem for path in self.entry("*").parent.glob("*.json")} - set(visits))
+        for visit in former:
+            found = (self.entry(visit), self.rows(visit), self.rows_back(visit), self.mask(visit))
+            for path in (*found, *self.report_files(visit)):
+                path.unlink(missing_ok=True)
+        return former

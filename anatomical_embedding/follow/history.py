@@ -59,6 +59,7 @@ class History:
     targets : lesions whose diameters are added up.
     targets_were_chosen : by the user, in `targets.csv`.
     responses : one a visit; empty without targets.
+    remarks : on what does not fit what was followed, a sentence each.
     """
 
     folder: FollowFolder
@@ -69,6 +70,7 @@ class History:
     targets: tuple[Target, ...]
     targets_were_chosen: bool
     responses: tuple[VisitResponse, ...]
+    remarks: tuple[str, ...] = ()
 
     @property
     def patient(self) -> str:
@@ -169,7 +171,7 @@ def read_scan_of(visit: Visit, recent: RecentScans) -> RawScan:
     Raises
     ------
     InputFileError
-        if it cannot be read, or has other voxels than when it was followed.
+        if it cannot be read, or is another one than when it was followed.
     """
     if not visit.scan.exists():
         whence = (
@@ -180,7 +182,8 @@ def read_scan_of(visit: Visit, recent: RecentScans) -> RawScan:
         raise InputFileError(visit.scan, f"is not there; {visit.name} was followed by this path{whence}")
     scan = recent.read(visit.scan, options_of(visit))
     moved_mm = np.abs(scan.volume.affine - np.array(visit.affine)).max()
-    if scan.volume.shape != visit.shape or moved_mm > SAME_PLACE_MM:
+    is_moved = scan.volume.shape != visit.shape or moved_mm > SAME_PLACE_MM
+    if is_moved or recent.checksum(scan) != visit.sha256:
         raise InputFileError(
             visit.scan, f"is not the scan any more that was followed as {visit.name}; run `follow` again"
         )

@@ -23,6 +23,7 @@ from anatomical_embedding.follow.visits import (
     VisitScans,
     remarks_on_dates,
     remarks_on_patients,
+    remarks_on_studies,
     require_order,
 )
 from anatomical_embedding.points.named_points import Coordinates
@@ -88,7 +89,11 @@ def follow_patient(
     checksums = require_order(asked.visits, series=asked.reading.series)
     scans = open_visits(model, asked, place, checksums=checksums, settings=settings, recent=recent)
     series = asked.reading.series
-    said = [*remarks_on_patients(asked.visits, series=series), *remarks_on_dates(asked.visits, series=series)]
+    said = [
+        remark
+        for look in (remarks_on_patients, remarks_on_studies, remarks_on_dates)
+        for remark in look(asked.visits, series=series)
+    ]
     states = _states(place)
     keys = {
         visit.name: key_of(model, asked, visit, checksums, place, settings=settings) for visit in asked.visits
@@ -211,6 +216,8 @@ def gather(
 ) -> list[LesionRow]:
     """Write `follow.json` and `lesions.csv` from the files of all visits, and return the rows by lesion and visit.
 
+    What was found of other visits is removed, and this is logged.
+
     Parameters
     ----------
     patient, visits : their names, the visits in the order of time.
@@ -229,6 +236,9 @@ def gather(
         FollowRecord(patient, entries, checkpoint_sha256, settings.model_dump(mode="json")), place.record
     )
     write_lesions(rows, place.lesions)
+    former = place.remove_former(visits)
+    if former:
+        log(f"{place.folder}: removed what was found of {', '.join(former)}, which are no visits now")
     return rows
 
 

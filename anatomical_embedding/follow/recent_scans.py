@@ -18,6 +18,12 @@ class RecentScans:
     def __init__(self, num_kept: int):
         self._num_kept = num_kept
         self._scans: OrderedDict[Path, tuple[ReadingOptions, RawScan]] = OrderedDict()
+        self.checksums: dict[Path, str] = {}
+        """Of scans whose files were looked at before, by those who did."""
+
+    def checksum(self, scan: RawScan) -> str:
+        """Return the checksum of a scan that was read, the one that is known where there is one."""
+        return self.checksums.get(scan.path) or scan.sha256
 
     def read(self, path: Path, options: ReadingOptions) -> RawScan:
         """Return a scan, read from its file unless it was among the last ones, told the same.

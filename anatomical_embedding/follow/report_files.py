@@ -13,7 +13,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +21,7 @@ from urllib.parse import quote
 from anatomical_embedding.csv_table import write_csv_table
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.files import write_json, written_atomically
+from anatomical_embedding.follow.corrections import remarks_on_corrections
 from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.history import History, read_history
 from anatomical_embedding.follow.measure_folder import measure_folder
@@ -64,6 +65,7 @@ def write_patient_report(folder: Path | str, recent: RecentScans | None = None) 
     recent = recent or RecentScans(num_kept=1)
     measure_folder(place, recent)
     history = read_history(folder)
+    history = replace(history, remarks=remarks_on_corrections(history))
     page = render_patient_page(history, recent)
     write_text(page, place.folder / PAGE)
     write_json(place.folder / NUMBERS, as_json(history))
@@ -126,6 +128,7 @@ def as_json(history: History) -> dict[str, Any]:
                 for measured in [history.measurement(row.lesion, row.visit)]
             ],
             "decisions": [asdict(decision) for decision in history.decisions],
+            "remarks": list(history.remarks),
         }
     )
 

@@ -34,7 +34,7 @@ DICOM_DATES = ("AcquisitionDate", "AcquisitionDateTime", "SeriesDate", "StudyDat
 """Where a date is looked for, in this order; files of many frames have the second in place of the first."""
 DATE_LETTERS = len("20260331")
 """Of a DICOM date, and of the date in a DICOM time stamp."""
-PATIENT_ID = "PatientID"
+PATIENT_ID, STUDY_UID = "PatientID", "StudyInstanceUID"
 NUM_PAIRS_KEPT = 16
 """Of visits whose matched points stay in memory, some 100 KB each."""
 
@@ -110,6 +110,24 @@ def remarks_on_patients(visits: Sequence[AskedVisit], *, series: str | None = No
         for visit, patient in known[1:]
         if patient != known[0][1]
     ]
+
+
+def remarks_on_studies(visits: Sequence[AskedVisit], *, series: str | None = None) -> list[str]:
+    """Return what to say where DICOM scans of two visits are series of one study, a sentence for each after the first.
+
+    Phases of one examination are no visits: what differs between them is contrast agent.
+    """
+    first: dict[str, AskedVisit] = {}
+    said = []
+    for visit in visits:
+        study = _header_texts(visit.scan, (STUDY_UID,), series=series)[0]
+        before = first.setdefault(study, visit) if study else visit
+        if before is not visit:
+            said.append(
+                f"{visit.scan}: is of the same study as visit {before.name} by its header; it is followed as another "
+                "visit"
+            )
+    return said
 
 
 def remarks_on_dates(visits: Sequence[AskedVisit], *, series: str | None = None) -> list[str]:
@@ -214,6 +232,7 @@ class VisitScans:
         self._checksums = checksums
         self._num_kept = num_kept
         self._recent = recent
+        self._recent.checksums |= {visit.scan: checksums[visit.name] for visit in visits}
         self._options = options
         self._open: OrderedDict[str, EmbeddedScan] = OrderedDict()
         self._anchors: OrderedDict[tuple[str, str], Anchors] = OrderedDict()

@@ -22,8 +22,19 @@ ANTS_COLUMNS = ("x", "y", "z")
 VOXEL_COLUMNS = ("i", "j", "k")
 NAME_COLUMN = "name"
 NAME_COLUMNS = (NAME_COLUMN, "label", "landmark", "id")
-OWNER_COLUMNS = ("volume_id", "scan", "seriesuid", "patient", "patient_id", "patientid", "subject", "case")
-"""Columns that say whose points they are: those of the landmarks of a run, and of tables of many patients."""
+OWNER_COLUMNS = (
+    *("volume_id", "scan", "target", "seriesuid"),
+    *("patient", "patient_id", "patientid", "subject", "case"),
+)
+"""Columns that say whose points they are: of the landmarks of a run, answers of `match` and tables of many patients."""
+COORDINATES_COLUMN = "coordinates"
+COORDINATES_COLUMNS = (COORDINATES_COLUMN, "coordinate_system", "coordinatesystem")
+STATED_COORDINATES: dict[str, Coordinates] = {"ras": "ras", "ras+": "ras", "lps": "lps", "lps+": "lps"}
+UNIT_COLUMNS, MILLIMETRES = (
+    ("unit", "units"),
+    ("mm", "millimeter", "millimetre", "millimeters", "millimetres"),
+)
+"""Columns in which a table says row by row what its numbers are."""
 SLICER_COLUMNS: dict[tuple[str, str, str], Coordinates] = {("r", "a", "s"): "ras", ("l", "p", "s"): "lps"}
 """Of the tables that 3D Slicer makes of control points, which say their coordinates so."""
 PLACED_COLUMN, NOT_PLACED = "defined", ("0", "false")
@@ -62,7 +73,8 @@ def read_point_table(path: Path, *, coordinates: Coordinates) -> NamedPoints:
     )
     numbers = _Numbers(path, separator=separator)
     listed: list[ListedPoint] = []
-    owners: dict[str, dict[str, int]] = {column: {} for column in OWNER_COLUMNS if column in header}
+    said_by = (*OWNER_COLUMNS, *COORDINATES_COLUMNS, *UNIT_COLUMNS)
+    said: dict[str, dict[str, int]] = {column: {} for column in said_by if column in header}
     try:
         for cells in _below_header(reader):
             if len(cells) > len(header):
@@ -72,22 +84,58 @@ def read_point_table(path: Path, *, coordinates: Coordinates) -> NamedPoints:
                     f"{SEPARATORS[separator]} in double quotes",
                 )
             row = dict(zip(header, cells, strict=False))
-            for column, lines in owners.items():
-                if owner := row.get(column, "").strip():  # tables may name one above its first point alone
-                    lines.setdefault(owner, reader.line_num)
+            for column, lines in said.items():
+                if cell := row.get(column, "").strip():  # tables may say it of their first point alone
+                    lines.setdefault(cell, reader.line_num)
             listed.append(_listed_point(row, columns, numbers, line=reader.line_num))
     except csv.Error as error:
         raise InputFileError(path, f"line {reader.line_num}: is not a line of a table ({error})") from error
-    for column, lines in owners.items():
-        if len(lines) > 1:
+    for column in OWNER_COLUMNS:
+        if len(lines := said.get(column, {})) > 1:
             first, other = list(lines)[:2]
             raise InputFileError(
                 path,
                 f"line {lines[other]}: is a point of the {column} {other!r}, those above are of {first!r}; give the "
                 "points of one scan",
             )
-    form, remarks = _form(header, columns, told=coordinates, path=path)
-    return replace(placed_points(listed, path=path, remarks=remarks), form=form)
+    stated, of_rows = _said_of_numbers(said, columns, told=coordinates, path=path)
+    form, remarks = _form(header, columns, told=stated, path=path)
+    return replace(placed_points(listed, path=path, remarks=[*of_rows, *remarks]), form=form)
+
+
+def _said_of_numbers(
+    said: dict[str, dict[str, int]], columns: Columns, *, told: Coordinates, path: Path
+) -> tuple[Coordinates, list[str]]:
+    """Return the coordinates that a table states row by row, those that are told where it does not, and a remark.
+
+    Raises
+    ------
+    InputFileError
+        naming the line that states other units than mm, or coordinates that are not known, or others than the line or
+        the columns above.
+    """
+    for column in () if columns in (POINT_COLUMNS, VOXEL_COLUMNS) else UNIT_COLUMNS:
+        for cell, line in said.get(column, {}).items():
+            if cell.lower() not in MILLIMETRES:
+                raise InputFileError(
+                    path,
+                    f"line {line}: says {cell!r} in the column {column}, expected mm; write the numbers in mm",
+                )
+    # Voxels, and what columns are called after, need no word.
+    found = None if columns == VOXEL_COLUMNS else SLICER_COLUMNS.get(columns)
+    for column in COORDINATES_COLUMNS:
+        for cell, line in said.get(column, {}).items():
+            stated = STATED_COORDINATES.get(cell.lower())
+            if stated is None or found not in (None, stated):
+                expected = "RAS or LPS" if found is None else found.upper()
+                raise InputFileError(
+                    path,
+                    f"line {line}: says {cell!r} in the column {column}, expected {expected}, as all of its points",
+                )
+            found = stated
+    if found is None or found == told or columns in SLICER_COLUMNS:
+        return told, []
+    return found, [f"{path}: its points are {found.upper()} mm, as it says itself"]
 
 
 def _form(

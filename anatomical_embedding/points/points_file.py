@@ -31,6 +31,7 @@ from anatomical_embedding.points.named_points import (
 )
 from anatomical_embedding.points.point_table import (
     ANTS_COLUMNS,
+    COORDINATES_COLUMN,
     NAME_COLUMN,
     POINT_COLUMNS,
     TIME_COLUMN,
@@ -178,12 +179,16 @@ def write_point_table(
 ) -> None:
     """Write (N, 3) points, RAS+ mm, as the table that `read_points` reads; names may hold anything.
 
+    A table in LPS says so in a column of its own, else it would be read as RAS+.
+
     Parameters
     ----------
     more : further columns, a text for each point; None for none.
     """
     shown = as_ras(np.reshape(np.asarray(points_mm, dtype=np.float64), (-1, 3)), coordinates=coordinates)
     columns = {NAME_COLUMN: names} | dict(more or {})
+    if coordinates == "lps":
+        columns[COORDINATES_COLUMN] = [coordinates.upper()] * len(names)
     others = list(zip(*columns.values(), strict=True))
     _write_table([*POINT_COLUMNS, *columns], shown, others, Path(path))
 

@@ -4,6 +4,7 @@ The functions take the path of the built program first. Input that the program r
 line that the program wrote. Its files are described in `deeds/README.md`.
 """
 
+import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -191,6 +192,12 @@ def _run(program: Path, arguments: Sequence[str | Path | float]) -> None:
         log(f"deeds: {line}")
     if done.returncode == STATUS_WRONG_INPUT:
         raise UserError(done.stderr.strip())
+    if done.returncode < 0:
+        reason = "as where memory runs out" if -done.returncode == signal.SIGKILL else "from without"
+        raise InputFileError(
+            program,
+            f"was ended by signal {-done.returncode} while it ran {arguments[0]!r}, {reason}; run again",
+        )
     if done.returncode != 0:
         raise RuntimeError(f"deeds {arguments[0]} ended with status {done.returncode}: {done.stderr.strip()}")
 

@@ -84,7 +84,9 @@ def write_transform(transform: SimpleITK.Transform, path: Path, *, note: bytes =
     with written_atomically(path) as temporary:
         if not _is_written(transform, temporary):
             raise OutputFileError(
-                path, "could not be written whole; free space, or write elsewhere, and run again"
+                path,
+                "could not be written whole; free space, or write elsewhere, and run again (a file system that refuses "
+                "locks wants HDF5_USE_FILE_LOCKING=FALSE in the environment before SimpleITK is loaded)",
             )
         if note:
             with temporary.open("ab") as stream:

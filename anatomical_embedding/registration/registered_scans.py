@@ -18,6 +18,7 @@ from anatomical_embedding.volumes.affine import spacing_from_affine
 from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES
 from anatomical_embedding.volumes.grid import Grid, largest_distance_mm
 from anatomical_embedding.volumes.raw_scan import RawScan, ScanGrid
+from anatomical_embedding.volumes.volume import Volume
 
 Role = Literal["fixed", "moving"]
 START_FILE = "start.json"
@@ -107,6 +108,20 @@ def require_direction(
         f"fills the {filled} scan of its registration from the {OTHER[filled]} one; {wrong} is the "
         f"{OTHER[filled] if wrong == names[0] else filled} one; {other} leads the other way",
     )
+
+
+def carried_grid(transform: Path, *, is_inverted: bool = False) -> Grid | None:
+    """Return the voxels of the scan whose points a transform of `register` carries; None where that is not known.
+
+    Parameters
+    ----------
+    is_inverted : whether its inverse is applied.
+    """
+    known = _known_of(transform)
+    if known is None:
+        return None
+    scan = known.scans[OTHER[known.fills] if is_inverted else known.fills]
+    return Volume(np.broadcast_to(np.zeros((), np.uint8), tuple(scan["shape"])), scan["affine"])
 
 
 def is_start_of_swapped(start: Path, *, fixed: RawScan, moving: RawScan) -> bool:

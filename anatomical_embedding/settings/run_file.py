@@ -22,6 +22,7 @@ from typing import Any
 import yaml
 
 from anatomical_embedding.errors import InputFileError, SettingsError
+from anatomical_embedding.settings.plain_yaml import read_plain_yaml
 
 RECIPES = Path(__file__).parent / "recipes"
 SECTIONS_OF_ENTRIES = ("datasets", "models", "evaluations", "registrations", "trackings", "followings")
@@ -41,16 +42,12 @@ def read_run_files(paths: Iterable[Path]) -> Section:
     Raises
     ------
     InputFileError
-        if a file is not there, is no YAML, or holds something other than sections.
+        if a file is not there, is no YAML, holds something other than sections, or what YAML takes for something else
+        than it looks like (`plain_yaml`).
     """
     content: Section = {}
     for path in paths:
-        try:
-            read = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputFileError(path, f"cannot be read ({error.strerror}); name a run file") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise InputFileError(path, f"is not YAML ({' '.join(str(error).split())}); correct it") from error
+        read = read_plain_yaml(path)
         if not isinstance(read, Mapping):
             raise InputFileError(path, "holds no sections; expected `title: ...`, `datasets: ...` and so on")
         content = _merged(content, read)

@@ -21,7 +21,9 @@ from anatomical_embedding.usage.model import Model
 from anatomical_embedding.usage.refinement import refined_pair
 from anatomical_embedding.usage.scans import EmbeddedScan, require_scans_of
 from anatomical_embedding.volumes.affine import Points
+from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES
 from anatomical_embedding.volumes.grid import Grid
+from anatomical_embedding.volumes.label_names import names_said
 from anatomical_embedding.volumes.labels import LabelFile, read_label_file
 from anatomical_embedding.volumes.raw_scan import RawScan
 from anatomical_embedding.volumes.segments import LabelledScan
@@ -60,7 +62,10 @@ def read_labels_of(
         require_labels_in(embedded, numbers.volume, name=template.name)
     except UserError as error:
         raise InputFileError(labels, str(error)) from error
-    return numbers
+    if not Path(labels).name.lower().endswith(NIFTI_SUFFIXES):
+        return numbers  # others have said what their labels are called
+    said = (f"{labels}: {remark}" for remark in names_said(numbers.names, numbers.volume.array))
+    return replace(numbers, remarks=(*numbers.remarks, *said))
 
 
 def _grid_of(scan: EmbeddedScan) -> Volume:

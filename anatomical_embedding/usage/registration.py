@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 import SimpleITK
 
 from anatomical_embedding.errors import InputFileError, UserError
-from anatomical_embedding.files import require_writable_folder
+from anatomical_embedding.files import held_folder, require_writable_folder
 from anatomical_embedding.progress import track
 from anatomical_embedding.registration.deeds_program import require_program
 from anatomical_embedding.registration.deformation import TooLittleSharedError, deform
@@ -129,7 +129,7 @@ def register_scans(
     ------
     UserError
         as `embed_scan`, and if the scans share no place, the program does not run or refuses them, or the folder cannot
-        be written; what shows before the scans are embedded is told then.
+        be written or another command is writing into it; what shows before the scans are embedded is told then.
     """
     settings = model.card.usage.scan_registration
     program = installed_program() if program is None else Path(program)
@@ -138,26 +138,27 @@ def register_scans(
     raw = [
         scan if isinstance(scan, RawScan) else read_scan(model, scan, **reading) for scan in (fixed, moving)
     ]
-    begun = _begin(model, raw[0], raw[1], initial=initial, initial_program=initial_program)
-    try:
-        deformation = deform(
-            program,
-            begun.fixed.image,
-            begun.moving.image,
-            matrix=begun.start.matrix,
-            moving_labels=None,
-            settings=settings.deeds,
-            output_stem=Path(folder) / "deeds",
-            threads=threads or len(os.sched_getaffinity(0)),
-            modalities=(raw[0].modality, raw[1].modality),
-            with_image=False,
-            scans=(raw[0].volume, raw[1].volume),
-            body=begun.fixed.body_mask,
-        )
-    except TooLittleSharedError as error:
-        raise InputFileError(
-            raw[1].path, f"cannot be registered to {raw[0].path}: {error.problem}"
-        ) from error
+    with held_folder(folder):
+        begun = _begin(model, raw[0], raw[1], initial=initial, initial_program=initial_program)
+        try:
+            deformation = deform(
+                program,
+                begun.fixed.image,
+                begun.moving.image,
+                matrix=begun.start.matrix,
+                moving_labels=None,
+                settings=settings.deeds,
+                output_stem=Path(folder) / "deeds",
+                threads=threads or len(os.sched_getaffinity(0)),
+                modalities=(raw[0].modality, raw[1].modality),
+                with_image=False,
+                scans=(raw[0].volume, raw[1].volume),
+                body=begun.fixed.body_mask,
+            )
+        except TooLittleSharedError as error:
+            raise InputFileError(
+                raw[1].path, f"cannot be registered to {raw[0].path}: {error.problem}"
+            ) from error
     agreement, doubt, remarks = _known_doubt(deformation.doubt, begun, settings.deeds, raw)
     return ScanRegistration(
         begun.start,

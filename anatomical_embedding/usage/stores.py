@@ -8,7 +8,7 @@ from typing import Unpack
 from anatomical_embedding.embedding.export import STORE_SUFFIX, holds_no_other_volume, is_stored
 from anatomical_embedding.embedding.store import write_store
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.files import require_writable_folder
+from anatomical_embedding.files import held_folder, require_writable_folder
 from anatomical_embedding.progress import track
 from anatomical_embedding.usage.model import Model
 from anatomical_embedding.usage.scans import (
@@ -78,7 +78,10 @@ def embed_scans(
         if not is_stored(place.store, origin):
             raw = raw or read_scan(model, path, **reading)
             _, scan = embed_raw_scan(model, raw, origin=origin)
-            save_embedding(scan, place.store)
+            with held_folder(folder, waits=True):
+                # Another command may have stored a scan of this name meanwhile.
+                place = _place_of_store(path, name, Path(folder), taken=taken, volume_sha256=sha256)
+                save_embedding(scan, place.store)
             remarks = scan.remarks
         stored.append(replace(place, remarks=(*remarks, *place.remarks)))
     return stored

@@ -1,7 +1,7 @@
 """Organ masks in, one label map out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.settings.volumes import Geometry
 from anatomical_embedding.volumes.affine import spacing_from_affine
-from anatomical_embedding.volumes.file_names import is_volume_name
+from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES, is_volume_name
 from anatomical_embedding.volumes.grid import Grid, largest_distance_mm
+from anatomical_embedding.volumes.label_names import misnamed_labels, names_in_nifti
 from anatomical_embedding.volumes.mask_folder import FolderMap, map_of_masks, masks_in
 from anatomical_embedding.volumes.nifti import VolumeHeader
 from anatomical_embedding.volumes.scan_checks import sample_values, share_in_patches
@@ -64,10 +65,12 @@ class LabelFile:
     ----------
     volume : label of every voxel, in the smallest unsigned type that holds them.
     remarks : what was corrected, a sentence each that begins with the file.
+    names : of the labels, where the file names them.
     """
 
     volume: Volume
     remarks: tuple[str, ...]
+    names: Mapping[int, str] = field(default_factory=dict)
 
 
 def read_label_file(
@@ -109,7 +112,10 @@ def read_label_file(
     array, fraction = _whole_numbers(stored.volume.array, path=path)
     _require_patches(array, path=path)
     rounded = [f"its labels are up to {fraction:.2g} off whole numbers and were rounded"] if fraction else []
-    return _said_of(path, FoundVolume(Volume(array, stored.volume.affine), (*stored.remarks, *rounded)))
+    names = names_in_nifti(path) if path.name.lower().endswith(NIFTI_SUFFIXES) else {}
+    return _said_of(
+        path, FoundVolume(Volume(array, stored.volume.affine), (*stored.remarks, *rounded), names)
+    )
 
 
 def read_mask_folder(
@@ -169,7 +175,7 @@ def _is_dicom(path: Path) -> bool:
 
 def _said_of(path: Path, found: FoundVolume) -> LabelFile:
     """Return a label map with the name of its file before each remark."""
-    return LabelFile(found.volume, tuple(f"{path}: {remark}" for remark in found.remarks))
+    return LabelFile(found.volume, tuple(f"{path}: {remark}" for remark in found.remarks), found.names)
 
 
 def read_mask(path: Path | str, *, grid: VolumeHeader | None, geometry: Geometry | None = None) -> Volume:
@@ -276,14 +282,15 @@ def read_label_map(
     path : file of whole numbers.
     organs : all organs of the data set, in the order of their labels.
     grid : grid of the image.
-    bad_labels : whether an id beyond the organs is an error, or becomes background.
+    bad_labels : whether an id beyond the organs, or of another organ by the file's own table, is an error, or becomes
+        background.
     geometry : form that places a file whose header states two places.
 
     Raises
     ------
     InputFileError
-        if the file is unsound, on another grid, holds fractions or negative values, or an unknown id that is not to be
-        left out.
+        if the file is unsound, on another grid, holds fractions or negative values, or, where these are not to be left
+        out, an unknown id or one that the file calls by the name of another organ.
     """
     numbers = read_label_file(path, geometry=geometry)
     volume = numbers.volume
@@ -296,15 +303,22 @@ def read_label_map(
             f"has the label {unknown[0]}, expected 0 to {len(organs)}; name the organs by the table that the map was "
             "made with, or set bad_labels: skip",
         )
-    known = np.where(volume.array <= len(organs), volume.array, 0)
+    misnamed = {label: why for label, why in misnamed_labels(numbers.names, organs).items() if label in found}
+    for label, why in misnamed.items() if bad_labels == "refuse" else ():
+        raise InputFileError(
+            path, f"label {label} {why}; name the organs by the table that the map was made with"
+        )
+    is_known = (volume.array <= len(organs)) & ~np.isin(volume.array, list(misnamed))
+    known = np.where(is_known, volume.array, 0)
     labels = np.asfortranarray(known.astype(label_type(len(organs))))
-    present = set(found.astype(int).tolist())
+    present = set(found.astype(int).tolist()) - set(misnamed)
     return MergedLabels(
         volume=Volume(labels, volume.affine),
         num_overlapping_vox=0,
         missing_organs=(),
         empty_organs=tuple(organ for label, organ in enumerate(organs, start=1) if label not in present),
-        skipped={f"label {label}": "is beyond the organs" for label in unknown},
+        skipped={f"label {label}": "is beyond the organs" for label in unknown}
+        | {f"label {label}": why for label, why in misnamed.items()},
         remarks=numbers.remarks,
     )
 

@@ -54,7 +54,8 @@ def read_layers(path: Path) -> FoundVolume:
     grid = Volume(layers[0], header.affine)
     require_extent(grid.affine, shape=grid.shape, unit="mm", path=path)
     volume, remarks = label_map_of(segments, grid=grid)
-    return FoundVolume(volume, (*header.remarks, *remarks))
+    names = {segment.number: segment.name for segment in segments if segment.name}
+    return FoundVolume(volume, (*header.remarks, *remarks), names)
 
 
 def _layers(header: TextHeader) -> list[NDArray]:

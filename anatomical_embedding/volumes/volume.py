@@ -1,6 +1,7 @@
 """A volume: an array and the affine that places it in the world."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -42,7 +43,9 @@ class FoundVolume:
     ----------
     volume : voxels and place.
     remarks : a sentence each; empty for a file that says all as it should.
+    names : of the labels in a label map whose file names them, by their numbers.
     """
 
     volume: Volume
     remarks: tuple[str, ...]
+    names: Mapping[int, str] = field(default_factory=dict)

@@ -1,6 +1,10 @@
 """The verbs `apply` and `transform-points`, and the files for elastix: by maps whose effect is known by hand."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -63,11 +67,35 @@ def test_points_are_shifted(folder, transform, output):
     assert found.names == ("liver",)
 
 
+NO_LOCKS = """
+#include <errno.h>
+int flock(int file, int operation) { errno = ENOLCK; return -1; }
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+def test_a_transform_is_read_where_files_cannot_be_locked(folder):
+    """As on network file systems without a lock service, where HDF5 refuses to open a file."""
+    (folder / "locks.c").write_text(NO_LOCKS, encoding="utf-8")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", "locks.so", "locks.c"], cwd=folder, check=True)
+    words = ["transform-points", "shift.h5", "points.csv", "--output", "out.csv"]
+    done = subprocess.run(
+        [sys.executable, "-m", "anatomical_embedding.cli.main", *words],
+        cwd=folder,
+        env={**os.environ, "LD_PRELOAD": str(folder / "locks.so")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "out.csv\n"), done.stderr
+
+
 def test_points_of_itk_are_taken_and_given_as_they_are(folder):
     arguments = ["--output", folder / "out.csv", "--coordinates", "lps"]
     assert run(["transform-points", folder / "shift.tfm", folder / "points.csv", *arguments]) == 0
-    found = read_points(folder / "out.csv", coordinates="ras")
-    np.testing.assert_allclose(found.points_mm, [[-4.0, -24.0, 10.0]], atol=1e-5)
+    found = read_points(folder / "out.csv", coordinates="lps")
+    np.testing.assert_allclose(found.points_mm, [[4.0, 24.0, 10.0]], atol=1e-5)
 
 
 def test_what_is_no_transform_is_refused(folder, capsys):

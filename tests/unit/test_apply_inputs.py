@@ -394,6 +394,25 @@ def test_points_of_the_other_scan_are_refused(copied, capsys):
     assert "fixed.nii.gz is the fixed one; forward.h5 leads the other way" in said
 
 
+@pytest.mark.parametrize("more", [[], ["--of", "fixed.nii.gz"]])
+def test_points_beside_the_scan_that_a_transform_carries_are_refused_or_said(
+    copied, capsys, monkeypatch, more
+):
+    """A transform of `register` knows its scan: points that were told to be LPS and are RAS lie on the other side."""
+    monkeypatch.chdir(copied)
+    options = ["--output", "out.csv", "--modality", "ct", *more]
+    said = refusal_of(
+        capsys, "transform-points", "p7_to_p8.h5", "points.csv", "--coordinates", "lps", *options
+    )
+    assert "no point lies inside" in said and "whether they are LPS (--coordinates lps)" in said
+    assert not (copied / "out.csv").exists()
+    (copied / "two.csv").write_text(
+        (copied / "points.csv").read_text(encoding="utf-8") + "5000,0,0,far\n", encoding="utf-8"
+    )
+    assert run("transform-points", "p7_to_p8.h5", "two.csv", *options) == 0
+    assert "note: the point 'far' lies outside" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("note", [b"{", b'{"fills": "fixed"}', b'{"fills": "up", "scans": {}}', b"[]"])
 def test_a_note_that_is_broken_tells_nothing(copied, note):
     path = copied / "p7_to_p8.h5"

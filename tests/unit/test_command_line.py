@@ -1,6 +1,8 @@
 """The command `anatomical-embedding`: answers of the pipeline, and one line for errors that a user can fix."""
 
 import json
+import os
+import signal
 import socket
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import SimpleITK
 
 from anatomical_embedding import api
+from anatomical_embedding.cli.main import commands, main
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.matching.stable_points import match_stable_points
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
@@ -423,3 +426,15 @@ def test_the_run_files_at_fault_are_named(tmp_path, capsys):
 def test_every_verb_has_help(capsys, verb):
     said = output_of(capsys, [verb, "--help"])
     assert said.startswith("Usage: anatomical-embedding") and "--json" in said
+
+
+def test_a_command_that_is_terminated_ends_as_after_ctrl_c(monkeypatch):
+    """Else deeds would go on alone, and files that are not whole would stay."""
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(commands, "main", lambda **_: os.kill(os.getpid(), signal.SIGTERM))
+    try:
+        with pytest.raises(SystemExit) as stop:
+            main([])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert stop.value.code == 143

@@ -183,6 +183,16 @@ def test_a_defect_of_the_program_is_none_of_the_user(program):
         write_deeds_field(program(status=1, complains="oh\\n"), MOVING, stem=MOVING, grid=FIXED)
 
 
+def test_a_program_that_was_killed_is_told_in_one_line(tmp_path):
+    path = tmp_path / "program"
+    path.write_text("#!/bin/sh\nkill -KILL $$\n", encoding="utf-8")
+    path.chmod(0o755)
+    with pytest.raises(
+        InputFileError, match="ended by signal 9 while it ran 'register', as where memory runs out"
+    ):
+        registered(path, tmp_path / "x")
+
+
 def test_a_missing_program_is_named(tmp_path):
     with pytest.raises(InputFileError, match="absent: no such program; build it with cmake"):
         write_deeds_field(tmp_path / "absent", MOVING, stem=MOVING, grid=FIXED)

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 import socket
+import threading
 from pathlib import Path
 
 import nibabel
@@ -14,8 +15,10 @@ import SimpleITK
 from anatomical_embedding import api
 from anatomical_embedding.embedding.export import StoreEmbedder
 from anatomical_embedding.errors import OutputFileError, UserError
+from anatomical_embedding.files import held_folder
 from anatomical_embedding.registration.displacement_field import DisplacementField
 from anatomical_embedding.registration.guided_start import GuidedStart
+from anatomical_embedding.usage import stores
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.scan import distinct_names, scan_name
 from anatomical_embedding.volumes.volume import Volume
@@ -148,6 +151,28 @@ def test_a_store_of_another_scan_is_never_written_over(folder, tmp_path, capsys)
     (output / "b_ct.safetensors").unlink()
     shutil.copy(output / "ct.safetensors", output / "b_ct.safetensors")
     assert "ct.safetensors hold other scans" in refusal_of(capsys, [*embed, paths[1]])
+
+
+def test_a_store_that_another_command_writes_meanwhile_is_not_written_over(
+    folder, tmp_path, capsys, monkeypatch
+):
+    """Each of two scans of one name finds no store when it begins, as where jobs embed a patient each."""
+    for name, source in (("a", "first"), ("b", "second")):
+        (tmp_path / name).mkdir()
+        shutil.copy(folder / f"{source}.nii.gz", tmp_path / name / "ct.nii.gz")
+    output = tmp_path / "stores"
+    embed = ["embed", *model_of(folder), "--output", output]
+    embedded = stores.embed_raw_scan
+
+    def beside_another(*arguments, **options):
+        monkeypatch.setattr(stores, "embed_raw_scan", embedded)
+        output_of(capsys, [*embed, tmp_path / "b" / "ct.nii.gz"])
+        return embedded(*arguments, **options)
+
+    monkeypatch.setattr(stores, "embed_raw_scan", beside_another)
+    (entry,), _ = output_of(capsys, [*embed, tmp_path / "a" / "ct.nii.gz"])
+    assert entry["store"] == str(output / "a_ct.safetensors")
+    assert (output / "ct.safetensors").exists()
 
 
 def test_a_model_in_the_folder_is_not_written_over(folder, tmp_path, capsys):
@@ -424,6 +449,19 @@ def register_arguments(folder, tmp_path, *more):
     program.chmod(0o755)
     scans = [folder / "first.nii.gz", folder / "second.nii.gz"]
     return ["register", *scans, *model_of(folder), "--deeds", program, "--output", tmp_path / "out", *more]
+
+
+@pytest.mark.usefixtures("registration")
+def test_two_registrations_at_once_into_one_folder_are_refused(folder, tmp_path, capsys):
+    """Each would read the images and fields that the other has written there for deeds."""
+    refused = []
+    with held_folder(tmp_path / "out"):
+        arguments = register_arguments(folder, tmp_path)
+        thread = threading.Thread(target=lambda: refused.append(refusal_of(capsys, arguments)))
+        thread.start()
+        thread.join()
+    assert "out: another command is writing into it" in refused[0]
+    assert not (tmp_path / "out").exists()
 
 
 NAMES = ("lesion 1, left", 'two\nlines; "x"', "far")

@@ -1,6 +1,7 @@
 """Files and folders that appear whole or not at all."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from anatomical_embedding.errors import OutputFileError
 from anatomical_embedding.files import (
     folder_written_atomically,
+    held_folder,
     is_partial,
     require_writable_file,
     require_writable_folder,
@@ -117,3 +119,74 @@ def test_files_are_readable_as_the_umask_says(tmp_path, umask):
     finally:
         os.umask(before)
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_a_share_that_sets_its_own_permissions_is_written(tmp_path, monkeypatch):
+    """On a mounted share files may belong to another user, so that their mode cannot be changed."""
+
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    with written_atomically(tmp_path / "a.txt") as temporary:
+        os.close(os.open(temporary, os.O_CREAT, 0o600))
+    assert names_in(tmp_path) == ["a.txt"]
+
+
+# Folders that one command at a time writes
+
+
+def elsewhere(work):
+    """Run some work as another command would, in another thread, and return what it raised."""
+    raised = []
+
+    def run():
+        try:
+            work()
+        except OutputFileError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return raised
+
+
+def hold(path, **options):
+    with held_folder(path, **options):
+        pass
+
+
+def test_a_folder_is_held_by_one_command_at_a_time(tmp_path):
+    path = tmp_path / "made" / "here"
+    with held_folder(path), held_folder(path):  # a command and the library that it calls
+        (error,) = elsewhere(lambda: hold(path))
+        assert "here: another command is writing into it" in str(error)
+        assert elsewhere(lambda: hold(tmp_path)) == []
+    assert not (tmp_path / "made").exists()
+    path.mkdir(parents=True)
+    assert elsewhere(lambda: hold(path)) == []
+    assert path.exists()
+
+
+def test_a_held_folder_is_waited_for_where_that_is_asked(tmp_path):
+    order = []
+
+    def wait():
+        with held_folder(tmp_path, waits=True):
+            order.append("second")
+
+    with held_folder(tmp_path):
+        thread = threading.Thread(target=wait)
+        thread.start()
+        thread.join(timeout=0.1)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+    assert tmp_path.exists()
+
+
+def test_what_was_written_into_a_held_folder_stays(tmp_path):
+    with held_folder(tmp_path / "made"):
+        fill(tmp_path / "made", "a")
+    assert names_in(tmp_path / "made") == ["a"]

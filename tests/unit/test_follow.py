@@ -22,6 +22,7 @@ from anatomical_embedding.follow.visits import (
     name_visits,
     remarks_on_dates,
     remarks_on_patients,
+    remarks_on_studies,
     require_order,
 )
 from anatomical_embedding.points.points_file import write_point_table
@@ -128,6 +129,21 @@ def test_a_new_visit_changes_nothing_of_the_others(patient, followed, tmp_path):
     done = run(patient, *scans(patient, "abc"), "--lesions", lesions, "--output", tmp_path / "out")
     assert done.exception is None, done.output
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in kept} == before
+    assert place.lesions.read_bytes() == followed.lesions.read_bytes()
+
+
+def test_a_visit_that_is_taken_out_leaves_nothing_but_its_embedding(patient, followed, tmp_path, monkeypatch):
+    """Its masks would lie beside those of the visits that are left, and of another patient's."""
+    shutil.copytree(followed.folder, tmp_path / "out")
+    place = FollowFolder(tmp_path / "out")
+    lesions = patient / "lesions.nii.gz"
+    done = run(patient, *scans(patient, "ab"), "--lesions", lesions, "--output", place.folder)
+    assert done.exception is None, done.output
+    assert "removed what was found of c, which are no visits now" in done.output
+    assert sorted(path.name for path in place.folder.rglob("c.*")) == ["c.body_mask.nii.gz", "c.safetensors"]
+    again = run(patient, *scans(patient, "abc"), "--lesions", lesions, "--output", place.folder)
+    assert again.exception is None, again.output
+    assert place.mask("c").read_bytes() == followed.mask("c").read_bytes()
     assert place.lesions.read_bytes() == followed.lesions.read_bytes()
 
 
@@ -265,6 +281,17 @@ def test_scans_that_name_several_patients_are_said(tmp_path):
     assert remarks_on_patients(visits[:3]) == []
     assert remarks_on_patients([AskedVisit("n", tmp_path / "ct.nii.gz", None), *visits]) == [
         f"{tmp_path / '3'}: is of the patient 'B' by its header, visit v0 of 'A'; they are followed as of one"
+    ]
+
+
+def test_series_of_one_study_are_said(tmp_path):
+    """Two phases of one examination, given as two visits."""
+    visits = [AskedVisit("n", tmp_path / "ct.nii.gz", None)]
+    for number, study in enumerate(("1.2", "1.3", "1.2", "", "")):
+        edit = lambda dataset, k, study=study: setattr(dataset, "StudyInstanceUID", study)  # noqa: E731
+        visits.append(AskedVisit(f"v{number}", Stack(edit=edit).write(tmp_path / str(number)), None))
+    assert remarks_on_studies(visits) == [
+        f"{tmp_path / '2'}: is of the same study as visit v0 by its header; it is followed as another visit"
     ]
 
 

@@ -1,6 +1,7 @@
 """Followed lesions as DICOM SEG and SR: read back by other readers, and sound by dciodvfy and dsrdump."""
 
 import dataclasses
+import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,11 @@ import pytest
 
 from anatomical_embedding.cli.main import main
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.follow.dicom_out import require_dicom_writer, write_dicom_objects
+from anatomical_embedding.follow.dicom_out import (
+    remarks_on_old_objects,
+    require_dicom_writer,
+    write_dicom_objects,
+)
 from anatomical_embedding.follow.history import read_history
 from anatomical_embedding.follow.record_json import read_record, write_record
 from anatomical_embedding.volumes.labels import read_label_file
@@ -20,7 +25,7 @@ from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
 from anatomical_embedding.volumes.segments import LabelledScan
 from anatomical_embedding.volumes.volume import Volume
 from tests.dicom_slices import Stack
-from tests.followed_patient import SPACING_MM, write_followed
+from tests.followed_patient import SPACING_MM, THREE_VISITS, write_followed
 
 WORLD = "1.2.826.0.1.3680043.2.1125.9"
 
@@ -188,6 +193,23 @@ def test_dsrdump_reads_the_reports(written):
             done = subprocess.run(["dsrdump", path], capture_output=True, text=True, check=False)
             assert done.returncode == 0 and "Tracking Unique Identifier" in done.stdout, done.stderr
             assert not done.stderr.strip()
+
+
+def test_objects_older_than_what_they_tell_of_are_said(tmp_path):
+    """A report without --dicom leaves them as they are, and a viewer would show the masks of before."""
+    place = write_followed(tmp_path / "one")
+    objects = [tmp_path / "one" / "dicom" / f"week8.{kind}.dcm" for kind in ("seg", "sr")]
+    objects[0].parent.mkdir()
+    for path in objects:
+        path.touch()
+    assert remarks_on_old_objects(place, THREE_VISITS) == []
+    for path in objects:
+        os.utime(path, (0, 0))
+    (remark,) = remarks_on_old_objects(place, THREE_VISITS)
+    assert remark.endswith(
+        "dicom: week8.seg.dcm, week8.sr.dcm tell of earlier masks or decisions; `follow-report --dicom` writes them "
+        "again"
+    )
 
 
 @pytest.mark.slow

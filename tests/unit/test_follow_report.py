@@ -144,6 +144,55 @@ def test_a_corrected_mask_takes_the_place_of_the_one_that_was_found(patient):
     }
 
 
+def corrected(patient, change, *, name="week8.nii.gz"):
+    """Write the masks of week8, changed, among the corrected ones."""
+    masks = read_volume(patient / "masks" / "week8.nii.gz")
+    (patient / "corrected").mkdir(exist_ok=True)
+    write_volume(Volume(change(masks.array.copy()), masks.affine), patient / "corrected" / name)
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "said"),
+    [
+        (lambda array: array, "week8_edited.nii.gz", "corrected: week8_edited.nii.gz is not measured"),
+        (lambda array: array * (array != 1), "week8.nii.gz", "has no voxel of lesion 1, which is not measured"),
+        (lambda array: array[::-1], "week8.nii.gz", "lies .. mm from its place at week8; look whether"),
+        (lambda array: np.roll(array, 2, axis=0), "week8.nii.gz", ""),
+    ],
+)  # fmt: skip
+def test_corrected_masks_that_do_not_fit_are_said(patient, change, name, said):
+    corrected(patient, change, name=name)
+    remarks = write_patient_report(patient).remarks
+    assert bool(remarks) == bool(said)
+    assert all(re.search(said, remark) for remark in remarks)
+
+
+def test_a_corrected_mask_of_no_lesion_is_refused(patient):
+    corrected(patient, lambda array: np.where(array == 1, 7, array))
+    with pytest.raises(
+        InputFileError, match=r"corrected/week8\.nii\.gz: has the number 7, which is no lesion"
+    ):
+        write_patient_report(patient)
+
+
+def test_decisions_on_what_was_not_followed_are_said(patient, capsys):
+    for lesion, visit in ((2, "week8"), (9, "week8"), (1, "week88")):
+        append_decision(
+            DecisionRow(NOW, "A. Reader", lesion, visit, "accept", NOWHERE), patient / "decisions.csv"
+        )
+    main(["follow-report", str(patient)])
+    said = capsys.readouterr().err
+    assert "decides on lesion 9 at week8, which was not followed; this changes nothing" in said
+    assert "decides on lesion 1 at week88" in said and "lesion 2" not in said
+
+
+def test_another_scan_on_the_same_voxels_is_not_measured(patient):
+    scan = read_volume(patient / "scans" / "week8.nii.gz")
+    write_volume(Volume(scan.array[::-1], scan.affine), patient / "scans" / "week8.nii.gz")
+    with pytest.raises(InputFileError, match="is not the scan any more that was followed as week8"):
+        write_patient_report(patient)
+
+
 def test_decisions_and_chosen_targets_count(patient):
     assert read_history(patient).responses[1].category == "NE"
     append_decision(DecisionRow(NOW, "A. Reader", 2, "week8", "accept", NOWHERE), patient / "decisions.csv")

@@ -96,6 +96,7 @@ def test_segments_of_one_layer_and_their_values(tmp_path):
     found = read_label_file(path)
     np.testing.assert_array_equal(found.volume.array, values)
     assert found.remarks == (f"{path}: its labels are 7 a, 3 b",)
+    assert found.names == {7: "a", 3: "b"}
 
 
 def test_files_of_old_slicer_have_a_layer_of_ones_a_segment(tmp_path):

@@ -7,9 +7,11 @@ import pytest
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.phantom.tissues import ORGAN_NAMES
 from anatomical_embedding.settings.organs import TABLES, organs_of_table
+from anatomical_embedding.usage.labels import read_labels_of
 from anatomical_embedding.volumes.labels import merge_masks, read_label_map
-from anatomical_embedding.volumes.nifti import VolumeHeader, read_header
+from anatomical_embedding.volumes.nifti import VolumeHeader, read_header, read_volume
 from anatomical_embedding.volumes.prepare import prepare_volume
+from anatomical_embedding.volumes.raw_scan import RawScan, ReadingOptions
 from tests.unit.samples import LPS_AFFINE, body_array, prepare_settings, real_data, save_nifti
 
 SHAPE = (4, 3, 2)
@@ -100,6 +102,77 @@ def test_unknown_labels_are_left_out_and_named(tmp_path):
     merged = read_label_map(label_file(tmp_path, 2, 9, 7), organs=ORGANS, grid=GRID, bad_labels="skip")
     assert merged.volume.array.ravel()[:3].tolist() == [2, 0, 0]
     assert merged.skipped == {"label 7": "is beyond the organs", "label 9": "is beyond the organs"}
+
+
+def named_file(path, names, *, code=0, head=""):
+    """Give a label map the table of names that TotalSegmentator writes behind its header."""
+    labels = "\n".join(
+        f'<Label Key="{label}" Red="0"><![CDATA[{name}]]></Label>' for label, name in names.items()
+    )
+    table = f"{head}<CaretExtension><LabelTable>\n{labels}\n</LabelTable></CaretExtension>\n      "
+    image = nibabel.load(path)
+    array = np.asanyarray(image.dataobj).copy()
+    image = nibabel.Nifti1Image(array, image.affine, image.header)
+    image.header.extensions.append(nibabel.nifti1.Nifti1Extension(code, table.encode()))
+    nibabel.save(image, path)
+    return path
+
+
+def test_a_map_that_names_its_labels_otherwise_is_refused_or_left_out(tmp_path):
+    """As one of TotalSegmentator 2 with the table of version 1, whose numbers are those of other organs."""
+    path = named_file(label_file(tmp_path, 1, 2, 3), {1: "Liver", 2: "Aorta", 3: "spleen", 9: "heart"})
+    with pytest.raises(
+        InputFileError, match=r"labels\.nii\.gz: label 2 is called 'Aorta' in its file, and 'spleen'"
+    ):
+        read_label_map(path, organs=ORGANS, grid=GRID, bad_labels="refuse")
+    merged = read_label_map(path, organs=ORGANS, grid=GRID, bad_labels="skip")
+    assert merged.volume.array.ravel()[:3].tolist() == [1, 0, 0]
+    assert merged.empty_organs == ("spleen", "aorta")
+    assert merged.skipped["label 3"].startswith("is called 'spleen' in its file, and 'aorta' by its number")
+
+
+@pytest.mark.parametrize(
+    ("names", "options"),
+    [
+        ({1: "liver", 2: "spleen"}, {}),
+        ({1: "Leber", 2: "Milz", 3: "Aorta"}, {}),
+        ({1: "spleen"}, {"head": "<!DOCTYPE x>"}),
+        ({1: "spleen"}, {"head": "<unclosed>"}),
+        ({1: "spleen"}, {"code": 2}),
+        ({"one": "spleen"}, {}),
+        ({3: "spleen"}, {}),  # no voxel of it
+    ],
+)
+def test_names_that_contradict_nothing_change_nothing(tmp_path, names, options):
+    path = named_file(label_file(tmp_path, 1, 2), names, **options)
+    merged = read_label_map(path, organs=ORGANS, grid=GRID, bad_labels="refuse")
+    assert merged.volume.array.ravel()[:3].tolist() == [1, 2, 0]
+    assert (merged.skipped, merged.remarks) == ({}, ())
+
+
+def test_names_are_said_of_labels_that_are_carried(tmp_path):
+    """Of those that the map shows; a label without a name is said by its number."""
+    path = named_file(label_file(tmp_path, 1, 5), {1: "liver", 2: "spleen"})
+    scan = RawScan(
+        tmp_path / "ct.nii.gz", read_volume(path, require_contrast=False), "ct", (), ReadingOptions()
+    )
+    assert read_labels_of(scan, path).remarks == (f"{path}: its labels are 1 liver, 5",)
+    assert read_labels_of(scan, label_file(tmp_path, 1, 5)).remarks == ()
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("table", "is_refused"), [("totalsegmentator_v1", True), ("totalsegmentator_v2", False)]
+)
+def test_a_real_map_tells_the_tables_apart(table, is_refused):
+    folder = real_data("totalsegmentator_labels")
+    options = {
+        "organs": organs_of_table(table),
+        "grid": read_header(folder / "ct.nii.gz"),
+        "bad_labels": "skip",
+    }
+    merged = read_label_map(folder / "segmentation.nii.gz", **options)
+    assert any("in its file" in why for why in merged.skipped.values()) == is_refused
 
 
 def test_bad_masks_are_left_out_and_named(tmp_path):

@@ -126,7 +126,7 @@ def test_what_is_written_is_read_again(tmp_path, coordinates):
     np.testing.assert_allclose(found.points_mm, points, atol=1e-6)
     assert found.names == names
     with path.open(newline="", encoding="utf-8") as stream:
-        assert {len(row) for row in csv.reader(stream)} == {4}
+        assert {len(row) for row in csv.reader(stream)} == {4 if coordinates == "ras" else 5}
 
 
 # 3D Slicer
@@ -261,7 +261,7 @@ def test_ids_name_points_where_nothing_else_does(tmp_path):
     assert read(tmp_path, "id,label,x_mm,y_mm,z_mm\n7,apex,1,2,3\n").names == ("apex",)
 
 
-@pytest.mark.parametrize("column", ["volume_id", "Patient", "PatientID", "seriesuid"])
+@pytest.mark.parametrize("column", ["volume_id", "Patient", "PatientID", "seriesuid", "target"])
 def test_points_of_several_scans_in_one_table_are_refused(tmp_path, column):
     told = refusal(tmp_path, f"{column},landmark,x_mm,y_mm,z_mm\na_ct,apex,1,2,3\na_mr,apex,4,5,6\n")
     assert told.startswith(f"line 3: is a point of the {column.lower()} 'a_mr', those above are of 'a_ct'")
@@ -307,6 +307,49 @@ def test_points_go_out_in_the_form_that_they_came_in(tmp_path, name):
     assert (name_of_form(asked.form) or "points.csv") == name
     write_points(asked.points_mm, asked.names, tmp_path / f"out_{name}", form=asked.form, grid=GRID)
     assert (tmp_path / f"out_{name}").read_text(encoding="utf-8") == FORMS[name]
+
+
+@pytest.mark.parametrize("word", ["LPS", "lps+"])
+@pytest.mark.parametrize("column", ["coordinates", "Coordinate_System"])
+def test_a_table_may_say_its_coordinates_in_a_column(tmp_path, column, word):
+    table = f"name,x_mm,y_mm,z_mm,{column},unit\nA,280.5,250,200,{word},HU\nB,1,2,3,,cm\n"
+    for told in ("ras", "lps"):
+        found = read(tmp_path, table, coordinates=told)
+        np.testing.assert_allclose(found.points_mm, [[-280.5, -250, 200], [-1, -2, 3]])
+        assert [remark.split(": ")[-1] for remark in found.remarks] == [
+            "its points are LPS mm, as it says itself"
+        ] * (told == "ras")
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        (
+            "x,y,z,coordinates\n1,2,3,LPS\n4,5,6,RAS\n",
+            "line 3: says 'RAS' in the column coordinates, expected LPS",
+        ),
+        (
+            "x,y,z,coordinates\n1,2,3,MNI\n",
+            "line 2: says 'MNI' in the column coordinates, expected RAS or LPS",
+        ),
+        ("r,a,s,coordinates\n1,2,3,LPS\n", "line 2: says 'LPS' in the column coordinates, expected RAS"),
+        ("x,y,z,units\n1,2,3,mm\n1,2,3,cm\n", "line 3: says 'cm' in the column units, expected mm"),
+    ],
+)
+def test_columns_that_say_something_else_are_refused(tmp_path, table, problem):
+    assert refusal(tmp_path, table).startswith(problem)
+
+
+def test_a_table_in_lps_says_so_and_is_read_as_that(tmp_path):
+    write_point_table(
+        [[1, 2, 3]], ["a"], tmp_path / "points.csv", coordinates="lps", more={"decision": ["found"]}
+    )
+    assert (tmp_path / "points.csv").read_text(encoding="utf-8") == (
+        "x_mm,y_mm,z_mm,name,decision,coordinates\n-1.000000,-2.000000,3.000000,a,found,LPS\n"
+    )
+    np.testing.assert_array_equal(
+        read_points(tmp_path / "points.csv", coordinates="ras").points_mm, [[1, 2, 3]]
+    )
 
 
 def test_further_columns_stand_behind_the_names_and_are_read_over(tmp_path):

@@ -178,7 +178,7 @@ def test_doubt_is_written_as_a_map_and_for_every_point(run, folder, tmp_path, mo
     fixed = read_volume(folder / "first.nii.gz")
     point = fixed.centre_mm + (0.0 if side == "fixed" else np.array([-100.0, 50.0, 360.0]))
     (tmp_path / "asked.csv").write_text("x_mm,y_mm,z_mm,name\n{},{},{},a\n".format(*point), encoding="utf-8")
-    monkeypatch.setattr("anatomical_embedding.cli.register._those_outside", lambda *_: [])
+    monkeypatch.setattr("anatomical_embedding.cli.register.points_outside", lambda *_, **__: [])
     given = ("--initial", tmp_path / "start.mat", "--initial-program", "greedy")
     assert run(*given, "--points", tmp_path / "asked.csv", "--points-of", side) == 0
     map_of_doubt = read_volume(tmp_path / "out" / "doubt.nii.gz")
