@@ -28,6 +28,7 @@ from anatomical_embedding.cli.options import (
 if TYPE_CHECKING:
     from anatomical_embedding.api import CarriedPoints, ScanRegistration
     from anatomical_embedding.points.named_points import Coordinates, NamedPoints
+    from anatomical_embedding.registration.guided_start import GuidedStart
     from anatomical_embedding.registration.initial.read import MatrixProgram
     from anatomical_embedding.usage.carried_points import Side
     from anatomical_embedding.volumes.dicom_source import DicomSource
@@ -193,11 +194,7 @@ def register(
             initial_program=initial_program,
         )
         found = replace(found, sources=sources)
-        if found.start.status == "failed":
-            click.echo(
-                f"warning: no start was found ({found.start.reason}); the bodies were centred instead",
-                err=True,
-            )
+        _print_start(found.start)
         carried = None
         if asked is not None:
             carried = carry_registered_points(model, found, asked.points_mm, side=side)
@@ -208,12 +205,25 @@ def register(
         remarks += removed_for_good(folder, former)
     said = say_remarks([*found.remarks, *remarks])
     if as_json:
-        start = {"status": found.start.status, "reason": found.start.reason}
-        rows = _rows(asked.names, carried, coordinates=coordinates) if asked and carried else []
-        shown = coordinates_in_mm(coordinates).upper()
-        print_json({**start, "folder": str(folder), "coordinates": shown, "points": rows, "remarks": said})
+        print_json(
+            {
+                "status": found.start.status,
+                "reason": found.start.reason,
+                "folder": str(folder),
+                "coordinates": coordinates_in_mm(coordinates).upper(),
+                "points": _rows(asked.names, carried, coordinates=coordinates) if asked and carried else [],
+                "remarks": said,
+            }
+        )
     else:
         click.echo(str(folder))
+
+
+def _print_start(start: "GuidedStart") -> None:
+    if start.status == "failed":
+        click.echo(f"warning: no start was found ({start.reason}); the bodies were centred instead", err=True)
+    elif start.status == "found":
+        click.echo(f"start found: {start.num_inliers} of {start.num_kept} matches agree", err=True)
 
 
 def _keep_freed_memory() -> None:

@@ -18,8 +18,9 @@ from anatomical_embedding.registration.transform_files import is_covered, read_t
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
 from anatomical_embedding.volumes.volume import Volume
+from tests.command import refusal_of, run
 from tests.unit.samples import LPS_AFFINE
-from tests.unit.test_apply import folder, run  # noqa: F401, a fixture of moving, fixed, labels and one shift
+from tests.unit.test_apply import folder  # noqa: F401, a fixture of moving, fixed, labels and one shift
 
 SHAPE = (30, 28, 16)
 VECTORS = np.broadcast_to(np.array([6.0, -4.0, 2.0], np.float32), (*SHAPE, 1, 3)).copy()
@@ -32,17 +33,9 @@ def save_field(path, vectors=VECTORS, *, name=""):
     nibabel.save(image, path)
 
 
-def refusal_of(capsys, *arguments):
-    capsys.readouterr()
-    assert run(*arguments) == 2
-    printed = capsys.readouterr().err
-    assert printed.count("\n") == 1
-    return printed
-
-
 def notes_of(capsys, *arguments):
     capsys.readouterr()
-    assert run(*arguments) == 0
+    assert run(arguments) == 0
     return [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
 
 
@@ -50,17 +43,17 @@ def notes_of(capsys, *arguments):
 def test_a_field_is_read_in_every_form_that_itk_writes(folder, ending):  # noqa: F811
     path = folder / f"field.{ending}"
     SimpleITK.WriteImage(SimpleITK.ReadImage(str(folder / "shift.nii.gz")), str(path))
-    assert run("transform-points", path, folder / "points.csv", "--output", folder / "out.csv") == 0
+    assert run(["transform-points", path, folder / "points.csv", "--output", folder / "out.csv"]) == 0
     found = read_points(folder / "out.csv", coordinates="ras")
     np.testing.assert_allclose(found.points_mm, [[-16.0, -16.0, 10.0]], atol=1e-5)
 
 
 def test_the_way_back_of_an_affine_transform(folder, capsys):  # noqa: F811
     arguments = [folder / "points.csv", "--output", folder / "out.csv", "--inverse"]
-    assert run("transform-points", folder / "shift.h5", *arguments) == 0
+    assert run(["transform-points", folder / "shift.h5", *arguments]) == 0
     found = read_points(folder / "out.csv", coordinates="ras")
     np.testing.assert_allclose(found.points_mm, [[-4.0, -24.0, 6.0]], atol=1e-5)
-    said = refusal_of(capsys, "transform-points", folder / "shift.nii.gz", *arguments)
+    said = refusal_of(capsys, ["transform-points", folder / "shift.nii.gz", *arguments])
     assert "is not an affine map, so its inverse is not known" in said
 
 
@@ -142,7 +135,7 @@ def singular(path):
 def test_what_only_looks_like_a_transform_is_refused(folder, capsys, make, name, message):  # noqa: F811
     make(folder / name)
     said = refusal_of(
-        capsys, "transform-points", folder / name, folder / "points.csv", "--output", folder / "out.csv"
+        capsys, ["transform-points", folder / name, folder / "points.csv", "--output", folder / "out.csv"]
     )
     assert f"{name}: " in said
     assert message in said
@@ -192,7 +185,7 @@ def test_a_transform_that_leads_away_is_refused(folder, capsys, name, options): 
     SimpleITK.WriteTransform(SimpleITK.TranslationTransform(3, (900.0, 0, 0)), str(folder / "away.tfm"))
     arguments = ["apply", folder / "away.tfm", folder / f"{name}.nii.gz", "--onto", folder / "fixed.nii.gz"]
     arguments += ["--output", folder / "out.nii.gz", "--modality", "ct", *options]
-    said = refusal_of(capsys, *arguments)
+    said = refusal_of(capsys, arguments)
     assert "away.tfm: leads no place of" in said
     assert "inverse.h5" in said
     assert not (folder / "out.nii.gz").exists()
@@ -204,7 +197,7 @@ def test_a_folder_of_masks_comes_over_as_their_map(folder, capsys):  # noqa: F81
         write_volume(Volume(mask.astype(np.uint8), LPS_AFFINE), folder / "masks" / f"{name}.nii.gz")
     arguments = ["--onto", folder / "fixed.nii.gz", "--labels", "--modality", "ct", "--output"]
     assert (
-        run("apply", folder / "shift.tfm", folder / "labels.nii.gz", *arguments, folder / "one.nii.gz") == 0
+        run(["apply", folder / "shift.tfm", folder / "labels.nii.gz", *arguments, folder / "one.nii.gz"]) == 0
     )
     notes = notes_of(
         capsys, "apply", folder / "shift.tfm", folder / "masks", *arguments, folder / "two.nii.gz"
@@ -264,7 +257,7 @@ def test_points_go_out_in_the_form_that_is_asked_for(folder, name, content, outp
     if "i,j,k" in content:
         more += ["--coordinates", "voxel"]
     arguments = ["transform-points", folder / "shift.tfm", folder / name, "--output", folder / output]
-    assert run(*arguments, *more) == 0
+    assert run([*arguments, *more]) == 0
     assert (folder / output).read_text(encoding="utf-8").replace("\r", "") == written
 
 
@@ -301,15 +294,15 @@ def test_a_transform_of_register_that_is_used_the_wrong_way_is_refused(
     registered, capsys, transform, source, onto
 ):
     """Both scans lie in one place, so that the wrong way gives an image as well."""
-    said = refusal_of(capsys, *applied(registered, transform, source, onto))
+    said = refusal_of(capsys, applied(registered, transform, source, onto))
     assert f"{onto}.nii.gz is the {onto} one; " in said
-    assert said.endswith(f"{'forward' if transform == 'inverse.h5' else 'inverse'}.h5 leads the other way\n")
+    assert said.endswith(f"{'forward' if transform == 'inverse.h5' else 'inverse'}.h5 leads the other way")
     assert not (registered / "out.nii.gz").exists()
-    assert run(*applied(registered, transform, onto, source)) == 0
+    assert run(applied(registered, transform, onto, source)) == 0
     start = registered / "start.json"
     assert read_start(start).status == "given"
     start.write_text(start.read_text(encoding="utf-8").replace("scans", "others"), encoding="utf-8")
-    assert run(*applied(registered, transform, source, onto)) == 0, "nothing tells whose the transform is"
+    assert run(applied(registered, transform, source, onto)) == 0, "nothing tells whose the transform is"
 
 
 @pytest.mark.parametrize("key", ["sha256", "shape", "affine"])
@@ -317,22 +310,22 @@ def test_a_start_that_tells_a_scan_in_part_tells_nothing(registered, key):
     content = json.loads((registered / "start.json").read_text(encoding="utf-8"))
     del content["scans"]["moving"][key]
     (registered / "start.json").write_text(json.dumps(content), encoding="utf-8")
-    assert run(*applied(registered, "forward.h5", "moving", "fixed")) == 0
+    assert run(applied(registered, "forward.h5", "moving", "fixed")) == 0
 
 
 def test_labels_and_other_grids_are_told_by_their_voxels(registered, capsys):
     """Labels have no checksum that is known: where both grids are alike only the other scan tells."""
-    assert run(*applied(registered, "forward.h5", "labels", "fixed", "--labels")) == 0
-    said = refusal_of(capsys, *applied(registered, "inverse.h5", "labels", "fixed", "--labels"))
+    assert run(applied(registered, "forward.h5", "labels", "fixed", "--labels")) == 0
+    said = refusal_of(capsys, applied(registered, "inverse.h5", "labels", "fixed", "--labels"))
     assert "fixed.nii.gz is the fixed one" in said
     content = json.loads((registered / "start.json").read_text(encoding="utf-8"))
     content["scans"]["moving"]["affine"][0][3] += 0.5
     (registered / "start.json").write_text(json.dumps(content), encoding="utf-8")
     scan = read_volume(registered / "moving.nii.gz")
     write_volume(Volume(scan.array[2:], scan.affine), registered / "small.nii.gz")
-    said = refusal_of(capsys, *applied(registered, "forward.h5", "labels", "small", "--labels"))
+    said = refusal_of(capsys, applied(registered, "forward.h5", "labels", "small", "--labels"))
     assert "labels.nii.gz is the fixed one" in said
-    assert run(*applied(registered, "forward.h5", "moving", "small")) == 0
+    assert run(applied(registered, "forward.h5", "moving", "small")) == 0
 
 
 COPIES = {
@@ -362,16 +355,16 @@ def copied(registered):
 def test_a_copy_of_another_name_tells_its_direction(copied, capsys, fills, name):
     """The file says so itself, and is to other programs the transform that it was."""
     source = "moving" if fills == "fixed" else "fixed"
-    said = refusal_of(capsys, *applied(copied, name, fills, source))
+    said = refusal_of(capsys, applied(copied, name, fills, source))
     assert f"{name}: fills the {fills} scan of its registration from the {source} one; " in said
-    assert run(*applied(copied, name, source, fills)) == 0
+    assert run(applied(copied, name, source, fills)) == 0
     carried = transform_by_itk(read_transform(copied / name), np.array([[-10.0, -20.0, 8.0]]))
     sign = 1.0 if fills == "fixed" else -1.0
     np.testing.assert_allclose(
         carried, [[-10.0 - 6.0 * sign, -20.0 + 4.0 * sign, 8.0 + 2.0 * sign]], atol=1e-5
     )
     SimpleITK.WriteTransform(read_transform(copied / name), str(copied / "again.h5"))
-    assert run(*applied(copied, "again.h5", fills, source)) == 0, "another program keeps no note"
+    assert run(applied(copied, "again.h5", fills, source)) == 0, "another program keeps no note"
 
 
 def test_another_field_with_a_copy_of_the_header_tells_nothing(copied):
@@ -380,17 +373,17 @@ def test_another_field_with_a_copy_of_the_header_tells_nothing(copied):
     image = nibabel.load(copied / name)
     for path, vectors in (("same.nii.gz", image.dataobj), ("inverse.nii.gz", -np.asarray(image.dataobj))):
         nibabel.save(nibabel.Nifti1Image(np.asarray(vectors), image.affine, image.header), copied / path)
-    assert run(*applied(copied, "inverse.nii.gz", "fixed", "moving")) == 0
-    assert run(*applied(copied, "same.nii.gz", "fixed", "moving")) != 0
+    assert run(applied(copied, "inverse.nii.gz", "fixed", "moving")) == 0
+    assert run(applied(copied, "same.nii.gz", "fixed", "moving")) != 0
 
 
 def test_points_of_the_other_scan_are_refused(copied, capsys):
     arguments = ["--output", copied / "out.csv", "--modality", "ct", "--of"]
     command = ["transform-points", copied / "p7_to_p8.h5", copied / "points.csv", *arguments]
-    assert run(*command, copied / "fixed.nii.gz") == 0
-    said = refusal_of(capsys, *command, copied / "moving.nii.gz")
+    assert run([*command, copied / "fixed.nii.gz"]) == 0
+    said = refusal_of(capsys, [*command, copied / "moving.nii.gz"])
     assert "moving.nii.gz is the moving one; inverse.h5 leads the other way" in said
-    said = refusal_of(capsys, *command, copied / "fixed.nii.gz", "--inverse")
+    said = refusal_of(capsys, [*command, copied / "fixed.nii.gz", "--inverse"])
     assert "fixed.nii.gz is the fixed one; forward.h5 leads the other way" in said
 
 
@@ -402,14 +395,14 @@ def test_points_beside_the_scan_that_a_transform_carries_are_refused_or_said(
     monkeypatch.chdir(copied)
     options = ["--output", "out.csv", "--modality", "ct", *more]
     said = refusal_of(
-        capsys, "transform-points", "p7_to_p8.h5", "points.csv", "--coordinates", "lps", *options
+        capsys, ["transform-points", "p7_to_p8.h5", "points.csv", "--coordinates", "lps", *options]
     )
     assert "no point lies inside" in said and "whether they are LPS (--coordinates lps)" in said
     assert not (copied / "out.csv").exists()
     (copied / "two.csv").write_text(
         (copied / "points.csv").read_text(encoding="utf-8") + "5000,0,0,far\n", encoding="utf-8"
     )
-    assert run("transform-points", "p7_to_p8.h5", "two.csv", *options) == 0
+    assert run(["transform-points", "p7_to_p8.h5", "two.csv", *options]) == 0
     assert "note: the point 'far' lies outside" in capsys.readouterr().err
 
 
@@ -417,7 +410,7 @@ def test_points_beside_the_scan_that_a_transform_carries_are_refused_or_said(
 def test_a_note_that_is_broken_tells_nothing(copied, note):
     path = copied / "p7_to_p8.h5"
     path.write_bytes(path.read_bytes() + NOTE_MARK + note)
-    assert run(*applied(copied, "p7_to_p8.h5", "fixed", "moving")) == 0
+    assert run(applied(copied, "p7_to_p8.h5", "fixed", "moving")) == 0
 
 
 def test_a_start_of_the_scans_in_the_other_order_is_refused(registered):
@@ -441,7 +434,7 @@ def test_the_grid_of_any_image_is_taken(folder, name):  # noqa: F811
     write_volume(Volume(np.zeros(shape, np.uint8), LPS_AFFINE), folder / "empty.nii.gz")
     values = np.random.default_rng(1).random(shape, np.float32)
     write_volume(Volume(values, LPS_AFFINE), folder / "probabilities.nii.gz")
-    assert run(*applied(folder, "shift.h5", "moving", name)) == 0
+    assert run(applied(folder, "shift.h5", "moving", name)) == 0
     arguments = [
         "--onto",
         folder / "fixed.nii.gz",
@@ -450,10 +443,10 @@ def test_the_grid_of_any_image_is_taken(folder, name):  # noqa: F811
         "--modality",
         "ct",
     ]
-    assert run("apply", folder / "shift.h5", folder / "moving.nii.gz", *arguments) == 0
+    assert run(["apply", folder / "shift.h5", folder / "moving.nii.gz", *arguments]) == 0
     np.testing.assert_array_equal(
         read_volume(folder / "out.nii.gz").array, read_volume(folder / "expected.nii.gz").array
     )
     (folder / "vox.csv").write_text("i,j,k,name\n5,10,4,one\n", encoding="utf-8")
     command = ["transform-points", folder / "shift.tfm", folder / "vox.csv", "--output", folder / "out.csv"]
-    assert run(*command, "--of", folder / f"{name}.nii.gz") == 0
+    assert run([*command, "--of", folder / f"{name}.nii.gz"]) == 0
