@@ -3,11 +3,10 @@
 Every verb is one module here and imports the library when it runs, so that help comes at once.
 """
 
-import atexit
-import gc
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -25,6 +24,7 @@ from anatomical_embedding.cli.score import score
 from anatomical_embedding.cli.settings import settings
 from anatomical_embedding.cli.view import view
 from anatomical_embedding.errors import UserError
+from anatomical_embedding.swift_end import end_process
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -52,8 +52,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0, or 2 with one line on standard error for errors that a user can fix."""
     # Threads that wait must sleep: on a busy machine those that spin make two threads many times slower than one.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # At its end Python would look through all that torch has loaded for what can be freed, for 0.25 s.
-    atexit.register(gc.freeze)
     try:
         commands.main(args=arguments, prog_name="anatomical-embedding", standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -68,9 +66,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(EXIT_USER_ERROR)
 
 
+def run() -> NoReturn:
+    """Run the command line as a process of its own and end it."""
+    try:
+        main()
+    except SystemExit as stop:
+        end_process(int(stop.code or 0))
+    end_process(0)
+
+
 def _one_line(message: str) -> str:
     return " ".join(message.split())
 
 
 if __name__ == "__main__":
-    main()
+    run()
