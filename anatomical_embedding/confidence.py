@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pydantic
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
+from scipy import special
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.files import write_json
@@ -149,10 +149,10 @@ class Confidence(Settings):
     def probabilities(self, features: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the (N,) probabilities of being right and of lying out of view (NaN where that was not fitted)."""
         standard = self._standardised(features)
-        right = expit(_value(self.right, standard))
+        right = special.expit(_value(self.right, standard))
         if self.out_of_view is None:
             return right, np.full(len(features), np.nan)
-        out = expit(_value(self.out_of_view, standard))
+        out = special.expit(_value(self.out_of_view, standard))
         return (1.0 - out) * right, out
 
     def radii_mm(self, features: FloatArray) -> dict[str, FloatArray]:

@@ -3,13 +3,12 @@
 Every verb is one module here and imports the library when it runs, so that help comes at once.
 """
 
-import atexit
-import gc
 import os
 import signal
 import sys
 import threading
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -27,6 +26,7 @@ from anatomical_embedding.cli.score import score
 from anatomical_embedding.cli.settings import settings
 from anatomical_embedding.cli.view import view
 from anatomical_embedding.errors import UserError
+from anatomical_embedding.swift_end import end_process
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -57,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0, or 2 with one line on standard error for errors that a user can fix."""
     # Threads that wait must sleep: on a busy machine those that spin make two threads many times slower than one.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+<<<<<<< HEAD
     # Some network file systems refuse locks, which HDF5 asks for where this is not set before ITK is loaded.
     os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
     # At its end Python would look through all that torch has loaded for what can be freed, for 0.25 s.
@@ -64,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if threading.current_thread() is threading.main_thread():
         # As after Ctrl-C: files that are not whole are removed, and deeds does not go on alone.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
+=======
+>>>>>>> cost20
     try:
         commands.main(args=arguments, prog_name="anatomical-embedding", standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -78,9 +81,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(EXIT_USER_ERROR)
 
 
+def run() -> NoReturn:
+    """Run the command line as a process of its own and end it."""
+    try:
+        main()
+    except SystemExit as stop:
+        end_process(int(stop.code or 0))
+    end_process(0)
+
+
 def _one_line(message: str) -> str:
     return " ".join(message.split())
 
 
 if __name__ == "__main__":
-    main()
+    run()

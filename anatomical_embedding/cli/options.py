@@ -112,6 +112,7 @@ def load_libraries() -> None:
     if "torch" in sys.modules:
         return
     gc.disable()
+    import_module("anatomical_embedding.late_parts").leave_for_later()
     import_module("anatomical_embedding.usage.model")
     gc.freeze()
     gc.enable()

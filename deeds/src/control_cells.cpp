@@ -37,7 +37,7 @@ ControlCells::Position ControlCells::position(std::int64_t voxel, std::int64_t c
     return {cell, towards, static_cast<float>(std::fabs(from_middle))};
 }
 
-void ControlCells::row(const Grid3<float>& values, std::int64_t y, std::int64_t z, float* scratch, float* out) const {
+void ControlCells::row(const Grid3<float>& values, std::int64_t y, std::int64_t z, float* __restrict scratch, float* __restrict out) const {
     const Position py = position(y, control_.y), pz = position(z, control_.z);
     const float *a = &values.at(0, py.here, pz.here), *b = &values.at(0, py.towards, pz.here);
     const float *c = &values.at(0, py.here, pz.towards), *d = &values.at(0, py.towards, pz.towards);
@@ -45,6 +45,16 @@ void ControlCells::row(const Grid3<float>& values, std::int64_t y, std::int64_t 
         const float near = a[x] + py.share * (b[x] - a[x]);
         const float far = c[x] + py.share * (d[x] - c[x]);
         scratch[x] = near + pz.share * (far - near);
+    }
+    if (step_ == 2) {  // the usual one: both voxels between two control points at once
+        const float share = static_cast<float>(std::fabs(offset(0)));
+        out[0] = scratch[0];
+        for (std::int64_t x = 0; x + 1 < control_.x; ++x) {
+            out[2 * x + 1] = scratch[x] + share * (scratch[x + 1] - scratch[x]);
+            out[2 * x + 2] = scratch[x + 1] + share * (scratch[x] - scratch[x + 1]);
+        }
+        out[2 * control_.x - 1] = scratch[control_.x - 1];
+        return;
     }
     for (std::int64_t voxel = 0; voxel < step_; ++voxel) {
         const std::int64_t towards = offset(voxel) < 0 ? -1 : 1;
@@ -57,8 +67,12 @@ void ControlCells::row(const Grid3<float>& values, std::int64_t y, std::int64_t 
     }
 }
 
-void ControlCells::cell_means(const float* summed_rows, float* out) const {
+void ControlCells::cell_means(const float* summed_rows, float* __restrict out) const {
     const float share = static_cast<float>(1.0 / static_cast<double>(step_ * step_ * step_));
+    if (step_ == 2) {
+        for (std::int64_t x = 0; x < control_.x; ++x) out[x] = (0.0f + summed_rows[2 * x] + summed_rows[2 * x + 1]) * share;
+        return;
+    }
     for (std::int64_t x = 0; x < control_.x; ++x) {
         float sum = 0;
         for (std::int64_t voxel = 0; voxel < step_; ++voxel) sum += summed_rows[x * step_ + voxel];

@@ -134,12 +134,14 @@ DescentResult descend(const Image& fixed, const Image& moving, const std::option
     for (auto& part : found.shift) {
         if (part.size != control_geometry(fixed.geometry, settings.control_step).size)
             throw std::invalid_argument("sizes of field and control points differ");
-        part = gaussian(part, deviations(settings.start_smooth_mm), pool);
+        part = gaussian(std::move(part), deviations(settings.start_smooth_mm), pool);
     }
     NormalEquations seen;
     ShiftField step;
+    ImageComparison first(fixed, moving, wanted, settings.passes.front(), settings, pool);
     for (const DescentPass& pass : settings.passes) {
-        ImageComparison images(fixed, moving, wanted, pass, settings, pool);
+        std::optional<ImageComparison> next;
+        ImageComparison& images = &pass == &settings.passes.front() ? first : next.emplace(fixed, moving, wanted, pass, settings, pool);
         for (int n = 0; n < pass.steps; ++n) {
             seen = images.equations(found.shift);
             step = limited_solution(seen, static_cast<float>(settings.stiffness), static_cast<float>(settings.largest_step_mm), pool);
@@ -152,7 +154,7 @@ DescentResult descend(const Image& fixed, const Image& moving, const std::option
     found.hold = holds(seen, settings.stiffness);
     found.last_step = lengths(step);
     // Smoothed as for the first pass, against noise.
-    found.agreement = ImageComparison(fixed, moving, wanted, settings.passes.front(), settings, pool).agreement(found.shift);
+    found.agreement = first.agreement(found.shift);
     return found;
 }
 

@@ -8,6 +8,8 @@
 #include <cmath>
 #include <vector>
 
+#include "kernels.hpp"
+
 namespace deeds {
 namespace {
 
@@ -27,21 +29,18 @@ std::vector<float> weights_of(double deviation) {
     return weights;
 }
 
-/// out = the weighted sum of a row and of those around it; rows(k) is the one at a distance of k, which may be negative.
-template <class Rows>
-void sum_rows(const std::vector<float>& weights, const Rows& rows, std::int64_t count, float* out) {
-    const float* middle = rows(0);
-    for (std::int64_t x = 0; x < count; ++x) out[x] = weights[0] * middle[x];
-    for (int k = 1; k < static_cast<int>(weights.size()); ++k) {
-        const float weight = weights[static_cast<std::size_t>(k)];
-        const float *before = rows(-k), *behind = rows(k);
-        for (std::int64_t x = 0; x < count; ++x) out[x] += weight * (before[x] + behind[x]);
-    }
+/// out = the weighted sum of a row and of those around it; row(k) is the one at a distance of k, which may be negative.
+template <class Row>
+void sum_rows(const std::vector<float>& weights, const Row& row, std::int64_t count, std::vector<const float*>& rows, float* out) {
+    const int reach = static_cast<int>(weights.size()) - 1;
+    rows.clear();
+    for (int k = -reach; k <= reach; ++k) rows.push_back(row(k));
+    kernels().weigh_rows(weights.data(), reach, rows.data(), count, out);
 }
 
 }  // namespace
 
-Grid3<float> gaussian(const Grid3<float>& grid, const std::array<double, 3>& deviations, ThreadPool& pool) {
+Grid3<float> gaussian(Grid3<float> grid, const std::array<double, 3>& deviations, ThreadPool& pool) {
     const Size3 size = grid.size;
     const auto clamped = [](std::int64_t at, std::int64_t count) { return std::clamp<std::int64_t>(at, 0, count - 1); };
     const std::vector<float> along_x = weights_of(deviations[0]), along_y = weights_of(deviations[1]),
@@ -51,25 +50,26 @@ Grid3<float> gaussian(const Grid3<float>& grid, const std::array<double, 3>& dev
     pool.run(size.z, [&](std::int64_t z) {
         Grid3<float> row_means(Size3{size.x, size.y, 1});
         std::vector<float> padded(static_cast<std::size_t>(size.x + 2 * radius_x));
+        std::vector<const float*> rows;
         for (std::int64_t y = 0; y < size.y; ++y) {
             const float* row = &grid.at(0, y, z);
             std::fill_n(padded.begin(), radius_x, row[0]);
             std::copy_n(row, size.x, padded.begin() + radius_x);
             std::fill_n(padded.begin() + radius_x + size.x, radius_x, row[size.x - 1]);
-            sum_rows(along_x, [&](int k) { return padded.data() + radius_x + k; }, size.x, &row_means.at(0, y, 0));
+            sum_rows(along_x, [&](int k) { return padded.data() + radius_x + k; }, size.x, rows, &row_means.at(0, y, 0));
         }
         for (std::int64_t y = 0; y < size.y; ++y) {
-            sum_rows(along_y, [&](int k) { return &row_means.at(0, clamped(y + k, size.y), 0); }, size.x, &plane_means.at(0, y, z));
+            sum_rows(along_y, [&](int k) { return &row_means.at(0, clamped(y + k, size.y), 0); }, size.x, rows, &plane_means.at(0, y, z));
         }
     });
     if (along_z.size() == 1) return plane_means;
-    Grid3<float> means(size);
     pool.run(size.z, [&](std::int64_t z) {
+        std::vector<const float*> rows;
         for (std::int64_t y = 0; y < size.y; ++y) {
-            sum_rows(along_z, [&](int k) { return &plane_means.at(0, y, clamped(z + k, size.z)); }, size.x, &means.at(0, y, z));
+            sum_rows(along_z, [&](int k) { return &plane_means.at(0, y, clamped(z + k, size.z)); }, size.x, rows, &grid.at(0, y, z));
         }
     });
-    return means;
+    return grid;
 }
 
 }  // namespace deeds

@@ -18,7 +18,6 @@ namespace {
 constexpr float kSmallestGain = 0.5f, kLargestGain = 2.0f;  // of the local contrast of one image over that of the other
 constexpr float kOutlierScales = 2.0f;       // a voxel that differs by so many standard deviations has a quarter of its weight left
 constexpr float kSmallestVariance = 1e-3f;   // below which an image is uniform
-constexpr int kRow[6] = {0, 0, 0, 1, 1, 2}, kColumn[6] = {0, 1, 2, 1, 2, 2};
 
 std::array<double, 3> spacing_along(const AffineVox& to_world) {
     const Point3 spacing = spacing_of(to_world);
@@ -38,6 +37,8 @@ std::array<double, 3> in_control_points(double deviation_mm, const Geometry& fix
     return deviations;
 }
 
+void put(float value, bool accumulate, float& sum) { sum = accumulate ? sum + value : value; }
+
 }  // namespace
 
 ImageComparison::ImageComparison(const Image& fixed, const Image& moving, const std::optional<Grid3<float>>& wanted,
@@ -50,7 +51,7 @@ ImageComparison::ImageComparison(const Image& fixed, const Image& moving, const 
       fixed_(smoothed(fixed, pass.smooth_mm, pool)),
       moving_(smoothed(moving, pass.smooth_mm, pool)),
       from_fixed_(composed(inverse(moving.geometry.to_world), fixed.geometry.to_world)),
-      wanted_(static_cast<std::size_t>(cells_.control().count()), 1),
+      wanted_(static_cast<std::size_t>(fixed_.size.x * cells_.control().y * cells_.control().z), 1.0f),
       moved_(fixed_.size),
       inside_(fixed_.size) {
     const std::array<double, 3> spacing = spacing_along(fixed.geometry.to_world);
@@ -60,13 +61,14 @@ ImageComparison::ImageComparison(const Image& fixed, const Image& moving, const 
     }
     if (wanted) {
         if (wanted->size != cells_.control()) throw std::invalid_argument("sizes of mask and control points differ");
-        std::transform(wanted->values.begin(), wanted->values.end(), wanted_.begin(), [](float value) { return value > 0 ? 1 : 0; });
+        const auto step = static_cast<std::size_t>(cells_.step());
+        for (std::size_t n = 0; n < wanted_.size(); ++n) wanted_[n] = wanted->values[n / step] > 0 ? 1.0f : 0.0f;
     }
-    auto fixed_moments = means<2>(contrast_, [&](std::int64_t y, std::int64_t z, float* const out[2]) {
+    auto fixed_moments = means<2>(contrast_, [&](std::int64_t y, std::int64_t z, bool accumulate, float* const out[2]) {
         const float* row = &fixed_.at(0, y, z);
         for (std::int64_t x = 0; x < fixed_.size.x; ++x) {
-            out[0][x] = row[x];
-            out[1][x] = row[x] * row[x];
+            put(row[x], accumulate, out[0][x]);
+            put(row[x] * row[x], accumulate, out[1][x]);
         }
         return true;
     });
@@ -80,29 +82,23 @@ std::array<Grid3<float>, count> ImageComparison::means(const std::array<double, 
     for (auto& grid : found) grid = Grid3<float>(cells_.control());
     const auto length = static_cast<std::size_t>(cells_.voxels().x);
     pool_.run(cells_.control().z, [&](std::int64_t control_z) {
-        std::vector<float> sums[count], values[count];
+        std::vector<float> sums[count];
         float* out[count];
         for (std::size_t n = 0; n < count; ++n) {
-            values[n].resize(length);
-            out[n] = values[n].data();
+            sums[n].resize(length);
+            out[n] = sums[n].data();
         }
         for (std::int64_t control_y = 0; control_y < cells_.control().y; ++control_y) {
             bool is_empty = true;
             for (std::int64_t row = 0; row < cells_.step() * cells_.step(); ++row) {
-                if (!rows(control_y * cells_.step() + row % cells_.step(), control_z * cells_.step() + row / cells_.step(), out))
-                    continue;
-                for (std::size_t n = 0; n < count; ++n) {
-                    if (is_empty) sums[n] = values[n];
-                    else
-                        for (std::size_t x = 0; x < length; ++x) sums[n][x] += values[n][x];
-                }
-                is_empty = false;
+                const std::int64_t y = control_y * cells_.step() + row % cells_.step(), z = control_z * cells_.step() + row / cells_.step();
+                if (rows(y, z, !is_empty, out)) is_empty = false;
             }
             if (is_empty) continue;
             for (std::size_t n = 0; n < count; ++n) cells_.cell_means(sums[n].data(), &found[n].at(0, control_y, control_z));
         }
     });
-    for (auto& grid : found) grid = gaussian(grid, window, pool_);
+    for (auto& grid : found) grid = gaussian(std::move(grid), window, pool_);
     return found;
 }
 
@@ -116,17 +112,16 @@ std::array<Grid3<float>, 3> ImageComparison::look_through(const ShiftField& shif
         for (std::size_t n = 0; n < moves[axis].values.size(); ++n)
             moves[axis].values[n] = x * shift[0].values[n] + y * shift[1].values[n] + z * shift[2].values[n];
     }
-    return means<3>(contrast_, [&](std::int64_t y, std::int64_t z, float* const out[3]) {
+    return means<3>(contrast_, [&](std::int64_t y, std::int64_t z, bool accumulate, float* const out[3]) {
         const auto length = static_cast<std::size_t>(size.x);
         const float* fixed = &fixed_.at(0, y, z);
         float *moved = &moved_.at(0, y, z), *inside = &inside_.at(0, y, z);
         std::copy_n(fixed, size.x, moved);
         std::fill_n(inside, size.x, 0.0f);
-        const std::uint8_t* wanted = wanted_.data() + (z / cells_.step() * control.y + y / cells_.step()) * control.x;
-        const std::uint8_t* end = wanted + control.x;
-        const std::int64_t first = (std::find(wanted, end, 1) - wanted) * cells_.step();
-        std::int64_t last = size.x;
-        while (last > first && wanted[(last - 1) / cells_.step()] == 0) --last;
+        const float* wanted = wanted_.data() + (z / cells_.step() * control.y + y / cells_.step()) * size.x;
+        std::int64_t first = 0, last = size.x;
+        while (first < last && wanted[first] == 0) ++first;
+        while (last > first && wanted[last - 1] == 0) --last;
         if (first < last) {
             thread_local std::vector<float> places[3], scratch, seen;
             scratch.resize(static_cast<std::size_t>(control.x));
@@ -137,24 +132,26 @@ std::array<Grid3<float>, 3> ImageComparison::look_through(const ShiftField& shif
                 const auto& m = from_fixed_.m[axis];
                 const float start = static_cast<float>(m[1] * static_cast<double>(y) + m[2] * static_cast<double>(z) + m[3]);
                 const float slope = static_cast<float>(m[0]);
-                for (std::int64_t x = first; x < last; ++x) places[axis][static_cast<std::size_t>(x)] += start + slope * static_cast<float>(x);
+                float* place = places[axis].data();
+                for (std::int64_t x = first; x < last; ++x) place[x] += start + slope * static_cast<float>(static_cast<std::int32_t>(x));
             }
             const float *px = places[0].data(), *py = places[1].data(), *pz = places[2].data();
             kernels().warp_row({moving_.values.data(), there.x, there.y, there.z, px + first, py + first, pz + first,
                                 seen.data() + first, last - first, true, 0.0f});
             const float end_x = static_cast<float>(there.x - 1), end_y = static_cast<float>(there.y - 1),
                         end_z = static_cast<float>(there.z - 1);
+            const float* seen_row = seen.data();
             for (std::int64_t x = first; x < last; ++x) {
-                if (wanted[x / cells_.step()] == 0) continue;
-                moved[x] = seen[static_cast<std::size_t>(x)];
-                const bool is_reached = px[x] >= 0 && px[x] <= end_x && py[x] >= 0 && py[x] <= end_y && pz[x] >= 0 && pz[x] <= end_z;
-                inside[x] = is_reached ? 1.0f : 0.0f;
+                const float unmoved = moved[x], found = seen_row[x], is_wanted = wanted[x];
+                const bool is_reached = (px[x] >= 0) & (px[x] <= end_x) & (py[x] >= 0) & (py[x] <= end_y) & (pz[x] >= 0) & (pz[x] <= end_z);
+                moved[x] = is_wanted > 0 ? found : unmoved;
+                inside[x] = is_reached ? is_wanted : 0.0f;
             }
         }
         for (std::int64_t x = 0; x < size.x; ++x) {
-            out[0][x] = moved[x];
-            out[1][x] = moved[x] * moved[x];
-            out[2][x] = fixed[x] * moved[x];
+            put(moved[x], accumulate, out[0][x]);
+            put(moved[x] * moved[x], accumulate, out[1][x]);
+            put(fixed[x] * moved[x], accumulate, out[2][x]);
         }
         return true;
     });
@@ -189,10 +186,10 @@ NormalEquations ImageComparison::equations(const ShiftField& shift) {
             }
         }
     });
-    auto sums = means<9>(window_, [&](std::int64_t y, std::int64_t z, float* const out[9]) {
-        thread_local std::vector<float> scratch, precisions, slopes[3], weights;
+    auto sums = means<9>(window_, [&](std::int64_t y, std::int64_t z, bool accumulate, float* const out[9]) {
+        thread_local std::vector<float> scratch, precisions, slopes[3], weights, differences;
         scratch.resize(static_cast<std::size_t>(control.x));
-        for (auto* values : {&precisions, &slopes[0], &slopes[1], &slopes[2], &weights}) values->resize(static_cast<std::size_t>(size.x));
+        for (auto* values : {&precisions, &slopes[0], &slopes[1], &slopes[2], &weights, &differences}) values->resize(static_cast<std::size_t>(size.x));
         const float* inside = &inside_.at(0, y, z);
         if (std::all_of(inside, inside + size.x, [](float value) { return value == 0; })) return false;
         const float *fixed = &fixed_.at(0, y, z), *both = &middle.at(0, y, z);
@@ -209,18 +206,11 @@ NormalEquations ImageComparison::equations(const ShiftField& shift) {
         across(z, size.z, [&](std::int64_t at) { return &middle.at(0, y, at); }, slope_[2], gz);
         cells_.row(precision, y, z, scratch.data(), p);
         for (std::int64_t x = 0; x < size.x; ++x) {
-            const float difference = 2 * (fixed[x] - both[x]);
+            const float difference = differences[static_cast<std::size_t>(x)] = 2 * (fixed[x] - both[x]);
             const float doubt = 1 + p[x] * difference * difference / (kOutlierScales * kOutlierScales);
             weight[x] = p[x] * inside[x] / (doubt * doubt);
         }
-        for (int n = 0; n < 6; ++n) {
-            const float *a = slopes[kRow[n]].data(), *b = slopes[kColumn[n]].data();
-            for (std::int64_t x = 0; x < size.x; ++x) out[n][x] = weight[x] * a[x] * b[x];
-        }
-        for (int n = 0; n < 3; ++n) {
-            const float* a = slopes[n].data();
-            for (std::int64_t x = 0; x < size.x; ++x) out[6 + n][x] = weight[x] * a[x] * (2 * (fixed[x] - both[x]));
-        }
+        kernels().normal_rows({weight, {gx, gy, gz}, differences.data(), size.x}, accumulate, out);
         return true;
     });
     NormalEquations found;

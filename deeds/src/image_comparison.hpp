@@ -32,8 +32,8 @@ class ImageComparison {
   private:
     /// Gaussian means of the moving image, its squares and the products with the fixed one, as `moved_` and `inside_` are set.
     std::array<Grid3<float>, 3> look_through(const ShiftField& shift);
-    /// Gaussian means of the cells of grids that are made row by row: rows(y, z, out) writes one row
-    /// of every grid, or returns false where all of them are zero.
+    /// Gaussian means of the cells of grids that are made row by row: rows(y, z, accumulate, out) writes one row of every
+    /// grid, or adds it to what is there, or returns false where all of them are zero.
     template <std::size_t count, class Rows>
     std::array<Grid3<float>, count> means(const std::array<double, 3>& window, const Rows& rows);
 
@@ -45,7 +45,7 @@ class ImageComparison {
     Grid3<float> fixed_, moving_;
     AffineVox from_fixed_;  ///< voxels of the fixed grid to those of the moving one
     double from_shift_[3][3];
-    std::vector<std::uint8_t> wanted_;  ///< of every control point
+    std::vector<float> wanted_;         ///< 1 or 0 of every voxel along x, for rows of control points
     Grid3<float> fixed_mean_, fixed_squares_;
     Grid3<float> moved_;                ///< the moving image seen through the field; the fixed one where it is not wanted
     Grid3<float> inside_;               ///< 1 where it is wanted and the moving image reaches, otherwise 0

@@ -14,6 +14,7 @@ constexpr int kChannels = 12;       ///< self-similarity channels of a descripto
 constexpr int kLevelBits = 5;       ///< thermometer bits of one channel
 constexpr int kVectorFloats = 8;    ///< rows of labels are padded to a multiple of this many floats
 constexpr int kMaximumRadius = 16;  ///< largest search radius
+constexpr int kNormalSums = 9;      ///< entries of a symmetric matrix and of its right side
 
 /// Hamming sums of eight neighbouring control points over all displacements.
 /// Rows of words are stored by phase: word i of a row lies at [i mod spacing][i div spacing].
@@ -57,6 +58,14 @@ struct WarpRow {
     float background;  ///< used when not replicating
 };
 
+/// One row of voxels of the normal equations of a descent.
+struct NormalRows {
+    const float* weight;
+    const float* slope[3];
+    const float* difference;
+    std::int64_t count;
+};
+
 struct Kernels {
     const char* name;
 
@@ -93,6 +102,11 @@ struct Kernels {
     /// row with large values in its padding, and stored is read up to `padded` past its end.
     std::int64_t (*best_label)(const std::uint16_t* stored, float step, const float* cost_i, const float* cost_j,
                                const float* cost_k, LabelShape shape);
+
+    /// out = weights[0] * rows[reach] + weights[1] * (rows[reach - 1] + rows[reach + 1]) + ..., in this order.
+    void (*weigh_rows)(const float* weights, int reach, const float* const* rows, std::int64_t count, float* out);
+    /// out = weight * slope * slope, xx, xy, xz, yy, yz, zz, then weight * slope * difference; added to what is there when `accumulate`.
+    void (*normal_rows)(const NormalRows& rows, bool accumulate, float* const out[kNormalSums]);
 };
 
 enum class InstructionSet { portable, avx2, avx512 };

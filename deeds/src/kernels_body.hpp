@@ -10,6 +10,7 @@
 
 #include "kernels_vectors.hpp"
 // The vectors come first.
+#include "kernels_descent.hpp"
 #include "kernels_descriptor.hpp"
 #include "kernels_hamming.hpp"
 #include "kernels_messages.hpp"
@@ -19,5 +20,5 @@ template <class Words>
 Kernels table(const char* name) {
     return {name,         hamming_sums<Words>, transpose_sums, squared_difference, sum_rows,    sum_along,
             quantise,     absolute_difference, warp_row,       belief,             min_plus,    add_message,
-            store_belief, best_label};
+            store_belief, best_label,          weigh_rows,     normal_rows};
 }

@@ -32,10 +32,12 @@ class Deformable {
     }
 
     DeformableResult run() {
-        warp_image(moving_, affine_, nullptr, kReplicate, whole_region(fixed_.size), pool_, aligned_);
+        const bool is_moved = !is_identity(affine_);
+        if (is_moved) warp_image(moving_, affine_, nullptr, kReplicate, whole_region(fixed_.size), pool_, aligned_);
+        const Grid3<float>& aligned = is_moved ? aligned_ : moving_;
         // Both directions look where either body is.
-        const Region body = united(body_region(fixed_), body_region(aligned_));
-        const ImageOfTree fixed_image{fixed_, standard_deviation(fixed_)}, aligned_image{aligned_, standard_deviation(aligned_)};
+        const Region body = united(body_region(fixed_), body_region(aligned));
+        const ImageOfTree fixed_image{fixed_, standard_deviation(fixed_)}, aligned_image{aligned, standard_deviation(aligned)};
         ControlField forward = zero_field(fixed_.size, levels_.front().spacing), backward = forward;
         int step = 0;
         for (std::size_t l = 0; l < levels_.size(); ++l) {
@@ -46,7 +48,7 @@ class Deformable {
             if (descriptor_step(level.quantization) != step) {
                 step = descriptor_step(level.quantization);
                 compute_descriptor(fixed_, step, body, pool_, fixed_words_);
-                compute_descriptor(aligned_, step, body, pool_, aligned_words_);
+                compute_descriptor(aligned, step, body, pool_, aligned_words_);
             }
             const auto [fixed_tree, aligned_tree] = spanning_trees(fixed_image, aligned_image, level.spacing, pool_);
             const ControlPoints points(control_region(body, level.spacing));

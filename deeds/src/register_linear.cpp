@@ -28,11 +28,6 @@ struct BlockMatch {
     std::array<double, 3> displacement;  ///< voxels
 };
 
-bool is_identity(const AffineVox& map) {
-    const AffineVox identity;
-    return std::equal(&map.m[0][0], &map.m[0][0] + 12, &identity.m[0][0]);
-}
-
 class Linear {
   public:
     Linear(const Grid3<float>& fixed, const Grid3<float>& moving, const LinearSettings& settings,

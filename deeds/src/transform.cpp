@@ -25,6 +25,11 @@ Position control_position(double voxel, std::int64_t control, std::int64_t image
 
 }  // namespace
 
+bool is_identity(const AffineVox& affine) {
+    const AffineVox identity;
+    return std::equal(&affine.m[0][0], &affine.m[0][0] + 12, &identity.m[0][0]);
+}
+
 Displacement displacement_at(const ControlField& field, double i, double j, double k) {
     const Size3 control = field.control;
     const Position x = control_position(i, control.x, field.image.x);

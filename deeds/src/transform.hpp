@@ -15,6 +15,8 @@ struct AffineVox {
     double m[3][4] = {{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}};
 };
 
+bool is_identity(const AffineVox& affine);
+
 /// Displacements on a control grid, in voxels of the image, components along i, j, k (x fastest inside each).
 struct ControlField {
     Size3 control;    ///< control points along i, j, k: floor(image / spacing)

@@ -10,6 +10,7 @@
 #include "control_cells.hpp"
 #include "descent.hpp"
 #include "gaussian.hpp"
+#include "kernels.hpp"
 #include "phantom.hpp"
 
 namespace {
@@ -201,6 +202,28 @@ void unrelated_images_fold_nothing() {
     CHECK(smallest_jacobian(found.shift, {4, 4, 4}) > 0);
 }
 
+void rows_of_every_length_are_weighed_alike() {
+    const float weights[4] = {0.4f, 0.2f, 0.08f, 0.02f};
+    std::vector<float> values(128);
+    for (std::size_t n = 0; n < values.size(); ++n) values[n] = static_cast<float>(n * n % 97) + 0.3f;
+    for (const InstructionSet set : supported_sets()) {
+        select_instruction_set(set);
+        for (const int reach : {0, 1, 3})
+            for (const std::int64_t count : {1, 7, 8, 9, 31, 32, 33, 45, 90}) {
+                const float* rows[7];
+                for (int k = 0; k <= 2 * reach; ++k) rows[k] = values.data() + 5 * k;
+                std::vector<float> found(static_cast<std::size_t>(count) + 1, -1.0f);
+                kernels().weigh_rows(weights, reach, rows, count, found.data());
+                CHECK(found.back() == -1);  // nothing is written behind the row
+                for (std::int64_t x = 0; x < count; ++x) {
+                    float sum = weights[0] * rows[reach][x];
+                    for (int k = 1; k <= reach; ++k) sum += weights[k] * (rows[reach - k][x] + rows[reach + k][x]);
+                    CHECK(found[static_cast<std::size_t>(x)] == sum);
+                }
+            }
+    }
+}
+
 void results_do_not_depend_on_threads_or_instructions() {
     const Image fixed = still_image(3), moving = moved_image(3);
     select_instruction_set(InstructionSet::portable);
@@ -223,6 +246,7 @@ int main() {
     roughness_leaves_the_field_and_walls_stay();
     what_lies_outside_the_region_is_not_looked_at();
     unrelated_images_fold_nothing();
+    rows_of_every_length_are_weighed_alike();
     results_do_not_depend_on_threads_or_instructions();
     return failed_checks == 0 ? 0 : 1;
 }

@@ -1,6 +1,7 @@
 """The command line with the models of the demo: what it answers is what the workflow answered."""
 
 import json
+import re
 import subprocess
 import time
 
@@ -100,6 +101,7 @@ def test_register_brings_an_mr_onto_the_ct_with_transforms_that_simpleitk_applie
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["status"] == "found"
+    assert re.search(r"^start found: \d+ of \d+ matches agree$", done.stderr, re.MULTILINE)
     carried = pd.read_csv(tmp_path / "out" / "points.csv").set_index("name")
     found = carried.loc[names, ["x_mm", "y_mm", "z_mm"]].to_numpy()
     field = read_field(tmp_path / "out" / "displacement_field.nii.gz")

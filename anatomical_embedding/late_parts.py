@@ -1,0 +1,79 @@
+"""Parts of torch and numpy that load when something in them is first looked up.
+
+`import torch` loads what its compiler and its exporter alone ask for, and scipy takes every name that numpy has: a
+fourth of the time that a command takes to load. Such a part gets an empty module in its place, and the first name that
+it lacks loads it. Modules of torch that are imported later, as those of its compiler, count on what the parts do when
+they load, so the parts come first.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any
+
+PARTS = (
+    "numpy.f2py",
+    "numpy.testing",
+    "scipy.special",
+    "torch._meta_registrations",
+    "torch.distributions",
+    "torch.export",
+)
+
+
+def leave_for_later() -> None:
+    """Let the parts wait in every import after this; those that are loaded stay so."""
+    sys.meta_path.insert(0, _LateParts())
+
+
+class _LatePart(ModuleType):
+    """A module that is loaded by the first look at a name that it lacks."""
+
+    def __getattr__(self, name: str) -> Any:
+        _load(self)
+        return getattr(self, name)
+
+
+def _load(module: ModuleType) -> None:
+    """Load a part that waits."""
+    module.__class__ = ModuleType
+    if module.__spec__ is not None and module.__spec__.loader is not None:
+        module.__spec__.loader.exec_module(module)
+
+
+class _LateLoader(Loader):
+    """Puts an empty module in the place of a part, and leaves the rest to the loader of the part."""
+
+    def __init__(self, loader: Loader):
+        self.loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        if module.__spec__ is not None:
+            module.__loader__ = module.__spec__.loader = self.loader
+        module.__class__ = _LatePart
+
+
+class _LateParts(MetaPathFinder):
+    """Finds the parts, each to be loaded late."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname in PARTS:
+            spec = PathFinder.find_spec(fullname, path, target)
+            if spec is not None and spec.loader is not None:
+                spec.loader = _LateLoader(spec.loader)
+            return spec
+        if fullname.startswith("torch.") and not getattr(
+            sys.modules["torch"].__spec__, "_initializing", False
+        ):
+            sys.meta_path.remove(self)
+            for part in PARTS:
+                if part.startswith("torch.") and isinstance(sys.modules.get(part), _LatePart):
+                    _load(sys.modules[part])
+        return None
