@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from anatomical_embedding.lean_torch import leave_rules_for_later
+
 if TYPE_CHECKING:
     from anatomical_embedding.volumes.raw_scan import ScanGrid
 
@@ -105,6 +107,7 @@ def load_libraries() -> None:
     if "torch" in sys.modules:
         return
     gc.disable()
+    leave_rules_for_later()
     import_module("anatomical_embedding.usage.model")
     gc.freeze()
     gc.enable()

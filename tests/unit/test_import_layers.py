@@ -17,6 +17,7 @@ LAYERS = [
         "progress",
         "identifiers",
         "code_fingerprint",
+        "lean_torch",
         "versions",
         "provenance",
         "csv_table",
@@ -125,14 +126,17 @@ def test_the_help_of_the_commands_loads_no_library():
     assert done.stdout.strip() == "[]"
 
 
-def test_a_stage_collects_garbage_once_it_is_loaded_and_leaves_parts_of_numpy_until_they_are_used(tmp_path):
+def test_a_stage_collects_garbage_once_it_is_loaded_and_leaves_parts_of_libraries_until_they_are_used(
+    tmp_path,
+):
     (tmp_path / "sitecustomize.py").write_text(
         "import atexit, gc, sys\n"
         "def tell():\n"
         "    numpy = sys.modules['numpy']\n"
         "    names = 'scipy.ndimage', 'numpy.f2py.f2py2e', 'numpy.testing._private'\n"
         "    loaded = [name in sys.modules for name in names]\n"
-        "    print(gc.isenabled(), *loaded, callable(numpy.f2py.get_include), callable(numpy.testing.assert_equal))\n"
+        "    print(gc.isenabled(), *loaded, 'torch._meta_registrations' in sys.modules)\n"
+        "    print(callable(numpy.f2py.get_include), callable(numpy.testing.assert_equal))\n"
         "atexit.register(tell)\n",
         encoding="utf-8",
     )
@@ -145,7 +149,7 @@ def test_a_stage_collects_garbage_once_it_is_loaded_and_leaves_parts_of_numpy_un
         check=False,
     )
     assert "the following arguments are required" in done.stderr
-    assert done.stdout == "True True False False True True\n"
+    assert done.stdout == "True True False False True\nTrue True\n"
 
 
 @pytest.mark.slow
@@ -154,9 +158,27 @@ def test_a_verb_with_a_model_collects_garbage_but_not_among_what_it_loaded():
         "import gc, sys\n"
         "from anatomical_embedding.cli.options import load_libraries\n"
         "load_libraries()\n"
-        "print(gc.isenabled(), gc.get_freeze_count() > 100_000, 'torch' in sys.modules)\n"
+        "print(gc.isenabled(), gc.get_freeze_count() > 100_000)\n"
+        "print('torch' in sys.modules, 'torch._decomp' in sys.modules)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
-    assert done.stdout == "True True True\n"
+    assert done.stdout == "True True\nTrue False\n"
+
+
+@pytest.mark.slow
+def test_what_torch_is_loaded_without_comes_before_the_parts_that_build_on_it():
+    code = (
+        "import sys\n"
+        "from anatomical_embedding.lean_torch import RULES, leave_rules_for_later\n"
+        "leave_rules_for_later()\n"
+        "import torch\n"
+        "print(hasattr(sys.modules[RULES], 'meta_index_Tensor'))\n"
+        "double = torch.compile(lambda x: 2 * x, backend='eager')\n"
+        "print(double(torch.ones(1)).item(), hasattr(sys.modules[RULES], 'meta_index_Tensor'))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n2.0 True\n"
