@@ -3,7 +3,8 @@
     python -m benchmarks.stage_costs OLD/results results
 
 prints a row a rule with the number of its jobs and their seconds in each run, then the sums of trainings, of `deeds`
-and of everything else. Snakemake samples a job twice a second and misses its last part, in each run alike.
+and of everything else. Snakemake samples a job twice a second: it misses the last part of each, and all of one that is
+over by the second sample. `benchmarks.replayed_stages` measures short jobs in full.
 """
 
 import argparse

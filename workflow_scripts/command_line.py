@@ -1,7 +1,6 @@
 """What every stage's command line shares: settings as JSON, user errors as one line and exit code 2."""
 
 import argparse
-import atexit
 import gc
 import json
 import sys
@@ -15,6 +14,7 @@ from anatomical_embedding.errors import OutputFileError, SettingsError, UserErro
 from anatomical_embedding.files import require_writable_file
 from anatomical_embedding.provenance import Watch
 from anatomical_embedding.settings.validation_message import describe_validation_error
+from anatomical_embedding.swift_end import end_process
 
 Section = TypeVar("Section", bound=pydantic.BaseModel)
 
@@ -64,15 +64,15 @@ def run_stage(main: Callable[[list[str]], None]) -> None:
     # What was loaded stays; the collector, which waited for it (`workflow_scripts/__init__.py`), leaves it out.
     gc.freeze()
     gc.enable()
-    # At its end Python would look through the rest for what can be freed.
-    atexit.register(gc.freeze)
     watch = Watch(sys.argv[1:])
+    status = 0
     try:
         main(sys.argv[1:])
         watch.finish(Path(sys.argv[0]).stem)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        status = 2
+    end_process(status)
 
 
 def existing_file(text: str) -> Path:

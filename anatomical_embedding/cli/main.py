@@ -57,16 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0, or 2 with one line on standard error for errors that a user can fix."""
     # Threads that wait must sleep: on a busy machine those that spin make two threads many times slower than one.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-<<<<<<< HEAD
     # Some network file systems refuse locks, which HDF5 asks for where this is not set before ITK is loaded.
     os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
-    # At its end Python would look through all that torch has loaded for what can be freed, for 0.25 s.
-    atexit.register(gc.freeze)
     if threading.current_thread() is threading.main_thread():
         # As after Ctrl-C: files that are not whole are removed, and deeds does not go on alone.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
-=======
->>>>>>> cost20
     try:
         commands.main(args=arguments, prog_name="anatomical-embedding", standalone_mode=False)
     except click.exceptions.Exit as stop:

@@ -7,7 +7,7 @@ does not.
 """
 
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations_with_replacement, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,23 +83,26 @@ def norms_of_upsampled(coarse: NDArray, *, axes: list[AxisInterpolation]) -> NDA
     """
     along_z, along_y, along_x = axes
     squared = np.empty((len(along_z.lower), len(along_y.lower), len(along_x.lower)))
-    weight_y = np.stack([1.0 - along_y.fraction, along_y.fraction])
-    weight_x = np.stack([1.0 - along_x.fraction, along_x.fraction])
+    share_y = np.stack([1.0 - along_y.fraction, along_y.fraction])
+    share_x = np.stack([1.0 - along_x.fraction, along_x.fraction])
+    corners = list(product((0, 1), (0, 1)))
+    shares = {corner: np.multiply.outer(share_y[corner[0]], share_x[corner[1]]) for corner in corners}
+    weights = {  # each pair of corners once, for both orders
+        (first, second): shares[first] * shares[second] * (1.0 if first == second else 2.0)
+        for first, second in combinations_with_replacement(corners, 2)
+    }
+    cells = np.ix_(along_y.lower, along_x.lower)
     for index, (lower, upper, fraction) in enumerate(
         zip(along_z.lower, along_z.upper, along_z.fraction, strict=True)
     ):
         plane = (1.0 - fraction) * coarse[lower].astype(np.float64) + fraction * coarse[upper]  # (Y, X, C)
         padded = np.pad(plane, ((0, 1), (0, 1), (0, 0)), mode="edge")
-        corners = {
+        vectors = {
             (row, column): padded[row : row + plane.shape[0], column : column + plane.shape[1]]
-            for row, column in product((0, 1), (0, 1))
+            for row, column in corners
         }
-        total = np.zeros(squared.shape[1:])
-        for (first, first_vectors), (second, second_vectors) in product(corners.items(), repeat=2):
-            inner = np.einsum("yxc,yxc->yx", first_vectors, second_vectors)
-            weight = np.multiply.outer(
-                weight_y[first[0]] * weight_y[second[0]], weight_x[first[1]] * weight_x[second[1]]
-            )
-            total += inner[np.ix_(along_y.lower, along_x.lower)] * weight
-        squared[index] = total
+        squared[index] = sum(
+            weight * np.einsum("yxc,yxc->yx", vectors[first], vectors[second])[cells]
+            for (first, second), weight in weights.items()
+        )
     return np.sqrt(np.maximum(squared, 0.0)).astype(np.float32)

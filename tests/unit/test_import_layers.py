@@ -127,7 +127,9 @@ def test_the_help_of_the_commands_loads_no_library():
     assert done.stdout.strip() == "[]"
 
 
-def test_a_stage_collects_garbage_once_it_is_loaded_and_leaves_parts_of_numpy_until_they_are_used(tmp_path):
+def test_a_stage_collects_garbage_once_it_is_loaded_and_leaves_parts_of_libraries_until_they_are_used(
+    tmp_path,
+):
     (tmp_path / "sitecustomize.py").write_text(
         "import atexit, gc, sys\n"
         "def tell():\n"
