@@ -93,7 +93,7 @@ def test_a_lesion_in_two_parts_beside_its_place_has_split_and_both_are_found(siz
         [],  # gone
         PARTS[:1],  # moved
         [(PARTS[0][0], 0.9 * RADIUS_MM)],
-        [*PARTS, (np.zeros(3), 0.4 * RADIUS_MM)],  # grown along one line, without a gap
+        [*PARTS, (np.zeros(3), 0.5 * RADIUS_MM)],  # grown along one line, without a gap
     ],
 )
 def test_a_lesion_that_is_whole_gone_or_moved_has_not_split(now):
