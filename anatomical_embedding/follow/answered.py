@@ -12,9 +12,9 @@ from anatomical_embedding.follow.grown import grown_mask
 from anatomical_embedding.follow.lesion_tissue import middle_of_tissue
 from anatomical_embedding.follow.look import likeness, measure_look, presence
 from anatomical_embedding.follow.places import AnsweredPlace
-from anatomical_embedding.follow.records import LesionRow
+from anatomical_embedding.follow.records import LesionRow, State
 from anatomical_embedding.follow.seen import NOWHERE, Source
-from anatomical_embedding.follow.split import find_parts
+from anatomical_embedding.follow.split import Parts, find_parts
 from anatomical_embedding.follow.states import judge_state, trust_place
 from anatomical_embedding.follow.surroundings import Way
 from anatomical_embedding.follow.visits import AskedVisit, VisitScans
@@ -39,14 +39,14 @@ class _Looked:
     point_mm : (3,) the place; where the scans do not confirm it, the middle of the lesion's tissue round it, and of a
         lesion in two parts the middle between these.
     visibility : of the lesion there.
-    parts_mm : (2, 3) middles of its two parts; None where it is whole, gone or hardly visible.
+    parts : it is in two parts; None where it is whole, gone or hardly visible.
     is_settled : whether scans confirm the place, and none of the other places that they confirm shows the lesion.
     """
 
     presence: float
     point_mm: NDArray[np.float64]
     visibility: float
-    parts_mm: Points | None
+    parts: Parts | None
     is_settled: bool
 
 
@@ -58,7 +58,7 @@ def answered_row(
     scans: VisitScans,
     *,
     others_mm: Sequence[tuple[NDArray[np.float64], float]],
-    was_gone: bool,
+    last: State | None,
     settings: FollowSettings,
 ) -> tuple[LesionRow, tuple[FittedMask, ...]]:
     """Return the row of a lesion that is not given at a visit, and its masks: one, one a part, or none.
@@ -66,7 +66,7 @@ def answered_row(
     Parameters
     ----------
     others_mm : (3,) places and radii of the other lesions at the visit.
-    was_gone : whether the last visit that tells its state calls it gone: what comes back seldom does so in two parts.
+    last : what the last visit that tells its state called it: what was in two parts seldom is whole again.
     """
     row = LesionRow(
         lesion, visit.name, visit.date, "review", 0.0, np.nan, NOWHERE, place.how,
@@ -84,11 +84,11 @@ def answered_row(
         depth_error_mm=settings.places.view.error_mm,
         within_mm=scans.model.card.usage.confidence.fit.within_mm,
     )
-    looked = _look(scan, place, sources, scans, others_mm, was_gone=was_gone, settings=settings)
+    looked = _look(scan, place, sources, scans, others_mm, last=last, settings=settings)
     judged = judge_state(
         trust,
         presence=looked.presence,
-        is_split=looked.parts_mm is not None,
+        split=0.0 if looked.parts is None else looked.parts.probability,
         disagreement_mm=np.nan if looked.is_settled else place.disagreement_mm,
         settings=settings,
     )
@@ -103,8 +103,8 @@ def answered_row(
         point_mm=NOWHERE if judged.state == "out_of_view" else as_point(place.point_mm),
         note="it is 2 parts now" if judged.state == "split" else judged.note,
     )
-    if judged.state == "split" and looked.parts_mm is not None:
-        return row, _fitted_parts(scan, place, looked.parts_mm, sources[0], settings)
+    if judged.state == "split" and looked.parts is not None:
+        return row, _fitted_parts(scan, place, looked.parts.middles_mm, sources[0], settings)
     if judged.state not in ("present", "review") or not scan.contains(place.point_mm):
         return row, ()
     fits = _fitted(scan, place, sources, scans, is_visible=looked.visibility == 1.0, settings=settings)
@@ -121,7 +121,7 @@ def _look(
     scans: VisitScans,
     others_mm: Sequence[tuple[NDArray[np.float64], float]],
     *,
-    was_gone: bool,
+    last: State | None,
     settings: FollowSettings,
 ) -> _Looked:
     """Return how a place looks beside the lesion at the visits that show it.
@@ -155,7 +155,7 @@ def _look(
     if place.refined != REFINED:
         point_mm = middle_of_tissue(scan, point_mm, looks[0], source.radius_mm, settings=settings.tissue)
     visibility = looks[0].visibility(settings.look)
-    parts_mm = None
+    parts = None
     if visibility >= settings.splitting.visibility:
         # One part shows the lesion where its place is between the two, so that place is asked first.
         found = (
@@ -165,18 +165,21 @@ def _look(
                 Way(source.centre_mm, places_mm[number], place.matrix_from_given),
                 (source, looks[0]),
                 others_mm,
-                was_gone=was_gone,
+                last=last,
                 settings=settings.splitting,
             )
             for number in dict.fromkeys((0, best))
         )
-        parts_mm = next((each for each in found if each is not None), None)
+        likely = (
+            each for each in found if each is not None and each.probability >= settings.present_probability
+        )
+        parts = next(likely, None)
     others = [chance for number, chance in enumerate(chances) if number != best]
     return _Looked(
         chances[best],
-        point_mm if parts_mm is None else parts_mm.mean(axis=0),
+        point_mm if parts is None else parts.middles_mm.mean(axis=0),
         visibility,
-        parts_mm,
+        parts,
         place.refined == REFINED and all(chance < EMPTY for chance in others),
     )
 

@@ -27,7 +27,7 @@ from anatomical_embedding.follow.places import (
     view_depth_mm,
 )
 from anatomical_embedding.follow.records import LesionRow, PointMm, State
-from anatomical_embedding.follow.seen import SeenVisit, Source, first_labels, sources_of, was_gone
+from anatomical_embedding.follow.seen import SeenVisit, Source, first_labels, last_state, sources_of
 from anatomical_embedding.follow.visits import AskedVisit, VisitScans
 from anatomical_embedding.settings.follow import FollowSettings
 from anatomical_embedding.usage.scans import require_raw
@@ -99,7 +99,7 @@ def follow_visit(
                 sources[lesion],
                 scans,
                 others_mm=_others(lesion, joined, sources),
-                was_gone=was_gone(lesion, before),
+                last=last_state(lesion, before),
                 settings=settings,
             )
             row = replace(row, label=labels[lesion])
@@ -150,7 +150,7 @@ def look_back(
             sources[lesion],
             scans,
             others_mm=others_mm,
-            was_gone=was_gone(lesion, chain),
+            last=last_state(lesion, chain),
             settings=settings,
         )
         note = row.note or ("it is not there yet" if row.state == "gone" else "")

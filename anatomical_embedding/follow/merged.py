@@ -56,7 +56,8 @@ def mark_merged(
 ) -> list[LesionRow]:
     """Return the rows; those that are one with another are `merged`, with the numbers of the others.
 
-    Either may look gone, since its place can lie at the far end of what both are.
+    Either may look gone, since its place can lie at the far end of what both are; one that is in two parts more surely
+    than any pair has merged is none of a pair.
 
     Parameters
     ----------
@@ -64,11 +65,13 @@ def mark_merged(
     places : where the lesions that are not given at the visit lie by the visits before.
     target : scan of the visit.
     """
+    certainty = calibrated(settings.merging.certainty, settings.calibration)
     asked = [
         row.lesion
         for row in rows
         if row.lesion in places
         and row.state in MERGED_STATES
+        and not (row.state == "split" and row.probability >= certainty)
         and np.isfinite(places[row.lesion].point_mm).all()
     ]
     partners: dict[int, list[int]] = {}
@@ -83,7 +86,6 @@ def mark_merged(
             partners.setdefault(first, []).append(second)
             partners.setdefault(second, []).append(first)
             middles |= dict(zip((first, second), joined_mm, strict=True))
-    certainty = calibrated(settings.merging.certainty, settings.calibration)
     return [
         replace(
             row,

@@ -1,21 +1,31 @@
 """Whether a lesion is in two parts now: the scan beside what it would look like with two parts, with one, and without.
 
 Two balls put into its surroundings (`surroundings`) are two parts, one ball a lesion that is whole, and the
-surroundings alone one that has gone. Two parts that explain the scan best are believed where each is there on its own,
-with a gap between them, and where what they cover beside the former lesion is new. Those that fit less well than parts
-without a gap have to be there more clearly, and so have those of a lesion that was gone.
+surroundings alone one that has gone. The two parts with a gap between them that explain the scan best, near the place
+where the lesion is expected, are looked at together with what became of it before: logistic weights, fitted on
+synthetic bodies, say how likely it has split. A part of them has to be new, beside the former lesion.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from anatomical_embedding.follow.look import Look
+from anatomical_embedding.follow.records import State
 from anatomical_embedding.follow.seen import Source
-from anatomical_embedding.follow.surroundings import Shapes, Way, balls, compare, half_sphere, samples
+from anatomical_embedding.follow.surroundings import (
+    Comparison,
+    Shapes,
+    Way,
+    balls,
+    compare,
+    half_sphere,
+    samples,
+)
 from anatomical_embedding.settings.follow import LesionSplitSettings
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
@@ -27,17 +37,51 @@ PART_RADIUS, PART_APART = 0.6, 0.85
 """Of the parts of a lesion of radius 1: their radius, and their distance from the middle between them."""
 AROUND = np.vstack([np.zeros(3), *(share * np.eye(3) for share in (0.3, -0.3, 0.6, -0.6))])
 """Middles between two parts that are tried: a lesion that parts draws its match to one."""
+PER_SQUARED_OFFSET = 0.25
+"""What parts explain counts less by this, in shares of what the lesion explained, a squared radius from its place."""
 NUM_DIRECTIONS = 40
 """Half of the directions in which the parts are looked for; the others are opposite."""
-CORE = 0.4
-"""Radius of what of a part has to be there."""
+CORE = 0.67
+"""Radius of what of a part has to be there, in radii of the part."""
 GAP = 0.25
 """Radius of the ball between the two that has to be free."""
-WIDER = 1.2
-"""Radius of the ball in which the middle of a part is looked for, in radii of the part."""
+SMALLEST_GAP = 0.2
+"""Between the surfaces of two parts."""
+NUM_ROUNDS = 3
+FINE, RESIZED = 0.1 * (np.indices((5, 5, 5)).reshape(3, -1).T - 2.0), np.array([0.8, 0.9, 1.1, 1.25])
+"""By which the best balls are moved, and factors of their radii, so often."""
+PART_RADII, WHOLE_RADII = (0.4, 0.8), (0.4, 1.7)
+"""Of a part and of a lesion that is whole, at least and at most."""
+HISTORY: dict[State | None, float] = {"split": 1.0, "gone": -1.0}
 WHOLE_SCALES = (0.5, 0.65, 0.8, 1.0, 1.2, 1.4, 1.6)
 WHOLE_OFFSETS = np.vstack([np.zeros(3), *(share * half_sphere(7) for share in (0.25, -0.25, 0.5, -0.5))])
 """Sizes and places of a lesion that is whole."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Two parts that a lesion may be in: (2, 3) middles in mm RAS+, and how likely it is."""
+
+    middles_mm: Points
+    probability: float
+
+
+@dataclass(frozen=True)
+class PartsEvidence:
+    """What tells of the best pair of parts.
+
+    Attributes
+    ----------
+    margin : by how much more it explains than one ball or none, as a share of what the lesion explained.
+    weaker : how strong the weaker part is, as a share of how the lesion looked; at least 0 and at most 1.
+    aside : distance of the middle between the parts from the place, in radii of the lesion.
+    history : 1 where the last visit that tells its state found it in two parts, -1 where it was gone, else 0.
+    """
+
+    margin: float
+    weaker: float
+    aside: float
+    history: float
 
 
 def find_parts(
@@ -47,10 +91,10 @@ def find_parts(
     lesion: tuple[Source, Look],
     others_mm: Sequence[tuple[FloatArray, float]] = (),
     *,
-    was_gone: bool = False,
+    last: State | None = None,
     settings: LesionSplitSettings,
-) -> Points | None:
-    """Return (2, 3) middles of the two parts that a lesion is now; None where it is not in two parts.
+) -> Parts | None:
+    """Return the two parts that a lesion is in now, if it is; None where there is no such pair.
 
     Parameters
     ----------
@@ -58,7 +102,7 @@ def find_parts(
     now : the other scan.
     way : from the lesion in the first to its place in the other.
     others_mm : (3,) places and radii of other lesions; what lies there is none of its parts.
-    was_gone : whether the lesion was gone at the visit before.
+    last : what the last visit that tells its state called it; None where no visit does.
 
     Notes
     -----
@@ -68,26 +112,121 @@ def find_parts(
     if PART_RADIUS * radius_mm < settings.smallest_radius_mm:
         return None
     seen = compare(before, now, way, [lesion], unit_mm=radius_mm, step=STEP, reach=REACH)
-    shapes = _shapes(settings.scales)
-    is_free = _is_free(way.carry(radius_mm * shapes.middles), others_mm)
-    if seen is None or not is_free.any():
+    if seen is None:
         return None
-    gain = np.where(is_free, seen.fit(shapes.parts).gain, -np.inf)
-    has_gap = (seen.fit_balls(AROUND, GAP).share <= settings.gap)[shapes.between]
-    is_doubtful = was_gone or not has_gap[gain.argmax()]
-    gain = np.where(has_gap, gain, -np.inf)
-    best = int(gain.argmax())
-    middles, scale = shapes.middles[:, best], shapes.scales[best]
-    is_split = (
-        gain[best] > max(float(seen.fit(shapes.wholes).gain.max()), 0.0)
-        and seen.fit_balls(middles, CORE * scale).share.min()
-        >= (settings.part_in_doubt if is_doubtful else settings.part)
-        and seen.fit_outside(shapes.parts[best]).share >= settings.new
+    found = best_pair(
+        seen,
+        lambda middles: _is_free(way.carry(radius_mm * middles), others_mm),
+        history=HISTORY.get(last, 0.0),
+        settings=settings,
     )
-    if not is_split:
+    if found is None:
         return None
-    moved = [seen.middle_of(middle, WIDER * PART_RADIUS * scale) for middle in middles]
-    return way.carry(radius_mm * np.array(moved))
+    middles, evidence = found
+    weights = settings.log_odds.model_dump()
+    told = weights["constant"] + sum(weights[name] * value for name, value in asdict(evidence).items())
+    return Parts(way.carry(radius_mm * middles), float(expit(told)))
+
+
+def best_pair(
+    seen: Comparison,
+    is_free: Callable[[Points], NDArray[np.bool_]],
+    *,
+    history: float,
+    settings: LesionSplitSettings,
+) -> tuple[Points, PartsEvidence] | None:
+    """Return (2, 3) middles of the best pair of parts, and what tells of it; None without one.
+
+    Parameters
+    ----------
+    seen : the scan beside the surroundings of the lesion; lengths are in its radii.
+    is_free : (2, K, 3) middles of parts -> (K,) whether both lie outside of other lesions.
+    history : of `PartsEvidence`.
+    """
+    shapes = _shapes(settings.scales)
+    lesion = float(seen.fit_balls(np.zeros((1, 3)), 1.0).square[0])
+    if lesion == 0.0:
+        return None  # the scan does not hold its place
+
+    def worth(shape: Shapes, middles: Points) -> FloatArray:
+        aside = np.linalg.norm(middles.mean(axis=0), axis=-1)
+        return np.asarray(seen.fit(shape).gain / lesion - PER_SQUARED_OFFSET * aside**2)
+
+    def worth_of_balls(middles: Points, radii: FloatArray) -> FloatArray:
+        shape = np.max([balls(seen.points, *each) for each in zip(middles, radii, strict=True)], axis=0)
+        return worth(shape, middles)
+
+    def worth_of_parts(middles: Points, radii: FloatArray) -> FloatArray:
+        is_apart = np.linalg.norm(middles[1] - middles[0], axis=1) >= radii.sum(axis=0) + SMALLEST_GAP
+        has_gap = seen.fit_balls(middles.mean(axis=0), GAP).share <= settings.gap
+        can_be = is_apart & has_gap & is_free(middles)
+        return np.where(can_be, worth_of_balls(middles, radii), -np.inf)
+
+    has_gap = (seen.fit_balls(AROUND, GAP).share <= settings.gap)[shapes.between]
+    known = np.where(has_gap & is_free(shapes.middles), worth(shapes.parts, shapes.middles), -np.inf)
+    pairs = [
+        _refined(
+            shapes.middles[:, start], PART_RADIUS * shapes.scales[[start, start]], PART_RADII, worth_of_parts
+        )
+        for start in _best_of_each(known, shapes.scales)
+        if np.isfinite(known[start])
+    ]
+    if not pairs:
+        return None
+    parts, middles, radii = max(pairs, key=lambda pair: pair[0])
+    shape = np.max(balls(seen.points, middles, radii), axis=0)
+    if seen.fit_outside(shape).product < settings.new * seen.fit(shape).square:
+        return None
+    start = int(worth(shapes.wholes, shapes.wholes_at[np.newaxis]).argmax())
+    whole, _, _ = _refined(
+        shapes.wholes_at[[start]], shapes.wholes_radii[[start]], WHOLE_RADII, worth_of_balls
+    )
+    cores = [
+        float(seen.fit_balls(*each).share[0])
+        for each in zip(middles[:, np.newaxis], CORE * radii, strict=True)
+    ]
+    return middles, PartsEvidence(
+        margin=parts - max(whole, 0.0),
+        weaker=float(np.clip(min(cores), 0.0, 1.0)),
+        aside=float(np.linalg.norm(middles.mean(axis=0))),
+        history=history,
+    )
+
+
+def _best_of_each(worth: FloatArray, groups: FloatArray) -> list[int]:
+    """Return the place of the largest of (K,) numbers in each of (K,) groups."""
+    return [int(np.where(groups == group, worth, -np.inf).argmax()) for group in np.unique(groups)]
+
+
+def _refined(
+    middles: Points,
+    radii: FloatArray,
+    limits: tuple[float, float],
+    worth: Callable[[Points, FloatArray], FloatArray],
+) -> tuple[float, Points, FloatArray]:
+    """Return the worth of (B, 3) balls that are moved and resized one after the other, their middles and (B,) radii.
+
+    Parameters
+    ----------
+    limits : smallest and largest radius.
+    worth : (B, K, 3) middles and (B, K) radii of K sets of balls -> what each is worth.
+    """
+    num = len(FINE) + len(RESIZED)
+    best = float(worth(middles[:, np.newaxis], radii[:, np.newaxis])[0])
+    for _ in range(NUM_ROUNDS):
+        before = best
+        for moving in range(len(radii)):
+            near = np.repeat(middles[:, np.newaxis], num, axis=1)
+            near[moving, : len(FINE)] += FINE
+            sizes = np.repeat(radii[:, np.newaxis], num, axis=1)
+            sizes[moving, len(FINE) :] = np.clip(sizes[moving, len(FINE) :] * RESIZED, *limits)
+            found = worth(near, sizes)
+            chosen = int(found.argmax())
+            if found[chosen] > best:
+                best, middles, radii = float(found[chosen]), near[:, chosen], sizes[:, chosen]
+        if best == before:
+            break
+    return best, middles, radii
 
 
 def _is_free(parts_mm: Points, others_mm: Sequence[tuple[FloatArray, float]]) -> NDArray[np.bool_]:
@@ -107,7 +246,7 @@ class _Shapes:
     middles, scales : (2, K, 3) of two parts, and (K,) the size of both together.
     between : (K,) which of `AROUND` lies between them.
     parts : (K, N) 1 in both of them.
-    wholes : (W, N) 1 in a lesion that is whole.
+    wholes, wholes_at, wholes_radii : (W, N) 1 in a lesion that is whole, (W, 3) its middle, and (W,) its radius.
     """
 
     middles: Points
@@ -115,6 +254,8 @@ class _Shapes:
     between: NDArray[np.intp]
     parts: Shapes
     wholes: Shapes
+    wholes_at: Points
+    wholes_radii: FloatArray
 
 
 @lru_cache(maxsize=1)
@@ -128,5 +269,5 @@ def _shapes(scales: tuple[float, ...]) -> _Shapes:
     between = np.tile(np.repeat(np.arange(len(AROUND)), NUM_DIRECTIONS), len(scales))
     parts = np.maximum(*(balls(points, each, PART_RADIUS * sizes) for each in middles))
     offsets = np.tile(WHOLE_OFFSETS, (len(WHOLE_SCALES), 1))
-    wholes = balls(points, offsets, np.repeat(WHOLE_SCALES, len(WHOLE_OFFSETS)))
-    return _Shapes(middles, sizes, between, parts, wholes)
+    radii = np.repeat(WHOLE_SCALES, len(WHOLE_OFFSETS))
+    return _Shapes(middles, sizes, between, parts, balls(points, offsets, radii), offsets, radii)

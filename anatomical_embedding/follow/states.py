@@ -57,24 +57,24 @@ def trust_place(*, error_mm: float, depth_mm: float, depth_error_mm: float, with
 
 
 def judge_state(
-    trust: PlaceTrust, *, presence: float, is_split: bool, disagreement_mm: float, settings: FollowSettings
+    trust: PlaceTrust, *, presence: float, split: float, disagreement_mm: float, settings: FollowSettings
 ) -> JudgedState:
     """Return the likeliest state; `review` where it is not likely enough, or the visits disagree.
 
     Parameters
     ----------
     presence : probability that the lesion's tissue is at its place; NaN where nothing tells it.
-    is_split : whether the tissue lies in two parts beside it; then `presence` tells nothing, and both being found
-        confirms the place. The visits may disagree by as much as the parts are apart.
+    split : probability that the tissue lies in two parts beside it; where such parts are found, `presence` tells
+        nothing, and both being found confirms the place. The visits may disagree by as much as the parts are apart.
     disagreement_mm : largest distance between the answers of the visits; NaN where one answers.
     """
     in_view = 1.0 - trust.out_of_view
     present, gone = _seen_or_gone(trust.found, 0.5 if math.isnan(presence) else presence)
     chances: dict[State, float] = {
         "out_of_view": trust.out_of_view,
-        "present": 0.0 if is_split else in_view * present,
-        "gone": 0.0 if is_split else in_view * gone,
-        "split": in_view * settings.splitting.certainty if is_split else 0.0,
+        "present": 0.0 if split else in_view * present,
+        "gone": 0.0 if split else in_view * gone,
+        "split": in_view * split,
     }
     state = max(chances, key=chances.__getitem__)
     probability = calibrated(chances[state], settings.calibration)

@@ -33,7 +33,6 @@ MOST = 1.5
 STRENGTHS = (0.6, 1.3)
 """Of lesions that are there, as a share of how they looked."""
 FEWEST_KNOWN = 50
-NUM_MOVES = 4
 KEPT = 4
 
 
@@ -94,14 +93,6 @@ class Comparison:
     def fit_outside(self, shapes: Shapes) -> Fit:
         """Return how shapes fit where the lesion was not."""
         return self.fit(shapes * self.is_outside)
-
-    def middle_of(self, middle: FloatArray, radius: float) -> FloatArray:
-        """Return the (3,) middle of what looks like lesion in a ball, which moves to it."""
-        like = np.maximum(self.seen * self.expected, 0.0)
-        for _ in range(NUM_MOVES):
-            weights = like * balls(self.points, middle[np.newaxis], np.array([radius]))[0]
-            middle = weights @ self.points / weights.sum() if weights.sum() > TINY else middle
-        return middle
 
     def fit_balls(self, middles: Points, radius: float) -> Fit:
         """Return how (K, 3) balls of one radius fit."""

@@ -102,25 +102,36 @@ class TissueSettings(Settings):
     """A place moves at most this far to the middle of its tissue, in radii of the lesion."""
 
 
+class SplitOdds(Settings):
+    """Natural logarithm of the odds that a lesion has split, linear in what tells of it (follow/split.py)."""
+
+    constant: float
+    """Where nothing tells of it."""
+    margin: float
+    """For a pair of parts that explains more than one ball or none by as much as the lesion explained."""
+    weaker: float
+    """Where the weaker part is as strong as the lesion was."""
+    aside: float
+    """For a pair that lies a radius of the lesion beside its place."""
+    history: float
+    """Where the lesion was in two parts at the visit before; as much less where it was gone."""
+
+
 class LesionSplitSettings(Settings):
-    """When one lesion is two (follow/split.py); looks are in shares of its contrast."""
+    """When one lesion is two (anatomical_embedding/follow/split.py)."""
 
     visibility: float = Field(gt=0.0, le=1.0)
     """Lesions that are less visible, as a share of those that are, are not looked at."""
     scales: tuple[float, ...] = Field(min_length=1)
     """Sizes of the two parts together that are tried, in sizes of the lesion."""
-    part: Share
-    """Each part has at least this share of the lesion's contrast with what surrounded it there, ..."""
-    part_in_doubt: Share
-    """... where the lesion was gone, or parts without a gap between them fit better, at least this one, ..."""
-    new: Share
-    """... and so has what the two cover beside the former lesion; ..."""
     gap: Share
-    """... what lies between them has no more than this."""
+    """What lies between two parts has no more than this share of the lesion's contrast, ..."""
+    new: Share
+    """... and at least this share of the two is new, beside the former lesion."""
     smallest_radius_mm: float = Field(gt=0)
     """Radius of the smallest parts that are looked for: what is less than 10 mm in diameter cannot be measured."""
-    certainty: Share
-    """Share of lesions with two such parts that have split; others have merged with a neighbour, or lie on vessels."""
+    log_odds: SplitOdds
+    """What the best pair of parts says about whether the lesion has split."""
 
 
 class LookSettings(Settings):

@@ -11,7 +11,7 @@ from anatomical_embedding.follow.answered import answered_row
 from anatomical_embedding.follow.fit_mask import fit_mask
 from anatomical_embedding.follow.place_masks import place_masks
 from anatomical_embedding.follow.places import AnsweredPlace
-from anatomical_embedding.follow.seen import SeenVisit, Source, was_gone
+from anatomical_embedding.follow.seen import SeenVisit, Source, last_state
 from anatomical_embedding.follow.visits import AskedVisit
 from anatomical_embedding.matching.refine_scans import REFINED
 from anatomical_embedding.settings.follow import delivered_follow_settings
@@ -38,13 +38,13 @@ def place_at(point_mm, *elsewhere_mm, disagreement_mm=np.nan):
     )
 
 
-def answered_at(place, sources, *, was_gone=False, **volumes):
+def answered_at(place, sources, *, last=None, **volumes):
     """Return the row and the masks of a lesion at the visit `now`, given the scan of each visit."""
     scans = Visits(
         {name: SimpleNamespace(raw=SimpleNamespace(volume=scan)) for name, scan in volumes.items()}
     )
     asked = AskedVisit("now", Path("now.nii"), None)
-    return answered_row(1, asked, place, sources, scans, others_mm=(), was_gone=was_gone, settings=SETTINGS)
+    return answered_row(1, asked, place, sources, scans, others_mm=(), last=last, settings=SETTINGS)
 
 
 def test_where_the_visits_disagree_the_place_that_shows_the_lesion_is_taken():
@@ -147,33 +147,33 @@ def test_a_lesion_in_two_parts_has_split_and_each_gets_a_mask():
     source = Source("given", CENTRE_MM, 12.0, mask)
     weak = Volume(np.where(both, TISSUE_HU + 0.5 * (LESION_HU - TISSUE_HU), TISSUE_HU), AFFINE)
     states = {
-        (is_weak, was_gone): answered_at(
-            place_at(CENTRE_MM), [source], was_gone=was_gone, given=before, now=weak if is_weak else now
+        (is_weak, last): answered_at(
+            place_at(CENTRE_MM), [source], last=last, given=before, now=weak if is_weak else now
         )[0].state
         for is_weak in (False, True)
-        for was_gone in (False, True)
+        for last in ("present", "gone")
     }
     assert states == {
-        (False, False): "split", (False, True): "split", (True, False): "split", (True, True): "gone",
+        (False, "present"): "split", (False, "gone"): "split", (True, "present"): "split", (True, "gone"): "gone",
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("states", "expected"),
     [
-        (["given", "gone"], True),
-        (["given", "gone", "review", "out_of_view"], True),
-        (["given", "gone", "present"], False),
-        (["given"], False),
-        ([None, "given", "gone"], True),
+        (["given", "gone"], "gone"),
+        (["given", "split", "review", "out_of_view"], "split"),
+        (["given", "gone", "present"], "present"),
+        (["review"], None),
+        ([None, "given", "gone"], "gone"),
     ],
 )
-def test_the_last_visit_that_tells_a_state_says_whether_a_lesion_was_gone(states, expected):
+def test_what_became_of_a_lesion_before_is_what_the_last_visit_that_tells_it_says(states, expected):
     before = [
         SeenVisit(str(number), {} if state is None else {1: SimpleNamespace(state=state)}, None)
         for number, state in enumerate(states)
     ]
-    assert was_gone(1, before) is expected
+    assert last_state(1, before) == expected
 
 
 def test_a_lesion_too_faint_for_an_edge_is_as_large_as_explains_the_scan_best():

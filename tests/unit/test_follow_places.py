@@ -285,15 +285,19 @@ def test_two_that_touched_before_have_merged_where_their_middles_are_nearer():
 
 
 @pytest.mark.parametrize(
-    ("states", "expected"),
+    ("states", "probability", "expected"),
     [
-        (("present", "gone"), ("merged", "merged")),
-        (("review", "review"), ("merged", "merged")),
-        (("gone", "gone"), ("merged", "merged")),  # both places lie at the ends of what is one now
-        (("present", "out_of_view"), ("present", "out_of_view")),
+        (("present", "gone"), 0.3, ("merged", "merged")),
+        (("review", "review"), 0.3, ("merged", "merged")),
+        (("gone", "gone"), 0.3, ("merged", "merged")),  # both places lie at the ends of what is one now
+        (("present", "out_of_view"), 0.3, ("present", "out_of_view")),
+        (("present", "split"), 0.8, ("merged", "merged")),
+        (("present", "split"), 0.95, ("present", "split")),  # 9 in 10 of those that look merged have
     ],
 )
-def test_two_in_one_have_merged_unless_one_is_out_of_view(states, expected):
+def test_two_in_one_have_merged_unless_one_is_out_of_view_or_surely_in_two_parts(
+    states, probability, expected
+):
     along = np.array([1.0, 0, 0])
     places_mm = {number: CENTRE_MM + sign * 9.0 * along for number, sign in ((1, -1), (2, 1))}
     before = scan_with_balls(*places_mm.values())
@@ -301,7 +305,8 @@ def test_two_in_one_have_merged_unless_one_is_out_of_view(states, expected):
     scans = {"a": SimpleNamespace(raw=SimpleNamespace(volume=before))}
     rows = [
         LesionRow(
-            number, "b", None, state, 0.3, 6.0, tuple(places_mm[number]), "direct", np.nan, "yes", "none", (), "", ""
+            number, "b", None, state, probability, 6.0, tuple(places_mm[number]), "direct",
+            np.nan, "yes", "none", (), "", "",
         )
         for number, state in zip((1, 2), states, strict=True)
     ]  # fmt: skip
@@ -477,7 +482,7 @@ def test_two_lesions_side_by_side_have_neither_merged_nor_split():
 )
 def test_a_state_is_told_where_it_is_likely_and_the_visits_agree(trust, present, disagreement_mm, state):
     judged = judge_state(
-        trust, presence=present, is_split=False, disagreement_mm=disagreement_mm, settings=SETTINGS
+        trust, presence=present, split=0.0, disagreement_mm=disagreement_mm, settings=SETTINGS
     )
     assert judged.state == state
     assert bool(judged.note) == (state == "review")
@@ -486,7 +491,7 @@ def test_a_state_is_told_where_it_is_likely_and_the_visits_agree(trust, present,
 @pytest.mark.parametrize(
     ("trust", "state", "probability"),
     [
-        (PlaceTrust(1.0, 0.05, 6.0), "split", 0.8075),  # 17 in 20 of those that look so have split
+        (PlaceTrust(1.0, 0.05, 6.0), "split", 0.8075),  # 0.85 of 0.95
         (PlaceTrust(0.3, 0.05, 16.0), "split", 0.8075),  # two parts that are found confirm the place
         (PlaceTrust(0.9, 0.4, 6.0), "review", 0.51),
         (PlaceTrust(0.9, 0.8, 6.0), "out_of_view", 0.8),
@@ -495,7 +500,7 @@ def test_a_state_is_told_where_it_is_likely_and_the_visits_agree(trust, present,
 def test_where_a_lesion_lies_in_two_parts_its_free_middle_does_not_mean_that_it_is_gone(
     trust, state, probability
 ):
-    judged = judge_state(trust, presence=0.01, is_split=True, disagreement_mm=np.nan, settings=SETTINGS)
+    judged = judge_state(trust, presence=0.01, split=0.85, disagreement_mm=np.nan, settings=SETTINGS)
     assert judged.state == state
     assert judged.probability == pytest.approx(probability)
 
