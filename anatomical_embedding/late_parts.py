@@ -7,7 +7,9 @@ they load, so the parts come first.
 """
 
 import sys
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
@@ -22,6 +24,11 @@ PARTS = (
     "torch.export",
 )
 
+_LOADING = threading.RLock()
+"""Held while a part loads, so that other threads wait for it."""
+_STARTED: set[str] = set()
+"""Parts that are loading."""
+
 
 def leave_for_later() -> None:
     """Let the parts wait in every import after this; those that are loaded stay so."""
@@ -33,14 +40,22 @@ class _LatePart(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         _load(self)
-        return getattr(self, name)
+        return ModuleType.__getattribute__(self, name)
 
 
 def _load(module: ModuleType) -> None:
-    """Load a part that waits."""
-    module.__class__ = ModuleType
-    if module.__spec__ is not None and module.__spec__.loader is not None:
-        module.__spec__.loader.exec_module(module)
+    """Load a part that waits; within its own loading there is nothing to do."""
+    with _LOADING:
+        spec = module.__spec__
+        if not isinstance(module, _LatePart) or spec is None or spec.loader is None or spec.name in _STARTED:
+            return
+        _STARTED.add(spec.name)
+        try:
+            spec.loader.exec_module(module)
+            if type(module) is _LatePart:  # and not what the part made of itself
+                module.__class__ = ModuleType
+        finally:
+            _STARTED.discard(spec.name)
 
 
 class _LateLoader(Loader):
@@ -72,8 +87,9 @@ class _LateParts(MetaPathFinder):
         if fullname.startswith("torch.") and not getattr(
             sys.modules["torch"].__spec__, "_initializing", False
         ):
-            sys.meta_path.remove(self)
+            with suppress(ValueError):  # another thread was first
+                sys.meta_path.remove(self)
             for part in PARTS:
-                if part.startswith("torch.") and isinstance(sys.modules.get(part), _LatePart):
+                if part.startswith("torch.") and part in sys.modules:
                     _load(sys.modules[part])
         return None

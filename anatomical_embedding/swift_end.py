@@ -17,9 +17,7 @@ STATUS_OF_LOST_OUTPUT = 120
 
 def end_process(status: int) -> NoReturn:
     """End this process with a status."""
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
-            thread.join()
+    threading._shutdown()  # type: ignore[attr-defined]  # tells pools to end, and waits for threads
     atexit._run_exitfuncs()
     try:
         if sys.stdout is not None:

@@ -24,6 +24,20 @@ def test_threads_and_what_was_registered_come_first_and_nothing_is_taken_down():
     assert (done.returncode, done.stdout, done.stderr) == (7, "thread atexit", "")
 
 
+def test_a_pool_of_threads_that_waits_for_work_is_ended():
+    code = (
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from anatomical_embedding.swift_end import end_process\n"
+        "pool = ThreadPoolExecutor(1)\n"
+        "pool.submit(print, 'worked').result()\n"
+        "end_process(7)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (7, "worked\n", "")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a system without /dev/full")
 @pytest.mark.parametrize(("status", "expected"), [(0, 120), (2, 2)])
 def test_lost_output_is_said(monkeypatch, status, expected):
