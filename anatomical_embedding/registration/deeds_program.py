@@ -15,6 +15,12 @@ from anatomical_embedding.settings.field_descent import FieldDescentSettings
 from anatomical_embedding.settings.registration import DeedsSettings
 
 STATUS_WRONG_INPUT = 2
+ENDED_BY = {
+    signal.SIGKILL: "as where memory runs out",
+    signal.SIGTERM: "from without",
+    signal.SIGINT: "from without",
+}
+"""Signals that tell of no defect of the program."""
 MATRIX_ENDINGS = ("_matrix.txt", "_matrix.json")
 """Of what a linear step writes behind the stem."""
 
@@ -192,11 +198,11 @@ def _run(program: Path, arguments: Sequence[str | Path | float]) -> None:
         log(f"deeds: {line}")
     if done.returncode == STATUS_WRONG_INPUT:
         raise UserError(done.stderr.strip())
-    if done.returncode < 0:
-        reason = "as where memory runs out" if -done.returncode == signal.SIGKILL else "from without"
+    if -done.returncode in ENDED_BY:
         raise InputFileError(
             program,
-            f"was ended by signal {-done.returncode} while it ran {arguments[0]!r}, {reason}; run again",
+            f"was ended by signal {-done.returncode} while it ran {arguments[0]!r}, "
+            f"{ENDED_BY[-done.returncode]}; run again",
         )
     if done.returncode != 0:
         raise RuntimeError(f"deeds {arguments[0]} ended with status {done.returncode}: {done.stderr.strip()}")

@@ -24,14 +24,9 @@ DECLARATIONS = (b"<!DOCTYPE", b"<!ENTITY")
 def names_in_nifti(path: Path) -> dict[int, str]:
     """Return label -> name by the table in a NIfTI file that can be read; empty where it has none, or no sound one."""
     for extension in nibabel.load(path).header.extensions:  # type: ignore[attr-defined]
-        content = extension.get_content() if extension.get_code() != DICOM_CODE else b""
-        if isinstance(content, str):
-            content = content.encode()
-        if (
-            isinstance(content, bytes)
-            and MARK in content
-            and not any(map(content.__contains__, DECLARATIONS))
-        ):
+        content = extension.content  # as it is stored: nibabel does not understand every code
+        is_table = extension.get_code() != DICOM_CODE and MARK in content
+        if is_table and not any(map(content.__contains__, DECLARATIONS)):
             return _names(content.strip(b"\0 \r\n\t"))
     return {}
 

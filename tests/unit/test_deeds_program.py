@@ -183,13 +183,19 @@ def test_a_defect_of_the_program_is_none_of_the_user(program):
         write_deeds_field(program(status=1, complains="oh\\n"), MOVING, stem=MOVING, grid=FIXED)
 
 
-def test_a_program_that_was_killed_is_told_in_one_line(tmp_path):
+@pytest.mark.parametrize(
+    ("sent", "kind", "said"),
+    [
+        ("KILL", InputFileError, "ended by signal 9 while it ran 'register', as where memory runs out"),
+        ("TERM", InputFileError, "ended by signal 15 while it ran 'register', from without"),
+        ("SEGV", RuntimeError, "register ended with status -11"),  # a defect
+    ],
+)
+def test_a_program_that_was_killed_is_told_in_one_line(tmp_path, sent, kind, said):
     path = tmp_path / "program"
-    path.write_text("#!/bin/sh\nkill -KILL $$\n", encoding="utf-8")
+    path.write_text(f"#!/bin/sh\nulimit -c 0\nkill -{sent} $$\n", encoding="utf-8")
     path.chmod(0o755)
-    with pytest.raises(
-        InputFileError, match="ended by signal 9 while it ran 'register', as where memory runs out"
-    ):
+    with pytest.raises(kind, match=said):
         registered(path, tmp_path / "x")
 
 

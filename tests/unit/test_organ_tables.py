@@ -118,9 +118,11 @@ def named_file(path, names, *, code=0, head=""):
     return path
 
 
-def test_a_map_that_names_its_labels_otherwise_is_refused_or_left_out(tmp_path):
+@pytest.mark.parametrize("code", [0, 30])  # of TotalSegmentator and of Connectome Workbench
+def test_a_map_that_names_its_labels_otherwise_is_refused_or_left_out(tmp_path, code):
     """As one of TotalSegmentator 2 with the table of version 1, whose numbers are those of other organs."""
-    path = named_file(label_file(tmp_path, 1, 2, 3), {1: "Liver", 2: "Aorta", 3: "spleen", 9: "heart"})
+    names = {1: "Liver", 2: "Aorta", 3: "spleen", 9: "heart"}
+    path = named_file(label_file(tmp_path, 1, 2, 3), names, code=code)
     with pytest.raises(
         InputFileError, match=r"labels\.nii\.gz: label 2 is called 'Aorta' in its file, and 'spleen'"
     ):
@@ -139,6 +141,7 @@ def test_a_map_that_names_its_labels_otherwise_is_refused_or_left_out(tmp_path):
         ({1: "spleen"}, {"head": "<!DOCTYPE x>"}),
         ({1: "spleen"}, {"head": "<unclosed>"}),
         ({1: "spleen"}, {"code": 2}),
+        ({1: "spleen"}, {"code": 38, "head": "<!DOCTYPE x>"}),  # of a kind that nibabel does not understand
         ({"one": "spleen"}, {}),
         ({3: "spleen"}, {}),  # no voxel of it
     ],
