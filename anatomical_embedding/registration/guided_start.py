@@ -113,6 +113,21 @@ def agreed_map(
     return fit_map(correspondences.fixed_mm[kept], correspondences.moving_mm[kept], settings=settings).matrix
 
 
+def plausible_map(
+    correspondences: Correspondences, *, settings: AffineFitSettings
+) -> NDArray[np.float64] | None:
+    """Return the (4, 4) map from fixed to moving that correspondences agree on, whatever images say of it.
+
+    None where too few of them agree, or where the map is implausible (`why_not_believed`).
+    """
+    kept = correspondences.is_kept
+    if kept.sum() < settings.min_inliers:
+        return None
+    fixed_mm = correspondences.fixed_mm[kept]
+    fitted = fit_map(fixed_mm, correspondences.moving_mm[kept], settings=settings)
+    return None if why_not_believed(fitted, fixed_mm, settings=settings) else fitted.matrix
+
+
 def given_start(matrix: NDArray[np.float64]) -> GuidedStart:
     """Return a start that nothing was matched for.
 
