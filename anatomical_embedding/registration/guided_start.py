@@ -77,7 +77,9 @@ def find_start(
     if not reason:
         fitted = fit_map(fixed_mm, moving_mm, settings=settings)
         evidence = float(fitted.is_inlier.mean())
-        reason = why_not_believed(fitted, fixed_mm, settings=settings)
+        reason = why_not_believed(fitted, fixed_mm, settings=settings) or _unlike(
+            correspondences.similarity[kept][fitted.is_inlier], settings=settings
+        )
     if fitted is not None and not reason and settings.images is not None:
         gain, reason = _asked_images(
             fitted, images, bodies=(fixed_body, moving_body), settings=settings.images
@@ -111,21 +113,6 @@ def agreed_map(
     if kept.sum() < settings.min_inliers:
         return None
     return fit_map(correspondences.fixed_mm[kept], correspondences.moving_mm[kept], settings=settings).matrix
-
-
-def plausible_map(
-    correspondences: Correspondences, *, settings: AffineFitSettings
-) -> NDArray[np.float64] | None:
-    """Return the (4, 4) map from fixed to moving that correspondences agree on, whatever images say of it.
-
-    None where too few of them agree, or where the map is implausible (`why_not_believed`).
-    """
-    kept = correspondences.is_kept
-    if kept.sum() < settings.min_inliers:
-        return None
-    fixed_mm = correspondences.fixed_mm[kept]
-    fitted = fit_map(fixed_mm, correspondences.moving_mm[kept], settings=settings)
-    return None if why_not_believed(fitted, fixed_mm, settings=settings) else fitted.matrix
 
 
 def given_start(matrix: NDArray[np.float64]) -> GuidedStart:
@@ -233,6 +220,16 @@ def read_start(path: Path) -> GuidedStart:
 def _too_few(number: int, *, settings: AffineFitSettings) -> str:
     least = settings.min_inliers
     return "" if number >= least else f"{number} correspondences, expected {least} or more"
+
+
+def _unlike(similarity: NDArray[np.floating], *, settings: AffineFitSettings) -> str:
+    """Return that agreeing correspondences are not similar enough, empty if they are."""
+    least, half = settings.min_agreeing_similarity, float(np.median(similarity))
+    if least is None or half >= least:
+        return ""
+    return (
+        f"half of the agreeing correspondences are less similar than {half:.2f}, expected {least:g} or more"
+    )
 
 
 def _box_centre_mm(body: Volume) -> NDArray[np.float64]:

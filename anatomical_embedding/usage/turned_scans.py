@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from anatomical_embedding.embedding.store import EmbeddedVolume, Origin
 from anatomical_embedding.matching.grid_points import match_grid
 from anatomical_embedding.registration.correspondences import Correspondences
-from anatomical_embedding.registration.guided_start import GuidedStart, find_start, plausible_map
+from anatomical_embedding.registration.guided_start import GuidedStart, agreed_map, find_start
 from anatomical_embedding.registration.shared_view import body_both_show, seen_from
 from anatomical_embedding.settings.registration import AffineFitSettings, MatchGridSettings
 from anatomical_embedding.usage.model import Model
@@ -65,9 +65,8 @@ def try_ways(
     """Return the matches and starts of a moving scan as it lies, and turned where that may give a better one.
 
     Where the scan as it lies gives no start, or one with little evidence, it is matched once more within what both
-    scans show as far as its matches tell, if these agree on a plausible map, and turned as the settings of the fit say.
-    Where the best start is itself a turn, that is taken back and the scan matched anew, once more within what both show
-    as well.
+    scans show as far as its matches tell, and turned as the settings of the fit say. Where the best start is itself a
+    turn, that is taken back and the scan matched anew, once more within what both show as well.
 
     Parameters
     ----------
@@ -139,14 +138,13 @@ def _match_shared(
 ) -> MatchedScans | None:
     """Return the matches of the parts of the bodies that both show as matches tell; None where these tell nothing.
 
-    Where scans share little, most places are asked for in vain, and their partners outvote the true ones. Asked again
-    where chance alone had agreed, as in scans of other parts of the body, matches would seem to agree there.
+    Where scans share little, most places are asked for in vain, and their partners outvote the true ones.
 
     Parameters
     ----------
     embedded : vectors of the moving scan that was matched.
     """
-    matrix = plausible_map(matched.matches, settings=fit)
+    matrix = agreed_map(matched.matches, settings=fit)
     if matrix is None:
         return None
     fixed_body, moving_body = fixed[0].body_mask, matched.moving.body_mask
