@@ -77,7 +77,9 @@ def find_start(
     if not reason:
         fitted = fit_map(fixed_mm, moving_mm, settings=settings)
         evidence = float(fitted.is_inlier.mean())
-        reason = why_not_believed(fitted, fixed_mm, settings=settings)
+        reason = why_not_believed(fitted, fixed_mm, settings=settings) or _unlike(
+            correspondences.similarity[kept][fitted.is_inlier], settings=settings
+        )
     if fitted is not None and not reason and settings.images is not None:
         gain, reason = _asked_images(
             fitted, images, bodies=(fixed_body, moving_body), settings=settings.images
@@ -218,6 +220,16 @@ def read_start(path: Path) -> GuidedStart:
 def _too_few(number: int, *, settings: AffineFitSettings) -> str:
     least = settings.min_inliers
     return "" if number >= least else f"{number} correspondences, expected {least} or more"
+
+
+def _unlike(similarity: NDArray[np.floating], *, settings: AffineFitSettings) -> str:
+    """Return that agreeing correspondences are not similar enough, empty if they are."""
+    least, half = settings.min_agreeing_similarity, float(np.median(similarity))
+    if least is None or half >= least:
+        return ""
+    return (
+        f"half of the agreeing correspondences are less similar than {half:.2f}, expected {least:g} or more"
+    )
 
 
 def _box_centre_mm(body: Volume) -> NDArray[np.float64]:

@@ -178,6 +178,8 @@ class AffineFitSettings(Settings):
     """A map that rotates more is not believed."""
     max_scale_change: Annotated[float, Field(ge=0.0, lt=1.0)]
     """A map that stretches or shrinks some direction by more is not believed: 0.5 allows 1/1.5 to 1.5."""
+    min_agreeing_similarity: Annotated[float, Field(ge=-1.0, le=1.0)] | None = None
+    """A map is not believed where half of the correspondences that agree on it are less similar; null asks nothing."""
     images: ImageEvidenceSettings | None = None
     """What the images must say to the map; null asks the matches alone (published)."""
     turns_degrees: tuple[Annotated[float, Field(ge=-180.0, le=180.0)], ...] = ()

@@ -17,6 +17,7 @@ FIT = {
     "min_spread_mm": 0.1,
     "max_rotation_degrees": 180,
     "max_scale_change": 0.9,
+    "min_agreeing_similarity": None,
     "images": None,
 }
 OVERLAY = {

@@ -68,6 +68,25 @@ def test_a_body_of_another_size_is_found_where_any_map_may_be_chosen():
     np.testing.assert_allclose(start.matrix, longer, atol=1e-6)
 
 
+def test_agreeing_correspondences_must_be_alike():
+    """48 of 60 agree, 30 of them are less alike than is asked for; the others do not count."""
+    found = matched(num_false=12)
+    similarity = np.where(np.arange(60) < 42, 0.7, 0.9)
+    similarity[:12] = 0.95  # of those that do not agree
+
+    def start(least, alike=similarity):
+        settings = fit_settings(min_agreeing_similarity=least)
+        return find_start(replace(found, similarity=alike), **BODIES, settings=settings)
+
+    failed = start(0.75)
+    assert (failed.status, failed.evidence) == ("failed", 0.0)
+    assert failed.reason == (
+        "half of the agreeing correspondences are less similar than 0.70, expected 0.75 or more"
+    )
+    assert start(0.65).status == start(None).status == "found"
+    assert start(0.75, np.where(np.arange(60) < 30, 0.7, 0.9)).status == "found"
+
+
 def half_kept():
     found = matched()
     return replace(found, is_kept=np.arange(60) < 5)
