@@ -47,15 +47,19 @@ def _load(module: ModuleType) -> None:
     """Load a part that waits; within its own loading there is nothing to do."""
     with _LOADING:
         spec = module.__spec__
-        if not isinstance(module, _LatePart) or spec is None or spec.loader is None or spec.name in _STARTED:
+        if not _is_waiting(module) or not spec or not spec.loader or spec.name in _STARTED:
             return
         _STARTED.add(spec.name)
         try:
             spec.loader.exec_module(module)
-            if type(module) is _LatePart:  # and not what the part made of itself
+            if _is_waiting(module):  # and has not given itself another class
                 module.__class__ = ModuleType
         finally:
             _STARTED.discard(spec.name)
+
+
+def _is_waiting(module: ModuleType) -> bool:
+    return type(module) is _LatePart
 
 
 class _LateLoader(Loader):

@@ -15,7 +15,7 @@ from anatomical_embedding.settings.field_descent import FieldDescentSettings
 from anatomical_embedding.settings.registration import DeedsSettings
 
 STATUS_WRONG_INPUT = 2
-ENDED_BY = {
+ENDED_BY: dict[int, str] = {
     signal.SIGKILL: "as where memory runs out",
     signal.SIGTERM: "from without",
     signal.SIGINT: "from without",
