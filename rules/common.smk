@@ -45,7 +45,7 @@ if {"{", "}"} & set(str(workflow.basedir)):
     )
 try:
     # Snakemake has read these files, and takes a key twice or 012 for 10 without a word.
-    paths = map(Path, workflow.overwrite_configfiles)
+    paths = map(Path, workflow.configfiles)
     read_run_files(path for path in paths if path.suffix.lower() != ".json")
     SETTINGS = read_pipeline_settings(config)
 except UserError as error:

@@ -152,13 +152,15 @@ def test_files_that_are_named_together_add_up_and_the_later_one_is_right(demo_pl
     assert both["make_phantom"] == 20
 
 
-def test_a_run_file_with_a_key_twice_is_refused(tmp_path):
-    """Snakemake alone would run the second one."""
-    (tmp_path / "twice.yaml").write_text("title: a\nresults: a\ntitle: b\n", encoding="utf-8")
-    options = ["--cores", "1", "--dry-run", "--configfile", "twice.yaml"]
-    done = run_snakemake(tmp_path, "--snakefile", str(REPOSITORY / "Snakefile"), *options)
+@pytest.mark.parametrize("options", [("--configfile", "config.yaml"), ()])
+def test_a_run_file_with_a_key_twice_is_refused(tmp_path, options):
+    """Snakemake alone would run the second one, also of the file that it takes where none is named."""
+    for name in ("Snakefile", "rules", "anatomical_embedding", "workflow_scripts"):
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+    (tmp_path / "config.yaml").write_text("title: a\nresults: a\ntitle: b\n", encoding="utf-8")
+    done = run_snakemake(tmp_path, "--cores", "1", "--dry-run", *options)
     assert done.returncode != 0
-    assert "twice.yaml: line 3: has the key title of line 1 again" in done.stdout + done.stderr
+    assert "config.yaml: line 3: has the key title of line 1 again" in done.stdout + done.stderr
 
 
 def test_what_the_verb_new_writes_plans(tmp_path):
