@@ -88,9 +88,10 @@ class FollowFolder:
 
         Else their masks and markups would lie among those of the visits. What a user corrected is left.
         """
-        former = sorted({path.stem for path in self.entry("*").parent.glob("*.json")} - set(visits))
+        entries = {path.stem for path in self.entry("*").parent.glob("*.json")}
+        former = sorted(visit for visit in entries - set(visits) if self.rows(visit).exists())
         for visit in former:
-            found = (self.entry(visit), self.rows(visit), self.rows_back(visit), self.mask(visit))
-            for path in (*found, *self.report_files(visit)):
+            found = (self.mask(visit), self.rows_back(visit), self.rows(visit), self.entry(visit))
+            for path in (*self.report_files(visit), *found):  # last what tells of them
                 path.unlink(missing_ok=True)
         return former

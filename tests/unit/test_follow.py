@@ -133,14 +133,18 @@ def test_a_new_visit_changes_nothing_of_the_others(patient, followed, tmp_path):
 
 
 def test_a_visit_that_is_taken_out_leaves_nothing_but_its_embedding(patient, followed, tmp_path, monkeypatch):
-    """Its masks would lie beside those of the visits that are left, and of another patient's."""
+    """Its masks would lie beside those of the visits that are left, and of another patient's; a user's files stay."""
     shutil.copytree(followed.folder, tmp_path / "out")
     place = FollowFolder(tmp_path / "out")
+    own = [place.entry("mine"), place.mask("mine")]
+    for path in own:
+        path.write_text("", encoding="utf-8")
     lesions = patient / "lesions.nii.gz"
     done = run(patient, *scans(patient, "ab"), "--lesions", lesions, "--output", place.folder)
     assert done.exception is None, done.output
     assert "removed what was found of c, which are no visits now" in done.output
     assert sorted(path.name for path in place.folder.rglob("c.*")) == ["c.body_mask.nii.gz", "c.safetensors"]
+    assert all(path.exists() for path in own)
     again = run(patient, *scans(patient, "abc"), "--lesions", lesions, "--output", place.folder)
     assert again.exception is None, again.output
     assert place.mask("c").read_bytes() == followed.mask("c").read_bytes()
