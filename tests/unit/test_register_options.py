@@ -231,7 +231,7 @@ def test_table_json_and_markups_say_the_same_of_a_point(run, folder, tmp_path, m
     ("more", "message"),
     [
         (["--initial", "start.mat"], "start.mat: is a 4x4 matrix, which FSL writes"),
-        (["--initial", "far.txt", "--initial-program", "greedy"], "far.txt: leads no place of"),
+        (["--initial", "far.txt", "--initial-program", "greedy"], "far.txt: maps no part of"),
         (["--initial-program", "fsl"], "--initial-program: says where the start of --initial comes from"),
         (
             ["--transforms", "ants,nifty"],
