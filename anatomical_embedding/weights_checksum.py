@@ -19,7 +19,7 @@ def weights_sha256(weights: Mapping[str, NDArray]) -> str:
     """Return the SHA-256 of the bytes of arrays in the order of their names, as 64 hexadecimal digits."""
     found = hashlib.sha256()
     for name in sorted(weights):
-        found.update(np.ascontiguousarray(weights[name]).reshape(-1).view(np.uint8))
+        found.update(np.ascontiguousarray(weights[name]).reshape(-1).view(np.uint8).data)
     return found.hexdigest()
 
 
