@@ -26,10 +26,8 @@ DECLARATIONS = (b"<!DOCTYPE", b"<!ENTITY")
 
 def names_in_nifti(path: Path) -> dict[int, str]:
     """Return label -> name by the table in a NIfTI file that can be read; empty where it has none, or no sound one."""
-    with (
-        LoggingOutputSuppressor(),
-        ErrorLevel(NO_ERROR),
-    ):  # what is wrong in it was told as its voxels were read
+    # What is wrong in the header was told as its voxels were read.
+    with LoggingOutputSuppressor(), ErrorLevel(NO_ERROR):
         extensions = nibabel.load(path).header.extensions  # type: ignore[attr-defined]
     for extension in extensions:
         content = extension.get_content() if extension.get_code() != DICOM_CODE else b""
