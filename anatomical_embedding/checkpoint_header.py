@@ -37,8 +37,8 @@ def read_checkpoint_header(path: Path | str) -> dict[str, Any]:
     except (SafetensorError, OSError) as error:
         raise InputFileError(
             path,
-            f"is no whole safetensors file ({error}); expected a model, such as model.safetensors of a run; a "
-            "published .pth file must first go through `anatomical-embedding import`",
+            "is not a model: it is no safetensors file, or is cut short; expected one such as model.safetensors of a "
+            "run; import a published .pth file first (`anatomical-embedding import`)",
         ) from error
     if text is None:
         raise InputFileError(

@@ -27,11 +27,12 @@ PLUMBING = frozenset(
         "anatomical_embedding.files",
         "anatomical_embedding.provenance",
         "anatomical_embedding.settings.validation_message",
+        "anatomical_embedding.swift_end",
         "anatomical_embedding.versions",
         "workflow_scripts.command_line",
     }
 )
-"""Modules that carry results and compute none: they report, write files whole, note what ran, read a command line.
+"""Modules that carry results and compute none: they report, write files whole, note what ran, read a command line, end.
 
 Neither they nor what only they import count. A test holds that none of them handles arrays."""
 

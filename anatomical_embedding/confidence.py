@@ -187,10 +187,9 @@ class Confidence(Settings):
                 limit, value = ((seen.lowest if is_low else seen.highest), values[row])
                 if change is np.log1p:
                     limit, value = np.expm1(limit), np.expm1(value)
-                side = "below" if is_low else "above"
                 words[row] = words[row] or (
-                    f"{name} {value:.3g} lies {side} {limit:.3g}, the {'least' if is_low else 'most'} that the "
-                    "confidence was fitted to"
+                    f"unlike the answers that the confidence was fitted to: {name} is {value:.3g}, "
+                    f"at {'least' if is_low else 'most'} {limit:.3g} there"
                 )
         return tuple(words)
 

@@ -1,7 +1,8 @@
 # Contract
 #   reads    the run file, the names of raw scans, the sources of the stages
 #   writes   nothing
-#   used by  every rule: SETTINGS, checked; RESULTS, and <results>, <logs>, <benchmarks> in the paths of rules; RAW_VOLUMES;
+#   used by  every rule: RUN_FILES, their names; SETTINGS, checked; RESULTS, and <results>, <logs>, <benchmarks> in the paths of
+#            rules; RAW_VOLUMES;
 #            the two environments; what a stage sees of the settings (section_json, section_of), of its code (code_of) and
 #            of the user's files (state_of); options for inputs that may be lacking (given_options)
 # A rule that says no number of threads has one.
@@ -25,7 +26,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 
 from anatomical_embedding.code_fingerprint import code_of_program
 from anatomical_embedding.code_fingerprint import code_of as fingerprint_of
-from anatomical_embedding.errors import UserError
+from anatomical_embedding.errors import SettingsError, UserError
 from anatomical_embedding.datasets.input_state import input_state
 from anatomical_embedding.datasets.listing import (
     list_raw_volumes,
@@ -43,17 +44,22 @@ if {"{", "}"} & set(str(workflow.basedir)):
         f"{workflow.basedir}: expected a path of the checkout without braces, which Snakemake takes for wildcards; "
         "move the checkout"
     )
+RUN_FILES = ", ".join(
+    map(str, workflow.overwrite_configfiles or [Path(workflow.basedir) / "config.yaml"])
+)
 try:
     # Snakemake has read these files, and takes a key twice or 012 for 10 without a word.
     paths = map(Path, workflow.configfiles)
     read_run_files(path for path in paths if path.suffix.lower() != ".json")
     SETTINGS = read_pipeline_settings(config)
+except SettingsError as error:
+    raise WorkflowError(f"{RUN_FILES}: {error}") from None
 except UserError as error:
     raise WorkflowError(str(error)) from None
 RESULTS = Path(SETTINGS.results)
 if RESULTS == Path("."):
     raise WorkflowError(
-        "results: expected a folder of its own for what the run writes, got '.'"
+        f"{RUN_FILES}: results: expected a folder of its own for what the run writes, got '.'"
     )
 os.environ["ANATOMICAL_EMBEDDING_PROVENANCE"] = str(RESULTS / "provenance")
 
@@ -172,7 +178,7 @@ def _raw_volumes(dataset):
             SETTINGS.datasets[dataset], made_folder=made_folder(dataset)
         )
     except UserError as error:
-        raise WorkflowError(f"datasets.{dataset}: {error}") from None
+        raise WorkflowError(f"{RUN_FILES}: datasets.{dataset}: {error}") from None
     return {volume.volume_id: volume for volume in volumes}
 
 

@@ -15,7 +15,7 @@ def _listed_patients(following):
     try:
         return read_visits_table(SETTINGS.followings[following].visits)
     except UserError as error:
-        raise WorkflowError(f"followings.{following}: {error}") from None
+        raise WorkflowError(f"{RUN_FILES}: followings.{following}: {error}") from None
 
 
 # following -> patient -> visits in the order of time

@@ -204,7 +204,7 @@ NIFTI_INPUTS = {
     "nifti forms apart, told": ScanInput(
         nifti(qform=1, qoffset=ORIGIN_MM + 40.0),
         options={"geometry": "sform"},
-        remarks=("the sform was taken, as told",),
+        remarks=("the sform was taken, by --geometry",),
     ),
     "nifti no form": ScanInput(nifti(sform=0), refusal="sets neither sform nor qform"),
     "nifti four axes": ScanInput(

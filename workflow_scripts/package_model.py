@@ -20,6 +20,7 @@ from anatomical_embedding.csv_table import NUMBER, read_csv_table, typed_rows
 from anatomical_embedding.index_file import read_index
 from anatomical_embedding.model_card import ModelCard, TrainingData
 from anatomical_embedding.settings.usage import UsageSettings
+from anatomical_embedding.weights_checksum import CHECKSUM_KEY, weights_sha256_of_file
 from workflow_scripts.command_line import (
     existing_file,
     named_file,
@@ -82,7 +83,8 @@ def main(arguments: list[str]) -> None:
         ),
         limits=tuple(options.limit),
     )
-    card_of_model = {CARD_KEY: card.model_dump(mode="json")}
+    checksum = weights_sha256_of_file(options.checkpoint)
+    card_of_model = {CARD_KEY: card.model_dump(mode="json"), CHECKSUM_KEY: checksum}
     copy_checkpoint(options.checkpoint, options.output, metadata=metadata | card_of_model)
 
 

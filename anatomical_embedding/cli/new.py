@@ -71,6 +71,12 @@ def new(folder: Path, output: Path | None, chosen: tuple[str, ...], modality: "M
             f"taken as a patient; {way}, so that no patient is trained on and validated on",
             err=True,
         )
+    if found.not_taken:
+        click.echo(
+            f"note: {', '.join(found.not_taken)} in the folders of {found.root} is not taken; a scan of a case is "
+            "called ct or mri, and --modality mr takes the MRs",
+            err=True,
+        )
     click.echo(f"{output}: {found.kind}, {found.num_patients} patients, {found.modality or 'ct and mr'}")
     click.echo(f"in a checkout of the project: snakemake --cores all --configfile {output}")
 

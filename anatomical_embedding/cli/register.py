@@ -245,7 +245,7 @@ def _dicom_sources(fixed: "RawScan", moving: "RawScan") -> "tuple[DicomSource, D
     try:
         first, second = (read_dicom_source(scan.path, series=scan.options.series) for scan in (fixed, moving))
     except UserError as error:
-        raise UserError(f"--transforms dicom needs two DICOM series: {error}") from error
+        raise UserError(f"--transforms dicom needs two DICOM series, else leave it out: {error}") from error
     return first, second
 
 

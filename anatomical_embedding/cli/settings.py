@@ -25,6 +25,6 @@ def settings(run_files: tuple[Path, ...]) -> None:
         read = read_pipeline_settings(read_run_files(run_files))
     except SettingsError as error:
         names = ", ".join(map(str, run_files))
-        raise SettingsError(f"{names}: {str(error).removeprefix('configuration: ')}") from error
+        raise SettingsError(f"{names}: {error}") from error
     whole = read.model_dump(mode="json")
     click.echo(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True, width=120), nl=False)

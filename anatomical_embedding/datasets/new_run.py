@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from anatomical_embedding.datasets.listing import list_raw_volumes
-from anatomical_embedding.datasets.scan_folder import PATIENT_BEFORE_THE_LAST_WORD, ScanFolder
+from anatomical_embedding.datasets.scan_folder import ScanFolder
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.identifiers import is_identifier
 from anatomical_embedding.settings.organs import TABLES, organs_of_table
@@ -86,9 +86,9 @@ def _dataset_lines(folder: ScanFolder, *, name: str) -> list[str]:
         lines.append(
             f"patient_pattern: {_quoted(folder.patient_pattern)} # the patient's number opens the file name"
         )
-    if folder.maybe_one_patient:
+    if folder.maybe_pattern is not None:
         lines.append(
-            f"# patient_pattern: {_quoted(PATIENT_BEFORE_THE_LAST_WORD)} # without #, if "
+            f"# patient_pattern: {_quoted(folder.maybe_pattern)} # without #, if "
             f"{' and '.join(folder.maybe_one_patient)} are of one patient"
         )
     if folder.organs:

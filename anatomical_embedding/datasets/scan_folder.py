@@ -11,6 +11,7 @@ from anatomical_embedding.datasets.scan_entries import (
     CASE_IMAGES,
     case_images,
     entries_of,
+    is_scan,
     name_of_scan,
     scans_of,
 )
@@ -23,10 +24,13 @@ from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
 Kind = Literal["folder", "case_folders", "ct_mr_pairs"]
 
 PAIR_NAME = re.compile(r"(.+)_([0-9]{4})")
-DEEPLESION_NAME = re.compile(r"[0-9]{6}_[0-9]{2}_[0-9]{2}_.*")
+DEEPLESION_NAME = re.compile(r"[0-9]{6}_[0-9]{2}_[0-9]{2}(_.*)?")
+"""Patient, study and series; the slices may be left out."""
 DEEPLESION_PATIENT = "^([0-9]+)_"
 PATIENT_BEFORE_THE_LAST_WORD = "^(.*[0-9].*)[_.-]"
 """Of names such as pt_07_visit2: a number, and behind it another word."""
+PATIENT_IN_THE_FIRST_NUMBER = "^([^0-9]*[0-9][^_.-]*)[_.-]"
+"""Of names such as pt_07_visit2_series1: up to the first word with a number, and behind it another word."""
 NUM_LOOKED_AT = 3
 """Scans whose voxels tell the modality of a folder; names do not."""
 
@@ -46,7 +50,9 @@ class ScanFolder:
     series : number or UID of the DICOM series to take where a folder holds several, as the user tells it; by volume
         or for all; None where no folder does.
     maybe_one_patient : two volumes that are taken as two patients, and may be of one by their names; else empty.
+    maybe_pattern : takes the patient out of such names; None where there are none.
     one_patient : two volumes that are taken as two patients, and are of one by their DICOM headers; else empty.
+    not_taken : names of other scans that lie in the folders of the cases, each once, sorted.
     """
 
     root: Path
@@ -57,7 +63,9 @@ class ScanFolder:
     patient_pattern: str | None = None
     series: str | dict[str, str] | None = None
     maybe_one_patient: tuple[str, ...] = ()
+    maybe_pattern: str | None = None
     one_patient: tuple[str, ...] = ()
+    not_taken: tuple[str, ...] = ()
 
 
 def look_at_folder(
@@ -96,6 +104,7 @@ def look_at_folder(
                 organs,
                 series=series,
                 one_patient=_one_patient(known),
+                not_taken=_not_taken(cases, images),
             )
     scans = {name_of_scan(entry): Path(entry.path) for entry in scans_of(entries)}
     if scans:
@@ -108,6 +117,13 @@ def look_at_folder(
         f"holds no scans; expected {SCAN_KINDS}, or one folder per patient with ct.nii.gz or mri.nii.gz; name the "
         f"folder that directly holds the scans{beside}",
     )
+
+
+def _not_taken(cases: Iterable[Path], images: Iterable[Path]) -> tuple[str, ...]:
+    """Return the names of the scans of cases that are not among their images, such as MRs beside CTs."""
+    taken = set(images)
+    entries = [entry for case in cases for entry in entries_of(case) if Path(entry.path) not in taken]
+    return tuple(sorted({entry.name for entry in entries if is_scan(entry)}))
 
 
 def _patients_by_headers(scans: Mapping[str, Path], series: str | dict[str, str] | None) -> dict[str, str]:
@@ -167,7 +183,7 @@ def _flat_folder(
         return ScanFolder(
             root, "folder", modality, num_patients, patient_pattern=DEEPLESION_PATIENT, series=series
         )
-    alike = _maybe_one_patient(scans)
+    alike, pattern = _maybe_one_patient(scans)
     return ScanFolder(
         root,
         "folder",
@@ -175,6 +191,7 @@ def _flat_folder(
         len(scans),
         series=series,
         maybe_one_patient=alike,
+        maybe_pattern=pattern,
         one_patient=() if alike else _one_patient(patients),
     )
 
@@ -200,14 +217,18 @@ def _require_ct_and_mr(root: Path, scans: Mapping[str, Path], *, series: str | d
             )
 
 
-def _maybe_one_patient(names: Iterable[str]) -> tuple[str, ...]:
-    """Return two names that say one patient, if all names name one and there are several patients."""
-    of_patient: dict[str, list[str]] = {}
-    for name in sorted(names):
-        found = re.search(PATIENT_BEFORE_THE_LAST_WORD, name)
-        of_patient.setdefault("" if found is None else found[1], []).append(name)
-    shared = [found for found in of_patient.values() if len(found) > 1]
-    return tuple(shared[0][:2]) if shared and len(of_patient) > 1 and "" not in of_patient else ()
+def _maybe_one_patient(names: Iterable[str]) -> tuple[tuple[str, ...], str | None]:
+    """Return two names that say one patient, and by which pattern, if all name one and there are several patients."""
+    names = sorted(names)
+    for pattern in (PATIENT_BEFORE_THE_LAST_WORD, PATIENT_IN_THE_FIRST_NUMBER):
+        of_patient: dict[str, list[str]] = {}
+        for name in names:
+            found = re.search(pattern, name)
+            of_patient.setdefault("" if found is None else found[1], []).append(name)
+        shared = [found for found in of_patient.values() if len(found) > 1]
+        if shared and len(of_patient) > 1 and "" not in of_patient:
+            return tuple(shared[0][:2]), pattern
+    return (), None
 
 
 def _modality_of(root: Path, scans: Sequence[Path], *, series: str | dict[str, str] | None) -> Modality:

@@ -36,9 +36,14 @@ def read_record(path: Path | str) -> FollowRecord:
     InputFileError
         if it cannot be read, or is no such file of this version.
     """
+    path = Path(path)
+    if not path.exists():
+        raise InputFileError(path.parent, f"is not a folder that `follow` wrote (no {path.name})")
     content = _read_json(path)
     if not isinstance(content, dict) or (content.get("format"), content.get("version")) != (FORMAT, VERSION):
-        raise InputFileError(path, f"is not written by this version of `follow` (format {FORMAT} {VERSION})")
+        raise InputFileError(
+            path, "was written by another version of `follow`, or another program; run `follow` again"
+        )
     try:
         visits = tuple(_visit(entry) for entry in content["visits"])
         return FollowRecord(content["patient"], visits, content["checkpoint_sha256"], content["settings"])

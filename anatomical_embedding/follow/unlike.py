@@ -39,6 +39,4 @@ def remarks_on_unlike(visit: str, first: SeenVisit, scans: _Scans) -> tuple[str,
     told = [word for word in match_points(model, scans[first.name], scans[visit], asked_mm).unlike if word]
     if 2 * len(told) <= number:
         return ()
-    return (
-        f"{visit} is unlike the scans that the confidence was fitted to, and its probabilities may not hold: {told[0]}",
-    )
+    return (f"{visit}: probabilities may not hold, since matches in this scan are {told[0]}",)

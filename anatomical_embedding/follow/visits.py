@@ -144,7 +144,7 @@ def remarks_on_dates(visits: Sequence[AskedVisit], *, series: str | None = None)
     if shifts == {datetime.timedelta(0)} or (len(shifts) == 1 and len(known) > 1):
         return []
     return [
-        f"{visit.scan}: visit {visit.name} is of {told}, as told, and of {stated} by its header"
+        f"{visit.scan}: visit {visit.name} is of {told}, as given, but of {stated} by its header"
         for visit, told, stated in known
         if told != stated
     ]

@@ -13,6 +13,7 @@ from anatomical_embedding.settings.published_weights import (
     published_usage,
     published_weights,
 )
+from anatomical_embedding.weights_checksum import CHECKSUM_KEY, weights_sha256
 
 LIMITS = (
     "For research; not a medical device.",
@@ -61,5 +62,7 @@ def import_published(
             sources=published.sources,
         ),
     )
-    save_checkpoint(output, found.network, metadata={CARD_KEY: card.model_dump(mode="json")})
+    weights = {name: tensor.numpy() for name, tensor in found.network.state_dict().items()}
+    metadata = {CARD_KEY: card.model_dump(mode="json"), CHECKSUM_KEY: weights_sha256(weights)}
+    save_checkpoint(output, found.network, metadata=metadata)
     return card, found.remarks

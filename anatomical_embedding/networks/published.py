@@ -146,10 +146,7 @@ def _read_weights(path: Path) -> Weights:
         with torch.serialization.safe_globals(PLAIN_NUMPY):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of a damaged file it may be anything
-        raise InputFileError(
-            path,
-            f"is not a checkpoint that can be read without running code from it: {_why_unreadable(path, error)}",
-        ) from error
+        raise InputFileError(path, _why_unreadable(path)) from error
     weights = _entry_of_weights(content)
     if not isinstance(weights, Mapping) or not weights:
         raise InputFileError(path, "has no weights: expected a dictionary with the key state_dict")
@@ -169,8 +166,11 @@ def _entry_of_weights(content: Any) -> Any:
     return next((content[entry] for entry in ENTRIES if isinstance(content.get(entry), Mapping)), content)
 
 
-def _why_unreadable(path: Path, error: Exception) -> str:
-    """Return what a file holds beside tensors and plain values, else that it is damaged."""
+def _why_unreadable(path: Path) -> str:
+    """Return what a file holds beside tensors and plain values, else that it is damaged.
+
+    What torch says is left out: it advises to load such a file in the way that runs code from it.
+    """
     try:
         with torch.serialization.safe_globals(PLAIN_NUMPY):
             foreign = torch.serialization.get_unsafe_globals_in_checkpoint(path)
@@ -178,8 +178,7 @@ def _why_unreadable(path: Path, error: Exception) -> str:
         foreign = []
     if foreign:
         return (
-            f"it holds {', '.join(foreign)} beside tensors and plain values; where you trust it, save its entry "
-            "state_dict alone with torch.save"
+            f"cannot be read without running code from it: it holds {', '.join(foreign)} beside tensors and plain "
+            "values; where you trust it, save its entry state_dict alone with torch.save"
         )
-    first_line = next(iter(str(error).splitlines()), type(error).__name__)
-    return f"it is damaged or of another kind ({first_line})"
+    return "is not a PyTorch checkpoint, or is damaged; give a published checkpoint (.pth), or copy it again"

@@ -87,7 +87,7 @@ def placed_points(listed: Iterable[ListedPoint], *, path: Path, remarks: Sequenc
     kept = [(name, point.position_mm) for name, point in named if point.position_mm is not None]
     if left_out and not kept:
         raise InputFileError(
-            path, f"holds no point that was placed; of {named[0][0]!r} it says: {named[0][1].why_not_placed}"
+            path, f"no point was placed ({named[0][0]!r}: {named[0][1].why_not_placed}); place one or more"
         )
     points_mm = np.reshape(np.array([position for _, position in kept], dtype=np.float64), (-1, 3))
     return NamedPoints(points_mm, tuple(name for name, _ in kept), (*remarks, *left_out))

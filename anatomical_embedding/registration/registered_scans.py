@@ -103,11 +103,11 @@ def require_direction(
     if wrong is None or any(role == want for role, want in zip(found, wanted, strict=False)):
         return
     other = next(name for name, role in FILLED.items() if role == OTHER[filled])
-    raise InputFileError(
-        transform,
-        f"fills the {filled} scan of its registration from the {OTHER[filled]} one; {wrong} is the "
-        f"{OTHER[filled] if wrong == names[0] else filled} one; {other} leads the other way",
-    )
+    does = f"resamples the {OTHER[filled]} scan of its registration onto the {filled} one"
+    if source is None:
+        does = f"carries points of the {filled} scan of its registration to the {OTHER[filled]} one"
+    role = OTHER[filled] if wrong == names[0] else filled
+    raise InputFileError(transform, f"{does}, but {wrong} is the {role} scan; use {other}")
 
 
 def carried_grid(transform: Path, *, is_inverted: bool = False) -> Grid | None:

@@ -116,8 +116,8 @@ def require_something(
     if (resampled.array == first).all() and (moving.array != moving.array.flat[0]).any():
         raise InputFileError(
             transform,
-            f"leads no place of {names[1]} to anything in {names[0]}; it may lead the other way (inverse.h5), or "
-            "belong to other scans",
+            f"maps no part of {names[1]} into {names[0]}; it leads the other way (then use inverse.h5), or is of other "
+            "scans",
         )
 
 

@@ -211,7 +211,7 @@ def read_pipeline_settings(configuration: Mapping[str, Any]) -> PipelineSettings
         # Snakemake hands over YAML's lists; JSON mode takes them for tuples.
         return PipelineSettings.model_validate_json(canonical_json(content))
     except pydantic.ValidationError as error:
-        raise SettingsError(f"configuration: {describe_validation_error(error, content=content)}") from error
+        raise SettingsError(describe_validation_error(error, content=content)) from error
 
 
 def section_json(**parts: Settings | Mapping | str | int | None) -> str:

@@ -134,7 +134,7 @@ def _preparation(named: Any, wanted: Mapping[str, str]) -> Section:
     if named is None and len(set(wanted.values())) > 1:
         pairs = ", ".join(f"{model} {preparation}" for model, preparation in sorted(wanted.items()))
         raise SettingsError(
-            f"configuration: preparation: recipes of the models are made for different ones ({pairs}), but all "
+            f"preparation: recipes of the models are made for different ones ({pairs}), but all "
             "models of a run see the same volumes; name the one to use"
         )
     if named is None and not wanted:
@@ -178,7 +178,7 @@ def _named_recipe(entry: Section, *, folder: str, where: str) -> Section:
 def _chosen_recipe(name: Any, *, folder: str, where: str) -> Section:
     known = known_recipes(folder)
     if name not in known:
-        raise SettingsError(f"configuration: {where}: expected one of {', '.join(known)}, got {name!r}")
+        raise SettingsError(f"{where}: expected one of {', '.join(known)}, got {name!r}")
     return _recipe(f"{folder}/{name}")
 
 
@@ -224,7 +224,7 @@ def _mappings(section: Any) -> list[tuple[str, Section]]:
 def _refuse_renamed(content: Mapping[str, Any]) -> None:
     for former in RENAMED_SECTIONS.keys() & content.keys():
         raise SettingsError(
-            f"configuration: {former}: has a new place; move its keys to {RENAMED_SECTIONS[former]}, each as it is"
+            f"{former}: has a new place; move its keys to {RENAMED_SECTIONS[former]}, each as it is"
         )
 
 
@@ -234,5 +234,5 @@ def _refuse_nulls(content: Mapping[str, Any]) -> None:
         for name, entry in entries.items() if isinstance(entries, Mapping) else ():
             if entry is None:
                 raise SettingsError(
-                    f"configuration: {section}.{name}: is null; a run file contains only what it names, so leave it out"
+                    f"{section}.{name}: is null; a run file contains only what it names, so leave it out"
                 )

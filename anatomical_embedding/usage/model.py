@@ -7,6 +7,7 @@ from pathlib import Path
 from anatomical_embedding.embedding.export import StoreEmbedder
 from anatomical_embedding.model_card import ModelCard, read_model_card
 from anatomical_embedding.settings.network import NetworkSettings
+from anatomical_embedding.weights_checksum import require_stated_weights
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,14 @@ class Model:
 
     @cached_property
     def embedder(self) -> StoreEmbedder:
-        """The network, ready to embed prepared volumes."""
+        """The network, ready to embed prepared volumes.
+
+        Raises
+        ------
+        InputFileError
+            if the checkpoint cannot be used, or its weights are damaged.
+        """
+        require_stated_weights(self.path)
         return StoreEmbedder(self.path, settings=self.card.usage.export())
 
 

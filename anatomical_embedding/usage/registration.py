@@ -185,8 +185,8 @@ def _known_doubt(
         return agreement, None, []
     if not agreement >= limits.min_agreement:  # NaN as well
         remark = (
-            f"{raw[1].path}: how far places may be off is not known: once registered it agrees with {raw[0].path} by a "
-            f"local correlation of {agreement:.3f}, two scans of one patient by at least {limits.min_agreement:g}"
+            f"{raw[1].path}: no doubt.nii.gz: once registered, it and {raw[0].path} agree by a local correlation of "
+            f"{agreement:.3f}; two scans of one patient reach {limits.min_agreement:g}"
         )
         return agreement, None, [remark]
     return agreement, within_body(doubt.radius_mm, body, largest_mm=limits.largest_mm), []
@@ -236,7 +236,7 @@ def _begin(
         if shared_box(prepared[0].image, seen_from(prepared[1].image, given.matrix)) is None:
             raise InputFileError(
                 initial,
-                f"leads no place of {fixed.path} into {moving.path}; it may lead the other way, or belong to others",
+                f"maps no part of {fixed.path} into {moving.path}; it leads the other way, or is of other scans",
             )
         remarks = (*given.remarks, *prepared[0].remarks, *prepared[1].remarks)
         return _Begun(prepared[0], prepared[1], given_start(given.matrix), remarks)

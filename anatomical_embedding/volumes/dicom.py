@@ -39,6 +39,12 @@ MODALITY_OF_CLASS = {
     for number in numbers
 }
 """For files that do not say their modality."""
+OF_ONE_SCAN = {
+    "StudyInstanceUID": "study",
+    "StudyDate": "study date",
+    "AcquisitionDate": "acquisition date",
+}
+"""What no slices of one scan name several of, but for the acquisition of one that goes on after midnight."""
 HOUNSFIELD_UNITS = {"", "HU"}
 
 
@@ -89,6 +95,7 @@ def read_dicom_series(folder: Path | str, *, series: str | None = None, largest_
     remarks = list(found.remarks)
     require_equal_slices(found.slices)
     _look_at_frames(found.slices, remarks)
+    _look_at_origin(found.slices, remarks)
     files, positions = sorted_along_normal(found.slices)
     files, positions = _without_copies(files, positions, remarks)
     if len(files) < SMALLEST_NUM_SLICES:
@@ -124,6 +131,18 @@ def _look_at_frames(files: Sequence[DicomFile], remarks: list[str]) -> None:
             f"{names_of(file.name for file in others)}: another frame of reference than {first.name}; "
             "positions are taken as of one."
         )
+
+
+def _look_at_origin(files: Sequence[DicomFile], remarks: list[str]) -> None:
+    """Say where slices of one series name different studies or dates."""
+    for keyword, what in OF_ONE_SCAN.items():
+        named = [file for file in files if file.text(keyword)]
+        others = [file for file in named if file.text(keyword) != named[0].text(keyword)]
+        if others:
+            remarks.append(
+                f"{names_of(file.name for file in others)}: another {what} than {named[0].name}, in one series; look "
+                "whether they are of one scan."
+            )
 
 
 def _one_frame(files: Sequence[DicomFile]) -> str:

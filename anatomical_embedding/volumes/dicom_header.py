@@ -35,7 +35,7 @@ DIFFERENCES = (*STACK_TAGS, "TriggerTime", "AcquisitionTime", "ContentTime", "In
 CONCATENATION_TAGS = ("ConcatenationUID", "InConcatenationNumber", "InConcatenationTotalNumber")
 HEADER_TAGS = (
     *("SOPClassUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "Modality"),
-    *("FrameOfReferenceUID", "PatientID"),
+    *("FrameOfReferenceUID", "PatientID", "StudyInstanceUID", "StudyDate", "AcquisitionDate"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "NumberOfFrames"),
     *("SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit"),
     *("PixelRepresentation", "RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence"),
@@ -46,6 +46,7 @@ HEADER_TAGS = (
 
 FRAMES = "PerFrameFunctionalGroupsSequence"
 PIXEL_TAGS = ("PixelData", "NumberOfFrames", "ExtendedOffsetTable", "ExtendedOffsetTableLengths")
+OTHER_PIXEL_TAGS = ("FloatPixelData", "DoubleFloatPixelData")
 
 
 @dataclass(frozen=True)
@@ -190,16 +191,22 @@ def read_pixel_data(path: Path) -> Dataset:
     Raises
     ------
     InputFileError
-        if the file holds none, or ends within them.
+        if the file holds none, or others than whole numbers, or ends within them.
     """
     try:
         with without_warnings():
-            dataset = _read_tags(path, PIXEL_TAGS, stop_before_pixels=False)
+            dataset = _read_tags(path, (*PIXEL_TAGS, *OTHER_PIXEL_TAGS), stop_before_pixels=False)
             is_present = bool(dataset.get("PixelData"))
     except Exception as error:  # see read_dicom_header
         raise InputFileError(
             path, "is cut short, its pixels cannot be read; copy the series again"
         ) from error
+    other = next((tag for tag in OTHER_PIXEL_TAGS if tag in dataset), None)
+    if not is_present and other is not None:
+        raise InputFileError(
+            path,
+            f"holds its pixels as {other}, which is not read; export the series with whole numbers (PixelData)",
+        )
     if not is_present:
         raise InputFileError(path, "holds no pixels; copy the series again, or remove what is not a slice")
     return dataset

@@ -106,7 +106,11 @@ def _corners(contour: Dataset, name: str, *, path: Path) -> NDArray[np.float64]:
         )
     corners = numbers.reshape(-1, 3)
     if not (np.abs(corners) < LARGEST_POSITION_MM).all():
-        raise InputFileError(path, f"has an outline of {name!r} that lies nowhere; export it again")
+        raise InputFileError(
+            path,
+            f"has an outline of {name!r} with coordinates that are not finite, or beyond {LARGEST_POSITION_MM:g} mm; "
+            "export it again",
+        )
     return corners
 
 

@@ -61,10 +61,8 @@ def read_dicom_source(path: Path, *, series: str | None) -> DicomSource:
     headers = [_header(file) for file in files]
     worlds = {str(header.get("FrameOfReferenceUID", "")) for header in headers}
     if len(worlds) > 1 or not all(worlds):
-        raise InputFileError(
-            path,
-            "does not lie in one frame of reference, so a DICOM object cannot say anything about its world",
-        )
+        has = "has several frames of reference" if len(worlds) > 1 else "names no frame of reference"
+        raise InputFileError(path, f"{has}, so no DICOM registration can refer to it")
     return DicomSource(
         path, headers[0], tuple((str(header.SOPClassUID), str(header.SOPInstanceUID)) for header in headers)
     )

@@ -12,10 +12,13 @@ from xml.etree import ElementTree
 import anatomical_embedding.volumes.nibabel_alone  # noqa: F401, loads nibabel in its own way  # isort: skip
 import nibabel
 import numpy as np
+from nibabel.imageglobals import ErrorLevel, LoggingOutputSuppressor
 from numpy.typing import NDArray
 
 DICOM_CODE = 2
 """Of extensions that hold DICOM tags, which are not looked into."""
+NO_ERROR = 1000
+"""More than any severity of a fault in a header."""
 MARK = b"<CaretExtension"
 DECLARATIONS = (b"<!DOCTYPE", b"<!ENTITY")
 """A few lines of these can stand for gigabytes; no table has them."""
@@ -23,7 +26,10 @@ DECLARATIONS = (b"<!DOCTYPE", b"<!ENTITY")
 
 def names_in_nifti(path: Path) -> dict[int, str]:
     """Return label -> name by the table in a NIfTI file that can be read; empty where it has none, or no sound one."""
-    for extension in nibabel.load(path).header.extensions:  # type: ignore[attr-defined]
+    # What is wrong in the header was told as its voxels were read.
+    with LoggingOutputSuppressor(), ErrorLevel(NO_ERROR):
+        extensions = nibabel.load(path).header.extensions  # type: ignore[attr-defined]
+    for extension in extensions:
         content = extension.content  # as it is stored: nibabel does not understand every code
         is_table = extension.get_code() != DICOM_CODE and MARK in content
         if is_table and not any(map(content.__contains__, DECLARATIONS)):

@@ -334,7 +334,8 @@ def _whole_numbers(array: NDArray, *, path: Path | str) -> tuple[NDArray, float]
         wrong = str(array[is_wrong][0]).removesuffix(".0")
         raise InputFileError(
             path,
-            f"has the value {wrong}, expected whole numbers from 0 to {LARGEST_LABEL}, one a label",
+            f"has the value {wrong}, expected whole numbers from 0 to {LARGEST_LABEL}, one a label; give a label map, "
+            "not a scan",
         )
     return whole.astype(label_type(int(whole.max()))), fraction
 

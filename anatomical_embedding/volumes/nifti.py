@@ -25,7 +25,7 @@ from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.files import written_atomically
 from anatomical_embedding.settings.volumes import Geometry
 from anatomical_embedding.volumes import voxels
-from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES
+from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES, VOLUME_SUFFIXES
 from anatomical_embedding.volumes.grid import Grid, largest_distance_mm
 from anatomical_embedding.volumes.nifti_geometry import SAME_PLACE_MM, place_of
 from anatomical_embedding.volumes.volume import FoundVolume, Volume
@@ -298,7 +298,9 @@ def _stored_header(content: bytes, *, path: Path) -> Nifti1Header:
                 )
             return header
     raise InputFileError(
-        path, "cannot be read as NIfTI, it is cut short or of another kind; convert it first"
+        path,
+        f"cannot be read as NIfTI: it is cut short, or no image; expected {', '.join(VOLUME_SUFFIXES)}, a DICOM file "
+        "or a folder of one series",
     )
 
 
@@ -359,7 +361,7 @@ def _scaling_remark(header: Nifti1Header, *, is_scaled: bool) -> list[str]:
 
 def _unreadable(path: Path, error: BaseException) -> InputFileError:
     reason = " ".join(str(error).split()) or type(error).__name__
-    return InputFileError(path, f"cannot be read as NIfTI, it is cut short or of another kind ({reason})")
+    return InputFileError(path, f"cannot be read as NIfTI: it is cut short, or no NIfTI file ({reason})")
 
 
 def _checked_type(header: Nifti1Header, *, path: Path) -> np.dtype:

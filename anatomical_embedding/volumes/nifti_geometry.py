@@ -210,7 +210,7 @@ def _agreement(
             f"is right ({options}), or correct the header",
         )
     elsewhere_mm = largest_distance_mm(_itk_affine(forms, spacing_mm), affine, shape=shape)
-    why = "as told" if geometry == name else "within a tenth of a voxel"
+    why = "by --geometry" if geometry == name else "within a tenth of a voxel"
     remark = f"{problem}; the {name} was taken, {why}"
     if not elsewhere_mm <= SAME_PLACE_MM:
         away = "elsewhere" if np.isnan(elsewhere_mm) else f"{elsewhere_mm:.4g} mm away"

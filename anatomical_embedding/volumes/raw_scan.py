@@ -244,7 +244,7 @@ def _kind_of(array: NDArray, stored: _Stored, *, options: ReadingOptions) -> Kin
             )
         return Kind(MODALITIES[stated], "") if stated else find_kind(array)
     if stated and told != MODALITIES.get(stated):
-        return Kind(told, f"its header says {stated}, taken as {told.upper()}, as told")
+        return Kind(told, f"taken as {told.upper()} (--modality), though its header says {stated}")
     return Kind(told, remark_on_told_mr(array) if told == "mr" else "")
 
 
@@ -253,5 +253,5 @@ def _offset_of(array: NDArray, *, kind: Kind, options: ReadingOptions) -> Offset
     if options.hu_offset is None:
         return find_offset(array) if kind.modality == "ct" else Offset(0.0, "")
     if kind.modality == "mr":
-        raise UserError("is an MR by its header or as told, which has no HU; leave out --hu-offset")
+        raise UserError("is an MR, by its header or --modality, which has no HU; leave out --hu-offset")
     return told_offset(array, offset_hu=options.hu_offset)

@@ -239,7 +239,8 @@ def find_offset(array: NDArray) -> Offset:
             return Offset(0.0, "")  # air of one value all over
         raise UserError(
             f"has {_percent(1.0 - measured.size / values.size)} of its voxels at {values.min():g}, like air in HU, "
-            f"but the others lie {-found[0]:g} above HU; say what makes HU of them (--hu-offset {found[0]:g}, or 0)"
+            f"but the others lie {-found[0]:g} above HU; give the number to add: --hu-offset {found[0]:g}, or 0 if "
+            "they are HU"
         )
     if found:
         return Offset(
@@ -256,7 +257,7 @@ def find_offset(array: NDArray) -> Offset:
     raise UserError(
         f"is not in HU: its values run from {lowest:g} to {highest:g}, {_percent(shares.air)} of them are like air "
         f"({AIR_HU[0]:g} to {AIR_HU[1]:g}) and {_percent(shares.tissue)} of the others like tissue "
-        f"({TISSUE_HU[0]:g} to {TISSUE_HU[1]:g}); export it with its rescale, or say what makes HU of it "
+        f"({TISSUE_HU[0]:g} to {TISSUE_HU[1]:g}); export it with its rescale, or give the number to add "
         "(--hu-offset, 0 if it is in HU)"
     )
 
@@ -311,23 +312,25 @@ def told_offset(array: NDArray, *, offset_hu: float) -> Offset:
     measured = without_padding(sample_values(array))
     doubt = "" if shares_of(measured + offset_hu).are_of_a_ct else ", though they do not look so"
     if offset_hu == 0.0:
-        return Offset(0.0, f"its values were taken as HU, as told{doubt}")
+        return Offset(0.0, f"its values were taken as HU (--hu-offset 0){doubt}")
     if shares_of(measured).are_of_a_ct and not _needs_offset(measured, offset_hu):
         raise UserError(
             f"is in HU as it stands, so adding {offset_hu:g} would be wrong; leave out --hu-offset, or embed the scan "
             "that needs it on its own"
         )
-    return Offset(offset_hu, f"{offset_hu:g} was added to make HU of its values, as told{doubt}")
+    return Offset(offset_hu, f"{offset_hu:g} was added to get HU (--hu-offset){doubt}")
 
 
 def remark_on_told_mr(array: NDArray) -> str:
     """Return what to say of a scan that is called an MR but looks like a CT or a label map; empty where it does not."""
     if _is_label_map(array):
-        return f"{LIKE_LABELS}, taken as MR, as told"
+        return f"{LIKE_LABELS}; taken as MR (--modality)"
     shares = shares_of(without_padding(sample_values(array)))
     if not shares.are_surely_of_a_ct:
         return ""
-    return f"looks like a CT in HU ({_percent(shares.air)} of its voxels are like air), taken as MR, as told"
+    return (
+        f"looks like a CT in HU ({_percent(shares.air)} of its voxels are like air); taken as MR (--modality)"
+    )
 
 
 def remark_on_body(body_share: float) -> str:

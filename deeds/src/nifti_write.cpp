@@ -198,6 +198,8 @@ PendingFile::PendingFile(std::string path) : path_(std::move(path)) {
     const std::string folder = folder_of(path_);
     temporary_path_ = folder + "." + path_.substr(folder.size()) + "." + std::to_string(getpid()) + ".part";
     const int file = open(temporary_path_.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0666);
+    if (file < 0 && errno == ENOENT)
+        throw FileError(path_, "cannot be written: the folder " + folder + " does not exist; make it");
     if (file < 0) throw FileError(path_, std::string("cannot be written: ") + std::strerror(errno));
     close(file);
 }

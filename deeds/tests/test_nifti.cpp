@@ -298,7 +298,7 @@ void writing() {
     CHECK_NEAR(read_labels(path).voxels.values[7], 255, 0);
     { const PendingFile abandoned = image_file(in_folder("abandoned.nii"), geometry, voxels, VoxelType::int16); }
     CHECK(!std::filesystem::exists(in_folder("abandoned.nii")));
-    CHECK_REFUSED(require_writable(in_folder("no/such/folder.nii")), "folder.nii: cannot be written");
+    CHECK_REFUSED(require_writable(in_folder("no/such/folder.nii")), "/no/such/ does not exist; make it");
     CHECK_REFUSED(require_writable("/dev/null"), "it is not a file");
     for (const auto& entry : std::filesystem::directory_iterator(folder)) CHECK(entry.path().extension() != ".part");
 }

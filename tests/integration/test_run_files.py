@@ -152,6 +152,20 @@ def test_files_that_are_named_together_add_up_and_the_later_one_is_right(demo_pl
     assert both["make_phantom"] == 20
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"titel": "A"}, "titel: is not a known key"),
+        ({"title": "A", "results": "."}, "results: expected a folder of its own"),
+    ],
+)
+def test_an_error_of_the_settings_names_the_run_file(tmp_path, content, said):
+    mine = write_run(tmp_path / "mine.yaml", content)
+    options = ["--cores", "1", "--dry-run", "--configfile", str(REPOSITORY / "config.yaml"), mine]
+    done = run_snakemake(tmp_path, "--snakefile", str(REPOSITORY / "Snakefile"), *options)
+    assert f"{REPOSITORY / 'config.yaml'}, {mine}: {said}" in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("options", [("--configfile", "config.yaml"), ()])
 def test_a_run_file_with_a_key_twice_is_refused(tmp_path, options):
     """Snakemake alone would run the second one, also of the file that it takes where none is named."""

@@ -186,7 +186,7 @@ def test_a_transform_that_leads_away_is_refused(folder, capsys, name, options): 
     arguments = ["apply", folder / "away.tfm", folder / f"{name}.nii.gz", "--onto", folder / "fixed.nii.gz"]
     arguments += ["--output", folder / "out.nii.gz", "--modality", "ct", *options]
     said = refusal_of(capsys, arguments)
-    assert "away.tfm: leads no place of" in said
+    assert "away.tfm: maps no part of" in said
     assert "inverse.h5" in said
     assert not (folder / "out.nii.gz").exists()
 
@@ -295,8 +295,8 @@ def test_a_transform_of_register_that_is_used_the_wrong_way_is_refused(
 ):
     """Both scans lie in one place, so that the wrong way gives an image as well."""
     said = refusal_of(capsys, applied(registered, transform, source, onto))
-    assert f"{onto}.nii.gz is the {onto} one; " in said
-    assert said.endswith(f"{'forward' if transform == 'inverse.h5' else 'inverse'}.h5 leads the other way")
+    assert f"{onto}.nii.gz is the {onto} scan; use " in said
+    assert said.endswith(f"scan; use {'forward' if transform == 'inverse.h5' else 'inverse'}.h5")
     assert not (registered / "out.nii.gz").exists()
     assert run(applied(registered, transform, onto, source)) == 0
     start = registered / "start.json"
@@ -317,14 +317,14 @@ def test_labels_and_other_grids_are_told_by_their_voxels(registered, capsys):
     """Labels have no checksum that is known: where both grids are alike only the other scan tells."""
     assert run(applied(registered, "forward.h5", "labels", "fixed", "--labels")) == 0
     said = refusal_of(capsys, applied(registered, "inverse.h5", "labels", "fixed", "--labels"))
-    assert "fixed.nii.gz is the fixed one" in said
+    assert "fixed.nii.gz is the fixed scan" in said
     content = json.loads((registered / "start.json").read_text(encoding="utf-8"))
     content["scans"]["moving"]["affine"][0][3] += 0.5
     (registered / "start.json").write_text(json.dumps(content), encoding="utf-8")
     scan = read_volume(registered / "moving.nii.gz")
     write_volume(Volume(scan.array[2:], scan.affine), registered / "small.nii.gz")
     said = refusal_of(capsys, applied(registered, "forward.h5", "labels", "small", "--labels"))
-    assert "labels.nii.gz is the fixed one" in said
+    assert "labels.nii.gz is the fixed scan" in said
     assert run(applied(registered, "forward.h5", "moving", "small")) == 0
 
 
@@ -356,7 +356,7 @@ def test_a_copy_of_another_name_tells_its_direction(copied, capsys, fills, name)
     """The file says so itself, and is to other programs the transform that it was."""
     source = "moving" if fills == "fixed" else "fixed"
     said = refusal_of(capsys, applied(copied, name, fills, source))
-    assert f"{name}: fills the {fills} scan of its registration from the {source} one; " in said
+    assert f"{name}: resamples the {source} scan of its registration onto the {fills} one, but " in said
     assert run(applied(copied, name, source, fills)) == 0
     carried = transform_by_itk(read_transform(copied / name), np.array([[-10.0, -20.0, 8.0]]))
     sign = 1.0 if fills == "fixed" else -1.0
@@ -382,9 +382,9 @@ def test_points_of_the_other_scan_are_refused(copied, capsys):
     command = ["transform-points", copied / "p7_to_p8.h5", copied / "points.csv", *arguments]
     assert run([*command, copied / "fixed.nii.gz"]) == 0
     said = refusal_of(capsys, [*command, copied / "moving.nii.gz"])
-    assert "moving.nii.gz is the moving one; inverse.h5 leads the other way" in said
+    assert "moving.nii.gz is the moving scan; use inverse.h5" in said
     said = refusal_of(capsys, [*command, copied / "fixed.nii.gz", "--inverse"])
-    assert "fixed.nii.gz is the fixed one; forward.h5 leads the other way" in said
+    assert "fixed.nii.gz is the fixed scan; use forward.h5" in said
 
 
 @pytest.mark.parametrize("more", [[], ["--of", "fixed.nii.gz"]])

@@ -95,7 +95,7 @@ def test_files_of_other_kinds_are_refused(tmp_path):
 def test_truncated_file_is_refused(saved):
     path, _ = saved
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(InputFileError, match="is no whole safetensors file"):
+    with pytest.raises(InputFileError, match="is not a model: it is no safetensors file, or is cut short"):
         load_checkpoint(path)
 
 

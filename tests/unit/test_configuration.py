@@ -295,7 +295,7 @@ def test_faults_of_run_files_are_named(keys, value, message):
         (
             ("models", "sam", "training", "mix"),
             {"other": 1},
-            "configuration: models.sam.training.mix names 'other', which is not in datasets",
+            "models.sam.training.mix names 'other', which is not in datasets",
         ),
         (("evaluations", "phantom_ct", "models"), ["none"], "names 'none', which is not in models"),
         (

@@ -382,6 +382,32 @@ def test_an_image_of_any_class_that_says_its_place_is_a_slice(tmp_path, sop_clas
 # Places
 
 
+@pytest.mark.parametrize(
+    ("keyword", "values", "what"),
+    [
+        ("StudyInstanceUID", ("1.2.3", "1.2.4"), "study"),
+        ("StudyDate", ("20240101", "20240301"), "study date"),
+        ("AcquisitionDate", ("20240101", "20240301"), "acquisition date"),
+    ],
+)
+def test_slices_of_one_series_and_of_two_scans_are_said(tmp_path, keyword, values, what):
+    stack = Stack(edit=lambda dataset, k: setattr(dataset, keyword, values[k // 5]))
+    (remark,) = read_series(stack.write(tmp_path)).remarks
+    assert remark.startswith(f"IM0005.dcm: another {what} than IM0000.dcm")
+
+
+@pytest.mark.parametrize("keyword", ["FloatPixelData", "DoubleFloatPixelData"])
+def test_pixels_of_real_numbers_are_called_so(tmp_path, keyword):
+    def edit(dataset, k):
+        del dataset.PixelData
+        size = 4 if keyword == "FloatPixelData" else 8
+        setattr(dataset, keyword, bytes(size * dataset.Rows * dataset.Columns))
+
+    assert f"holds its pixels as {keyword}, which is not read" in str(
+        refusal(Stack(edit=edit).write(tmp_path))
+    )
+
+
 def test_another_frame_of_reference_is_said(tmp_path):
     stack = Stack(edit=lambda dataset, k: setattr(dataset, "FrameOfReferenceUID", f"1.2.{k // 5}"))
     (remark,) = read_series(stack.write(tmp_path)).remarks

@@ -305,8 +305,8 @@ def test_series_of_one_study_are_said(tmp_path):
         ((5, 20), []),
         ((15, 30), []),
         ((None, 20), []),
-        ((5, 25), ["visit v1 is of 2024-01-25, as told, and of 2024-01-20 by its header"]),
-        ((None, 25), ["visit v1 is of 2024-01-25, as told, and of 2024-01-20 by its header"]),
+        ((5, 25), ["visit v1 is of 2024-01-25, as given, but of 2024-01-20 by its header"]),
+        ((None, 25), ["visit v1 is of 2024-01-25, as given, but of 2024-01-20 by its header"]),
     ],
 )
 def test_told_dates_that_contradict_those_of_headers_are_said(tmp_path, told, said):

@@ -112,7 +112,7 @@ def test_the_record_comes_back_as_it_was(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[]", "is not written by this version of `follow`"),
+        ("[]", "was written by another version of `follow`"),
         ("{", "is not JSON in UTF-8"),
         (
             '{"format": "anatomical-embedding follow", "version": 1}',

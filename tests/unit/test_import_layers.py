@@ -24,7 +24,10 @@ LAYERS = [
         "swift_end",
     },
     {"settings"},
-    {"volumes", "index_file", "landmark_file", "checkpoint_header", "confidence", "model_card"},
+    {
+        *("volumes", "index_file", "landmark_file", "checkpoint_header", "weights_checksum", "confidence"),
+        "model_card",
+    },
     {"points", "processes"},
     {"datasets", "phantom", "patches", "networks", "losses"},
     {"embedding", "registration", "training"},
@@ -46,6 +49,7 @@ WITHOUT_TORCH = [
     "evaluation",
     "report",
     "checkpoint_header",
+    "weights_checksum",
     "confidence",
     "model_card",
 ]

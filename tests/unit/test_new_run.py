@@ -123,6 +123,18 @@ def test_scans_that_may_be_visits_of_one_patient_are_said_with_their_pattern(tmp
     assert patients == [f"pt_{patient:02d}" for patient in range(1, 6) for _ in range(2)]
 
 
+@pytest.mark.parametrize("name", ["{:06d}_{:02d}_01", "p{}_v{}_s1"])
+def test_visits_that_the_last_word_does_not_name_are_said_or_known(tmp_path, name):
+    """The names of DeepLesion without their slices, and of a visit with several series."""
+    for patient in range(1, 6):
+        for visit in (1, 2):
+            write_ct(tmp_path / "scans" / f"{name.format(patient, visit)}.nii.gz")
+    _, text = written(tmp_path / "scans")
+    uncommented = yaml.safe_load(text.replace("# patient_pattern:", "patient_pattern:"))
+    dataset = read_pipeline_settings(uncommented).datasets["scans"]
+    assert len({raw.patient_id for raw in list_raw_volumes(dataset, made_folder=tmp_path)}) == 5
+
+
 @pytest.mark.parametrize(
     "names",
     [
@@ -159,6 +171,15 @@ def test_cases_with_both_images_are_taken_as_told(tmp_path):
             touch(tmp_path / "cases" / f"c{case}" / image)
     settings, _ = written(tmp_path / "cases", "--modality", "mr")
     assert settings.datasets["cases"].modality == "mr"
+
+
+def test_scans_of_cases_that_are_not_taken_are_said(tmp_path):
+    for case in range(4):
+        for image in ("ct.nii.gz", "mr.nii.gz"):
+            touch(tmp_path / "cases" / f"c{case}" / image)
+    options = [str(tmp_path / "cases"), "--output", str(tmp_path / "run.yaml")]
+    done = CliRunner().invoke(new, options, catch_exceptions=False)
+    assert f"note: mr.nii.gz in the folders of {tmp_path / 'cases'} is not taken" in done.stderr
 
 
 def test_a_series_that_was_told_is_kept_beside_the_pattern_of_patients(tmp_path):

@@ -133,7 +133,7 @@ def test_what_cannot_be_mapped_is_refused(tmp_path):
         map_volume(_with_scaling(tmp_path / "b.nii", COUNTING, 0.5, 2.0))
     whole = save_nifti(tmp_path / "c.nii", COUNTING).read_bytes()
     (tmp_path / "c.nii").write_bytes(whole[:-5])
-    with pytest.raises(InputFileError, match=r"c\.nii: cannot be read as NIfTI, it is cut short"):
+    with pytest.raises(InputFileError, match=r"c\.nii: cannot be read as NIfTI, it is cut short: its header"):
         map_volume(tmp_path / "c.nii")
 
 
@@ -231,7 +231,7 @@ def _colours(path):
     [
         (_missing, "no such file"),
         (_folder, "is a folder, expected a NIfTI file"),
-        (_truncated, "cannot be read as NIfTI, it is cut short or of another kind"),
+        (_truncated, "cannot be read as NIfTI: it is cut short, or no NIfTI file"),
         (_text, "cannot be read as NIfTI"),
         (_empty, "cannot be read as NIfTI"),
         (_four_axes, r"has shape \(2, 3, 4, 2\), expected one volume of 3 axes"),

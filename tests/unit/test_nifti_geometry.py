@@ -58,7 +58,7 @@ def test_forms_that_differ_are_refused_with_their_distance_until_one_is_chosen(t
         found = read_nifti(path, geometry=geometry)
         assert np.allclose(found.volume.affine, affine)
         (remark,) = found.remarks
-        assert f"the {geometry} was taken, as told" in remark
+        assert f"the {geometry} was taken, by --geometry" in remark
         assert (f"{APART_MM} mm away" in remark) == (geometry != by_itk)
 
 

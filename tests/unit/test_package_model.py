@@ -1,5 +1,12 @@
 """What a model card quotes."""
 
+import pytest
+
+from anatomical_embedding.checkpoint_header import copy_checkpoint, read_checkpoint_header
+from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.usage.model import load_model
+from anatomical_embedding.weights_checksum import CHECKSUM_KEY, weights_sha256_of_file
+from tests.packaged_model import write_model
 from workflow_scripts.package_model import last_row
 
 
@@ -14,3 +21,21 @@ def test_a_log_without_rows_gives_nothing(tmp_path):
     log = tmp_path / "validation_log.csv"
     log.touch()
     assert last_row(log) == {}
+
+
+def test_a_byte_of_the_weights_that_was_changed_is_noticed(tmp_path):
+    path = write_model(tmp_path)
+    content = bytearray(path.read_bytes())
+    assert load_model(path).embedder is not None
+    content[-100] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputFileError, match=r"tiny\.safetensors: is damaged: its weights are not those"):
+        _ = load_model(path).embedder
+
+
+def test_a_model_that_was_packed_without_a_checksum_is_used(tmp_path):
+    path = write_model(tmp_path)
+    metadata = read_checkpoint_header(path)["metadata"]
+    assert metadata.pop(CHECKSUM_KEY) == weights_sha256_of_file(path)
+    copy_checkpoint(path, tmp_path / "before.safetensors", metadata=metadata)
+    assert load_model(tmp_path / "before.safetensors").embedder is not None

@@ -102,7 +102,7 @@ def test_a_row_without_numbers_was_never_placed(tmp_path):
         ("x_mm;y_mm;z_mm\n1,5;2;3\n1;2.5;3\n", "line 3: '2.5' has the decimal mark '.', line 2 has ','"),
         ('x_mm,y_mm,z_mm,name\n1,2,3,"A\n', "line 2: is not a line of a table"),
         (b"x_mm,y_mm,z_mm,name\n1,2,3,M\xfcller\n", "is not text in UTF-8"),
-        ("x_mm,y_mm,z_mm,name\n,,,A\n", "holds no point that was placed"),
+        ("x_mm,y_mm,z_mm,name\n,,,A\n", "no point was placed"),
     ],
 )
 def test_malformed_tables_are_refused(tmp_path, content, message):

@@ -102,18 +102,18 @@ def test_a_ct_that_is_not_in_hu_is_refused_and_a_user_may_know_better(tmp_path, 
     ):
         read(tmp_path, NOT_HU[name], modality="ct")
     told = read(tmp_path, NOT_HU[name], modality="ct", hu_offset=0.0)
-    assert told.remarks == ("its values were taken as HU, as told, though they do not look so",)
+    assert told.remarks == ("its values were taken as HU (--hu-offset 0), though they do not look so",)
     assert np.allclose(told.volume.array, NOT_HU[name])
 
 
 def test_an_offset_that_is_told_makes_hu(tmp_path):
     scan = read(tmp_path, HU + np.int16(1000), modality="ct", hu_offset=-1000.0)
     assert np.array_equal(scan.volume.array, HU)
-    assert scan.remarks == ("-1000 was added to make HU of its values, as told",)
+    assert scan.remarks == ("-1000 was added to get HU (--hu-offset)",)
     assert read(tmp_path, HU + np.int16(1000), hu_offset=-1000.0).modality == "ct"
     with pytest.raises(InputFileError, match="is in HU as it stands, so adding -1024 would be wrong"):
         read(tmp_path, HU, hu_offset=-1024.0)
-    with pytest.raises(InputFileError, match="is an MR by its header or as told, which has no HU"):
+    with pytest.raises(InputFileError, match="is an MR, by its header or --modality, which has no HU"):
         read(tmp_path, mr_like(), modality="mr", hu_offset=0.0)
 
 
@@ -199,7 +199,7 @@ def test_a_label_map_is_taken_for_no_scan(tmp_path, dtype):
             read(tmp_path, organs, modality=told)
     found = read(tmp_path, organs, modality="mr")
     assert found.remarks == (
-        "looks like a label map: its values are whole numbers in patches, or two alone, taken as MR, as told",
+        "looks like a label map: its values are whole numbers in patches, or two alone; taken as MR (--modality)",
     )
 
 
@@ -228,10 +228,10 @@ def test_a_dicom_header_goes_before_the_values(tmp_path):
         match=r"PT: is of modality PT \(CT Image Storage\), expected CT or MR; --modality takes it",
     ):
         read_raw_scan(series["PT"], ReadingOptions())
-    with pytest.raises(InputFileError, match="MR: is an MR by its header or as told, which has no HU"):
+    with pytest.raises(InputFileError, match="MR: is an MR, by its header or --modality, which has no HU"):
         read_raw_scan(series["MR"], ReadingOptions(hu_offset=-1024.0))
     told = read_raw_scan(series["PT"], ReadingOptions("mr"))
-    assert told.remarks == ("its header says PT, taken as MR, as told",)
+    assert told.remarks == ("taken as MR (--modality), though its header says PT",)
 
 
 def test_a_ct_series_without_a_rescale_is_judged_by_its_values(tmp_path):

@@ -203,10 +203,10 @@ def test_doubt_of_scans_that_hardly_agree_is_not_known(run, folder, tmp_path, mo
     header, row = (tmp_path / "out" / "points.csv").read_text(encoding="utf-8").splitlines()
     assert header.endswith(",doubt_mm,decision,reason")
     assert row.split(",")[3:6] == ["a", "", "unknown"]
-    notes = [line for line in capsys.readouterr().err.splitlines() if "how far places may be off" in line]
+    notes = [line for line in capsys.readouterr().err.splitlines() if "no doubt.nii.gz" in line]
     assert len(notes) == 1
     assert notes[0].startswith("note: ")
-    assert "local correlation of 0.900, two scans of one patient by at least 0.98" in notes[0]
+    assert "local correlation of 0.900; two scans of one patient reach 0.98" in notes[0]
 
 
 def test_table_json_and_markups_say_the_same_of_a_point(run, folder, tmp_path, monkeypatch, capsys):
@@ -231,7 +231,7 @@ def test_table_json_and_markups_say_the_same_of_a_point(run, folder, tmp_path, m
     ("more", "message"),
     [
         (["--initial", "start.mat"], "start.mat: is a 4x4 matrix, which FSL writes"),
-        (["--initial", "far.txt", "--initial-program", "greedy"], "far.txt: leads no place of"),
+        (["--initial", "far.txt", "--initial-program", "greedy"], "far.txt: maps no part of"),
         (["--initial-program", "fsl"], "--initial-program: says where the start of --initial comes from"),
         (
             ["--transforms", "ants,nifty"],
@@ -299,4 +299,4 @@ def test_objects_of_dicom_are_written_of_two_series(run, folder, tmp_path, capsy
 
     capsys.readouterr()
     assert run(*given, "--transforms", "dicom", scans=[series[0], folder / "second.nii.gz"]) == 2
-    assert "--transforms dicom needs two DICOM series: " in capsys.readouterr().err
+    assert "--transforms dicom needs two DICOM series, else leave it out: " in capsys.readouterr().err

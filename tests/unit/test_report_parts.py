@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.evaluation.registration.organ_overlap import OrganOverlap, PairOverlap
 from anatomical_embedding.report.figures import Chart
 from anatomical_embedding.report.inputs import read_stage_times, read_trainings
 from anatomical_embedding.report.json_file import read_json
@@ -19,6 +20,7 @@ from anatomical_embedding.report.panels import (
 )
 from anatomical_embedding.report.sections.error_distribution import histogram_shares
 from anatomical_embedding.report.sections.learning_curves import MOST_POINTS, thin
+from anatomical_embedding.report.sections.registrations import organ_table
 from anatomical_embedding.volumes.volume import Volume
 from tests.prepared_volumes import lps_affine
 
@@ -141,3 +143,9 @@ def test_foreign_files_are_refused_by_name(tmp_path, read, text, message):
     with pytest.raises(InputFileError, match=message) as caught:
         read(path)
     assert str(path) in str(caught.value)
+
+
+def test_organs_that_no_volume_has_leave_their_mean_empty():
+    unknown = OrganOverlap("liver", None, None, None, None, "neither volume has it")
+    table = organ_table(PairOverlap("pairs", "a", "b", (unknown,)), caption="Organs")
+    assert "neither volume has it" in table and "nan" not in table

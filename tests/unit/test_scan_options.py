@@ -81,12 +81,12 @@ def stored(folder, capsys, *words):
         (["zero_based.nii", "--modality", "ct"], ABOVE_HU, (0, 0, 0)),
         (
             ["zero_based.nii", "--hu-offset", "-1024"],
-            "-1024 was added to make HU of its values, as told",
+            "-1024 was added to get HU (--hu-offset)",
             (0, 0, 0),
         ),
         (["no_offset.nii"], "its voxels begin at byte 352", (0, 0, 0)),
         (["micrometres.nii"], "it is in micrometres", (0, 0, 0)),
-        (["two_places.nii", "--geometry", "qform"], "the qform was taken, as told", (0, 0, 0)),
+        (["two_places.nii", "--geometry", "qform"], "the qform was taken, by --geometry", (0, 0, 0)),
         (["two_places.nii", "--geometry", "sform"], "ITK programs take the qform", SHIFT_MM),
     ],
 )

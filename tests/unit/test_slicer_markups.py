@@ -133,7 +133,7 @@ def test_all_lists_are_read_whatever_they_hold(tmp_path):
         ('{"markups": [{"controlPoints": [[1, 2, 3]]}]}', "point 1: expected an object"),
         (
             '{"markups": [{"controlPoints": [{"label": "A", "position": "", "positionStatus": "missing"}]}]}',
-            "holds no point that was placed; of 'A' it says: its position is missing",
+            "no point was placed \\('A': its position is missing\\)",
         ),
     ],
 )

@@ -12,6 +12,7 @@ from anatomical_embedding.evaluation.registration.landmark_errors import (
     START,
     jacobian_determinant,
 )
+from anatomical_embedding.evaluation.registration.organ_overlap import PairOverlap
 from anatomical_embedding.registration.displacement_field import read_field
 from anatomical_embedding.registration.guided_start import body_boxes_centred
 from anatomical_embedding.registration.shared_view import seen_from
@@ -169,7 +170,7 @@ def _show_pair(pair: RegisteredPair) -> Markup:
             element(
                 "details",
                 element("summary", "Overlap of each organ"),
-                _organ_table(pair, caption=f"Overlap of organs: {title}"),
+                organ_table(pair.overlap, caption=f"Overlap of organs: {title}"),
             )
         )
     return element("figure", element("figcaption", title), *parts, class_="example")
@@ -264,7 +265,8 @@ def _histogram(everything: np.ndarray, kept: np.ndarray, label: str, caption: st
     return chart.render(caption=caption)
 
 
-def _organ_table(pair: RegisteredPair, *, caption: str) -> Markup:
+def organ_table(overlap: PairOverlap, *, caption: str) -> Markup:
+    """Return a table of the organs of a pair and their mean, whose cells are empty where nothing is known."""
     rows = [
         [
             Cell(organ.organ),
@@ -274,9 +276,9 @@ def _organ_table(pair: RegisteredPair, *, caption: str) -> Markup:
             known_cell(organ.p95_distance_mm_after, ONE_DECIMAL),
             Cell(organ.reason),
         ]
-        for organ in pair.overlap.organs
+        for organ in overlap.organs
     ]
-    means = [number_cell(mean, THREE_DECIMALS(mean)) for mean in pair.overlap.mean_dice]
+    means = [known_cell(mean, THREE_DECIMALS) for mean in overlap.mean_dice]
     rows.append([Cell("mean"), *means, Cell(""), Cell(""), Cell("")])
     headers = ("Organ", "Dice before", "Dice after", "Surfaces apart mm", "95th percentile mm", "Note")
     return render_table(headers, rows, caption=caption)
