@@ -67,8 +67,9 @@ def workplace(demo, tmp_path_factory):
         (folder / f"{name}.nii.gz").symlink_to(pair / f"{name}.nii.gz")
     torch.manual_seed(0)
     torch.save(EmbeddingNetwork(published_network("sam")).state_dict(), folder / "SAM.pth")
-    points = "x_mm,y_mm,z_mm,name\n-247,-76,141,heart apex\n"
-    (folder / "points.csv").write_text(points, encoding="utf-8")
+    middle = read_volume(pair / "ct.nii.gz").centre_mm  # what `transform-points` is given lies in the scan
+    line = ",".join([*map(str, middle), "middle"])
+    (folder / "points.csv").write_text(f"x_mm,y_mm,z_mm,name\n{line}\n", encoding="utf-8")
     return folder
 
 
