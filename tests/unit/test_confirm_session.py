@@ -138,7 +138,7 @@ def test_the_server_gives_scans_and_masks_and_nothing_else(folder, tmp_path):
     [
         (["view", "--follow", "{folder}", "--pins", "x.json"], "--follow takes its scans from the folder"),
         (["view", "--reader", "x"], "--reader belongs to --follow"),
-        (["view", "--follow", "{empty}"], "follow.json: cannot be read"),
+        (["view", "--follow", "{empty}"], "is not a folder that `follow` wrote (no follow.json)"),
         (["view", "a", "b"], "does not exist"),
     ],
 )
