@@ -57,9 +57,8 @@ def written_atomically(path: Path | str) -> Iterator[Path]:
         raise _not_writable(path, error) from error
     try:
         yield temporary
-        if (
-            stat.S_IMODE(temporary.stat().st_mode) != mode
-        ):  # safetensors makes files that nobody else can read
+        # safetensors makes files that nobody else can read.
+        if stat.S_IMODE(temporary.stat().st_mode) != mode:
             with suppress(PermissionError):  # on a share whose files belong to another user
                 temporary.chmod(mode)
         temporary.replace(path)

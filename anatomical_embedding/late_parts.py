@@ -1,4 +1,4 @@
-"""Parts of torch and numpy that load when something in them is first looked up.
+"""Parts of torch, numpy and scipy that load when something in them is first looked up.
 
 `import torch` loads what its compiler and its exporter alone ask for, and scipy takes every name that numpy has: a
 fourth of the time that a command takes to load. Such a part gets an empty module in its place, and the first name that

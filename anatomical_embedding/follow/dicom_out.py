@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from anatomical_embedding.volumes.dicom_header import DicomFile
 
-FOLDER, KINDS = "dicom", ("seg", "sr")
 EXTRA = "dicom-out"
 NUM_DIGITS = 4
 REQUIRED_EMPTY = (
@@ -79,8 +78,9 @@ def write_dicom_objects(history: History) -> tuple[list[Path], list[str]]:
             shown = masks if has_masks else None
             segmentation = None if shown is None else segmentation_of(history, visit, slices, shown)
             report = measurement_report(history, visit, slices, segmentation)
-        for kind, dataset in zip(KINDS, (segmentation, report), strict=True):
-            path = history.folder.folder / FOLDER / f"{visit.name}.{kind}.dcm"
+        for path, dataset in zip(
+            history.folder.dicom_objects(visit.name), (segmentation, report), strict=True
+        ):
             if dataset is None:
                 path.unlink(missing_ok=True)  # of masks that are no longer there
                 continue
@@ -98,15 +98,16 @@ def remarks_on_old_objects(folder: FollowFolder, visits: Iterable[str]) -> list[
     for visit in visits:
         made_of = [folder.mask_in_use(visit), folder.rows(visit), folder.rows_back(visit), folder.decisions]
         times = [path.stat().st_mtime_ns for path in made_of if path is not None and path.exists()]
-        objects = (folder.folder / FOLDER / f"{visit}.{kind}.dcm" for kind in KINDS)
         old += [
-            path.name for path in objects if path.exists() and times and path.stat().st_mtime_ns < max(times)
+            path
+            for path in folder.dicom_objects(visit)
+            if path.exists() and times and path.stat().st_mtime_ns < max(times)
         ]
     if not old:
         return []
+    names = ", ".join(path.name for path in old)
     return [
-        f"{folder.folder / FOLDER}: {', '.join(old)} tell of earlier masks or decisions; `follow-report --dicom` "
-        "writes them again"
+        f"{old[0].parent}: {names} tell of earlier masks or decisions; `follow-report --dicom` writes them again"
     ]
 
 

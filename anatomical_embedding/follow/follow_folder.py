@@ -80,8 +80,12 @@ class FollowFolder:
         """Return where the files of one visit lie that the report writes: for 3D Slicer, and as DICOM."""
         return (
             self.folder / "markups" / f"{visit}.mrk.json",
-            *(self.folder / "dicom" / f"{visit}.{kind}.dcm" for kind in ("seg", "sr")),
+            *self.dicom_objects(visit),
         )
+
+    def dicom_objects(self, visit: str) -> tuple[Path, Path]:
+        """Return where the SEG of the masks of a visit lies, and the SR of its measurements."""
+        return self.folder / "dicom" / f"{visit}.seg.dcm", self.folder / "dicom" / f"{visit}.sr.dcm"
 
     def remove_former(self, visits: Collection[str]) -> list[str]:
         """Remove what was found of visits that are none any more, and return their names; embeddings stay.

@@ -53,6 +53,7 @@ FINE, RESIZED = 0.1 * (np.indices((5, 5, 5)).reshape(3, -1).T - 2.0), np.array([
 PART_RADII, WHOLE_RADII = (0.4, 0.8), (0.4, 1.7)
 """Of a part and of a lesion that is whole, at least and at most."""
 HISTORY: dict[State | None, float] = {"split": 1.0, "gone": -1.0}
+"""What the last visit that tells its state says of two parts now; nothing where it called it anything else."""
 WHOLE_SCALES = (0.5, 0.65, 0.8, 1.0, 1.2, 1.4, 1.6)
 WHOLE_OFFSETS = np.vstack([np.zeros(3), *(share * half_sphere(7) for share in (0.25, -0.25, 0.5, -0.5))])
 """Sizes and places of a lesion that is whole."""
