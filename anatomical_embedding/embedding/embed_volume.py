@@ -36,12 +36,11 @@ from anatomical_embedding.networks.embedding_network import (
 )
 from anatomical_embedding.networks.folding import folded_copy, fuse_blocks, rounded_kernels
 from anatomical_embedding.networks.full_float32 import full_float32
+from anatomical_embedding.networks.number_formats import number_format
 from anatomical_embedding.networks.receptive_field import HEAD_KERNEL, reach_along
 from anatomical_embedding.processes import gpu_of_this_process
 from anatomical_embedding.settings.embedding import EmbeddingSettings
 from anatomical_embedding.settings.network import ShapeZyx
-
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 SHARE_FOR_ROWS = 0.125
 """Share of the memory limit for the rows in work, once in the first level and once in the heads; the rest is
@@ -81,7 +80,7 @@ class VolumeEmbedder:
     def __init__(self, network: EmbeddingNetwork, *, settings: EmbeddingSettings) -> None:
         self._settings = settings
         self._device = _device(settings)
-        self._dtype = PRECISIONS[settings.precision]
+        self._dtype = number_format(settings.precision, device=self._device)
         self._bytes_in_rows = min(SHARE_FOR_ROWS * settings.memory_limit_mb * BYTES_PER_MB, MAX_BYTES_IN_ROWS)
         self._network = folded_copy(network).to(self._device)
         for name, parameter in self._network.named_parameters():
@@ -199,7 +198,7 @@ class VolumeEmbedder:
         return _thickness(budget, per_row), num_y
 
     def _empty_map(self, channels: int, shape: ShapeZyx) -> Tensor:
-        dtype = torch.float32 if self._dtype == torch.float32 else torch.float16
+        dtype = torch.float32 if self._settings.precision == "fp32" else torch.float16
         # Pages of zeros that nothing is written to take no memory.
         return torch.zeros((1, *shape, channels), dtype=dtype).permute(0, 4, 1, 2, 3)
 

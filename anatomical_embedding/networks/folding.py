@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from anatomical_embedding.networks.number_formats import has_bfloat16
 from anatomical_embedding.networks.resnet3d import BasicBlock, ConvolutionNorm
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -67,7 +68,7 @@ def fuse_blocks(network: nn.Module) -> None:
     if not torch.backends.mkldnn.is_available():
         return
     is_short = any(parameter.dtype == torch.bfloat16 for parameter in network.parameters())
-    if is_short and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    if is_short and not has_bfloat16():
         return
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):

@@ -12,7 +12,7 @@ class EmbeddingSettings(Settings):
 
     precision: Literal["fp32", "bf16", "fp16"]
     """Number format of the network: fp32 is exact; bf16 is about three times as fast on processors that have
-    it (mean 1 - cosine below 0.001); fp16 is for GPUs only."""
+    it (mean 1 - cosine below 0.001), and others compute in fp32 instead; fp16 is for GPUs only."""
 
     device: Literal["auto", "cpu", "cuda"]
     """Where the network runs: auto takes a GPU where there is one."""

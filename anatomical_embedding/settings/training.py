@@ -197,7 +197,8 @@ class TrainingSettings(Settings):
     accumulation_steps: PositiveInt
     """Batches whose gradients are added up for one optimiser step. Published: 1."""
     precision: Literal["fp32", "bf16", "fp16"]
-    """Arithmetic of the network; fp16 scales the loss. Published: fp16."""
+    """Arithmetic of the network; fp16 scales the loss. A processor without instructions for bf16 computes in fp32
+    instead, which is faster there. Published: fp16."""
     optimizer: Annotated[SgdSettings | AdamWSettings, Field(discriminator="name")]
     """How the weights move."""
     schedule: ScheduleSettings

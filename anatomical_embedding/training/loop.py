@@ -23,6 +23,7 @@ from anatomical_embedding.errors import SettingsError, UserError
 from anatomical_embedding.files import written_atomically
 from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
 from anatomical_embedding.networks.full_float32 import full_float32
+from anatomical_embedding.networks.number_formats import FORMATS, number_format
 from anatomical_embedding.networks.synchronised_batch_norm import synchronise_batch_norm
 from anatomical_embedding.processes import ALONE, Processes, gpu_of_this_process
 from anatomical_embedding.progress import log
@@ -92,6 +93,7 @@ class Training:
         self._state_folder = state_folder
         self._fingerprint = fingerprint
         self._device = device
+        self._number_format = number_format(settings.precision, device=device)
         self._num_workers = num_workers
         self._processes = processes
         self._owner: StateOwner | None = None
@@ -118,6 +120,8 @@ class Training:
             optimizer=self._optimizer,
             scaler=self._scaler,
         )
+        if self._number_format != FORMATS[self._settings.precision]:
+            log(f"precision: {self._settings.precision} is slow on this processor; computing in fp32")
         if not self._processes.agree_on(self.progress.step, device=self._device):
             raise UserError(f"{self._state_folder}: the processes see different states there; start again")
         accumulation = self._settings.accumulation_steps
@@ -231,11 +235,10 @@ class Training:
         )
 
     def _autocast(self) -> AbstractContextManager:
-        """Return the context in which the network runs at the precision of the settings."""
-        if self._settings.precision == "fp32":
+        """Return the context in which the network computes in the training's number format."""
+        if self._number_format == torch.float32:
             return nullcontext()
-        dtype = torch.bfloat16 if self._settings.precision == "bf16" else torch.float16
-        return torch.autocast(self._device.type, dtype=dtype)
+        return torch.autocast(self._device.type, dtype=self._number_format)
 
     def _log_step(self, row: Mapping[str, float]) -> None:
         now = time.monotonic()

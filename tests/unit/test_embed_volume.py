@@ -173,7 +173,7 @@ def test_cells_that_touch_a_region_are_needed(region, stride, shape, expected):
 @NETWORKS
 def test_bf16_is_close_of_unit_length_and_stored_as_float16(network):
     volume = random_volume(41, 50, 66)
-    got = VolumeEmbedder(network, settings=settings(precision="bf16", memory_limit_mb=3)).embed(
+    got = VolumeEmbedder(network, settings=settings(precision="bf16", memory_limit_mb=4)).embed(
         volume.numpy()
     )
     for values, expected in zip(got, dense(network, volume), strict=True):
