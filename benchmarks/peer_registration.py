@@ -1,6 +1,6 @@
 """How exact other registration programs are on real CTs warped by known fields (configs/known_warps.yaml).
 
-    make .venv-peers/.installed
+    make "$PWD/.venv-peers/.installed"
     .venv-peers/bin/pip install -c envs/constraints.txt convexadam==0.2.0 torch==2.13.0
     python -m benchmarks.known_warps make FOLDER --half test
     python -m benchmarks.warped_registration FOLDER --program results/deeds/deeds --model MODEL --output ours.csv

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
+from anatomical_embedding.devices import choose_device
 from anatomical_embedding.embedding.export import StoreEmbedder, expected_origin
 from anatomical_embedding.embedding.store import write_store
 from anatomical_embedding.files import sha256_of_file
@@ -31,7 +32,7 @@ from anatomical_embedding.settings.pipeline import PipelineSettings, read_pipeli
 from anatomical_embedding.settings.run_file import read_run_files
 from anatomical_embedding.settings.training import TrainingSettings
 from anatomical_embedding.training.intra import IntraLosses
-from anatomical_embedding.training.loop import Training, choose_device
+from anatomical_embedding.training.loop import Training
 from anatomical_embedding.training.volumes import head_geometries, open_volume
 from anatomical_embedding.volumes.nifti import map_volume, write_volume
 from anatomical_embedding.volumes.volume import Volume
@@ -58,7 +59,7 @@ def main() -> None:
     """Measure and print the table."""
     options = _parse_options()
     settings = read_pipeline_settings(read_run_files([options.config]))
-    device = choose_device(options.device)
+    device = choose_device(options.device, key="--device")
     with tempfile.TemporaryDirectory() as name:
         rows = [_write_volume(Path(name), number, size=options.size) for number in range(options.volumes + 1)]
         task = Task(settings, _training_settings(settings, options), device, Path(name), rows)

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 from anatomical_embedding.canonical_text import canonical_json, sha256_of_text
 from anatomical_embedding.code_fingerprint import code_of
+from anatomical_embedding.devices import choose_device
 from anatomical_embedding.errors import SettingsError
 from anatomical_embedding.files import sha256_of_file
 from anatomical_embedding.networks.checkpoint import initialise_from_file, save_checkpoint
@@ -24,7 +25,7 @@ from anatomical_embedding.patches.pair_batches import HeadGeometry, PairBatches,
 from anatomical_embedding.processes import Processes, joined_processes, processes_of_this_machine
 from anatomical_embedding.settings.model import TrainIntraSettings, training_datasets
 from anatomical_embedding.training.intra import IntraLosses, IntraValidation
-from anatomical_embedding.training.loop import ComputeLosses, Training, choose_device, write_log
+from anatomical_embedding.training.loop import ComputeLosses, Training, write_log
 from anatomical_embedding.training.volumes import head_geometries, open_split
 from workflow_scripts.command_line import existing_file, named_file, parse_settings, stage_parser
 
@@ -126,7 +127,7 @@ def run_training(
         stage, settings, inputs=[*index_paths.values(), *further_inputs, options.initial_weights]
     )
     torch.set_num_threads(max(1, options.threads // processes_of_this_machine()))
-    device = choose_device(settings.training.device)
+    device = choose_device(settings.training.device, key="training.device")
     with joined_processes(device) as processes:
         task = TrainingTask(settings, options, index_paths, device, processes)
         training = _training(task, learn_from, fingerprint=fingerprint)

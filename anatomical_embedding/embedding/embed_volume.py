@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from anatomical_embedding.devices import choose_device
 from anatomical_embedding.embedding.memory_model import (
     bytes_per_voxel,
     first_level_bytes_per_row,
@@ -38,7 +39,6 @@ from anatomical_embedding.networks.folding import folded_copy, fuse_blocks, roun
 from anatomical_embedding.networks.full_float32 import full_float32
 from anatomical_embedding.networks.number_formats import number_format
 from anatomical_embedding.networks.receptive_field import HEAD_KERNEL, reach_along
-from anatomical_embedding.processes import gpu_of_this_process
 from anatomical_embedding.settings.embedding import EmbeddingSettings
 from anatomical_embedding.settings.network import ShapeZyx
 
@@ -79,7 +79,12 @@ class VolumeEmbedder:
 
     def __init__(self, network: EmbeddingNetwork, *, settings: EmbeddingSettings) -> None:
         self._settings = settings
-        self._device = _device(settings)
+        self._device = choose_device(settings.device, key="embedding.device")
+        if self._device.type == "cpu" and settings.precision == "fp16":
+            raise SettingsError(
+                "embedding.precision: fp16 has no fast arithmetic on a CPU (hundreds of times slower); "
+                "use bf16 or fp32"
+            )
         self._dtype = number_format(settings.precision, device=self._device)
         self._bytes_in_rows = min(SHARE_FOR_ROWS * settings.memory_limit_mb * BYTES_PER_MB, MAX_BYTES_IN_ROWS)
         self._network = folded_copy(network).to(self._device)
@@ -273,17 +278,3 @@ def _checked_shape(array: NDArray[np.floating], fine_stride_zyx: ShapeZyx) -> Sh
         )
     z, y, x = array.shape
     return z, y, x
-
-
-def _device(settings: EmbeddingSettings) -> torch.device:
-    """Return the device to compute on, checked against the precision."""
-    has_gpu = torch.cuda.is_available()
-    name = settings.device if settings.device != "auto" else ("cuda" if has_gpu else "cpu")
-    if name == "cuda" and not has_gpu:
-        raise SettingsError("embedding.device: is cuda, but no GPU is available here; use auto or cpu")
-    if name == "cpu" and settings.precision == "fp16":
-        raise SettingsError(
-            "embedding.precision: fp16 has no fast arithmetic on a CPU (hundreds of times slower); "
-            "use bf16 or fp32"
-        )
-    return torch.device(name, gpu_of_this_process()) if name == "cuda" else torch.device(name)

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from anatomical_embedding.devices import choose_device
 from anatomical_embedding.embedding.needed_cells import needed_cells
 from anatomical_embedding.embedding.store import EmbeddedVolume
-from anatomical_embedding.errors import SettingsError
 from anatomical_embedding.matching.prepared_heads import CoarseHead, DenseHead, coarse_head, dense_head
 from anatomical_embedding.matching.query_vectors import QueryVectors, nearest_cells
 from anatomical_embedding.settings.matching import MatchingSettings
@@ -172,7 +172,7 @@ def prepare_target(embedded: EmbeddedVolume, *, settings: MatchingSettings) -> P
     -----
     On the CPU the heads stay memory-mapped. The pruned search adds one eighth of the cells with all heads side by side.
     """
-    device = _device(settings)
+    device = choose_device(settings.device, key="matching.device")
     weights = settings.head_weights
     shares = {"fine": weights.fine, "coarse": weights.coarse}
     if embedded.semantic is not None:
@@ -192,14 +192,6 @@ def prepare_target(embedded: EmbeddedVolume, *, settings: MatchingSettings) -> P
 def scan_cells_along(num_cells: int) -> range:
     """Return the cells of one axis that the pruned search scans."""
     return range(0, num_cells, SCAN_STRIDE)
-
-
-def _device(settings: MatchingSettings) -> torch.device:
-    has_gpu = torch.cuda.is_available()
-    name = settings.device if settings.device != "auto" else ("cuda" if has_gpu else "cpu")
-    if name == "cuda" and not has_gpu:
-        raise SettingsError("matching.device: is cuda, but no GPU is available here; use auto or cpu")
-    return torch.device(name)
 
 
 def _scan_matrix(

@@ -25,7 +25,7 @@ from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
 from anatomical_embedding.networks.full_float32 import full_float32
 from anatomical_embedding.networks.number_formats import FORMATS, number_format
 from anatomical_embedding.networks.synchronised_batch_norm import synchronise_batch_norm
-from anatomical_embedding.processes import ALONE, Processes, gpu_of_this_process
+from anatomical_embedding.processes import ALONE, Processes
 from anatomical_embedding.progress import log
 from anatomical_embedding.settings.training import SgdSettings, TrainingSettings
 from anatomical_embedding.training.resume_state import (
@@ -79,7 +79,7 @@ class Training:
         processes: Processes = ALONE,
     ):
         if settings.precision == "fp16" and device.type == "cpu":
-            raise SettingsError("precision: fp16 needs a GPU; use bf16 or fp32 on a CPU")
+            raise SettingsError("training.precision: fp16 needs a GPU; use bf16 or fp32 on a CPU")
         if processes.total > 1 and settings.processes.synchronised_batch_norm:
             synchronise_batch_norm(network, processes=processes)
         self.network = network.to(device)
@@ -121,7 +121,7 @@ class Training:
             scaler=self._scaler,
         )
         if self._number_format != FORMATS[self._settings.precision]:
-            log(f"precision: {self._settings.precision} is slow on this processor; computing in fp32")
+            log(f"training.precision: {self._settings.precision} is slow on this processor; computing in fp32")
         if not self._processes.agree_on(self.progress.step, device=self._device):
             raise UserError(f"{self._state_folder}: the processes see different states there; start again")
         accumulation = self._settings.accumulation_steps
@@ -248,21 +248,6 @@ class Training:
             self._last_log_line = now
             losses = {name: value for name, value in row.items() if name != "step"}
             log(f"step {row['step']} of {self._settings.num_steps}: " + _describe(losses))
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device of a setting; `auto` is a GPU where there is one.
-
-    Raises
-    ------
-    SettingsError
-        if a GPU is asked for and none is there.
-    """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise SettingsError("device: cuda was asked for, but no GPU is visible; use auto or cpu")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name, gpu_of_this_process()) if name == "cuda" else torch.device(name)
 
 
 def write_log(rows: list[dict[str, float]], path: Path) -> None:

@@ -125,7 +125,7 @@ def test_a_state_of_other_settings_is_not_used(index, tmp_path):
         ({"precision": "fp16"}, "fp16 needs a GPU"),
         ({"num_steps": 0}, "training.num_steps"),
         ({"speed": 1}, "training.speed: is not a known key"),
-        ({"device": "cuda"}, "no GPU is visible"),
+        ({"device": "cuda"}, "training.device: is cuda, but no GPU is available"),
     ],
 )
 def test_bad_settings_are_named(index, tmp_path, change, message):

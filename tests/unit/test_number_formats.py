@@ -32,7 +32,7 @@ def test_a_training_says_that_it_computes_in_fp32(is_fast, tmp_path, capsys):
         for precision in ("fp32", "bf16")
     }
     assert (losses["bf16"] == losses["fp32"]) != is_fast
-    said = "precision: bf16 is slow on this processor; computing in fp32\n"
+    said = "training.precision: bf16 is slow on this processor; computing in fp32\n"
     assert capsys.readouterr().err.count(said) == (not is_fast)
 
 
