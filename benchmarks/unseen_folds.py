@@ -17,13 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anatomical_embedding.evaluation.confidence.fit import fit_confidence
-from anatomical_embedding.evaluation.confidence.known_answers import KnownAnswers
+from anatomical_embedding.evaluation.confidence.known_answers import (
+    KnownAnswers,
+    joined_answers,
+    read_known_answers,
+)
 from anatomical_embedding.evaluation.confidence.reliability import area_under_curve, calibration_error
 from anatomical_embedding.evaluation.confidence.scores import organ_group
 from anatomical_embedding.evaluation.landmarks.tables import VIEW_COLUMNS, read_questions
 from anatomical_embedding.settings.pipeline import PipelineSettings, read_pipeline_settings
 from anatomical_embedding.settings.run_file import read_run_files
-from workflow_scripts.fit_confidence import read_known, together
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -92,7 +95,7 @@ def main() -> None:
     for name, told in groups.items():
         report(name, told, within_mm=fit.within_mm)
     every = Told(
-        together([told.answers for told in groups.values()]),
+        joined_answers([told.answers for told in groups.values()]),
         np.concatenate([told.probability for told in groups.values()]),
         np.concatenate([told.radius_mm for told in groups.values()]),
     )
@@ -109,7 +112,7 @@ def told_groups(
     folds = sorted(path.name for path in (folder / "fit").glob("fold_*"))
 
     def read(place: Path, part_index: Path) -> tuple[KnownAnswers, BoolArray]:
-        known = read_known(
+        known = read_known_answers(
             place / "queries.csv", place / f"{method}.matches.csv", part_index, source=evaluation
         )
         views = read_questions(place / "queries.csv").reindex(columns=list(VIEW_COLUMNS))
@@ -130,7 +133,7 @@ def told_groups(
 def _told(
     answers: KnownAnswers, is_whole: BoolArray, *, fitted_to: list[KnownAnswers], settings: PipelineSettings
 ) -> Told:
-    confidence = fit_confidence(together(fitted_to), settings=settings.confidence.fit).confidence
+    confidence = fit_confidence(joined_answers(fitted_to), settings=settings.confidence.fit).confidence
     if confidence is None:
         raise ValueError("too little is known for a confidence")
     whole = answers.part(np.flatnonzero(is_whole))

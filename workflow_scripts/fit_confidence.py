@@ -4,20 +4,14 @@ Settings: the part `fit` of the section `confidence`. Queries, matches, indices 
 one place of all four belong to one evaluation or tracking, or to a part of it.
 """
 
-from dataclasses import fields
 from pathlib import Path
-
-import numpy as np
 
 from anatomical_embedding.confidence import ConfidenceFile, write_confidence
 from anatomical_embedding.evaluation.confidence.fit import fit_confidence
 from anatomical_embedding.evaluation.confidence.known_answers import (
-    KnownAnswers,
-    known_answers,
-    read_evidence,
-    read_truths,
+    joined_answers,
+    read_known_answers,
 )
-from anatomical_embedding.index_file import read_index
 from anatomical_embedding.progress import log
 from anatomical_embedding.settings.confidence import FitSettings
 from workflow_scripts.command_line import existing_file, parse_settings, run_stage, stage_parser
@@ -38,14 +32,14 @@ def main(arguments: list[str]) -> None:
     settings = parse_settings(FitSettings, options.settings)
 
     parts = [
-        read_known(*paths, source=source)
+        read_known_answers(*paths, source=source)
         for *paths, source in zip(
             options.queries, options.matches, options.index, options.sources, strict=True
         )
     ]
     fitted = ConfidenceFile(confidence=None, reason="no patients are set aside for it")
     if parts:
-        fitted = fit_confidence(together(parts), settings=settings)
+        fitted = fit_confidence(joined_answers(parts), settings=settings)
     write_confidence(fitted, options.output)
     if fitted.confidence is None:
         log(f"no confidence: {fitted.reason}")
@@ -54,22 +48,6 @@ def main(arguments: list[str]) -> None:
             f"{fitted.confidence.num_answers} answers of {fitted.confidence.num_patients} patients, "
             f"{fitted.confidence.num_out_of_view} out of view"
         )
-
-
-def read_known(queries: Path, matches: Path, index: Path, *, source: str) -> KnownAnswers:
-    """Return the answers of one evaluation or tracking, or of a part of it."""
-    patient_of = {row.volume_id: row.patient_id for row in read_index(index)}
-    return known_answers(read_truths(queries), read_evidence(matches), patient_of=patient_of, source=source)
-
-
-def together(parts: list[KnownAnswers]) -> KnownAnswers:
-    """Return the answers of several evaluations as one list."""
-    return KnownAnswers(
-        *(
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in (field.name for field in fields(KnownAnswers))
-        )
-    )
 
 
 if __name__ == "__main__":

@@ -4,22 +4,19 @@ from pathlib import Path
 
 import numpy as np
 
+from anatomical_embedding.evaluation.registration.carried_organs import measure_carried_organs
 from anatomical_embedding.evaluation.registration.organ_overlap import (
     OrganOverlap,
     PairOverlap,
-    measure_organs,
     write_pair_overlap,
 )
 from anatomical_embedding.progress import log
 from anatomical_embedding.registration.deformation import deform
-from anatomical_embedding.registration.displacement_field import Sampling, resample_all_through, write_field
+from anatomical_embedding.registration.displacement_field import write_field
 from anatomical_embedding.registration.guided_start import read_start
-from anatomical_embedding.registration.shared_view import seen_from
-from anatomical_embedding.registration.starting_position import on_fixed_grid
 from anatomical_embedding.settings.registration import RegisterDeedsSettings
-from anatomical_embedding.volumes.nifti import VolumeHeader, read_volume
+from anatomical_embedding.volumes.nifti import read_volume
 from anatomical_embedding.volumes.prepare import crop_volume
-from anatomical_embedding.volumes.volume import Volume
 from workflow_scripts.command_line import existing_file, parse_settings, run_stage, stage_parser
 
 
@@ -67,18 +64,14 @@ def main(arguments: list[str]) -> None:
     write_field(whole, options.output_field)
     organs: tuple[OrganOverlap, ...] = ()
     if moving_labels is not None:
-        truth = crop_volume(read_volume(options.fixed_labels, require_contrast=False), box=found.box)
-        everywhere = Volume(np.ones(moving.shape, dtype=np.uint8), moving.affine)
-        grid = VolumeHeader(truth.shape, truth.affine)
-        before, reached = (
-            on_fixed_grid(
-                seen_from(volume, start), truth, start=settings.deeds.start, is_label=True, fill_value=0
-            )
-            for volume in (moving_labels, everywhere)
+        organs = measure_carried_organs(
+            moving_labels,
+            crop_volume(read_volume(options.fixed_labels, require_contrast=False), box=found.box),
+            matrix=start,
+            start=settings.deeds.start,
+            whole=whole,
+            organs=settings.organs,
         )
-        (after,) = resample_all_through(whole, [Sampling(moving_labels, True, 0)], grid=grid)
-        is_shared = (reached.array > 0) & after.is_reached
-        organs = measure_organs(before, after.volume, truth, is_shared=is_shared, organs=settings.organs)
     overlap = PairOverlap(registration, fixed_id, moving_id, organs)
     write_pair_overlap(overlap, options.output_overlap)
     if organs:

@@ -1,26 +1,24 @@
 """Score a registered pair: how far off its landmarks are before and after, and whether the map folds."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.evaluation.registration.landmark_errors import (
     AFFINE,
     BODY_BOXES,
     START,
+    common_landmarks,
     measure_errors,
     write_registration_errors,
 )
-from anatomical_embedding.landmark_file import Landmark, read_landmarks
+from anatomical_embedding.landmark_file import read_landmarks
 from anatomical_embedding.progress import log
 from anatomical_embedding.registration.displacement_field import read_field
 from anatomical_embedding.registration.guided_start import body_boxes_centred, read_start
 from anatomical_embedding.registration.starting_position import starting_matrix
 from anatomical_embedding.settings.registration import ScoreRegistrationSettings
-from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.nifti import map_volume
 from anatomical_embedding.volumes.volume import Volume
 from workflow_scripts.command_line import existing_file, parse_settings, run_stage, stage_parser
@@ -60,21 +58,6 @@ def main(arguments: list[str]) -> None:
     number = errors.num_headline or errors.num_landmarks
     for name, of_map in errors.shown.items():
         log(f"{name}: median error {of_map.median_mm:.1f} mm of {number} landmarks")
-
-
-def common_landmarks(
-    landmarks: Sequence[Landmark], names: tuple[str, str], volumes: tuple[Volume, Volume]
-) -> tuple[NDArray[np.str_], Points, Points]:
-    """Return the (N,) names and (N, 3) places of the landmarks that both volumes show, in the world of each."""
-    known: tuple[dict[str, tuple[float, float, float]], dict[str, tuple[float, float, float]]] = ({}, {})
-    for landmark in landmarks:
-        for places, name in zip(known, names, strict=True):
-            if landmark.volume_id == name:
-                places[landmark.landmark] = (landmark.x_mm, landmark.y_mm, landmark.z_mm)
-    common = np.array(sorted(known[0].keys() & known[1].keys()), dtype=str)
-    fixed, moving = (np.array([places[landmark] for landmark in common]).reshape(-1, 3) for places in known)
-    is_seen = volumes[0].contains(fixed) & volumes[1].contains(moving)
-    return common[is_seen], fixed[is_seen], moving[is_seen]
 
 
 if __name__ == "__main__":

@@ -121,7 +121,9 @@ class Training:
             scaler=self._scaler,
         )
         if self._number_format != FORMATS[self._settings.precision]:
-            log(f"training.precision: {self._settings.precision} is slow on this processor; computing in fp32")
+            log(
+                f"training.precision: {self._settings.precision} is slow on this processor; computing in fp32"
+            )
         if not self._processes.agree_on(self.progress.step, device=self._device):
             raise UserError(f"{self._state_folder}: the processes see different states there; start again")
         accumulation = self._settings.accumulation_steps

@@ -1,5 +1,6 @@
 """Answers beside what speaks for them and beside the truth: what a confidence is fitted to, judged and scored by."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from anatomical_embedding.evaluation.landmarks.tables import (
     read_frame,
     read_matches,
 )
+from anatomical_embedding.index_file import read_index
 from anatomical_embedding.matching.decision import judge
 from anatomical_embedding.settings.confidence import DecisionSettings
 
@@ -120,6 +122,25 @@ def known_answers(
         queries["landmark"].to_numpy().astype(str)[is_answered],
         sources=np.full(is_answered.sum(), source),
     )
+
+
+def read_known_answers(queries: Path, matches: Path, index: Path, *, source: str) -> KnownAnswers:
+    """Return the answers of one evaluation or tracking, or of a part of it.
+
+    Parameters
+    ----------
+    queries, matches : tables (CSV) of the questions with their truth and of the answers with their evidence.
+    index : of the volumes (CSV), for the patients.
+    source : evaluation or tracking that they are of.
+    """
+    patient_of = {row.volume_id: row.patient_id for row in read_index(index)}
+    return known_answers(read_truths(queries), read_evidence(matches), patient_of=patient_of, source=source)
+
+
+def joined_answers(parts: Sequence[KnownAnswers]) -> KnownAnswers:
+    """Return the answers of several evaluations as one."""
+    names = [field.name for field in fields(KnownAnswers)]
+    return KnownAnswers(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 def judge_answers(

@@ -1,7 +1,7 @@
 """How far off landmarks are before and after a registration, whether its map folds, and the file that holds it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.files import write_json
+from anatomical_embedding.landmark_file import Landmark
 from anatomical_embedding.registration.displacement_field import DisplacementField
 from anatomical_embedding.volumes.affine import Points, spacing_from_affine, transform_points
+from anatomical_embedding.volumes.volume import Volume
 
 BODY_BOXES, AFFINE, DEFORMABLE, START = "body_boxes", "affine", "deformable", "start"
 """Maps that are compared: body boxes centred on one another, the guided start, the whole map; without a guide the
@@ -53,6 +55,32 @@ class RegistrationErrors:
     def shown(self) -> dict[str, PointErrors]:
         """The errors of the headline where there is one, else those of all landmarks."""
         return self.headline or self.points
+
+
+def common_landmarks(
+    landmarks: Sequence[Landmark], names: tuple[str, str], volumes: tuple[Volume, Volume]
+) -> tuple[NDArray[np.str_], Points, Points]:
+    """Return the landmarks that both volumes of a pair show.
+
+    Parameters
+    ----------
+    landmarks : of the data set.
+    names, volumes : ids of the two and what they show; only the grids of the latter count.
+
+    Returns
+    -------
+    names, points_mm, other_points_mm
+        (N,) names and (N, 3) places in the world of each volume, mm RAS+.
+    """
+    known: tuple[dict[str, tuple[float, float, float]], dict[str, tuple[float, float, float]]] = ({}, {})
+    for landmark in landmarks:
+        for places, name in zip(known, names, strict=True):
+            if landmark.volume_id == name:
+                places[landmark.landmark] = (landmark.x_mm, landmark.y_mm, landmark.z_mm)
+    common = np.array(sorted(known[0].keys() & known[1].keys()), dtype=str)
+    fixed, moving = (np.array([places[landmark] for landmark in common]).reshape(-1, 3) for places in known)
+    is_seen = volumes[0].contains(fixed) & volumes[1].contains(moving)
+    return common[is_seen], fixed[is_seen], moving[is_seen]
 
 
 def measure_errors(
