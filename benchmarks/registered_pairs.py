@@ -11,6 +11,10 @@ processor time of the program (`register` and `field`) in seconds a pair. Then b
 from each other, with 95 % intervals by a paired bootstrap over patients. `--peers` adds greedy and convexAdam,
 which begin with the scans themselves after the same start (benchmarks/peer_registration.py says how they are
 installed). `--output` keeps the figures of every pair, and a second call goes on from there.
+
+`--fields FOLDER` also scores what the workflow of another commit made of these pairs by starts and settings of its own:
+fields in the folder's `<fixed>__<moving>/displacement_field.nii.gz`, as in `results/headneck_ct/registrations/
+embedding_start`. They have no processor time here.
 """
 
 import argparse
@@ -39,6 +43,7 @@ from anatomical_embedding.registration.deformation import deform
 from anatomical_embedding.registration.displacement_field import (
     DisplacementField,
     Sampling,
+    read_field,
     resample_all_through,
 )
 from anatomical_embedding.registration.guided_start import GuidedStart, find_start
@@ -155,6 +160,19 @@ def registered(
     return scored(run, pair, field) | {"seconds": seconds}
 
 
+def registered_elsewhere(
+    run: FinishedRun, folder: Path | None, pairs: list[tuple[str, str]]
+) -> dict[str, dict[str, Any]]:
+    """Return the same of the fields that another run has made, without times; nothing without a folder."""
+    if folder is None:
+        return {}
+    found = {}
+    for pair in pairs:
+        field = read_field(folder / "__".join(pair) / "displacement_field.nii.gz")
+        found["/".join(pair)] = scored(run, pair, field) | {"seconds": float("nan")}
+    return {str(folder): found}
+
+
 def registered_by_others(
     run: FinishedRun, python: Path, pair: tuple[str, str], start: GuidedStart
 ) -> dict[str, dict[str, Any]]:
@@ -243,6 +261,9 @@ def main() -> None:
     parser.add_argument("--split", choices=["train", "validation", "test"], required=True)
     parser.add_argument("--program", type=Path, nargs="+", required=True, help="builds of deeds")
     parser.add_argument("--peers", type=Path, help="Python that other programs are installed for")
+    parser.add_argument(
+        "--fields", type=Path, help="registrations of these pairs by another commit's workflow"
+    )
     parser.add_argument("--ways", nargs="*", help="only these registrations of the run file; default: all")
     parser.add_argument("--num-pairs", type=int, help="of the split, drawn by a seed; default: all")
     parser.add_argument("--output", type=Path, help="figures of every pair (JSON)")
@@ -253,7 +274,9 @@ def main() -> None:
     if options.num_pairs is not None:
         pairs = [pairs[n] for n in np.random.default_rng(1).permutation(len(pairs))[: options.num_pairs]]
     ways = [way for way in run.ways() if options.ways is None or way.name in options.ways]
-    compare(run, ways, options.program, pairs, peers=options.peers, output=options.output)
+    compare(
+        run, ways, options.program, pairs, peers=options.peers, fields=options.fields, output=options.output
+    )
 
 
 def compare(
@@ -263,10 +286,11 @@ def compare(
     pairs: list[tuple[str, str]],
     *,
     peers: Path | None,
+    fields: Path | None,
     output: Path | None,
 ) -> None:
     """Register all pairs in all ways by all programs in turn, and print the figures."""
-    results = kept_results(output)
+    results = kept_results(output) | registered_elsewhere(run, fields, pairs)
     for way in ways:
         for pair in pairs:
             name = "/".join(pair)
@@ -285,10 +309,7 @@ def compare(
                     results.setdefault(key, {})[name] = found
             if output and (missing or others):
                 output.write_text(json.dumps(results), encoding="utf-8")
-    keys = {
-        way: [key for key, _ in keys_of(way, programs)] + (keys_of_peers(way) if peers and way.guide else [])
-        for way in ways
-    }
+    keys = {way: all_keys_of(way, programs, peers=peers, fields=fields) for way in ways}
     rows = {
         key: figures([results[key]["/".join(pair)] for pair in pairs])
         for of_way in keys.values()
@@ -339,6 +360,12 @@ def differences(
 def keys_of(way: Way, programs: list[Path]) -> list[tuple[str, Path]]:
     """Return the name of each result of a way, with its program."""
     return [(f"{way.name}, {program}", program) for program in programs]
+
+
+def all_keys_of(way: Way, programs: list[Path], *, peers: Path | None, fields: Path | None) -> list[str]:
+    """Return the names of all results that a way is shown with, its own first."""
+    of_peers = keys_of_peers(way) if peers and way.guide else []
+    return [key for key, _ in keys_of(way, programs)] + of_peers + ([str(fields)] if fields else [])
 
 
 def keys_of_peers(way: Way) -> list[str]:
