@@ -17,10 +17,9 @@ from anatomical_embedding.volumes.voxels import SMALL_TYPE_BYTES
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 FADE_MM = 32.0
-"""Distance over which the deformation fades to nothing beyond its grid; farther out the start alone holds."""
+"""Distance over which the deformation fades to nothing beyond its grid; farther out the start alone holds. Where it is
+long there it fades over twice its length, since what fades over less than its length folds."""
 ROUNDING = 1e-6
-INVERSION_STEPS = 50
-INVERSION_TOLERANCE = 0.001
 
 
 def forward_transform(
@@ -55,18 +54,6 @@ def inverse_transform(
             affine_transform(invert_affine(matrix)),
         ]
     )
-
-
-def inverse_deformation(deformation: DisplacementField) -> DisplacementField:
-    """Return the inverse of a `faded` deformation, on its grid."""
-    inverse = SimpleITK.InvertDisplacementField(
-        field_image(deformation),
-        maximumNumberOfIterations=INVERSION_STEPS,
-        maxErrorToleranceThreshold=INVERSION_TOLERANCE,
-        meanErrorToleranceThreshold=INVERSION_TOLERANCE,
-    )
-    vectors = SimpleITK.GetArrayFromImage(inverse).transpose(2, 1, 0, 3)
-    return DisplacementField((vectors * LPS_SIGNS).astype(np.float32), deformation.affine)
 
 
 def write_transform(transform: SimpleITK.Transform, path: Path, *, note: bytes = b"") -> None:
@@ -162,13 +149,19 @@ def itk_image(volume: Volume) -> SimpleITK.Image:
 
 def faded(field: DisplacementField) -> DisplacementField:
     """Return the field on a larger grid, where it fades to nothing beyond its own."""
-    margin_vox = np.rint(FADE_MM / spacing_from_affine(field.affine)).astype(int)
+    fade_mm = max(FADE_MM, 2.0 * _longest_at_border_mm(field))
+    margin_vox = np.rint(fade_mm / spacing_from_affine(field.affine)).astype(int)
     margin = [(int(size), int(size)) for size in margin_vox]
     weight = np.pad(np.ones(field.displacements_mm.shape[:3]), margin, mode="linear_ramp", end_values=0.0)
     grown = np.pad(field.displacements_mm, [*margin, (0, 0)], mode="edge")
     affine = field.affine.copy()
     affine[:3, 3] -= field.affine[:3, :3] @ margin_vox
     return DisplacementField((grown * weight[..., None]).astype(np.float32), affine)
+
+
+def _longest_at_border_mm(field: DisplacementField) -> float:
+    faces = [np.take(field.displacements_mm, [0, -1], axis=axis) for axis in range(3)]
+    return max(float(np.linalg.norm(face, axis=-1).max()) for face in faces)
 
 
 def refined(deformation: DisplacementField, *, spacing_mm: float) -> DisplacementField:

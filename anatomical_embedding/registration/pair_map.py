@@ -14,10 +14,10 @@ import SimpleITK
 from numpy.typing import NDArray
 
 from anatomical_embedding.registration.displacement_field import DisplacementField
+from anatomical_embedding.registration.inverse_field import inverse_deformation
 from anatomical_embedding.registration.itk_transform import (
     faded,
     forward_transform,
-    inverse_deformation,
     inverse_transform,
     sampled_displacements,
 )

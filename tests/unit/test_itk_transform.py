@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 import SimpleITK
 
+from anatomical_embedding.evaluation.registration.landmark_errors import jacobian_determinant
 from anatomical_embedding.registration.displacement_field import DisplacementField
+from anatomical_embedding.registration.inverse_field import inverse_deformation
 from anatomical_embedding.registration.itk_transform import (
     FADE_MM,
     affine_transform,
     faded,
     forward_transform,
-    inverse_deformation,
     inverse_transform,
     resample_by_itk,
     sampled_displacements,
@@ -63,6 +64,12 @@ def test_a_field_fades_out_beyond_its_grid():
     np.testing.assert_array_equal(grown.displacements_mm[inner], smooth_field().displacements_mm)
     assert (grown.displacements_mm[0] == 0).all()
     assert (grown.displacements_mm[:, :, -1] == 0).all()
+
+
+@pytest.mark.parametrize("shift_mm", [[30.0, 0, 0], [0, -60.0, 0], [35.0, 35.0, -35.0]])
+def test_a_field_that_is_long_at_its_border_does_not_fold_where_it_fades(shift_mm):
+    field = DisplacementField(np.full((9, 10, 11, 3), shift_mm, dtype=np.float32), AFFINE)
+    assert jacobian_determinant(faded(field)).min() > 0.1
 
 
 @pytest.mark.parametrize(
