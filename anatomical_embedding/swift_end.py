@@ -15,6 +15,11 @@ STATUS_OF_LOST_OUTPUT = 120
 """With which Python ends where standard output cannot be written."""
 
 
+def say_lost_output(error: Exception) -> None:
+    """Say on standard error that standard output is not whole."""
+    print(f"error: what was printed could not be written whole ({error})", file=sys.stderr)
+
+
 def end_process(status: int) -> NoReturn:
     """End this process with a status."""
     threading._shutdown()  # type: ignore[attr-defined]  # tells pools to end, and waits for threads
@@ -23,7 +28,8 @@ def end_process(status: int) -> NoReturn:
         if sys.stdout is not None:
             sys.stdout.flush()
     except (OSError, ValueError) as error:  # the disk is full, or who reads has ended
-        print(f"error: what was printed could not be written whole ({error})", file=sys.stderr)
+        if status != STATUS_OF_LOST_OUTPUT:
+            say_lost_output(error)
         status = status or STATUS_OF_LOST_OUTPUT
     with suppress(OSError, ValueError, AttributeError):
         sys.stderr.flush()

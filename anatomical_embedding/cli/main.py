@@ -26,7 +26,8 @@ from anatomical_embedding.cli.score import score
 from anatomical_embedding.cli.settings import settings
 from anatomical_embedding.cli.view import view
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.swift_end import end_process
+from anatomical_embedding.files import NO_ROOM
+from anatomical_embedding.swift_end import STATUS_OF_LOST_OUTPUT, end_process, say_lost_output
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -74,6 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UserError as error:
         print(f"error: {_one_line(str(error))}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
+    except OSError as error:
+        if error.errno not in NO_ROOM or error.filename is not None:
+            raise
+        say_lost_output(error)  # files that are not whole raise an error of their own
+        sys.exit(STATUS_OF_LOST_OUTPUT)
 
 
 def run() -> NoReturn:

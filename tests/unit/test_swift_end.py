@@ -1,5 +1,6 @@
 """A process that leaves its libraries to the system ends as Python would end it."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,3 +50,18 @@ def test_lost_output_is_said(monkeypatch, status, expected):
         )
     assert done.returncode == expected
     assert "what was printed could not be written whole" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a system without /dev/full")
+@pytest.mark.parametrize("arguments", [["--help"], ["settings", "config.yaml"], ["match", "--help"]])
+def test_a_command_whose_output_is_lost_says_so_in_one_line(arguments):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "anatomical_embedding.cli.main", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 120
+    assert re.fullmatch(r"error: what was printed could not be written whole \(.*\)\n", done.stderr)
