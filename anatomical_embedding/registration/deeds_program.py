@@ -166,6 +166,23 @@ def run_descent(
     _run(program, ["descend", *files, *options, "--threads", threads, "--quiet"])
 
 
+def run_invert(program: Path, field: Path, *, output: Path) -> None:
+    """Write the inverse of a displacement field, mm, LPS, on its grid; places without one are said in the log.
+
+    Parameters
+    ----------
+    program : the built program.
+    field : NIfTI file of the displacements.
+    output : NIfTI file to write.
+
+    Raises
+    ------
+    UserError
+        with the program's sentence, if it refuses the input.
+    """
+    _run(program, ["invert", "--field", field, "--displacements", output, "--quiet"])
+
+
 def _options(settings: DeedsSettings) -> list[str | float]:
     """Return the options of `register` that the settings ask for."""
     options: list[str | float] = [
@@ -206,6 +223,8 @@ def _run(program: Path, arguments: Sequence[str | Path | float]) -> None:
         )
     if done.returncode != 0:
         raise RuntimeError(f"deeds {arguments[0]} ended with status {done.returncode}: {done.stderr.strip()}")
+    for line in done.stderr.splitlines():
+        log(line)
 
 
 def _ended(
