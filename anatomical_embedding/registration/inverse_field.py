@@ -4,18 +4,20 @@ Source: Chen, Lu, Chen, Ruchala and Olivera, "A simple fixed-point approach to i
 steps go astray where the deformation stretches to more than twice the size; half a step converges up to four times.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from torch import Tensor
 
 from anatomical_embedding.registration.displacement_field import DisplacementField
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WHOLE_STEPS, HALF_STEPS = 15, 35
 TOLERANCE_MM = 0.001
 """A place that a step moves by less is left where it is."""
 
 
-@torch.no_grad()
 def inverse_deformation(deformation: DisplacementField) -> DisplacementField:
     """Return the inverse v of a deformation u, on its grid: u(y + v(y)) = -v(y).
 
@@ -23,15 +25,15 @@ def inverse_deformation(deformation: DisplacementField) -> DisplacementField:
     ----------
     deformation : zero at its border and beyond, and without folds; linear between its vectors.
     """
-    shift_mm = torch.from_numpy(deformation.displacements_mm.astype(np.float32)).permute(
-        2, 1, 0, 3
-    )  # (Z, Y, X, 3)
+    import torch  # noqa: PLC0415  (takes a second to load, and stages of registration need no other part of it)
+
+    vectors_mm = deformation.displacements_mm.astype(np.float32)
+    shift_mm = torch.from_numpy(vectors_mm).permute(2, 1, 0, 3)  # (Z, Y, X, 3)
     shape = shift_mm.shape[:3]
     last = torch.tensor(shape[::-1]) - 1.0
     axes = torch.from_numpy(deformation.affine[:3, :3].astype(np.float32))
-    to_unit = torch.linalg.inv(axes).T * (
-        2.0 / last
-    )  # of the grid, which lies between -1 and 1 along its axes
+    # Places and shifts are in units of the grid, which lies between -1 and 1 along its axes.
+    to_unit = torch.linalg.inv(axes).T * (2.0 / last)
     to_mm = torch.linalg.inv(to_unit)
     lengths_mm = torch.linalg.vector_norm(to_mm, dim=1)
     shift = shift_mm @ to_unit
@@ -53,8 +55,10 @@ def inverse_deformation(deformation: DisplacementField) -> DisplacementField:
     return DisplacementField(inverse_mm.numpy(), deformation.affine)
 
 
-def _sampled(field: Tensor, places: Tensor) -> Tensor:
+def _sampled(field: "Tensor", places: "Tensor") -> "Tensor":
     """Return (N, 3) vectors of a (1, 3, Z, Y, X) field between its own, zero beyond it."""
+    import torch  # noqa: PLC0415
+
     at = places[None, None, None]
     sampled = torch.nn.functional.grid_sample(field, at, padding_mode="zeros", align_corners=True)
     return sampled[0, :, 0, 0].T
