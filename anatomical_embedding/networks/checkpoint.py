@@ -18,6 +18,7 @@ from anatomical_embedding.files import written_atomically
 from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
 from anatomical_embedding.networks.weights import SEMANTIC_PREFIX, check_names, copy_weights
 from anatomical_embedding.settings.network import NetworkSettings
+from anatomical_embedding.weights_checksum import require_stated_weights
 
 
 def save_checkpoint(path: Path | str, network: EmbeddingNetwork, *, metadata: dict[str, Any]) -> None:
@@ -48,7 +49,7 @@ def load_checkpoint(path: Path | str) -> tuple[EmbeddingNetwork, dict[str, Any]]
         if the file is missing, damaged, no checkpoint or of another format, or naming the tensor at fault.
     """
     settings, metadata = read_checkpoint_settings(path)
-    weights = _read_weights(Path(path))
+    weights = _read_weights(path, metadata)
     network = EmbeddingNetwork(settings)
     check_names(path, weights, expected=network.state_dict())
     copy_weights(network, weights, path=path)
@@ -84,10 +85,9 @@ def initialise_from_file(network: EmbeddingNetwork, path: Path | str) -> None:
     Raises
     ------
     InputFileError
-        naming the first tensor that is missing, unexpected or of another shape.
+        if the weights are damaged, or naming the first tensor that is missing, unexpected or of another shape.
     """
-    read_checkpoint_header(path)
-    weights = _read_weights(Path(path))
+    weights = _read_weights(path, read_checkpoint_header(path).get("metadata", {}))
     expected = list(network.state_dict())
     if network.semantic_head is None:
         weights = {name: tensor for name, tensor in weights.items() if not name.startswith(SEMANTIC_PREFIX)}
@@ -97,7 +97,9 @@ def initialise_from_file(network: EmbeddingNetwork, path: Path | str) -> None:
     copy_weights(network, weights, path=path)
 
 
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the named tensors of a checkpoint whose header has been read."""
+def _read_weights(path: Path | str, metadata: dict[str, Any]) -> dict[str, Tensor]:
+    """Return the named tensors of a checkpoint whose header has been read, held against their stated checksum."""
     with safe_open(path, framework="pt") as stream:
-        return {name: stream.get_tensor(name) for name in stream.keys()}
+        weights = {name: stream.get_tensor(name) for name in stream.keys()}
+    require_stated_weights(path, weights, metadata=metadata)
+    return weights

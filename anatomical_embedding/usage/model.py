@@ -7,7 +7,6 @@ from pathlib import Path
 from anatomical_embedding.embedding.export import StoreEmbedder
 from anatomical_embedding.model_card import ModelCard, read_model_card
 from anatomical_embedding.settings.network import NetworkSettings
-from anatomical_embedding.weights_checksum import require_stated_weights
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,6 @@ class Model:
         InputFileError
             if the checkpoint cannot be used, or its weights are damaged.
         """
-        require_stated_weights(self.path)
         return StoreEmbedder(self.path, settings=self.card.usage.export())
 
 

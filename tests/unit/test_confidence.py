@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from anatomical_embedding.confidence import FEATURES
+from anatomical_embedding.evaluation.confidence import fit
 from anatomical_embedding.evaluation.confidence.fit import (
     conformal_quantile,
     fit_confidence,
@@ -124,6 +125,15 @@ def test_fit_is_calibrated_and_its_radii_cover_on_fresh_draws():
         assert np.median(np.abs(np.log1p(radius_mm) - np.log1p(expected_mm))[in_view]) < 0.15
     assert (fitted.sources, fitted.num_answers, fitted.num_patients) == (("a", "b"), 3000, 20)
     assert fitted.num_out_of_view == np.sum(~drawn(1, 3000)[0].is_in_view)
+
+
+def test_the_order_of_the_answers_changes_nothing(monkeypatch):
+    """Of more answers than the line of a radius is fitted to, too, where each third one counts."""
+    monkeypatch.setattr(fit, "MOST_FOR_RADII", 150)
+    answers = drawn(7, 400)[0]
+    shuffled = answers.part(np.random.default_rng(7).permutation(400))
+    fits = [fit_confidence(each, settings=SETTINGS).confidence for each in (answers, shuffled)]
+    assert fits[0] is not None and fits[0] == fits[1]
 
 
 def test_what_was_not_fitted_has_no_score():

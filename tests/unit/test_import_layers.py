@@ -28,7 +28,7 @@ LAYERS = [
         *("volumes", "index_file", "landmark_file", "checkpoint_header", "weights_checksum", "confidence"),
         "model_card",
     },
-    {"points", "processes"},
+    {"points", "processes", "devices"},
     {"datasets", "phantom", "patches", "networks", "losses"},
     {"embedding", "registration", "training"},
     {"matching"},

@@ -4,6 +4,8 @@ import pytest
 
 from anatomical_embedding.checkpoint_header import copy_checkpoint, read_checkpoint_header
 from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.networks.checkpoint import initialise_from_file, read_checkpoint_settings
+from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
 from anatomical_embedding.usage.model import load_model
 from anatomical_embedding.weights_checksum import CHECKSUM_KEY, weights_sha256_of_file
 from tests.packaged_model import write_model
@@ -31,6 +33,10 @@ def test_a_byte_of_the_weights_that_was_changed_is_noticed(tmp_path):
     path.write_bytes(content)
     with pytest.raises(InputFileError, match=r"tiny\.safetensors: is damaged: its weights are not those"):
         _ = load_model(path).embedder
+    # A training may start from a packed model, too.
+    network = EmbeddingNetwork(read_checkpoint_settings(path)[0])
+    with pytest.raises(InputFileError, match=r"tiny\.safetensors: is damaged: its weights are not those"):
+        initialise_from_file(network, path)
 
 
 def test_a_model_that_was_packed_without_a_checksum_is_used(tmp_path):

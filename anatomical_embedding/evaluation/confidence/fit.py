@@ -56,9 +56,10 @@ def fit_confidence(answers: KnownAnswers, *, settings: FitSettings) -> Confidenc
 
     Parameters
     ----------
-    answers : of patients that neither training nor scoring sees.
+    answers : of patients that neither training nor scoring sees; their order does not matter.
     settings : what is right, the penalty, the folds and the false alarms.
     """
+    answers = answers.sorted()
     is_right = answers.errors_mm <= settings.within_mm
     num_patients = len(np.unique(answers.patient_ids))
     num_wrong = int(np.sum(answers.is_in_view & ~is_right))

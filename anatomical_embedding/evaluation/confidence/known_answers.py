@@ -55,6 +55,19 @@ class KnownAnswers:
         """Return some of the answers."""
         return KnownAnswers(*(getattr(self, field.name)[rows] for field in fields(self)))
 
+    def sorted(self) -> "KnownAnswers":
+        """Return the answers in an order of their own, whatever the order of the tables that they come from."""
+        first_key_last = (
+            *self.features.T,
+            self.errors_mm,
+            self.is_in_view,
+            self.landmarks,
+            self.template_patient_ids,
+            self.patient_ids,
+            self.sources,
+        )
+        return self.part(np.lexsort(first_key_last))
+
 
 def read_truths(path: Path | str) -> pd.DataFrame:
     """Return queries with their true points and `is_in_view`; a file without this column shows every place.
