@@ -39,7 +39,7 @@ from tests.dicom_slices import (
 )
 from tests.packaged_model import kept_locale
 from tests.reference.dicom_by_tags import place_by_tags, value_by_tags
-from tests.scan_inputs import enhanced
+from tests.scan_inputs.dicom_frames import enhanced
 from tests.unit.samples import body_array, prepare_settings, real_data
 
 DICOMDIR_CLASS = UID("1.2.840.10008.1.3.10")
