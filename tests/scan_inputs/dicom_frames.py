@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRBigEndian, RLELossless
 
+from tests.dicom_edits import item
 from tests.dicom_slices import ENHANCED_CT_CLASS, OTHER_SERIES, REPORT_CLASS, SERIES, Layout, decimal, save
 from tests.scan_inputs.dicom_series import (
     TILT_STEP,
@@ -20,14 +21,6 @@ from tests.scan_inputs.dicom_series import (
 )
 from tests.scan_inputs.marked_scan import HU, ScanInput
 from tests.scan_inputs.written_files import changed, in_folder
-
-
-def item(**tags: Any) -> Dataset:
-    """Return an item of a sequence."""
-    dataset = Dataset()
-    for keyword, value in tags.items():
-        setattr(dataset, keyword, value)
-    return dataset
 
 
 def enhanced(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
+from tests.dicom_edits import edited
 from tests.dicom_slices import (
     DOSE_CLASS,
     MR_CLASS,
@@ -112,19 +113,6 @@ def missing(*numbers: int) -> Callable[[Path], Any]:
             (folder / f"IM{number:04d}.dcm").unlink()
 
     return remove
-
-
-def edited(**tags: Any) -> Callable[[Dataset, int], None]:
-    """Return an edit that sets tags of every slice; None takes one out."""
-
-    def edit(dataset: Dataset, k: int) -> None:
-        for keyword, value in tags.items():
-            if value is None:
-                delattr(dataset, keyword)
-            else:
-                setattr(dataset, keyword, value)
-
-    return edit
 
 
 def another_acquisition(folder: Path) -> None:

@@ -3,7 +3,6 @@
 import numpy as np
 import pydicom
 import pytest
-from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, RLELossless
@@ -14,6 +13,7 @@ from anatomical_embedding.volumes.label_planes import Outlines
 from anatomical_embedding.volumes.labels import read_label_file, require_labels
 from anatomical_embedding.volumes.segments import LabelledScan, Segment, label_map_of
 from anatomical_embedding.volumes.volume import Volume
+from tests.dicom_edits import item
 from tests.dicom_slices import SEGMENTATION_CLASS, plain_object, save
 
 STRUCTURES_CLASS = UID("1.2.840.10008.5.1.4.1.1.481.3")
@@ -120,13 +120,6 @@ def test_faulty_segmentations_are_refused(tmp_path, keys, problem):
 
 
 # DICOM segmentations
-
-
-def item(**tags):
-    dataset = Dataset()
-    for keyword, value in tags.items():
-        setattr(dataset, keyword, value)
-    return dataset
 
 
 def write_seg(path, masks, affine=AFFINE, *, kind="BINARY", frame=FRAME, fractions=None, gap=None):
