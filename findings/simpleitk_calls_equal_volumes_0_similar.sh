@@ -5,7 +5,7 @@
 # metrics (Taha and Hanbury 2015: 1 - |difference of volumes| / sum of volumes), and that it is symmetric, as Dice is.
 # What happens: GetVolumeSimilarity is 2 * (first - second) / (first + second), from -2 to 2, where 0 is the best. Means
 # over patients cancel, and "the higher the better" prefers the mask that is too large, or too small, by which mask came
-# first. SimpleITK's own notebook had the order wrong, and seg-metrics has taken this measure over.
+# first. SimpleITK's own notebook had the order wrong.
 # Versions: SimpleITK 2.5.7, numpy 2.4.6. Seen on 2026-12-01, a cube and half of it: by SimpleITK, by the paper
 #   cube, cube: 0, 1
 #   half, cube: -0.667, 0.667
