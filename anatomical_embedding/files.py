@@ -253,6 +253,36 @@ def write_json(path: Path | str, content: Any) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
+def append_line(path: Path, line: str, *, header: str) -> None:
+    """Add a line to a file of text, on the disk when this returns; a file that is new or empty begins with a header.
+
+    A last line whose end an editor left out is ended first.
+
+    Raises
+    ------
+    OutputFileError
+        if there is no room for it, or the file cannot be written; no part of the line is left then.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b", buffering=0) as stream:
+            size = stream.seek(0, os.SEEK_END)
+            before = f"{header}\n"
+            if size:
+                stream.seek(-1, os.SEEK_END)
+                before = "" if stream.read(1) == b"\n" else "\n"
+            content = f"{before}{line}\n".encode()
+            try:
+                if (stream.write(content) or 0) < len(content):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301  (it took a part)
+                os.fsync(stream.fileno())
+            except OSError:
+                stream.truncate(size)
+                raise
+    except OSError as error:
+        raise _not_writable(path, error) from error
+
+
 def sha256_of_file(path: Path | str) -> str:
     """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
     with Path(path).open("rb") as stream:

@@ -157,6 +157,7 @@ def read_history(folder: Path | str, *, measurements_path: Path | None = None) -
         lesions=lesions,
         measurements=measurements,
         decisions=decisions,
+        targets_path=chosen,
     )
     return History(
         folder=place,

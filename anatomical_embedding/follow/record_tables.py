@@ -2,7 +2,6 @@
 
 import datetime
 import math
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 from pathlib import Path
@@ -21,6 +20,7 @@ from anatomical_embedding.csv_table import (
     read_table,
     write_csv_table,
 )
+from anatomical_embedding.files import append_line
 from anatomical_embedding.follow.records import (
     Action,
     DecisionRow,
@@ -114,17 +114,16 @@ def read_measurements(path: Path | str) -> list[MeasurementRow]:
 
 
 def append_decision(row: DecisionRow, path: Path | str) -> None:
-    """Add a line to `decisions.csv`, which is made where it is not there yet; what stands there stays."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Add a line to `decisions.csv`, which is made where it is not there yet; what stands there stays.
+
+    Raises
+    ------
+    OutputFileError
+        if there is no room for the line; no part of it is left.
+    """
     text = csv_text(list(DECISION_COLUMNS), [_cells(row)])
     header, line = text.split("\n", 1)
-    with path.open("ab") as stream:
-        if stream.tell() == 0:
-            stream.write(f"{header}\n".encode())
-        stream.write(line.encode())
-        stream.flush()
-        os.fsync(stream.fileno())
+    append_line(Path(path), line.rstrip("\n"), header=header)
 
 
 def read_decisions(path: Path | str) -> list[DecisionRow]:

@@ -140,6 +140,7 @@ def assess_response(
     lesions: Sequence[LesionRow],
     measurements: Sequence[MeasurementRow],
     decisions: Sequence[DecisionRow],
+    targets_path: Path | str = "targets.csv",
 ) -> list[VisitResponse]:
     """Return the response at every visit; the first is the baseline.
 
@@ -149,6 +150,7 @@ def assess_response(
     Parameters
     ----------
     slice_mm : distance between the axial planes of the baseline.
+    targets_path : where the targets were chosen, for the error.
 
     Raises
     ------
@@ -162,7 +164,7 @@ def assess_response(
     unmeasured = [target.lesion for target in targets if math.isnan(first[target.lesion])]
     if unmeasured:
         raise UserError(
-            f"targets.csv: lesion {unmeasured[0]} has no measurement at {visits[0]}, the baseline; leave it out, or "
+            f"{targets_path}: lesion {unmeasured[0]} has no measurement at {visits[0]}, the baseline; leave it out, or "
             "give its mask there"
         )
     baseline_mm = nadir_mm = sum(first.values())

@@ -162,7 +162,10 @@ def _form(
 ) -> tuple[PointForm, list[str]]:
     """Return what the columns of a table say of its numbers, and what is to be said of that."""
     if columns == VOXEL_COLUMNS:
-        return PointForm("table", "voxel"), []
+        return PointForm("table", "voxel"), [
+            f"{path}: its columns i, j, k are taken as voxels counted from 0, as ITK and elastix do; ITK-SNAP and "
+            "MATLAB show them counted from 1"
+        ]
     if columns in SLICER_COLUMNS:
         return PointForm("table", SLICER_COLUMNS[columns]), []
     if columns == ANTS_COLUMNS and TIME_COLUMN in header:

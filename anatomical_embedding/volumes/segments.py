@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.volumes.affine import invert_affine
-from anatomical_embedding.volumes.grid import Grid
+from anatomical_embedding.volumes.grid import Grid, largest_distance_mm
 from anatomical_embedding.volumes.orientation import to_axes_of
 from anatomical_embedding.volumes.volume import Volume
 
@@ -93,10 +93,13 @@ def labels_on_grid(labels: Volume, grid: Grid, *, path: Path, of_grid: str = "th
     last = np.append(np.array(labels.shape) - 1.0, 1.0)
     off_vox = np.abs((place - expected) * np.maximum(last, 1.0)).max()
     if off_vox > SAME_GRID_FRACTION:
+        what = f"shape {labels.shape}, {of_grid} {tuple(grid.shape)}"
+        if labels.shape == tuple(grid.shape):
+            distance_mm = largest_distance_mm(labels.affine, grid.affine, shape=labels.shape)
+            what = f"of its shape, up to {distance_mm:.3g} mm away from it"
         raise InputFileError(
             path,
-            f"lies on another grid than {of_grid} (shape {labels.shape}, {of_grid} {tuple(grid.shape)}); expected the "
-            "same voxels; resample the masks onto it first",
+            f"lies on another grid than {of_grid} ({what}); expected the same voxels; resample the masks onto it first",
         )
     first = offset.astype(int)
     array = np.zeros(grid.shape, dtype=labels.array.dtype)

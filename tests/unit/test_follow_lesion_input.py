@@ -264,12 +264,17 @@ def test_clicks_on_the_background_are_no_lesions(tmp_path, content, name):
 
 
 OTHER_GRID = AFFINE @ np.diag([1.02, 1.0, 1.0, 1.0])
+SHIFTED_GRID = AFFINE + 0.5 * np.eye(4, k=3)
 
 
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
         (lambda f: saved(labels(1, 2), f / "x.nii.gz", OTHER_GRID), "lies on another grid than the scan"),
+        (
+            lambda f: saved(labels(1, 2), f / "x.nii.gz", SHIFTED_GRID),
+            r"another grid than the scan \(of its shape, up to 0\.5 mm away from it\)",
+        ),
         (lambda f: saved(labels(1, 2), f / "x.nii.gz", AFFINE @ np.array(
             [[1, 0, 0, 12], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])), "has voxels outside the scan"),
         (lambda f: saved(labels(), f / "x.nii.gz"), "shows no lesion: every voxel is 0"),

@@ -181,7 +181,7 @@ def test_nothing_is_written_where_something_is_refused(patient, target):
     corrected(patient, lambda array: np.where(array == 2, 0, array), name="baseline.nii.gz")
     (patient / "targets.csv").write_text(f"lesion,organ,kind\n{target},,lesion\n", encoding="utf-8")
     before = {path: path.read_bytes() for path in sorted(patient.rglob("*")) if path.is_file()}
-    with pytest.raises(UserError, match=f"lesion {target} has no measurement at baseline"):
+    with pytest.raises(UserError, match=f"one/targets.csv: lesion {target} has no measurement"):
         write_patient_report(patient)
     assert {path: path.read_bytes() for path in sorted(patient.rglob("*")) if path.is_file()} == before
 

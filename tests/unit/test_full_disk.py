@@ -10,7 +10,7 @@ import torch
 from anatomical_embedding.embedding.store import Origin, embedded_volume, write_store
 from anatomical_embedding.errors import OutputFileError
 from anatomical_embedding.evaluation.landmarks.tables import write_table
-from anatomical_embedding.files import folder_written_atomically, write_json, written_atomically
+from anatomical_embedding.files import append_line, folder_written_atomically, write_json, written_atomically
 from anatomical_embedding.networks.checkpoint import save_checkpoint
 from anatomical_embedding.registration.displacement_field import DisplacementField, write_field
 from anatomical_embedding.registration.itk_transform import (
@@ -102,6 +102,19 @@ def test_a_transform_of_a_few_bytes_is_not_left_empty(small_disk):
     with pytest.raises(OutputFileError, match=r"start\.tfm: could not be written whole"):
         write_transform(affine_transform(np.eye(4)), small_disk / "start.tfm")
     assert [entry.name for entry in small_disk.iterdir()] == [filler.name]
+
+
+def test_a_line_is_added_whole_or_not_at_all(small_disk):
+    path = small_disk / "decisions.csv"
+    append_line(path, "1,2", header="a,b")
+    filler = fill_up(small_disk, all_but_kilobytes=0)
+    with pytest.raises(OutputFileError, match=r"decisions\.csv: there is no room"):
+        append_line(path, "3" * 10_000, header="a,b")  # more than what is left of the block that the file has
+    assert path.read_text(encoding="utf-8") == "a,b\n1,2\n"
+    filler.unlink()
+    path.write_text("a,b\n1,2", encoding="utf-8")  # as some editors end a file
+    append_line(path, "3,4", header="a,b")
+    assert path.read_text(encoding="utf-8") == "a,b\n1,2\n3,4\n"
 
 
 def test_a_folder_appears_whole_or_not_at_all(small_disk):

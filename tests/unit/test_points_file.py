@@ -295,6 +295,8 @@ def test_points_in_voxels_lie_in_their_scan(tmp_path, content, coordinates):
     (tmp_path / "points.csv").write_text(content, encoding="utf-8")
     found = read_points(tmp_path / "points.csv", coordinates=coordinates, grid=lambda: GRID)
     np.testing.assert_allclose(found.points_mm, [[1.0, -5.5, 20.0]])
+    # Who gives numbers of ITK-SNAP would be a voxel off along each axis without a word.
+    assert [("counted from 0" in remark) for remark in found.remarks] == [True] * content.startswith("i,j,k")
 
 
 FORMS = {
