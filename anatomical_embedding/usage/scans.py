@@ -17,6 +17,7 @@ from anatomical_embedding.settings.confidence import AnchorSettings
 from anatomical_embedding.settings.matching import MatchingSettings, Refinement
 from anatomical_embedding.settings.volumes import Modality, PrepareVolumeSettings
 from anatomical_embedding.usage.model import Model
+from anatomical_embedding.volumes.grid import corners_vox
 from anatomical_embedding.volumes.nifti import read_volume
 from anatomical_embedding.volumes.raw_scan import RawScan, Reading, ReadingOptions, read_raw_scan
 from anatomical_embedding.volumes.scan import scan_name
@@ -207,9 +208,7 @@ def open_or_embed(
 def covered_mm(scan: EmbeddedScan | RawScan) -> tuple[np.ndarray, np.ndarray]:
     """Return the lowest and the highest (3,) world mm RAS+ of the part of a scan that is embedded, or of a raw scan."""
     grid = scan.embedded if isinstance(scan, EmbeddedScan) else scan.grid
-    last = np.array(grid.shape) - 1
-    corners = np.stack(np.meshgrid(*[(0, end) for end in last], indexing="ij"), axis=-1).reshape(-1, 3)
-    corners_mm = grid.world_from_voxel(corners)
+    corners_mm = grid.world_from_voxel(corners_vox(grid.shape))
     return corners_mm.min(axis=0), corners_mm.max(axis=0)
 
 
