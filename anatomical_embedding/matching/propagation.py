@@ -406,11 +406,13 @@ def _held_against_fit(
     asked = {row.label: _spread(regions[row.label]) for row in rows if row.decision == "found"}
     if not asked:
         return list(rows)
-    said = iter(unlike(np.concatenate(list(asked.values()))))
-    told = {label: [word for word in islice(said, len(points)) if word] for label, points in asked.items()}
+    reasons = iter(unlike(np.concatenate(list(asked.values()))))
+    reasons_of = {
+        label: [word for word in islice(reasons, len(points)) if word] for label, points in asked.items()
+    }
     return [
-        replace(row, decision="review", reason=told[row.label][0])
-        if row.label in told and 2 * len(told[row.label]) > len(asked[row.label])
+        replace(row, decision="review", reason=reasons_of[row.label][0])
+        if row.label in reasons_of and 2 * len(reasons_of[row.label]) > len(asked[row.label])
         else row
         for row in rows
     ]

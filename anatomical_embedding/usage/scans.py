@@ -113,7 +113,7 @@ def read_scan(
     if options.largest_gap_mm is None:
         options = replace(options, largest_gap_mm=model.card.usage.volumes.largest_gap_mm)
     raw = read_raw_scan(scan, options)
-    require_known(model, raw.path, raw.modality, is_told=options.modality is not None)
+    require_known(model, raw.path, raw.modality, is_stated=options.modality is not None)
     return raw
 
 
@@ -212,11 +212,11 @@ def covered_mm(scan: EmbeddedScan | RawScan) -> tuple[np.ndarray, np.ndarray]:
     return corners_mm.min(axis=0), corners_mm.max(axis=0)
 
 
-def require_known(model: Model, scan: Path, modality: Modality, *, is_told: bool) -> None:
+def require_known(model: Model, scan: Path, modality: Modality, *, is_stated: bool) -> None:
     """Refuse a kind of scan that the model has not seen with an `InputFileError`."""
     if modality in model.card.modalities:
         return
-    how = "" if is_told else ", judging by its header or its values; give --modality if that is wrong"
+    how = "" if is_stated else ", judging by its header or its values; give --modality if that is wrong"
     raise InputFileError(
         scan,
         f"is a scan of modality {modality}{how}; the model {model.card.name} knows "
@@ -307,7 +307,7 @@ def origin_of(
 ) -> Origin:
     """Return what the store of a raw scan is made from."""
     usage = model.card.usage
-    told = {"geometry": options.geometry, "hu_offset": options.hu_offset}
+    chosen = {"geometry": options.geometry, "hu_offset": options.hu_offset}
     return Origin(
         checkpoint_sha256=model.card.checkpoint_sha256,
         volume_sha256=volume_sha256,
@@ -315,7 +315,7 @@ def origin_of(
             usage.export(),
             modality=modality,
             volumes=usage.volumes.model_dump(mode="json"),
-            **{name: value for name, value in told.items() if value is not None},
+            **{name: value for name, value in chosen.items() if value is not None},
         ),
     )
 
