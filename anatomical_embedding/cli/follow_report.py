@@ -44,9 +44,11 @@ def follow_report(
         require_dicom_writer,
         write_dicom_objects,
     )
+    from anatomical_embedding.follow.history import read_patient_name
     from anatomical_embedding.follow.report_files import (
         PAGE,
         patient_row,
+        require_different_patients,
         write_patient_report,
         write_patients_table,
     )
@@ -57,6 +59,7 @@ def follow_report(
         require_dicom_writer()
     if output is not None:
         require_writable_folder(output)
+        require_different_patients([read_patient_name(folder) for folder in folders])
     require_outputs(calibration)
     fitted = None if calibration is None else fit_calibration(folders)
     histories = []

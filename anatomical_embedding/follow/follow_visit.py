@@ -81,6 +81,8 @@ def follow_visit(
         list(joined),
         np.array([each.point_mm for each in joined.values()]).reshape(-1, 3),
         [sources[lesion][-1].radius_mm for lesion in joined],
+        depths_mm=[each.depth_mm for each in joined.values()],
+        depth_error_mm=settings.places.view.error_mm,
         near_mm=settings.same_lesion_mm,
     )
     rows: list[LesionRow] = []

@@ -14,6 +14,9 @@ from scipy.spatial import cKDTree
 from anatomical_embedding.follow.lesion_input import GivenLesions
 from anatomical_embedding.volumes.affine import Points
 
+SURE_DEVIATIONS = 2.0
+"""A lesion is surely outside the scan where it would have to be off by more of these to reach in."""
+
 
 @dataclass(frozen=True)
 class Assigned:
@@ -51,6 +54,8 @@ def assign_given(
     places_mm: Points,
     radii_mm: Sequence[float],
     *,
+    depths_mm: Sequence[float],
+    depth_error_mm: float,
     near_mm: float,
 ) -> Assigned:
     """Return which given lesions the followed ones are.
@@ -60,13 +65,21 @@ def assign_given(
     covered_mm : number in the file -> (N, 3) points that it covers.
     followed, places_mm, radii_mm : numbers of the followed lesions, (L, 3) where they are expected at the visit, NaN
         where that is outside it, and how large they were.
+    depths_mm : how deep inside the scan the body farther in puts their middles; negative outside, NaN where unknown.
+    depth_error_mm : deviation of these.
     near_mm : a given lesion is a followed one if this near to its place, or within its radius.
+
+    Notes
+    -----
+    A lesion that lies wholly outside the scan, by two deviations, is none of those given there. One that reaches in
+    may be: its user gives the part that the scan shows.
     """
     trees = {number: cKDTree(points) for number, points in covered_mm.items()}
     middles = {number: points.mean(axis=0) for number, points in covered_mm.items()}
     parts: dict[int, tuple[int, ...]] = {}
-    for lesion, place, radius in zip(followed, places_mm, radii_mm, strict=True):
-        if not np.isfinite(place).all() or not trees:
+    for lesion, place, radius, depth in zip(followed, places_mm, radii_mm, depths_mm, strict=True):
+        is_outside = depth + radius < -SURE_DEVIATIONS * depth_error_mm  # never where the depth is NaN
+        if not np.isfinite(place).all() or not trees or is_outside:
             continue
         apart = {number: float(tree.query(place)[0]) for number, tree in trees.items()}
         nearest = min(apart, key=apart.__getitem__)

@@ -75,7 +75,7 @@ class History:
     @property
     def patient(self) -> str:
         """What the patient is called: as told, else as the folder."""
-        return self.record.patient or self.folder.folder.resolve().name
+        return _name_of(self.record, self.folder)
 
     @property
     def visits(self) -> list[str]:
@@ -119,8 +119,12 @@ class History:
         )
 
 
-def read_history(folder: Path | str) -> History:
+def read_history(folder: Path | str, *, measurements_path: Path | None = None) -> History:
     """Return what is known of the patient in a folder that `follow` wrote.
+
+    Parameters
+    ----------
+    measurements_path : table of the measurements, where it is not in its place yet; None for the one in the folder.
 
     Raises
     ------
@@ -130,7 +134,8 @@ def read_history(folder: Path | str) -> History:
     place = FollowFolder(Path(folder))
     record = read_record(place.record)
     lesions = read_lesions(place.lesions)
-    measurements = read_measurements(place.measurements) if place.measurements.exists() else []
+    measured = measurements_path or place.measurements
+    measurements = read_measurements(measured) if measured.exists() else []
     decisions = read_decisions(place.decisions)
     visits = [visit.name for visit in record.visits]
     named = [row.visit for row in lesions] + [row.visit for row in measurements]
@@ -163,6 +168,18 @@ def read_history(folder: Path | str) -> History:
         targets_were_chosen=chosen.exists(),
         responses=tuple(responses),
     )
+
+
+def read_patient_name(folder: Path | str) -> str:
+    """Return what the patient in a folder that `follow` wrote is called: as told, else as the folder.
+
+    Raises
+    ------
+    UserError
+        if it is no such folder.
+    """
+    place = FollowFolder(Path(folder))
+    return _name_of(read_record(place.record), place)
 
 
 def read_scan_of(visit: Visit, recent: RecentScans) -> RawScan:
@@ -198,6 +215,10 @@ def options_of(visit: Visit) -> ReadingOptions:
 def grid_of(visit: Visit) -> Volume:
     """Return the voxels of the scan of a visit, a volume of zeros that takes no memory."""
     return Volume(np.broadcast_to(np.zeros((), np.uint8), visit.shape), np.array(visit.affine))
+
+
+def _name_of(record: FollowRecord, place: FollowFolder) -> str:
+    return record.patient or place.folder.resolve().name
 
 
 def _slice_mm(visit: Visit) -> float:

@@ -14,7 +14,14 @@ from anatomical_embedding.volumes.volume import Volume
 
 
 def measure_folder(folder: FollowFolder, recent: RecentScans | None = None) -> list[MeasurementRow]:
-    """Measure every mask of a patient whose answer is not rejected, write `measurements.csv` and return its rows.
+    """Measure the lesions of a patient as `measured_rows`, write `measurements.csv` and return its rows."""
+    rows = measured_rows(folder, recent)
+    write_measurements(rows, folder.measurements)
+    return rows
+
+
+def measured_rows(folder: FollowFolder, recent: RecentScans | None = None) -> list[MeasurementRow]:
+    """Return the measurements of every mask of a patient whose answer is not rejected.
 
     Parameters
     ----------
@@ -37,7 +44,6 @@ def measure_folder(folder: FollowFolder, recent: RecentScans | None = None) -> l
                 for lesion, each in found.items()
                 if lesion not in rejected
             ]
-    write_measurements(rows, folder.measurements)
     return rows
 
 

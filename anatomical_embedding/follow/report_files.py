@@ -24,10 +24,10 @@ from anatomical_embedding.files import write_json, written_atomically
 from anatomical_embedding.follow.corrections import remarks_on_corrections
 from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.history import History, read_history
-from anatomical_embedding.follow.measure_folder import measure_folder
+from anatomical_embedding.follow.measure_folder import measured_rows
 from anatomical_embedding.follow.patient_page import render_patient_page
 from anatomical_embedding.follow.recent_scans import RecentScans
-from anatomical_embedding.follow.record_tables import cell_of
+from anatomical_embedding.follow.record_tables import cell_of, write_measurements
 from anatomical_embedding.follow.response import APPLIED, NOT_APPLIED, RULE
 from anatomical_embedding.follow.words import change_words, date_cell, sum_words
 from anatomical_embedding.identifiers import first_clash
@@ -59,14 +59,16 @@ def write_patient_report(folder: Path | str, recent: RecentScans | None = None) 
     Raises
     ------
     UserError
-        naming the file at fault; nothing is written then but the measurements.
+        naming the file at fault; nothing is written then.
     """
     place = FollowFolder(Path(folder))
     recent = recent or RecentScans(num_kept=1)
-    measure_folder(place, recent)
-    history = read_history(folder)
-    history = replace(history, remarks=remarks_on_corrections(history))
-    page = render_patient_page(history, recent)
+    rows = measured_rows(place, recent)
+    with written_atomically(place.measurements) as measured:
+        write_measurements(rows, measured)
+        history = read_history(folder, measurements_path=measured)
+        history = replace(history, remarks=remarks_on_corrections(history))
+        page = render_patient_page(history, recent)
     write_text(page, place.folder / PAGE)
     write_json(place.folder / NUMBERS, as_json(history))
     write_csv_table(CHANGE_COLUMNS, change_rows(history), place.folder / CHANGES)
@@ -82,9 +84,7 @@ def write_patients_table(histories: Sequence[History], folder: Path) -> None:
     UserError
         if two patients have one name.
     """
-    clash = first_clash([history.patient for history in histories])
-    if clash is not None:
-        raise UserError(f"two patients are called {clash[1]}; name them apart in follow.json")
+    require_different_patients([history.patient for history in histories])
     rows = [patient_row(history) for history in histories]
     folder.mkdir(parents=True, exist_ok=True)
     write_csv_table(
@@ -94,6 +94,19 @@ def write_patients_table(histories: Sequence[History], folder: Path) -> None:
     )
     write_json(folder / "patients.json", {"rule": RULE, "patients": _plain(rows)})
     write_text(_patients_page(histories, rows, folder), folder / "patients.html")
+
+
+def require_different_patients(patients: Sequence[str]) -> None:
+    """Refuse two patients of one name in one table.
+
+    Raises
+    ------
+    UserError
+        naming them.
+    """
+    clash = first_clash(patients)
+    if clash is not None:
+        raise UserError(f"two patients are called {clash[1]}; name them apart in follow.json")
 
 
 def write_text(text: str, path: Path) -> None:

@@ -22,8 +22,25 @@ ANTS_COLUMNS = ("x", "y", "z")
 VOXEL_COLUMNS = ("i", "j", "k")
 NAME_COLUMN = "name"
 NAME_COLUMNS = (NAME_COLUMN, "label", "landmark", "id")
+TARGET_COLUMN = "target"
+TARGET_LESION_WORDS = {
+    "yes",
+    "no",
+    "true",
+    "false",
+    "1",
+    "0",
+    "y",
+    "n",
+    "t",
+    "nt",
+    "target",
+    "non-target",
+    "nontarget",
+}
+"""With these the column `target` says which lesions are targets of RECIST, and not whose points they are."""
 OWNER_COLUMNS = (
-    *("volume_id", "scan", "target", "seriesuid"),
+    *("volume_id", "scan", TARGET_COLUMN, "seriesuid"),
     *("patient", "patient_id", "patientid", "subject", "case"),
 )
 """Columns that say whose points they are: of the landmarks of a run, answers of `match` and tables of many patients."""
@@ -90,6 +107,8 @@ def read_point_table(path: Path, *, coordinates: Coordinates) -> NamedPoints:
             listed.append(_listed_point(row, columns, numbers, line=reader.line_num))
     except csv.Error as error:
         raise InputFileError(path, f"line {reader.line_num}: is not a line of a table ({error})") from error
+    if {cell.lower() for cell in said.get(TARGET_COLUMN, {})} <= TARGET_LESION_WORDS:
+        said.pop(TARGET_COLUMN, None)
     for column in OWNER_COLUMNS:
         if len(lines := said.get(column, {})) > 1:
             first, other = list(lines)[:2]

@@ -4,6 +4,7 @@ The functions take the path of the built program first. Input that the program r
 line that the program wrote. Its files are described in `deeds/README.md`.
 """
 
+import os
 import signal
 import subprocess
 from collections.abc import Sequence
@@ -166,6 +167,25 @@ def run_descent(
     _run(program, ["descend", *files, *options, "--threads", threads, "--quiet"])
 
 
+def run_invert(program: Path, field: Path, *, output: Path) -> None:
+    """Write the inverse of a displacement field, mm, LPS, on its grid; places without one are said in the log.
+
+    Parameters
+    ----------
+    program : the built program.
+    field : NIfTI file of the displacements.
+    output : NIfTI file to write.
+
+    Raises
+    ------
+    UserError
+        with the program's sentence, if it refuses the input.
+    """
+    # What it says names the files, of which the caller's folder is nobody else's matter.
+    names = ["--field", field.name, "--displacements", os.path.relpath(output, field.parent)]
+    _run(program, ["invert", *names, "--quiet"], folder=field.parent)
+
+
 def _options(settings: DeedsSettings) -> list[str | float]:
     """Return the options of `register` that the settings ask for."""
     options: list[str | float] = [
@@ -191,9 +211,9 @@ def _list(values: Sequence[float]) -> str:
     return "x".join(map(str, values))
 
 
-def _run(program: Path, arguments: Sequence[str | Path | float]) -> None:
-    """Run the program and pass what it says on to the log."""
-    done = _ended(program, arguments, timeout=None)
+def _run(program: Path, arguments: Sequence[str | Path | float], *, folder: Path | None = None) -> None:
+    """Run the program, in a folder where one is given, and pass what it says on to the log."""
+    done = _ended(program, arguments, timeout=None, folder=folder)
     for line in done.stdout.splitlines():
         log(f"deeds: {line}")
     if done.returncode == STATUS_WRONG_INPUT:
@@ -206,10 +226,16 @@ def _run(program: Path, arguments: Sequence[str | Path | float]) -> None:
         )
     if done.returncode != 0:
         raise RuntimeError(f"deeds {arguments[0]} ended with status {done.returncode}: {done.stderr.strip()}")
+    for line in done.stderr.splitlines():
+        log(line)
 
 
 def _ended(
-    program: Path, arguments: Sequence[str | Path | float], *, timeout: float | None
+    program: Path,
+    arguments: Sequence[str | Path | float],
+    *,
+    timeout: float | None,
+    folder: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run the program to its end and return what it said."""
     if not program.is_file():
@@ -223,6 +249,7 @@ def _ended(
             errors="replace",
             check=False,
             timeout=timeout,
+            cwd=folder,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         reason = error.strerror if isinstance(error, OSError) else "it does not answer"

@@ -7,6 +7,7 @@ beyond what was registered; back, a point y goes to z + v(z) with z = A⁻¹ y.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import SimpleITK
 from numpy.typing import NDArray
 
 from anatomical_embedding.registration.displacement_field import DisplacementField
+from anatomical_embedding.registration.installed_program import installed_program
 from anatomical_embedding.registration.inverse_field import inverse_deformation
 from anatomical_embedding.registration.itk_transform import (
     faded,
@@ -40,6 +42,7 @@ class PairMap:
     fixed_fill, moving_fill : values that stand for nothing in the scans.
     sources : the fixed and the moving scan as DICOM objects refer to them; None where one of them is no DICOM series.
     scans : what tells the two scans again, from `registered_scans.described_scans`; None where that is not known.
+    program : deeds, which makes the inverse; None for the one that came with the installation.
     """
 
     matrix: NDArray[np.float64]
@@ -50,6 +53,7 @@ class PairMap:
     moving_fill: float
     sources: "tuple[DicomSource, DicomSource] | None" = None
     scans: Mapping[str, Any] | None = None
+    program: Path | None = None
 
     @cached_property
     def deformation(self) -> DisplacementField:
@@ -59,7 +63,7 @@ class PairMap:
     @cached_property
     def inverse_deformation(self) -> DisplacementField:
         """Its inverse v, on the same grid."""
-        return inverse_deformation(self.deformation)
+        return inverse_deformation(self.deformation, program=self.program or installed_program())
 
     @cached_property
     def forward(self) -> SimpleITK.CompositeTransform:

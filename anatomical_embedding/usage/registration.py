@@ -54,6 +54,7 @@ class ScanRegistration:
     agreement : median local correlation of two CTs in the body of the fixed one, once registered; None as above for
         other scans.
     scans : what tells the two scans again, from `registered_scans.described_scans`.
+    program : deeds, which makes the inverse; None for the one that came with the installation.
     """
 
     start: GuidedStart
@@ -65,6 +66,7 @@ class ScanRegistration:
     doubt: Volume | None = None
     agreement: float | None = None
     scans: Mapping[str, Any] | None = None
+    program: Path | None = None
 
     @cached_property
     def pair_map(self) -> PairMap:
@@ -79,6 +81,7 @@ class ScanRegistration:
             moving_fill=float(moving.array.min()),
             sources=self.sources,
             scans=self.scans,
+            program=self.program,
         )
 
     @property
@@ -169,6 +172,7 @@ def register_scans(
         doubt=doubt,
         agreement=agreement,
         scans=described_scans(raw[0], raw[1]),
+        program=program,
     )
 
 

@@ -405,6 +405,20 @@ CommandOptions descend_command(const std::vector<std::string>& arguments) {
     return options;
 }
 
+CommandOptions invert_command(const std::vector<std::string>& arguments) {
+    InvertOptions options;
+    CommandParser parser("invert", "write the inverse of a displacement field in mm (LPS), on its grid");
+    parser.require("--field", "", "IMAGE", "displacement field, .nii or .nii.gz; zero beyond its grid", text_into(options.field));
+    parser.require("--displacements", "-D", "IMAGE", "its inverse", text_into(options.output));
+    parser.allow("--tolerance", "", "MM", "how far off the way there and back may end (default 0.001)", positive_into(options.tolerance_mm));
+    parser.allow("--steps", "", "N", "of one place, at most (default 100)", whole_into(options.steps, 1, 10000));
+    parser.allow("--nan-to", "", "VALUE", "replace NaN and infinite numbers (otherwise refused)", real_into(options.general.nan_to));
+    parser.allow("--memory-limit", "", "MIB", "refuse work that needs more (default: the memory of the machine)", positive_into(options.general.memory_limit_mib));
+    add_general(parser, options.general, false);
+    if (!parser.parse(arguments)) return HelpRequest{parser.help()};
+    return options;
+}
+
 struct Command {
     const char* name;
     const char* summary;
@@ -418,6 +432,7 @@ constexpr Command commands[] = {
     {"points", "carry points in mm from one image to the other", points_command},
     {"field", "displacement field in mm, its inverse, Jacobian determinant", field_command},
     {"descend", "take a registration of two images of one contrast below a voxel", descend_command},
+    {"invert", "inverse of a displacement field in mm", invert_command},
 };
 
 std::string overview() {
@@ -434,12 +449,12 @@ std::string overview() {
 const char* program_version() { return "0.1.0"; }
 
 CommandOptions parse_command_line(const std::vector<std::string>& arguments) {
-    if (arguments.empty()) throw OptionError("command", "is missing: linear, register, apply, points, field or descend (deeds --help)");
+    if (arguments.empty()) throw OptionError("command", "is missing: linear, register, apply, points, field, descend or invert (deeds --help)");
     if (arguments[0] == "--help" || arguments[0] == "-h") return HelpRequest{overview()};
     if (arguments[0] == "--version") return HelpRequest{std::string("deeds ") + program_version() + "\n"};
     for (const Command& command : commands)
         if (arguments[0] == command.name) return command.parse(arguments);
-    throw OptionError("\"" + arguments[0] + "\"", "is not a command of deeds (linear, register, apply, points, field, descend)");
+    throw OptionError("\"" + arguments[0] + "\"", "is not a command of deeds (linear, register, apply, points, field, descend, invert)");
 }
 
 }  // namespace deeds

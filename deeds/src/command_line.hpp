@@ -115,12 +115,20 @@ struct DescendOptions {
     GeneralOptions general;
 };
 
+struct InvertOptions {
+    std::string field;                 ///< displacement field in mm, LPS, as run_field and run_descend write it
+    std::string output;                ///< -D: its inverse on the same grid
+    double tolerance_mm = 0.001;       ///< > 0: how far off the way there and back may end
+    int steps = 100;                   ///< of one place, at most
+    GeneralOptions general;
+};
+
 struct HelpRequest {
     std::string text;
 };
 
 using CommandOptions = std::variant<HelpRequest, LinearOptions, RegisterOptions, ApplyOptions, PointsOptions, FieldOptions,
-                                    DescendOptions>;
+                                    DescendOptions, InvertOptions>;
 
 /// Options of the command in arguments[0]. `arguments` leaves out the name of the program.
 /// Throws OptionError with one line that names option and value.
@@ -136,5 +144,6 @@ void run_apply(const ApplyOptions& options);
 void run_points(const PointsOptions& options);
 void run_field(const FieldOptions& options);
 void run_descend(const DescendOptions& options);    // commands_descent.cpp
+void run_invert(const InvertOptions& options);      // commands_inverse.cpp
 
 }  // namespace deeds

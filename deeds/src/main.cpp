@@ -28,6 +28,7 @@ void run(const deeds::CommandOptions& command) {
             if constexpr (std::is_same_v<Options, deeds::PointsOptions>) deeds::run_points(options);
             if constexpr (std::is_same_v<Options, deeds::FieldOptions>) deeds::run_field(options);
             if constexpr (std::is_same_v<Options, deeds::DescendOptions>) deeds::run_descend(options);
+            if constexpr (std::is_same_v<Options, deeds::InvertOptions>) deeds::run_invert(options);
         },
         command);
 }

@@ -4,6 +4,7 @@
 // Thread safety: no shared state; different files may be read and written at the same time.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -23,6 +24,13 @@ struct Image {
     Grid3<float> voxels;
 };
 
+/// Vectors, one grid a component, and where they lie.
+struct VectorImage {
+    std::string path;
+    Geometry geometry;
+    std::array<Grid3<float>, 3> parts;
+};
+
 struct ReadOptions {
     std::optional<double> nan_to;        ///< replaces NaN and infinite voxels; without it they are refused
     std::optional<std::int64_t> volume;  ///< index into the fourth dimension; without it only one volume is accepted
@@ -36,6 +44,9 @@ enum class VoxelType : std::int16_t { uint8 = 2, int16 = 4, int32 = 8, float32 =
 /// Throws FileError: not found, not NIfTI-1, damaged, unsupported, not three-dimensional, without usable geometry, too large,
 /// NaN or infinite voxels.
 Image read_image(const std::string& path, const ReadOptions& options = {});
+
+/// Vector field in a file, as vector_file writes it. Throws FileError as read_image does, and for what is no such field.
+VectorImage read_vectors(const std::string& path, const ReadOptions& options = {});
 
 /// Image whose voxels must all be whole numbers (a label map).
 Image read_labels(const std::string& path, const ReadOptions& options = {});

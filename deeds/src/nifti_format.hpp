@@ -15,6 +15,7 @@ namespace deeds {
 
 inline constexpr std::int64_t header_bytes = 348;
 inline constexpr std::int64_t data_offset = 352;
+inline constexpr std::int16_t vector_intent = 1007;  // here of displacements in mm, LPS
 inline constexpr std::int64_t chunk_bytes = 1 << 20;
 
 struct GzipCloser {

@@ -121,7 +121,7 @@ StoredType stored_type(int code, const std::string& name) {
     }
 }
 
-Header header_of(const unsigned char* bytes, const std::string& name) {
+Header header_of(const unsigned char* bytes, const std::string& name, int components) {
     Header header;
     if (number_at<std::int32_t>(bytes, false) != header_bytes) {
         header.swapped = true;
@@ -145,7 +145,14 @@ Header header_of(const unsigned char* bytes, const std::string& name) {
     header.geometry.size = {dimensions[1], dimensions[2], dimensions[3]};
     if (dimensions[1] < 2 || dimensions[2] < 2 || dimensions[3] < 2)
         throw FileError(name, "is two-dimensional (" + text_of(header.geometry.size) + "), a volume is needed");
-    if (dimensions[5] * dimensions[6] * dimensions[7] != 1)
+    if (components > 1) {
+        if (dimensions[4] != 1 || dimensions[5] != components || dimensions[6] * dimensions[7] != 1)
+            throw FileError(name, "holds no field of vectors: sizes X x Y x Z x 1 x " + std::to_string(components) + " are needed");
+        const int intent = number_at<std::int16_t>(bytes + 68, header.swapped);
+        if (intent != vector_intent)
+            throw FileError(name, "has the intent code " + std::to_string(intent) + "; " + std::to_string(vector_intent) +
+                                      " is needed (vectors in mm, LPS)");
+    } else if (dimensions[5] * dimensions[6] * dimensions[7] != 1)
         throw FileError(name, "has " + std::to_string(dimensions[0]) + " dimensions, 3 are needed");
     header.volumes = dimensions[4];
     header.geometry.to_world = affine_of_header(bytes, header.swapped, name);

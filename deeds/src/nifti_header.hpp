@@ -32,6 +32,7 @@ struct Header {
 };
 
 /// Header in the first 348 bytes of a file. Throws FileError: not NIfTI-1, not three-dimensional, without usable geometry.
-Header header_of(const unsigned char* bytes, const std::string& name);
+/// `components` are the numbers of a voxel: 1, or 3 of a vector with the intent 1007 (LPS).
+Header header_of(const unsigned char* bytes, const std::string& name, int components = 1);
 
 }  // namespace deeds

@@ -50,12 +50,12 @@ std::int64_t filled(const ByteSource& source, unsigned char* buffer, std::int64_
     return got;
 }
 
-Header read_header(const ByteSource& source, const std::string& name) {
+Header read_header(const ByteSource& source, const std::string& name, int components = 1) {
     unsigned char bytes[header_bytes];
     const std::int64_t got = filled(source, bytes, header_bytes);
     if (got < header_bytes)
         throw FileError(name, "ends after " + std::to_string(got) + " bytes, a NIfTI-1 header has " + std::to_string(header_bytes));
-    return header_of(bytes, name);
+    return header_of(bytes, name, components);
 }
 
 /// Bytes of voxels before and up to the end of a volume, refused when they cannot be there or do not fit in memory.
@@ -184,6 +184,27 @@ Image read_image_from(const ByteSource& source, std::int64_t available, const st
 Image read_image(const std::string& path, const ReadOptions& options) {
     const OpenImage file = open_image(path);
     return read_image_from(file.source, file.available, path, options);
+}
+
+VectorImage read_vectors(const std::string& path, const ReadOptions& options) {
+    const OpenImage file = open_image(path);
+    VectorImage image;
+    const Header header = read_header(file.source, path, static_cast<int>(image.parts.size()));
+    const std::int64_t bytes = stored_type(header.datatype, path).bytes;
+    skipped_bytes(header, static_cast<std::int64_t>(image.parts.size()) - 1, bytes, file.available, path, options);
+    skip(file.source, header.offset - header_bytes, path);
+    image.path = path;
+    image.geometry = header.geometry;
+    std::int64_t not_finite = 0;
+    for (auto& part : image.parts) {
+        part = Grid3<float>(header.geometry.size);
+        not_finite += read_voxels(file.source, header, options, path, part);
+    }
+    if (not_finite > 0 && !options.nan_to)
+        throw FileError(path, std::to_string(not_finite) + " numbers are NaN or infinite: replace them with --nan-to VALUE");
+    unsigned char byte = 0;  // reading past the end makes zlib compare the checksum
+    file.source(&byte, 1);
+    return image;
 }
 
 Image read_labels(const std::string& path, const ReadOptions& options) {

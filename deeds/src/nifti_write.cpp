@@ -23,7 +23,6 @@
 namespace deeds {
 namespace {
 
-constexpr std::int16_t intent_vector = 1007;
 
 std::string folder_of(const std::string& path) {
     const auto slash = path.rfind('/');
@@ -157,7 +156,7 @@ std::vector<unsigned char> header_for(const std::string& path, const Geometry& g
         put(header, 40 + 2 * n, static_cast<std::int16_t>(n == 5 ? components : 1));
         put(header, 76 + 4 * n, 1.0f);
     }
-    if (components > 1) put(header, 68, intent_vector);
+    if (components > 1) put(header, 68, vector_intent);
     const bool wide = type == VoxelType::int32 || type == VoxelType::float32;
     put(header, 70, static_cast<std::int16_t>(type));
     put(header, 72, static_cast<std::int16_t>(wide ? 32 : type == VoxelType::int16 ? 16 : 8));

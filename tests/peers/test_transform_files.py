@@ -31,7 +31,7 @@ def smooth_noise(shape, *, seed, width, peak):
     return noise * peak / np.abs(noise).max()
 
 
-def rough_pair() -> tuple[Volume, Volume, PairMap]:
+def rough_pair(program) -> tuple[Volume, Volume, PairMap]:
     """Return fixed and moving scans on oblique grids, and a map with a start that turns and scales."""
     fixed = Volume(
         smooth_noise((46, 40, 31), seed=1, width=2, peak=900).astype(np.float32),
@@ -49,15 +49,16 @@ def rough_pair() -> tuple[Volume, Volume, PairMap]:
     field_affine = oblique_affine((12, -7, 18), (2.4, 2.8, 3.8), (-25.0, 50.0, 212.0))
     field = DisplacementField(np.stack(components, axis=-1).astype(np.float32), field_affine)
     grids = (VolumeHeader(scan.shape, scan.affine) for scan in (fixed, moving))
-    return fixed, moving, PairMap(start, field, *grids, fixed_fill=OUTSIDE_HU, moving_fill=OUTSIDE_HU)
+    fills = {"fixed_fill": OUTSIDE_HU, "moving_fill": OUTSIDE_HU}
+    return fixed, moving, PairMap(start, field, *grids, **fills, program=program)
 
 
 @pytest.fixture(scope="module", params=["registered", "rough"])
 def pair(request, tmp_path_factory):
     """Return the name of a pair, its scans and the map between them."""
-    if request.param == "rough":
-        return request.param, rough_pair()
     program = request.getfixturevalue("binary")
+    if request.param == "rough":
+        return request.param, rough_pair(program)
     return request.param, registered_pair(tmp_path_factory.mktemp("registered"), program)
 
 

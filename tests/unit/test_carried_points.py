@@ -61,9 +61,10 @@ def test_each_point_is_judged_by_how_far_it_may_be_off():
     assert all(carried.reason[1:])
 
 
-def test_points_of_the_moving_scan_are_judged_where_they_land():
-    there = carry_registered_points(model(), registration(), POINTS[:3])
-    back = carry_registered_points(model(), registration(), there.points_mm, side="moving")
+def test_points_of_the_moving_scan_are_judged_where_they_land(binary):
+    found = replace(registration(), program=binary)
+    there = carry_registered_points(model(), found, POINTS[:3])
+    back = carry_registered_points(model(), found, there.points_mm, side="moving")
     np.testing.assert_allclose(back.points_mm, POINTS[:3], atol=0.01)
     assert back.decision == there.decision
     np.testing.assert_allclose(back.doubt_mm, there.doubt_mm, atol=0.01)

@@ -421,7 +421,7 @@ def test_a_scan_that_the_network_refuses_is_named(folder, capsys, monkeypatch, t
 
 
 @pytest.fixture
-def registration(folder, monkeypatch):
+def registration(binary, folder, monkeypatch):
     """Make two scans count as registered: the start moves by (10, -20, 30) mm, and nothing is deformed."""
     fixed, moving = (read_volume(folder / f"{name}.nii.gz") for name in ("first", "second"))
     matrix = np.eye(4)
@@ -438,7 +438,7 @@ def registration(folder, monkeypatch):
     )
     affine = fixed.affine.copy()
     field = DisplacementField(np.zeros((*fixed.shape, 3), np.float32), affine)
-    found = api.ScanRegistration(start, field, fixed, moving)
+    found = api.ScanRegistration(start, field, fixed, moving, program=binary)
     monkeypatch.setattr(api, "register_scans", lambda *_, **__: found)
     return found
 

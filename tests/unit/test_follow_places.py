@@ -411,10 +411,18 @@ def ball_of_points(centre, radius_mm=4.0):
     return np.asarray(centre) + offsets[np.linalg.norm(offsets, axis=1) <= radius_mm]
 
 
-def assigned(covered, places, radii=None):
+def assigned(covered, places, radii=None, depths=None):
     places = np.array(places, dtype=float).reshape(-1, 3)
     followed = range(1, len(places) + 1)
-    return assign_given(covered, list(followed), places, radii or [6.0] * len(places), near_mm=8.0)
+    return assign_given(
+        covered,
+        list(followed),
+        places,
+        radii or [6.0] * len(places),
+        depths_mm=depths or [30.0] * len(places),
+        depth_error_mm=6.0,
+        near_mm=8.0,
+    )
 
 
 def test_a_given_lesion_is_the_followed_one_whose_place_it_covers_and_another_is_new():
@@ -422,6 +430,19 @@ def test_a_given_lesion_is_the_followed_one_whose_place_it_covers_and_another_is
     found = assigned(covered, [[2, 0, 0], [np.nan] * 3])
     assert found.parts == {1: (5,)}
     assert found.new == (9,)
+
+
+@pytest.mark.parametrize(
+    ("depth_mm", "is_taken"),
+    [(-18.5, False), (-17.5, True), (np.nan, True), (2.0, True)],
+    ids=["outside by more than two deviations", "may reach in", "unknown", "inside"],
+)
+def test_a_lesion_surely_outside_the_scan_takes_no_mask_near_its_border(depth_mm, is_taken):
+    """Of radius 6 mm it reaches in from 6 mm outside; its depth has a deviation of 6 mm."""
+    found = assigned({5: ball_of_points([0, 0, 0])}, [[0, 0, -7], [1, 0, 0]], depths=[depth_mm, 30.0])
+    assert found.parts == ({1: (5,), 2: (5,)} if is_taken else {2: (5,)})
+    alone = assigned({5: ball_of_points([0, 0, 0])}, [[0, 0, -7]], depths=[depth_mm])
+    assert alone.new == (() if is_taken else (5,))
 
 
 def test_two_lesions_in_one_mask_have_merged():

@@ -175,6 +175,27 @@ def test_a_corrected_mask_of_no_lesion_is_refused(patient):
         write_patient_report(patient)
 
 
+@pytest.mark.parametrize("target", [2, 9])
+def test_nothing_is_written_where_something_is_refused(patient, target):
+    """Lesion 9 is none, and the mask of lesion 2 at the baseline is emptied; no measurement may stay beside it."""
+    corrected(patient, lambda array: np.where(array == 2, 0, array), name="baseline.nii.gz")
+    (patient / "targets.csv").write_text(f"lesion,organ,kind\n{target},,lesion\n", encoding="utf-8")
+    before = {path: path.read_bytes() for path in sorted(patient.rglob("*")) if path.is_file()}
+    with pytest.raises(UserError, match=f"lesion {target} has no measurement at baseline"):
+        write_patient_report(patient)
+    assert {path: path.read_bytes() for path in sorted(patient.rglob("*")) if path.is_file()} == before
+
+
+def test_two_patients_of_one_name_are_refused_before_a_report_is_written(patient, tmp_path, capsys):
+    shutil.copytree(patient, tmp_path / "two")
+    for folder in (patient, tmp_path / "two"):
+        (folder / "report.html").unlink()
+    with pytest.raises(SystemExit):
+        main(["follow-report", str(patient), str(tmp_path / "two"), "--output", str(tmp_path / "all")])
+    assert "two patients are called patient 1" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("report.html")) and not (tmp_path / "all").exists()
+
+
 def test_decisions_on_what_was_not_followed_are_said(patient, capsys):
     for lesion, visit in ((2, "week8"), (9, "week8"), (1, "week88")):
         append_decision(
@@ -242,3 +263,13 @@ def test_one_line_names_what_does_not_fit(patient, tmp_path):
     write_volume(Volume(np.ones(scan.shape, np.uint8), moved), patient / "masks" / "week8.nii.gz")
     with pytest.raises(InputFileError, match="lies on another grid than the scan"):
         measure_folder(read_history(patient).folder)
+
+
+def test_follow_refuses_bad_targets_before_the_work(patient, capsys):
+    (patient / "targets.csv").write_text("lesion,organ,kind\n1,lung,tumour\n", encoding="utf-8")
+    scans = [str(patient / "scans" / f"{visit}.nii.gz") for visit in ("baseline", "week8")]
+    lesions = str(patient / "masks" / "baseline.nii.gz")
+    # What stands for a model would be refused next.
+    with pytest.raises(SystemExit):
+        main(["follow", *scans, "--lesions", lesions, "--checkpoint", lesions, "--output", str(patient)])
+    assert "targets.csv: line 2, kind" in capsys.readouterr().err

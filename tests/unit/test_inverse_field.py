@@ -17,7 +17,7 @@ SHIFTS_VOX = {"to half": [0, 0, 5, 5, 0, 0], "to three times": [0, 0, -5, 5, 0, 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("shifts_vox", SHIFTS_VOX.values(), ids=SHIFTS_VOX)
-def test_along_one_axis_the_inverse_is_that_of_a_monotonic_curve(axis, shifts_vox):
+def test_along_one_axis_the_inverse_is_that_of_a_monotonic_curve(binary, axis, shifts_vox):
     affine = oblique_affine(angles_deg=(20.0, -10.0, 35.0), spacing_mm=(4.0, 5.0, 6.0))
     along = np.arange(PLACES_VOX[-1] + 1)
     shift = np.interp(along, PLACES_VOX, shifts_vox)
@@ -32,14 +32,14 @@ def test_along_one_axis_the_inverse_is_that_of_a_monotonic_curve(axis, shifts_vo
 
     inner = tuple(slice(None) if each == axis else slice(1, -1) for each in range(3))
     displacements, expected = field(shift), field(back)
-    found = inverse_deformation(DisplacementField(displacements.astype(np.float32), affine))
+    found = inverse_deformation(DisplacementField(displacements.astype(np.float32), affine), program=binary)
     np.testing.assert_array_equal(found.affine, affine)
     np.testing.assert_allclose(found.displacements_mm[inner], expected[inner], atol=0.01)
 
 
-def test_there_and_back_ends_within_a_hundredth_of_a_millimetre():
+def test_there_and_back_ends_within_a_hundredth_of_a_millimetre(binary):
     field = faded(smooth_field(largest_mm=4.0))
-    inverse = inverse_deformation(field)
+    inverse = inverse_deformation(field, program=binary)
     to_voxels = np.linalg.inv(field.affine[:3, :3])
     back_vox = np.einsum("ij,xyzj->ixyz", to_voxels, inverse.displacements_mm)
     places = np.indices(back_vox.shape[1:]) + back_vox
@@ -50,3 +50,11 @@ def test_there_and_back_ends_within_a_hundredth_of_a_millimetre():
     left_mm = np.linalg.norm(np.moveaxis(there_mm, 0, -1) + inverse.displacements_mm, axis=-1)
     assert np.abs(field.displacements_mm).max() > 3.0
     assert left_mm.max() < 0.01
+
+
+def test_places_without_an_inverse_are_said(binary, capsys):
+    """A field of a fold: what is moved by ten voxels lies beside what is not."""
+    displacements = np.zeros((12, 12, 12, 3), np.float32)
+    displacements[5:7, 4:8, 4:8, 0] = 10.0
+    inverse_deformation(DisplacementField(displacements, np.eye(4)), program=binary)
+    assert " of 1728 places" in capsys.readouterr().err

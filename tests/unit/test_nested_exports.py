@@ -17,7 +17,8 @@ from anatomical_embedding.volumes.dicom_mark import MOST_FOLDERS_DEEP, holds_dic
 from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
 from anatomical_embedding.volumes.scan import sha256_of_scan
 from tests.dicom_slices import DOSE_CLASS, OTHER_SERIES, SERIES, plain_object, save
-from tests.scan_inputs import HU, stack
+from tests.scan_inputs.dicom_series import stack
+from tests.scan_inputs.marked_scan import HU
 
 XNAT = "scans/{}-CT/resources/DICOM/files"
 FIRST = XNAT.format(1)

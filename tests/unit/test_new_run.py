@@ -17,7 +17,8 @@ from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
 from anatomical_embedding.volumes.volume import Volume
 from tests.dicom_slices import SERIES, Stack
 from tests.packaged_model import write_dicom_series
-from tests.scan_inputs import metaimage, nrrd
+from tests.scan_inputs.metaimage import metaimage
+from tests.scan_inputs.nrrd import nrrd
 from tests.unit.samples import LPS_AFFINE
 
 

@@ -5,6 +5,7 @@ test-peers` has the programs read the same files.
 """
 
 import re
+from dataclasses import replace
 
 import nibabel
 import numpy as np
@@ -159,11 +160,12 @@ def test_the_verb_names_every_program_and_each_is_tested():
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
+def written(tmp_path_factory, binary):
     """Return the folder with the files of all programs."""
     folder = tmp_path_factory.mktemp("transforms")
+    pair = replace(PAIR, program=binary)
     for program in (PROGRAMS[name] for name in READERS):
-        program.write(PAIR, folder)
+        program.write(pair, folder)
         assert all((folder / name).is_file() for name in program.files)
     return folder
 

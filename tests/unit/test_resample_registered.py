@@ -8,7 +8,8 @@ import pytest
 from anatomical_embedding.registration.displacement_field import DisplacementField, write_field
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.volume import Volume
-from tests.scan_inputs import HU, INPUTS, MARK_VALUES, MARKS_MM, matrix
+from tests.scan_inputs.every_input import INPUTS
+from tests.scan_inputs.marked_scan import HU, MARK_VALUES, MARKS_MM, matrix
 from workflow_scripts import resample_registered
 
 AFFINE = np.vstack([matrix(), [0.0, 0.0, 0.0, 1.0]])

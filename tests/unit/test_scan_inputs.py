@@ -1,4 +1,4 @@
-"""Every input of `tests/scan_inputs.py`: five known places are found within 0.1 mm, or one line says why not."""
+"""Every input of `tests/scan_inputs`: five known places are found within 0.1 mm, or one line says why not."""
 
 import gzip
 import struct
@@ -14,7 +14,8 @@ from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
 from anatomical_embedding.volumes.scan import sha256_of_scan
 from tests.reference.dicom_by_tags import place_by_tags, value_by_tags
-from tests.scan_inputs import INPUTS, MARK_VALUES
+from tests.scan_inputs.every_input import INPUTS
+from tests.scan_inputs.marked_scan import MARK_VALUES
 
 LARGEST_ERROR_MM = 0.1
 READ = [name for name, entry in INPUTS.items() if not entry.refusal]
