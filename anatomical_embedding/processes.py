@@ -81,9 +81,9 @@ class Processes:
         """Return the flags of the first process; all processes give equally many, and meet here."""
         if self.total == 1:
             return list(flags)
-        said = torch.tensor([flag and self.is_first for flag in flags], dtype=torch.int32)
-        distributed.all_reduce(said)
-        return [bool(flag) for flag in said.tolist()]
+        votes = torch.tensor([flag and self.is_first for flag in flags], dtype=torch.int32)
+        distributed.all_reduce(votes)
+        return [bool(flag) for flag in votes.tolist()]
 
     def count(self, number: int) -> int:
         """Return the sum of the processes' numbers; they meet here."""

@@ -95,7 +95,8 @@ TRACKED_PHANTOMS = [
 MOVED = [
     name
     for name in DATASETS
-    if getattr(SETTINGS.datasets[name], "known_move", None) is not None
+    if SETTINGS.datasets[name].kind == "ct_mr_pairs"
+    and SETTINGS.datasets[name].known_move is not None
 ]
 
 

@@ -11,13 +11,8 @@
 FIT_SPLIT = "validation"
 TO_THE_VOXEL = "to_the_voxel"
 FIT_PART = rf"fit(/fold_\d+_of_\d+)?(/{TO_THE_VOXEL})?"
-ASKED_METHODS = sorted(
-    {
-        method
-        for asked in [*SETTINGS.evaluations.values(), *SETTINGS.trackings.values()]
-        for method in asked.methods
-    }
-)
+ASKED = [*SETTINGS.evaluations.values(), *SETTINGS.trackings.values()]
+ASKED_METHODS = sorted({method for asked in ASKED for method in asked.methods})
 
 
 def is_asked(asked, model, method):

@@ -43,7 +43,7 @@ def methods_of(evaluation):
 
 def starts_untrained(model):
     """Say whether the first weights of a model are no trained ones of another."""
-    return getattr(SETTINGS.models[model], "initial_model", None) is None
+    return SETTINGS.models[model].initial_model is None
 
 
 def matching_section(asked, matching):

@@ -22,17 +22,11 @@ def scores_of_model(wildcards):
 
 def methods_of_model(model):
     """Return the ways of matching by which some evaluation or tracking asks a model."""
-    return sorted(
-        {
-            method
-            for asked in [
-                *SETTINGS.evaluations.values(),
-                *SETTINGS.trackings.values(),
-            ]
-            if model in asked.models
-            for method in asked.methods
-        }
-    )
+    return [
+        method
+        for method in ASKED_METHODS
+        if any(is_asked(asked, model, method) for asked in ASKED)
+    ]
 
 
 def confidences_of_model(wildcards):

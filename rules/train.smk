@@ -15,7 +15,7 @@ def models_of(method):
 
 def initial_model(wildcards):
     """Return the trained weights of the model that another starts from, nothing where there is none."""
-    name = getattr(trained_settings(wildcards.model), "initial_model", None)
+    name = trained_settings(wildcards.model).initial_model
     return RESULTS / "models" / name / "trained.safetensors" if name else []
 
 

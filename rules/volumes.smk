@@ -17,8 +17,8 @@ def prepare_section(wildcards):
         modality=raw.modality,
         organs=dataset.organs,
         bad_labels=getattr(dataset, "bad_labels", "refuse"),
-        geometry=getattr(dataset, "geometry", None),
-        hu_offset=getattr(dataset, "hu_offset", None),
+        geometry=dataset.geometry,
+        hu_offset=dataset.hu_offset,
         series=raw.series,
     )
 

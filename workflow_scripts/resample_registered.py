@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from anatomical_embedding.datasets.listed_scan import read_told_scan
+from anatomical_embedding.datasets.listed_scan import read_scan_by
 from anatomical_embedding.provenance import note_remarks
 from anatomical_embedding.registration.displacement_field import (
     Sampling,
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     settings = parse_settings(ResampleRegisteredSettings, options.settings)
     field = read_field(options.field)
-    scan = read_told_scan(options.moving, settings.moving)
+    scan = read_scan_by(options.moving, settings.moving)
     note_remarks(scan.notes)
     moving = to_lps(scan.volume)
     grid = registered_grid(field, spacing_mm=moving.spacing_mm)

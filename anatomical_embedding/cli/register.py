@@ -200,7 +200,7 @@ def register(
             carried = carry_registered_points(model, found, asked.points_mm, side=side)
         goal = found.moving if side == "fixed" else found.fixed
         former = remove_former(folder, kept=initial)
-        write_start(found.start, folder / START_FILE, scans=found.told)
+        write_start(found.start, folder / START_FILE, scans=found.scans)
         _write_results(found, asked, carried, folder, programs=asked_for, coordinates=coordinates, goal=goal)
         remarks += removed_for_good(folder, former)
     said = say_remarks([*found.remarks, *remarks])
@@ -282,7 +282,7 @@ def _write_results(
             write_points(
                 carried.points_mm, asked.names, folder / name, form=asked.form, grid=goal, descriptions=said
             )
-    write_field(found.field.before(found.start.matrix), folder / FIELD, note=note_of("fixed", found.told))
+    write_field(found.field.before(found.start.matrix), folder / FIELD, note=note_of("fixed", found.scans))
     if found.doubt is not None:
         write_volume(found.doubt, folder / DOUBT)
     # ITK and 3D Slicer read what is there already.

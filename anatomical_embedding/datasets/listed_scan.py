@@ -16,9 +16,9 @@ def read_listed_scan(volume: RawVolume, dataset: DatasetSettings, *, largest_gap
     InputFileError
         as `read_raw_scan`.
     """
-    return read_told_scan(volume.image_path, reading_settings(volume, dataset, largest_gap_mm=largest_gap_mm))
+    return read_scan_by(volume.image_path, reading_settings(volume, dataset, largest_gap_mm=largest_gap_mm))
 
 
-def read_told_scan(path: Path, told: ReadScanSettings) -> RawScan:
-    """Return the scan in a file or folder, read as a stage is told; see `read_raw_scan`."""
-    return read_raw_scan(path, ReadingOptions(**told.model_dump()))
+def read_scan_by(path: Path, settings: ReadScanSettings) -> RawScan:
+    """Return the scan in a file or folder, read by settings; see `read_raw_scan`."""
+    return read_raw_scan(path, ReadingOptions(**settings.model_dump()))

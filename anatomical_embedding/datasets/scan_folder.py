@@ -109,7 +109,7 @@ def look_at_folder(
     scans = {name_of_scan(entry): Path(entry.path) for entry in scans_of(entries)}
     if scans:
         known = _patients_by_headers(scans, series)
-        return _flat_folder(root, scans, known, told=modality, series=series)
+        return _flat_folder(root, scans, known, modality=modality, series=series)
     holding = [folder.name for folder in sorted(folders) if scans_of(entries_of(folder))]
     beside = f", such as {holding[0]} in it" if holding else ""
     raise InputFileError(
@@ -166,7 +166,7 @@ def _flat_folder(
     scans: Mapping[str, Path],
     patients: Mapping[str, str],
     *,
-    told: Modality | None,
+    modality: Modality | None,
     series: str | dict[str, str] | None,
 ) -> ScanFolder:
     pairs = [PAIR_NAME.fullmatch(name) for name in scans]
@@ -177,7 +177,7 @@ def _flat_folder(
     if all(pairs) and all("0000" in known and len(known) > 1 for known in numbers.values()):
         _require_ct_and_mr(root, scans, series=series)
         return ScanFolder(root, "ct_mr_pairs", None, len(numbers), series=series)
-    modality = told or _modality_of(root, list(scans.values()), series=series)
+    modality = modality or _modality_of(root, list(scans.values()), series=series)
     if all(DEEPLESION_NAME.fullmatch(name) for name in scans):
         num_patients = len({name.partition("_")[0] for name in scans})
         return ScanFolder(

@@ -30,7 +30,7 @@ SHIFTS = np.vstack([np.zeros(3), *(share * np.eye(3) for share in (0.15, -0.15, 
 """Of its middle, in its radii."""
 USUAL_GROWTH, USUAL_SHIFT = 0.1, 0.15
 """Deviations of the logarithm of the size and of each shift, before the scan is asked."""
-LEAST_TOLD = 1.0
+LEAST_EVIDENCE = 1.0
 """The scan tells a size if it says at least this much of it, in what is known of it before (inverse variances)."""
 BLUR = 0.5
 """Deviation of the Gaussian by which a scan and its linear interpolation blur together, in its voxels."""
@@ -39,7 +39,7 @@ BLOCK, WIDEST = 1.0, 1.9
 
 
 @dataclass(frozen=True)
-class _Told:
+class _Growth:
     """What a scan tells of a lesion: logarithm of its size in the former one, its variance, (3,) shift, and noise."""
 
     growth: float
@@ -60,18 +60,18 @@ def grown_mask(
     smallest_share : of its contrast that it has to have with what surrounded it.
     """
     source, _ = lesion
-    told = _told(before, now, way, lesion, smallest_share=smallest_share)
-    if told is None or USUAL_GROWTH**2 < (1.0 + LEAST_TOLD) * told.variance:
+    seen = _growth_seen(before, now, way, lesion, smallest_share=smallest_share)
+    if seen is None or USUAL_GROWTH**2 < (1.0 + LEAST_EVIDENCE) * seen.variance:
         return None
     # Asked of the scan where the lesion has its size, the same question shows by how much the answer errs.
     itself = Way(way.from_mm, way.from_mm, np.eye(3))
-    known = _told(before, before, itself, lesion, smallest_share=smallest_share, noise=told.noise)
+    known = _growth_seen(before, before, itself, lesion, smallest_share=smallest_share, noise=seen.noise)
     if known is None:
         return None
-    return float(np.exp(told.growth - known.growth)), way.carry(source.radius_mm * told.shift)
+    return float(np.exp(seen.growth - known.growth)), way.carry(source.radius_mm * seen.shift)
 
 
-def _told(
+def _growth_seen(
     before: Volume,
     now: Volume,
     way: Way,
@@ -79,7 +79,7 @@ def _told(
     *,
     smallest_share: float,
     noise: float = 0.0,
-) -> _Told | None:
+) -> _Growth | None:
     """Return what a scan tells of the size of a lesion, with at least some noise; None where it does not show it."""
     source, _ = lesion
     if source.mask is None:
@@ -99,7 +99,7 @@ def _told(
     usual = (growths / USUAL_GROWTH) ** 2 + (shifts**2).sum(axis=1) / USUAL_SHIFT**2
     chances = softmax(0.5 * (fit.gain / max(noise, TINY) - usual))
     growth = float(chances @ growths)
-    return _Told(growth, float(chances @ (growths - growth) ** 2), chances @ shifts, noise)
+    return _Growth(growth, float(chances @ (growths - growth) ** 2), chances @ shifts, noise)
 
 
 def _shape(

@@ -101,8 +101,8 @@ def read_given_lesions(
 
 def _read_points(path: Path, grid: Grid, *, coordinates: Coordinates) -> GivenLesions:
     is_json = path.name.lower().endswith(".json")
-    is_told_mm = is_json and coordinates == "lps" and challenge_content(path) is not None
-    prompts = read_prompts(path) if is_json and not is_told_mm else None
+    is_in_mm = is_json and coordinates == "lps" and challenge_content(path) is not None
+    prompts = read_prompts(path) if is_json and not is_in_mm else None
     if prompts is not None:
         names, points_mm = prompts.names, grid.world_from_voxel(prompts.points_vox)
         remarks = prompts.remarks

@@ -157,7 +157,7 @@ def presence(looks: Sequence[Likeness], *, settings: LookSettings) -> float:
     NaN where none of them tells it.
     """
     odds = settings.gone_log_odds
-    told = [
+    log_odds = [
         look.weight
         * (
             odds.constant
@@ -167,7 +167,7 @@ def presence(looks: Sequence[Likeness], *, settings: LookSettings) -> float:
         for look in looks
         if np.isfinite([look.change, look.contrast]).all()
     ]
-    return float(1.0 / (1.0 + np.exp(np.mean(told)))) if told else np.nan
+    return float(1.0 / (1.0 + np.exp(np.mean(log_odds)))) if log_odds else np.nan
 
 
 def _inner_mm(radius_mm: float, settings: LookSettings) -> float:

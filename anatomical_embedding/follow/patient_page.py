@@ -255,8 +255,8 @@ def _name(history: History, lesion: int) -> str:
 
 
 def _state_and_probability(row: LesionRow) -> str:
-    is_told = row.how == "given" or math.isnan(row.probability)
-    known = "" if is_told else f", {percent(row.probability)}"
+    is_certain = row.how == "given" or math.isnan(row.probability)
+    known = "" if is_certain else f", {percent(row.probability)}"
     related = f" with {', '.join(map(str, row.related))}" if row.related else ""
     return f"{state_words(row.state)}{related}{known}"
 

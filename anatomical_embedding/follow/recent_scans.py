@@ -26,15 +26,15 @@ class RecentScans:
         return self.checksums.get(scan.path) or scan.sha256
 
     def read(self, path: Path, options: ReadingOptions) -> RawScan:
-        """Return a scan, read from its file unless it was among the last ones, told the same.
+        """Return a scan, read from its file unless it was among the last ones, read by the same options.
 
         Raises
         ------
         InputFileError
             if it cannot be read.
         """
-        told, scan = self._scans.get(path, (None, None))
-        if scan is not None and told is not None and _is_alike(told, options, scan):
+        earlier, scan = self._scans.get(path, (None, None))
+        if scan is not None and earlier is not None and _is_alike(earlier, options, scan):
             self._scans.move_to_end(path)
             return scan
         scan = read_raw_scan(path, options)
@@ -45,8 +45,8 @@ class RecentScans:
         return scan
 
 
-def _is_alike(told: ReadingOptions, options: ReadingOptions, scan: RawScan) -> bool:
-    """Return whether a scan is what other options would read; its modality may be told now that was seen then."""
-    return options.modality in (told.modality, scan.modality) and replace(options, modality=None) == replace(
-        told, modality=None
-    )
+def _is_alike(earlier: ReadingOptions, options: ReadingOptions, scan: RawScan) -> bool:
+    """Return whether a scan is what other options would read; its modality may be given now that was seen then."""
+    return options.modality in (earlier.modality, scan.modality) and replace(
+        options, modality=None
+    ) == replace(earlier, modality=None)

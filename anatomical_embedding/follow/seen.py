@@ -90,8 +90,8 @@ def first_labels(before: Sequence[SeenVisit]) -> dict[int, str]:
 
 def last_state(lesion: int, before: Sequence[SeenVisit]) -> State | None:
     """Return what the last visit that tells the state of a lesion calls it; None where none does."""
-    told = (visit.rows[lesion].state for visit in reversed(before) if lesion in visit.rows)
-    return next((state for state in told if state in PLACED), None)
+    states = (visit.rows[lesion].state for visit in reversed(before) if lesion in visit.rows)
+    return next((state for state in states if state in PLACED), None)
 
 
 def sources_of(lesion: int, before: Sequence[SeenVisit], settings: FollowSettings) -> list[Source]:

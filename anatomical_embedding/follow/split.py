@@ -125,8 +125,8 @@ def find_parts(
         return None
     middles, evidence = found
     weights = settings.log_odds.model_dump()
-    told = weights["constant"] + sum(weights[name] * value for name, value in asdict(evidence).items())
-    return Parts(way.carry(radius_mm * middles), float(expit(told)))
+    log_odds = weights["constant"] + sum(weights[name] * value for name, value in asdict(evidence).items())
+    return Parts(way.carry(radius_mm * middles), float(expit(log_odds)))
 
 
 def best_pair(

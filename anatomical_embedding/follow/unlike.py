@@ -36,7 +36,7 @@ def remarks_on_unlike(visit: str, first: SeenVisit, scans: _Scans) -> tuple[str,
         return ()
     number = min(MOST_ASKED, len(places_mm))
     asked_mm = places_mm[np.linspace(0, len(places_mm) - 1, number).astype(np.int64)]
-    told = [word for word in match_points(model, scans[first.name], scans[visit], asked_mm).unlike if word]
-    if 2 * len(told) <= number:
+    words = [word for word in match_points(model, scans[first.name], scans[visit], asked_mm).unlike if word]
+    if 2 * len(words) <= number:
         return ()
-    return (f"{visit}: probabilities may not hold, since matches in this scan are {told[0]}",)
+    return (f"{visit}: probabilities may not hold, since matches in this scan are {words[0]}",)

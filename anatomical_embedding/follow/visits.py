@@ -140,13 +140,13 @@ def remarks_on_dates(visits: Sequence[AskedVisit], *, series: str | None = None)
         for visit in visits
         if visit.date is not None and (stated := date_of_scan(visit.scan, series=series)) is not None
     ]
-    shifts = {told - stated for _, told, stated in known}
+    shifts = {given - stated for _, given, stated in known}
     if shifts == {datetime.timedelta(0)} or (len(shifts) == 1 and len(known) > 1):
         return []
     return [
-        f"{visit.scan}: visit {visit.name} is of {told}, as given, but of {stated} by its header"
-        for visit, told, stated in known
-        if told != stated
+        f"{visit.scan}: visit {visit.name} is of {given}, as given, but of {stated} by its header"
+        for visit, given, stated in known
+        if given != stated
     ]
 
 
@@ -266,7 +266,7 @@ class VisitScans:
             if it cannot be read, or is of a kind that the model does not know.
         """
         raw = self._recent.read(self._asked[name].scan, self._options)
-        require_known(self.model, raw.path, raw.modality, is_told=self._options.modality is not None)
+        require_known(self.model, raw.path, raw.modality, is_stated=self._options.modality is not None)
         return raw
 
     def anchors(self, template: str, target: str, *, settings: PlaceSettings) -> Anchors:
@@ -304,7 +304,7 @@ class VisitScans:
             raise InputFileError(self._asked[name].scan, "holds no image")
         affine = tuple(tuple(map(float, row)) for row in raw.volume.affine)
         asked = self._asked[name]
-        told = {name: value for name, value in asdict(self._options).items() if value is not None}
+        chosen = {name: value for name, value in asdict(self._options).items() if value is not None}
         return Visit(
             name,
             asked.date,
@@ -313,5 +313,5 @@ class VisitScans:
             raw.volume.shape,
             affine,
             raw.modality,
-            told,
+            chosen,
         )

@@ -26,7 +26,7 @@ from anatomical_embedding.matching.voxel_refinement import RefinedMatches
 from anatomical_embedding.settings.matching import MatchingSettings
 from anatomical_embedding.settings.usage import PropagationSettings
 from anatomical_embedding.volumes.affine import Points
-from anatomical_embedding.volumes.grid import Grid
+from anatomical_embedding.volumes.grid import Grid, corners_vox
 from anatomical_embedding.volumes.labels import label_type
 from anatomical_embedding.volumes.volume import Volume
 
@@ -286,11 +286,10 @@ def _read_labels(
         _fit_shifts(source_mm, goal_mm, settings=settings)
         for source_mm, goal_mm in ((target_mm, template_mm), (template_mm, target_mm))
     )
-    corners = np.indices((2, 2, 2)).reshape(3, -1).T * (np.array(back.shifts_mm.shape[:3]) - 1)
-    corners_vox = grid.voxel_from_world(back.origin_mm + corners * back.step_mm)
+    reached = grid.voxel_from_world(back.origin_mm + corners_vox(back.shifts_mm.shape[:3]) * back.step_mm)
     limits = np.array(grid.shape) - 1
-    first = np.clip(np.floor(corners_vox.min(axis=0)), 0, limits).astype(int)
-    last = np.clip(np.ceil(corners_vox.max(axis=0)), 0, limits).astype(int)
+    first = np.clip(np.floor(reached.min(axis=0)), 0, limits).astype(int)
+    last = np.clip(np.ceil(reached.max(axis=0)), 0, limits).astype(int)
     x, y = np.meshgrid(*(np.arange(first[axis], last[axis] + 1) for axis in (0, 1)), indexing="ij")
     for z in range(first[2], last[2] + 1):
         voxels = np.stack([x, y, np.full_like(x, z)], axis=-1).reshape(-1, 3)
@@ -407,11 +406,13 @@ def _held_against_fit(
     asked = {row.label: _spread(regions[row.label]) for row in rows if row.decision == "found"}
     if not asked:
         return list(rows)
-    said = iter(unlike(np.concatenate(list(asked.values()))))
-    told = {label: [word for word in islice(said, len(points)) if word] for label, points in asked.items()}
+    reasons = iter(unlike(np.concatenate(list(asked.values()))))
+    reasons_of = {
+        label: [word for word in islice(reasons, len(points)) if word] for label, points in asked.items()
+    }
     return [
-        replace(row, decision="review", reason=told[row.label][0])
-        if row.label in told and 2 * len(told[row.label]) > len(asked[row.label])
+        replace(row, decision="review", reason=reasons_of[row.label][0])
+        if row.label in reasons_of and 2 * len(reasons_of[row.label]) > len(asked[row.label])
         else row
         for row in rows
     ]

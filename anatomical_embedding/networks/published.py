@@ -70,7 +70,7 @@ def load_published(path: Path | str, *, kind: PublishedKind | None = None) -> Pu
     """
     path = Path(path)
     weights, remarks = _weights_of_network(path, _read_weights(path))
-    told = kind is not None
+    is_recognised = kind is None
     kind = kind or _kind_of(weights)
     network = EmbeddingNetwork(published_network(kind))
     if network.semantic_head is None and _has_semantic_head(weights):
@@ -78,7 +78,7 @@ def load_published(path: Path | str, *, kind: PublishedKind | None = None) -> Pu
         remarks.append(
             f"{path}: its semantic head is left out: {published_weights(kind).title} does not use one"
         )
-    if not told:
+    if is_recognised:
         title = published_weights(kind).title
         remarks.append(f"{path}: it is recognised as {title}; --kind overrides that")
     check_names(path, weights, expected=network.state_dict())

@@ -1,6 +1,5 @@
 """Read a view's patch straight from a memory-mapped volume: one trilinear resampling of the part that is needed."""
 
-import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.patches.views import View
 from anatomical_embedding.volumes.affine import invert_affine, transform_points
+from anatomical_embedding.volumes.grid import corners_vox
 from anatomical_embedding.volumes.volume import Volume
 
 
@@ -86,8 +86,7 @@ def _voxel_box(
 
     At least two voxels an axis are kept, since a single one has no extent to interpolate over.
     """
-    corners = np.array(list(itertools.product(*[(0, size - 1) for size in patch_size])))
-    voxels = transform_points(voxel_from_patch, corners)
+    voxels = transform_points(voxel_from_patch, corners_vox(patch_size))
     low = np.clip(np.floor(voxels.min(axis=0)).astype(np.int64) - 1, 0, np.maximum(shape - 2, 0))
     high = np.clip(np.ceil(voxels.max(axis=0)).astype(np.int64) + 2, low + np.minimum(shape, 2), shape)
     return low, high

@@ -117,15 +117,15 @@ def read_point_table(path: Path, *, coordinates: Coordinates) -> NamedPoints:
                 f"line {lines[other]}: is a point of the {column} {other!r}, those above are of {first!r}; give the "
                 "points of one scan",
             )
-    stated, of_rows = _said_of_numbers(said, columns, told=coordinates, path=path)
-    form, remarks = _form(header, columns, told=stated, path=path)
+    stated, of_rows = _said_of_numbers(said, columns, default=coordinates, path=path)
+    form, remarks = _form(header, columns, default=stated, path=path)
     return replace(placed_points(listed, path=path, remarks=[*of_rows, *remarks]), form=form)
 
 
 def _said_of_numbers(
-    said: dict[str, dict[str, int]], columns: Columns, *, told: Coordinates, path: Path
+    said: dict[str, dict[str, int]], columns: Columns, *, default: Coordinates, path: Path
 ) -> tuple[Coordinates, list[str]]:
-    """Return the coordinates that a table states row by row, those that are told where it does not, and a remark.
+    """Return the coordinates that a table states row by row, the default where it does not, and a remark.
 
     Raises
     ------
@@ -152,13 +152,13 @@ def _said_of_numbers(
                     f"line {line}: says {cell!r} in the column {column}, expected {expected}, as all of its points",
                 )
             found = stated
-    if found is None or found == told or columns in SLICER_COLUMNS:
-        return told, []
+    if found is None or found == default or columns in SLICER_COLUMNS:
+        return default, []
     return found, [f"{path}: its points are {found.upper()} mm, as it says itself"]
 
 
 def _form(
-    header: list[str], columns: Columns, *, told: Coordinates, path: Path
+    header: list[str], columns: Columns, *, default: Coordinates, path: Path
 ) -> tuple[PointForm, list[str]]:
     """Return what the columns of a table say of its numbers, and what is to be said of that."""
     if columns == VOXEL_COLUMNS:
@@ -173,11 +173,11 @@ def _form(
             f"{path}: its columns x, y, z, t are those of ANTs, taken as LPS mm"
         ]
     if columns == ANTS_COLUMNS:
-        meaning = "voxels" if told == "voxel" else f"{told.upper()} mm"
-        return PointForm("table", told), [
+        meaning = "voxels" if default == "voxel" else f"{default.upper()} mm"
+        return PointForm("table", default), [
             f"{path}: its columns x, y, z do not say what they are, taken as {meaning}"
         ]
-    return PointForm("table", told), []
+    return PointForm("table", default), []
 
 
 def _text(path: Path) -> str:

@@ -103,25 +103,20 @@ def deform(
     UserError
         if the program refuses them.
     """
-    size_x, size_y, size_z = fixed.shape
-    box: Box | None = (slice(0, size_x), slice(0, size_y), slice(0, size_z))
-    if matrix is not None:
-        box = shared_box(fixed, seen_from(moving, matrix))
-    if box is None:
-        raise TooLittleSharedError(output_stem.parent.name, "the volumes share no place after their start")
+    box = _registered_box(fixed, moving, matrix, pair=output_stem.parent.name)
     start = np.eye(4) if matrix is None else matrix
     settings = settings.for_pair(*modalities)
     if not is_rigid(start):
         settings = settings.model_copy(update={"linear": None})
     with working_folder(output_stem.parent / ".deeds") as folder:
-        fixed_part = crop_volume(fixed, box=box)
+        fixed_part, seen = crop_volume(fixed, box=box), moving
         if settings.spacing_mm is not None:
             fixed_part = resample_to_spacing(fixed_part, spacing_mm=[settings.spacing_mm] * 3, is_label=False)
+            seen = not_finer(moving, settings.spacing_mm)
         # The field comes back on this grid, through ITK, which knows no shear.
         fixed_part = straightened(fixed_part)
         settings, remarks = _fitting(settings, fixed_part, pair=output_stem.parent.name)
         write_volume(fixed_part, folder / "fixed.nii")
-        seen = moving if settings.spacing_mm is None else not_finer(moving, settings.spacing_mm)
         write_volume(seen_from(seen, start), folder / "moving.nii")
         if moving_labels is not None:
             write_volume(seen_from(moving_labels, start), folder / "labels.nii")
@@ -153,6 +148,17 @@ def deform(
             threads=threads,
         )
         return Deformation(descended.field, box, descended.doubt, remarks)
+
+
+def _registered_box(fixed: Volume, moving: Volume, matrix: NDArray[np.float64] | None, *, pair: str) -> Box:
+    """Return the part of the fixed volume that both show after a start, all of it where there is none."""
+    if matrix is None:
+        size_x, size_y, size_z = fixed.shape
+        return slice(0, size_x), slice(0, size_y), slice(0, size_z)
+    box = shared_box(fixed, seen_from(moving, matrix))
+    if box is None:
+        raise TooLittleSharedError(pair, "the volumes share no place after their start")
+    return box
 
 
 def _fitting(settings: DeedsSettings, fixed: Volume, *, pair: str) -> tuple[DeedsSettings, tuple[str, ...]]:

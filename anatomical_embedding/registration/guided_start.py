@@ -196,8 +196,8 @@ def write_start(start: GuidedStart, path: Path, *, scans: Mapping[str, Any] | No
     ----------
     scans : what tells the two scans again, from `registered_scans.described_scans`; None leaves it out.
     """
-    told = {} if scans is None else {"scans": scans}
-    write_json(path, asdict(start) | {"matrix": start.matrix.tolist()} | told)
+    of_scans = {} if scans is None else {"scans": scans}
+    write_json(path, asdict(start) | {"matrix": start.matrix.tolist()} | of_scans)
 
 
 def read_start(path: Path) -> GuidedStart:

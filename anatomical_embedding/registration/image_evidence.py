@@ -126,14 +126,14 @@ def agreement_of(first: NDArray[np.float64], second: NDArray[np.float64], *, num
     return float(np.sqrt(np.mean(ratios)))
 
 
-def _correlation_ratio(given: NDArray, told: NDArray, num_bins: int) -> float:
-    """Return the share of the variance of `told` that bins of `given` with equally many values explain."""
+def _correlation_ratio(given: NDArray, explained: NDArray, num_bins: int) -> float:
+    """Return the share of the variance of `explained` that bins of `given` with equally many values explain."""
     inner_edges = np.quantile(given, np.linspace(0.0, 1.0, num_bins + 1)[1:-1])
     bins = np.searchsorted(inner_edges, given)
     count = np.bincount(bins, minlength=num_bins)
-    mean = np.bincount(bins, weights=told, minlength=num_bins) / np.maximum(count, 1)
-    total = ((told - told.mean()) ** 2).sum()
-    return float((count * (mean - told.mean()) ** 2).sum() / total) if total > 0 else 0.0
+    mean = np.bincount(bins, weights=explained, minlength=num_bins) / np.maximum(count, 1)
+    total = ((explained - explained.mean()) ** 2).sum()
+    return float((count * (mean - explained.mean()) ** 2).sum() / total) if total > 0 else 0.0
 
 
 def _lattice_mm(body: Volume, *, spacing_mm: float) -> Points:

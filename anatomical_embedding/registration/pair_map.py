@@ -41,7 +41,7 @@ class PairMap:
     fixed, moving : grids of the scans, with axes at right angles.
     fixed_fill, moving_fill : values that stand for nothing in the scans.
     sources : the fixed and the moving scan as DICOM objects refer to them; None where one of them is no DICOM series.
-    told : what tells the two scans again, from `registered_scans.described_scans`; None where that is not known.
+    scans : what tells the two scans again, from `registered_scans.described_scans`; None where that is not known.
     program : deeds, which makes the inverse; None for the one that came with the installation.
     """
 
@@ -52,7 +52,7 @@ class PairMap:
     fixed_fill: float
     moving_fill: float
     sources: "tuple[DicomSource, DicomSource] | None" = None
-    told: Mapping[str, Any] | None = None
+    scans: Mapping[str, Any] | None = None
     program: Path | None = None
 
     @cached_property

@@ -45,8 +45,8 @@ class ProgramFiles:
 
 def write_itk(pair: PairMap, folder: Path) -> None:
     """Write composites, which ITK, SimpleITK, ANTs and 3D Slicer read."""
-    write_transform(pair.forward, folder / "forward.h5", note=note_of("fixed", pair.told))
-    write_transform(pair.inverse, folder / "inverse.h5", note=note_of("moving", pair.told))
+    write_transform(pair.forward, folder / "forward.h5", note=note_of("fixed", pair.scans))
+    write_transform(pair.inverse, folder / "inverse.h5", note=note_of("moving", pair.scans))
 
 
 def write_ants(pair: PairMap, folder: Path) -> None:

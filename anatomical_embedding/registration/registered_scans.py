@@ -143,10 +143,10 @@ def _described(scan: RawScan) -> dict[str, Any]:
 
 def _known_of(transform: Path) -> _Registered | None:
     """Return what a transform says of itself, or else the folder in which it lies under its own name."""
-    told = _note_in(transform)
-    if told is not None:
-        scans = _known_scans(told)
-        return _Registered(told["fills"], scans) if scans is not None and told.get("fills") in OTHER else None
+    note = _note_in(transform)
+    if note is not None:
+        scans = _known_scans(note)
+        return _Registered(note["fills"], scans) if scans is not None and note.get("fills") in OTHER else None
     if transform.name not in FILLED:
         return None
     scans = _known_scans(_content(transform.parent / START_FILE))

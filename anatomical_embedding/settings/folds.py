@@ -57,5 +57,5 @@ def fold_models(models: Mapping[str, ModelSettings]) -> dict[str, FoldModel]:
 
 def folds_of(model: ModelSettings) -> list[FoldSettings]:
     """Return the folds that a model asks for, none where it asks for none."""
-    count = getattr(model, "confidence_folds", None) or 0
+    count = model.confidence_folds or 0
     return [FoldSettings(number=number, count=count) for number in range(1, count + 1)]

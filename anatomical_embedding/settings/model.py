@@ -28,6 +28,11 @@ class SamModelSettings(Settings):
     """Parts of the training patients for whose answers it is trained once more without them, so that the confidence is
     fitted to more patients than those of the validation; null for none, each costs a training."""
 
+    @property
+    def initial_model(self) -> None:
+        """No other model of the run."""
+        return None
+
 
 class SemanticSettings(Settings):
     """How the semantic head learns from organ labels."""
@@ -120,6 +125,11 @@ class CrossSamModelSettings(Settings):
     @property
     def initial_weights(self) -> None:
         """No file: the start is another model of the run."""
+        return None
+
+    @property
+    def confidence_folds(self) -> None:
+        """No folds."""
         return None
 
 

@@ -152,6 +152,16 @@ class PhantomDatasetSettings(PhantomSubjectSettings):
     split: SplitSettings
     """Which subjects are kept out of the training."""
 
+    @property
+    def geometry(self) -> None:
+        """No choice: their files state one place."""
+        return None
+
+    @property
+    def hu_offset(self) -> None:
+        """No offset: the values of their CTs are HU."""
+        return None
+
     def subject_settings(self) -> PhantomSubjectSettings:
         """Return what a body of this data set depends on."""
         return PhantomSubjectSettings(

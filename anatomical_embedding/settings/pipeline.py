@@ -125,7 +125,7 @@ class PipelineSettings(Settings):
             )
         if model.initial_model is not None:
             _require(model.initial_model, self.models, where=f"{where}.initial_model", section="models")
-            before = getattr(self.models[model.initial_model], "confidence_folds", None)
+            before = self.models[model.initial_model].confidence_folds
             if model.confidence_folds not in (None, before):
                 raise ValueError(
                     f"{where}.confidence_folds is {model.confidence_folds}, but that of {model.initial_model!r}, from "

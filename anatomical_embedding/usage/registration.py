@@ -53,7 +53,7 @@ class ScanRegistration:
         CTs, where no start was found, and where the scans agree less than two of one patient.
     agreement : median local correlation of two CTs in the body of the fixed one, once registered; None as above for
         other scans.
-    told : what tells the two scans again, from `registered_scans.described_scans`.
+    scans : what tells the two scans again, from `registered_scans.described_scans`.
     program : deeds, which makes the inverse; None for the one that came with the installation.
     """
 
@@ -65,7 +65,7 @@ class ScanRegistration:
     sources: "tuple[DicomSource, DicomSource] | None" = None
     doubt: Volume | None = None
     agreement: float | None = None
-    told: Mapping[str, Any] | None = None
+    scans: Mapping[str, Any] | None = None
     program: Path | None = None
 
     @cached_property
@@ -80,7 +80,7 @@ class ScanRegistration:
             fixed_fill=float(fixed.array.min()),
             moving_fill=float(moving.array.min()),
             sources=self.sources,
-            told=self.told,
+            scans=self.scans,
             program=self.program,
         )
 
@@ -171,7 +171,7 @@ def register_scans(
         (*begun.remarks, *(f"{raw[1].path}: {remark}" for remark in deformation.remarks), *remarks),
         doubt=doubt,
         agreement=agreement,
-        told=described_scans(raw[0], raw[1]),
+        scans=described_scans(raw[0], raw[1]),
         program=program,
     )
 

@@ -17,6 +17,7 @@ from anatomical_embedding.settings.confidence import AnchorSettings
 from anatomical_embedding.settings.matching import MatchingSettings, Refinement
 from anatomical_embedding.settings.volumes import Modality, PrepareVolumeSettings
 from anatomical_embedding.usage.model import Model
+from anatomical_embedding.volumes.grid import corners_vox
 from anatomical_embedding.volumes.nifti import read_volume
 from anatomical_embedding.volumes.raw_scan import RawScan, Reading, ReadingOptions, read_raw_scan
 from anatomical_embedding.volumes.scan import scan_name
@@ -112,7 +113,7 @@ def read_scan(
     if options.largest_gap_mm is None:
         options = replace(options, largest_gap_mm=model.card.usage.volumes.largest_gap_mm)
     raw = read_raw_scan(scan, options)
-    require_known(model, raw.path, raw.modality, is_told=options.modality is not None)
+    require_known(model, raw.path, raw.modality, is_stated=options.modality is not None)
     return raw
 
 
@@ -207,17 +208,15 @@ def open_or_embed(
 def covered_mm(scan: EmbeddedScan | RawScan) -> tuple[np.ndarray, np.ndarray]:
     """Return the lowest and the highest (3,) world mm RAS+ of the part of a scan that is embedded, or of a raw scan."""
     grid = scan.embedded if isinstance(scan, EmbeddedScan) else scan.grid
-    last = np.array(grid.shape) - 1
-    corners = np.stack(np.meshgrid(*[(0, end) for end in last], indexing="ij"), axis=-1).reshape(-1, 3)
-    corners_mm = grid.world_from_voxel(corners)
+    corners_mm = grid.world_from_voxel(corners_vox(grid.shape))
     return corners_mm.min(axis=0), corners_mm.max(axis=0)
 
 
-def require_known(model: Model, scan: Path, modality: Modality, *, is_told: bool) -> None:
+def require_known(model: Model, scan: Path, modality: Modality, *, is_stated: bool) -> None:
     """Refuse a kind of scan that the model has not seen with an `InputFileError`."""
     if modality in model.card.modalities:
         return
-    how = "" if is_told else ", judging by its header or its values; give --modality if that is wrong"
+    how = "" if is_stated else ", judging by its header or its values; give --modality if that is wrong"
     raise InputFileError(
         scan,
         f"is a scan of modality {modality}{how}; the model {model.card.name} knows "
@@ -308,7 +307,7 @@ def origin_of(
 ) -> Origin:
     """Return what the store of a raw scan is made from."""
     usage = model.card.usage
-    told = {"geometry": options.geometry, "hu_offset": options.hu_offset}
+    chosen = {"geometry": options.geometry, "hu_offset": options.hu_offset}
     return Origin(
         checkpoint_sha256=model.card.checkpoint_sha256,
         volume_sha256=volume_sha256,
@@ -316,7 +315,7 @@ def origin_of(
             usage.export(),
             modality=modality,
             volumes=usage.volumes.model_dump(mode="json"),
-            **{name: value for name, value in told.items() if value is not None},
+            **{name: value for name, value in chosen.items() if value is not None},
         ),
     )
 

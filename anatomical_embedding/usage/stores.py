@@ -90,7 +90,7 @@ def embed_scans(
 def _require_sound_header(model: Model, scan: Path, options: ReadingOptions, *, is_alone: bool) -> None:
     """Refuse what shows without reading voxels, before the first scan is embedded."""
     if options.modality is not None:
-        require_known(model, scan, options.modality, is_told=True)
+        require_known(model, scan, options.modality, is_stated=True)
     if is_volume_name(scan.name):
         read_file_header(scan, geometry=options.geometry)
     elif not is_alone:

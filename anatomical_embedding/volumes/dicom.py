@@ -179,8 +179,8 @@ def _same_values(first: DicomFile, other: DicomFile) -> bool:
 def _two_at_one_place(
     first: DicomFile, other: DicomFile, *, num_images: int, num_places: int
 ) -> InputFileError:
-    told = [keyword for keyword in DIFFERENCES if first.text(keyword) != other.text(keyword)]
-    tag = f" ({told[0]} {first.text(told[0])} and {other.text(told[0])})" if told else ""
+    differing = [keyword for keyword in DIFFERENCES if first.text(keyword) != other.text(keyword)]
+    tag = f" ({differing[0]} {first.text(differing[0])} and {other.text(differing[0])})" if differing else ""
     return other.fault(
         f"lies at the same place as {first.name}, with other values{tag}: {num_images} images at {num_places} "
         f"places, as a series of several phases or echoes has; {how_to_part(other)}",

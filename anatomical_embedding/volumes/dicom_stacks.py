@@ -31,8 +31,8 @@ def require_one_acquisition(folder: Path, files: Sequence[DicomFile]) -> None:
     for keyword in STACK_TAGS:
         first = _first_turn(files, keyword)
         if first is not None:
-            told = _told(files, keyword, first, how=" at unequal distances")
-            raise InputFileError(folder, f"{told}; {how_to_part(files[0])}")
+            turns = _turns_in_words(files, keyword, first, how=" at unequal distances")
+            raise InputFileError(folder, f"{turns}; {how_to_part(files[0])}")
 
 
 def look_at_turns(folder: Path, files: Sequence[DicomFile], array: NDArray, *, remarks: list[str]) -> None:
@@ -53,11 +53,11 @@ def look_at_turns(folder: Path, files: Sequence[DicomFile], array: NDArray, *, r
         first = _first_turn(files, keyword)
         if first is None:
             continue
-        told = _told(files, keyword, first)
+        turns = _turns_in_words(files, keyword, first)
         if _stacks_differ(array, _values(files, keyword)):
             differ = "their images differ more than those of each alone"
-            raise InputFileError(folder, f"{told}, and {differ}; {how_to_part(files[0])}")
-        remarks.append(f"{told}; their images go together, so they are taken as one volume.")
+            raise InputFileError(folder, f"{turns}, and {differ}; {how_to_part(files[0])}")
+        remarks.append(f"{turns}; their images go together, so they are taken as one volume.")
         return
 
 
@@ -82,7 +82,7 @@ def _values(files: Sequence[DicomFile], keyword: str) -> list[str | float]:
     return values
 
 
-def _told(files: Sequence[DicomFile], keyword: str, place: int, *, how: str = "") -> str:
+def _turns_in_words(files: Sequence[DicomFile], keyword: str, place: int, *, how: str = "") -> str:
     num = len(set(_values(files, keyword)))
     one, other = files[place - 1], files[place]
     what = "acquisitions" if keyword == "AcquisitionNumber" else "stacks"

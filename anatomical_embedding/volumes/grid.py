@@ -1,6 +1,7 @@
 """Grids of voxels in the world: what lies inside, where the centre is, and how far two grids of one shape lie apart."""
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -79,6 +80,11 @@ class Grid:
         return np.minimum(steps_from_corner, np.array(self.shape) - steps_from_corner)
 
 
+def corners_vox(shape: Sequence[int]) -> Points:
+    """Return (8, 3) voxel coordinates of the corner voxels of a grid of this (3,) shape."""
+    return np.array(list(product(*[(0.0, size - 1.0) for size in shape])))
+
+
 def largest_distance_mm(
     first: NDArray[np.float64], second: NDArray[np.float64], *, shape: Sequence[int]
 ) -> float:
@@ -94,6 +100,6 @@ def largest_distance_mm(
     >>> largest_distance_mm(np.eye(4), np.diag([1.0, 1.0, 1.1, 1.0]), shape=(5, 5, 11))
     1.0
     """
-    corners = np.array(np.meshgrid(*[(0.0, size - 1.0) for size in shape])).reshape(3, -1).T
+    corners = corners_vox(shape)
     apart = transform_points(first, corners) - transform_points(second, corners)
     return round(float(np.linalg.norm(apart, axis=1).max()), 9)

@@ -156,10 +156,10 @@ def _affine(fields: _Fields, *, num_axes: int) -> tuple[np.ndarray, list[str]]:
         origin = np.array(numbers_of(text, num_axes, name=name, path=path))
     else:
         remarks.append("it gives no origin (Offset), taken as 0, 0, 0")
-    mm_per_unit, told = unit_of(_distance_unit(fields))
+    mm_per_unit, unit_remarks = unit_of(_distance_unit(fields))
     steps = directions * spacing[:, np.newaxis] * mm_per_unit
     place = (origin[:NUM_SPATIAL] * mm_per_unit).tolist()
-    return world_affine(steps, place, to_ras=LPS_SIGNS, path=path), [*remarks, *told]
+    return world_affine(steps, place, to_ras=LPS_SIGNS, path=path), [*remarks, *unit_remarks]
 
 
 def _distance_unit(fields: _Fields) -> str:

@@ -277,10 +277,9 @@ def _require_named_packing(path: Path) -> None:
     is_nifti = any(kind.may_contain_header(unpacked) for kind in (Nifti1Header, Nifti2Header))
     is_named_gzip = path.suffix.lower() == ".gz"
     if is_nifti and is_gzip != is_named_gzip:
-        told = "packed, which its name does not say; let it end in .nii.gz"
-        raise InputFileError(
-            path, f"is {told if is_gzip else 'not packed, though its name says so; let it end in .nii'}"
-        )
+        packed = "packed, which its name does not say; let it end in .nii.gz"
+        unpacked_only = "not packed, though its name says so; let it end in .nii"
+        raise InputFileError(path, f"is {packed if is_gzip else unpacked_only}")
     if packing and not is_gzip:
         raise InputFileError(path, f"is packed ({packing}); unpack it and name what it holds")
 

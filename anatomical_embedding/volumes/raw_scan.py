@@ -25,7 +25,7 @@ from anatomical_embedding.volumes.scan_checks import (
     add_offset,
     find_kind,
     find_offset,
-    remark_on_told_mr,
+    remark_on_stated_mr,
     told_offset,
 )
 from anatomical_embedding.volumes.volume import Volume
@@ -232,20 +232,20 @@ def _remark_on_even_copy(path: Path) -> list[str]:
 
 
 def _kind_of(array: NDArray, stored: _Stored, *, options: ReadingOptions) -> Kind:
-    """Return what a scan is: as told, else as its header words it, else by its values."""
-    told, stated = options.modality, stored.modality_word
-    if told is None and not stated and options.hu_offset is not None:
-        told = "ct"  # no other scan has HU
-    if told is None:
+    """Return what a scan is: as its user says, else as its header words it, else by its values."""
+    chosen, stated = options.modality, stored.modality_word
+    if chosen is None and not stated and options.hu_offset is not None:
+        chosen = "ct"  # no other scan has HU
+    if chosen is None:
         if stated and stated not in MODALITIES:
             kind = f" ({stored.object_kind})" if stored.object_kind else ""
             raise UserError(
                 f"is of modality {stated}{kind}, expected CT or MR; --modality takes it as one of them"
             )
         return Kind(MODALITIES[stated], "") if stated else find_kind(array)
-    if stated and told != MODALITIES.get(stated):
-        return Kind(told, f"taken as {told.upper()} (--modality), though its header says {stated}")
-    return Kind(told, remark_on_told_mr(array) if told == "mr" else "")
+    if stated and chosen != MODALITIES.get(stated):
+        return Kind(chosen, f"taken as {chosen.upper()} (--modality), though its header says {stated}")
+    return Kind(chosen, remark_on_stated_mr(array) if chosen == "mr" else "")
 
 
 def _offset_of(array: NDArray, *, kind: Kind, options: ReadingOptions) -> Offset:

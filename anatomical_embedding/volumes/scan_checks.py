@@ -321,7 +321,7 @@ def told_offset(array: NDArray, *, offset_hu: float) -> Offset:
     return Offset(offset_hu, f"{offset_hu:g} was added to get HU (--hu-offset){doubt}")
 
 
-def remark_on_told_mr(array: NDArray) -> str:
+def remark_on_stated_mr(array: NDArray) -> str:
     """Return what to say of a scan that is called an MR but looks like a CT or a label map; empty where it does not."""
     if _is_label_map(array):
         return f"{LIKE_LABELS}; taken as MR (--modality)"

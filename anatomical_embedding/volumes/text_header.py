@@ -139,8 +139,8 @@ def sizes_of(text: str, *, name: str, path: Path) -> tuple[int, ...]:
 def unit_of(unit: str) -> tuple[float, list[str]]:
     """Return the length of a unit in mm, and what is to be said of it."""
     if unit in MM_PER_UNIT:
-        told = [] if unit == "mm" else [f"it is in {unit}, by its header; turned into millimetres"]
-        return MM_PER_UNIT[unit], told
+        remarks = [] if unit == "mm" else [f"it is in {unit}, by its header; turned into millimetres"]
+        return MM_PER_UNIT[unit], remarks
     return 1.0, [f"its unit of length is unknown ({unit!r}), taken as millimetres"]
 
 
@@ -266,8 +266,8 @@ def _require_no_more(
     num_behind: int, header: TextHeader, *, num_stated: int, file: Path, counted: str = "bytes"
 ) -> None:
     """Refuse a file of far more than its voxels, unless the header says where in it these lie: it may hold others."""
-    is_told = header.first_byte > 0 and file != header.path
-    if not is_told and header.skipped_bytes == 0 and header.skipped_lines == 0:
+    states_first_byte = header.first_byte > 0 and file != header.path
+    if not states_first_byte and header.skipped_bytes == 0 and header.skipped_lines == 0:
         voxels.require_no_more(num_behind, num_stated=num_stated, path=file, counted=counted)
 
 

@@ -155,10 +155,10 @@ def _parts(answers: KnownAnswers, *, num_folds: int) -> Iterator[tuple[IntArray,
     for pair in combinations_with_replacement(range(max(fold_of.values()) + 1), 2):
         is_rest = (lower == pair[0]) & (higher == pair[1])
         is_other = ~np.isin(of_target, pair) & ~np.isin(of_template, pair)
-        is_told = is_rest & np.isin(sources, sources[is_other])
-        if is_told.any():
-            yield np.flatnonzero(is_other), np.flatnonzero(is_told)
-        for source in np.unique(sources[is_rest & ~is_told]):
+        is_judged = is_rest & np.isin(sources, sources[is_other])
+        if is_judged.any():
+            yield np.flatnonzero(is_other), np.flatnonzero(is_judged)
+        for source in np.unique(sources[is_rest & ~is_judged]):
             is_of_source = sources == source
             places = landmarks if len(np.unique(landmarks[is_of_source])) > 1 else targets
             names = np.unique(places[is_of_source])
