@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import re
+import tempfile
 
 import pytest
 
@@ -29,7 +30,8 @@ def test_there_are_examples_in_every_part():
 
 
 @pytest.mark.parametrize("name", modules_with_examples())
-def test_examples(name):
+def test_examples(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # what an example writes goes with the test
     module = importlib.import_module(name)
     written = (REPOSITORY / (name.replace(".", "/") + ".py")).read_text(encoding="utf-8").count(PROMPT)
     ran = doctest.testmod(module, report=True)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
+from anatomical_embedding.errors import OutputFileError
 from anatomical_embedding.evaluation.registration.landmark_errors import jacobian_determinant
 from anatomical_embedding.registration.displacement_field import DisplacementField
 from anatomical_embedding.registration.inverse_field import inverse_deformation
@@ -32,6 +33,17 @@ def test_read_again_by_simpleitk_a_transform_moves_points_as_field_and_start_do(
     stock = SimpleITK.ReadTransform(str(tmp_path / "forward.h5"))
     found = transform_by_itk(stock, points_inside())
     np.testing.assert_allclose(found, field.before(MATRIX).moving_points(points_inside()), atol=0.01)
+
+
+def test_a_file_that_gives_other_numbers_back_counts_as_not_written(tmp_path, monkeypatch):
+    """As many numbers as there were, the last of them lost."""
+    written = affine_transform(MATRIX)
+    lost = SimpleITK.AffineTransform(written)
+    lost.SetParameters((*written.GetParameters()[:-1], 0.0))
+    monkeypatch.setattr(SimpleITK, "ReadTransform", lambda path: lost)
+    with pytest.raises(OutputFileError, match=r"start\.h5: could not be written whole"):
+        write_transform(written, tmp_path / "start.h5")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_far_from_what_was_registered_the_start_alone_holds():

@@ -225,6 +225,15 @@ def test_channels_of_one_modality_are_no_pairs(tmp_path, write_scans, problem):
         look_at_folder(tmp_path / "imagesTr", modality=None)
 
 
+@pytest.mark.parametrize(("write_scan", "modality"), [(write_ct, "ct"), (write_mr, "mr")])
+def test_scans_of_one_channel_are_no_pairs(tmp_path, write_scan, modality):
+    """As of nnU-Net, which numbers a lone channel 0000 too."""
+    for patient in range(4):
+        write_scan(tmp_path / "imagesTr" / f"p{patient}_0000.nii.gz")
+    looked = look_at_folder(tmp_path / "imagesTr", modality=None)
+    assert (looked.kind, looked.modality) == ("folder", modality)
+
+
 @pytest.mark.parametrize(("name", "change"), [("p0_0000", 1024), ("p0_0001", -300)])
 def test_pairs_whose_values_leave_a_doubt_are_taken_by_their_names(tmp_path, name, change):
     """A CT 1024 above HU, which the run corrects, and an MR with values below 0, as of a normalised one."""
