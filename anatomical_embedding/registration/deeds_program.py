@@ -5,6 +5,7 @@ line that the program wrote. Its files are described in `deeds/README.md`.
 """
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Sequence
@@ -26,12 +27,14 @@ MATRIX_ENDINGS = ("_matrix.txt", "_matrix.json")
 """Of what a linear step writes behind the stem."""
 
 PROGRAM_NAME = "deeds"
+FIRST_WITH_INVERT = [0, 2]
+"""Version of the program that has the command `invert`."""
 BUILD_HINT = "build it with cmake, see deeds/README.md"
 SECONDS_FOR_A_VERSION = 30.0
 
 
 def require_program(program: Path) -> None:
-    """Refuse a program that does not run or is another one, before work is done for it: ask for its version.
+    """Refuse a program that does not run, is another or too old, before work is done for it: ask for its version.
 
     Raises
     ------
@@ -44,6 +47,9 @@ def require_program(program: Path) -> None:
         raise InputFileError(
             program, f"does not say the version of deeds when it is asked ({says}); {BUILD_HINT}"
         )
+    version = done.stdout.split()[1]
+    if [int(part) for part in re.findall(r"\d+", version)] < FIRST_WITH_INVERT:
+        raise InputFileError(program, f"is deeds {version}, which cannot invert a field; {BUILD_HINT} again")
 
 
 def run_deeds(

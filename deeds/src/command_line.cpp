@@ -446,7 +446,7 @@ std::string overview() {
 
 }  // namespace
 
-const char* program_version() { return "0.1.0"; }
+const char* program_version() { return "0.2.0"; }
 
 CommandOptions parse_command_line(const std::vector<std::string>& arguments) {
     if (arguments.empty()) throw OptionError("command", "is missing: linear, register, apply, points, field, descend or invert (deeds --help)");

@@ -227,8 +227,9 @@ def refused_at_once(folder, tmp_path):
     (tmp_path / "script").write_text("#!/bin/sh\necho another program\n", encoding="utf-8")
     (tmp_path / "crash").write_text("#!/bin/sh\necho no libgomp >&2\nexit 127\n", encoding="utf-8")
     (tmp_path / "no_format").write_bytes(b"\x7fELF nothing")
-    (tmp_path / "deeds").write_text("#!/bin/sh\necho deeds 0.1.0\n", encoding="utf-8")
-    for name in ("script", "crash", "no_format", "deeds"):
+    (tmp_path / "deeds").write_text("#!/bin/sh\necho deeds 0.2.0\n", encoding="utf-8")
+    (tmp_path / "old").write_text("#!/bin/sh\necho deeds 0.1.0\n", encoding="utf-8")
+    for name in ("script", "crash", "no_format", "deeds", "old"):
         (tmp_path / name).chmod(0o755)
     scan = read_volume(first)
     for name, fill, shift in (("labels", 1, 0.0), ("empty", 0, 0.0), ("lost", 1, 5000.0)):
@@ -331,6 +332,10 @@ def refused_at_once(folder, tmp_path):
             [*register, "--deeds", tmp_path / "script"],
             "does not say the version of deeds",
         ),
+        "register, old program": (
+            [*register, "--deeds", tmp_path / "old"],
+            "old: is deeds 0.1.0, which cannot invert a field; build it",
+        ),
         "register, crash": ([*register, "--deeds", tmp_path / "crash"], "(no libgomp)"),
         "register, no program": (
             [*register, "--deeds", tmp_path / "no_format"],
@@ -366,7 +371,7 @@ REFUSED = (
     "match, last scan; match, modality; embed, output; embed, last scan; embed, last series; "
     "follow, lesions; follow, last scan; follow, calibration; propagate, output; propagate, empty; "
     "propagate, lost; propagate, lost in a scan; propagate, scan; "
-    "register, output; register, other program; register, crash; "
+    "register, output; register, other program; register, old program; register, crash; "
     "register, no program; register, no rights; register, points; register, far; register, scan; view, pins; "
     "view, place of pins; view, scan; score, output"
 ).split("; ")
@@ -445,7 +450,7 @@ def registration(binary, folder, monkeypatch):
 
 def register_arguments(folder, tmp_path, *more):
     program = tmp_path / "deeds"
-    program.write_text("#!/bin/sh\necho deeds 0.1.0\n", encoding="utf-8")
+    program.write_text("#!/bin/sh\necho deeds 0.2.0\n", encoding="utf-8")
     program.chmod(0o755)
     scans = [folder / "first.nii.gz", folder / "second.nii.gz"]
     return ["register", *scans, *model_of(folder), "--deeds", program, "--output", tmp_path / "out", *more]

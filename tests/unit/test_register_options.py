@@ -13,6 +13,7 @@ from anatomical_embedding import api
 from anatomical_embedding.embedding.export import StoreEmbedder
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.points.slicer_markups import write_markups
+from anatomical_embedding.registration import pair_map
 from anatomical_embedding.registration.deformation import Deformation
 from anatomical_embedding.registration.displacement_field import DisplacementField
 from anatomical_embedding.registration.field_doubt import FieldDoubt
@@ -49,6 +50,7 @@ def no_work(monkeypatch):
 
     monkeypatch.setattr(StoreEmbedder, "embed", embed)
     monkeypatch.setattr(registration, "deform", deform)
+    monkeypatch.setattr(pair_map, "inverse_deformation", lambda nothing, *, program: nothing)
 
 
 @pytest.fixture
@@ -56,7 +58,7 @@ def run(folder, tmp_path, monkeypatch):
     """Return what runs `register` with more arguments in the folder of the test, and gives its exit code."""
     monkeypatch.chdir(tmp_path)
     program = tmp_path / "deeds"
-    program.write_text("#!/bin/sh\necho deeds 0.1.0\n", encoding="utf-8")
+    program.write_text("#!/bin/sh\necho deeds 0.2.0\n", encoding="utf-8")
     program.chmod(0o755)
     (tmp_path / "start.mat").write_text(START, encoding="utf-8")
     (tmp_path / "far.txt").write_text(START.replace("-100", "9000"), encoding="utf-8")
@@ -251,7 +253,7 @@ def test_what_cannot_be_used_is_told_in_one_line(run, tmp_path, capsys, more, me
 def test_in_python(folder, tmp_path):
     (tmp_path / "start.mat").write_text(START, encoding="utf-8")
     program = tmp_path / "deeds"
-    program.write_text("#!/bin/sh\necho deeds 0.1.0\n", encoding="utf-8")
+    program.write_text("#!/bin/sh\necho deeds 0.2.0\n", encoding="utf-8")
     program.chmod(0o755)
     found = api.register_scans(
         api.load_model(folder / "tiny.safetensors"),

@@ -52,7 +52,7 @@ def folder(tmp_path_factory):
     mask = (hu.array > 100).astype(np.float32) * np.float32(0.9999)
     save_nifti(folder / "nearly.nii", mask, AFFINE)
     write_edited(folder / "nearly.nii", folder / "nearly_whole.nii", (VOX_OFFSET, "<f", 0.0))
-    (folder / "deeds").write_text('#!/bin/sh\necho "deeds 0.1.0"\n', encoding="utf-8")
+    (folder / "deeds").write_text('#!/bin/sh\necho "deeds 0.2.0"\n', encoding="utf-8")
     (folder / "deeds").chmod(0o755)
     return folder
 

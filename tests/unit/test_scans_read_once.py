@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from anatomical_embedding import api
+from anatomical_embedding.registration import pair_map
 from anatomical_embedding.registration.deformation import Deformation
 from anatomical_embedding.registration.displacement_field import DisplacementField
 from anatomical_embedding.usage import registration
@@ -109,8 +110,9 @@ def test_register(folder, counts, monkeypatch, tmp_path):
         return Deformation(field, (slice(0, 1),) * 3)
 
     monkeypatch.setattr(registration, "deform", deform)
+    monkeypatch.setattr(pair_map, "inverse_deformation", lambda nothing, *, program: nothing)
     program = tmp_path / "deeds"
-    program.write_text("#!/bin/sh\necho deeds 0.1.0\n", encoding="utf-8")
+    program.write_text("#!/bin/sh\necho deeds 0.2.0\n", encoding="utf-8")
     program.chmod(0o755)
     run(
         folder,
