@@ -278,6 +278,8 @@ def append_line(path: Path, line: str, *, header: str) -> None:
                 os.fsync(stream.fileno())
             except OSError:
                 stream.truncate(size)
+                if size == 0:
+                    path.unlink()
                 raise
     except OSError as error:
         raise _not_writable(path, error) from error

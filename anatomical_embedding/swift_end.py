@@ -17,7 +17,8 @@ STATUS_OF_LOST_OUTPUT = 120
 
 def say_lost_output(error: Exception) -> None:
     """Say on standard error that standard output is not whole."""
-    print(f"error: what was printed could not be written whole ({error})", file=sys.stderr)
+    with suppress(OSError):  # standard error may be lost as well
+        print(f"error: what was printed could not be written whole ({error})", file=sys.stderr)
 
 
 def end_process(status: int) -> NoReturn:

@@ -81,6 +81,6 @@ for name in ("whole", "gap", "short"):
     except ConversionValidationError as error:
         alone[name] = str(error)
 print("alone: " + ", ".join(f"{name} {what}" for name, what in alone.items()))
-is_quiet = written == ["1_whole.nii.gz"] and sys.argv[2] == "0" and alone["gap"] != "converted"
+is_quiet = written == ["1_whole.nii.gz"] and sys.argv[2] == "0" and "converted" not in (alone["gap"], alone["short"])
 sys.exit(int(not is_quiet))
 PYTHON

@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
 # dicom2nifti writes series of one number and description into one file: of two patients one is left.
 #
-# One would guess that convert_directory, which finds the series below a folder by their UIDs, writes a file for each,
-# as dcm2niix does, which adds a letter to names that stand already. What happens: the file is named by SeriesNumber and
+# One would guess that convert_directory, which finds the series below a folder by their UIDs, writes a file for each.
+# What happens: the file is named by SeriesNumber and
 # SeriesDescription (or the name of the protocol or the sequence) alone, all into one folder, and each series replaces
 # what was written under its name before. Visits by one protocol have the same number and description, so that of all
-# visits of a patient, or of all patients of a folder, one scan is left: which one hangs on the order in which the system
-# lists folders. The log says nothing, the status is 0.
+# visits of a patient, or of all patients of a folder, one scan is left: the one that was found last. The status is 0.
 # Versions: dicom2nifti 2.6.2, pydicom 3.0.2, nibabel 5.4.2, numpy 2.4.6. Seen on 2026-12-01, CT series 2 "thorax" of
 # two patients, of 0 and of 100 HU:
 #   written: 2_thorax.nii.gz

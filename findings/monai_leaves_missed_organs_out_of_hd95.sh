@@ -4,8 +4,8 @@
 # The distance to an empty mask is not defined, and HausdorffDistanceMetric gives infinity for it, so that the mean over
 # patients is infinite too and nobody overlooks a missed organ. One would guess that percentile=95, which published
 # figures use, does the same. What happens: the percentile of distances that are all infinite is NaN, and `aggregate`
-# averages what is not NaN. A model that misses four organs of five is told the distance of the fifth, without a word;
-# the number of those that count is given with get_not_nans=True alone. DiceMetric counts the four as 0, so the two
+# averages what is not NaN. A model that misses four organs of five is told the distance of the fifth. A warning says that
+# a prediction is all 0, none that it is left out; how many count is given with get_not_nans=True alone. DiceMetric counts the four as 0, so the two
 # figures of one run are of different patients.
 # Versions: monai 1.6.1, torch 2.13.0, numpy 2.4.6, scipy 1.17.1. Seen on 2026-12-01, five patients of whom four have an
 # empty prediction and one is off by a voxel of 1 mm:

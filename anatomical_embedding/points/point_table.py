@@ -23,21 +23,7 @@ VOXEL_COLUMNS = ("i", "j", "k")
 NAME_COLUMN = "name"
 NAME_COLUMNS = (NAME_COLUMN, "label", "landmark", "id")
 TARGET_COLUMN = "target"
-TARGET_LESION_WORDS = {
-    "yes",
-    "no",
-    "true",
-    "false",
-    "1",
-    "0",
-    "y",
-    "n",
-    "t",
-    "nt",
-    "target",
-    "non-target",
-    "nontarget",
-}
+TARGET_LESION_WORDS = {"yes", "no", "true", "false", "target", "non-target", "nontarget"}
 """With these the column `target` says which lesions are targets of RECIST, and not whose points they are."""
 OWNER_COLUMNS = (
     *("volume_id", "scan", TARGET_COLUMN, "seriesuid"),

@@ -3,6 +3,7 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from anatomical_embedding.errors import UserError
 from anatomical_embedding.registration.deeds_program import run_invert
 from anatomical_embedding.registration.displacement_field import DisplacementField, read_field, write_field
 
@@ -22,8 +23,13 @@ def inverse_deformation(deformation: DisplacementField, *, program: Path) -> Dis
     UserError
         if the program cannot be run, or there is no space for temporary files.
     """
-    with TemporaryDirectory() as folder:
-        field, inverse = Path(folder) / "deformation.nii", Path(folder) / "inverse.nii"
-        write_field(deformation, field)
-        run_invert(program, field, output=inverse)
-        return DisplacementField(read_field(inverse).displacements_mm, deformation.affine)
+    try:
+        with TemporaryDirectory() as folder:
+            field, inverse = Path(folder) / "deformation.nii", Path(folder) / "inverse.nii"
+            write_field(deformation, field)
+            run_invert(program, field, output=inverse)
+            return DisplacementField(read_field(inverse).displacements_mm, deformation.affine)
+    except OSError as error:
+        raise UserError(
+            f"the inverse needs a folder for temporary files ({error}); set TMPDIR to one with room"
+        ) from error

@@ -149,19 +149,23 @@ def itk_image(volume: Volume) -> SimpleITK.Image:
 
 def faded(field: DisplacementField) -> DisplacementField:
     """Return the field on a larger grid, where it fades to nothing beyond its own."""
-    fade_mm = max(FADE_MM, 2.0 * _longest_at_border_mm(field))
-    margin_vox = np.rint(fade_mm / spacing_from_affine(field.affine)).astype(int)
-    margin = [(int(size), int(size)) for size in margin_vox]
+    margin = _margins_vox(field)
     weight = np.pad(np.ones(field.displacements_mm.shape[:3]), margin, mode="linear_ramp", end_values=0.0)
     grown = np.pad(field.displacements_mm, [*margin, (0, 0)], mode="edge")
     affine = field.affine.copy()
-    affine[:3, 3] -= field.affine[:3, :3] @ margin_vox
+    affine[:3, 3] -= field.affine[:3, :3] @ [before for before, _ in margin]
     return DisplacementField((grown * weight[..., None]).astype(np.float32), affine)
 
 
-def _longest_at_border_mm(field: DisplacementField) -> float:
-    faces = [np.take(field.displacements_mm, [0, -1], axis=axis) for axis in range(3)]
-    return max(float(np.linalg.norm(face, axis=-1).max()) for face in faces)
+def _margins_vox(field: DisplacementField) -> list[tuple[int, int]]:
+    """Return over how many voxels a field fades before and behind it along each axis: as its vectors there are long."""
+    margins = []
+    for axis, spacing_mm in enumerate(spacing_from_affine(field.affine)):
+        ends = (np.take(field.displacements_mm, end, axis=axis) for end in (0, -1))
+        longest_mm = [float(np.linalg.norm(end, axis=-1).max()) for end in ends]
+        before, behind = (round(max(FADE_MM, 2.0 * length) / spacing_mm) for length in longest_mm)
+        margins.append((before, behind))
+    return margins
 
 
 def refined(deformation: DisplacementField, *, spacing_mm: float) -> DisplacementField:

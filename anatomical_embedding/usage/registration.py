@@ -172,7 +172,7 @@ def register_scans(
         doubt=doubt,
         agreement=agreement,
         scans=described_scans(raw[0], raw[1]),
-        program=program,
+        program=program.resolve(),
     )
 
 

@@ -18,6 +18,7 @@ from anatomical_embedding.follow.records import DecisionRow
 from anatomical_embedding.points.named_points import NamedPoints, PointForm
 from anatomical_embedding.points.points_file import write_carried_points, write_point_table
 from anatomical_embedding.points.slicer_markups import write_markups
+from anatomical_embedding.registration import pair_map
 from anatomical_embedding.registration.program_files import PROGRAMS
 from anatomical_embedding.training.resume_state import TrainingProgress, save_state
 from tests.packaged_model import usage_sections
@@ -127,7 +128,8 @@ MORE_WRITERS = [
 @pytest.mark.parametrize(
     ("name", "write"), [*WRITERS, *MORE_WRITERS], ids=[name for name, _ in [*WRITERS, *MORE_WRITERS]]
 )
-def test_files_are_readable_as_the_umask_says(tmp_path, expected_mode, name, write):
+def test_files_are_readable_as_the_umask_says(tmp_path, expected_mode, name, write, binary, monkeypatch):
+    monkeypatch.setattr(pair_map, "installed_program", lambda: binary)
     write(tmp_path / name)
     made = list(tmp_path.rglob("*"))
     assert {path.stat().st_mode & 0o777 for path in made if path.is_file()} == {expected_mode}

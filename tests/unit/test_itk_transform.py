@@ -79,6 +79,19 @@ def test_a_field_fades_out_beyond_its_grid():
     assert (grown.displacements_mm[:, :, -1] == 0).all()
 
 
+def test_a_field_grows_where_it_is_long_alone():
+    field = smooth_field(largest_mm=6.0)
+    field.displacements_mm[0, 3, 3] = [0, 80.0, 0]
+    grown = faded(field)
+    spacings = spacing_from_affine(AFFINE)
+    added = np.array(grown.displacements_mm.shape[:3]) - field.displacements_mm.shape[:3]
+    expected = 2 * np.rint(FADE_MM / spacings)
+    expected[0] = round(160.0 / spacings[0]) + round(FADE_MM / spacings[0])
+    np.testing.assert_array_equal(added, expected)
+    places = transform_points(AFFINE, np.argwhere(np.ones(field.displacements_mm.shape[:3])))
+    np.testing.assert_allclose(grown.moving_points(places), field.moving_points(places), atol=1e-3)
+
+
 @pytest.mark.parametrize("shift_mm", [[30.0, 0, 0], [0, -60.0, 0], [35.0, 35.0, -35.0]])
 def test_a_field_that_is_long_at_its_border_does_not_fold_where_it_fades(shift_mm):
     field = DisplacementField(np.full((9, 10, 11, 3), shift_mm, dtype=np.float32), AFFINE)

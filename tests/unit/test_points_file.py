@@ -267,11 +267,18 @@ def test_points_of_several_scans_in_one_table_are_refused(tmp_path, column):
     assert told.startswith(f"line 3: is a point of the {column.lower()} 'a_mr', those above are of 'a_ct'")
 
 
-@pytest.mark.parametrize("words", [("yes", "no"), ("Target", "Non-Target"), ("T", "NT"), ("1", "0")])
+@pytest.mark.parametrize("words", [("yes", "no"), ("Target", "Non-Target"), ("TRUE", "FALSE")])
 def test_lesions_that_are_targets_of_recist_and_others_are_of_one_scan(tmp_path, words):
     first, second = words
     found = read(tmp_path, f"name,target,x_mm,y_mm,z_mm\nliver,{first},1,2,3\nlung,{second},4,5,6\n")
     assert found.names == ("liver", "lung")
+
+
+@pytest.mark.parametrize("names", [("0", "1"), ("T", "N")])
+def test_scans_with_short_names_are_scans(tmp_path, names):
+    first, second = names
+    refused = refusal(tmp_path, f"name,target,x_mm,y_mm,z_mm\na,{first},1,2,3\na,{second},4,5,6\n")
+    assert refused.startswith(f"line 3: is a point of the target '{second}'")
 
 
 def test_a_scan_may_be_named_with_its_first_point_alone(tmp_path):
