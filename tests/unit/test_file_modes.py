@@ -124,12 +124,17 @@ MORE_WRITERS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def built_program(binary, monkeypatch):
+    """Let `deeds` be the one that was built for the tests."""
+    monkeypatch.setattr(pair_map, "installed_program", lambda: binary)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "write"), [*WRITERS, *MORE_WRITERS], ids=[name for name, _ in [*WRITERS, *MORE_WRITERS]]
 )
-def test_files_are_readable_as_the_umask_says(tmp_path, expected_mode, name, write, binary, monkeypatch):
-    monkeypatch.setattr(pair_map, "installed_program", lambda: binary)
+def test_files_are_readable_as_the_umask_says(tmp_path, expected_mode, name, write):
     write(tmp_path / name)
     made = list(tmp_path.rglob("*"))
     assert {path.stat().st_mode & 0o777 for path in made if path.is_file()} == {expected_mode}
