@@ -49,7 +49,9 @@ def require_program(program: Path) -> None:
         )
     version = done.stdout.split()[1]
     if [int(part) for part in re.findall(r"\d+", version)] < FIRST_WITH_INVERT:
-        raise InputFileError(program, f"is deeds {version}, which cannot invert a field; {BUILD_HINT} again")
+        raise InputFileError(
+            program, f"is deeds {version}, which cannot invert a field; build it again, see deeds/README.md"
+        )
 
 
 def run_deeds(
