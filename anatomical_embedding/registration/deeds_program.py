@@ -47,7 +47,7 @@ def require_program(program: Path) -> None:
         raise InputFileError(
             program, f"does not say the version of deeds when it is asked ({says}); {BUILD_HINT}"
         )
-    version = done.stdout.split()[1]
+    version = done.stdout.removeprefix(PROGRAM_NAME).strip()
     if [int(part) for part in re.findall(r"\d+", version)] < FIRST_WITH_INVERT:
         raise InputFileError(
             program, f"is deeds {version}, which cannot invert a field; build it again, see deeds/README.md"
