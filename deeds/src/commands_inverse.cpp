@@ -35,7 +35,8 @@ void run_invert(const InvertOptions& options) {
     const GeneralOptions& general = options.general;
     require_image_name(options.output);
     require_writable(options.output);
-    VectorImage field = read_vectors(options.field, {general.nan_to, std::nullopt, static_cast<std::int64_t>(general.memory_limit_mib * (1 << 20))});
+    VectorImage field = read_vectors(options.field, {general.nan_to, std::nullopt, static_cast<std::int64_t>(general.memory_limit_mib * (1 << 20)),
+                                                     bytes_of_inverted_place});
     AffineVox to_lps = field.geometry.to_world;  // of voxels
     for (int row = 0; row < 2; ++row)
         for (double& value : to_lps.m[row]) value = -value;
@@ -44,7 +45,7 @@ void run_invert(const InvertOptions& options) {
     settings.tolerance_mm = options.tolerance_mm;
     settings.largest_steps = options.steps;
     settings.threads = general.threads;
-    FieldInverse found = inverse_of(field.parts, field.geometry, settings);
+    FieldInverse found = inverse_of(std::move(field.parts), field.geometry, settings);
     turn(found.shift, to_lps);
     vector_file(options.output, field.geometry, found.shift[0], found.shift[1], found.shift[2]).commit();
     if (found.unreached > 0)

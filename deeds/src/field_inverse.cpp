@@ -8,6 +8,7 @@
 #include <cmath>
 #include <limits>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 namespace deeds {
@@ -105,12 +106,12 @@ Found inverse_at(const Sampler& field, const Metric& metric, const float (&place
 
 }  // namespace
 
-FieldInverse inverse_of(const VoxelShift& shift, const Geometry& grid, const InversionSettings& settings) {
+FieldInverse inverse_of(VoxelShift shift, const Geometry& grid, const InversionSettings& settings) {
     const Sampler field(shift);
     const Metric metric(grid.to_world);
     const float enough = static_cast<float>(settings.tolerance_mm * settings.tolerance_mm);
     FieldInverse inverse;
-    for (auto& part : inverse.shift) part = Grid3<float>(grid.size);
+    inverse.shift = std::move(shift);  // the sampler has its own copy
     std::mutex mutex;
     in_parallel(grid.size.z, settings.threads, [&](std::int64_t first, std::int64_t last) {
         std::int64_t unreached = 0;

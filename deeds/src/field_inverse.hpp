@@ -12,6 +12,9 @@
 
 namespace deeds {
 
+/// Bytes that an inverse takes for every place: the field, which becomes the inverse, and its copy of four numbers a place.
+constexpr std::int64_t bytes_of_inverted_place = (3 + 4) * sizeof(float);
+
 /// Displacements along i, j, k, in voxels.
 using VoxelShift = std::array<Grid3<float>, 3>;
 
@@ -29,6 +32,6 @@ struct FieldInverse {
 
 /// v with u(y + v(y)) = -v(y) at every place y. u is trilinear between its places, as at the border up to half a voxel
 /// beyond it, and zero farther out: as ITK takes a field.
-FieldInverse inverse_of(const VoxelShift& shift, const Geometry& grid, const InversionSettings& settings);
+FieldInverse inverse_of(VoxelShift shift, const Geometry& grid, const InversionSettings& settings);
 
 }  // namespace deeds

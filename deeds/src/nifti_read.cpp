@@ -72,8 +72,8 @@ std::int64_t skipped_bytes(const Header& header, std::int64_t volume, std::int64
                                   (overflow ? std::string("more than 2^63") : std::to_string(end)) +
                                   " bytes, at most " + std::to_string(available) + " are there");
     const std::int64_t limit = options.memory_limit > 0 ? options.memory_limit : machine_memory();
-    if (voxels > limit / static_cast<std::int64_t>(sizeof(float)))
-        throw FileError(name, text_of(header.geometry.size) + " voxels need " + std::to_string(voxels / (1 << 18)) +
+    if (voxels > limit / options.bytes_of_voxel)
+        throw FileError(name, text_of(header.geometry.size) + " voxels need " + std::to_string((voxels * options.bytes_of_voxel >> 20) + 1) +
                                   " MiB of memory, the limit is " + std::to_string(limit >> 20) + " MiB");
     return before - header_bytes;
 }
