@@ -37,7 +37,7 @@ from anatomical_embedding.networks.embedding_network import (
 )
 from anatomical_embedding.networks.folding import folded_copy, fuse_blocks, rounded_kernels
 from anatomical_embedding.networks.full_float32 import full_float32
-from anatomical_embedding.networks.number_formats import number_format
+from anatomical_embedding.networks.number_formats import FORMATS, computed_precision
 from anatomical_embedding.networks.receptive_field import HEAD_KERNEL, reach_along
 from anatomical_embedding.settings.embedding import EmbeddingSettings
 from anatomical_embedding.settings.network import ShapeZyx
@@ -71,6 +71,10 @@ class VolumeEmbedder:
     network : any `EmbeddingNetwork`; it is copied and stays as it is.
     settings : precision, device and memory limit.
 
+    Attributes
+    ----------
+    precision : computed in, which is fp32 for bf16 on a processor without instructions for it.
+
     Raises
     ------
     SettingsError
@@ -85,7 +89,8 @@ class VolumeEmbedder:
                 "embedding.precision: fp16 has no fast arithmetic on a CPU (hundreds of times slower); "
                 "use bf16 or fp32"
             )
-        self._dtype = number_format(settings.precision, device=self._device)
+        self.precision = computed_precision(settings.precision, device=self._device)
+        self._dtype = FORMATS[self.precision]
         self._bytes_in_rows = min(SHARE_FOR_ROWS * settings.memory_limit_mb * BYTES_PER_MB, MAX_BYTES_IN_ROWS)
         self._network = folded_copy(network).to(self._device)
         for name, parameter in self._network.named_parameters():

@@ -1,6 +1,7 @@
 """Embed the volumes of an index and store each as soon as it is done; what is stored already is left alone."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from anatomical_embedding.errors import InputFileError, OutputFileError, UserErr
 from anatomical_embedding.identifiers import quote_some
 from anatomical_embedding.index_file import IndexRow
 from anatomical_embedding.networks.checkpoint import load_checkpoint
+from anatomical_embedding.networks.number_formats import notes_on_precision
 from anatomical_embedding.processes import ALONE, Processes
 from anatomical_embedding.progress import log, track
+from anatomical_embedding.provenance import note_remarks
 from anatomical_embedding.settings.export import ExportSettings
 from anatomical_embedding.settings.volumes import Modality
 from anatomical_embedding.volumes.intensity import network_array, normalise_intensity
@@ -105,6 +108,9 @@ def _embed_and_store(
     if not rows:
         return faults
     embedder = StoreEmbedder(checkpoint, settings=settings)
+    note_remarks(
+        notes_on_precision(settings.embedding.precision, embedder.precision, key="embedding.precision")
+    )
     for row in track(rows, description="embedding volumes", total=len(rows)):
         try:
             embedded = embedder.embed(
@@ -134,7 +140,8 @@ def expected_origin(row: IndexRow, *, checkpoint_sha256: str, settings: ExportSe
 def preprocessing_sha256(settings: ExportSettings, *, modality: Modality | None, **others: Any) -> str:
     """Return the checksum of all that changes the store of a volume beside the volume and the weights.
 
-    That is intensities, precision, heads and format; the device and the memory limit do not count.
+    That is intensities, precision, heads and format; the device and the memory limit do not count. Nor does it count
+    that a processor computes bf16 in fp32, so that processors of both kinds can share a folder of stores.
 
     Parameters
     ----------
@@ -176,6 +183,10 @@ class StoreEmbedder:
     checkpoint : the model.
     settings : intensities, precision, heads and format.
 
+    Attributes
+    ----------
+    precision : that the network computes in here.
+
     Raises
     ------
     InputFileError
@@ -186,6 +197,7 @@ class StoreEmbedder:
         network, _ = load_checkpoint(checkpoint)
         self._network_settings = network.settings
         self._embedder = VolumeEmbedder(network, settings=settings.embedding)
+        self.precision = self._embedder.precision
         self._settings = settings
 
     def embed(
@@ -219,7 +231,7 @@ class StoreEmbedder:
         maps = self._embedder.embed(array, region=region)
         fine_z, fine_y, fine_x = self._network_settings.fine_stride_zyx
         coarse_z, coarse_y, coarse_x = self._network_settings.coarse_stride_zyx
-        return embedded_volume(
+        embedded = embedded_volume(
             _channels_last(maps.fine),
             _channels_last(maps.coarse),
             None if maps.semantic is None else _channels_last(maps.semantic),
@@ -231,6 +243,7 @@ class StoreEmbedder:
             origin=origin,
             settings=self._settings.store,
         )
+        return replace(embedded, precision=self.precision)
 
 
 def _channels_last(head: Tensor) -> NDArray:

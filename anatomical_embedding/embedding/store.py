@@ -69,7 +69,7 @@ class HeadMap:
 
 @dataclass(frozen=True)
 class Origin:
-    """What an embedding was made from: equal checksums mean an equal embedding."""
+    """What an embedding was made from: equal checksums mean an equal embedding, within what precisions differ by."""
 
     checkpoint_sha256: str
     volume_sha256: str
@@ -91,6 +91,7 @@ class EmbeddedVolume(Grid):
     origin : what it was made from.
     remarks : what was corrected or chosen when its scan was read, a sentence each.
     frame_of_reference : UID of the world of a DICOM series; empty for other scans.
+    precision : that the network computed in; empty where that is not known, as in older stores.
     """
 
     volume_id: str
@@ -103,6 +104,7 @@ class EmbeddedVolume(Grid):
     origin: Origin
     remarks: tuple[str, ...] = ()
     frame_of_reference: str = ""
+    precision: str = ""
 
 
 def quantise(vectors: NDArray) -> tuple[NDArray[np.int8], NDArray[np.float16]]:
@@ -209,8 +211,12 @@ def write_store(path: Path | str, embedded: EmbeddedVolume) -> None:
         "stride_vox": {name: list(head.stride_vox) for name, head in _heads(embedded).items()},
         "provenance": asdict(embedded.origin),
     }
-    said = {"remarks": list(embedded.remarks), "frame_of_reference": embedded.frame_of_reference}
-    header |= {key: value for key, value in said.items() if value}
+    known = {
+        "remarks": list(embedded.remarks),
+        "frame_of_reference": embedded.frame_of_reference,
+        "precision": embedded.precision,
+    }
+    header |= {key: value for key, value in known.items() if value}
     with written_atomically(path) as temporary:
         contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
         save_file(contiguous, temporary, metadata={METADATA_KEY: canonical_json(header)})
@@ -257,6 +263,7 @@ def open_store(path: Path | str, *, checkpoint_sha256: str | None = None) -> Emb
         origin=origin,
         remarks=tuple(header.get("remarks", ())),
         frame_of_reference=header.get("frame_of_reference", ""),
+        precision=header.get("precision", ""),
     )
 
 

@@ -23,10 +23,11 @@ from anatomical_embedding.errors import SettingsError, UserError
 from anatomical_embedding.files import written_atomically
 from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
 from anatomical_embedding.networks.full_float32 import full_float32
-from anatomical_embedding.networks.number_formats import FORMATS, number_format
+from anatomical_embedding.networks.number_formats import FORMATS, computed_precision, notes_on_precision
 from anatomical_embedding.networks.synchronised_batch_norm import synchronise_batch_norm
 from anatomical_embedding.processes import ALONE, Processes
 from anatomical_embedding.progress import log
+from anatomical_embedding.provenance import note_remarks
 from anatomical_embedding.settings.training import SgdSettings, TrainingSettings
 from anatomical_embedding.training.resume_state import (
     TrainingProgress,
@@ -93,7 +94,7 @@ class Training:
         self._state_folder = state_folder
         self._fingerprint = fingerprint
         self._device = device
-        self._number_format = number_format(settings.precision, device=device)
+        self._precision = computed_precision(settings.precision, device=device)
         self._num_workers = num_workers
         self._processes = processes
         self._owner: StateOwner | None = None
@@ -120,10 +121,7 @@ class Training:
             optimizer=self._optimizer,
             scaler=self._scaler,
         )
-        if self._number_format != FORMATS[self._settings.precision]:
-            log(
-                f"training.precision: {self._settings.precision} is slow on this processor; computing in fp32"
-            )
+        note_remarks(notes_on_precision(self._settings.precision, self._precision, key="training.precision"))
         if not self._processes.agree_on(self.progress.step, device=self._device):
             raise UserError(f"{self._state_folder}: the processes see different states there; start again")
         accumulation = self._settings.accumulation_steps
@@ -238,9 +236,9 @@ class Training:
 
     def _autocast(self) -> AbstractContextManager:
         """Return the context in which the network computes in the training's number format."""
-        if self._number_format == torch.float32:
+        if self._precision == "fp32":
             return nullcontext()
-        return torch.autocast(self._device.type, dtype=self._number_format)
+        return torch.autocast(self._device.type, dtype=FORMATS[self._precision])
 
     def _log_step(self, row: Mapping[str, float]) -> None:
         now = time.monotonic()

@@ -12,6 +12,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
+from anatomical_embedding import provenance
 from anatomical_embedding.code_fingerprint import REPOSITORY
 from anatomical_embedding.embedding import export as export_module
 from anatomical_embedding.embedding.embed_volume import VolumeEmbedder
@@ -22,6 +23,7 @@ from anatomical_embedding.evaluation.landmarks.tables import read_matches
 from anatomical_embedding.matching.found_points import SCAN_FEATURES
 from anatomical_embedding.matching.grid_points import match_grid
 from anatomical_embedding.matching.nearest import match_nearest as match_one_by_one
+from anatomical_embedding.networks import number_formats
 from anatomical_embedding.networks.checkpoint import load_checkpoint, save_checkpoint
 from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
 from anatomical_embedding.settings.export import ExportSettings
@@ -187,6 +189,21 @@ def test_a_store_holds_the_maps_of_the_network(dataset):
     assert (stored.fine.stride_vox, stored.coarse.stride_vox) == ((2, 2, 2), (8, 8, 4))
     np.testing.assert_array_equal(stored.affine, volume.affine)
     assert stored.shape == volume.shape
+
+
+@pytest.mark.parametrize("is_fast", [True, False])
+def test_stores_the_log_and_the_manifest_say_the_precision_that_was_computed_in(
+    dataset, monkeypatch, capsys, is_fast
+):
+    monkeypatch.setattr(number_formats, "has_bfloat16", lambda: is_fast)
+    monkeypatch.setattr(provenance, "_remarks", [])
+    store = export(dataset, changed("embedding", precision="bf16"), splits=["train"])["a"]
+    said = [] if is_fast else ["embedding.precision: bf16 is slow on this processor; computing in fp32"]
+    assert open_store(store).precision == ("bf16" if is_fast else "fp32")
+    assert capsys.readouterr().err.count("note: ") == len(said)
+    assert provenance._remarks == said
+    monkeypatch.setattr(number_formats, "has_bfloat16", lambda: not is_fast)
+    assert written_stores(dataset, changed("embedding", precision="bf16")) == {"b", "c"}
 
 
 def test_only_the_splits_that_are_asked_for(dataset):

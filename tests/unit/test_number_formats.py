@@ -5,7 +5,7 @@ import torch
 
 from anatomical_embedding.embedding.embed_volume import VolumeEmbedder
 from anatomical_embedding.networks import number_formats
-from anatomical_embedding.networks.number_formats import number_format
+from anatomical_embedding.networks.number_formats import computed_precision
 from tests.unit.test_drawn_cell_training import losses_of_training, settings_with
 from tests.unit.test_embed_volume import ISOTROPIC, random_volume
 from tests.unit.test_embed_volume import settings as embedding_settings
@@ -19,9 +19,9 @@ def is_fast(request, monkeypatch):
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_only_bf16_on_a_processor_hangs_on_its_instructions(is_fast, device):
-    bf16 = torch.bfloat16 if is_fast or device == "cuda" else torch.float32
-    formats = [number_format(name, device=torch.device(device)) for name in ("fp32", "bf16", "fp16")]
-    assert formats == [torch.float32, bf16, torch.float16]
+    bf16 = "bf16" if is_fast or device == "cuda" else "fp32"
+    computed = [computed_precision(name, device=torch.device(device)) for name in ("fp32", "bf16", "fp16")]
+    assert computed == ["fp32", bf16, "fp16"]
 
 
 def test_a_training_says_that_it_computes_in_fp32(is_fast, tmp_path, capsys):
