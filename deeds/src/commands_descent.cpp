@@ -9,12 +9,11 @@
 #include <utility>
 #include <vector>
 
-#include "command_line.hpp"
+#include "commands_common.hpp"
 #include "descent.hpp"
 #include "errors.hpp"
 #include "field_file.hpp"
 #include "geometry.hpp"
-#include "nifti.hpp"
 
 namespace deeds {
 namespace {
@@ -110,8 +109,12 @@ void run_descend(const DescendOptions& options) {
     require_image_name(options.displacements);
     require_writable(options.displacements);
     if (!options.evidence_stem.empty()) require_writable(hold);
+    const DescentSettings settings = settings_of(options);
+    const Size3 fixed_size = read_geometry(options.fixed).size, moving_size = read_geometry(options.moving).size;
+    require_memory(general, "a descent from " + text_of(moving_size) + " to " + text_of(fixed_size) + " voxels",
+                   memory_need_descent(fixed_size, moving_size, settings));
     const Registration registration = read_registration(options.stem);
-    const ReadOptions reading{general.nan_to, general.volume, static_cast<std::int64_t>(general.memory_limit_mib * (1 << 20))};
+    const ReadOptions reading = read_options(general);
     const Image fixed = read_image(options.fixed, reading), moving = read_image(options.moving, reading);
     require_right_angles(fixed);
     Geometry control;
@@ -128,7 +131,7 @@ void run_descend(const DescendOptions& options) {
                                                 " control points is expected");
     }
     DescentResult found =
-        descend(fixed, moving, wanted, shift_of(registration, control, general.threads), settings_of(options));
+        descend(fixed, moving, wanted, shift_of(registration, control, general.threads), settings);
     to_world_lps(found.shift, control, general.threads);
     std::vector<PendingFile> files;
     files.push_back(vector_file(options.displacements, control, found.shift[0], found.shift[1], found.shift[2]));

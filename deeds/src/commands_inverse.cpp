@@ -7,9 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "command_line.hpp"
+#include "commands_common.hpp"
 #include "field_inverse.hpp"
-#include "nifti.hpp"
 
 namespace deeds {
 namespace {
@@ -35,8 +34,7 @@ void run_invert(const InvertOptions& options) {
     const GeneralOptions& general = options.general;
     require_image_name(options.output);
     require_writable(options.output);
-    VectorImage field = read_vectors(options.field, {general.nan_to, std::nullopt, static_cast<std::int64_t>(general.memory_limit_mib * (1 << 20)),
-                                                     bytes_of_inverted_place});
+    VectorImage field = read_vectors(options.field, read_options(general, bytes_of_inverted_place));
     AffineVox to_lps = field.geometry.to_world;  // of voxels
     for (int row = 0; row < 2; ++row)
         for (double& value : to_lps.m[row]) value = -value;
@@ -49,12 +47,10 @@ void run_invert(const InvertOptions& options) {
     turn(found.shift, to_lps);
     vector_file(options.output, field.geometry, found.shift[0], found.shift[1], found.shift[2]).commit();
     if (found.unreached > 0)
-        std::fprintf(stderr, "deeds: %s: the way there and back ends more than %s off at %lld of %lld places (it folds or stretches there), %s at most\n",
-                     options.output.c_str(), in_mm(options.tolerance_mm).c_str(), static_cast<long long>(found.unreached),
-                     static_cast<long long>(field.geometry.size.count()), in_mm(found.largest_mm).c_str());
-    if (!general.quiet)
-        std::printf("%s: inverse at %s places, %s off at most\n", options.output.c_str(), text_of(field.geometry.size).c_str(),
-                    in_mm(found.largest_mm).c_str());
+        warn(options.output + ": the way there and back ends more than " + in_mm(options.tolerance_mm) + " off at " +
+             std::to_string(found.unreached) + " of " + std::to_string(field.geometry.size.count()) +
+             " places (it folds or stretches there), " + in_mm(found.largest_mm) + " at most");
+    say(general, options.output + ": inverse at " + text_of(field.geometry.size) + " places, " + in_mm(found.largest_mm) + " off at most");
 }
 
 }  // namespace deeds

@@ -12,18 +12,15 @@
 #include <string>
 #include <vector>
 
-#include "command_line.hpp"
+#include "commands_common.hpp"
 #include "errors.hpp"
 #include "field_file.hpp"
 #include "geometry.hpp"
-#include "nifti.hpp"
 #include "registration.hpp"
 #include "warp.hpp"
 
 namespace deeds {
 namespace {
-
-constexpr double kBytesOfMebibyte = 1 << 20;
 
 std::string deformed_path(const std::string& stem) { return stem + "_deformed.nii.gz"; }
 std::string deformed_labels_path(const std::string& stem) { return stem + "_deformed_seg.nii.gz"; }
@@ -40,10 +37,6 @@ ProgressCallback progress_line(const GeneralOptions& options) {
     };
 }
 
-void say(const GeneralOptions& options, const std::string& line) {
-    if (!options.quiet) std::printf("%s\n", line.c_str());
-}
-
 // ---------------------------------------------------------------------------------------------------------------------
 // The pair
 
@@ -57,20 +50,6 @@ PrepareOptions prepare_options(const PairOptions& options) {
     prepare.intensity_offset = options.intensity_offset;
     prepare.threads = options.general.threads;
     return prepare;
-}
-
-ReadOptions read_options(const GeneralOptions& options) {
-    return {options.nan_to, options.volume, static_cast<std::int64_t>(options.memory_limit_mib * kBytesOfMebibyte)};
-}
-
-void require_memory(const GeneralOptions& options, Size3 size, std::int64_t bytes) {
-    const double machine = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
-    const double limit = options.memory_limit_mib > 0 ? options.memory_limit_mib * kBytesOfMebibyte : machine;
-    if (static_cast<double>(bytes) <= limit) return;
-    throw OptionError("--memory-limit", std::to_string(static_cast<std::int64_t>(limit / kBytesOfMebibyte)) +
-                                            " MiB, but registering " + text_of(size) + " voxels needs " +
-                                            std::to_string(static_cast<std::int64_t>(static_cast<double>(bytes) / kBytesOfMebibyte) + 1) +
-                                            " MiB");
 }
 
 /// What the work returns. An error of a setting gets the name of its option, one of the pair the names of its files.
@@ -178,8 +157,9 @@ void run_linear(const LinearOptions& options) {
     require_writable(matrix_path(pair.output_stem));
     const PairGeometry geometry = geometry_of(pair);
     const Size3 size = geometry.registration.size;
+    const std::string work = "registering " + text_of(size) + " voxels";
     const LinearSettings settings = linear_settings(pair, options.levels, options.rigid, geometry);
-    require_memory(pair.general, size, with_names(pair, "", [&] { return memory_need_linear(size, settings); }));
+    require_memory(pair.general, work, with_names(pair, "", [&] { return memory_need_linear(size, settings); }));
 
     const LoadedPair loaded = loaded_pair(pair);
     const PreparedPair& prepared = loaded.prepared;
@@ -200,11 +180,12 @@ void run_register(const RegisterOptions& options) {
     require_writable(displacements_path(stem));
     const PairGeometry geometry = geometry_of(pair);
     const Size3 size = geometry.registration.size;
+    const std::string work = "registering " + text_of(size) + " voxels";
     const LinearSettings linear = linear_settings(pair, options.linear_levels, options.rigid, geometry);
     const RegistrationSettings settings = deformable_settings(options);
-    require_memory(pair.general, size, with_names(pair, "", [&] { return memory_need_deformable(size, settings); }));
+    require_memory(pair.general, work, with_names(pair, "", [&] { return memory_need_deformable(size, settings); }));
     if (options.linear_first) {
-        require_memory(pair.general, size, with_names(pair, "linear-", [&] { return memory_need_linear(size, linear); }));
+        require_memory(pair.general, work, with_names(pair, "linear-", [&] { return memory_need_linear(size, linear); }));
     }
 
     Registration registration;

@@ -11,24 +11,13 @@
 #include <string>
 #include <vector>
 
-#include "command_line.hpp"
+#include "commands_common.hpp"
 #include "errors.hpp"
 #include "field_file.hpp"
 #include "geometry.hpp"
-#include "nifti.hpp"
 
 namespace deeds {
 namespace {
-
-std::int64_t memory_limit_of(const GeneralOptions& options) { return static_cast<std::int64_t>(options.memory_limit_mib * (1 << 20)); }
-
-ReadOptions read_options(const GeneralOptions& options) { return {options.nan_to, options.volume, memory_limit_of(options)}; }
-
-void say(const GeneralOptions& options, const std::string& line) {
-    if (!options.quiet) std::printf("%s\n", line.c_str());
-}
-
-void warn(const std::string& line) { std::fprintf(stderr, "deeds: %s\n", line.c_str()); }
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Finding the registration
@@ -89,13 +78,6 @@ Registration registration_of(const TransformOptions& options, const std::optiona
 
 Geometry target_of(const TransformOptions& options, const Registration& registration) {
     return options.fixed.empty() ? registration.geometry.fixed : read_geometry(options.fixed);
-}
-
-void require_memory(const GeneralOptions& options, Size3 size, std::int64_t bytes_of_voxel) {
-    const double need = static_cast<double>(size.count()) * static_cast<double>(bytes_of_voxel) / (1 << 20);
-    if (options.memory_limit_mib > 0 && need > options.memory_limit_mib)
-        throw OptionError("--memory-limit", std::to_string(options.memory_limit_mib) + " MiB, but " + text_of(size) + " voxels need " +
-                                                std::to_string(need) + " MiB");
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -246,7 +228,8 @@ void run_apply(const ApplyOptions& options) {
     const Image moving = options.labels ? read_labels(options.moving, read_options(general)) : read_image(options.moving, read_options(general));
     const Registration registration = registration_of(options.transform, moving.geometry);
     const Geometry target = target_of(options.transform, registration);
-    require_memory(general, target.size, sizeof(float));
+    require_memory(general, "carrying " + text_of(moving.geometry.size) + " to " + text_of(target.size) + " voxels",
+                   (moving.geometry.size.count() + target.size.count()) * static_cast<std::int64_t>(sizeof(float)));
     const std::optional<float> outside =
         options.background ? std::optional<float>(static_cast<float>(*options.background)) : std::nullopt;
     const Grid3<float> result = carried_to(target, moving, registration, options.labels ? Interpolation::nearest : Interpolation::linear,

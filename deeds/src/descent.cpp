@@ -121,6 +121,16 @@ Geometry control_geometry(const Geometry& fixed, int control_step) {
     return control;
 }
 
+std::int64_t memory_need_descent(Size3 fixed, Size3 moving, const DescentSettings& settings) {
+    // The first pass is kept beside the one in work. Each has three grids of the fixed image, rows of what is wanted, and the
+    // smoothed moving image; beside both images and their middle. Control points hold the field, equations and what leads there.
+    constexpr std::int64_t numbers_of_control = 37;
+    const std::int64_t passes = settings.passes.size() > 1 ? 2 : 1, step = settings.control_step, voxels = fixed.count();
+    const std::int64_t numbers = (2 + 3 * passes) * voxels + passes * voxels / (step * step) + (1 + passes) * moving.count() +
+                                 numbers_of_control * voxels / (step * step * step);
+    return numbers * static_cast<std::int64_t>(sizeof(float));
+}
+
 DescentResult descend(const Image& fixed, const Image& moving, const std::optional<Grid3<float>>& wanted, ShiftField start,
                       const DescentSettings& settings) {
     if (settings.passes.empty()) throw std::invalid_argument("a descent needs a pass");

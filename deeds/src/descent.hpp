@@ -1,7 +1,7 @@
 // What:          a displacement field below a voxel: Gauss-Newton steps on two images of one contrast.
 // Source:        Lucas and Kanade, An iterative image registration technique (1981); the mean gradient as in Vercauteren et al.,
 //                Diffeomorphic demons (NeuroImage 2009).
-// Complexity:    linear in the voxels, for every step; about 60 bytes a voxel.
+// Complexity:    linear in the voxels, for every step; about 64 bytes a voxel at two voxels between control points.
 // Thread safety: every call owns its data and its threads; results do not depend on the number of threads.
 #pragma once
 
@@ -47,6 +47,9 @@ struct DescentResult {
 
 /// Where the control points lie whose cells the voxels of a grid fill. Throws std::invalid_argument where they do not.
 Geometry control_geometry(const Geometry& fixed, int control_step);
+
+/// Bytes that a descent takes with both images; the sizes are those of the images.
+std::int64_t memory_need_descent(Size3 fixed, Size3 moving, const DescentSettings& settings);
 
 /// A field that fits the images better.
 /// fixed: on a grid whose voxels fill the cells round the control points; moving: in the same world, on any grid.

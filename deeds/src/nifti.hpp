@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -34,7 +35,7 @@ struct VectorImage {
 struct ReadOptions {
     std::optional<double> nan_to;        ///< replaces NaN and infinite voxels; without it they are refused
     std::optional<std::int64_t> volume;  ///< index into the fourth dimension; without it only one volume is accepted
-    std::int64_t memory_limit = 0;       ///< bytes the work may take; 0: the memory of the machine
+    std::int64_t memory_limit = std::numeric_limits<std::int64_t>::max();  ///< bytes the work may take
     std::int64_t bytes_of_voxel = sizeof(float);  ///< that the work takes for every voxel of this image
 };
 

@@ -3,7 +3,6 @@
 // Complexity:    linear in the voxels.
 // Thread safety: no shared state.
 #include <sys/stat.h>
-#include <unistd.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -21,12 +20,6 @@ namespace deeds {
 namespace {
 
 constexpr std::int64_t largest_deflate_ratio = 1032;  // zlib technical details: the most a byte can expand to
-
-std::int64_t machine_memory() {
-    const std::int64_t pages = sysconf(_SC_PHYS_PAGES);
-    const std::int64_t page = sysconf(_SC_PAGESIZE);
-    return pages > 0 && page > 0 ? pages * page : std::numeric_limits<std::int64_t>::max();
-}
 
 std::int64_t chosen_volume(const Header& header, const std::string& name, const ReadOptions& options) {
     if (!options.volume) {
@@ -71,10 +64,9 @@ std::int64_t skipped_bytes(const Header& header, std::int64_t volume, std::int64
         throw FileError(name, "is truncated: " + text_of(header.geometry.size) + " voxels need " +
                                   (overflow ? std::string("more than 2^63") : std::to_string(end)) +
                                   " bytes, at most " + std::to_string(available) + " are there");
-    const std::int64_t limit = options.memory_limit > 0 ? options.memory_limit : machine_memory();
-    if (voxels > limit / options.bytes_of_voxel)
+    if (voxels > options.memory_limit / options.bytes_of_voxel)
         throw FileError(name, text_of(header.geometry.size) + " voxels need " + std::to_string((voxels * options.bytes_of_voxel >> 20) + 1) +
-                                  " MiB of memory, the limit is " + std::to_string(limit >> 20) + " MiB");
+                                  " MiB of memory, the limit is " + std::to_string(options.memory_limit >> 20) + " MiB");
     return before - header_bytes;
 }
 
