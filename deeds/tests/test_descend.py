@@ -3,7 +3,7 @@
 import nibabel
 import numpy as np
 import pytest
-from test_command_line import FAST, load, phantom, refused, run, save
+from run_deeds import FAST, load, peak_mib, phantom, refused, run, save
 
 AFFINE = np.diag([2.0, 2, 2.5, 1])
 
@@ -95,3 +95,26 @@ def test_skewed_axes_are_refused(pair, tmp_path):
         *options(pair, tmp_path, fixed=tmp_path / "skewed.nii"),
         names=["skewed.nii", "right angles"],
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "bytes_of_voxel"),
+    [
+        ({}, 64.5),
+        ({"control-step": 4}, 47.3),
+        ({"steps": 3, "smooth": 2, "window": 6}, 47.5),
+    ],
+)
+def test_the_memory_that_is_counted_is_what_it_takes(tmp_path, changes, bytes_of_voxel):
+    shape = (128, 112, 96)
+    random = np.random.default_rng(0)
+    for name in ("fixed", "moving"):
+        save(tmp_path / f"{name}.nii", random.normal(size=shape).astype(np.float32), AFFINE)
+    images = ("-F", tmp_path / "fixed.nii", "-M", tmp_path / "moving.nii")
+    level = ("-G", 8, "-L", 1, "-Q", 1)
+    run("register", *images, "-O", tmp_path / "out", *level, "--without-image")
+    command = ("descend", *options(tmp_path, tmp_path, **changes))
+    counted = np.prod(shape) * bytes_of_voxel / 2**20
+    refused(*command, "--memory-limit", counted - 1, names=["--memory-limit", "128x112x96 voxels needs"])
+    assert not (tmp_path / "field.nii").exists()
+    assert counted < peak_mib(*command, "--memory-limit", counted + 1) < counted + 15

@@ -1,14 +1,10 @@
 """`deeds invert` against files: a map whose inverse is known, scipy's interpolation, what it says and refuses."""
 
-import os
-import subprocess
-import sys
-
 import nibabel
 import numpy as np
 import pytest
+from run_deeds import peak_mib, refused, run
 from scipy.ndimage import map_coordinates
-from test_command_line import refused, run
 
 SHAPE = (40, 36, 30)
 ANGLE = np.deg2rad(20.0)
@@ -106,27 +102,6 @@ def test_threads_and_formats_change_no_bit(tmp_path):
     for name, source, threads in (("a", path, 1), ("b", path, 3), ("c", packed, 2)):
         run("invert", "--field", source, "-D", tmp_path / f"{name}.nii", "--threads", threads)
     assert len({(tmp_path / f"{name}.nii").read_bytes() for name in "abc"}) == 1
-
-
-PEAK_OF_CHILD = """
-import resource, subprocess, sys
-subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-"""
-
-
-def peak_mib(*arguments):
-    """Return the memory of `deeds arguments`; a small process begins it, whose own memory would count too."""
-    command = [
-        sys.executable,
-        "-I",
-        "-S",
-        "-c",
-        PEAK_OF_CHILD,
-        os.environ["DEEDS_BINARY"],
-        *map(str, arguments),
-    ]
-    return int(subprocess.run(command, capture_output=True, check=True, encoding="utf-8").stdout) / 1024
 
 
 def test_the_memory_that_is_counted_is_what_it_takes(tmp_path):
