@@ -4,6 +4,7 @@ Settings: what scans and matching need (volumes, intensity, embedding, store, ma
 """
 
 import json
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +36,16 @@ SCORES = ("protocol", "dataset", "method", "num_queries", "num_failed", "median_
 
 def main(arguments: list[str]) -> None:
     """Write the package."""
+    options = parse(arguments)
+    metadata = read_checkpoint_header(options.checkpoint).get("metadata", {})
+    card = card_of(options, usage=parse_settings(UsageSettings, options.settings))
+    checksum = weights_sha256_of_file(options.checkpoint)
+    card_of_model = {CARD_KEY: card.model_dump(mode="json"), CHECKSUM_KEY: checksum}
+    copy_checkpoint(options.checkpoint, options.output, metadata=metadata | card_of_model)
+
+
+def parse(arguments: list[str]) -> Namespace:
+    """Return the options of the stage."""
     parser = stage_parser(__doc__)
     parser.add_argument("--name", required=True, help="name of the model")
     parser.add_argument("--checkpoint", type=existing_file, required=True, help="trained checkpoint")
@@ -64,12 +75,13 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--limit", action="append", default=[], help="a sentence for the card")
     parser.add_argument("--output", type=output_file, required=True)
-    options = parser.parse_args(arguments)
-    usage = parse_settings(UsageSettings, options.settings)
+    return parser.parse_args(arguments)
 
-    metadata = read_checkpoint_header(options.checkpoint).get("metadata", {})
+
+def card_of(options: Namespace, *, usage: UsageSettings) -> ModelCard:
+    """Return the card of the model that the options name."""
     training_data = [data for name, path in options.index for data in count_volumes(name, path)]
-    card = ModelCard(
+    return ModelCard(
         name=options.name,
         checkpoint_sha256=model_sha256(options.checkpoint),
         usage=usage,
@@ -83,9 +95,6 @@ def main(arguments: list[str]) -> None:
         ),
         limits=tuple(options.limit),
     )
-    checksum = weights_sha256_of_file(options.checkpoint)
-    card_of_model = {CARD_KEY: card.model_dump(mode="json"), CHECKSUM_KEY: checksum}
-    copy_checkpoint(options.checkpoint, options.output, metadata=metadata | card_of_model)
 
 
 def count_volumes(dataset: str, path: Path) -> list[TrainingData]:

@@ -1,5 +1,6 @@
 """Register one pair of prepared volumes, from a start where there is one, and measure the overlap of their organs."""
 
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -22,26 +23,8 @@ from workflow_scripts.command_line import existing_file, parse_settings, run_sta
 
 def main(arguments: list[str]) -> None:
     """Run the stage `register_deeds`."""
-    parser = stage_parser(__doc__)
-    parser.add_argument("--program", type=existing_file, required=True, help="the built program deeds")
-    for name in ("fixed", "moving"):
-        parser.add_argument(f"--{name}", type=existing_file, required=True, metavar="PATH")
-        parser.add_argument(f"--{name}-labels", type=existing_file, metavar="PATH")
-    parser.add_argument("--start", type=existing_file, help="start (JSON) of the stage fit_affine")
-    parser.add_argument("--names", nargs=3, required=True, metavar=("REGISTRATION", "FIXED", "MOVING"))
-    parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--output-stem", type=Path, required=True, help="what the field's files begin with")
-    parser.add_argument(
-        "--output-field",
-        type=Path,
-        required=True,
-        help="displacement field of the whole map (NIfTI) to write",
-    )
-    parser.add_argument("--output-overlap", type=Path, required=True, help="overlap (JSON) to write")
-    options = parser.parse_args(arguments)
+    options = parse(arguments)
     settings = parse_settings(RegisterDeedsSettings, options.settings)
-
-    registration, fixed_id, moving_id = options.names
     matrix = read_start(options.start).matrix if options.start else None
     fixed, moving = read_volume(options.fixed), read_volume(options.moving)
     moving_labels = read_volume(options.moving_labels, require_contrast=False) if settings.organs else None
@@ -72,10 +55,32 @@ def main(arguments: list[str]) -> None:
             whole=whole,
             organs=settings.organs,
         )
+    registration, fixed_id, moving_id = options.names
     overlap = PairOverlap(registration, fixed_id, moving_id, organs)
     write_pair_overlap(overlap, options.output_overlap)
     if organs:
         log("mean Dice {:.3f} before, {:.3f} after".format(*overlap.mean_dice))
+
+
+def parse(arguments: list[str]) -> Namespace:
+    """Return the options of the stage."""
+    parser = stage_parser(__doc__)
+    parser.add_argument("--program", type=existing_file, required=True, help="the built program deeds")
+    for name in ("fixed", "moving"):
+        parser.add_argument(f"--{name}", type=existing_file, required=True, metavar="PATH")
+        parser.add_argument(f"--{name}-labels", type=existing_file, metavar="PATH")
+    parser.add_argument("--start", type=existing_file, help="start (JSON) of the stage fit_affine")
+    parser.add_argument("--names", nargs=3, required=True, metavar=("REGISTRATION", "FIXED", "MOVING"))
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--output-stem", type=Path, required=True, help="what the field's files begin with")
+    parser.add_argument(
+        "--output-field",
+        type=Path,
+        required=True,
+        help="displacement field of the whole map (NIfTI) to write",
+    )
+    parser.add_argument("--output-overlap", type=Path, required=True, help="overlap (JSON) to write")
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

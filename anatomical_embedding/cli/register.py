@@ -144,18 +144,11 @@ def register(
     _keep_freed_memory()
     load_libraries()
     from anatomical_embedding.api import carry_registered_points, load_model, read_scans, register_scans
-    from anatomical_embedding.cli.registration_folder import (
-        remove_former,
-        removed_for_good,
-        require_only_own,
-    )
+    from anatomical_embedding.cli.registration_folder import require_only_own
     from anatomical_embedding.files import held_folder, require_writable_folder
-    from anatomical_embedding.points.named_points import coordinates_in_mm
     from anatomical_embedding.points.points_file import read_points
     from anatomical_embedding.registration.deeds_program import require_program
-    from anatomical_embedding.registration.guided_start import write_start
     from anatomical_embedding.registration.installed_program import installed_program
-    from anatomical_embedding.registration.registered_scans import START_FILE
     from anatomical_embedding.usage.scans import require_raw
 
     if initial_program is not None and initial is None:
@@ -177,12 +170,10 @@ def register(
     scans = {path: require_raw(scan) for path, scan in read.items()}
     asked_for = [name for names in programs for name in names]
     sources = _dicom_sources(scans[fixed], scans[moving]) if "dicom" in asked_for else None
-    remarks: list[str] = []
+    remarks = []
     if asked is not None:
-        remarks += [
-            *asked.remarks,
-            *points_outside(asked, scans[their_scan].grid, str(their_scan), hint="--points-of"),
-        ]
+        outside = points_outside(asked, scans[their_scan].grid, str(their_scan), hint="--points-of")
+        remarks = [*asked.remarks, *outside]
     with held_folder(folder):
         found = register_scans(
             model,
@@ -198,23 +189,20 @@ def register(
         carried = None
         if asked is not None:
             carried = carry_registered_points(model, found, asked.points_mm, side=side)
-        goal = found.moving if side == "fixed" else found.fixed
-        former = remove_former(folder, kept=initial)
-        write_start(found.start, folder / START_FILE, scans=found.scans)
-        _write_results(found, asked, carried, folder, programs=asked_for, coordinates=coordinates, goal=goal)
-        remarks += removed_for_good(folder, former)
+        remarks += _write_results(
+            found,
+            asked,
+            carried,
+            folder,
+            kept=initial,
+            programs=asked_for,
+            coordinates=coordinates,
+            side=side,
+        )
     said = say_remarks([*found.remarks, *remarks])
     if as_json:
-        print_json(
-            {
-                "status": found.start.status,
-                "reason": found.start.reason,
-                "folder": str(folder),
-                "coordinates": coordinates_in_mm(coordinates).upper(),
-                "points": _rows(asked.names, carried, coordinates=coordinates) if asked and carried else [],
-                "remarks": said,
-            }
-        )
+        points = _rows(asked.names, carried, coordinates=coordinates) if asked and carried else []
+        print_json(_answer(found.start, folder, points, coordinates=coordinates) | {"remarks": said})
     else:
         click.echo(str(folder))
 
@@ -255,39 +243,81 @@ def _write_results(
     carried: "CarriedPoints | None",
     folder: Path,
     *,
+    kept: Path | None,
     programs: list[str],
     coordinates: "Coordinates",
-    goal: "Volume",
-) -> None:
-    """Write what was found: first what is small and took longest, last the image, which is large."""
+    side: "Side",
+) -> list[str]:
+    """Write what was found in place of what an earlier registration left, and return what to say of that.
+
+    What is small and took longest comes first, last the image, which is large.
+    """
     from anatomical_embedding.api import write_transforms
-    from anatomical_embedding.cli.registration_folder import DECISION, DOUBT, FIELD, IMAGE, POINTS
-    from anatomical_embedding.points.points_file import name_of_form, write_point_table, write_points
+    from anatomical_embedding.cli.registration_folder import (
+        DOUBT,
+        FIELD,
+        IMAGE,
+        remove_former,
+        removed_for_good,
+    )
     from anatomical_embedding.registration.displacement_field import write_field
-    from anatomical_embedding.registration.registered_scans import note_of
+    from anatomical_embedding.registration.guided_start import write_start
+    from anatomical_embedding.registration.registered_scans import START_FILE, note_of
     from anatomical_embedding.volumes.nifti import write_volume
 
+    former = remove_former(folder, kept=kept)
+    write_start(found.start, folder / START_FILE, scans=found.scans)
     write_transforms(found, folder, programs=["itk"])
     if asked is not None and carried is not None:
-        more = {
-            "doubt_mm": ["" if math.isnan(doubt) else f"{doubt:.2f}" for doubt in carried.doubt_mm],
-            DECISION: carried.decision,
-            "reason": carried.reason,
-        }
-        write_point_table(carried.points_mm, asked.names, folder / POINTS, coordinates=coordinates, more=more)
-        if asked.form is not None and (name := name_of_form(asked.form)):
-            said = [
-                ": ".join(filter(None, told)) for told in zip(carried.decision, carried.reason, strict=True)
-            ]
-            write_points(
-                carried.points_mm, asked.names, folder / name, form=asked.form, grid=goal, descriptions=said
-            )
+        goal = found.moving if side == "fixed" else found.fixed
+        _write_points(asked, carried, folder, coordinates=coordinates, goal=goal)
     write_field(found.field.before(found.start.matrix), folder / FIELD, note=note_of("fixed", found.scans))
     if found.doubt is not None:
         write_volume(found.doubt, folder / DOUBT)
     # ITK and 3D Slicer read what is there already.
     write_transforms(found, folder, programs=[name for name in programs if name not in {"itk", "slicer"}])
     write_volume(found.warped(), folder / IMAGE)
+    return removed_for_good(folder, former)
+
+
+def _write_points(
+    asked: "NamedPoints",
+    carried: "CarriedPoints",
+    folder: Path,
+    *,
+    coordinates: "Coordinates",
+    goal: "Volume",
+) -> None:
+    """Write carried points as a table, and in the form that they came in, on the grid of their new scan."""
+    from anatomical_embedding.cli.registration_folder import DECISION, POINTS
+    from anatomical_embedding.points.points_file import name_of_form, write_point_table, write_points
+
+    more = {
+        "doubt_mm": ["" if math.isnan(doubt) else f"{doubt:.2f}" for doubt in carried.doubt_mm],
+        DECISION: carried.decision,
+        "reason": carried.reason,
+    }
+    write_point_table(carried.points_mm, asked.names, folder / POINTS, coordinates=coordinates, more=more)
+    if asked.form is not None and (name := name_of_form(asked.form)):
+        told = [": ".join(filter(None, pair)) for pair in zip(carried.decision, carried.reason, strict=True)]
+        write_points(
+            carried.points_mm, asked.names, folder / name, form=asked.form, grid=goal, descriptions=told
+        )
+
+
+def _answer(
+    start: "GuidedStart", folder: Path, points: list[dict[str, Any]], *, coordinates: "Coordinates"
+) -> dict[str, Any]:
+    """Return what `--json` prints of a registration."""
+    from anatomical_embedding.points.named_points import coordinates_in_mm
+
+    return {
+        "status": start.status,
+        "reason": start.reason,
+        "folder": str(folder),
+        "coordinates": coordinates_in_mm(coordinates).upper(),
+        "points": points,
+    }
 
 
 def _rows(
