@@ -26,3 +26,12 @@ def refusal_of(capsys: pytest.CaptureFixture[str], arguments: Iterable[Any]) -> 
     assert [line for line in lines if line.startswith("error: ")] == lines[-1:]
     assert "Traceback" not in printed.err
     return lines[-1]
+
+
+def output_of(capsys: pytest.CaptureFixture[str], arguments: Iterable[Any]) -> str:
+    """Run the command, which must end well, and return what it printed."""
+    capsys.readouterr()
+    code = run(arguments)
+    printed = capsys.readouterr()
+    assert code == 0, printed.err
+    return printed.out

@@ -1,30 +1,18 @@
 """What `apply` and `transform-points` are given that is not quite what they want: read rightly, said, or refused."""
 
-import json
-
 import nibabel
 import numpy as np
 import pytest
 import SimpleITK
 
-from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.points.points_file import read_points
-from anatomical_embedding.registration.displacement_field import LPS_SIGNS, DisplacementField, write_field
-from anatomical_embedding.registration.guided_start import given_start, read_start, write_start
-from anatomical_embedding.registration.initial.read import read_initial_start
-from anatomical_embedding.registration.itk_transform import transform_by_itk, write_transform
-from anatomical_embedding.registration.registered_scans import NOTE_MARK, described_scans, note_of
+from anatomical_embedding.registration.itk_transform import transform_by_itk
 from anatomical_embedding.registration.transform_files import is_covered, read_transform
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
-from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
 from anatomical_embedding.volumes.volume import Volume
 from tests.command import refusal_of, run
+from tests.shifted_scans import SHAPE, VECTORS, applied, fixture_folder  # noqa: F401
 from tests.unit.samples import LPS_AFFINE
-from tests.unit.test_apply import folder  # noqa: F401, a fixture of moving, fixed, labels and one shift
-
-SHAPE = (30, 28, 16)
-VECTORS = np.broadcast_to(np.array([6.0, -4.0, 2.0], np.float32), (*SHAPE, 1, 3)).copy()
-"""The shift of the folder, as ITK states it: LPS."""
 
 
 def save_field(path, vectors=VECTORS, *, name=""):
@@ -40,7 +28,7 @@ def notes_of(capsys, *arguments):
 
 
 @pytest.mark.parametrize("ending", ["nii", "nrrd", "mha"])
-def test_a_field_is_read_in_every_form_that_itk_writes(folder, ending):  # noqa: F811
+def test_a_field_is_read_in_every_form_that_itk_writes(folder, ending):
     path = folder / f"field.{ending}"
     SimpleITK.WriteImage(SimpleITK.ReadImage(str(folder / "shift.nii.gz")), str(path))
     assert run(["transform-points", path, folder / "points.csv", "--output", folder / "out.csv"]) == 0
@@ -48,7 +36,7 @@ def test_a_field_is_read_in_every_form_that_itk_writes(folder, ending):  # noqa:
     np.testing.assert_allclose(found.points_mm, [[-16.0, -16.0, 10.0]], atol=1e-5)
 
 
-def test_the_way_back_of_an_affine_transform(folder, capsys):  # noqa: F811
+def test_the_way_back_of_an_affine_transform(folder, capsys):
     arguments = [folder / "points.csv", "--output", folder / "out.csv", "--inverse"]
     assert run(["transform-points", folder / "shift.h5", *arguments]) == 0
     found = read_points(folder / "out.csv", coordinates="ras")
@@ -132,7 +120,7 @@ def singular(path):
         (singular, "a.tfm", "is singular: it leads all points onto a plane or a line"),
     ],
 )
-def test_what_only_looks_like_a_transform_is_refused(folder, capsys, make, name, message):  # noqa: F811
+def test_what_only_looks_like_a_transform_is_refused(folder, capsys, make, name, message):
     make(folder / name)
     said = refusal_of(
         capsys, ["transform-points", folder / name, folder / "points.csv", "--output", folder / "out.csv"]
@@ -158,7 +146,7 @@ def test_splines_cover_what_they_move(tmp_path):
     assert 100 < found.sum() < 1900
 
 
-def test_what_a_field_does_not_cover_is_said(folder, capsys):  # noqa: F811
+def test_what_a_field_does_not_cover_is_said(folder, capsys):
     """ITK leaves points outside a field where they are; the field ends at z = 31 mm, half of the scan does at 63."""
     (folder / "points.csv").write_text(
         "x_mm,y_mm,z_mm,name\n-10,-20,8,in\n-10,-20,40,out\n", encoding="utf-8"
@@ -181,7 +169,7 @@ def test_what_a_field_does_not_cover_is_said(folder, capsys):  # noqa: F811
 
 
 @pytest.mark.parametrize(("name", "options"), [("moving", []), ("labels", ["--labels"])])
-def test_a_transform_that_leads_away_is_refused(folder, capsys, name, options):  # noqa: F811
+def test_a_transform_that_leads_away_is_refused(folder, capsys, name, options):
     SimpleITK.WriteTransform(SimpleITK.TranslationTransform(3, (900.0, 0, 0)), str(folder / "away.tfm"))
     arguments = ["apply", folder / "away.tfm", folder / f"{name}.nii.gz", "--onto", folder / "fixed.nii.gz"]
     arguments += ["--output", folder / "out.nii.gz", "--modality", "ct", *options]
@@ -191,7 +179,7 @@ def test_a_transform_that_leads_away_is_refused(folder, capsys, name, options): 
     assert not (folder / "out.nii.gz").exists()
 
 
-def test_a_folder_of_masks_comes_over_as_their_map(folder, capsys):  # noqa: F811
+def test_a_folder_of_masks_comes_over_as_their_map(folder, capsys):
     labels = read_volume(folder / "labels.nii.gz", require_contrast=False).array
     for name, mask in (("air", labels == 0), ("bone", labels > 0)):
         write_volume(Volume(mask.astype(np.uint8), LPS_AFFINE), folder / "masks" / f"{name}.nii.gz")
@@ -209,7 +197,7 @@ def test_a_folder_of_masks_comes_over_as_their_map(folder, capsys):  # noqa: F81
     np.testing.assert_array_equal(two == 2, one > 0)
 
 
-def test_labels_that_are_lost_or_interpolated_are_said(folder, capsys):  # noqa: F811
+def test_labels_that_are_lost_or_interpolated_are_said(folder, capsys):
     array = read_volume(folder / "labels.nii.gz", require_contrast=False).array.copy()
     array[0, 0, 0] = 7  # the shift leads fixed voxels to it from outside the scan
     write_volume(Volume(array, LPS_AFFINE), folder / "labels.nii.gz")
@@ -251,7 +239,7 @@ def test_labels_that_are_lost_or_interpolated_are_said(folder, capsys):  # noqa:
         ),
     ],
 )
-def test_points_go_out_in_the_form_that_is_asked_for(folder, name, content, output, written):  # noqa: F811
+def test_points_go_out_in_the_form_that_is_asked_for(folder, name, content, output, written):
     (folder / name).write_text(content, encoding="utf-8")
     more = ["--of", folder / "moving.nii.gz", "--modality", "ct"]
     if "i,j,k" in content:
@@ -261,174 +249,8 @@ def test_points_go_out_in_the_form_that_is_asked_for(folder, name, content, outp
     assert (folder / output).read_text(encoding="utf-8").replace("\r", "") == written
 
 
-@pytest.fixture
-def registered(folder):  # noqa: F811
-    """Return the folder as `register` leaves one of moving onto fixed, whose grids are the same."""
-    options = ReadingOptions(modality="ct")
-    scans = described_scans(
-        *(read_raw_scan(folder / f"{name}.nii.gz", options) for name in ("fixed", "moving"))
-    )
-    write_start(given_start(np.eye(4)), folder / "start.json", scans=scans)
-    (folder / "shift.h5").rename(folder / "forward.h5")
-    SimpleITK.WriteTransform(SimpleITK.TranslationTransform(3, (-6.0, 4.0, -2.0)), str(folder / "inverse.h5"))
-    (folder / "shift.nii.gz").rename(folder / "displacement_field.nii.gz")
-    return folder
-
-
-def applied(folder, transform, source, onto, *more):  # noqa: F811
-    return [
-        *("apply", folder / transform, folder / f"{source}.nii.gz", "--onto", folder / f"{onto}.nii.gz"),
-        *("--output", folder / "out.nii.gz", "--modality", "ct", *more),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("transform", "source", "onto"),
-    [
-        ("forward.h5", "fixed", "moving"),
-        ("displacement_field.nii.gz", "fixed", "moving"),
-        ("inverse.h5", "moving", "fixed"),
-    ],
-)
-def test_a_transform_of_register_that_is_used_the_wrong_way_is_refused(
-    registered, capsys, transform, source, onto
-):
-    """Both scans lie in one place, so that the wrong way gives an image as well."""
-    said = refusal_of(capsys, applied(registered, transform, source, onto))
-    assert f"{onto}.nii.gz is the {onto} scan; use " in said
-    assert said.endswith(f"scan; use {'forward' if transform == 'inverse.h5' else 'inverse'}.h5")
-    assert not (registered / "out.nii.gz").exists()
-    assert run(applied(registered, transform, onto, source)) == 0
-    start = registered / "start.json"
-    assert read_start(start).status == "given"
-    start.write_text(start.read_text(encoding="utf-8").replace("scans", "others"), encoding="utf-8")
-    assert run(applied(registered, transform, source, onto)) == 0, "nothing tells whose the transform is"
-
-
-@pytest.mark.parametrize("key", ["sha256", "shape", "affine"])
-def test_a_start_that_tells_a_scan_in_part_tells_nothing(registered, key):
-    content = json.loads((registered / "start.json").read_text(encoding="utf-8"))
-    del content["scans"]["moving"][key]
-    (registered / "start.json").write_text(json.dumps(content), encoding="utf-8")
-    assert run(applied(registered, "forward.h5", "moving", "fixed")) == 0
-
-
-def test_labels_and_other_grids_are_told_by_their_voxels(registered, capsys):
-    """Labels have no checksum that is known: where both grids are alike only the other scan tells."""
-    assert run(applied(registered, "forward.h5", "labels", "fixed", "--labels")) == 0
-    said = refusal_of(capsys, applied(registered, "inverse.h5", "labels", "fixed", "--labels"))
-    assert "fixed.nii.gz is the fixed scan" in said
-    content = json.loads((registered / "start.json").read_text(encoding="utf-8"))
-    content["scans"]["moving"]["affine"][0][3] += 0.5
-    (registered / "start.json").write_text(json.dumps(content), encoding="utf-8")
-    scan = read_volume(registered / "moving.nii.gz")
-    write_volume(Volume(scan.array[2:], scan.affine), registered / "small.nii.gz")
-    said = refusal_of(capsys, applied(registered, "forward.h5", "labels", "small", "--labels"))
-    assert "labels.nii.gz is the fixed scan" in said
-    assert run(applied(registered, "forward.h5", "moving", "small")) == 0
-
-
-COPIES = {
-    "fixed": ("p7_to_p8.h5", "warp.nii", "warp.nii.gz"),
-    "moving": ("p8_to_p7.h5",),
-}
-
-
-@pytest.fixture
-def copied(registered):
-    """Return a folder with transforms of `register` alone, under other names."""
-    scans = json.loads((registered / "start.json").read_text(encoding="utf-8"))["scans"]
-    (registered / "start.json").unlink()
-    shift = SimpleITK.TranslationTransform(3, (6.0, -4.0, 2.0))
-    field = DisplacementField(VECTORS[..., 0, :] * LPS_SIGNS, LPS_AFFINE)
-    for fills, transform in (("fixed", shift), ("moving", shift.GetInverse())):
-        for name in COPIES[fills]:
-            note = note_of(fills, scans)
-            if name.endswith(".h5"):
-                write_transform(SimpleITK.CompositeTransform([transform]), registered / name, note=note)
-            else:
-                write_field(field, registered / name, note=note)
-    return registered
-
-
-@pytest.mark.parametrize(("fills", "name"), [(fills, name) for fills in COPIES for name in COPIES[fills]])
-def test_a_copy_of_another_name_tells_its_direction(copied, capsys, fills, name):
-    """The file says so itself, and is to other programs the transform that it was."""
-    source = "moving" if fills == "fixed" else "fixed"
-    said = refusal_of(capsys, applied(copied, name, fills, source))
-    assert f"{name}: resamples the {source} scan of its registration onto the {fills} one, but " in said
-    assert run(applied(copied, name, source, fills)) == 0
-    carried = transform_by_itk(read_transform(copied / name), np.array([[-10.0, -20.0, 8.0]]))
-    sign = 1.0 if fills == "fixed" else -1.0
-    np.testing.assert_allclose(
-        carried, [[-10.0 - 6.0 * sign, -20.0 + 4.0 * sign, 8.0 + 2.0 * sign]], atol=1e-5
-    )
-    SimpleITK.WriteTransform(read_transform(copied / name), str(copied / "again.h5"))
-    assert run(applied(copied, "again.h5", fills, source)) == 0, "another program keeps no note"
-
-
-def test_another_field_with_a_copy_of_the_header_tells_nothing(copied):
-    """As of programs that take the header of a field for its inverse."""
-    name = next(name for name in COPIES["fixed"] if name.endswith(".nii.gz"))
-    image = nibabel.load(copied / name)
-    for path, vectors in (("same.nii.gz", image.dataobj), ("inverse.nii.gz", -np.asarray(image.dataobj))):
-        nibabel.save(nibabel.Nifti1Image(np.asarray(vectors), image.affine, image.header), copied / path)
-    assert run(applied(copied, "inverse.nii.gz", "fixed", "moving")) == 0
-    assert run(applied(copied, "same.nii.gz", "fixed", "moving")) != 0
-
-
-def test_points_of_the_other_scan_are_refused(copied, capsys):
-    arguments = ["--output", copied / "out.csv", "--modality", "ct", "--of"]
-    command = ["transform-points", copied / "p7_to_p8.h5", copied / "points.csv", *arguments]
-    assert run([*command, copied / "fixed.nii.gz"]) == 0
-    said = refusal_of(capsys, [*command, copied / "moving.nii.gz"])
-    assert "moving.nii.gz is the moving scan; use inverse.h5" in said
-    said = refusal_of(capsys, [*command, copied / "fixed.nii.gz", "--inverse"])
-    assert "fixed.nii.gz is the fixed scan; use forward.h5" in said
-
-
-@pytest.mark.parametrize("more", [[], ["--of", "fixed.nii.gz"]])
-def test_points_beside_the_scan_that_a_transform_carries_are_refused_or_said(
-    copied, capsys, monkeypatch, more
-):
-    """A transform of `register` knows its scan: points that were told to be LPS and are RAS lie on the other side."""
-    monkeypatch.chdir(copied)
-    options = ["--output", "out.csv", "--modality", "ct", *more]
-    said = refusal_of(
-        capsys, ["transform-points", "p7_to_p8.h5", "points.csv", "--coordinates", "lps", *options]
-    )
-    assert "no point lies inside" in said and "whether they are LPS (--coordinates lps)" in said
-    assert not (copied / "out.csv").exists()
-    (copied / "two.csv").write_text(
-        (copied / "points.csv").read_text(encoding="utf-8") + "5000,0,0,far\n", encoding="utf-8"
-    )
-    assert run(["transform-points", "p7_to_p8.h5", "two.csv", *options]) == 0
-    assert "note: the point 'far' lies outside" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("note", [b"{", b'{"fills": "fixed"}', b'{"fills": "up", "scans": {}}', b"[]"])
-def test_a_note_that_is_broken_tells_nothing(copied, note):
-    path = copied / "p7_to_p8.h5"
-    path.write_bytes(path.read_bytes() + NOTE_MARK + note)
-    assert run(applied(copied, "p7_to_p8.h5", "fixed", "moving")) == 0
-
-
-def test_a_start_of_the_scans_in_the_other_order_is_refused(registered):
-    fixed, moving = (
-        read_raw_scan(registered / f"{name}.nii.gz", ReadingOptions(modality="ct"))
-        for name in ("fixed", "moving")
-    )
-    np.testing.assert_array_equal(
-        read_initial_start(registered / "start.json", fixed=fixed, moving=moving).matrix, np.eye(4)
-    )
-    with pytest.raises(
-        InputFileError, match=r"start\.json: leads from .*fixed\.nii\.gz to .*moving\.nii\.gz, the o"
-    ):
-        read_initial_start(registered / "start.json", fixed=moving, moving=fixed)
-
-
 @pytest.mark.parametrize("name", ["labels", "empty", "probabilities"])
-def test_the_grid_of_any_image_is_taken(folder, name):  # noqa: F811
+def test_the_grid_of_any_image_is_taken(folder, name):
     """What the voxels of the image hold does not matter: it may be a label map, or say nothing at all."""
     shape = (30, 28, 16)
     write_volume(Volume(np.zeros(shape, np.uint8), LPS_AFFINE), folder / "empty.nii.gz")

@@ -9,10 +9,10 @@ import pytest
 
 from anatomical_embedding import api
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
+from tests.command import output_of, refusal_of
 from tests.dicom_slices import OTHER_SERIES, Layout, Stack, save
 from tests.label_objects import FRAME, write_seg, write_structures
 from tests.packaged_model import body_scan, write_model
-from tests.unit.test_command_line import output_of, refusal_of
 
 AFFINE = np.array([[-4.0, 0, 0, 90], [0, -4.0, 0, 70], [0, 0, 4.25, -60], [0, 0, 0, 1]])
 POINT_VOX = (16, 14, 20)

@@ -18,9 +18,9 @@ from anatomical_embedding.settings.pipeline import PipelineSettings
 from anatomical_embedding.viewer.open_session import open_session
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.volume import Volume
+from tests.command import output_of, refusal_of, run
 from tests.packaged_model import body_scan, scan_affine, write_model
 from tests.unit.samples import prepare_settings, save_nifti
-from tests.unit.test_command_line import output_of, refusal_of, run
 from tests.unit.test_nifti_geometry import UNITS, VOX_OFFSET
 
 AFFINE = scan_affine(origin_mm=(90.0, 70.0, -60.0))
