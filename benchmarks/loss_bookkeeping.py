@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from anatomical_embedding.losses.contrastive import cross_entropy_against, fine_contrastive_loss
+from anatomical_embedding.losses.contrastive import fine_contrastive_loss
+from anatomical_embedding.losses.cross_entropy import cross_entropy_against
 from anatomical_embedding.patches.pair_batches import HeadPairs
 from anatomical_embedding.patches.positives import cell_grid, find_fine_positives
 from anatomical_embedding.patches.views import draw_view_pair

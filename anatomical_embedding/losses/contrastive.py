@@ -8,11 +8,12 @@ negatives remain. Partners come from the geometry of the views (`patches.positiv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch.nn import functional as F
 
+from anatomical_embedding.losses.cross_entropy import cross_entropy_against, cross_entropy_against_keys
 from anatomical_embedding.losses.hard_negatives import hardest_columns
 from anatomical_embedding.patches.pair_batches import HeadPairs
 from anatomical_embedding.processes import ALONE, Processes
@@ -159,7 +160,7 @@ def _fine_loss_of_pair(
     query, partner, keys = vectors
     if settings.num_negatives >= len(keys):
         is_ignored = _is_near(pair, slice(None), drawn.candidates, distance_mm=settings.ignore_distance_mm)
-        loss = _CrossEntropyAgainstKeys.apply(query / settings.temperature, partner, keys, is_ignored)
+        loss = cross_entropy_against_keys(query / settings.temperature, partner, keys, is_ignored)
         return pair.weight * loss
     size = pair.size[::-1]
     upsampled = _upsampled_cells_of_pair(coarse, number, size=size)  # (2N, C')
@@ -226,68 +227,11 @@ def coarse_contrastive_loss(
             strangers = torch.cat([other for at, other in cells.items() if at != place])
             everything = torch.cat([keys, strangers if drawn is None else strangers[drawn]])
             is_excluded = F.pad(is_excluded, (0, len(everything) - num_cells))
-        loss = _CrossEntropyAgainstKeys.apply(
+        loss = cross_entropy_against_keys(
             keys[pair.query] / settings.temperature, keys[pair.partner], everything, is_excluded
         )
         losses.append(pair.weight * loss)
     return torch.stack(losses).mean()
-
-
-def cross_entropy_against(
-    positive: torch.Tensor, negatives: torch.Tensor, *, temperature: float
-) -> torch.Tensor:
-    """Return the mean of -log softmax of the positive among itself and the negatives.
-
-    Parameters
-    ----------
-    positive : (K,) similarities.
-    negatives : (K, M) similarities; -inf where a place is empty.
-    temperature : divides all similarities.
-
-    Examples
-    --------
-    >>> round(cross_entropy_against(torch.zeros(1), torch.zeros(1, 1), temperature=1.0).item(), 4)
-    0.6931
-    """
-    logits = torch.cat([positive[:, None], negatives], dim=1).float() / temperature
-    return (torch.logsumexp(logits, dim=1) - logits[:, 0]).mean()
-
-
-class _CrossEntropyAgainstKeys(torch.autograd.Function):
-    """Mean of -log softmax of a query's partner among itself and the keys that are not excluded.
-
-    Inputs are (K, C) queries divided by the temperature, their (K, C) partners, (M, C) keys and (K, M) bools.
-
-    The same as `cross_entropy_against` of all similarities, but the (K, M) table is written once and read by two
-    products on the way back, instead of a dozen tables of its size.
-    """
-
-    @staticmethod
-    def forward(
-        context: Any,
-        scaled: torch.Tensor,
-        partners: torch.Tensor,
-        keys: torch.Tensor,
-        is_excluded: torch.Tensor,
-    ) -> torch.Tensor:
-        positive = (scaled * partners).sum(dim=1)  # (K,)
-        weights = (scaled @ keys.T).masked_fill_(is_excluded, -torch.inf)  # (K, M)
-        largest = torch.maximum(weights.amax(dim=1), positive)
-        weights.sub_(largest[:, None]).exp_()
-        positive_weight = torch.exp(positive - largest)
-        total = weights.sum(dim=1) + positive_weight
-        context.save_for_backward(scaled, partners, keys, weights, positive_weight, total)
-        return (total.log() + largest - positive).mean()
-
-    @staticmethod
-    def backward(context: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        scaled, partners, keys, weights, positive_weight, total = context.saved_tensors
-        share = gradients[0] / len(scaled)
-        of_keys = (share / total)[:, None]
-        of_partner = (share * (positive_weight / total - 1.0))[:, None]
-        to_queries = (weights @ keys) * of_keys + of_partner * partners
-        to_keys = weights.T @ (scaled * of_keys)
-        return to_queries, of_partner * scaled, to_keys, None
 
 
 @torch.no_grad()

@@ -6,22 +6,27 @@ so that a single wrong match moves nothing. Needs no semantic head and no traini
 lesions as well.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_erosion, map_coordinates
+from scipy.ndimage import binary_erosion
 from scipy.spatial import cKDTree
 
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.matching.decision import Decision
+from anatomical_embedding.matching.carried_labels import (
+    MOST_OUTSIDE_IN_A_LABEL_OF_THE_SCAN,
+    CarriedLabel,
+    held_against_fit,
+    judge_label,
+    share_in_words,
+)
 from anatomical_embedding.matching.grid_points import lattice_in_body
-from anatomical_embedding.matching.local_affine import SMALLEST_SCALE_MM, fit_local_affines
 from anatomical_embedding.matching.nearest import cycle_errors_mm, match_nearest
 from anatomical_embedding.matching.prepared_target import PreparedTarget
 from anatomical_embedding.matching.refine_scans import REFINED, refined_words
+from anatomical_embedding.matching.smooth_map import fit_shifts, places_by_anchors
 from anatomical_embedding.matching.voxel_refinement import RefinedMatches
 from anatomical_embedding.settings.matching import MatchingSettings
 from anatomical_embedding.settings.usage import PropagationSettings
@@ -31,37 +36,6 @@ from anatomical_embedding.volumes.labels import label_type
 from anatomical_embedding.volumes.volume import Volume
 
 MM3_PER_ML = 1000.0
-NODES_AT_ONCE = 4000
-"""Local maps fitted together; bounds memory to about 100 MB."""
-MOST_OUTSIDE_IN_A_LABEL_OF_THE_SCAN = 0.5
-"""Share of a label outside the scan, or its body, beyond which it is hardly one of this scan: its place is another."""
-MOST_OUTSIDE_UNSAID = 0.05
-"""Share outside that margins of a mask reach; a label with more of it is for review."""
-NUM_JUDGED = 3
-"""Points of a label by which it is told whether the confidence was fitted to the like: what is unlike is so around."""
-
-
-@dataclass(frozen=True)
-class CarriedLabel:
-    """What became of one label.
-
-    Attributes
-    ----------
-    label : its number.
-    from_ml, to_ml : volume in the template and in the target.
-    outside_share : part of it that lies outside the template, 0 to 1.
-    num_asked, num_anchors : points in and around it that were matched, and that came back.
-    decision, reason : found; review or failed, and why; unknown where the model holds no confidence.
-    """
-
-    label: int
-    from_ml: float
-    to_ml: float
-    outside_share: float
-    num_asked: int
-    num_anchors: int
-    decision: Decision
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -141,7 +115,7 @@ def carry_by_anchors(
     rows = []
     for label, mask_mm in regions.items():
         is_near = distances_mm[label] <= settings.margin_mm
-        row = _judge(
+        row = judge_label(
             label,
             from_ml=len(mask_mm) * _voxel_ml(labels),
             to_ml=float(np.count_nonzero(carried == label) * _voxel_ml(grid)),
@@ -157,7 +131,7 @@ def carry_by_anchors(
             carried[carried == label] = 0
         rows.append(row)
     if unlike is not None:
-        rows = _held_against_fit(rows, regions, unlike)
+        rows = held_against_fit(rows, regions, unlike)
     return CarriedLabels(Volume(carried, grid.affine), tuple(rows), refined)
 
 
@@ -185,14 +159,10 @@ def require_labels_in(
         at_least = "" if len(shares) == 1 or least == 1 else " or more"
         of_what = f"label {min(shares)}" if len(shares) == 1 else f"each of its {len(shares)} labels"
         raise UserError(
-            f"the label map is not of the scan {name!r}: {_percent(least)}{at_least} of {of_what} lies "
+            f"the label map is not of the scan {name!r}: {share_in_words(least)}{at_least} of {of_what} lies "
             "outside it; give the map of this very scan, with its origin and orientation"
         )
     return regions, shares
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share < 1 else "all"
 
 
 def _voxel_ml(volume: Volume) -> float:
@@ -268,7 +238,7 @@ def _refined(
         return anchors, refined_words(moved)[0]
     others, sure = np.setdiff1d(kept, rows), rows[moved.is_refined]
     target_mm[rows] = moved.points_mm
-    target_mm[others] = _places(
+    target_mm[others] = places_by_anchors(
         anchors.template_mm[others], anchors.template_mm[sure], target_mm[sure], settings
     )
     return replace(anchors, target_mm=target_mm), REFINED
@@ -283,7 +253,7 @@ def _read_labels(
     """
     template_mm, target_mm = anchors.template_mm[anchors.is_kept], anchors.target_mm[anchors.is_kept]
     back, forth = (
-        _fit_shifts(source_mm, goal_mm, settings=settings)
+        fit_shifts(source_mm, goal_mm, settings=settings)
         for source_mm, goal_mm in ((target_mm, template_mm), (template_mm, target_mm))
     )
     reached = grid.voxel_from_world(back.origin_mm + corners_vox(back.shifts_mm.shape[:3]) * back.step_mm)
@@ -301,124 +271,3 @@ def _read_labels(
         is_lost = np.linalg.norm(returned_mm - points_mm[is_label], axis=1) > settings.max_cycle_error_mm
         found[is_label[is_lost]] = 0
         carried[tuple(voxels.T)] = found
-
-
-@dataclass(frozen=True)
-class _Shifts:
-    """Shifts in mm on the nodes of a lattice along the axes of the world.
-
-    Attributes
-    ----------
-    origin_mm, step_mm : (3,) the first node, and the distance of neighbours.
-    shifts_mm : (I, J, K, 3).
-    """
-
-    origin_mm: NDArray[np.float64]
-    step_mm: float
-    shifts_mm: NDArray[np.float64]
-
-    def moved(self, points_mm: Points) -> Points:
-        """Return (N, 3) points moved by the shifts between the nodes."""
-        at_nodes = ((points_mm - self.origin_mm) / self.step_mm).T
-        shifts = [
-            map_coordinates(self.shifts_mm[..., axis], at_nodes, order=1, mode="nearest") for axis in range(3)
-        ]
-        return points_mm + np.stack(shifts, axis=1)
-
-
-def _fit_shifts(source_mm: Points, goal_mm: Points, *, settings: PropagationSettings) -> _Shifts:
-    """Return the smooth map of anchors to their partners, two steps beyond the outermost anchor."""
-    step_mm = settings.anchor_spacing_mm
-    origin_mm = source_mm.min(axis=0) - 2 * step_mm
-    num_nodes = np.ceil((source_mm.max(axis=0) + 2 * step_mm - origin_mm) / step_mm).astype(int) + 1
-    nodes_mm = origin_mm + step_mm * np.indices(tuple(num_nodes)).reshape(3, -1).T
-    places_mm = _places(nodes_mm, source_mm, goal_mm, settings)
-    return _Shifts(origin_mm, step_mm, (places_mm - nodes_mm).reshape(*num_nodes, 3))
-
-
-def _places(
-    points_mm: Points, source_mm: Points, goal_mm: Points, settings: PropagationSettings
-) -> NDArray[np.float64]:
-    """Return (N, 3) where points lie under the affine map of the anchors around each."""
-    if not len(points_mm):
-        return points_mm
-    num_neighbours = min(settings.num_neighbours, len(source_mm))
-    tree = cKDTree(source_mm)
-    parts = []
-    for start in range(0, len(points_mm), NODES_AT_ONCE):
-        part = points_mm[start : start + NODES_AT_ONCE]
-        distance_mm, neighbours = tree.query(part, k=num_neighbours)
-        # Relative to the nearest one, so that far from all of them the weights do not vanish.
-        nearness = np.exp((distance_mm[:, :1] ** 2 - distance_mm**2) / (2.0 * settings.reach_mm**2))
-        fit = fit_local_affines(
-            source_mm[neighbours] - part[:, np.newaxis],
-            goal_mm[neighbours],
-            nearness,
-            stiffness_mm=settings.stiffness_mm,
-            smallest_scale_mm=SMALLEST_SCALE_MM,
-        )
-        parts.append(fit.answers_mm)
-    return np.concatenate(parts)
-
-
-def _judge(
-    label: int,
-    *,
-    from_ml: float,
-    to_ml: float,
-    outside_share: float,
-    air_share: float,
-    num_asked: int,
-    num_anchors: int,
-    settings: PropagationSettings,
-) -> CarriedLabel:
-    decision: Decision = "found"
-    reason = ""
-    outside = f"{_percent(outside_share)} of it lies outside the scan that it belongs to"
-    if outside_share > MOST_OUTSIDE_IN_A_LABEL_OF_THE_SCAN:
-        decision, reason = "failed", outside
-    elif num_anchors < settings.min_anchors:
-        decision, reason = "failed", f"{num_anchors} of {num_asked} points around it match back"
-    elif to_ml == 0:
-        decision, reason = "failed", "its place lies outside the target, or between its voxels"
-    elif num_anchors < settings.min_return_share * num_asked:
-        decision, reason = "review", f"{num_anchors} of {num_asked} points around it match back"
-    elif outside_share > MOST_OUTSIDE_UNSAID:
-        decision, reason = "review", outside
-    elif air_share > MOST_OUTSIDE_IN_A_LABEL_OF_THE_SCAN:
-        decision, reason = "review", f"{_percent(air_share)} of it lies outside the body"
-    return CarriedLabel(
-        label,
-        from_ml,
-        0.0 if decision == "failed" else to_ml,
-        outside_share,
-        num_asked,
-        num_anchors,
-        decision,
-        reason,
-    )
-
-
-def _held_against_fit(
-    rows: Sequence[CarriedLabel], regions: Mapping[int, Points], unlike: Callable[[Points], Sequence[str]]
-) -> list[CarriedLabel]:
-    """Return the labels; of those found, the ones for review that are unlike what the confidence was fitted to."""
-    asked = {row.label: _spread(regions[row.label]) for row in rows if row.decision == "found"}
-    if not asked:
-        return list(rows)
-    reasons = iter(unlike(np.concatenate(list(asked.values()))))
-    reasons_of = {
-        label: [word for word in islice(reasons, len(points)) if word] for label, points in asked.items()
-    }
-    return [
-        replace(row, decision="review", reason=reasons_of[row.label][0])
-        if row.label in reasons_of and 2 * len(reasons_of[row.label]) > len(asked[row.label])
-        else row
-        for row in rows
-    ]
-
-
-def _spread(points_mm: Points) -> Points:
-    """Return a few of (N, 3) points, none of the outermost ones where there are more."""
-    number = min(NUM_JUDGED, len(points_mm))
-    return points_mm[((np.arange(number) + 0.5) / number * len(points_mm)).astype(np.int64)]

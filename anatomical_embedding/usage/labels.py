@@ -7,12 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from anatomical_embedding.errors import InputFileError, UserError
-from anatomical_embedding.matching.propagation import (
-    CarriedLabel,
-    CarriedLabels,
-    carry_by_anchors,
-    require_labels_in,
-)
+from anatomical_embedding.matching.carried_labels import CarriedLabel
+from anatomical_embedding.matching.propagation import CarriedLabels, carry_by_anchors, require_labels_in
 from anatomical_embedding.matching.refine_scans import refine_between
 from anatomical_embedding.settings.matching import Refinement
 from anatomical_embedding.settings.volumes import Geometry

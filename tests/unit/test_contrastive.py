@@ -9,10 +9,10 @@ from torch.nn import functional as F
 
 from anatomical_embedding.losses.contrastive import (
     coarse_contrastive_loss,
-    cross_entropy_against,
     fine_contrastive_loss,
     fine_contrastive_loss_of_drawn_cells,
 )
+from anatomical_embedding.losses.cross_entropy import cross_entropy_against
 from anatomical_embedding.patches.pair_batches import HeadPairs
 from anatomical_embedding.settings.training import CoarseLossSettings, FineLossSettings
 from tests.reference.contrastive_loop import cell_vector, contrastive_loss_of_pair, position_mm
