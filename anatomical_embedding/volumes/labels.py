@@ -16,9 +16,9 @@ from anatomical_embedding.volumes.grid import Grid, largest_distance_mm
 from anatomical_embedding.volumes.label_names import misnamed_labels, names_in_nifti
 from anatomical_embedding.volumes.mask_folder import FolderMap, map_of_masks, masks_in
 from anatomical_embedding.volumes.nifti import VolumeHeader
-from anatomical_embedding.volumes.scan_checks import sample_values, share_in_patches
 from anatomical_embedding.volumes.segment_layers import SEGMENTATION_SUFFIXES, read_layers
 from anatomical_embedding.volumes.segments import LARGEST_LABEL, SAME_GRID_FRACTION, LabelledScan
+from anatomical_embedding.volumes.value_shares import sample_values, share_in_patches
 from anatomical_embedding.volumes.volume import FoundVolume, Volume
 from anatomical_embedding.volumes.volume_file import read_volume_file
 

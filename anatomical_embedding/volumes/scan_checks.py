@@ -1,12 +1,10 @@
-"""What kind of scan an array of voxels is, and whether a CT is in HU, by shares of its values.
+"""What kind of scan an array of voxels is, and whether a CT is in HU.
 
-In a CT in HU air lies near -1000, fat near -100 and soft tissue near 40, whatever the scanner: in 49 real CTs (heads,
-chests, abdomens, limbs, crops) 20 to 95 % of the voxels are air, and of those above -200 HU 69 to 99 % lie below 200.
-An MR has no such scale. So a CT is told by shares of the whole, not by its darkest voxel, and an offset that was not
-taken off shows as the same picture in another place. Every rule looks at some 500,000 voxels of a regular lattice.
+A CT in HU has its air, fat and soft tissue where every scanner puts them (`value_shares`); an MR has no such scale. So
+a CT is told by shares of the whole, not by its darkest voxel, and an offset that was not taken off shows as the same
+picture in another place.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -14,20 +12,20 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.settings.volumes import Modality
+from anatomical_embedding.volumes.value_shares import (
+    AIR_HU,
+    DENSE_HU,
+    TISSUE_HU,
+    Shares,
+    are_whole,
+    is_label_map,
+    sample_values,
+    shares_of,
+    without_padding,
+)
 
 MODALITIES: dict[str, Modality] = {"CT": "ct", "MR": "mr"}
 """Word of a DICOM header -> kind of scan."""
-MOST_SAMPLES = 500_000
-AIR_HU, LUNG_HU = (-1200.0, -700.0), (-700.0, -200.0)
-FAT_HU, SOFT_HU, TISSUE_HU = (-160.0, -40.0), (-20.0, 120.0), (-200.0, 200.0)
-DENSE_HU = 600.0
-"""Above it lies dense bone and metal alone."""
-
-SMALLEST_AIR_SHARE = 0.01
-"""Of all voxels; a scan with less holds no air round the body."""
-AIR_ALONE_SHARE = 0.99
-SMALLEST_TISSUE_SHARE, LARGEST_DENSE_SHARE = 0.3, 0.4
-"""Of what is not air; a CT of a plastic phantom has 0.45 and 0.22."""
 
 KNOWN_OFFSETS_HU = (-1024.0, -32768.0)
 """What has to be added to a CT whose rescale was lost: its scanner stored HU + 1024, or a program HU + 32768."""
@@ -35,17 +33,8 @@ TAKEN_TWICE_HU = 1024.0
 """What has to be added to a CT from which its scanner's offset was taken off twice: its soft tissue looks like air."""
 NUM_SIGNED, NUM_UNSIGNED = 2**15, 2**16
 """Where the numbers of 16 bits with a sign end, and those without."""
-SURE_AIR_SHARE, SURE_TISSUE_SHARE, LARGEST_SURE_DENSE_SHARE = 0.02, 0.6, 0.2
-SURE_FAT_SHARE, SURE_SOFT_SHARE, SURE_BRIGHT_SHARE = 0.08, 0.15, 0.003
-"""Those CTs have 0.14, 0.33 and 0.015 at least; bright is bone or contrast medium, which an inverted picture lacks."""
-SMALLEST_FAT_SHARE_INSIDE = 0.03
-LARGEST_LUNG_RATIO = 0.3
-"""Lung and partial volumes against what is denser: 0.13 and less in those CTs, 0.44 and more in MRs moved there."""
 MOST_LUNG_RATIO = 1.0
 """Crops of lungs rarely have more, most CTs that were cut off at -1024 after their offset was taken off twice do."""
-
-SMALLEST_PADDING_SHARE, LARGEST_SHARE_ABOVE_PADDING, PADDING_GAP = 0.01, 0.001, 500.0
-"""A lowest value that many voxels have and nothing lies near is no measurement."""
 LARGEST_CUT_SHARE = 0.02
 """Of voxels at the lowest value; more means that a window was cut out."""
 SMALLEST_CUT_SHARE = 0.001
@@ -55,88 +44,6 @@ SMALLEST_DARK_SHARE = 0.01
 """Of voxels below -200; an MR has none or a few."""
 FULL_BODY_SHARE = 0.99
 LIKE_LABELS = "looks like a label map: its values are whole numbers in patches, or two alone"
-SMALLEST_SHARE_IN_PATCHES = 0.7
-"""Of voxels whose neighbour has the same value, away from the most frequent one: 0.90 and more in label maps, 0.13 and
-less in 60 real CTs and MRs."""
-
-
-@dataclass(frozen=True)
-class Shares:
-    """How the values of a scan are spread if they are HU.
-
-    Attributes
-    ----------
-    air : of all voxels.
-    tissue, fat, soft, bright, dense : of the voxels above -200 HU.
-    lung : voxels between air and fat, relative to those above -200 HU.
-    """
-
-    air: float
-    tissue: float
-    fat: float
-    soft: float
-    bright: float
-    dense: float
-    lung: float
-
-    @property
-    def are_of_a_ct(self) -> bool:
-        """Whether this may be a CT in HU with air in it; one that shows nothing else is one without a body."""
-        is_tissue = self.tissue >= SMALLEST_TISSUE_SHARE and self.dense <= LARGEST_DENSE_SHARE
-        return self.air >= SMALLEST_AIR_SHARE and (is_tissue or self.air >= AIR_ALONE_SHARE)
-
-    @property
-    def are_surely_of_a_ct(self) -> bool:
-        """Whether nothing else looks so: air, fat and soft tissue are where they belong, and little lies between."""
-        return (
-            self.air >= SURE_AIR_SHARE
-            and self.have_a_bodys_tissue
-            and self.bright >= SURE_BRIGHT_SHARE
-            and self.lung <= LARGEST_LUNG_RATIO
-        )
-
-    @property
-    def have_a_bodys_tissue(self) -> bool:
-        """Whether fat, soft tissue and dense bone have shares as in a body."""
-        return (
-            self.tissue >= SURE_TISSUE_SHARE
-            and self.fat >= SURE_FAT_SHARE
-            and self.soft >= SURE_SOFT_SHARE
-            and self.dense <= LARGEST_SURE_DENSE_SHARE
-        )
-
-    @property
-    def are_of_the_inside(self) -> bool:
-        """Whether this may be a part of a CT in HU that lies within the body."""
-        return (
-            self.tissue >= SURE_TISSUE_SHARE
-            and self.fat >= SMALLEST_FAT_SHARE_INSIDE
-            and self.soft >= SURE_SOFT_SHARE
-            and self.bright >= SURE_BRIGHT_SHARE
-        )
-
-
-def sample_values(array: NDArray) -> NDArray[np.float32]:
-    """Return (N,) values of a regular lattice of voxels, about half a million of them."""
-    step = max(1, round((array.size / MOST_SAMPLES) ** (1 / array.ndim)))
-    return array[(slice(None, None, step),) * array.ndim].astype(np.float32).ravel()
-
-
-def shares_of(values: NDArray[np.floating]) -> Shares:
-    """Return how values are spread if they are HU; of none at all every share is zero."""
-    if not values.size:
-        return Shares(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    denser = values[values >= TISSUE_HU[0]]
-    num_denser = max(denser.size, 1)
-    return Shares(
-        air=_num_between(values, AIR_HU) / values.size,
-        tissue=_num_between(denser, TISSUE_HU) / num_denser,
-        fat=_num_between(denser, FAT_HU) / num_denser,
-        soft=_num_between(denser, SOFT_HU) / num_denser,
-        bright=float((denser >= TISSUE_HU[1]).sum()) / num_denser,
-        dense=float((denser > DENSE_HU).sum()) / num_denser,
-        lung=_num_between(values, LUNG_HU) / num_denser,
-    )
 
 
 class Kind(NamedTuple):
@@ -198,12 +105,12 @@ def find_kind(array: NDArray) -> Kind:
             f"taken as MR though its lowest value is {lowest:g}: {_percent(dark_share)} of its voxels lie below "
             f"{TISSUE_HU[0]:g} and {_percent(shares.air)} are like air in HU; --modality says otherwise",
         )
-    if _is_label_map(array):
+    if is_label_map(array):
         raise UserError(
             f"{LIKE_LABELS}; name the scan that it belongs to, or say what it is (--modality); `apply --labels` "
             "carries label maps"
         )
-    if lowest >= 0.0 and highest <= LARGEST_GREY_VALUE and _is_whole(values):
+    if lowest >= 0.0 and highest <= LARGEST_GREY_VALUE and are_whole(values):
         return Kind(
             "mr",
             f"taken as MR; a CT that was turned into grey values (here {lowest:g} to {highest:g}) would look the same",
@@ -252,7 +159,7 @@ def find_offset(array: NDArray) -> Offset:
     lowest, highest = float(array.min()), float(array.max())
     if shares.are_of_the_inside and float((values == values.min()).mean()) <= LARGEST_CUT_SHARE:
         return Offset(0.0, "it shows no air, so that it is in HU was judged by its fat and soft tissue alone")
-    if _is_label_map(array):
+    if is_label_map(array):
         raise UserError(f"{LIKE_LABELS}; name the scan that it belongs to")
     raise UserError(
         f"is not in HU: its values run from {lowest:g} to {highest:g}, {_percent(shares.air)} of them are like air "
@@ -323,7 +230,7 @@ def told_offset(array: NDArray, *, offset_hu: float) -> Offset:
 
 def remark_on_stated_mr(array: NDArray) -> str:
     """Return what to say of a scan that is called an MR but looks like a CT or a label map; empty where it does not."""
-    if _is_label_map(array):
+    if is_label_map(array):
         return f"{LIKE_LABELS}; taken as MR (--modality)"
     shares = shares_of(without_padding(sample_values(array)))
     if not shares.are_surely_of_a_ct:
@@ -356,52 +263,6 @@ def add_offset(array: NDArray, offset_hu: float) -> NDArray:
     limits = np.iinfo(np.int16)
     fits = limits.min <= moved.min() and moved.max() <= limits.max
     return moved.astype(np.int16) if fits else moved
-
-
-def without_padding(values: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Return values without those of the border that a program or a round field of view filled with one number.
-
-    Padding is the lowest value, where many voxels have it and hardly one comes near: what is measured, air as well, is
-    spread out, by noise and by voxels that hold two tissues.
-    """
-    lowest = values.min()
-    is_lowest = values == lowest
-    is_near = ~is_lowest & (values <= lowest + PADDING_GAP)
-    is_padding = is_lowest.mean() >= SMALLEST_PADDING_SHARE and is_near.mean() <= LARGEST_SHARE_ABOVE_PADDING
-    return values[~is_lowest] if is_padding else values
-
-
-def _num_between(values: NDArray[np.floating], limits: tuple[float, float]) -> float:
-    return float(((values >= limits[0]) & (values < limits[1])).sum())
-
-
-def _is_label_map(array: NDArray) -> bool:
-    """Return whether values are whole numbers from 0 on that lie in patches, or are but two, as labels do and no scan.
-
-    A thin organ in coarse voxels has more border than patch.
-    """
-    lowest, highest = array.min(), array.max()
-    if lowest < 0 or not _is_whole(sample_values(array)):
-        return False
-    is_mask = bool(((array == lowest) | (array == highest)).all())
-    return is_mask or share_in_patches(array) >= SMALLEST_SHARE_IN_PATCHES
-
-
-def share_in_patches(array: NDArray) -> float:
-    """Return the share of voxels like their neighbour along the first axis, of those off the most frequent value.
-
-    Looks at some 500,000 voxels.
-    """
-    step = max(1, round((array[0].size * array.shape[0] / MOST_SAMPLES) ** 0.5))
-    lines = array[:, ::step, ::step]
-    values, counts = np.unique(lines, return_counts=True)
-    is_shown = lines[:-1] != values[counts.argmax()]
-    is_like = lines[:-1] == lines[1:]
-    return float(is_like[is_shown].mean()) if is_shown.any() else 0.0
-
-
-def _is_whole(values: NDArray[np.floating]) -> bool:
-    return bool((values == np.rint(values)).all())
 
 
 def _percent(share: float) -> str:

@@ -8,16 +8,9 @@ from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.nifti_geometry import largest_skew
 from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
-from anatomical_embedding.volumes.scan_checks import (
-    Shares,
-    add_offset,
-    find_kind,
-    find_offset,
-    sample_values,
-    shares_of,
-    without_padding,
-)
+from anatomical_embedding.volumes.scan_checks import add_offset, find_kind, find_offset
 from anatomical_embedding.volumes.straight_grid import straight_grid
+from anatomical_embedding.volumes.value_shares import Shares, sample_values, shares_of, without_padding
 from anatomical_embedding.volumes.volume import Volume
 from tests.ct_like import SHAPE, ct_like, mr_like
 from tests.dicom_slices import Layout, Stack
