@@ -32,7 +32,7 @@ from anatomical_embedding.follow.records import LesionRow
 from anatomical_embedding.follow.visits import AskedVisit, require_order
 from anatomical_embedding.settings.follow import delivered_follow_settings
 from anatomical_embedding.usage.model import Model
-from anatomical_embedding.volumes.labels import read_label_file
+from anatomical_embedding.volumes.label_file import read_label_file
 from anatomical_embedding.volumes.raw_scan import ReadingOptions
 from anatomical_embedding.volumes.volume import Volume
 from benchmarks.followed_bodies import NAMES, FollowedBody, known_body

@@ -49,10 +49,10 @@ from anatomical_embedding.settings.run_file import completed_run_file, read_run_
 from anatomical_embedding.settings.volumes import BodyMaskSettings
 from anatomical_embedding.volumes.body_mask import body_box, body_mask
 from anatomical_embedding.volumes.cell_centres import affine_of_cells
-from anatomical_embedding.volumes.nifti import VolumeHeader, read_volume, write_volume
+from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.prepare import crop_volume
 from anatomical_embedding.volumes.resample import resample_to_spacing
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 
 YARDSTICK = REPOSITORY / "configs" / "known_warps.yaml"
 START_DEVIATION_MM = 2.6

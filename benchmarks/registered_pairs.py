@@ -51,8 +51,8 @@ from anatomical_embedding.registration.shared_view import seen_from
 from anatomical_embedding.settings.pipeline import read_pipeline_settings
 from anatomical_embedding.settings.registration import DeedsSettings, GuideSettings, MatchGridSettings
 from anatomical_embedding.settings.run_file import read_run_files
-from anatomical_embedding.volumes.nifti import VolumeHeader, read_volume
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.nifti import read_volume
+from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 from benchmarks.peer_registration import PROGRAMS, registered_by_peers
 
 RUN_FILES = (Path("configs/headneck_ct.yaml"), Path("configs/headneck_registration.yaml"))

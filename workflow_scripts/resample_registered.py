@@ -16,10 +16,10 @@ from anatomical_embedding.registration.displacement_field import (
 )
 from anatomical_embedding.registration.registered_volume import body_in_both, registered_grid
 from anatomical_embedding.settings.registration import ResampleRegisteredSettings
-from anatomical_embedding.volumes.nifti import VolumeHeader, read_volume, write_volume
+from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.orientation import to_lps
 from anatomical_embedding.volumes.resample import resample_to_spacing
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 from workflow_scripts.command_line import existing_file, parse_settings, run_stage, stage_parser
 
 

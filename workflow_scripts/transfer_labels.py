@@ -11,7 +11,7 @@ from anatomical_embedding.errors import UserError
 from anatomical_embedding.matching.label_transfer import organ_prototypes, transfer_labels
 from anatomical_embedding.progress import log, track
 from anatomical_embedding.provenance import note_remarks
-from anatomical_embedding.volumes.labels import read_label_file
+from anatomical_embedding.volumes.label_file import read_label_file
 from anatomical_embedding.volumes.nifti import write_volume
 from workflow_scripts.command_line import command_parser, existing_file, run_stage
 

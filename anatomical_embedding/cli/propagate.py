@@ -72,7 +72,7 @@ def propagate(
     from anatomical_embedding.progress import log
     from anatomical_embedding.usage.refinement import require_refinable
     from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES
-    from anatomical_embedding.volumes.labels import require_labels
+    from anatomical_embedding.volumes.label_file import require_labels
     from anatomical_embedding.volumes.nifti import write_volume
 
     require_outputs(output, endings=NIFTI_SUFFIXES, inputs=(labels, template, target))

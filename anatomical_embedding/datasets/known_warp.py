@@ -16,9 +16,8 @@ from scipy.ndimage import gaussian_filter, map_coordinates, spline_filter
 from anatomical_embedding.canonical_text import sha256_of_text
 from anatomical_embedding.settings.known_warps import KnownWarpsSettings, WarpSettings
 from anatomical_embedding.volumes.affine import Points, transform_points
-from anatomical_embedding.volumes.nifti import VolumeHeader
 from anatomical_embedding.volumes.resample import resample_to_spacing
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 
 KNOTS_PER_SMOOTH = 4
 """Knots of the spline per standard deviation of the smoothing."""

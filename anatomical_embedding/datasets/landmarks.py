@@ -13,7 +13,7 @@ from anatomical_embedding.provenance import note_remarks
 from anatomical_embedding.settings.dataset import CtMrPairsSettings, DatasetSectionSettings
 from anatomical_embedding.settings.phantom import PhantomSettings
 from anatomical_embedding.volumes.affine import transform_points
-from anatomical_embedding.volumes.labels import read_label_file
+from anatomical_embedding.volumes.label_file import read_label_file
 
 
 def landmarks_of_volume(

@@ -12,10 +12,10 @@ from anatomical_embedding.settings.recipe_values import recipe_largest_gap_mm
 from anatomical_embedding.settings.volumes import Geometry
 from anatomical_embedding.volumes.affine import transform_points
 from anatomical_embedding.volumes.file_names import is_volume_name
+from anatomical_embedding.volumes.label_file import read_label_file
 from anatomical_embedding.volumes.label_names import misnamed_labels
-from anatomical_embedding.volumes.labels import read_label_file, read_mask
-from anatomical_embedding.volumes.nifti import VolumeHeader
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.labels import read_mask
+from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 from anatomical_embedding.volumes.volume_file import read_file_header
 
 SIDES: Mapping[LandmarkKind, tuple[int, int]] = {

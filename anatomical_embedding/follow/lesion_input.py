@@ -20,7 +20,7 @@ from anatomical_embedding.points.named_points import Coordinates
 from anatomical_embedding.points.points_file import read_points
 from anatomical_embedding.settings.volumes import Geometry
 from anatomical_embedding.volumes.grid import Grid
-from anatomical_embedding.volumes.labels import read_label_file, read_mask_folder
+from anatomical_embedding.volumes.label_file import read_label_file, read_mask_folder
 from anatomical_embedding.volumes.mask_folder import numbers_of_names
 from anatomical_embedding.volumes.segments import LabelledScan, labels_on_grid
 from anatomical_embedding.volumes.volume import Volume

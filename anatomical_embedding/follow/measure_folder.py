@@ -8,7 +8,7 @@ from anatomical_embedding.follow.recent_scans import RecentScans
 from anatomical_embedding.follow.record_json import read_record
 from anatomical_embedding.follow.record_tables import write_measurements
 from anatomical_embedding.follow.records import MeasurementRow, Visit
-from anatomical_embedding.volumes.labels import read_label_file
+from anatomical_embedding.volumes.label_file import read_label_file
 from anatomical_embedding.volumes.segments import labels_on_grid
 from anatomical_embedding.volumes.volume import Volume
 

@@ -12,7 +12,7 @@ from scipy.ndimage import find_objects
 from anatomical_embedding.follow.fit_mask import ball_radius_mm
 from anatomical_embedding.follow.records import LesionRow, State
 from anatomical_embedding.settings.follow import FollowSettings
-from anatomical_embedding.volumes.labels import read_label_file
+from anatomical_embedding.volumes.label_file import read_label_file
 from anatomical_embedding.volumes.prepare import crop_volume
 from anatomical_embedding.volumes.volume import Volume
 

@@ -32,7 +32,7 @@ from anatomical_embedding.settings.matching import MatchingSettings
 from anatomical_embedding.settings.usage import PropagationSettings
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.grid import Grid, corners_vox
-from anatomical_embedding.volumes.labels import label_type
+from anatomical_embedding.volumes.label_file import label_type
 from anatomical_embedding.volumes.volume import Volume
 
 MM3_PER_ML = 1000.0

@@ -31,8 +31,8 @@ from anatomical_embedding.volumes.affine import (
     spacing_from_affine,
     transform_points,
 )
-from anatomical_embedding.volumes.nifti import COPY_BYTES, VolumeHeader
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.nifti_file import COPY_BYTES
+from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 
 HEADER_BYTES, VOXEL_OFFSET_AT, COMMENT_CODE = 352, 108, 6
 """Of NIfTI-1: header with the four bytes that tell of extensions, its field `vox_offset`, a comment among them."""

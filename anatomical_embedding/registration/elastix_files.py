@@ -12,8 +12,7 @@ import SimpleITK
 
 from anatomical_embedding.files import written_atomically
 from anatomical_embedding.registration.itk_transform import itk_image
-from anatomical_embedding.volumes.nifti import VolumeHeader
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 
 
 def write_elastix_files(

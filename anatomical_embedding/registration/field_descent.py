@@ -28,9 +28,9 @@ from anatomical_embedding.registration.field_doubt import FieldDoubt, doubt_mm, 
 from anatomical_embedding.settings.field_descent import FieldDescentSettings
 from anatomical_embedding.volumes.affine import spacing_from_affine
 from anatomical_embedding.volumes.cell_centres import affine_of_cells
-from anatomical_embedding.volumes.nifti import VolumeHeader, read_volume, write_volume
+from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.resample import resample_onto, resample_to_spacing
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 
 LEAST_CONTROL_POINTS = 2
 """Along an axis: slopes are differences."""

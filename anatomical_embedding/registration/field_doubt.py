@@ -19,8 +19,7 @@ from scipy.ndimage import map_coordinates
 from anatomical_embedding.registration.displacement_field import DisplacementField
 from anatomical_embedding.settings.field_descent import FieldDoubtSettings
 from anatomical_embedding.volumes.affine import Points, invert_affine, spacing_from_affine, transform_points
-from anatomical_embedding.volumes.nifti import VolumeHeader
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 
 LEAST_HOLD = 1e-6
 """In 1/mm; nothing holds the field along a direction where there is less."""

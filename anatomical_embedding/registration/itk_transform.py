@@ -11,8 +11,7 @@ from anatomical_embedding.errors import OutputFileError
 from anatomical_embedding.files import written_atomically
 from anatomical_embedding.registration.displacement_field import LPS_SIGNS, DisplacementField, field_image
 from anatomical_embedding.volumes.affine import Points, invert_affine, lps_from_ras, spacing_from_affine
-from anatomical_embedding.volumes.nifti import VolumeHeader
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 from anatomical_embedding.volumes.voxels import SMALL_TYPE_BYTES
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])

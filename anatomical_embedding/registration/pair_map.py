@@ -24,7 +24,7 @@ from anatomical_embedding.registration.itk_transform import (
     sampled_displacements,
 )
 from anatomical_embedding.volumes.affine import invert_affine, transform_points
-from anatomical_embedding.volumes.nifti import VolumeHeader
+from anatomical_embedding.volumes.volume import VolumeHeader
 
 if TYPE_CHECKING:
     from anatomical_embedding.volumes.dicom_source import DicomSource

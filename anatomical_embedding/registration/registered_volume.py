@@ -19,9 +19,8 @@ from anatomical_embedding.csv_table import (
 from anatomical_embedding.registration.displacement_field import DisplacementField, resample_through
 from anatomical_embedding.volumes.affine import spacing_from_affine
 from anatomical_embedding.volumes.cell_centres import affine_of_cells
-from anatomical_embedding.volumes.nifti import VolumeHeader
 from anatomical_embedding.volumes.resample import resample_onto
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 
 
 @dataclass(frozen=True)

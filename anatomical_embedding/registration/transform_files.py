@@ -21,9 +21,8 @@ from anatomical_embedding.registration.itk_transform import itk_image, ras_matri
 from anatomical_embedding.volumes.affine import Points, lps_from_ras
 from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES, NRRD_SUFFIXES, VOLUME_SUFFIXES
 from anatomical_embedding.volumes.grid import Grid
-from anatomical_embedding.volumes.nifti import VolumeHeader
 from anatomical_embedding.volumes.nrrd import require_lps_vectors
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 
 ITK_SUFFIXES = (".h5", ".hdf5", ".tfm", ".txt", ".mat")
 SAMPLES = 24

@@ -19,8 +19,8 @@ from anatomical_embedding.usage.scans import EmbeddedScan, require_scans_of
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES
 from anatomical_embedding.volumes.grid import Grid
+from anatomical_embedding.volumes.label_file import LabelFile, read_label_file
 from anatomical_embedding.volumes.label_names import names_said
-from anatomical_embedding.volumes.labels import LabelFile, read_label_file
 from anatomical_embedding.volumes.raw_scan import RawScan
 from anatomical_embedding.volumes.segments import LabelledScan
 from anatomical_embedding.volumes.volume import Volume

@@ -1,38 +1,23 @@
 """Organ masks in, one label map out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.settings.volumes import Geometry
 from anatomical_embedding.volumes.affine import spacing_from_affine
-from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES, is_volume_name
-from anatomical_embedding.volumes.grid import Grid, largest_distance_mm
-from anatomical_embedding.volumes.label_names import misnamed_labels, names_in_nifti
-from anatomical_embedding.volumes.mask_folder import FolderMap, map_of_masks, masks_in
-from anatomical_embedding.volumes.nifti import VolumeHeader
-from anatomical_embedding.volumes.segment_layers import SEGMENTATION_SUFFIXES, read_layers
-from anatomical_embedding.volumes.segments import LARGEST_LABEL, SAME_GRID_FRACTION, LabelledScan
-from anatomical_embedding.volumes.value_shares import sample_values, share_in_patches
-from anatomical_embedding.volumes.volume import FoundVolume, Volume
-from anatomical_embedding.volumes.volume_file import read_volume_file
+from anatomical_embedding.volumes.grid import largest_distance_mm
+from anatomical_embedding.volumes.label_file import LabelFile, label_type, read_label_file
+from anatomical_embedding.volumes.label_names import misnamed_labels
+from anatomical_embedding.volumes.segments import SAME_GRID_FRACTION
+from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 
 BadLabels = Literal["refuse", "skip"]
 """What becomes of labels that do not fit: an error, or left out and named."""
-LARGEST_FRACTION = 1e-3
-"""Labels that a program scaled or interpolated come back this far off whole numbers; more is no label map."""
-STRETCHED_STEPS, ROUNDING = 255, 1e-6
-"""Steps of uint8, over which nibabel stretches labels; what rounding may add to half a step."""
-FEWEST_VALUES_OF_A_SCAN, LARGEST_SHARE_OF_A_SCAN = 100, 0.3
-"""Fewer numbers may be labels of any kind. The share is of voxels whose neighbour has the same number: 0.13 and
-less in real scans, 0.90 and more in label maps."""
-LARGEST_NUM_OF_A_MARK = 8
-"""Labels of so few voxels may be landmarks, single voxels or crosses of seven."""
 
 
 @dataclass(frozen=True)
@@ -55,127 +40,6 @@ class MergedLabels:
     empty_organs: tuple[str, ...]
     skipped: Mapping[str, str]
     remarks: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class LabelFile:
-    """The whole numbers in a file.
-
-    Attributes
-    ----------
-    volume : label of every voxel, in the smallest unsigned type that holds them.
-    remarks : what was corrected, a sentence each that begins with the file.
-    names : of the labels, where the file names them.
-    """
-
-    volume: Volume
-    remarks: tuple[str, ...]
-    names: Mapping[int, str] = field(default_factory=dict)
-
-
-def read_label_file(
-    path: Path | str, *, geometry: Geometry | None = None, scan: LabelledScan | None = None
-) -> LabelFile:
-    """Return the label map in a file: whole numbers on any grid; numbers that are nearly whole are rounded.
-
-    Segmentations of 3D Slicer (`.seg.nrrd`), DICOM SEG and RTSTRUCT give the numbers and names of their segments; a
-    folder of masks, as TotalSegmentator writes them, gives its files a number each, by their names (`mask_folder`).
-
-    Parameters
-    ----------
-    path : NIfTI, NRRD, MetaImage or DICOM file, or a folder of masks on one grid.
-    geometry : form that places a NIfTI file whose header states two places.
-    scan : that the labels belong to, on whose voxels those of a DICOM object are wanted.
-
-    Raises
-    ------
-    InputFileError
-        if the file is not sound, or holds fractions, negative numbers or numbers above 65535; if it is a DICOM object
-        and no scan is given, or that of another world; if a folder holds no masks, several of one organ, or one of
-        several labels or on another grid than the first.
-    """
-    path = Path(path)
-    if path.is_dir():
-        masks = read_mask_folder(path, geometry=geometry, scan=scan)
-        return LabelFile(masks.volume, masks.remarks)
-    if path.name.lower().endswith(SEGMENTATION_SUFFIXES):
-        return _said_of(path, read_layers(path))
-    if _is_dicom(path):
-        if scan is None:
-            raise InputFileError(
-                path, "is a DICOM object, whose labels need the scan that they were drawn on; convert it"
-            )
-        from anatomical_embedding.volumes.dicom_labels import read_dicom_labels  # noqa: PLC0415
-
-        return _said_of(path, read_dicom_labels(path, scan))
-    stored = read_volume_file(path, geometry=geometry, require_contrast=False)
-    array, fraction = _whole_numbers(stored.volume.array, path=path)
-    _require_patches(array, path=path)
-    rounded = [f"its labels are up to {fraction:.2g} off whole numbers and were rounded"] if fraction else []
-    names = names_in_nifti(path) if path.name.lower().endswith(NIFTI_SUFFIXES) else {}
-    return _said_of(
-        path, FoundVolume(Volume(array, stored.volume.affine), (*stored.remarks, *rounded), names)
-    )
-
-
-def read_mask_folder(
-    folder: Path,
-    *,
-    geometry: Geometry | None = None,
-    scan: LabelledScan | None = None,
-    grid: Grid | None = None,
-) -> FolderMap:
-    """Return the masks in a folder as one map: of organs as of lesions, by one rule (`mask_folder`).
-
-    Parameters
-    ----------
-    folder : of one mask a file.
-    geometry, scan : as in `read_label_file`.
-    grid : whose voxels the map is wanted on; None takes those of the first mask.
-
-    Raises
-    ------
-    InputFileError
-        as `read_label_file`.
-    """
-
-    def read(path: Path) -> FoundVolume:
-        found = read_label_file(path, geometry=geometry, scan=scan)
-        return FoundVolume(found.volume, found.remarks)
-
-    return map_of_masks(folder, read, grid=grid)
-
-
-def require_labels(path: Path | str, *, geometry: Geometry | None = None) -> None:
-    """Refuse a file of labels that shows none, as far as that can be told without the scan.
-
-    Raises
-    ------
-    InputFileError
-        as `read_label_file`, and if every voxel is 0.
-    """
-    path = Path(path)
-    if path.is_dir():
-        masks_in(path)
-        return
-    if _is_dicom(path):
-        return
-    if not read_label_file(path, geometry=geometry).volume.array.any():
-        raise InputFileError(path, "the label map is empty: every voxel is 0")
-
-
-def _is_dicom(path: Path) -> bool:
-    """Say whether a file is a DICOM object of labels; the readers of DICOM load for files of no other format alone."""
-    if is_volume_name(path.name):
-        return False
-    from anatomical_embedding.volumes.dicom_labels import is_dicom_labels  # noqa: PLC0415
-
-    return is_dicom_labels(path)
-
-
-def _said_of(path: Path, found: FoundVolume) -> LabelFile:
-    """Return a label map with the name of its file before each remark."""
-    return LabelFile(found.volume, tuple(f"{path}: {remark}" for remark in found.remarks), found.names)
 
 
 def read_mask(path: Path | str, *, grid: VolumeHeader | None, geometry: Geometry | None = None) -> Volume:
@@ -321,52 +185,6 @@ def read_label_map(
         | {f"label {label}": why for label, why in misnamed.items()},
         remarks=numbers.remarks,
     )
-
-
-def _whole_numbers(array: NDArray, *, path: Path | str) -> tuple[NDArray, float]:
-    """Return labels in the smallest type that holds them, and how far they were off whole numbers at most."""
-    whole = np.rint(array) if array.dtype.kind == "f" else array
-    fraction = float(np.abs(array - whole).max()) if array.dtype.kind == "f" else 0.0
-    is_wrong = (whole < 0) | (whole > LARGEST_LABEL)
-    if fraction > LARGEST_FRACTION and not _is_stretched(array, whole, fraction=fraction):
-        is_wrong |= np.abs(array - whole) > LARGEST_FRACTION
-    if is_wrong.any():
-        wrong = str(array[is_wrong][0]).removesuffix(".0")
-        raise InputFileError(
-            path,
-            f"has the value {wrong}, expected whole numbers from 0 to {LARGEST_LABEL}, one a label; give a label map, "
-            "not a scan",
-        )
-    return whole.astype(label_type(int(whole.max()))), fraction
-
-
-def _is_stretched(array: NDArray, whole: NDArray, *, fraction: float) -> bool:
-    """Return whether labels were stretched over the 255 steps of uint8, with one value left of each label.
-
-    nibabel does so with floats that it writes in an integer type (`findings/`); rounding to a step moves them by half a
-    step at most.
-    """
-    if fraction > float(whole.max()) / STRETCHED_STEPS / 2 + ROUNDING:
-        return False
-    return len(np.unique(array)) == len(np.unique(whole))
-
-
-def _require_patches(array: NDArray, *, path: Path | str) -> None:
-    """Refuse a scan of whole numbers, or a map of probabilities, that is given as labels."""
-    _, counts = np.unique(sample_values(array), return_counts=True)
-    num_labels, num_shown = len(counts), counts.sum() - counts.max()
-    is_like_scan = num_labels > FEWEST_VALUES_OF_A_SCAN and num_shown > LARGEST_NUM_OF_A_MARK * num_labels
-    if is_like_scan and share_in_patches(array) < LARGEST_SHARE_OF_A_SCAN:
-        raise InputFileError(
-            path,
-            f"looks like a scan or a map of probabilities and not like labels: {num_labels} different numbers or more "
-            "that change from voxel to voxel",
-        )
-
-
-def label_type(num_labels: int) -> type[np.uint8] | type[np.uint16]:
-    """Return the smallest type that holds the labels 0 to `num_labels`."""
-    return np.uint8 if num_labels <= np.iinfo(np.uint8).max else np.uint16
 
 
 def _require_same_grid(volume: Volume, *, grid: VolumeHeader, path: Path | str) -> None:

@@ -1,87 +1,43 @@
 """NIfTI files in and out: the only place that reads or writes voxels on disk.
 
-Where a volume lies is judged in `nifti_geometry`. A file that cannot be used is refused with an error that names it;
-what a reader has to correct or to choose comes back as remarks (`read_nifti`), so that nothing is corrected in silence.
+Whether a file is sound is judged in `nifti_file`, where it lies in `nifti_geometry`. A file that cannot be used is
+refused with an error that names it; what a reader has to correct or to choose comes back as remarks (`read_nifti`), so
+that nothing is corrected in silence.
 """
 
 import gzip
 import tempfile
-import zlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import anatomical_embedding.volumes.nibabel_alone  # noqa: F401, loads nibabel in its own way  # isort: skip
 import nibabel
 import numpy as np
 from nibabel.arrayproxy import ArrayProxy
-from nibabel.filebasedimages import ImageFileError
-from nibabel.nifti1 import Nifti1Header
-from nibabel.nifti2 import Nifti2Header
 from nibabel.openers import ImageOpener
-from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.files import written_atomically
 from anatomical_embedding.settings.volumes import Geometry
 from anatomical_embedding.volumes import voxels
-from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES, VOLUME_SUFFIXES
-from anatomical_embedding.volumes.grid import Grid, largest_distance_mm
-from anatomical_embedding.volumes.nifti_geometry import SAME_PLACE_MM, place_of
-from anatomical_embedding.volumes.volume import FoundVolume, Volume
+from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES
+from anatomical_embedding.volumes.grid import largest_distance_mm
+from anatomical_embedding.volumes.nifti_file import (
+    COPY_BYTES,
+    PLAIN_NUMBERS,
+    READ_ERRORS,
+    OpenFile,
+    open_file,
+    unreadable,
+)
+from anatomical_embedding.volumes.nifti_geometry import SAME_PLACE_MM
+from anatomical_embedding.volumes.volume import FoundVolume, Volume, VolumeHeader
 
 WRITABLE_INTEGERS = (np.uint8, np.int16, np.uint16)
-
-PLAIN_NUMBERS = "iuf"  # numpy's kinds of integers and floats; colours and complex numbers are others
 SCANNER_CODE = 1  # "scanner anatomical" of the NIfTI standard
 EXACT_IN_FLOAT32 = 2**24
-MOST_COMPRESSED = 1032
-"""Bytes that deflate packs into one at most: a header that claims more is not followed by its voxels."""
-PACKINGS = {
-    b"\x1f\x8b": "gzip",
-    b"BZh": "bzip2",
-    b"PK\x03\x04": "zip",
-    b"\xfd7zXZ\x00": "xz",
-    b"7z\xbc\xaf\x27\x1c": "7-Zip",
-    b"\x28\xb5\x2f\xfd": "Zstandard",
-    b"Rar!": "RAR",
-}
-"""First bytes of packed files."""
-GZIP_BITS = zlib.MAX_WBITS | 16  # of zlib, for a gzip header
 NOT_PACKED = "Not a gzipped file"
 """How gzip begins what it says where another part should begin, after the checksum of the one before was compared."""
-COPY_BYTES = 2**20
-MOST_AXES = 7
-
-READ_ERRORS = (OSError, EOFError, ValueError, OverflowError, zlib.error, ImageFileError, HeaderDataError)
-
-
-@dataclass(frozen=True)
-class VolumeHeader(Grid):
-    """What a volume's file says before its voxels are read.
-
-    Attributes
-    ----------
-    shape : number of voxels along X, Y and Z.
-    affine : (4, 4) float64, voxel index to world mm RAS+.
-    """
-
-    shape: tuple[int, int, int]
-    affine: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class _OpenFile:
-    """A file with a sound header, its voxels not read yet."""
-
-    path: Path
-    shape: tuple[int, int, int]
-    affine: NDArray[np.float64]
-    data_type: np.dtype
-    first_byte: int
-    slope: float
-    intercept: float
-    remarks: tuple[str, ...]
 
 
 def read_header(path: Path | str, *, geometry: Geometry | None = None) -> VolumeHeader:
@@ -92,7 +48,7 @@ def read_header(path: Path | str, *, geometry: Geometry | None = None) -> Volume
     InputFileError
         for everything that `read_nifti` refuses and that shows in the header.
     """
-    found = _open_file(Path(path), geometry=geometry)
+    found = open_file(Path(path), geometry=geometry)
     return VolumeHeader(found.shape, found.affine)
 
 
@@ -136,11 +92,11 @@ def read_nifti(
         finite, constant or not plain numbers.
     """
     path = Path(path)
-    found = _open_file(path, geometry=geometry)
+    found = open_file(path, geometry=geometry)
     try:
         stored, behind = _stored_array(found)
     except (*READ_ERRORS, MemoryError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     array = voxels.scaled_values(stored, slope=found.slope, intercept=found.intercept)
     if require_finite:
         voxels.require_finite(array, path=path)
@@ -163,7 +119,7 @@ def map_volume(path: Path | str) -> Volume:
     path = Path(path)
     if path.suffix == ".gz":
         raise InputFileError(path, "is compressed, expected an uncompressed .nii; only those can be mapped")
-    found = _open_file(path, geometry=None)
+    found = open_file(path, geometry=None)
     if (found.slope, found.intercept) != (1.0, 0.0) or not found.data_type.isnative:
         raise InputFileError(path, "is scaled or in foreign byte order, so it cannot be mapped; rewrite it")
     try:
@@ -171,7 +127,7 @@ def map_volume(path: Path | str) -> Volume:
             path, dtype=found.data_type, mode="r", offset=found.first_byte, shape=found.shape, order="F"
         )
     except READ_ERRORS as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     return Volume(array, found.affine)
 
 
@@ -240,150 +196,7 @@ def storable_type(array: NDArray) -> np.dtype:
     return np.dtype(np.float32 if max(-lowest, highest) <= EXACT_IN_FLOAT32 else np.float64)
 
 
-def _open_file(path: Path, *, geometry: Geometry | None) -> _OpenFile:
-    """Return a file whose header is sound: one volume of plain numbers, a place, and voxels that are there."""
-    if path.is_dir():
-        raise InputFileError(path, "is a folder, expected a NIfTI file; put the file there")
-    if not path.is_file():
-        raise InputFileError(path, "no such file; check the path")
-    _require_named_packing(path)
-    try:
-        with ImageOpener(str(path)) as stream:
-            header = _stored_header(stream.read(Nifti2Header.sizeof_hdr), path=path)
-        slope, intercept = header.get_slope_inter()
-    except READ_ERRORS as error:
-        raise _unreadable(path, error) from error
-    shape = _checked_shape(header, path=path)
-    data_type = _checked_type(header, path=path)
-    place = place_of(header, shape=shape, geometry=geometry, path=path)
-    num_bytes = int(np.prod(shape, dtype=np.int64)) * data_type.itemsize
-    first_byte, offset_remarks = _first_byte(header, num_bytes=num_bytes, path=path)
-    _require_enough_bytes(path, first_byte + num_bytes)
-    remarks = (*offset_remarks, *place.remarks, *_scaling_remark(header, is_scaled=slope is not None))
-    slope, intercept = (1.0, 0.0) if slope is None else (float(slope), float(intercept))
-    return _OpenFile(path, shape, place.affine, data_type, first_byte, slope, intercept, remarks)
-
-
-def _require_named_packing(path: Path) -> None:
-    """Refuse a file that is packed in another way than its name says: what unpacks it goes by the name."""
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(Nifti2Header.sizeof_hdr)
-        packing = next((name for mark, name in PACKINGS.items() if start.startswith(mark)), "")
-        is_gzip = packing == "gzip"
-        unpacked = zlib.decompressobj(GZIP_BITS).decompress(start, len(start)) if is_gzip else start
-    except (OSError, zlib.error) as error:
-        raise _unreadable(path, error) from error
-    is_nifti = any(kind.may_contain_header(unpacked) for kind in (Nifti1Header, Nifti2Header))
-    is_named_gzip = path.suffix.lower() == ".gz"
-    if is_nifti and is_gzip != is_named_gzip:
-        packed = "packed, which its name does not say; let it end in .nii.gz"
-        unpacked_only = "not packed, though its name says so; let it end in .nii"
-        raise InputFileError(path, f"is {packed if is_gzip else unpacked_only}")
-    if packing and not is_gzip:
-        raise InputFileError(path, f"is packed ({packing}); unpack it and name what it holds")
-
-
-def _stored_header(content: bytes, *, path: Path) -> Nifti1Header:
-    """Return the header as it is stored: nibabel would repair it in silence."""
-    for kind in (Nifti1Header, Nifti2Header):
-        if kind.may_contain_header(content):
-            # nibabel would tell the byte order by the number of axes, which may be the fault.
-            is_little = int.from_bytes(content[:4], "little") == kind.sizeof_hdr
-            header = kind(content[: kind.sizeof_hdr], "<" if is_little else ">", check=False)
-            if not bytes(header["magic"]).startswith(b"n+"):
-                raise InputFileError(
-                    path, "is one half of a .hdr/.img pair, expected a single .nii; convert it"
-                )
-            return header
-    raise InputFileError(
-        path,
-        f"cannot be read as NIfTI: it is cut short, or no image; expected {', '.join(VOLUME_SUFFIXES)}, a DICOM file "
-        "or a folder of one series",
-    )
-
-
-def _first_byte(header: Nifti1Header, *, num_bytes: int, path: Path) -> tuple[int, list[str]]:
-    """Return where the voxels begin: an offset that lies within the header means its end."""
-    stated = float(header["vox_offset"])
-    header_end = header.single_vox_offset
-    if np.isfinite(stated) and stated >= header_end and stated.is_integer():
-        return int(stated), []
-    if not np.isfinite(stated) or stated < 0 or stated > header_end:
-        raise InputFileError(
-            path,
-            f"says that its voxels begin at byte {stated:g}, which is not a valid position; export it again",
-        )
-    with ImageOpener(str(path)) as stream:
-        content_start, length = _start_and_length(stream, header_end=header_end)
-    # Some writers leave out the four bytes that say whether extensions follow.
-    is_bare = length == header.sizeof_hdr + num_bytes
-    if not is_bare and content_start[header.sizeof_hdr : header.sizeof_hdr + 1] not in {b"", b"\0"}:
-        raise InputFileError(
-            path,
-            f"says that its voxels begin at byte {stated:g}, within its header, and has extensions behind it, so "
-            "their beginning is unknown; export it again",
-        )
-    found = header.sizeof_hdr if is_bare else header_end
-    return found, [f"its voxels begin at byte {found}, behind its header, which says {stated:g}"]
-
-
-def _start_and_length(stream: ImageOpener, *, header_end: int) -> tuple[bytes, int]:
-    """Return the first bytes of a file and the number of all, unpacked."""
-    start = stream.read(header_end)
-    length = len(start)
-    while block := stream.read(COPY_BYTES):
-        length += len(block)
-    return start, length
-
-
-def _require_enough_bytes(path: Path, num_bytes: int) -> None:
-    """Refuse a file that cannot hold its voxels, before memory for them is asked for."""
-    size = path.stat().st_size
-    held = size * MOST_COMPRESSED if path.suffix.lower() == ".gz" else size
-    if held < num_bytes:
-        raise InputFileError(
-            path,
-            f"cannot be read as NIfTI, it is cut short: its header asks for {num_bytes} bytes, the file has {size}",
-        )
-
-
-def _scaling_remark(header: Nifti1Header, *, is_scaled: bool) -> list[str]:
-    intercept = float(header["scl_inter"])
-    if is_scaled or intercept == 0.0 or not np.isfinite(intercept):
-        return []
-    return [
-        f"its intercept {intercept:g} stands beside a slope of {float(header['scl_slope']):g}, "
-        "which means no scaling; the values were taken as stored"
-    ]
-
-
-def _unreadable(path: Path, error: BaseException) -> InputFileError:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return InputFileError(path, f"cannot be read as NIfTI: it is cut short, or no NIfTI file ({reason})")
-
-
-def _checked_type(header: Nifti1Header, *, path: Path) -> np.dtype:
-    code = int(header["datatype"])
-    try:
-        data_type = header.get_data_dtype()
-    except (KeyError, HeaderDataError) as error:
-        raise InputFileError(
-            path, f"has voxels of an unknown type (code {code}), expected one plain number a voxel"
-        ) from error
-    if data_type.kind not in PLAIN_NUMBERS:
-        raise InputFileError(path, f"has voxels of type {data_type}, expected one plain number a voxel")
-    return data_type
-
-
-def _checked_shape(header: Nifti1Header, *, path: Path) -> tuple[int, int, int]:
-    num_axes = int(header["dim"][0])
-    if not 1 <= num_axes <= MOST_AXES:
-        raise InputFileError(path, f"has {num_axes} axes by its header, expected 3; export it again")
-    return voxels.require_one_volume([int(length) for length in header["dim"][1 : num_axes + 1]], path=path)
-
-
-def _stored_array(found: _OpenFile) -> tuple[NDArray, list[str]]:
+def _stored_array(found: OpenFile) -> tuple[NDArray, list[str]]:
     """Return the voxels as they are stored, and what is to be said of what lies behind them.
 
     A packed file is read to its end, behind which gzip compares the checksum: else voxels that changed on a disk or on

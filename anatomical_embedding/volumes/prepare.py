@@ -14,12 +14,11 @@ from anatomical_embedding.settings.volumes import Modality, PrepareVolumeSetting
 from anatomical_embedding.volumes.affine import transform_points
 from anatomical_embedding.volumes.body_mask import body_box, body_mask
 from anatomical_embedding.volumes.labels import MergedLabels, merge_masks, read_label_map
-from anatomical_embedding.volumes.nifti import VolumeHeader
 from anatomical_embedding.volumes.orientation import to_lps
 from anatomical_embedding.volumes.raw_scan import RawScan, ReadingOptions, read_raw_scan
 from anatomical_embedding.volumes.resample import resample_to_spacing
 from anatomical_embedding.volumes.scan_checks import remark_on_body
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 
 Box = tuple[slice, slice, slice]
 SPACING_NOISE = 1e-5

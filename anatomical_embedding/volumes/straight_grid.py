@@ -6,10 +6,9 @@ has no qform (SimpleITK 2.5.7), so a volume that they are to read lies on a grid
 
 import numpy as np
 
-from anatomical_embedding.volumes.nifti import VolumeHeader
 from anatomical_embedding.volumes.nifti_geometry import LARGEST_SKEW, largest_skew
 from anatomical_embedding.volumes.resample import resample_onto
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 
 ROUNDING_VOX = 1e-3
 """By which a grid may be exceeded before it grows by a voxel."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.volumes import voxels
-from anatomical_embedding.volumes.nifti import COPY_BYTES, MOST_COMPRESSED
+from anatomical_embedding.volumes.nifti_file import COPY_BYTES, MOST_COMPRESSED
 from anatomical_embedding.volumes.nifti_geometry import fault_of, require_extent
 from anatomical_embedding.volumes.volume import FoundVolume, Volume
 

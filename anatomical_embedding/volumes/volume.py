@@ -36,6 +36,20 @@ class Volume(Grid):
 
 
 @dataclass(frozen=True)
+class VolumeHeader(Grid):
+    """What a volume's file says before its voxels are read.
+
+    Attributes
+    ----------
+    shape : number of voxels along X, Y and Z.
+    affine : (4, 4) float64, voxel index to world mm RAS+.
+    """
+
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class FoundVolume:
     """What a file of an owner holds, and what its reader had to mend or to choose.
 

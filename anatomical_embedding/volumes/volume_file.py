@@ -11,11 +11,11 @@ from anatomical_embedding.volumes.file_names import (
     VOLUME_SUFFIXES,
 )
 from anatomical_embedding.volumes.metaimage import read_metaimage_header
-from anatomical_embedding.volumes.nifti import VolumeHeader, read_header, read_nifti
+from anatomical_embedding.volumes.nifti import read_header, read_nifti
 from anatomical_embedding.volumes.nifti_geometry import require_extent
 from anatomical_embedding.volumes.nrrd import read_nrrd_header
 from anatomical_embedding.volumes.text_header import TextHeader, volume_of
-from anatomical_embedding.volumes.volume import FoundVolume
+from anatomical_embedding.volumes.volume import FoundVolume, VolumeHeader
 
 OTHER_FORMATS = (
     ".hdr",

@@ -100,7 +100,9 @@ def test_comment_and_docstring(edited):
 
 
 def test_reworded_error(edited):
-    edited.replace("anatomical_embedding/volumes/nifti.py", "cannot be read as NIfTI", "is no NIfTI file")
+    edited.replace(
+        "anatomical_embedding/volumes/nifti_file.py", "cannot be read as NIfTI", "is no NIfTI file"
+    )
     edited.replace("anatomical_embedding/training/loop.py", "the loss became {total_loss}", "no finite loss")
     assert planned_jobs(edited.folder) == {}
 
@@ -132,7 +134,7 @@ def test_moved_elsewhere(tiny_run, tmp_path):
 def test_trained_weights_can_be_kept(tiny_run, tmp_path):
     folder = tmp_path / "upgraded"
     shutil.copytree(tiny_run, folder)
-    losses = folder / "anatomical_embedding" / "losses" / "contrastive.py"
+    losses = folder / "anatomical_embedding" / "losses" / "cross_entropy.py"
     changed = losses.read_text(encoding="utf-8").replace("/ temperature", "/ (1.0 * temperature)", 1)
     losses.write_text(changed, encoding="utf-8")
     assert planned_jobs(folder)["train_intra"] == 1
@@ -145,7 +147,7 @@ def test_trained_weights_can_be_kept(tiny_run, tmp_path):
 
 
 def test_loss_module(edited):
-    edited.replace("anatomical_embedding/losses/contrastive.py", "/ temperature", "/ (1.0 * temperature)")
+    edited.replace("anatomical_embedding/losses/cross_entropy.py", "/ temperature", "/ (1.0 * temperature)")
     assert planned_jobs(edited.folder) == TRAINING
 
 

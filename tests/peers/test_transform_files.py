@@ -11,8 +11,8 @@ from anatomical_embedding.registration.displacement_field import DisplacementFie
 from anatomical_embedding.registration.itk_transform import resample_by_itk, transform_by_itk
 from anatomical_embedding.registration.pair_map import PairMap
 from anatomical_embedding.registration.program_files import PROGRAMS
-from anatomical_embedding.volumes.nifti import VolumeHeader, read_volume, write_volume
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.nifti import read_volume, write_volume
+from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 from tests.peers.programs import needs_peers, read_points, run_program, write_points
 from tests.peers.registered_pair import registered_pair
 from tests.unit.samples import oblique_affine

@@ -12,7 +12,8 @@ import SimpleITK
 
 from anatomical_embedding.points.points_file import read_points
 from anatomical_embedding.registration.elastix_files import write_elastix_files
-from anatomical_embedding.volumes.nifti import VolumeHeader, read_volume
+from anatomical_embedding.volumes.nifti import read_volume
+from anatomical_embedding.volumes.volume import VolumeHeader
 from tests.command import refusal_of, run
 from tests.shifted_scans import SHIFT_VOX, fixture_folder  # noqa: F401
 from tests.unit.samples import LPS_AFFINE

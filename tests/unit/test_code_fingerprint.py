@@ -74,7 +74,7 @@ def test_comments_docstrings_and_place_do_not_count(checkout):
 @pytest.mark.slow
 def test_an_edit_reaches_the_stages_that_import_it(checkout):
     before = {stage: fingerprint(REPOSITORY, stage) for stage in ("train_intra", "initialise_network")}
-    edit(checkout, "anatomical_embedding/losses/contrastive.py", "/ temperature", "/ (2 * temperature)")
+    edit(checkout, "anatomical_embedding/losses/cross_entropy.py", "/ temperature", "/ (2 * temperature)")
     assert fingerprint(checkout, "train_intra") != before["train_intra"]
     assert fingerprint(checkout, "initialise_network") == before["initialise_network"]
 

@@ -15,7 +15,7 @@ from anatomical_embedding.registration.pair_map import PairMap
 from anatomical_embedding.registration.program_files import PROGRAMS
 from anatomical_embedding.volumes.affine import lps_from_ras, transform_points
 from anatomical_embedding.volumes.dicom_source import read_dicom_source
-from anatomical_embedding.volumes.nifti import VolumeHeader
+from anatomical_embedding.volumes.volume import VolumeHeader
 from tests.dicom_slices import Stack
 from tests.unit.samples import oblique_affine
 

@@ -7,7 +7,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import UID, RLELossless
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.volumes.labels import read_label_file, require_labels
+from anatomical_embedding.volumes.label_file import read_label_file, require_labels
 from anatomical_embedding.volumes.segments import LabelledScan
 from anatomical_embedding.volumes.volume import Volume
 from tests.dicom_slices import plain_object, save

@@ -30,8 +30,8 @@ from anatomical_embedding.registration.registered_volume import (
     write_registered_pairs,
 )
 from anatomical_embedding.registration.shared_view import body_both_show, seen_from, shared_box
-from anatomical_embedding.volumes.nifti import VolumeHeader, write_volume
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.nifti import write_volume
+from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 from tests.prepared_volumes import lps_affine
 from tests.unit.samples import oblique_affine
 

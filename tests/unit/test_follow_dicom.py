@@ -19,7 +19,7 @@ from anatomical_embedding.follow.dicom_out import (
 )
 from anatomical_embedding.follow.history import read_history
 from anatomical_embedding.follow.record_json import read_record, write_record
-from anatomical_embedding.volumes.labels import read_label_file
+from anatomical_embedding.volumes.label_file import read_label_file
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
 from anatomical_embedding.volumes.segments import LabelledScan

@@ -21,8 +21,8 @@ from anatomical_embedding.registration.itk_transform import (
     write_transform,
 )
 from anatomical_embedding.volumes.affine import spacing_from_affine, transform_points
-from anatomical_embedding.volumes.nifti import VolumeHeader, write_volume
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.nifti import write_volume
+from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 from tests.unit.samples import oblique_affine
 from tests.unit.test_displacement_field import AFFINE, MATRIX, points_inside, smooth_field
 

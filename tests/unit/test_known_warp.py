@@ -18,8 +18,8 @@ from anatomical_embedding.datasets.split import assign_splits
 from anatomical_embedding.registration.displacement_field import DisplacementField
 from anatomical_embedding.settings.known_warps import KnownWarpsSettings
 from anatomical_embedding.settings.pipeline import read_pipeline_settings
-from anatomical_embedding.volumes.nifti import VolumeHeader, write_volume
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.nifti import write_volume
+from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 from benchmarks.known_warps import chosen, overlap_of, yardstick
 
 AFFINE = np.array([[-2.0, 0, 0, 60], [0, 2.0, 0, -50], [0, 0, 2.5, 10], [0, 0, 0, 1]])

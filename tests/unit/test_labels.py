@@ -5,16 +5,14 @@ import numpy as np
 import pytest
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.volumes.labels import (
+from anatomical_embedding.volumes.label_file import (
     label_type,
-    merge_masks,
     read_label_file,
-    read_mask,
     read_mask_folder,
     require_labels,
 )
-from anatomical_embedding.volumes.nifti import VolumeHeader
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.labels import merge_masks, read_mask
+from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 from tests.ct_like import mr_like
 from tests.unit.samples import LPS_AFFINE, real_data, save_nifti
 

@@ -10,11 +10,12 @@ import pytest
 import SimpleITK
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.volumes.labels import read_label_file, read_mask
-from anatomical_embedding.volumes.nifti import VolumeHeader, read_header, read_nifti
+from anatomical_embedding.volumes.label_file import read_label_file
+from anatomical_embedding.volumes.labels import read_mask
+from anatomical_embedding.volumes.nifti import read_header, read_nifti
 from anatomical_embedding.volumes.nifti_geometry import largest_skew
 from anatomical_embedding.volumes.straight_grid import straight_grid, straightened
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 from tests.unit.samples import oblique_affine
 
 COUNTING = np.arange(5 * 6 * 7, dtype=np.int16).reshape(5, 6, 7)

@@ -9,9 +9,10 @@ from anatomical_embedding.phantom.tissues import ORGAN_NAMES
 from anatomical_embedding.settings.organs import TABLES, organs_of_table
 from anatomical_embedding.usage.labels import read_labels_of
 from anatomical_embedding.volumes.labels import merge_masks, read_label_map
-from anatomical_embedding.volumes.nifti import VolumeHeader, read_header, read_volume
+from anatomical_embedding.volumes.nifti import read_header, read_volume
 from anatomical_embedding.volumes.prepare import prepare_volume
 from anatomical_embedding.volumes.raw_scan import RawScan, ReadingOptions
+from anatomical_embedding.volumes.volume import VolumeHeader
 from tests.unit.samples import LPS_AFFINE, body_array, prepare_settings, real_data, save_nifti
 
 SHAPE = (4, 3, 2)

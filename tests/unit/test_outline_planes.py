@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from anatomical_embedding.errors import InputFileError
-from anatomical_embedding.volumes.labels import read_label_file
+from anatomical_embedding.volumes.label_file import read_label_file
 from tests.label_objects import (
     ANGLES,
     CENTRE,

@@ -18,7 +18,7 @@ from anatomical_embedding.registration.displacement_field import DisplacementFie
 from anatomical_embedding.registration.itk_transform import refined
 from anatomical_embedding.registration.pair_map import PairMap, covering
 from anatomical_embedding.registration.program_files import PROGRAMS
-from anatomical_embedding.volumes.nifti import VolumeHeader
+from anatomical_embedding.volumes.volume import VolumeHeader
 from tests.unit.samples import oblique_affine
 from tests.unit.test_displacement_field import smooth_field
 

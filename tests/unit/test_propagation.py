@@ -13,7 +13,7 @@ from anatomical_embedding.matching.voxel_refinement import RefinedMatches
 from anatomical_embedding.settings.matching import MatchingSettings
 from anatomical_embedding.settings.usage import PropagationSettings
 from anatomical_embedding.volumes.affine import transform_points
-from anatomical_embedding.volumes.labels import read_label_file
+from anatomical_embedding.volumes.label_file import read_label_file
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.volume import Volume
 from tests.packaged_model import usage_sections

@@ -5,8 +5,8 @@ import pydicom
 import pytest
 
 from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.volumes.label_file import read_label_file
 from anatomical_embedding.volumes.label_planes import Outlines
-from anatomical_embedding.volumes.labels import read_label_file
 from tests.label_objects import CENTRE, OTHER_FRAME, SHAPE, disc_contours, disc_voxels, scan, write_structures
 
 

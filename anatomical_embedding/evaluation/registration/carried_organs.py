@@ -14,8 +14,7 @@ from anatomical_embedding.registration.displacement_field import (
 )
 from anatomical_embedding.registration.shared_view import seen_from
 from anatomical_embedding.registration.starting_position import on_fixed_grid
-from anatomical_embedding.volumes.nifti import VolumeHeader
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 
 
 def measure_carried_organs(

@@ -9,8 +9,8 @@ from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.registration.initial.start import InitialStart
 from anatomical_embedding.volumes.affine import invert_affine
 from anatomical_embedding.volumes.grid import Grid, largest_distance_mm
-from anatomical_embedding.volumes.nifti import VolumeHeader
 from anatomical_embedding.volumes.raw_scan import RawScan
+from anatomical_embedding.volumes.volume import VolumeHeader
 
 VOXEL_TO_VOXEL, RAS_TO_RAS = 0, 1
 SAME_GRID_MM = 0.1
