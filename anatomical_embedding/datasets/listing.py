@@ -179,19 +179,19 @@ def left_out(settings: DatasetSettings) -> list[str]:
         for name in names
         if name not in scans and not {Path(name).stem, Path(Path(name).stem).stem} & detached
     ]
-    said = []
+    remarks = []
     if others:
         endings = f"{', '.join(VOLUME_SUFFIXES[:-1])} and {VOLUME_SUFFIXES[-1]}"
-        said.append(
+        remarks.append(
             f"{settings.root}: left out {quote_some(others)}, only {endings} files, DICOM files and folders that hold "
             "DICOM files themselves (where there is nothing else, in folders below them) are volumes"
         )
     if copied := copied_evenly(scans):
-        said.append(
+        remarks.append(
             f"{settings.root}: left out {quote_some(copied)}, whose slices are tilted or not equally far apart; "
             f"taken are the copies that dcm2niix made of them, {quote_some(copied.values())}"
         )
-    return said
+    return remarks
 
 
 def _list_cases(settings: CaseFoldersSettings) -> list[RawVolume]:

@@ -128,8 +128,8 @@ def _weights_of_network(path: Path, found: Weights) -> tuple[Weights, list[str]]
     ]
     if missing:
         raise InputFileError(path, f"is not in a published layout: it has no tensors {', '.join(missing)}")
-    said = [f"{path}: {num_copies} averaged copies of weights are left out"] if num_copies else []
-    return weights, said
+    remarks = [f"{path}: {num_copies} averaged copies of weights are left out"] if num_copies else []
+    return weights, remarks
 
 
 def _require_finite(path: Path, weights: Weights) -> None:

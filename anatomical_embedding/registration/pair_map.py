@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 class PairMap:
     """The map between two scans.
 
+    Its parts are made when they are first asked for, and kept. Of two threads that ask at once both may make one (from
+    Python 3.12 on), which takes time but gives the same numbers.
+
     Attributes
     ----------
     matrix : (4, 4) start A, fixed to moving world RAS+.

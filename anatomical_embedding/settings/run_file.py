@@ -113,8 +113,8 @@ def _complete_models(models: Any) -> dict[str, str]:
         recipe = _named_recipe(model, folder="models", where=f"models.{name}")
         if "preparation" in recipe:
             preparations[name] = recipe.pop("preparation")
-        said = model | ({"network": networks[name]} if networks[name] else {})
-        models[name] = _merged(recipe, said)
+        stated = model | ({"network": networks[name]} if networks[name] else {})
+        models[name] = _merged(recipe, stated)
     return preparations
 
 

@@ -60,8 +60,8 @@ def read_labels_of(
         raise InputFileError(labels, str(error)) from error
     if not Path(labels).name.lower().endswith(NIFTI_SUFFIXES):
         return numbers  # others have said what their labels are called
-    said = (f"{labels}: {remark}" for remark in names_said(numbers.names, numbers.volume.array))
-    return replace(numbers, remarks=(*numbers.remarks, *said))
+    on_names = (f"{labels}: {remark}" for remark in names_said(numbers.names, numbers.volume.array))
+    return replace(numbers, remarks=(*numbers.remarks, *on_names))
 
 
 def _grid_of(scan: EmbeddedScan) -> Volume:

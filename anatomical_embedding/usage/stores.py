@@ -116,8 +116,8 @@ def _place_of_store(
 
 
 def save_embedding(scan: EmbeddedScan, store: Path | str) -> None:
-    """Write the store of a scan with what was said of it, and its body mask beside it."""
+    """Write the store of a scan with the remarks on it, and its body mask beside it."""
     if scan.body_mask is not None:
         write_volume(scan.body_mask, body_mask_path(store))
-    said = replace(scan.embedded, remarks=scan.remarks, frame_of_reference=scan.frame_of_reference)
-    write_store(store, said)
+    embedded = replace(scan.embedded, remarks=scan.remarks, frame_of_reference=scan.frame_of_reference)
+    write_store(store, embedded)

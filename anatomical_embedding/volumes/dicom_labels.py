@@ -91,8 +91,8 @@ def read_dicom_labels(path: Path, scan: LabelledScan) -> FoundVolume:
         raise InputFileError(path, " ".join(["shows no label.", *remarks]))
     _require_inside(drawn, scan.grid, path=path, remarks=remarks)
     segments = [Segment(each.number, each.name, each.voxels_on(scan.grid)) for each in drawn]
-    volume, said = label_map_of(segments, grid=scan.grid)
-    return FoundVolume(volume, (*remarks, *said))
+    volume, on_map = label_map_of(segments, grid=scan.grid)
+    return FoundVolume(volume, (*remarks, *on_map))
 
 
 def _require_frame(dataset: Dataset, scan: LabelledScan, *, path: Path, remarks: list[str]) -> None:

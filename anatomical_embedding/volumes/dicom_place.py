@@ -156,7 +156,7 @@ def place_of_slices(
             remarks.append(f"{name} lies {off_mm.max():.3f} mm from its place in equal steps.")
         return SlicePlaces(_sound_affine(folder, files, origin, step), None)
     uneven = _uneven_gaps(
-        folder, files, gaps_mm, allowed_mm=allowed_mm, largest_gap_mm=largest_gap_mm, said=remarks
+        folder, files, gaps_mm, allowed_mm=allowed_mm, largest_gap_mm=largest_gap_mm, remarks=remarks
     )
     lean = _lean(files, positions, heights_mm, allowed_mm=max(allowed_mm, SAID_OFF_PLACE_MM))
     tilt_degrees = _tilt_degrees(lean + normal, normal)
@@ -226,7 +226,7 @@ def _uneven_gaps(
     *,
     allowed_mm: float,
     largest_gap_mm: float,
-    said: Sequence[str],
+    remarks: Sequence[str],
 ) -> str:
     """Return what is to be said of unequal gaps, empty where they are equal; refuse one that is too large."""
     usual_mm = float(np.median(gaps_mm))
@@ -239,7 +239,7 @@ def _uneven_gaps(
     )
     if gaps_mm[worst] > max(largest_gap_mm, usual_mm):
         cause = f"{problem}; a slice is missing. Gaps of up to {largest_gap_mm:g} mm are interpolated (--largest-gap)."
-        raise InputFileError(folder, " ".join([cause, *said]))
+        raise InputFileError(folder, " ".join([cause, *remarks]))
     require_one_acquisition(folder, files)
     return problem
 

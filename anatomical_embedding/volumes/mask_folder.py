@@ -107,15 +107,15 @@ def map_of_masks(folder: Path, read: Callable[[Path], FoundVolume], *, grid: Gri
             )
         remarks += found.remarks
         segments.append(Segment(number, name, np.flatnonzero(array)))
-    volume, said = label_map_of(segments, grid=grid if grid is not None else found.volume)
+    volume, on_map = label_map_of(segments, grid=grid if grid is not None else found.volume)
     if others:
         are_volumes = all(is_volume_name(path.name) for path in paths.values())
-        said.append(
+        on_map.append(
             f"left out {quote_some(others)}: {'no volumes by their names' if are_volumes else 'no DICOM'}"
         )
     return FolderMap(
         volume,
         dict(zip(numbers, paths, strict=True)),
         tuple(segment.number for segment in segments if not len(segment.voxels)),
-        (*(f"{folder}: {remark}" for remark in said), *remarks),
+        (*(f"{folder}: {remark}" for remark in on_map), *remarks),
     )
