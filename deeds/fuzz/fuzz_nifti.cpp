@@ -1,9 +1,8 @@
 // Fuzz target: any bytes are either an image or refused with an exception.
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 
+#include "byte_source.hpp"
 #include "nifti.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -12,15 +11,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     options.memory_limit = 1 << 24;
     if ((data[0] & 1) != 0) options.volume = data[0] >> 1;
     if ((data[0] & 2) != 0) options.nan_to = 0.5;
-    std::size_t next = 1;
-    const deeds::ByteSource source = [&](void* buffer, std::int64_t capacity) {
-        const std::size_t part = std::min(static_cast<std::size_t>(capacity), size - next);
-        if (part > 0) std::memcpy(buffer, data + next, part);
-        next += part;
-        return static_cast<std::int64_t>(part);
-    };
     try {
-        const deeds::Image image = deeds::read_image_from(source, static_cast<std::int64_t>(size - 1), "input.nii", options);
+        const deeds::Image image = deeds::read_image_from(bytes_of(data + 1, size - 1), static_cast<std::int64_t>(size - 1), "input.nii", options);
         const deeds::PreparedPair pair = deeds::prepare_pair(image, image, {});
         if (pair.fixed.values != pair.moving.values) __builtin_trap();
     } catch (const deeds::UserError&) {

@@ -1,4 +1,4 @@
-// Writes seed inputs for both fuzz targets: make_seeds FOLDER makes FOLDER/nifti and FOLDER/command_line.
+// Writes seed inputs for the fuzz targets: make_seeds FOLDER makes FOLDER/nifti, FOLDER/vectors and FOLDER/command_line.
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -15,6 +15,7 @@ int main(int count, char** arguments) {
             std::ofstream(folder / target / ("seed_" + std::to_string(n)), std::ios::binary) << seeds[n];
     };
     write("nifti", nifti_seeds());
+    write("vectors", vectors_seeds());
     write("command_line", command_line_seeds());
     return 0;
 }

@@ -1,5 +1,5 @@
 // Stands in for libFuzzer where there is none: a fixed number of mutations of the seeds with a fixed random sequence.
-// Usage: program nifti|command_line ROUNDS
+// Usage: program nifti|vectors|command_line ROUNDS
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -39,7 +39,8 @@ std::string mutated(std::string bytes, std::mt19937& random, const std::vector<s
 
 int main(int count, char** arguments) {
     if (count != 3) return 2;
-    const std::vector<std::string> seeds = std::string(arguments[1]) == "nifti" ? nifti_seeds() : command_line_seeds();
+    const std::string target = arguments[1];
+    const std::vector<std::string> seeds = target == "nifti" ? nifti_seeds() : target == "vectors" ? vectors_seeds() : command_line_seeds();
     const long rounds = std::strtol(arguments[2], nullptr, 10);
     std::mt19937 random(20131201);
     for (long round = 0; round < rounds; ++round) {

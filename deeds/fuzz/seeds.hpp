@@ -21,8 +21,8 @@ void put(std::string& bytes, std::size_t offset, T value, bool swapped) {
 }
 
 /// One leading byte of options, a header of 3x4x5 voxels, zeros for the voxels.
-inline std::string image(int datatype, int bits, bool swapped, bool quaternion) {
-    std::string bytes(static_cast<std::size_t>(1 + 352 + 60 * bits / 8), '\0');
+inline std::string image(int datatype, int bits, bool swapped, bool quaternion, int components = 1) {
+    std::string bytes(static_cast<std::size_t>(1 + 352 + 60 * components * bits / 8), '\0');
     bytes[0] = 2;
     put(bytes, 1, std::int32_t{348}, swapped);
     const int dimensions[8] = {4, 3, 4, 5, 1, 1, 1, 1};
@@ -39,7 +39,30 @@ inline std::string image(int datatype, int bits, bool swapped, bool quaternion) 
     return bytes;
 }
 
+/// An image of three components a voxel, small shifts that differ from place to place.
+template <class T>
+std::string field(int datatype, bool swapped) {
+    constexpr std::size_t components = 3, numbers = 60 * components;
+    std::string bytes = image(datatype, 8 * static_cast<int>(sizeof(T)), swapped, false, static_cast<int>(components));
+    put(bytes, 41, std::int16_t{5}, swapped);
+    put(bytes, 41 + 2 * 5, static_cast<std::int16_t>(components), swapped);
+    put(bytes, 69, std::int16_t{1007}, swapped);
+    put(bytes, 113, 1.0f, swapped);
+    for (std::size_t n = 0; n < numbers; ++n)
+        put(bytes, 353 + n * sizeof(T), static_cast<T>(static_cast<int>(n % 7) - 3) / 2, swapped);
+    return bytes;
+}
+
 }  // namespace seed_details
+
+inline std::vector<std::string> vectors_seeds() {
+    std::vector<std::string> seeds;
+    for (const bool swapped : {false, true}) {
+        seeds.push_back(seed_details::field<float>(16, swapped));
+        seeds.push_back(seed_details::field<double>(64, swapped));
+    }
+    return seeds;
+}
 
 inline std::vector<std::string> nifti_seeds() {
     std::vector<std::string> seeds;
@@ -58,6 +81,8 @@ inline std::vector<std::string> command_line_seeds() {
         "apply -M m -O o -D d -F f -A a --labels --background 0 -G 3 --registration-image r",
         "points -O o --input i --output p --direction moving-to-fixed --axes lps",
         "field -O o -D d --inverse i --jacobian j -M m",
+        "descend -O o -F f -M m -D d --smooth 3x0 --window 10x6 --steps 3x4 --rough-window 8 --wall 0.4 --evidence e",
+        "invert --field f -D d --tolerance 0.01 --steps 50 --nan-to 0 --memory-limit 100 --threads 2",
         "--help", "--version", "linear --help"};
     for (std::string& seed : seeds) std::replace(seed.begin(), seed.end(), ' ', '\0');
     return seeds;

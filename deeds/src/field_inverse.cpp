@@ -104,6 +104,15 @@ Found inverse_at(const Sampler& field, const Metric& metric, const float (&place
     }
 }
 
+/// Replaces vectors by their images under the linear part of a map, in place.
+void turn(VoxelShift& vectors, const AffineVox& map) {
+    for (std::size_t n = 0; n < vectors[0].values.size(); ++n) {
+        const double from[3] = {vectors[0].values[n], vectors[1].values[n], vectors[2].values[n]};
+        for (std::size_t row = 0; row < 3; ++row)
+            vectors[row].values[n] = static_cast<float>(map.m[row][0] * from[0] + map.m[row][1] * from[1] + map.m[row][2] * from[2]);
+    }
+}
+
 }  // namespace
 
 FieldInverse inverse_of(VoxelShift shift, const Geometry& grid, const InversionSettings& settings) {
@@ -130,6 +139,16 @@ FieldInverse inverse_of(VoxelShift shift, const Geometry& grid, const InversionS
         inverse.largest_mm = std::max(inverse.largest_mm, static_cast<double>(std::sqrt(largest)));
     });
     return inverse;
+}
+
+FieldInverse inverse_of_lps(VoxelShift field_mm, const Geometry& grid, const InversionSettings& settings) {
+    AffineVox to_lps = grid.to_world;  // of voxels
+    for (int row = 0; row < 2; ++row)
+        for (double& value : to_lps.m[row]) value = -value;
+    turn(field_mm, inverse(to_lps));
+    FieldInverse found = inverse_of(std::move(field_mm), grid, settings);
+    turn(found.shift, to_lps);
+    return found;
 }
 
 }  // namespace deeds

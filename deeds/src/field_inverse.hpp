@@ -15,7 +15,7 @@ namespace deeds {
 /// Bytes that an inverse takes for every place: the field, which becomes the inverse, and its copy of four numbers a place.
 constexpr std::int64_t bytes_of_inverted_place = (3 + 4) * sizeof(float);
 
-/// Displacements along i, j, k, in voxels.
+/// Displacements along i, j, k, in voxels unless another unit is said.
 using VoxelShift = std::array<Grid3<float>, 3>;
 
 struct InversionSettings {
@@ -33,5 +33,8 @@ struct FieldInverse {
 /// v with u(y + v(y)) = -v(y) at every place y. u is trilinear between its places, as at the border up to half a voxel
 /// beyond it, and zero farther out: as ITK takes a field.
 FieldInverse inverse_of(VoxelShift shift, const Geometry& grid, const InversionSettings& settings);
+
+/// The same of displacements in mm with LPS components, and so is its `shift`.
+FieldInverse inverse_of_lps(VoxelShift field_mm, const Geometry& grid, const InversionSettings& settings);
 
 }  // namespace deeds

@@ -104,4 +104,7 @@ using ByteSource = std::function<std::int64_t(void* buffer, std::int64_t capacit
 /// Image from any source of bytes; `available` bounds the bytes it can deliver. What read_image does after opening a file.
 Image read_image_from(const ByteSource& source, std::int64_t available, const std::string& name, const ReadOptions& options);
 
+/// Vector field likewise.
+VectorImage read_vectors_from(const ByteSource& source, std::int64_t available, const std::string& name, const ReadOptions& options);
+
 }  // namespace deeds

@@ -178,25 +178,29 @@ Image read_image(const std::string& path, const ReadOptions& options) {
     return read_image_from(file.source, file.available, path, options);
 }
 
-VectorImage read_vectors(const std::string& path, const ReadOptions& options) {
-    const OpenImage file = open_image(path);
+VectorImage read_vectors_from(const ByteSource& source, std::int64_t available, const std::string& name, const ReadOptions& options) {
     VectorImage image;
-    const Header header = read_header(file.source, path, static_cast<int>(image.parts.size()));
-    const std::int64_t bytes = stored_type(header.datatype, path).bytes;
-    skipped_bytes(header, static_cast<std::int64_t>(image.parts.size()) - 1, bytes, file.available, path, options);
-    skip(file.source, header.offset - header_bytes, path);
-    image.path = path;
+    const Header header = read_header(source, name, static_cast<int>(image.parts.size()));
+    const std::int64_t bytes = stored_type(header.datatype, name).bytes;
+    skipped_bytes(header, static_cast<std::int64_t>(image.parts.size()) - 1, bytes, available, name, options);
+    skip(source, header.offset - header_bytes, name);
+    image.path = name;
     image.geometry = header.geometry;
     std::int64_t not_finite = 0;
     for (auto& part : image.parts) {
         part = Grid3<float>(header.geometry.size);
-        not_finite += read_voxels(file.source, header, options, path, part);
+        not_finite += read_voxels(source, header, options, name, part);
     }
     if (not_finite > 0 && !options.nan_to)
-        throw FileError(path, std::to_string(not_finite) + " numbers are NaN or infinite: replace them with --nan-to VALUE");
+        throw FileError(name, std::to_string(not_finite) + " numbers are NaN or infinite: replace them with --nan-to VALUE");
     unsigned char byte = 0;  // reading past the end makes zlib compare the checksum
-    file.source(&byte, 1);
+    source(&byte, 1);
     return image;
+}
+
+VectorImage read_vectors(const std::string& path, const ReadOptions& options) {
+    const OpenImage file = open_image(path);
+    return read_vectors_from(file.source, file.available, path, options);
 }
 
 Image read_labels(const std::string& path, const ReadOptions& options) {
