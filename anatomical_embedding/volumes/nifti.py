@@ -250,9 +250,9 @@ def _open_file(path: Path, *, geometry: Geometry | None) -> _OpenFile:
     try:
         with ImageOpener(str(path)) as stream:
             header = _stored_header(stream.read(Nifti2Header.sizeof_hdr), path=path)
-        slope, intercept = header.get_slope_inter()
     except READ_ERRORS as error:
         raise _unreadable(path, error) from error
+    slope, intercept = _scaling_of(header, path=path)
     shape = _checked_shape(header, path=path)
     data_type = _checked_type(header, path=path)
     place = place_of(header, shape=shape, geometry=geometry, path=path)
@@ -260,7 +260,7 @@ def _open_file(path: Path, *, geometry: Geometry | None) -> _OpenFile:
     first_byte, offset_remarks = _first_byte(header, num_bytes=num_bytes, path=path)
     _require_enough_bytes(path, first_byte + num_bytes)
     remarks = (*offset_remarks, *place.remarks, *_scaling_remark(header, is_scaled=slope is not None))
-    slope, intercept = (1.0, 0.0) if slope is None else (float(slope), float(intercept))
+    slope = 1.0 if slope is None else slope
     return _OpenFile(path, shape, place.affine, data_type, first_byte, slope, intercept, remarks)
 
 
@@ -346,6 +346,20 @@ def _require_enough_bytes(path: Path, num_bytes: int) -> None:
             path,
             f"cannot be read as NIfTI, it is cut short: its header asks for {num_bytes} bytes, the file has {size}",
         )
+
+
+def _scaling_of(header: Nifti1Header, *, path: Path) -> tuple[float | None, float]:
+    """Return slope and intercept of the values; no slope, and 0, where the header says that they are not scaled."""
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    if slope == 0.0 or not np.isfinite(slope):
+        return None, 0.0
+    if not np.isfinite(intercept):
+        raise InputFileError(
+            path,
+            f"has the slope {slope:g} and the intercept {intercept:g} (scl_inter) for its values, expected two "
+            "numbers; export it again",
+        )
+    return slope, intercept
 
 
 def _scaling_remark(header: Nifti1Header, *, is_scaled: bool) -> list[str]:

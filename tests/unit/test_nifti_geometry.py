@@ -110,6 +110,24 @@ def test_units_of_length_are_honoured_as_itk_does(tmp_path, code, per_mm, name, 
     assert read_mask(path, grid=VolumeHeader((5, 6, 7), SFORM)).array.any()
 
 
+@pytest.mark.parametrize(
+    ("per_mm", "codes", "length"),
+    [(0.001, (1, 1), "0.021"), (1000.0, (1, 1), "21000"), (0.001, (2, 1), "0.021")],
+)
+def test_of_two_forms_in_two_units_the_one_that_no_scan_has_is_named(tmp_path, per_mm, codes, length):
+    scaled = SFORM * [[per_mm], [per_mm], [per_mm], [1]]
+    edits = [(280, "<12f", *scaled[:3].ravel())]
+    path = write(tmp_path / "a.nii", codes=codes, edits=edits)
+    for geometry in (None, "sform"):
+        with pytest.raises(
+            InputFileError, match=f"has a sform by which it is {length} mm .*--geometry qform takes"
+        ):
+            read_nifti(path, geometry=geometry)
+    found = read_nifti(path, geometry="qform")
+    assert np.allclose(found.volume.affine, SFORM)
+    assert "the qform was taken, by --geometry" in found.remarks[0]
+
+
 def _binary(path):
     """Make the voxels of a file zeros and ones."""
     content = bytearray(path.read_bytes())
