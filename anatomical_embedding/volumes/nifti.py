@@ -51,6 +51,7 @@ GZIP_BITS = zlib.MAX_WBITS | 16  # of zlib, for a gzip header
 NOT_PACKED = "Not a gzipped file"
 """How gzip begins what it says where another part should begin, after the checksum of the one before was compared."""
 COPY_BYTES = 2**20
+FLAG_BYTES, EXTENSION_SIZE_BYTES = 4, 4  # that say whether extensions follow a header, and how long one is
 MOST_AXES = 7
 
 READ_ERRORS = (OSError, EOFError, ValueError, OverflowError, zlib.error, ImageFileError, HeaderDataError)
@@ -420,4 +421,22 @@ def _stored_array(found: _OpenFile) -> tuple[NDArray, list[str]]:
         else:
             num_behind = found.path.stat().st_size - found.first_byte - stored.nbytes
     voxels.require_no_more(num_behind, num_stated=stored.nbytes, path=found.path)
+    _require_no_extension_in(found, num_behind=num_behind)
     return stored, remarks
+
+
+def _require_no_extension_in(found: _OpenFile, *, num_behind: int) -> None:
+    """Refuse a file to which an extension was added, but not to the offset: every voxel would be shifted by it."""
+    header_ends = (Nifti1Header.single_vox_offset, Nifti2Header.single_vox_offset)
+    if not num_behind or found.first_byte not in header_ends:
+        return
+    with ImageOpener(str(found.path)) as stream:
+        start = stream.read(found.first_byte + EXTENSION_SIZE_BYTES)
+    size = start[found.first_byte :]
+    has_extension = start[found.first_byte - FLAG_BYTES] != 0
+    if has_extension and num_behind in (int.from_bytes(size, "little"), int.from_bytes(size, "big")):
+        raise InputFileError(
+            found.path,
+            f"has an extension of {num_behind} bytes where its voxels begin by its header (byte {found.first_byte}), "
+            "and as many bytes more than they take; correct vox_offset, or export it again",
+        )

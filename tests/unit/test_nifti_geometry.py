@@ -201,6 +201,27 @@ def test_extensions_hide_where_the_voxels_begin(tmp_path):
         read_nifti(path, geometry=None)
 
 
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_an_extension_that_the_offset_does_not_count_is_refused(tmp_path, name):
+    """Its 48 bytes would be taken for the first 24 voxels, and all others lie 24 further on."""
+    path = write(tmp_path / name, edits=[(348, "B", 1)])
+    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    extension = struct.pack("<ii", 48, 6) + b"a comment".ljust(40, b"\0")
+
+    def put(offset):
+        changed = bytearray(content[:352] + extension + content[352:])
+        struct.pack_into("<f", changed, VOX_OFFSET, offset)
+        path.write_bytes(gzip.compress(bytes(changed)) if path.suffix == ".gz" else bytes(changed))
+
+    put(352)
+    with pytest.raises(
+        InputFileError, match=r"has an extension of 48 bytes where its voxels begin .*vox_offset"
+    ):
+        read_nifti(path, geometry=None)
+    put(352 + 48)
+    np.testing.assert_array_equal(read_nifti(path, geometry=None).volume.array, COUNTING)
+
+
 def skewed(degrees):
     affine = SFORM.copy()
     affine[1, 2] += np.tan(np.radians(degrees)) * affine[2, 2]
