@@ -16,6 +16,7 @@ from anatomical_embedding.datasets.scan_entries import (
     entries_of,
     is_scan,
     name_of_scan,
+    nested_scan,
     scans_of,
 )
 from anatomical_embedding.errors import InputFileError
@@ -220,7 +221,9 @@ def _by_checked_id(root: Path, named: Iterable[tuple[str, Path]], *, expected: s
     """Return (id, path) sorted by id, once every id is usable and no two are alike."""
     named = sorted(named)
     if not named:
-        raise InputFileError(root, f"holds no volume, expected {expected}; set the data set's root")
+        raise InputFileError(
+            root, f"holds no volume, expected {expected}; set the data set's root{nested_scan(root)}"
+        )
     bad = [name for name, _ in named if not is_identifier(name)]
     if bad:
         raise InputFileError(

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 from anatomical_embedding.errors import InputFileError
@@ -16,6 +17,8 @@ from anatomical_embedding.volumes.file_names import (
 
 CASE_IMAGES: dict[Modality, str] = {"ct": "ct", "mr": "mri"}
 """Name of the scan of a case, without the ending of its format."""
+MOST_FOLDERS = 1000
+"""That are looked into for a scan to name in an error."""
 
 
 def entries_of(root: Path) -> list[os.DirEntry[str]]:
@@ -66,6 +69,17 @@ def scans_of(entries: Iterable[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
         return [entry for entry in entries if is_export(entry)]
     copied = copied_evenly(entry.name for entry in scans)
     return [entry for entry in scans if entry.name not in copied]
+
+
+def nested_scan(root: Path) -> str:
+    """Return what to do where scans lie in folders of folders, as in BIDS; empty where none is found there."""
+    for folder, folders, files in islice(os.walk(root), MOST_FOLDERS):
+        folders.sort()
+        scans = sorted(filter(is_volume_name, files))
+        if scans and Path(folder) != root:
+            place = Path(folder, scans[0]).relative_to(root)
+            return f"; scans lie in folders below, such as {place}: put links to those of the data set into one folder"
+    return ""
 
 
 def copied_evenly(names: Iterable[str]) -> dict[str, str]:

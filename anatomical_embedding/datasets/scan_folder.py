@@ -13,6 +13,7 @@ from anatomical_embedding.datasets.scan_entries import (
     entries_of,
     is_scan,
     name_of_scan,
+    nested_scan,
     scans_of,
 )
 from anatomical_embedding.errors import InputFileError, UserError
@@ -111,7 +112,7 @@ def look_at_folder(
         known = _patients_by_headers(scans, series)
         return _flat_folder(root, scans, known, modality=modality, series=series)
     holding = [folder.name for folder in sorted(folders) if scans_of(entries_of(folder))]
-    beside = f", such as {holding[0]} in it" if holding else ""
+    beside = f", such as {holding[0]} in it" if holding else nested_scan(root)
     raise InputFileError(
         root,
         f"holds no scans; expected {SCAN_KINDS}, or one folder per patient with ct.nii.gz or mri.nii.gz; name the "

@@ -41,6 +41,7 @@ from anatomical_embedding.points.point_table import (
 from anatomical_embedding.points.slicer_fcsv import read_fcsv, write_fcsv
 from anatomical_embedding.points.slicer_markups import read_markups, write_markups
 from anatomical_embedding.volumes.affine import Points
+from anatomical_embedding.volumes.dicom_mark import is_marked_dicom
 from anatomical_embedding.volumes.grid import Grid
 
 POINT_FILES = ".csv (x_mm,y_mm,z_mm,name), .mrk.json, .fcsv, .mps of MITK, or .txt and .pts of elastix"
@@ -101,7 +102,8 @@ def _read(path: Path, *, coordinates: Coordinates, grid: GridOf | None) -> Named
         form = PointForm("elastix", "voxel" if is_index else "lps")
         points_mm = world_points(numbers, coordinates=form.coordinates, grid=grid)
         return NamedPoints(points_mm, tuple(map(str, range(1, len(numbers) + 1))), tuple(remarks), form)
-    raise InputFileError(path, f"expected a list of points: {POINT_FILES}")
+    found = "is DICOM, " if path.is_file() and is_marked_dicom(path) else ""
+    raise InputFileError(path, f"{found}expected a list of points: {POINT_FILES}")
 
 
 def name_of_form(form: PointForm) -> str:

@@ -129,7 +129,12 @@ def write_field(field: DisplacementField, path: Path, *, note: bytes = b"") -> N
         if the file does not hold the field afterwards: ITK says nothing when the disk is full.
     """
     image = field_image(field, number_format=np.float32)
-    with written_atomically(path) as temporary, TemporaryDirectory(dir=temporary.parent) as folder:
+    with (
+        written_atomically(path) as temporary,
+        TemporaryDirectory(
+            dir=temporary.parent, prefix=f"{temporary.name}."
+        ) as folder,  # left by a killed job
+    ):
         plain = Path(folder) / "field.nii"
         try:
             SimpleITK.WriteImage(image, str(plain))

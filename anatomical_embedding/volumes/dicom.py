@@ -180,7 +180,10 @@ def _two_at_one_place(
     first: DicomFile, other: DicomFile, *, num_images: int, num_places: int
 ) -> InputFileError:
     differing = [keyword for keyword in DIFFERENCES if first.text(keyword) != other.text(keyword)]
-    tag = f" ({differing[0]} {first.text(differing[0])} and {other.text(differing[0])})" if differing else ""
+    tag = ""
+    if differing:
+        values = [image.text(differing[0]) or "none" for image in (first, other)]
+        tag = f" ({differing[0]} {' and '.join(values)})"
     return other.fault(
         f"lies at the same place as {first.name}, with other values{tag}: {num_images} images at {num_places} "
         f"places, as a series of several phases or echoes has; {how_to_part(other)}",

@@ -33,7 +33,13 @@ from anatomical_embedding.volumes.label_planes import (
     same_plane_mm,
     step_along,
 )
-from anatomical_embedding.volumes.segments import LabelledScan, Segment, label_map_of
+from anatomical_embedding.volumes.segments import (
+    LabelledScan,
+    Segment,
+    label_map_of,
+    names_by_number,
+    usable_numbers,
+)
 from anatomical_embedding.volumes.volume import FoundVolume
 
 STORAGE = "1.2.840.10008.5.1.4.1.1"
@@ -120,16 +126,16 @@ def _require_frame(dataset: Dataset, scan: LabelledScan, *, path: Path, remarks:
 
 def _require_inside(drawn: Sequence[PlanarSegment], grid: Grid, *, path: Path, remarks: list[str]) -> None:
     """Refuse labels that lie mostly outside the scan; say what else does."""
-    outside = {each.name or str(each.number): each.share_outside(grid) for each in drawn}
-    if min(outside.values()) > MOST_OUTSIDE:
-        name, share = min(outside.items(), key=lambda item: item[1])
+    outside = [(each.name or str(each.number), each.share_outside(grid)) for each in drawn if each.planes]
+    name, share = min(outside, key=lambda item: item[1], default=("", 0.0))
+    if share > MOST_OUTSIDE:
         raise InputFileError(
             path,
             f"{share:.0%} of the label {name!r} lies outside the scan, and more of the others; give its own labels",
         )
     remarks += [
         f"{share:.0%} of the label {name!r} lies outside the scan"
-        for name, share in outside.items()
+        for name, share in outside
         if share > SAID_OUTSIDE
     ]
 
@@ -141,15 +147,25 @@ def _masked(file: DicomFile, dataset: Dataset, grid: Grid, *, remarks: list[str]
     axes = _axes(frames[0])
     between_rows, between_columns = frames[0].numbers("PixelSpacing", 2)
     spacing_mm = np.array([between_columns, between_rows])
-    names = {int(item.SegmentNumber): str(item.get("SegmentLabel") or "") for item in dataset.SegmentSequence}
-    names.pop(BACKGROUND, None)
-    masks = list(_frame_masks(file, dataset, frames, remarks=remarks))
+    names = names_by_number(
+        [(item.SegmentNumber, item.get("SegmentLabel")) for item in dataset.SegmentSequence], path=file.path
+    )
+    masks = _frame_masks(file, dataset, frames, remarks=remarks)
+    background = set()
+    if file.text("SOPClassUID") == LABEL_MAP:
+        background = {BACKGROUND, int(dataset.get("PixelPaddingValue") or BACKGROUND)}
+    unnamed = sorted({number for shown in masks for number in shown} - set(names) - background)
+    if unnamed:
+        raise InputFileError(
+            file.path, f"draws a segment of the number {unnamed[0]} that it does not name; export it again"
+        )
+    numbers = [number for number in names if number not in background]
     places = [frame.numbers("ImagePositionPatient", 3) @ axes.T for frame in frames]
     reach_mm = _frame_gap_mm(dataset, [place[2] for place in places], step_along(grid, axes[2])) / 2.0
     return [
         PlanarSegment(
-            number,
-            name,
+            label,
+            names[number],
             axes,
             [
                 (float(place[2]), Pixels(mask, place[:2], spacing_mm))
@@ -159,7 +175,7 @@ def _masked(file: DicomFile, dataset: Dataset, grid: Grid, *, remarks: list[str]
             ],
             reach_mm,
         )
-        for number, name in names.items()
+        for label, number in zip(usable_numbers(numbers), numbers, strict=True)
     ]
 
 

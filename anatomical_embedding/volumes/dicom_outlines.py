@@ -23,7 +23,7 @@ from anatomical_embedding.volumes.label_planes import (
     usual_gap_mm,
 )
 from anatomical_embedding.volumes.nifti_geometry import LARGEST_POSITION_MM
-from anatomical_embedding.volumes.segments import LabelledScan, usable_numbers
+from anatomical_embedding.volumes.segments import LabelledScan, names_by_number, usable_numbers
 
 CLOSED = frozenset({"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"})
 """Types of contours that enclose a region (DICOM PS3.3 C.8.8.6.3); those in one plane go together by exclusive or."""
@@ -50,9 +50,11 @@ def outlined_regions(
     Raises
     ------
     InputFileError
-        if an outline is broken or not flat.
+        if two regions have one number, or an outline is broken or not flat.
     """
-    names = {int(item.ROINumber): str(item.get("ROIName") or "") for item in dataset.StructureSetROISequence}
+    names = names_by_number(
+        [(item.ROINumber, item.get("ROIName")) for item in dataset.StructureSetROISequence], path=path
+    )
     own = {"", scan.frame_of_reference}
     foreign = [
         int(item.ROINumber)

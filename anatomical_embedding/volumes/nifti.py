@@ -28,6 +28,7 @@ from anatomical_embedding.volumes.nifti_file import (
     READ_ERRORS,
     OpenFile,
     open_file,
+    require_no_extension_in,
     unreadable,
 )
 from anatomical_embedding.volumes.nifti_geometry import SAME_PLACE_MM
@@ -219,4 +220,5 @@ def _stored_array(found: OpenFile) -> tuple[NDArray, list[str]]:
         else:
             num_behind = found.path.stat().st_size - found.first_byte - stored.nbytes
     voxels.require_no_more(num_behind, num_stated=stored.nbytes, path=found.path)
+    require_no_extension_in(found, num_behind=num_behind)
     return stored, remarks

@@ -37,6 +37,7 @@ PACKINGS = {
 """First bytes of packed files."""
 GZIP_BITS = zlib.MAX_WBITS | 16  # of zlib, for a gzip header
 COPY_BYTES = 2**20
+FLAG_BYTES, EXTENSION_SIZE_BYTES = 4, 4  # that say whether extensions follow a header, and how long one is
 MOST_AXES = 7
 
 READ_ERRORS = (OSError, EOFError, ValueError, OverflowError, zlib.error, ImageFileError, HeaderDataError)
@@ -87,9 +88,9 @@ def open_file(path: Path, *, geometry: Geometry | None) -> OpenFile:
     try:
         with ImageOpener(str(path)) as stream:
             header = _stored_header(stream.read(Nifti2Header.sizeof_hdr), path=path)
-        slope, intercept = header.get_slope_inter()
     except READ_ERRORS as error:
         raise unreadable(path, error) from error
+    slope, intercept = _scaling_of(header, path=path)
     shape = _checked_shape(header, path=path)
     data_type = _checked_type(header, path=path)
     place = place_of(header, shape=shape, geometry=geometry, path=path)
@@ -97,7 +98,7 @@ def open_file(path: Path, *, geometry: Geometry | None) -> OpenFile:
     first_byte, offset_remarks = _first_byte(header, num_bytes=num_bytes, path=path)
     _require_enough_bytes(path, first_byte + num_bytes)
     remarks = (*offset_remarks, *place.remarks, *_scaling_remark(header, is_scaled=slope is not None))
-    slope, intercept = (1.0, 0.0) if slope is None else (float(slope), float(intercept))
+    slope = 1.0 if slope is None else slope
     return OpenFile(path, shape, place.affine, data_type, first_byte, slope, intercept, remarks)
 
 
@@ -165,6 +166,33 @@ def _first_byte(header: Nifti1Header, *, num_bytes: int, path: Path) -> tuple[in
     return found, [f"its voxels begin at byte {found}, behind its header, which says {stated:g}"]
 
 
+def require_no_extension_in(found: OpenFile, *, num_behind: int) -> None:
+    """Refuse a file to which an extension was added, but not to the offset: every voxel would be shifted by it.
+
+    Parameters
+    ----------
+    num_behind : bytes of the unpacked file behind those that the voxels take.
+
+    Raises
+    ------
+    InputFileError
+        if so many bytes are an extension where the voxels begin by the header.
+    """
+    header_ends = (Nifti1Header.single_vox_offset, Nifti2Header.single_vox_offset)
+    if not num_behind or found.first_byte not in header_ends:
+        return
+    with ImageOpener(str(found.path)) as stream:
+        start = stream.read(found.first_byte + EXTENSION_SIZE_BYTES)
+    size = start[found.first_byte :]
+    has_extension = start[found.first_byte - FLAG_BYTES] != 0
+    if has_extension and num_behind in (int.from_bytes(size, "little"), int.from_bytes(size, "big")):
+        raise InputFileError(
+            found.path,
+            f"has an extension of {num_behind} bytes where its voxels begin by its header (byte {found.first_byte}), "
+            "and as many bytes more than they take; correct vox_offset, or export it again",
+        )
+
+
 def _start_and_length(stream: ImageOpener, *, header_end: int) -> tuple[bytes, int]:
     """Return the first bytes of a file and the number of all, unpacked."""
     start = stream.read(header_end)
@@ -183,6 +211,20 @@ def _require_enough_bytes(path: Path, num_bytes: int) -> None:
             path,
             f"cannot be read as NIfTI, it is cut short: its header asks for {num_bytes} bytes, the file has {size}",
         )
+
+
+def _scaling_of(header: Nifti1Header, *, path: Path) -> tuple[float | None, float]:
+    """Return slope and intercept of the values; no slope, and 0, where the header says that they are not scaled."""
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    if slope == 0.0 or not np.isfinite(slope):
+        return None, 0.0
+    if not np.isfinite(intercept):
+        raise InputFileError(
+            path,
+            f"has the slope {slope:g} and the intercept {intercept:g} (scl_inter) for its values, expected two "
+            "numbers; export it again",
+        )
+    return slope, intercept
 
 
 def _scaling_remark(header: Nifti1Header, *, is_scaled: bool) -> list[str]:

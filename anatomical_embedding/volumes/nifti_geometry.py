@@ -7,8 +7,9 @@ sform where its code is 1 or no qform is set, else the qform, and `pixdim` for t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from nibabel.nifti1 import Nifti1Header
@@ -86,7 +87,7 @@ def place_of(header: Nifti1Header, *, shape: Shape, geometry: Geometry | None, p
         raise InputFileError(
             path, f"has spacing {spacing_mm.tolist()} mm, expected positive numbers; export it again"
         )
-    forms = _set_forms(header, unit_mm=unit_mm, spacing_mm=spacing_mm)
+    forms = _in_one_unit(_set_forms(header, unit_mm=unit_mm, spacing_mm=spacing_mm), shape=shape)
     if not forms:
         raise InputFileError(
             path,
@@ -135,6 +136,27 @@ def _set_forms(
     if header["qform_code"] > 0:
         forms["qform"] = _qform(header, unit_mm=unit_mm, spacing_mm=spacing_mm)
     return forms
+
+
+def _in_one_unit(forms: dict[Geometry, _Form], *, shape: Shape) -> dict[Geometry, _Form]:
+    """Return forms of which one is at fault where it alone makes a volume of a length that no scan has."""
+    lengths_mm = {
+        name: _longest_side_mm(form.affine, shape) for name, form in forms.items() if not form.fault
+    }
+    odd = [name for name, length_mm in lengths_mm.items() if not _is_length_of_scan(length_mm)]
+    if len(lengths_mm) < len(get_args(Geometry)) or len(odd) != 1:
+        return forms
+    name = odd[0]
+    fault = f"a {name} by which it is {lengths_mm[name]:g} mm long, as in another unit of length"
+    return forms | {name: replace(forms[name], fault=fault)}
+
+
+def _longest_side_mm(affine: NDArray[np.float64], shape: Shape) -> float:
+    return float((spacing_from_affine(affine) * shape).max())
+
+
+def _is_length_of_scan(length_mm: float) -> bool:
+    return SMALLEST_EXTENT_MM <= length_mm <= LARGEST_EXTENT_MM
 
 
 def _sform(header: Nifti1Header, *, unit_mm: float) -> _Form:
@@ -257,8 +279,8 @@ def require_extent(affine: NDArray[np.float64], *, shape: Shape, unit: str, path
     InputFileError
         with its length by the header, in mm, or its place.
     """
-    extent_mm = float((spacing_from_affine(affine) * shape).max())
-    if not SMALLEST_EXTENT_MM <= extent_mm <= LARGEST_EXTENT_MM:
+    extent_mm = _longest_side_mm(affine, shape)
+    if not _is_length_of_scan(extent_mm):
         raise InputFileError(
             path,
             f"is {extent_mm:g} mm long by its header ({unit}), expected {SMALLEST_EXTENT_MM:g} to "

@@ -5,6 +5,7 @@ layer do not overlap. Files of Slicer before 4.11 state neither layer nor value:
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from anatomical_embedding.volumes.text_header import TextHeader, read_stored
 from anatomical_embedding.volumes.volume import FoundVolume, Volume
 
 SEGMENTATION_SUFFIXES = (".seg.nrrd", ".seg.nhdr")
+MOST_VALUES = 10
+"""That are said."""
 KEY = re.compile(r"Segment(\d+)_(ID|Name|LabelValue|Layer)")
 
 
@@ -28,7 +31,7 @@ def read_layers(path: Path) -> FoundVolume:
     Raises
     ------
     InputFileError
-        if the file is no sound NRRD, says of no segment what it is, or of a layer that is not there.
+        if the file is no sound NRRD, says of no segment what it is, of two the same, or of a layer that is not there.
     """
     header = read_nrrd_header(path)
     layers = _layers(header)
@@ -40,6 +43,11 @@ def read_layers(path: Path) -> FoundVolume:
     if not stated:
         raise InputFileError(path, "names no segment (Segment0_ID), expected a segmentation of 3D Slicer")
     places = [_layer_and_value(stated[number], number, path=path) for number in sorted(stated)]
+    for place in places:
+        if places.count(place) > 1:
+            raise InputFileError(
+                path, f"has the value {place[1]} in layer {place[0]} for two segments; export it again"
+            )
     numbers = usable_numbers([value for _, value in places])
     segments = []
     for entry, number, (layer, value) in zip(
@@ -55,7 +63,21 @@ def read_layers(path: Path) -> FoundVolume:
     require_extent(grid.affine, shape=grid.shape, unit="mm", path=path)
     volume, remarks = label_map_of(segments, grid=grid)
     names = {segment.number: segment.name for segment in segments if segment.name}
-    return FoundVolume(volume, (*header.remarks, *remarks), names)
+    return FoundVolume(volume, (*header.remarks, *remarks, *_unnamed(layers, places)), names)
+
+
+def _unnamed(layers: Sequence[NDArray], places: Sequence[tuple[int, int]]) -> list[str]:
+    """Return sentences on voxels of values that no segment has."""
+    said = []
+    for number, layer in enumerate(layers):
+        known = [0, *(value for place, value in places if place == number)]
+        unknown = layer[~np.isin(layer, known)]
+        if len(unknown):
+            values = ", ".join(map(str, np.unique(unknown)[:MOST_VALUES]))
+            said.append(
+                f"{len(unknown)} voxels of layer {number} were left out: no segment has their value ({values})"
+            )
+    return said
 
 
 def _layers(header: TextHeader) -> list[NDArray]:

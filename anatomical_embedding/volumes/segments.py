@@ -1,6 +1,6 @@
 """Segments, which may overlap, made into one label map on the voxels of the scan that they belong to."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,6 +112,26 @@ def labels_on_grid(labels: Volume, grid: Grid, *, path: Path, of_grid: str = "th
         raise InputFileError(path, f"has voxels outside {of_grid}; give the masks of this scan")
     array[inside] = labels.array[part]
     return Volume(array, grid.affine)
+
+
+def names_by_number(stated: Iterable[tuple[int | str, str | None]], *, path: Path) -> dict[int, str]:
+    """Return number -> name of the labels of a DICOM object, empty where they have none.
+
+    Raises
+    ------
+    InputFileError
+        if two have one number: what is drawn names its label by number alone.
+    """
+    names: dict[int, str] = {}
+    for number, name in ((int(number), str(name or "")) for number, name in stated):
+        if number in names:
+            raise InputFileError(
+                path,
+                f"has the number {number} for two labels, {names[number]!r} and {name!r}, so what is drawn of each "
+                "is unknown; export it again with a number for each",
+            )
+        names[number] = name
+    return names
 
 
 def usable_numbers(stated: Sequence[int]) -> list[int]:

@@ -49,6 +49,15 @@ def test_two_phases_in_one_series_are_refused_and_told_apart(tmp_path):
     assert "(TemporalPositionIdentifier 1 and 2): 12 images at 6 places" in told
 
 
+def test_a_tag_that_one_of_two_images_lacks_is_said(tmp_path):
+    """As of Dixon MRs, whose computed images of fat and water have no echo time."""
+    for name, tags in (("fat", {}), ("in", {"EchoTime": "2.3"})):
+        stack = Stack(stored=grey_ramp() + len(tags), name=lambda k, name=name: f"{name}_{k}.dcm")
+        stack.edit = edited(**tags)
+        stack.write(tmp_path)
+    assert "(EchoTime none and 2.3): 12 images at 6 places" in str(refusal(tmp_path))
+
+
 def test_several_series_are_listed(tmp_path):
     Stack().write(tmp_path)
     Stack(stored=grey_ramp(3), series=OTHER_SERIES, name="other{:d}.dcm".format, modality="PT").write(

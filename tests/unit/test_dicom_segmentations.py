@@ -113,6 +113,70 @@ def test_a_label_map_object(tmp_path):
     assert found.remarks == (f"{path}: its labels are 1 part 1, 2 part 2",)  # part 0 is the background
 
 
+def test_frames_may_be_in_any_order(tmp_path):
+    path = write_seg(tmp_path / "seg.dcm", drawn())
+    dataset = pydicom.dcmread(path)
+    groups, shape = dataset.PerFrameFunctionalGroupsSequence, (dataset.Rows, dataset.Columns)
+    order = np.random.default_rng(0).permutation(len(groups))
+    bits = np.unpackbits(np.frombuffer(dataset.PixelData, np.uint8), bitorder="little")
+    frames = bits[: len(groups) * np.prod(shape)].reshape(len(groups), -1)[order]
+    dataset.PerFrameFunctionalGroupsSequence = [groups[int(place)] for place in order]
+    packed = np.packbits(frames.ravel(), bitorder="little").tobytes()
+    dataset.PixelData = packed + b"\0" * (len(packed) % 2)
+    dataset.save_as(path)
+    np.testing.assert_array_equal(read_label_file(path, scan=scan()).volume.array, expected_map())
+
+
+@pytest.mark.parametrize("kind", ["BINARY", "LABELMAP"])
+def test_segments_that_are_not_named_are_refused(tmp_path, kind):
+    values = expected_map()[np.newaxis]
+    if kind == "BINARY":
+        path = write_seg(tmp_path / "seg.dcm", drawn())
+    else:
+        path = write_seg(tmp_path / "seg.dcm", values > 0, kind=kind, fractions=values)
+    dataset = pydicom.dcmread(path)
+    del dataset.SegmentSequence[-1]
+    dataset.save_as(path)
+    with pytest.raises(InputFileError, match="draws a segment of the number 2 that it does not name"):
+        read_label_file(path, scan=scan())
+    dataset.SegmentSequence.append(dataset.SegmentSequence[-1])
+    dataset.save_as(path)
+    with pytest.raises(InputFileError, match="the number 1 for two labels, 'part 1' and 'part 1'"):
+        read_label_file(path, scan=scan())
+
+
+def test_padding_of_a_label_map_is_no_segment(tmp_path):
+    values = expected_map()[np.newaxis].copy()
+    values[:, 0, 0, 4] = 255
+    path = write_seg(tmp_path / "seg.dcm", values > 0, kind="LABELMAP", fractions=values)
+    dataset = pydicom.dcmread(path)
+    dataset.PixelPaddingValue = 255
+    dataset["PixelPaddingValue"].VR = "US"
+    dataset.save_as(path)
+    np.testing.assert_array_equal(read_label_file(path, scan=scan()).volume.array, expected_map())
+
+
+def test_segments_counted_from_0_are_counted_from_1(tmp_path):
+    path = write_seg(tmp_path / "seg.dcm", drawn())
+    dataset = pydicom.dcmread(path)
+    for segment in dataset.SegmentSequence:
+        segment.SegmentNumber -= 1
+    for group in dataset.PerFrameFunctionalGroupsSequence:
+        group.SegmentIdentificationSequence[0].ReferencedSegmentNumber -= 1
+    dataset.save_as(path)
+    found = read_label_file(path, scan=scan())
+    np.testing.assert_array_equal(found.volume.array, expected_map())
+    assert found.remarks[0] == f"{path}: its labels are 1 part 1, 2 part 2"
+
+
+def test_an_empty_segment_does_not_hide_that_all_others_lie_outside(tmp_path):
+    masks = np.concatenate([drawn(), np.zeros((1, *SHAPE), dtype=bool)])
+    path = write_seg(tmp_path / "seg.dcm", masks)
+    beside = AFFINE + np.array([[0, 0, 0, 300.0]] + [[0] * 4] * 3)
+    with pytest.raises(InputFileError, match="100% of the label 'part 1' lies outside the scan"):
+        read_label_file(path, scan=scan(beside))
+
+
 @pytest.mark.parametrize("kind", ["seg", "structures"])
 def test_labels_of_another_world_are_refused_and_an_unknown_one_is_said(tmp_path, kind):
     path = tmp_path / "labels.dcm"

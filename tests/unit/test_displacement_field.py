@@ -79,6 +79,21 @@ def test_field_is_read_as_it_was_written(tmp_path):
     np.testing.assert_allclose(again.affine, field.affine, atol=1e-4)
 
 
+def test_what_a_killed_job_would_leave_of_a_field_has_the_name_of_a_part(tmp_path, monkeypatch):
+    seen = []
+    read = SimpleITK.ReadImage
+
+    def read_after_a_look(*arguments):
+        seen.extend(entry.name for entry in tmp_path.iterdir())
+        return read(*arguments)
+
+    monkeypatch.setattr(SimpleITK, "ReadImage", read_after_a_look)
+    write_field(smooth_field(), tmp_path / "field.nii.gz")
+    assert seen
+    assert all(name.startswith(".") and ".partial.field.nii.gz" in name for name in seen)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["field.nii.gz"]
+
+
 def test_a_field_before_a_matrix_is_itks_composite(tmp_path):
     write_field(smooth_field(), tmp_path / "field.nii.gz")
     write_transform(affine_transform(MATRIX), tmp_path / "start.tfm")

@@ -134,6 +134,13 @@ def test_a_missing_or_empty_root_is_an_error(tmp_path, kind):
         volumes_of(_settings(kind, tmp_path))
 
 
+def test_a_root_whose_scans_lie_in_folders_of_folders_names_one(tmp_path):
+    _touch(tmp_path, "sub-02/ses-1/anat/sub-02_T1w.nii.gz", "sub-01/ses-1/anat/sub-01_T1w.nii.gz", "README")
+    told = r"holds no volume.*such as sub-01/ses-1/anat/sub-01_T1w.nii.gz: put links"
+    with pytest.raises(InputFileError, match=told):
+        volumes_of(_settings("folder", tmp_path))
+
+
 @pytest.mark.parametrize("name", ["a b", "-rf", "$(id)", "a;b", "é", "a'b", "a\n", ""])
 def test_ids_that_are_no_identifiers_are_an_error(tmp_path, name):
     _touch(tmp_path, "good.nii.gz", f"{name}.nii.gz")

@@ -258,6 +258,19 @@ def test_the_folder_within_that_holds_scans_is_named(tmp_path):
         look_at_folder(tmp_path / "Task", modality=None)
 
 
+def test_scans_in_folders_of_folders_are_named_with_what_to_do(tmp_path):
+    """As of BIDS, whose names tell patient and visit: links to them in one folder are a data set."""
+    for patient in range(4):
+        write_ct(tmp_path / "bids" / f"sub-{patient}" / "ses-1" / "anat" / f"sub-{patient}_ses-1_ct.nii.gz")
+    told = "such as sub-0/ses-1/anat/sub-0_ses-1_ct.nii.gz: put links"
+    with pytest.raises(InputFileError, match=told):
+        look_at_folder(tmp_path / "bids", modality=None)
+    (tmp_path / "flat").mkdir()
+    for scan in (tmp_path / "bids").rglob("*.nii.gz"):
+        (tmp_path / "flat" / scan.name).symlink_to(scan)
+    assert look_at_folder(tmp_path / "flat", modality=None).num_patients == 4
+
+
 def test_too_few_patients_and_impossible_roots_are_errors(tmp_path):
     for number in range(3):
         write_ct(tmp_path / "few" / f"s{number}.nii.gz")

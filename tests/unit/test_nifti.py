@@ -1,6 +1,7 @@
 """NIfTI files: what comes back, what other programs see, and what is refused with which words."""
 
 import gzip
+import struct
 
 import nibabel
 import numpy as np
@@ -95,6 +96,15 @@ def _with_scaling(path, stored, slope, intercept):
         stream.write(b"\0" * (352 - stream.tell()))
         stream.write(stored.tobytes(order="F"))
     return path
+
+
+def test_an_intercept_that_is_no_number_beside_a_slope_is_named(tmp_path):
+    path = _with_scaling(tmp_path / "ct.nii", COUNTING, 1.0, 0.0)
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<f", content, 116, np.nan)
+    path.write_bytes(bytes(content))
+    with pytest.raises(InputFileError, match=r"has the slope 1 and the intercept nan \(scl_inter\)"):
+        read_volume(path)
 
 
 def test_stored_scaling_is_applied(tmp_path):

@@ -111,6 +111,24 @@ def test_units_of_length_are_honoured_as_itk_does(tmp_path, code, per_mm, name, 
     assert read_mask(path, grid=VolumeHeader((5, 6, 7), SFORM)).array.any()
 
 
+@pytest.mark.parametrize(
+    ("per_mm", "codes", "length"),
+    [(0.001, (1, 1), "0.021"), (1000.0, (1, 1), "21000"), (0.001, (2, 1), "0.021")],
+)
+def test_of_two_forms_in_two_units_the_one_that_no_scan_has_is_named(tmp_path, per_mm, codes, length):
+    scaled = SFORM * [[per_mm], [per_mm], [per_mm], [1]]
+    edits = [(280, "<12f", *scaled[:3].ravel())]
+    path = write(tmp_path / "a.nii", codes=codes, edits=edits)
+    for geometry in (None, "sform"):
+        with pytest.raises(
+            InputFileError, match=f"has a sform by which it is {length} mm .*--geometry qform takes"
+        ):
+            read_nifti(path, geometry=geometry)
+    found = read_nifti(path, geometry="qform")
+    assert np.allclose(found.volume.affine, SFORM)
+    assert "the qform was taken, by --geometry" in found.remarks[0]
+
+
 def _binary(path):
     """Make the voxels of a file zeros and ones."""
     content = bytearray(path.read_bytes())
@@ -182,6 +200,27 @@ def test_extensions_hide_where_the_voxels_begin(tmp_path):
     path = write(tmp_path / "a.nii", edits=[(VOX_OFFSET, "<f", 0), (348, "B", 1)])
     with pytest.raises(InputFileError, match="has extensions behind it, so their beginning is unknown"):
         read_nifti(path, geometry=None)
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_an_extension_that_the_offset_does_not_count_is_refused(tmp_path, name):
+    """Its 48 bytes would be taken for the first 24 voxels, and all others lie 24 further on."""
+    path = write(tmp_path / name, edits=[(348, "B", 1)])
+    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    extension = struct.pack("<ii", 48, 6) + b"a comment".ljust(40, b"\0")
+
+    def put(offset):
+        changed = bytearray(content[:352] + extension + content[352:])
+        struct.pack_into("<f", changed, VOX_OFFSET, offset)
+        path.write_bytes(gzip.compress(bytes(changed)) if path.suffix == ".gz" else bytes(changed))
+
+    put(352)
+    with pytest.raises(
+        InputFileError, match=r"has an extension of 48 bytes where its voxels begin .*vox_offset"
+    ):
+        read_nifti(path, geometry=None)
+    put(352 + 48)
+    np.testing.assert_array_equal(read_nifti(path, geometry=None).volume.array, COUNTING)
 
 
 def skewed(degrees):

@@ -44,6 +44,20 @@ def test_segments_of_one_layer_and_their_values(tmp_path):
     assert found.names == {7: "a", 3: "b"}
 
 
+def test_voxels_that_no_segment_names_are_said_and_two_of_one_value_refused(tmp_path):
+    keys = {"Segment0_Name": "a", "Segment0_ID": "s", "Segment0_LabelValue": 7, "Segment0_Layer": 0}
+    values = np.where(drawn()[1], 3, np.where(drawn()[0], 7, 0))
+    path = write_seg_nrrd(tmp_path / "x.seg.nrrd", values[np.newaxis], keys, axis_of_layers=False)
+    found = read_label_file(path)
+    np.testing.assert_array_equal(found.volume.array, 7 * (values == 7))
+    num = int(drawn()[1].sum())
+    assert f"{path}: {num} voxels of layer 0 were left out: no segment has their value (3)" in found.remarks
+    keys |= {"Segment1_Name": "b", "Segment1_ID": "t", "Segment1_LabelValue": 7, "Segment1_Layer": 0}
+    path = write_seg_nrrd(tmp_path / "x.seg.nrrd", values[np.newaxis], keys, axis_of_layers=False)
+    with pytest.raises(InputFileError, match="has the value 7 in layer 0 for two segments"):
+        read_label_file(path)
+
+
 def test_files_of_old_slicer_have_a_layer_of_ones_a_segment(tmp_path):
     keys = {"Segment0_ID": "Segment_1", "Segment1_ID": "Segment_2"}
     path = write_seg_nrrd(tmp_path / "x.seg.nrrd", drawn().astype(int), keys)

@@ -114,6 +114,32 @@ def test_faulty_structure_sets_are_refused_by_their_fault(tmp_path, tags, proble
         read_label_file(path, scan=scan())
 
 
+def test_regions_of_one_number_are_refused_since_outlines_tell_theirs_by_it(tmp_path):
+    dataset = pydicom.dcmread(
+        write_structures(tmp_path / "rs.dcm", {"liver": disc_contours(), "spleen": disc_contours(5.0)})
+    )
+    for regions, keyword in (
+        (dataset.StructureSetROISequence, "ROINumber"),
+        (dataset.ROIContourSequence, "ReferencedROINumber"),
+    ):
+        setattr(regions[1], keyword, 3)
+    dataset.save_as(tmp_path / "rs.dcm")
+    with pytest.raises(InputFileError, match=r"the number 3 for two labels, 'liver' and 'spleen'"):
+        read_label_file(tmp_path / "rs.dcm", scan=scan())
+
+
+def test_of_two_regions_of_one_name_each_is_a_label_also_where_one_lies_outside(tmp_path):
+    beside = [corners + np.array([500.0, 0, 0]) for corners in disc_contours(5.0)]
+    path = write_structures(tmp_path / "rs.dcm", {"node": disc_contours(), "other": beside})
+    dataset = pydicom.dcmread(path)
+    dataset.StructureSetROISequence[1].ROIName = "node"
+    dataset.save_as(path)
+    found = read_label_file(path, scan=scan())
+    np.testing.assert_array_equal(found.volume.array, 3 * disc_voxels())
+    assert f"{path}: 100% of the label 'node' lies outside the scan" in found.remarks
+    assert f"{path}: its labels are 3 node, 4 node" in found.remarks
+
+
 def test_a_keyhole_outline_leaves_its_hole_out(tmp_path):
     """Outer and inner circle are one outline, joined by a cut that is gone both ways."""
     (outer,), (inner,) = disc_contours(slices=[5]), disc_contours(4.1, slices=[5])
