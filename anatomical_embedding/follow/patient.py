@@ -330,7 +330,7 @@ def _given_at(asked: AskedPatient, visit: AskedVisit, scans: VisitScans) -> Give
 
 def _seen(name: str, place: FollowFolder) -> SeenVisit:
     """Return a visit as its files know it."""
-    rows = {row.lesion: row for row in read_lesions(place.rows(name))}
+    rows = {row.lesion: _with_correction(row, place) for row in read_lesions(place.rows(name))}
     return SeenVisit(name, rows, place.mask_in_use(name))
 
 
