@@ -170,6 +170,8 @@ def _value(path: Path | str, line: int, name: str, cell: str, column: Column) ->
 def read_csv_table(path: Path | str) -> tuple[list[str], list[NumberedRow]]:
     """Return the header, and the rows as texts; lines that hold nothing are passed over.
 
+    Cells may stand between semicolons, as spreadsheets of many countries write them, if the header has no comma.
+
     Raises
     ------
     InputFileError
@@ -178,7 +180,10 @@ def read_csv_table(path: Path | str) -> tuple[list[str], list[NumberedRow]]:
     """
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(stream, strict=True)
+            first = stream.readline()
+            separator = ";" if ";" in first and "," not in first else ","
+            stream.seek(0)
+            reader = csv.reader(stream, delimiter=separator, strict=True)
             header = next(reader, [])
             rows = [(reader.line_num, cells) for cells in reader if cells]
     except OSError as error:

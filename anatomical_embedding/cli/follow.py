@@ -85,7 +85,7 @@ def follow(
     from anatomical_embedding.files import held_folder, require_writable_folder
     from anatomical_embedding.follow.calibration import read_calibration
     from anatomical_embedding.follow.dicom_out import remarks_on_old_objects
-    from anatomical_embedding.follow.history import TARGETS_FILE
+    from anatomical_embedding.follow.follow_folder import FollowFolder
     from anatomical_embedding.follow.patient import AskedPatient, follow_patient, scans_in_memory
     from anatomical_embedding.follow.recent_scans import RecentScans
     from anatomical_embedding.follow.report_files import write_patient_report
@@ -97,8 +97,8 @@ def follow(
     if len(scans) < FEWEST_VISITS:
         raise click.UsageError("expected the scans of two visits or more")
     require_writable_folder(output)
-    if (output / TARGETS_FILE).exists():
-        read_targets(output / TARGETS_FILE)  # a fault in it is told before the work
+    if FollowFolder(output).targets.exists():
+        read_targets(FollowFolder(output).targets)  # a fault in it is told before the work
     visits = tuple(name_visits(scans, _dates(dates, count=len(scans)), series=reading["series"]))
     lesions = _lesions(lesion_files, names=[visit.name for visit in visits])
     settings = delivered_follow_settings()

@@ -49,6 +49,8 @@ def follow_report(
         PAGE,
         patient_row,
         require_different_patients,
+        require_once,
+        require_reportable,
         write_patient_report,
         write_patients_table,
     )
@@ -57,10 +59,12 @@ def follow_report(
 
     if as_dicom:
         require_dicom_writer()
+    require_once(folders)
     if output is not None:
         require_writable_folder(output)
         require_different_patients([read_patient_name(folder) for folder in folders])
     require_outputs(calibration)
+    require_reportable(folders)
     fitted = None if calibration is None else fit_calibration(folders)
     histories = []
     said: list[str] = []

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomical_embedding.follow.fit_mask import FittedMask, fit_mask
+from anatomical_embedding.follow.fit_mask import HARDLY_DIFFER, NO_EDGE, FittedMask, fit_mask, likeness_of_fit
 from anatomical_embedding.follow.given_rows import as_point
 from anatomical_embedding.follow.grown import grown_mask
 from anatomical_embedding.follow.lesion_tissue import middle_of_tissue
@@ -19,7 +19,7 @@ from anatomical_embedding.follow.states import judge_state, trust_place
 from anatomical_embedding.follow.surroundings import Way
 from anatomical_embedding.follow.visits import AskedVisit, VisitScans
 from anatomical_embedding.matching.refine_scans import REFINED
-from anatomical_embedding.settings.follow import FollowSettings
+from anatomical_embedding.settings.follow import FollowSettings, MaskSettings
 from anatomical_embedding.usage.scans import require_raw
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
@@ -196,16 +196,19 @@ def _fitted(
     """Return the mask of a lesion carried to its place and fitted there; none where there are only points.
 
     The mask that was given is tried first: one that was fitted has an error of its own, which another fit adds to. It
-    fits only what has not changed too much, and the nearest mask is what else is tried. Where no fit is trusted the
-    given one is carried, as large as the scan tells: carried on from visit to visit, small masks lose a part each time.
+    fits only what has not changed too much, and the nearest mask is what else is tried. A mask that is not found again
+    in its own scan is not fitted here. Where no fit is trusted the given one is carried, as large as the scan tells:
+    carried on from visit to visit, small masks lose a part each time.
     """
-    carried = None
+    carried, doubt = None, ""
     tried = [(sources[0], place.matrix_from_given)]
     if sources[-1].visit != sources[0].visit:
         tried.append((sources[-1], place.matrix))
     for source, matrix in tried:
         if source.mask is None:
             continue
+        if not (doubt and source.is_copy):  # a copy has no more of an edge than what it was copied from
+            doubt = _doubt(source, scans, settings.masks) if is_visible else HARDLY_DIFFER
         fit = fit_mask(
             scan,
             place.point_mm,
@@ -213,7 +216,7 @@ def _fitted(
             source.centre_mm,
             matrix,
             radius_mm=source.radius_mm,
-            is_visible=is_visible,
+            doubt=doubt,
             settings=settings.masks,
         )
         if fit.is_fitted:
@@ -224,6 +227,17 @@ def _fitted(
         if carried is None
         else (_grown(scan, place, sources[0], scans, carried=carried, settings=settings),)
     )
+
+
+def _doubt(source: Source, scans: VisitScans, settings: MaskSettings) -> str:
+    """Return why a fit of a mask would not be trusted at any visit; empty where its own scan shows its edge."""
+    if source.mask is None:
+        return ""
+    scan = require_raw(scans[source.visit]).volume
+    likeness = likeness_of_fit(
+        scan, source.mask, source.centre_mm, radius_mm=source.radius_mm, settings=settings
+    )
+    return "" if likeness >= settings.least_likeness else NO_EDGE
 
 
 def _grown(
@@ -250,10 +264,10 @@ def _grown(
         source.centre_mm,
         scale * place.matrix_from_given,
         radius_mm=scale * source.radius_mm,
-        is_visible=False,
+        doubt=carried.note,
         settings=settings.masks,
     )
-    return replace(found, note=carried.note, is_grown=True)
+    return replace(found, is_grown=True)
 
 
 def _fitted_parts(
@@ -271,7 +285,6 @@ def _fitted_parts(
             source.centre_mm,
             smaller * place.matrix,
             radius_mm=smaller * source.radius_mm,
-            is_visible=True,
             settings=settings.masks,
         )
         for middle_mm in parts_mm

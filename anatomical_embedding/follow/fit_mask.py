@@ -2,7 +2,8 @@
 
 The carried mask says where the lesion is for certain (its core) and where it cannot be (outside a shell); between the
 two a watershed of the gradient finds its edge (SimpleITK). The fit is not trusted, and the carried mask stands, where
-the volume would change too much or lesion and surroundings hardly differ.
+the volume would change too much, lesion and surroundings hardly differ, or a fit at the visit that the mask comes from
+finds another one there: then the scan has no edge where the mask ends.
 """
 
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ FloatArray = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 LESION, SURROUNDINGS = 1, 2
 HARDLY_DIFFER = "lesion and surroundings hardly differ"
+NO_EDGE = "the scan that it was given on shows no edge where it ends"
 EDGE_STEPS, BESIDE_STEPS = 1, 4
 """What lies beside a lesion, in samples from it."""
 SMOOTHING_STEPS = 0.8
@@ -96,7 +98,7 @@ def fit_mask(
     matrix: FloatArray,
     *,
     radius_mm: float,
-    is_visible: bool,
+    doubt: str = "",
     settings: MaskSettings,
 ) -> FittedMask:
     """Return the mask of a lesion carried to a place, and fitted to the scan.
@@ -109,7 +111,7 @@ def fit_mask(
     source_centre_mm : (3,) its middle there.
     matrix : (3, 3) how offsets from the middle are turned and stretched from there to here.
     radius_mm : of a ball of the volume of the source.
-    is_visible : whether the lesion differs from its surroundings; else the carried mask stands.
+    doubt : why no fit would be trusted, so that the carried mask stands; empty where nothing is known against one.
     """
     patch = take_patch(
         scan,
@@ -124,11 +126,24 @@ def fit_mask(
         return FittedMask(
             patch, patch.distances_mm <= max(radius_mm, settings.step_mm), False, "it is too small"
         )
-    if not is_visible:
-        return FittedMask(patch, carried, False, HARDLY_DIFFER)
+    if doubt:
+        return FittedMask(patch, carried, False, doubt)
     fitted = _watershed(patch, carried, radius_mm=radius_mm, settings=settings)
     note = _why_not_trusted(patch, carried, fitted, settings)
     return FittedMask(patch, carried if note else fitted, not note, note)
+
+
+def likeness_of_fit(
+    scan: Volume, mask: Volume, centre_mm: FloatArray, *, radius_mm: float, settings: MaskSettings
+) -> float:
+    """Return the Dice coefficient of a mask and what is fitted from it in the scan that it was given on."""
+    known, fitted = (
+        fit_mask(
+            scan, centre_mm, mask, centre_mm, np.eye(3), radius_mm=radius_mm, doubt=doubt, settings=settings
+        ).mask
+        for doubt in (NO_EDGE, "")
+    )
+    return float(2.0 * (known & fitted).sum() / (known.sum() + fitted.sum()))
 
 
 def _reach_mm(source: Volume, centre_mm: FloatArray, matrix: FloatArray) -> float:

@@ -42,6 +42,11 @@ class FollowFolder:
         return self.folder / "decisions.csv"
 
     @property
+    def targets(self) -> Path:
+        """`targets.csv`."""
+        return self.folder / "targets.csv"
+
+    @property
     def key(self) -> Path:
         """What the files of each visit were made from."""
         return self.folder / "made_from.json"

@@ -24,7 +24,6 @@ from anatomical_embedding.follow.response import (
 from anatomical_embedding.volumes.raw_scan import RawScan, ReadingOptions
 from anatomical_embedding.volumes.volume import Volume
 
-TARGETS_FILE = "targets.csv"
 SAME_PLACE_MM = 0.01
 """By which the affine of a scan may differ from the one that was followed, which went through text."""
 
@@ -144,7 +143,7 @@ def read_history(folder: Path | str, *, measurements_path: Path | None = None) -
         raise InputFileError(
             place.lesions, f"names the visit {unknown!r}, which follow.json does not; run `follow` again"
         )
-    chosen = place.folder / TARGETS_FILE
+    chosen = place.targets
     slice_mm = _slice_mm(record.visits[0])
     if chosen.exists():
         targets = read_targets(chosen)

@@ -35,9 +35,9 @@ def measured_rows(folder: FollowFolder, recent: RecentScans | None = None) -> li
     rows = []
     recent = recent or RecentScans(num_kept=1)
     for visit in read_record(folder.record).visits:
-        masks = masks_in_use(folder, visit)
+        masks, scan = masks_in_use(folder, visit), read_scan_of(visit, recent)
         if masks is not None:
-            found = measure_lesions(masks, read_scan_of(visit, recent).volume)
+            found = measure_lesions(masks, scan.volume)
             rejected = rejected_lesions(folder.decisions, visit.name)
             rows += [
                 measurement_row(lesion, visit.name, each)

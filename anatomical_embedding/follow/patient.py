@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from anatomical_embedding.canonical_text import canonical_json, sha256_of_text
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.files import sha256_of_file, write_json
@@ -16,6 +18,7 @@ from anatomical_embedding.follow.recent_scans import RecentScans
 from anatomical_embedding.follow.record_json import read_visit, write_record, write_visit
 from anatomical_embedding.follow.record_tables import read_lesions, write_lesions
 from anatomical_embedding.follow.records import FollowRecord, LesionRow
+from anatomical_embedding.follow.response import read_targets, require_sizes
 from anatomical_embedding.follow.seen import SeenVisit
 from anatomical_embedding.follow.unlike import remarks_on_unlike
 from anatomical_embedding.follow.visits import (
@@ -31,6 +34,7 @@ from anatomical_embedding.progress import log, track
 from anatomical_embedding.settings.follow import FollowSettings
 from anatomical_embedding.settings.volumes import Geometry
 from anatomical_embedding.usage.model import Model
+from anatomical_embedding.volumes.labels import read_label_file
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.raw_scan import ReadingOptions
 from anatomical_embedding.volumes.segments import LabelledScan
@@ -102,6 +106,7 @@ def follow_patient(
     for visit in asked.visits:
         if not is_done[visit.name]:
             require_visit(asked, visit, scans)
+    require_targets(asked, scans, place)
     for visit in track(asked.visits, description="following visits", total=len(asked.visits)):
         if is_done[visit.name]:
             log(f"visit {visit.name} is followed already")
@@ -136,6 +141,27 @@ def require_visit(asked: AskedPatient, visit: AskedVisit, scans: VisitScans) -> 
     """Refuse a visit whose scan or lesions cannot be read with a `UserError`, before anything is embedded."""
     scans.raw(visit.name)
     _given_at(asked, visit, scans)
+
+
+def require_targets(asked: AskedPatient, scans: VisitScans, place: FollowFolder) -> None:
+    """Refuse targets that can have no size at the first visit with a `UserError`, before anything is embedded."""
+    if not place.targets.exists():
+        return
+    first = asked.visits[0]
+    given = _given_at(asked, first, scans)
+    masks = None if given is None else given.masks
+    if place.corrected(first.name).exists():
+        masks = read_label_file(place.corrected(first.name)).volume
+    sized = set() if masks is None else {*np.unique(masks.array).tolist()} - {0}
+    # A lesion that is new at a later visit gets a number above those of the first, and has no size before.
+    last = max((lesion.number for lesion in given.lesions), default=0) if given is not None else 0
+    has_later = any(name != first.name for name in asked.lesions)
+    targets = [target.lesion for target in read_targets(place.targets)]
+    require_sizes(
+        [each for each in targets if each not in sized and not (has_later and each > last)],
+        first.name,
+        place.targets,
+    )
 
 
 def open_visits(
@@ -304,7 +330,7 @@ def _given_at(asked: AskedPatient, visit: AskedVisit, scans: VisitScans) -> Give
 
 def _seen(name: str, place: FollowFolder) -> SeenVisit:
     """Return a visit as its files know it."""
-    rows = {row.lesion: row for row in read_lesions(place.rows(name))}
+    rows = {row.lesion: _with_correction(row, place) for row in read_lesions(place.rows(name))}
     return SeenVisit(name, rows, place.mask_in_use(name))
 
 

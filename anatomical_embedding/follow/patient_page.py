@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from anatomical_embedding.follow.history import TARGETS_FILE, History
+from anatomical_embedding.follow.history import History
 from anatomical_embedding.follow.pictures import show_visit, side_mm
 from anatomical_embedding.follow.recent_scans import RecentScans
 from anatomical_embedding.follow.records import LesionRow, Visit
@@ -97,7 +97,11 @@ def _visits(history: History) -> Markup:
                 Cell(response.reason),
             ]
         rows.append(cells)
-    how = f"as {TARGETS_FILE} names them" if history.targets_were_chosen else "the largest at the first visit"
+    how = (
+        f"as {history.folder.targets.name} names them"
+        if history.targets_were_chosen
+        else "the largest at the first visit"
+    )
     targets = ", ".join(str(target.lesion) for target in history.targets) or "none can be measured"
     caption = f"Visits; targets: {targets} ({how}). Rule: {RULE}."
     return element("section", render_table(headers, rows, caption=caption), _sum_chart(history), id="visits")

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote
 
@@ -32,6 +33,7 @@ from anatomical_embedding.follow.response import APPLIED, NOT_APPLIED, RULE
 from anatomical_embedding.follow.words import change_words, date_cell, sum_words
 from anatomical_embedding.identifiers import first_clash
 from anatomical_embedding.points.slicer_markups import markup_of, write_markup_file
+from anatomical_embedding.progress import track
 from anatomical_embedding.report.document import render_document
 from anatomical_embedding.report.markup import element
 from anatomical_embedding.report.tables import Cell, number_cell, render_table
@@ -61,19 +63,32 @@ def write_patient_report(folder: Path | str, recent: RecentScans | None = None) 
     UserError
         naming the file at fault; nothing is written then.
     """
-    place = FollowFolder(Path(folder))
     recent = recent or RecentScans(num_kept=1)
-    rows = measured_rows(place, recent)
-    with written_atomically(place.measurements) as measured:
-        write_measurements(rows, measured)
-        history = read_history(folder, measurements_path=measured)
-        history = replace(history, remarks=remarks_on_corrections(history))
-        page = render_patient_page(history, recent)
+    history = measured_history(folder, recent)
+    place = history.folder
+    page = render_patient_page(history, recent)
+    write_measurements(history.measurements, place.measurements)
     write_text(page, place.folder / PAGE)
     write_json(place.folder / NUMBERS, as_json(history))
     write_csv_table(CHANGE_COLUMNS, change_rows(history), place.folder / CHANGES)
     write_lesion_markups(history)
     return history
+
+
+def measured_history(folder: Path | str, recent: RecentScans | None = None) -> History:
+    """Measure the lesions of a patient and return what the report says of them; nothing is written.
+
+    Raises
+    ------
+    UserError
+        naming the file at fault.
+    """
+    rows = measured_rows(FollowFolder(Path(folder)), recent)
+    with TemporaryDirectory() as scratch:  # what is read again has as many digits as the table
+        table = Path(scratch) / "measurements.csv"
+        write_measurements(rows, table)
+        history = read_history(folder, measurements_path=table)
+    return replace(history, remarks=remarks_on_corrections(history))
 
 
 def write_patients_table(histories: Sequence[History], folder: Path) -> None:
@@ -107,6 +122,26 @@ def require_different_patients(patients: Sequence[str]) -> None:
     clash = first_clash(patients)
     if clash is not None:
         raise UserError(f"two patients are called {clash[1]}; name them apart in follow.json")
+
+
+def require_once(folders: Sequence[Path]) -> None:
+    """Refuse a folder that is given twice, under whatever name, with a `UserError`."""
+    ((folder, count),) = Counter(map(Path.resolve, folders)).most_common(1)
+    if count > 1:
+        raise UserError(f"the folder {folder} is given {count} times; give it once")
+
+
+def require_reportable(folders: Sequence[Path]) -> None:
+    """Refuse folders of which one cannot be reported on, before the report on another is written.
+
+    Raises
+    ------
+    UserError
+        naming the file at fault.
+    """
+    if len(folders) > 1:  # a single one is refused as it is measured
+        for folder in track(folders, description="checks", total=len(folders)):
+            measured_history(folder)
 
 
 def write_text(text: str, path: Path) -> None:

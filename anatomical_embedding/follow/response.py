@@ -161,12 +161,9 @@ def assess_response(
         return []
     sizes = _Sizes(targets, lesions, measurements, decisions)
     first = sizes.at(visits[0])
-    unmeasured = [target.lesion for target in targets if math.isnan(first[target.lesion])]
-    if unmeasured:
-        raise UserError(
-            f"{targets_path}: lesion {unmeasured[0]} has no measurement at {visits[0]}, the baseline; leave it out, or "
-            "give its mask there"
-        )
+    require_sizes(
+        [target.lesion for target in targets if math.isnan(first[target.lesion])], visits[0], targets_path
+    )
     baseline_mm = nadir_mm = sum(first.values())
     small = [target.lesion for target in targets if _is_too_small(first[target.lesion], target, slice_mm)]
     reason = (
@@ -193,6 +190,15 @@ def assess_response(
         if not any(map(math.isnan, found.values())):
             nadir_mm = min(nadir_mm, responses[-1].sum_mm)
     return responses
+
+
+def require_sizes(without: Sequence[int], baseline: str, targets_path: Path | str) -> None:
+    """Refuse targets without a size at the baseline, if there are any, with a `UserError` that names the first."""
+    if without:
+        raise UserError(
+            f"{targets_path}: lesion {without[0]} has no measurement at {baseline}, the baseline; leave it out, or "
+            "give its mask there"
+        )
 
 
 def share_of_change(now: float, before: float) -> float:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
 from anatomical_embedding.follow.fit_mask import ball_radius_mm
-from anatomical_embedding.follow.records import LesionRow, State
+from anatomical_embedding.follow.records import LesionRow, MaskKind, State
 from anatomical_embedding.settings.follow import FollowSettings
 from anatomical_embedding.volumes.label_file import read_label_file
 from anatomical_embedding.volumes.prepare import crop_volume
@@ -21,6 +21,7 @@ PLACED: frozenset[State] = frozenset({"given", "new", "present", "gone", "merged
 """States whose place others are found from."""
 SHOWN: frozenset[State] = frozenset({"given", "new", "present", "merged", "split"})
 """States in which the lesion is to be seen."""
+COPIES: frozenset[MaskKind] = frozenset({"carried", "grown"})
 NUM_MASKS_KEPT = 4
 
 
@@ -71,12 +72,21 @@ class SeenVisit:
 
 @dataclass(frozen=True)
 class Source:
-    """A lesion at a visit that shows it: `mask` is true inside, None for a point."""
+    """A lesion at a visit that shows it.
+
+    Attributes
+    ----------
+    visit : name of the visit.
+    centre_mm, radius_mm : (3,) its middle, and the radius of a ball of its volume.
+    mask : true inside; None for a point.
+    is_copy : whether the mask is that of another visit, as it is or grown.
+    """
 
     visit: str
     centre_mm: NDArray[np.float64]
     radius_mm: float
     mask: Volume | None
+    is_copy: bool = False
 
 
 def first_labels(before: Sequence[SeenVisit]) -> dict[int, str]:
@@ -112,7 +122,7 @@ def _source(lesion: int, visit: SeenVisit, settings: FollowSettings) -> Source:
         return Source(visit.name, centre, settings.look.point_radius_mm, None)
     middle = mask.world_from_voxel(np.argwhere(mask.array)).mean(axis=0)
     radius_mm = ball_radius_mm(float(mask.array.sum() * np.prod(mask.spacing_mm)))
-    return Source(visit.name, middle, radius_mm, mask)
+    return Source(visit.name, middle, radius_mm, mask, visit.rows[lesion].mask in COPIES)
 
 
 @dataclass(frozen=True)

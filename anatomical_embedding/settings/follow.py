@@ -176,6 +176,8 @@ class MaskSettings(Settings):
     """Smallest and largest factor between the carried and the fitted volume; other fits are not trusted."""
     smallest_contrast: float = Field(gt=0)
     """Difference of lesion and surroundings, in deviations within both, below which a fit is not trusted."""
+    least_likeness: Share
+    """Dice coefficient of a mask and what is fitted from it in its own scan, below which no fit of it is trusted."""
     grown_share: Share
     """Where no fit is trusted a mask grows to what explains the scan best, if with this share of its contrast."""
 

@@ -28,6 +28,20 @@ def test_rows_come_with_their_line(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("content", "header", "row"),
+    [
+        ("a;b\n1;x,y\n", ["a", "b"], {"a": "1", "b": "x,y"}),
+        ('"a";"b"\n1;"x;y"\n', ["a", "b"], {"a": "1", "b": "x;y"}),
+        ("a,b;c\n1,2;3\n", ["a", "b;c"], {"a": "1", "b;c": "2;3"}),  # a comma in the header separates
+    ],
+)
+def test_semicolons_separate_where_the_header_has_no_comma(tmp_path, content, header, row):
+    path = tmp_path / "a.csv"
+    path.write_text(content, encoding="utf-8")
+    assert read_csv_table(path) == (header, [(2, row)])
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "is empty"),

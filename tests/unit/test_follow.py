@@ -369,6 +369,21 @@ def test_a_broken_file_names_no_patient(tmp_path):
     assert remarks_on_patients([AskedVisit("v", path, None)]) == []
 
 
+@pytest.mark.parametrize(("target", "form"), [(9, "masks"), (1, "points")])
+def test_a_target_without_a_size_is_refused_before_the_work(patient, tmp_path, target, form):
+    """Lesion 9 is none, and one that is given as a point has no size."""
+    lesions = patient / "lesions.nii.gz"
+    if form == "points":
+        lesions = tmp_path / "lesions.csv"
+        write_point_table([true_place(patient, "a")], ["one"], lesions, coordinates="ras")
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / "targets.csv").write_text(f"lesion,organ,kind\n{target},,lesion\n", encoding="utf-8")
+    done = run(patient, *scans(patient, "ab"), "--lesions", lesions, "--output", output)
+    assert f"out/targets.csv: lesion {target} has no measurement at a, the baseline" in str(done.exception)
+    assert [path.name for path in output.iterdir()] == ["targets.csv"]
+
+
 def test_the_date_of_a_dicom_scan_is_read_from_its_header(tmp_path):
     scan = body_scan(offset_vox=(2, 2, 2), affine=scan_affine(origin_mm=(0.0, 0.0, 0.0)))
     folder = write_dicom_series(scan, tmp_path / "series")

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from anatomical_embedding.follow.answered import answered_row
-from anatomical_embedding.follow.fit_mask import fit_mask
+from anatomical_embedding.follow.fit_mask import NO_EDGE, ball_radius_mm, fit_mask
 from anatomical_embedding.follow.place_masks import place_masks
 from anatomical_embedding.follow.places import AnsweredPlace
-from anatomical_embedding.follow.seen import SeenVisit, Source, last_state
+from anatomical_embedding.follow.seen import SeenVisit, Source, last_state, sources_of
 from anatomical_embedding.follow.visits import AskedVisit
 from anatomical_embedding.matching.refine_scans import REFINED
 from anatomical_embedding.settings.follow import delivered_follow_settings
+from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.volume import Volume
 from tests.followed_ball import AFFINE, CENTRE_MM, LESION_HU, TISSUE_HU, scan_with_ball
 
@@ -122,11 +123,39 @@ def test_the_mask_that_was_given_is_carried_unless_the_lesion_has_changed_too_mu
         CENTRE_MM,
         np.eye(3),
         radius_mm=carried.radius_mm,
-        is_visible=True,
         settings=SETTINGS.masks,
     )
     assert row.state == "present" and expected.is_fitted
     assert np.array_equal(fit.mask, expected.mask)
+
+
+def drawn(shape, radius_mm):
+    """Return a mask that was drawn round `CENTRE_MM`: a ball, or the box round it."""
+    _, ball = scan_with_ball(radius_mm)
+    if shape == "ball":
+        return ball
+    box = np.zeros_like(ball.array)
+    box[tuple(slice(each.min(), each.max() + 1) for each in np.nonzero(ball.array))] = True
+    return Volume(box, AFFINE)
+
+
+@pytest.mark.parametrize(("shape", "drawn_mm", "true_mm"), [("ball", 9.0, 14.0), ("box", 11.0, 11.0)])
+def test_a_mask_without_an_edge_of_the_scan_round_it_is_not_fitted(shape, drawn_mm, true_mm):
+    """A ball drawn within a larger one, such as a heart, had grown to it, and a box round a ball shrunken to that."""
+    mask = drawn(shape, drawn_mm)
+    before, now = (scan_with_ball(true_mm, seed=seed)[0] for seed in (0, 1))
+    radius_mm = ball_radius_mm(float(mask.array.sum() * np.prod(mask.spacing_mm)))
+    source = Source("given", CENTRE_MM, radius_mm, mask)
+    # A copy that happens to end at an edge is not fitted either; a mask that a reader drew at a visit between is.
+    right = Source("nearest", CENTRE_MM, true_mm, scan_with_ball(true_mm)[1])
+    for nearest in (source, replace(right, is_copy=True)):
+        row, (fit,) = answered_at(
+            place_at(CENTRE_MM), [source, nearest], given=before, nearest=before, now=now
+        )
+        assert row.state == "present" and not fit.is_fitted and fit.note == NO_EDGE
+        assert fit.radius_mm == pytest.approx(radius_mm, rel=0.05)
+    _, (fit,) = answered_at(place_at(CENTRE_MM), [source, right], given=before, nearest=before, now=now)
+    assert fit.is_fitted and fit.radius_mm == pytest.approx(true_mm, rel=0.05)
 
 
 def test_a_lesion_in_two_parts_has_split_and_each_gets_a_mask():
@@ -156,6 +185,21 @@ def test_a_lesion_in_two_parts_has_split_and_each_gets_a_mask():
     assert states == {
         (False, "present"): "split", (False, "gone"): "split", (True, "present"): "split", (True, "gone"): "gone",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "is_copy"), [("grown", True), ("carried", True), ("fitted", False)])
+def test_a_mask_that_was_grown_or_carried_is_a_copy(tmp_path, kind, is_copy):
+    _, mask = scan_with_ball(9.0)
+    write_volume(Volume(mask.array.astype(np.uint8), mask.affine), tmp_path / "masks.nii.gz")
+    visits = [
+        SeenVisit(
+            name,
+            {1: SimpleNamespace(state=state, mask=each, point_mm=tuple(CENTRE_MM))},
+            tmp_path / "masks.nii.gz",
+        )
+        for name, state, each in (("a", "given", "given"), ("b", "present", kind))
+    ]
+    assert [source.is_copy for source in sources_of(1, visits, SETTINGS)] == [False, is_copy]
 
 
 @pytest.mark.parametrize(

@@ -196,6 +196,24 @@ def test_two_patients_of_one_name_are_refused_before_a_report_is_written(patient
     assert not list(tmp_path.rglob("report.html")) and not (tmp_path / "all").exists()
 
 
+def test_of_several_patients_none_is_written_where_one_is_refused(patient, tmp_path, capsys):
+    shutil.copytree(patient, tmp_path / "two")
+    (tmp_path / "two" / "targets.csv").write_text("lesion,organ,kind\n9,,lesion\n", encoding="utf-8")
+    (patient / "report.html").unlink()
+    with pytest.raises(SystemExit):
+        main(["follow-report", str(patient), str(tmp_path / "two")])
+    assert "two/targets.csv: lesion 9 has no measurement" in capsys.readouterr().err
+    assert not (patient / "report.html").exists()
+
+
+def test_a_folder_that_is_given_twice_is_called_so(patient, tmp_path, capsys):
+    (tmp_path / "link").symlink_to(patient)
+    for again in (patient, tmp_path / "link"):
+        with pytest.raises(SystemExit):
+            main(["follow-report", str(patient), str(again), "--output", str(tmp_path / "all")])
+        assert f"the folder {patient} is given 2 times; give it once" in capsys.readouterr().err
+
+
 def test_decisions_on_what_was_not_followed_are_said(patient, capsys):
     for lesion, visit in ((2, "week8"), (9, "week8"), (1, "week88")):
         append_decision(

@@ -131,6 +131,10 @@ def test_chosen_targets_keep_to_the_rule(tmp_path):
     path = tmp_path / "targets.csv"
     path.write_text("lesion,organ,kind\n3,liver,lesion\n1,,node\n", encoding="utf-8")
     assert read_targets(path) == [Target(3, "liver"), Target(1, "", is_node=True)]
+    path.write_text(
+        "lesion;organ;kind\r\n3;liver;lesion\r\n1;;node\r\n", encoding="utf-8-sig"
+    )  # as spreadsheets do
+    assert read_targets(path) == [Target(3, "liver"), Target(1, "", is_node=True)]
     path.write_text("lesion,organ,kind\n" + "".join(f"{n},,lesion\n" for n in range(1, 7)), encoding="utf-8")
     with pytest.raises(UserError, match=r"names 6 targets, RECIST 1\.1 takes at most 5"):
         read_targets(path)
