@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <limits>
 
 #include "errors.hpp"
 
@@ -20,7 +21,8 @@ std::int64_t memory_limit(const GeneralOptions& options) {
     constexpr double most_mib = 1LL << 40;
     if (options.memory_limit_mib > 0)
         return static_cast<std::int64_t>(std::min(options.memory_limit_mib, most_mib) * static_cast<double>(bytes_of_mebibyte));
-    return static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+    const std::int64_t pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    return pages > 0 && page > 0 ? pages * page : std::numeric_limits<std::int64_t>::max();  // where the machine does not say
 }
 
 }  // namespace

@@ -228,8 +228,9 @@ void run_apply(const ApplyOptions& options) {
     const Image moving = options.labels ? read_labels(options.moving, read_options(general)) : read_image(options.moving, read_options(general));
     const Registration registration = registration_of(options.transform, moving.geometry);
     const Geometry target = target_of(options.transform, registration);
+    const std::int64_t of_field = registration.field ? 3 * registration.field->control.count() : 0;
     require_memory(general, "carrying " + text_of(moving.geometry.size) + " to " + text_of(target.size) + " voxels",
-                   (moving.geometry.size.count() + target.size.count()) * static_cast<std::int64_t>(sizeof(float)));
+                   (moving.geometry.size.count() + target.size.count() + of_field) * static_cast<std::int64_t>(sizeof(float)));
     const std::optional<float> outside =
         options.background ? std::optional<float>(static_cast<float>(*options.background)) : std::nullopt;
     const Grid3<float> result = carried_to(target, moving, registration, options.labels ? Interpolation::nearest : Interpolation::linear,

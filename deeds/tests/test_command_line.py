@@ -5,7 +5,7 @@ import re
 import nibabel
 import numpy as np
 import pytest
-from run_deeds import FAST, load, refused, run, save
+from run_deeds import FAST, assert_takes, load, refused, run, save
 
 BAD_OPTIONS = [
     (["-Q", "1", "-G", "5x4x3", "-L", "5x4x3"], ["--quantization", "3 levels"]),
@@ -46,12 +46,21 @@ def test_wrong_options_are_named(plain, tmp_path, options, names):
     assert not list(tmp_path.iterdir())
 
 
-def test_apply_counts_the_memory_of_both_grids(plain, tmp_path):
+def test_apply_counts_the_memory_of_both_grids_and_the_field(plain, tmp_path):
     command = ("apply", "-O", plain / "out", "-M", plain / "moving.nii.gz", "-D", tmp_path / "out.nii")
-    mib = 2 * 56 * 52 * 48 * 4 / 2**20
+    mib = (2 * 56 * 52 * 48 + 3 * 18 * 17 * 16) * 4 / 2**20
     refused(*command, "--memory-limit", mib - 0.01, names=["--memory-limit", "56x52x48", "needs 2 MiB"])
     assert not list(tmp_path.iterdir())
     run(*command, "--memory-limit", mib + 0.01)
+
+
+def test_apply_takes_the_memory_that_is_counted(tmp_path):
+    shape = (160, 128, 112)
+    moving = save(tmp_path / "moving.nii", np.zeros(shape, np.float32), np.eye(4))
+    np.savetxt(tmp_path / "matrix.txt", np.eye(4))
+    command = ("apply", "-A", tmp_path / "matrix.txt", "-F", moving, "-M", moving, "-D", tmp_path / "out.nii")
+    counted = 2 * np.prod(shape) * 4 / 2**20
+    assert_takes(counted, *command, "--memory-limit", counted + 0.1)
 
 
 def test_labels_are_checked_before_the_work(plain, tmp_path):
