@@ -7,7 +7,8 @@
 # Versions: torch 2.13.0 (CPU build), one thread, AVX-512 with bf16, CPython 3.11.
 # Output seen: "planes 2: 14 of 30 runs with a weight gradient that is not finite" (the count varies), "planes 3: 0 of 30".
 # Date: 2026-11-28. Source: a unit test of this project whose patches of 16 voxels became two planes at stride 8.
-# What to do: give the deepest map three planes or more (patches of at least 3 x stride), or train in fp32.
+# What to do: give the deepest map three planes or more (patches of at least 3 x stride), add a plane of zeros before the
+#   convolution and take it off again, or train in fp32.
 # Exits 1 when the behaviour changes. On a processor without bf16 instructions other kernels run, and it may differ.
 set -euo pipefail
 room=$(mktemp -d)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anatomical_embedding.networks.convolution_at_cells import convolution_at_cells
+from anatomical_embedding.networks.few_planes import convolve
 
 
 class Convolution(nn.Module):
@@ -24,7 +25,7 @@ class Convolution(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return (B, out_channels, z, y, x) features of the same size."""
-        return self.conv(features)
+        return convolve(self.conv, features)
 
 
 class FeaturePyramid(nn.Module):
@@ -76,7 +77,7 @@ class FeaturePyramid(nn.Module):
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
         """Return the (B, out_channels, z, y, x) map, not normalised."""
-        return self.last_convolution(self.merged_levels(levels))
+        return convolve(self.last_convolution, self.merged_levels(levels))
 
 
 def _plus_repeated(features: Tensor, coarser: Tensor | None) -> Tensor:

@@ -10,6 +10,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from anatomical_embedding.networks.few_planes import convolve
 from anatomical_embedding.networks.self_similarity import SelfSimilarity
 from anatomical_embedding.settings.network import KernelZyx, NetworkSettings, StrideZyx
 
@@ -38,7 +39,7 @@ class ConvolutionNorm(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return (B, out_channels, ...) features, each size divided by the stride and rounded up."""
-        return self.bn(self.conv(features))
+        return self.bn(convolve(self.conv, features))
 
 
 class BasicBlock(nn.Module):

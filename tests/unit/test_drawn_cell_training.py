@@ -23,7 +23,6 @@ DRAWN = {"num_negative_candidates": CANDIDATES, "hard_negative_pool": CANDIDATES
 
 
 def settings_with(**changes):
-    # Three planes of coarse cells: of two, torch's bf16 gradients are partly memory that was never written (findings/).
     short = {"num_steps": 4, "state_interval_steps": 4, "keep": "last", "mix": {"noise": 2}}
     short["views"] = TRAINING["views"] | {"patch_size_vox": [24, 24, 24]}
     return TrainingSettings.model_validate(TRAINING | short | changes)
