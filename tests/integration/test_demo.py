@@ -118,7 +118,8 @@ def test_lesions_are_followed_twice_as_well_as_by_the_affine_start(demo):
 def test_confidence_ranks_the_answers(demo):
     confidence = tracking_scores(demo, "nearest")["confidence"]
     assert confidence["auroc"] >= 0.8
-    assert confidence["decisions"]["found"]["right"] > confidence["decisions"]["review"]["right"]
+    right = {decision: counted["right"] for decision, counted in confidence["decisions"].items()}
+    assert right["found"] >= right["review"]  # both may be all right
 
 
 def test_report_opens_offline(demo):
