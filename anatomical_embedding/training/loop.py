@@ -45,6 +45,8 @@ Validate = Callable[[torch.nn.Module], dict[str, float]]
 SECONDS_BETWEEN_LOG_LINES = 10.0
 VALIDATION_ERROR = "median_mm"
 """The validation figure that chooses the best weights; smaller is better."""
+TOO_FAST = "lower the learning rate, or use precision bf16 or fp32"
+"""What to do where numbers become too large."""
 
 
 class Training:
@@ -193,8 +195,7 @@ class Training:
         total_loss = sum(totals.values())
         if not math.isfinite(total_loss):
             raise UserError(
-                f"the loss became {total_loss} at step {self.progress.step} ({totals}); lower the learning rate, "
-                "or use precision bf16 or fp32"
+                f"the loss became {total_loss} at step {self.progress.step} ({totals}); {TOO_FAST}"
             )
         return {"step": self.progress.step, "loss": total_loss, **totals, "learning_rate": learning_rate}
 
@@ -222,7 +223,10 @@ class Training:
             }
 
     def _save(self) -> None:
+        """Keep where the training is; weights that are no numbers are no place to go on from, or to end with."""
         assert self._owner is not None  # noqa: S101
+        if not all(torch.isfinite(parameter).all() for parameter in self.network.parameters()):
+            raise UserError(f"weights are no finite numbers after step {self.progress.step}; {TOO_FAST}")
         self._owner.check()
         save_state(
             self._state_folder,

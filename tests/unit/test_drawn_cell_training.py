@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from anatomical_embedding.errors import UserError
 from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
 from anatomical_embedding.patches.pair_batches import PairBatches, TrainingVolume
 from anatomical_embedding.settings.network import NetworkSettings
@@ -79,3 +80,12 @@ def test_many_candidates_are_read_from_whole_maps(tmp_path):
         tmp_path, settings_with(fine_loss=TRAINING["fine_loss"] | many, num_steps=1)
     )
     assert num_whole_maps == 1
+
+
+def test_weights_that_are_no_numbers_are_not_kept(tmp_path):
+    endless = TRAINING["optimizer"] | {"learning_rate": 1e38, "weight_decay": 1e38}
+    with pytest.raises(
+        UserError, match="weights are no finite numbers after step 1; lower the learning rate"
+    ):
+        losses_of_training(tmp_path, settings_with(optimizer=endless, num_steps=1))
+    assert not list(tmp_path.glob("state*.safetensors"))
