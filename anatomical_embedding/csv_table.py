@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -182,8 +183,7 @@ def read_csv_table(path: Path | str) -> tuple[list[str], list[NumberedRow]]:
         with Path(path).open(newline="", encoding="utf-8-sig") as stream:
             first = stream.readline()
             separator = ";" if ";" in first and "," not in first else ","
-            stream.seek(0)
-            reader = csv.reader(stream, delimiter=separator, strict=True)
+            reader = csv.reader(chain([first], stream), delimiter=separator, strict=True)
             header = next(reader, [])
             rows = [(reader.line_num, cells) for cells in reader if cells]
     except OSError as error:

@@ -95,7 +95,9 @@ class FoldOfRun:
 
     def carried(self, program: Path, deeds: DeedsSettings) -> pd.DataFrame:
         """Return errors of answers and carried places in whole targets, and how far they are apart, in mm."""
-        whole = self.table[self.table["query_id"].str.count("/") == 2]
+        whole = self.table[
+            self.table["query_id"].str.count("/") == 2
+        ]  # those in cut targets say where they are cut
         parts, began = [], processor_seconds()
         for (template, target), rows in whole.groupby(["template_id", "target_id"]):
             points = self._registered(
@@ -120,10 +122,8 @@ class FoldOfRun:
     def _registered(
         self, template: IndexRow, target: IndexRow, points_mm: Points, program: Path, deeds: DeedsSettings
     ) -> Points:
-        images, (body, _) = (
-            [read_volume(row.image_path) for row in (template, target)],
-            [read_volume(row.body_mask_path, require_contrast=False) for row in (template, target)],
-        )
+        images = [read_volume(row.image_path) for row in (template, target)]
+        body = read_volume(template.body_mask_path, require_contrast=False)
         anchors = find_anchors(
             self._searchable(template.volume_id),
             self._searchable(target.volume_id),

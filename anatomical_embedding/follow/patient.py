@@ -34,7 +34,7 @@ from anatomical_embedding.progress import log, track
 from anatomical_embedding.settings.follow import FollowSettings
 from anatomical_embedding.settings.volumes import Geometry
 from anatomical_embedding.usage.model import Model
-from anatomical_embedding.volumes.labels import read_label_file
+from anatomical_embedding.volumes.label_file import read_label_file
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.raw_scan import ReadingOptions
 from anatomical_embedding.volumes.segments import LabelledScan

@@ -1,6 +1,7 @@
 """CSV tables are read strictly, and as their columns say."""
 
 import math
+import os
 
 import pytest
 
@@ -151,3 +152,13 @@ def test_paths_stay_below_the_folder_of_their_table(tmp_path):
     assert read_table(path, {"scan": path_below(path.parent)}) == [(2, {"scan": scan})]
     with pytest.raises(InputFileError, match=r"scan\.nii lies outside its folder"):
         relative_text(tmp_path / "scan.nii", table=path)
+
+
+def test_a_table_is_read_once_so_that_it_may_be_a_pipe():
+    reading, writing = os.pipe()
+    os.write(writing, b"name;size\na;1\n")
+    os.close(writing)
+    try:
+        assert read_csv_table(f"/dev/fd/{reading}") == (["name", "size"], [(2, {"name": "a", "size": "1"})])
+    finally:
+        os.close(reading)
