@@ -4,6 +4,7 @@
 
 #include "byte_source.hpp"
 #include "nifti.hpp"
+#include "pair_geometry.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     if (size < 1) return 0;

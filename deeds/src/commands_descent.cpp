@@ -14,6 +14,8 @@
 #include "errors.hpp"
 #include "field_file.hpp"
 #include "geometry.hpp"
+#include "mapping.hpp"
+#include "thread_pool.hpp"
 
 namespace deeds {
 namespace {
@@ -39,8 +41,7 @@ void every_point(Size3 size, int threads, const Body& body) {
         for (std::int64_t k = first; k < last; ++k)
             for (std::int64_t j = 0; j < size.y; ++j)
                 for (std::int64_t i = 0; i < size.x; ++i)
-                    body(Point3{static_cast<double>(i), static_cast<double>(j), static_cast<double>(k)},
-                         static_cast<std::size_t>((k * size.y + j) * size.x + i));
+                    body(point_of(i, j, k), static_cast<std::size_t>((k * size.y + j) * size.x + i));
     });
 }
 

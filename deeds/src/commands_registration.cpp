@@ -16,6 +16,8 @@
 #include "errors.hpp"
 #include "field_file.hpp"
 #include "geometry.hpp"
+#include "mapping.hpp"
+#include "pair_geometry.hpp"
 #include "registration.hpp"
 #include "warp.hpp"
 

@@ -15,6 +15,9 @@
 #include "errors.hpp"
 #include "field_file.hpp"
 #include "geometry.hpp"
+#include "mapping.hpp"
+#include "pair_geometry.hpp"
+#include "thread_pool.hpp"
 
 namespace deeds {
 namespace {
@@ -180,8 +183,7 @@ VectorField displacements_on(const Geometry& grid, int threads, const Map& carri
         for (std::int64_t k = first; k < last; ++k)
             for (std::int64_t j = 0; j < grid.size.y; ++j)
                 for (std::int64_t i = 0; i < grid.size.x; ++i) {
-                    const Point3 from =
-                        transformed(grid.to_world, {static_cast<double>(i), static_cast<double>(j), static_cast<double>(k)});
+                    const Point3 from = transformed(grid.to_world, point_of(i, j, k));
                     const Point3 to = carried(from);
                     field.x.at(i, j, k) = static_cast<float>(from.x - to.x);
                     field.y.at(i, j, k) = static_cast<float>(from.y - to.y);

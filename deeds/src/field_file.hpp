@@ -13,8 +13,9 @@
 #include <string>
 #include <vector>
 
-#include "geometry.hpp"
+#include "mapping.hpp"
 #include "nifti.hpp"
+#include "pair_geometry.hpp"
 
 namespace deeds {
 

@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "thread_pool.hpp"
+
 namespace deeds {
 namespace {
 

@@ -4,6 +4,7 @@
 // Thread safety: see thread_pool.hpp.
 #include "thread_pool.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace deeds {
@@ -64,6 +65,15 @@ void ThreadPool::take_tasks() {
         const std::lock_guard<std::mutex> lock(mutex_);
         if (!failure_) failure_ = std::current_exception();
     }
+}
+
+void in_parallel(std::int64_t count, int threads, const std::function<void(std::int64_t, std::int64_t)>& body) {
+    const std::int64_t parts = std::clamp<std::int64_t>(threads, 1, std::max<std::int64_t>(count, 1));
+    std::vector<std::thread> others;
+    for (std::int64_t part = 1; part < parts; ++part)
+        others.emplace_back(body, count * part / parts, count * (part + 1) / parts);
+    body(0, count / parts);
+    for (std::thread& other : others) other.join();
 }
 
 }  // namespace deeds

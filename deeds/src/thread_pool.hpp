@@ -1,4 +1,4 @@
-// What:          a fixed set of threads that share out numbered tasks.
+// What:          a fixed set of threads that share out numbered tasks, and a count cut into one part a thread.
 // Source:        this project.
 // Complexity:    one atomic increment a task; idle threads sleep.
 // Thread safety: run() is called from one thread at a time.
@@ -44,5 +44,8 @@ class ThreadPool {
     std::exception_ptr failure_;
     bool stopping_ = false;
 };
+
+/// Calls body(first, last) on contiguous parts of [0, count), in `threads` threads.
+void in_parallel(std::int64_t count, int threads, const std::function<void(std::int64_t, std::int64_t)>& body);
 
 }  // namespace deeds

@@ -5,7 +5,10 @@
 
 #include "check.hpp"
 #include "geometry.hpp"
+#include "mapping.hpp"
 #include "nifti.hpp"
+#include "pair_geometry.hpp"
+#include "sampling.hpp"
 
 using namespace deeds;
 
@@ -21,8 +24,7 @@ Image image_on(const Geometry& geometry) {
     for (std::int64_t k = 0; k < geometry.size.z; ++k)
         for (std::int64_t j = 0; j < geometry.size.y; ++j)
             for (std::int64_t i = 0; i < geometry.size.x; ++i)
-                image.voxels.at(i, j, k) = static_cast<float>(
-                    pattern(transformed(geometry.to_world, {static_cast<double>(i), static_cast<double>(j), static_cast<double>(k)})));
+                image.voxels.at(i, j, k) = static_cast<float>(pattern(transformed(geometry.to_world, point_of(i, j, k))));
     return image;
 }
 
@@ -163,7 +165,7 @@ void images_follow_the_points() {
     for (std::int64_t k = 0; k < target.size.z; ++k)
         for (std::int64_t j = 0; j < target.size.y; ++j)
             for (std::int64_t i = 0; i < target.size.x; ++i) {
-                const Point3 world = transformed(target.to_world, {static_cast<double>(i), static_cast<double>(j), static_cast<double>(k)});
+                const Point3 world = transformed(target.to_world, point_of(i, j, k));
                 const float expected = sample(moving.voxels, transformed(to_moving, map.moving_of(world)), Interpolation::linear, -500.0f);
                 worst = std::max(worst, static_cast<double>(std::fabs(one.at(i, j, k) - expected)));
             }
