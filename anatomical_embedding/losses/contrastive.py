@@ -57,10 +57,7 @@ def _draw_fine_negatives(
     for place in range(num_places or len(pairs)):
         candidates = _draw_subset(num_cells, settings.num_negative_candidates, generator, device)
         num_keys = num_cells if candidates is None else len(candidates)
-        columns = None
-        if settings.num_negatives < num_keys:
-            pool = min(settings.hard_negative_pool, num_keys)
-            columns = _draw_subset(pool, settings.num_negatives, generator, device)
+        columns = _draw_columns(num_keys, settings, generator, device)
         if place in places:
             draws.append(FineDraws(candidates, columns))
     return draws
@@ -205,24 +202,17 @@ def coarse_contrastive_loss(
     num_cells = own.shape[1]
     pair_at = dict(zip(places, pairs, strict=True))
     num_strangers = (len(cells) - 1) * num_cells if settings.num_other_negatives else 0
-    pool = min(settings.hard_negative_pool, num_cells)
     losses = []
     for place in range(num_places):
-        columns = drawn = None
-        if settings.num_negatives < num_cells:
-            columns = _draw_subset(pool, settings.num_negatives, generator, own.device)
+        columns = _draw_columns(num_cells, settings, generator, own.device)
+        drawn = None
         if num_strangers:
             drawn = _draw_subset(num_strangers, settings.num_other_negatives, generator, own.device)
         if place not in pair_at:
             continue  # its draws are made and left, so that each pair gets the same ones whoever computes it
         pair, keys = pair_at[place], cells[place]
-        is_excluded = _is_near(pair, slice(None), None, distance_mm=settings.ignore_distance_mm)  # (K, 2N')
+        is_excluded = _excluded_of_own(pair, keys, columns, settings=settings)
         everything = keys
-        if settings.num_negatives < num_cells:
-            score = (keys[pair.query] @ keys.T).detach().masked_fill_(is_excluded, -torch.inf)
-            hardest = hardest_columns(score, pool=pool)
-            chosen = hardest if columns is None else hardest[:, columns]
-            is_excluded = is_excluded | torch.ones_like(is_excluded).scatter_(1, chosen, False)
         if num_strangers:
             strangers = torch.cat([other for at, other in cells.items() if at != place])
             everything = torch.cat([keys, strangers if drawn is None else strangers[drawn]])
@@ -232,6 +222,25 @@ def coarse_contrastive_loss(
         )
         losses.append(pair.weight * loss)
     return torch.stack(losses).mean()
+
+
+def _excluded_of_own(
+    pair: HeadPairs, keys: torch.Tensor, columns: torch.Tensor | None, *, settings: CoarseLossSettings
+) -> torch.Tensor:
+    """Return (K, 2N') which cells of a pair are no negatives of its queries: near ones, and those that are not hard.
+
+    Parameters
+    ----------
+    keys : (2N', C') vectors of the cells.
+    columns : (n,) ranks that are drawn from the pool of the hardest; None for the whole pool.
+    """
+    is_excluded = _is_near(pair, slice(None), None, distance_mm=settings.ignore_distance_mm)
+    if settings.num_negatives >= len(keys):
+        return is_excluded
+    score = (keys[pair.query] @ keys.T).detach().masked_fill_(is_excluded, -torch.inf)
+    hardest = hardest_columns(score, pool=min(settings.hard_negative_pool, len(keys)))
+    chosen = hardest if columns is None else hardest[:, columns]
+    return is_excluded | torch.ones_like(is_excluded).scatter_(1, chosen, False)
 
 
 @torch.no_grad()
@@ -291,6 +300,19 @@ def _upsampled_cells_of_pair(maps: torch.Tensor, number: int, *, size: Sequence[
     upsampled = F.interpolate(views, size=tuple(size), mode="trilinear", align_corners=False)
     cells = upsampled.flatten(2).transpose(1, 2).flatten(0, 1)
     return F.normalize(cells, dim=1, out=cells)
+
+
+def _draw_columns(
+    num_keys: int,
+    settings: FineLossSettings | CoarseLossSettings,
+    generator: torch.Generator,
+    device: torch.device,
+) -> torch.Tensor | None:
+    """Return which ranks of the pool of the hardest keys are negatives, or None for the whole pool."""
+    if settings.num_negatives >= num_keys:
+        return None
+    pool = min(settings.hard_negative_pool, num_keys)
+    return _draw_subset(pool, settings.num_negatives, generator, device)
 
 
 def _draw_subset(
