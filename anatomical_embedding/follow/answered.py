@@ -10,16 +10,16 @@ from anatomical_embedding.follow.fit_mask import HARDLY_DIFFER, NO_EDGE, FittedM
 from anatomical_embedding.follow.given_rows import as_point
 from anatomical_embedding.follow.grown import grown_mask
 from anatomical_embedding.follow.lesion_tissue import middle_of_tissue
-from anatomical_embedding.follow.look import likeness, measure_look, presence
+from anatomical_embedding.follow.look import Look, likeness, measure_look, presence
 from anatomical_embedding.follow.places import AnsweredPlace
 from anatomical_embedding.follow.records import LesionRow, State
 from anatomical_embedding.follow.seen import NOWHERE, Source
 from anatomical_embedding.follow.split import Parts, find_parts
-from anatomical_embedding.follow.states import judge_state, trust_place
+from anatomical_embedding.follow.states import JudgedState, PlaceTrust, judge_state, trust_place
 from anatomical_embedding.follow.surroundings import Way
 from anatomical_embedding.follow.visits import AskedVisit, VisitScans
 from anatomical_embedding.matching.refine_scans import REFINED
-from anatomical_embedding.settings.follow import FollowSettings, MaskSettings
+from anatomical_embedding.settings.follow import FollowSettings, LookSettings, MaskSettings, TissueSettings
 from anatomical_embedding.usage.scans import require_raw
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.volume import Volume
@@ -85,16 +85,8 @@ def answered_row(
         within_mm=scans.model.card.usage.confidence.fit.within_mm,
     )
     looked = _look(scan, place, sources, scans, others_mm, last=last, settings=settings)
-    judged = judge_state(
-        trust,
-        presence=looked.presence,
-        split=0.0 if looked.parts is None else looked.parts.probability,
-        disagreement_mm=np.nan if looked.is_settled else place.disagreement_mm,
-        settings=settings,
-    )
+    judged = _judged(trust, looked, place.disagreement_mm, settings=settings)
     place = replace(place, point_mm=looked.point_mm)
-    if judged.state == "review" and looked.visibility < 1.0:
-        judged = replace(judged, note="; ".join(filter(None, (judged.note, FAINT))))
     row = replace(
         row,
         state=judged.state,
@@ -114,6 +106,22 @@ def answered_row(
     return row, fits
 
 
+def _judged(
+    trust: PlaceTrust, looked: _Looked, disagreement_mm: float, *, settings: FollowSettings
+) -> JudgedState:
+    """Return the state of a lesion by its place and how that looks; a lesion that hardly shows is called so."""
+    judged = judge_state(
+        trust,
+        presence=looked.presence,
+        split=0.0 if looked.parts is None else looked.parts.probability,
+        disagreement_mm=np.nan if looked.is_settled else disagreement_mm,
+        settings=settings,
+    )
+    if judged.state == "review" and looked.visibility < 1.0:
+        return replace(judged, note="; ".join(filter(None, (judged.note, FAINT))))
+    return judged
+
+
 def _look(
     scan: Volume,
     place: AnsweredPlace,
@@ -128,60 +136,84 @@ def _look(
 
     Where it does not show the lesion, another place that scans confirm may.
     """
-    source = sources[0]
     befores = [require_raw(scans[each.visit]).volume for each in sources]
     looks = [
         measure_look(before, each.centre_mm, each.radius_mm, settings=settings.look)
         for before, each in zip(befores, sources, strict=True)
     ]
-
-    def presence_at(point_mm: NDArray[np.float64]) -> float:
-        likenesses = []
-        for then, each in zip(looks, sources, strict=True):
-            # Where the scans confirm a place, tissue beside it is not the lesion's: it would hide that one has gone.
-            near_mm = point_mm
-            if place.refined != REFINED:
-                near_mm = middle_of_tissue(scan, point_mm, then, each.radius_mm, settings=settings.tissue)
-            now = measure_look(scan, near_mm, each.radius_mm, settings=settings.look)
-            likenesses.append(likeness(now, then, visibility=then.visibility(settings.look)))
-        return presence(likenesses, settings=settings.look)
-
+    lesions = list(zip(sources, looks, strict=True))
+    is_confirmed = place.refined == REFINED
+    # Where the scans confirm a place, tissue beside it is not the lesion's: it would hide that one has gone.
+    tissue = None if is_confirmed else settings.tissue
     places_mm = [place.point_mm, *place.elsewhere_mm]
-    chances = [presence_at(each) for each in places_mm]
+    chances = [_presence(scan, each, lesions, tissue=tissue, settings=settings.look) for each in places_mm]
     best = int(np.argmax(np.nan_to_num(chances)))
     if chances[0] >= SHOWS or not chances[best] >= SHOWS:
         best = 0
-    point_mm = places_mm[best]
-    if place.refined != REFINED:
-        point_mm = middle_of_tissue(scan, point_mm, looks[0], source.radius_mm, settings=settings.tissue)
     visibility = looks[0].visibility(settings.look)
     parts = None
     if visibility >= settings.splitting.visibility:
         # One part shows the lesion where its place is between the two, so that place is asked first.
-        found = (
-            find_parts(
-                befores[0],
-                scan,
-                Way(source.centre_mm, places_mm[number], place.matrix_from_given),
-                (source, looks[0]),
-                others_mm,
-                last=last,
-                settings=settings.splitting,
-            )
+        ways = [
+            Way(sources[0].centre_mm, places_mm[number], place.matrix_from_given)
             for number in dict.fromkeys((0, best))
-        )
-        likely = (
-            each for each in found if each is not None and each.probability >= settings.present_probability
-        )
-        parts = next(likely, None)
+        ]
+        parts = _likely_parts(befores[0], scan, ways, lesions[0], others_mm, last=last, settings=settings)
+    if parts is None:
+        point_mm = _middle(scan, places_mm[best], lesions[0], tissue)
+    else:
+        point_mm = parts.middles_mm.mean(axis=0)
     others = [chance for number, chance in enumerate(chances) if number != best]
-    return _Looked(
-        chances[best],
-        point_mm if parts is None else parts.middles_mm.mean(axis=0),
-        visibility,
-        parts,
-        place.refined == REFINED and all(chance < EMPTY for chance in others),
-    )
+    is_settled = is_confirmed and all(chance < EMPTY for chance in others)
+    return _Looked(chances[best], point_mm, visibility, parts, is_settled)
+
+
+def _presence(
+    scan: Volume,
+    point_mm: NDArray[np.float64],
+    lesions: Sequence[tuple[Source, Look]],
+    *,
+    tissue: TissueSettings | None,
+    settings: LookSettings,
+) -> float:
+    """Return the probability that a lesion is at a place, or in the tissue round it, by the visits that show it."""
+    likenesses = []
+    for source, then in lesions:
+        middle_mm = _middle(scan, point_mm, (source, then), tissue)
+        now = measure_look(scan, middle_mm, source.radius_mm, settings=settings)
+        likenesses.append(likeness(now, then, visibility=then.visibility(settings)))
+    return presence(likenesses, settings=settings)
+
+
+def _middle(
+    scan: Volume,
+    point_mm: NDArray[np.float64],
+    lesion: tuple[Source, Look],
+    tissue: TissueSettings | None,
+) -> NDArray[np.float64]:
+    """Return the middle of a lesion's tissue round a place; the place itself where no tissue is asked for."""
+    if tissue is None:
+        return point_mm
+    source, look = lesion
+    return middle_of_tissue(scan, point_mm, look, source.radius_mm, settings=tissue)
+
+
+def _likely_parts(
+    before: Volume,
+    scan: Volume,
+    ways: Sequence[Way],
+    lesion: tuple[Source, Look],
+    others_mm: Sequence[tuple[NDArray[np.float64], float]],
+    *,
+    last: State | None,
+    settings: FollowSettings,
+) -> Parts | None:
+    """Return the two parts that a lesion is in by the first way that likely leads to them."""
+    for way in ways:
+        parts = find_parts(before, scan, way, lesion, others_mm, last=last, settings=settings.splitting)
+        if parts is not None and parts.probability >= settings.present_probability:
+            return parts
+    return None
 
 
 def _fitted(

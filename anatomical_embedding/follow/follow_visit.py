@@ -5,6 +5,7 @@ A visit depends on those before it alone, so that a later one changes nothing of
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,35 +88,23 @@ def follow_visit(
     )
     rows: list[LesionRow] = []
     fitted: dict[int, tuple[FittedMask, ...]] = {}
-    for lesion, place in joined.items():
+    for lesion in joined:
         if lesion in assigned.parts:
             row = followed_row(lesion, visit, assigned, covered, given, label=labels[lesion])
-            if row.mask == "given" and given is not None and given.masks is not None:
-                first = min((lesion, *row.related)) if row.state == "merged" else lesion
-                masks[np.isin(given.masks.array, assigned.parts[lesion])] = first
+            first = min((lesion, *row.related)) if row.state == "merged" else lesion
+            _draw(given, assigned.parts[lesion], first, masks)
         else:
-            row, fits = answered_row(
-                lesion,
-                visit,
-                place,
-                sources[lesion],
-                scans,
-                others_mm=_others(lesion, joined, sources),
-                last=last_state(lesion, before),
-                settings=settings,
+            row, fitted[lesion] = _answered(
+                lesion, visit, joined, sources, before=before, scans=scans, settings=settings
             )
             row = replace(row, label=labels[lesion])
-            fitted[lesion] = fits
         rows.append(row)
-    next_number = max([*labels, 0]) + 1
     names = {lesion.number: lesion.label for lesion in given.lesions} if given is not None else {}
-    for number in assigned.new:
-        lesion = next_number if before else number
-        next_number += 1
-        state: State = "new" if before else "given"
+    state: State = "new" if before else "given"
+    lesions = count(max(labels, default=0) + 1) if before else assigned.new
+    for lesion, number in zip(lesions, assigned.new, strict=False):
         rows.append(given_row(lesion, visit, state, covered[number], given, label=names.get(number, "")))
-        if given is not None and given.masks is not None:
-            masks[given.masks.array == number] = lesion
+        _draw(given, (number,), lesion, masks)
     firsts = {lesion: each[0] for lesion, each in sources.items()}
     asked = {lesion: place for lesion, place in joined.items() if lesion not in assigned.parts}
     rows = mark_merged(rows, firsts, asked, scans, target, settings=settings)
@@ -143,32 +132,45 @@ def look_back(
     sources = {lesion: sources_of(lesion, chain, settings) for lesion in known.rows}
     joined = dict(_answers(visit.name, chain, sources, scans, settings=settings))
     rows = []
-    for lesion, place in joined.items():
-        others_mm = _others(lesion, joined, sources)
-        row, _ = answered_row(
-            lesion,
-            visit,
-            place,
-            sources[lesion],
-            scans,
-            others_mm=others_mm,
-            last=last_state(lesion, chain),
-            settings=settings,
-        )
+    for lesion in joined:
+        row, _ = _answered(lesion, visit, joined, sources, before=chain, scans=scans, settings=settings)
         note = row.note or ("it is not there yet" if row.state == "gone" else "")
         rows.append(replace(row, label=known.rows[lesion].label, mask="none", note=note))
     return tuple(rows)
 
 
-def _others(
-    lesion: int, joined: Mapping[int, AnsweredPlace], sources: Mapping[int, Sequence[Source]]
-) -> list[tuple[NDArray[np.float64], float]]:
-    """Return places and radii of all lesions of a visit but one."""
-    return [
+def _draw(given: GivenLesions | None, numbers: Sequence[int], lesion: int, masks: NDArray[np.uint16]) -> None:
+    """Draw what is given under some numbers as one lesion; points cover nothing."""
+    if given is not None and given.masks is not None:
+        masks[np.isin(given.masks.array, numbers)] = lesion
+
+
+def _answered(
+    lesion: int,
+    visit: AskedVisit,
+    joined: Mapping[int, AnsweredPlace],
+    sources: Mapping[int, Sequence[Source]],
+    *,
+    before: Sequence[SeenVisit],
+    scans: VisitScans,
+    settings: FollowSettings,
+) -> tuple[LesionRow, tuple[FittedMask, ...]]:
+    """Return row and masks of one of the lesions that are looked for at a visit, the others beside it."""
+    others_mm = [
         (place.point_mm, sources[other][0].radius_mm)
         for other, place in joined.items()
         if other != lesion and np.isfinite(place.point_mm).all()
     ]
+    return answered_row(
+        lesion,
+        visit,
+        joined[lesion],
+        sources[lesion],
+        scans,
+        others_mm=others_mm,
+        last=last_state(lesion, before),
+        settings=settings,
+    )
 
 
 def _answers(
