@@ -27,6 +27,8 @@ from anatomical_embedding.volumes.volume import Volume
 
 FEWEST_CONTROL_POINTS, FEWEST_OF_LINEAR_STEP = 3, 6
 """Along each axis, that the levels of `deeds` and of its linear step take."""
+FIXED, MOVING, LABELS = "fixed.nii", "moving.nii", "labels.nii"
+"""Names of what `deeds` reads."""
 
 
 class TooLittleSharedError(UserError):
@@ -109,31 +111,23 @@ def deform(
     if not is_rigid(start):
         settings = settings.model_copy(update={"linear": None})
     with working_folder(output_stem.parent / ".deeds") as folder:
-        fixed_part, seen = crop_volume(fixed, box=box), moving
-        if settings.spacing_mm is not None:
-            fixed_part = resample_to_spacing(fixed_part, spacing_mm=[settings.spacing_mm] * 3, is_label=False)
-            seen = not_finer(moving, settings.spacing_mm)
-        # The field comes back on this grid, through ITK, which knows no shear.
-        fixed_part = straightened(fixed_part)
-        settings, remarks = _fitting(settings, fixed_part, pair=output_stem.parent.name)
-        write_volume(fixed_part, folder / "fixed.nii")
-        write_volume(seen_from(seen, start), folder / "moving.nii")
-        if moving_labels is not None:
-            write_volume(seen_from(moving_labels, start), folder / "labels.nii")
+        searched = _searched_part(fixed, box, settings)
+        settings, remarks = _fitting(settings, searched, pair=output_stem.parent.name)
+        _write_inputs(searched, moving, moving_labels, start, folder, settings=settings)
         deeds_program.run_deeds(
             program,
-            folder / "fixed.nii",
-            folder / "moving.nii",
+            folder / FIXED,
+            folder / MOVING,
             output_stem=output_stem,
             settings=settings,
-            moving_labels=None if moving_labels is None else folder / "labels.nii",
+            moving_labels=None if moving_labels is None else folder / LABELS,
             with_image=with_image,
             threads=threads,
         )
         descent = settings.descent
         if descent is None:
             field = folder / "field.nii"
-            deeds_program.write_deeds_field(program, field, stem=output_stem, grid=folder / "fixed.nii")
+            deeds_program.write_deeds_field(program, field, stem=output_stem, grid=folder / FIXED)
             return Deformation(read_field(field), box, remarks=remarks)
         fixed_scan, moving_scan = scans or (fixed, moving)
         descended = descend_field(
@@ -141,7 +135,7 @@ def deform(
             output_stem,
             fixed_scan,
             seen_from(moving_scan, start),
-            controls=control_grid(fixed_part, settings=descent),
+            controls=control_grid(searched, settings=descent),
             settings=descent,
             body=body,
             folder=folder,
@@ -159,6 +153,33 @@ def _registered_box(fixed: Volume, moving: Volume, matrix: NDArray[np.float64] |
     if box is None:
         raise TooLittleSharedError(pair, "the volumes share no place after their start")
     return box
+
+
+def _searched_part(fixed: Volume, box: Box, settings: DeedsSettings) -> Volume:
+    """Return a part of the fixed volume on the grid of the search."""
+    part = crop_volume(fixed, box=box)
+    if settings.spacing_mm is not None:
+        part = resample_to_spacing(part, spacing_mm=[settings.spacing_mm] * 3, is_label=False)
+    # The field comes back on this grid, through ITK, which knows no shear.
+    return straightened(part)
+
+
+def _write_inputs(
+    fixed: Volume,
+    moving: Volume,
+    moving_labels: Volume | None,
+    start: NDArray[np.float64],
+    folder: Path,
+    *,
+    settings: DeedsSettings,
+) -> None:
+    """Write what deeds reads: the searched part, and what is moving as a start places it in the fixed world."""
+    write_volume(fixed, folder / FIXED)
+    if settings.spacing_mm is not None:
+        moving = not_finer(moving, settings.spacing_mm)
+    write_volume(seen_from(moving, start), folder / MOVING)
+    if moving_labels is not None:
+        write_volume(seen_from(moving_labels, start), folder / LABELS)
 
 
 def _fitting(settings: DeedsSettings, fixed: Volume, *, pair: str) -> tuple[DeedsSettings, tuple[str, ...]]:
