@@ -23,7 +23,7 @@ from anatomical_embedding.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from anatomical_embedding.api import EmbeddedScan
+    from anatomical_embedding.api import EmbeddedScan, Model
     from anatomical_embedding.points.named_points import Coordinates, GridOf, NamedPoints
     from anatomical_embedding.settings.matching import Refinement
     from anatomical_embedding.volumes.raw_scan import RawScan
@@ -114,15 +114,12 @@ def match(
     load_libraries()
     from anatomical_embedding.answers_file import (
         ANSWER_ENDINGS,
-        answer_rows,
         answers_csv,
         require_one_target,
         write_answers,
     )
-    from anatomical_embedding.api import load_model, match_points, open_or_embed, read_scans
+    from anatomical_embedding.api import load_model
     from anatomical_embedding.points.named_points import coordinates_in_mm
-    from anatomical_embedding.progress import track
-    from anatomical_embedding.usage.refinement import require_refinable
     from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES
 
     asked = _asked_points(
@@ -137,19 +134,17 @@ def match(
     model = load_model(checkpoint)
     if method is not None:
         model.card.usage.method(method)
-    scans = read_scans(model, (template, *targets), **reading)
-    require_refinable(scans.values(), refinement)
-    _require_some_inside(template, scans[template], asked)
-    source = open_or_embed(model, scans[template])
-    _require_some_inside(template, source, asked)
-    rows, remarks = [], [*asked.remarks, *source.remarks]
-    for path in track(targets, description="matching", total=len(targets)):
-        target = source if path == template else open_or_embed(model, scans[path])
-        answers = match_points(model, source, target, asked.points_mm, method=method, refinement=refinement)
-        remarks += target.remarks
-        rows += answer_rows(asked, answers, target=str(path), coordinates=coordinates)
-        if map_path is not None:
-            _write_map(model, source, target, asked, map_path)
+    rows, remarks = _answers(
+        model,
+        asked,
+        template,
+        targets,
+        method=method,
+        refinement=refinement,
+        reading=reading,
+        coordinates=coordinates,
+        map_path=map_path,
+    )
     if output is not None:
         write_answers(rows, output, coordinates=coordinates)
     said = say_remarks(remarks)
@@ -181,6 +176,41 @@ def _asked_points(
     return NamedPoints(world_points(np.array(single), coordinates=coordinates, grid=grid), names)
 
 
+def _answers(
+    model: "Model",
+    asked: "NamedPoints",
+    template: Path,
+    targets: tuple[Path, ...],
+    *,
+    method: str | None,
+    refinement: "Refinement | None",
+    reading: dict[str, Any],
+    coordinates: "Coordinates",
+    map_path: Path | None,
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return a row for each point in each target, and what to say of points and scans; write the similarity map."""
+    from anatomical_embedding.answers_file import answer_rows
+    from anatomical_embedding.api import map_similarity, match_points, open_or_embed, read_scans
+    from anatomical_embedding.progress import track
+    from anatomical_embedding.usage.refinement import require_refinable
+    from anatomical_embedding.volumes.nifti import write_volume
+
+    scans = read_scans(model, (template, *targets), **reading)
+    require_refinable(scans.values(), refinement)
+    _require_some_inside(template, scans[template], asked)
+    source = open_or_embed(model, scans[template])
+    _require_some_inside(template, source, asked)
+    rows, remarks = [], [*asked.remarks, *source.remarks]
+    for path in track(targets, description="matching", total=len(targets)):
+        target = source if path == template else open_or_embed(model, scans[path])
+        answers = match_points(model, source, target, asked.points_mm, method=method, refinement=refinement)
+        remarks += target.remarks
+        rows += answer_rows(asked, answers, target=str(path), coordinates=coordinates)
+        if map_path is not None:
+            write_volume(map_similarity(model, source, target, asked.points_mm[0]), map_path)
+    return rows, remarks
+
+
 def _require_some_inside(path: Path, source: "EmbeddedScan | RawScan", asked: "NamedPoints") -> None:
     """Refuse a list of points of which none lies in the scan: most likely its coordinates are of another kind."""
     from anatomical_embedding.api import EmbeddedScan, covered_mm
@@ -196,13 +226,3 @@ def _require_some_inside(path: Path, source: "EmbeddedScan | RawScan", asked: "N
             f"no point lies inside {path}, {what} covers {box} mm RAS; "
             "check that the points belong to this scan, and whether they are LPS or voxels (--coordinates lps or voxel)"
         )
-
-
-def _write_map(
-    model: Any, source: "EmbeddedScan", target: "EmbeddedScan", asked: "NamedPoints", path: Path
-) -> None:
-    """Write the similarity map as a NIfTI file."""
-    from anatomical_embedding.api import map_similarity
-    from anatomical_embedding.volumes.nifti import write_volume
-
-    write_volume(map_similarity(model, source, target, asked.points_mm[0]), path)
