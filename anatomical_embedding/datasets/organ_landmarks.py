@@ -14,7 +14,7 @@ from anatomical_embedding.volumes.affine import transform_points
 from anatomical_embedding.volumes.file_names import is_volume_name
 from anatomical_embedding.volumes.label_file import read_label_file
 from anatomical_embedding.volumes.label_names import misnamed_labels
-from anatomical_embedding.volumes.labels import read_mask
+from anatomical_embedding.volumes.organ_labels import read_mask
 from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 from anatomical_embedding.volumes.volume_file import read_file_header
 

@@ -1,4 +1,4 @@
-"""Organ masks in, one label map out."""
+"""The organs of an image as one label map: from a mask of each, or from a map that counts them alike."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ BadLabels = Literal["refuse", "skip"]
 
 
 @dataclass(frozen=True)
-class MergedLabels:
-    """A label map with what happened while it was merged.
+class OrganLabels:
+    """A label map of organs, and what did not fit.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ def merge_masks(
     grid: VolumeHeader,
     bad_labels: BadLabels,
     geometry: Geometry | None = None,
-) -> MergedLabels:
+) -> OrganLabels:
     """Return one label map of the organs' masks.
 
     The label of an organ is its position in `organs`, counted from 1. Where two organs overlap the
@@ -119,7 +119,7 @@ def merge_masks(
         labels[mask] = label
         if not mask.any():
             empty_organs.append(organ)
-    return MergedLabels(
+    return OrganLabels(
         volume=Volume(labels, grid.affine),
         num_overlapping_vox=int(is_overlapping.sum()),
         missing_organs=tuple(organ for organ in organs if organ not in label_paths),
@@ -136,7 +136,7 @@ def read_label_map(
     grid: VolumeHeader,
     bad_labels: BadLabels,
     geometry: Geometry | None = None,
-) -> MergedLabels:
+) -> OrganLabels:
     """Return the label map in a file, whose ids are the places of the organs counted from 1.
 
     An organ without a voxel counts as empty; in one map none is missing and none overlaps.
@@ -176,7 +176,7 @@ def read_label_map(
     known = np.where(is_known, volume.array, 0)
     labels = np.asfortranarray(known.astype(label_type(len(organs))))
     present = set(found.astype(int).tolist()) - set(misnamed)
-    return MergedLabels(
+    return OrganLabels(
         volume=Volume(labels, volume.affine),
         num_overlapping_vox=0,
         missing_organs=(),

@@ -13,7 +13,7 @@ from anatomical_embedding.files import sha256_of_file
 from anatomical_embedding.settings.volumes import Modality, PrepareVolumeSettings
 from anatomical_embedding.volumes.affine import transform_points
 from anatomical_embedding.volumes.body_mask import body_box, body_mask
-from anatomical_embedding.volumes.labels import MergedLabels, merge_masks, read_label_map
+from anatomical_embedding.volumes.organ_labels import OrganLabels, merge_masks, read_label_map
 from anatomical_embedding.volumes.orientation import to_lps
 from anatomical_embedding.volumes.raw_scan import RawScan, ReadingOptions, read_raw_scan
 from anatomical_embedding.volumes.resample import resample_to_spacing
@@ -80,7 +80,7 @@ def prepare_scan(
     label_map_path: Path | None = None,
     settings: PrepareVolumeSettings,
 ) -> PreparedVolume:
-    """Return a raw scan in LPS order, resampled and cropped, with its body mask and merged labels.
+    """Return a raw scan in LPS order, resampled and cropped, with its body mask and the labels of its organs.
 
     Parameters
     ----------
@@ -124,16 +124,16 @@ def prepare_scan(
     remarks = [*scan.notes, *scan.named(filter(None, [remark_on_body(float(mask.mean()))]))]
     labels = None
     if settings.organs:
-        merged = _merged_labels(raw, label_paths, label_map_path, settings=settings)
-        labels = crop_volume(_resample(merged.volume, is_label=True, settings=settings), box=box)
+        found = _organ_labels(raw, label_paths, label_map_path, settings=settings)
+        labels = crop_volume(_resample(found.volume, is_label=True, settings=settings), box=box)
         labels = Volume(labels.array, affine)
         description["labels"] = _describe_labels(
             labels,
-            merged=merged,
+            found=found,
             label_paths=label_paths if label_map_path is None else {"label_map": label_map_path},
             organs=settings.organs,
         )
-        remarks += merged.remarks
+        remarks += found.remarks
     description["remarks"] = remarks
     body = Volume(mask[box].astype(np.uint8), affine)
     return PreparedVolume(image, body, labels, description, tuple(remarks))
@@ -155,13 +155,13 @@ def _require_memory(raw: Volume, *, path: Path, settings: PrepareVolumeSettings)
         )
 
 
-def _merged_labels(
+def _organ_labels(
     raw: Volume,
     label_paths: Mapping[str, Path],
     label_map_path: Path | None,
     *,
     settings: PrepareVolumeSettings,
-) -> MergedLabels:
+) -> OrganLabels:
     """Return the organs of a scan in one map on its grid."""
     grid = VolumeHeader(shape=raw.shape, affine=raw.affine)
     organs, bad_labels, geometry = settings.organs, settings.bad_labels, settings.geometry
@@ -198,14 +198,14 @@ def _describe_grid(volume: Volume) -> dict[str, Any]:
 
 
 def _describe_labels(
-    labels: Volume, *, merged: MergedLabels, label_paths: Mapping[str, Path], organs: Sequence[str]
+    labels: Volume, *, found: OrganLabels, label_paths: Mapping[str, Path], organs: Sequence[str]
 ) -> dict[str, Any]:
     counts = np.bincount(labels.array.ravel(order="K"), minlength=len(organs) + 1)
     return {
         "sha256": {name: sha256_of_file(path) for name, path in label_paths.items()},
         "num_prepared_vox": {organ: int(count) for organ, count in zip(organs, counts[1:], strict=True)},
-        "num_overlapping_vox": merged.num_overlapping_vox,
-        "missing_organs": list(merged.missing_organs),
-        "empty_organs": list(merged.empty_organs),
-        "skipped": dict(merged.skipped),
+        "num_overlapping_vox": found.num_overlapping_vox,
+        "missing_organs": list(found.missing_organs),
+        "empty_organs": list(found.empty_organs),
+        "skipped": dict(found.skipped),
     }

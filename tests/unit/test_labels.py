@@ -11,7 +11,7 @@ from anatomical_embedding.volumes.label_file import (
     read_mask_folder,
     require_labels,
 )
-from anatomical_embedding.volumes.labels import merge_masks, read_mask
+from anatomical_embedding.volumes.organ_labels import merge_masks, read_mask
 from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 from tests.ct_like import mr_like
 from tests.unit.samples import LPS_AFFINE, real_data, save_nifti

@@ -11,9 +11,9 @@ import SimpleITK
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.volumes.label_file import read_label_file
-from anatomical_embedding.volumes.labels import read_mask
 from anatomical_embedding.volumes.nifti import read_header, read_nifti
 from anatomical_embedding.volumes.nifti_geometry import largest_skew
+from anatomical_embedding.volumes.organ_labels import read_mask
 from anatomical_embedding.volumes.straight_grid import straight_grid, straightened
 from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 from tests.unit.samples import oblique_affine

@@ -8,8 +8,8 @@ from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.phantom.tissues import ORGAN_NAMES
 from anatomical_embedding.settings.organs import TABLES, organs_of_table
 from anatomical_embedding.usage.labels import read_labels_of
-from anatomical_embedding.volumes.labels import merge_masks, read_label_map
 from anatomical_embedding.volumes.nifti import read_header, read_volume
+from anatomical_embedding.volumes.organ_labels import merge_masks, read_label_map
 from anatomical_embedding.volumes.prepare import prepare_volume
 from anatomical_embedding.volumes.raw_scan import RawScan, ReadingOptions
 from anatomical_embedding.volumes.volume import VolumeHeader
