@@ -24,7 +24,6 @@ from anatomical_embedding.volumes.resample import resample_to_spacing
 from anatomical_embedding.volumes.volume import Volume
 
 MIN_RATIO = 5.0
-RAW_SHAPE = (512, 512, 200)
 RAW_SPACING_MM = (0.75, 0.75, 1.5)
 SPACING_MM = (2.0, 2.0, 2.0)
 VIEWS = ViewSettings(

@@ -24,7 +24,6 @@ NUM_POINTS = 400
 PIECE = 0.35
 """Share of the field of view along the body that a piece keeps."""
 TURNED_DEGREES, PRONE_DEGREES = 30.0, 180.0
-OBLIQUE_DEGREES = 20.0
 KINDS = ("whole", "flipped", "piece", "third", "turned", "prone", "apart")
 """What happened to the second scan: nothing; its header states a flipped and oblique array, places as before; a short
 piece of it is left; each scan lost a third, at opposite ends; it is turned about the long axis by 30 degrees, or by

@@ -22,11 +22,6 @@ def random_body(seed: int) -> BodyMotion:
     return draw_pose(draw_body(phantom_settings().body, random), tilt_degrees=15.0, random=random)
 
 
-def points_of_body(body: BodyMotion, *, number: int) -> np.ndarray:
-    atlas_points = np.random.default_rng(1).uniform(BODY_LOWEST_MM, BODY_HIGHEST_MM, (number, 3))
-    return body.world_from_atlas(atlas_points)
-
-
 def jacobian_determinants(body: BodyMotion, points: np.ndarray) -> np.ndarray:
     """Return the change of volume from the world to the atlas, by central differences of 0.02 mm."""
     columns = [
