@@ -22,7 +22,7 @@ from anatomical_embedding.follow.response import (
     share_of_change,
 )
 from anatomical_embedding.volumes.raw_scan import RawScan, ReadingOptions
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.volume import VolumeHeader
 
 SAME_PLACE_MM = 0.01
 """By which the affine of a scan may differ from the one that was followed, which went through text."""
@@ -212,9 +212,9 @@ def options_of(visit: Visit) -> ReadingOptions:
     return ReadingOptions(**{**visit.reading, "modality": visit.modality})
 
 
-def grid_of(visit: Visit) -> Volume:
-    """Return the voxels of the scan of a visit, a volume of zeros that takes no memory."""
-    return Volume(np.broadcast_to(np.zeros((), np.uint8), visit.shape), np.array(visit.affine))
+def grid_of(visit: Visit) -> VolumeHeader:
+    """Return the voxels of the scan of a visit."""
+    return VolumeHeader(visit.shape, np.array(visit.affine))
 
 
 def _name_of(record: FollowRecord, place: FollowFolder) -> str:

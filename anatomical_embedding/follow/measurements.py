@@ -22,6 +22,7 @@ from scipy.spatial.distance import pdist, squareform
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.follow.records import MeasurementRow
 from anatomical_embedding.volumes.affine import transform_points
+from anatomical_embedding.volumes.grid import Grid
 from anatomical_embedding.volumes.orientation import axis_codes
 from anatomical_embedding.volumes.volume import Volume
 
@@ -76,7 +77,7 @@ class Measurement:
     is_cut: bool
 
 
-def axial_axis(grid: Volume) -> int:
+def axial_axis(grid: Grid) -> int:
     """Return the array axis that runs most along the body, which the axial planes of a scan cut.
 
     Examples

@@ -32,7 +32,7 @@ from anatomical_embedding.settings.matching import MatchingSettings
 from anatomical_embedding.settings.usage import PropagationSettings
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.grid import Grid, corners_vox
-from anatomical_embedding.volumes.label_file import label_type
+from anatomical_embedding.volumes.segments import label_type
 from anatomical_embedding.volumes.volume import Volume
 
 MM3_PER_ML = 1000.0
@@ -69,7 +69,7 @@ def carry_by_anchors(
     labels: Volume,
     *,
     template_body: Volume | None,
-    grid: Volume,
+    grid: Grid,
     matching: MatchingSettings,
     settings: PropagationSettings,
     refine: Callable[[Points, Points], RefinedMatches] | None = None,
@@ -82,7 +82,7 @@ def carry_by_anchors(
     template, target : both are searched.
     labels : whole numbers on any grid in the world of the template; 0 is no label.
     template_body : its body mask, to ask inside the body only; None to ask everywhere.
-    grid : the labels are wanted on its voxels; its values are not read.
+    grid : the labels are wanted on its voxels.
     matching, settings : how to search, and how to carry.
     refine : moves the matches of points to the voxel by the scans themselves; None leaves them in their cells.
     unlike : says of points what speaks for their matches that the confidence was not fitted to, empty where nothing
@@ -165,8 +165,8 @@ def require_labels_in(
     return regions, shares
 
 
-def _voxel_ml(volume: Volume) -> float:
-    return float(np.prod(volume.spacing_mm)) / MM3_PER_ML
+def _voxel_ml(grid: Grid) -> float:
+    return float(np.prod(grid.spacing_mm)) / MM3_PER_ML
 
 
 def _regions(labels: Volume) -> dict[int, Points]:
@@ -245,7 +245,7 @@ def _refined(
 
 
 def _read_labels(
-    carried: NDArray, labels: Volume, anchors: _Anchors, *, grid: Volume, settings: PropagationSettings
+    carried: NDArray, labels: Volume, anchors: _Anchors, *, grid: Grid, settings: PropagationSettings
 ) -> None:
     """Set the voxels of the target's grid to the labels of their places in the template.
 

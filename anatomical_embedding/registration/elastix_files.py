@@ -12,7 +12,7 @@ import SimpleITK
 
 from anatomical_embedding.files import written_atomically
 from anatomical_embedding.registration.itk_transform import itk_image
-from anatomical_embedding.volumes.volume import Volume, VolumeHeader
+from anatomical_embedding.volumes.volume import VolumeHeader, zeros_on
 
 
 def write_elastix_files(
@@ -64,7 +64,7 @@ def _part_parameters(part: SimpleITK.Transform, field_path: Path) -> dict[str, A
 
 def _image_parameters(grid: VolumeHeader) -> dict[str, Any]:
     """Return what says which images are made, and how."""
-    image = itk_image(Volume(np.broadcast_to(np.zeros((), np.uint8), grid.shape), np.asarray(grid.affine)))
+    image = itk_image(zeros_on(grid))
     direction = np.array(image.GetDirection()).reshape(3, 3)
     return {
         "HowToCombineTransforms": "Compose",

@@ -18,7 +18,7 @@ from anatomical_embedding.volumes.affine import spacing_from_affine
 from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES
 from anatomical_embedding.volumes.grid import Grid, largest_distance_mm
 from anatomical_embedding.volumes.raw_scan import RawScan, ScanGrid
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.volume import VolumeHeader
 
 Role = Literal["fixed", "moving"]
 START_FILE = "start.json"
@@ -121,7 +121,7 @@ def carried_grid(transform: Path, *, is_inverted: bool = False) -> Grid | None:
     if known is None:
         return None
     scan = known.scans[OTHER[known.fills] if is_inverted else known.fills]
-    return Volume(np.broadcast_to(np.zeros((), np.uint8), tuple(scan["shape"])), scan["affine"])
+    return VolumeHeader(tuple(scan["shape"]), scan["affine"])
 
 
 def is_start_of_swapped(start: Path, *, fixed: RawScan, moving: RawScan) -> bool:

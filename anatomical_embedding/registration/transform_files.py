@@ -22,7 +22,7 @@ from anatomical_embedding.volumes.affine import Points, lps_from_ras
 from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES, NRRD_SUFFIXES, VOLUME_SUFFIXES
 from anatomical_embedding.volumes.grid import Grid
 from anatomical_embedding.volumes.nrrd import require_lps_vectors
-from anatomical_embedding.volumes.volume import Volume, VolumeHeader
+from anatomical_embedding.volumes.volume import Volume, VolumeHeader, zeros_on
 
 ITK_SUFFIXES = (".h5", ".hdf5", ".tfm", ".txt", ".mat")
 SAMPLES = 24
@@ -180,7 +180,7 @@ def resample_labels_by_itk(transform: SimpleITK.Transform, moving: Volume, fixed
     """Return a label map on the grid of the fixed volume, the nearest label; 0 where it does not reach."""
     resampled = SimpleITK.Resample(
         itk_image(moving),
-        itk_image(Volume(np.broadcast_to(np.zeros((), np.uint8), fixed.shape), fixed.affine)),
+        itk_image(zeros_on(fixed)),
         transform,
         SimpleITK.sitkNearestNeighbor,
         0.0,

@@ -4,8 +4,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.matching.carried_labels import CarriedLabel
 from anatomical_embedding.matching.propagation import CarriedLabels, carry_by_anchors, require_labels_in
@@ -46,10 +44,10 @@ def read_labels_of(
     InputFileError
         if the labels hold no whole numbers from 0 to 65535, are all zero, or lie mostly outside the scan.
     """
-    grid: Volume
+    grid: Grid
     embedded: Grid
     if isinstance(template, EmbeddedScan):
-        grid, embedded = template.scan_grid or _grid_of(template), template.embedded
+        grid, embedded = template.scan_grid or template.embedded, template.embedded
     else:
         grid = embedded = template.grid
     scan = LabelledScan(grid, template.frame_of_reference)
@@ -64,18 +62,13 @@ def read_labels_of(
     return replace(numbers, remarks=(*numbers.remarks, *on_names))
 
 
-def _grid_of(scan: EmbeddedScan) -> Volume:
-    """Return the grid that was embedded, a volume of zeros that takes no memory."""
-    return Volume(np.broadcast_to(np.zeros((), np.uint8), scan.embedded.shape), scan.embedded.affine)
-
-
 def propagate_labels(
     model: Model,
     template: EmbeddedScan,
     labels: Path | str | Volume,
     target: EmbeddedScan,
     *,
-    grid: Volume | None = None,
+    grid: Grid | None = None,
     refinement: Refinement | None = None,
 ) -> CarriedLabels:
     """Return an organ or lesion mask of one scan carried to another, and what became of each label.
@@ -103,14 +96,12 @@ def propagate_labels(
             refine_between, *pair.scans, settings=usage.answers.refinement, is_exact=False
         )  # a map of many points hides what is finer
     is_judged = model.card.confidence.get(NEAREST) is not None
-    if grid is None:
-        grid = _grid_of(target)
     carried = carry_by_anchors(
         pair.template.searchable,
         pair.target.searchable,
         labels if isinstance(labels, Volume) else read_labels_of(template, labels).volume,
         template_body=template.body_mask,
-        grid=grid,
+        grid=grid or target.embedded,
         matching=pair.target.matching,
         settings=usage.propagation,
         refine=refine,

@@ -21,7 +21,7 @@ from anatomical_embedding.volumes.grid import corners_vox
 from anatomical_embedding.volumes.nifti import read_volume
 from anatomical_embedding.volumes.raw_scan import RawScan, Reading, ReadingOptions, read_raw_scan
 from anatomical_embedding.volumes.scan import scan_name
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 
 if TYPE_CHECKING:
     from anatomical_embedding.volumes.prepare import PreparedVolume
@@ -60,8 +60,8 @@ class EmbeddedScan:
         return None if self.raw is None else self.raw.modality
 
     @property
-    def scan_grid(self) -> Volume | None:
-        """The raw scan's own grid, zeros that take no memory; None for a store."""
+    def scan_grid(self) -> VolumeHeader | None:
+        """The raw scan's own grid; None for a store."""
         return None if self.raw is None else self.raw.grid
 
     def refined_by(self, refinement: Refinement) -> "EmbeddedScan":

@@ -20,7 +20,7 @@ from anatomical_embedding.follow.words import date_words, size_words, state_word
 from anatomical_embedding.viewer.session import point_of
 from anatomical_embedding.volumes.nifti import nifti_bytes
 from anatomical_embedding.volumes.orientation import to_lps
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.volume import Volume, zeros_on
 
 NOWHERE: PointMm = (math.nan, math.nan, math.nan)
 MASKS_IN_MEMORY = 2
@@ -69,7 +69,7 @@ class ConfirmSession:
                     "modality": visit.modality,
                     "url": f"scans/{number}",
                     "file_name": "scan.nii",
-                    "step_mm": to_lps(grid_of(visit)).spacing_mm.tolist(),
+                    "step_mm": to_lps(zeros_on(grid_of(visit))).spacing_mm.tolist(),
                     "centre_mm": grid_of(visit).centre_mm.tolist(),
                 }
                 for number, visit in enumerate(self._history.record.visits)
@@ -173,7 +173,7 @@ class ConfirmSession:
     def _read_masks(self, number: int) -> Volume:
         visit = self._history.record.visits[number]
         masks = masks_in_use(self._history.folder, visit)
-        return grid_of(visit) if masks is None else masks
+        return zeros_on(grid_of(visit)) if masks is None else masks
 
 
 def answers_to_confirm(history: History) -> list[LesionRow]:

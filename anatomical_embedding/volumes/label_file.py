@@ -14,7 +14,7 @@ from anatomical_embedding.volumes.grid import Grid
 from anatomical_embedding.volumes.label_names import names_in_nifti
 from anatomical_embedding.volumes.mask_folder import FolderMap, map_of_masks, masks_in
 from anatomical_embedding.volumes.segment_layers import SEGMENTATION_SUFFIXES, read_layers
-from anatomical_embedding.volumes.segments import LARGEST_LABEL, LabelledScan
+from anatomical_embedding.volumes.segments import LARGEST_LABEL, LabelledScan, label_type
 from anatomical_embedding.volumes.value_shares import sample_values, share_in_patches
 from anatomical_embedding.volumes.volume import FoundVolume, Volume
 from anatomical_embedding.volumes.volume_file import read_volume_file
@@ -190,8 +190,3 @@ def _require_patches(array: NDArray, *, path: Path | str) -> None:
             f"looks like a scan or a map of probabilities and not like labels: {num_labels} different numbers or more "
             "that change from voxel to voxel",
         )
-
-
-def label_type(num_labels: int) -> type[np.uint8] | type[np.uint16]:
-    """Return the smallest type that holds the labels 0 to `num_labels`."""
-    return np.uint8 if num_labels <= np.iinfo(np.uint8).max else np.uint16

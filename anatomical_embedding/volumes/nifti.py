@@ -1,4 +1,4 @@
-"""NIfTI files in and out: the only place that reads or writes voxels on disk.
+"""NIfTI files in and out.
 
 Whether a file is sound is judged in `nifti_file`, where it lies in `nifti_geometry`. A file that cannot be used is
 refused with an error that names it; what a reader has to correct or to choose comes back as remarks (`read_nifti`), so

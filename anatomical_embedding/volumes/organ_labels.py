@@ -11,9 +11,9 @@ from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.settings.volumes import Geometry
 from anatomical_embedding.volumes.affine import spacing_from_affine
 from anatomical_embedding.volumes.grid import largest_distance_mm
-from anatomical_embedding.volumes.label_file import LabelFile, label_type, read_label_file
+from anatomical_embedding.volumes.label_file import LabelFile, read_label_file
 from anatomical_embedding.volumes.label_names import misnamed_labels
-from anatomical_embedding.volumes.segments import SAME_GRID_FRACTION
+from anatomical_embedding.volumes.segments import SAME_GRID_FRACTION, label_type
 from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 
 BadLabels = Literal["refuse", "skip"]

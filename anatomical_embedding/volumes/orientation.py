@@ -6,12 +6,13 @@ import numpy as np
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
+from anatomical_embedding.volumes.grid import Grid
 from anatomical_embedding.volumes.volume import Volume
 
 LPS = ("L", "P", "S")
 
 
-def axis_codes(volume: Volume) -> tuple[str, str, str]:
+def axis_codes(grid: Grid) -> tuple[str, str, str]:
     """Return where the three array axes run to, each the closest of L/R, P/A and S/I.
 
     Examples
@@ -19,7 +20,7 @@ def axis_codes(volume: Volume) -> tuple[str, str, str]:
     >>> axis_codes(Volume(np.zeros((2, 2, 2)), np.diag([-1.0, -1.0, 1.0, 1.0])))
     ('L', 'P', 'S')
     """
-    return nibabel.aff2axcodes(volume.affine)
+    return nibabel.aff2axcodes(grid.affine)
 
 
 def to_lps(volume: Volume) -> Volume:

@@ -28,7 +28,7 @@ from anatomical_embedding.volumes.scan_checks import (
     remark_on_stated_mr,
     told_offset,
 )
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 from anatomical_embedding.volumes.volume_file import read_volume_file
 
 
@@ -64,9 +64,9 @@ class RawScan:
         return sha256_of_scan(self.path, series=self.options.series)
 
     @property
-    def grid(self) -> Volume:
-        """The grid of the scan, a volume of zeros that takes no memory."""
-        return Volume(np.broadcast_to(np.zeros((), np.uint8), self.volume.shape), self.volume.affine)
+    def grid(self) -> VolumeHeader:
+        """The voxels of the scan without their values."""
+        return VolumeHeader(self.volume.shape, self.volume.affine)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -85,13 +85,13 @@ class ScanGrid:
     Attributes
     ----------
     path : file, or folder of one DICOM series.
-    grid : a volume of zeros that takes no memory.
+    grid : the voxels.
     notes : what was corrected or chosen, a sentence each that begins with the path.
     series : of its folder, as it was told.
     """
 
     path: Path
-    grid: Volume
+    grid: VolumeHeader
     notes: tuple[str, ...]
     series: str | None
 
@@ -169,7 +169,7 @@ def read_scan_grid(path: Path | str, options: ReadingOptions) -> ScanGrid:
     """
     path = Path(path)
     stored = _read(path, options, require_contrast=False)
-    grid = Volume(np.broadcast_to(np.zeros((), np.uint8), stored.volume.shape), stored.volume.affine)
+    grid = VolumeHeader(stored.volume.shape, stored.volume.affine)
     return ScanGrid(path, grid, tuple(f"{path}: {remark}" for remark in stored.remarks), options.series)
 
 

@@ -60,8 +60,8 @@ def label_map_of(segments: Sequence[Segment], *, grid: Grid) -> tuple[Volume, li
     for segment in sorted(segments, key=lambda segment: -len(segment.voxels)):
         num_overlapping += int(np.count_nonzero(flat[segment.voxels]))
         flat[segment.voxels] = segment.number
-    if max((segment.number for segment in segments), default=0) <= np.iinfo(np.uint8).max:
-        labels = labels.astype(np.uint8)
+    largest = max((segment.number for segment in segments), default=0)
+    labels = labels.astype(label_type(largest), copy=False)
     named = ", ".join(f"{segment.number} {segment.name}".strip() for segment in segments[:MOST_NAMES])
     more = f" and {len(segments) - MOST_NAMES} more" if len(segments) > MOST_NAMES else ""
     remarks = [f"its labels are {named}{more}"]
@@ -146,3 +146,8 @@ def usable_numbers(stated: Sequence[int]) -> list[int]:
     if are_labels and len(set(stated)) == len(stated):
         return list(stated)
     return list(range(1, len(stated) + 1))
+
+
+def label_type(num_labels: int) -> type[np.uint8] | type[np.uint16]:
+    """Return the smallest type that holds the labels 0 to `num_labels`."""
+    return np.uint8 if num_labels <= np.iinfo(np.uint8).max else np.uint16

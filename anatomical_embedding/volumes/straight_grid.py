@@ -6,6 +6,7 @@ has no qform (SimpleITK 2.5.7), so a volume that they are to read lies on a grid
 
 import numpy as np
 
+from anatomical_embedding.volumes.grid import Grid
 from anatomical_embedding.volumes.nifti_geometry import LARGEST_SKEW, largest_skew
 from anatomical_embedding.volumes.resample import resample_onto
 from anatomical_embedding.volumes.volume import Volume, VolumeHeader
@@ -14,8 +15,8 @@ ROUNDING_VOX = 1e-3
 """By which a grid may be exceeded before it grows by a voxel."""
 
 
-def straight_grid(volume: Volume) -> VolumeHeader:
-    """Return the grid of a volume, or one with right angles that covers it where its axes are skewed.
+def straight_grid(grid: Grid) -> VolumeHeader:
+    """Return a grid, or one with right angles that covers it where its axes are skewed.
 
     The new grid has the nearest rotation (the polar factor of the directions) and the spacings of the old one, and
     holds its outer corners.
@@ -23,16 +24,16 @@ def straight_grid(volume: Volume) -> VolumeHeader:
     Examples
     --------
     >>> affine = np.array([[1.0, 0, 0.5, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
-    >>> straight_grid(Volume(np.zeros((4, 4, 3)), affine)).shape
+    >>> straight_grid(VolumeHeader((4, 4, 3), affine)).shape
     (5, 4, 4)
     """
-    if largest_skew(volume.affine) <= LARGEST_SKEW:
-        return VolumeHeader(volume.shape, volume.affine)
-    spacing_mm = volume.spacing_mm
-    left, _, right = np.linalg.svd(volume.affine[:3, :3] / spacing_mm)
+    if largest_skew(grid.affine) <= LARGEST_SKEW:
+        return VolumeHeader(grid.shape, grid.affine)
+    spacing_mm = grid.spacing_mm
+    left, _, right = np.linalg.svd(grid.affine[:3, :3] / spacing_mm)
     columns = (left @ right) * spacing_mm
-    corners = np.array(np.meshgrid(*[(-0.5, size - 0.5) for size in volume.shape])).reshape(3, -1).T
-    steps = volume.world_from_voxel(corners) @ np.linalg.inv(columns).T
+    corners = np.array(np.meshgrid(*[(-0.5, size - 0.5) for size in grid.shape])).reshape(3, -1).T
+    steps = grid.world_from_voxel(corners) @ np.linalg.inv(columns).T
     first, last = steps.min(axis=0), steps.max(axis=0)
     size_x, size_y, size_z = (int(size) for size in np.ceil(last - first - ROUNDING_VOX))
     affine = np.eye(4)

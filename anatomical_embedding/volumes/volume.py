@@ -37,7 +37,7 @@ class Volume(Grid):
 
 @dataclass(frozen=True)
 class VolumeHeader(Grid):
-    """What a volume's file says before its voxels are read.
+    """The grid of a volume without its values, as the header of its file tells it.
 
     Attributes
     ----------
@@ -47,6 +47,11 @@ class VolumeHeader(Grid):
 
     shape: tuple[int, int, int]
     affine: NDArray[np.float64]
+
+
+def zeros_on(grid: Grid) -> Volume:
+    """Return a volume of zeros on a grid, read-only, which takes no memory."""
+    return Volume(np.broadcast_to(np.zeros((), np.uint8), grid.shape), np.asarray(grid.affine))
 
 
 @dataclass(frozen=True)

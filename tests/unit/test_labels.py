@@ -6,12 +6,12 @@ import pytest
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.volumes.label_file import (
-    label_type,
     read_label_file,
     read_mask_folder,
     require_labels,
 )
 from anatomical_embedding.volumes.organ_labels import merge_masks, read_mask
+from anatomical_embedding.volumes.segments import label_type
 from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 from tests.ct_like import mr_like
 from tests.unit.samples import LPS_AFFINE, real_data, save_nifti
