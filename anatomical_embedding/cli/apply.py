@@ -82,8 +82,9 @@ def apply(
         require_something,
         resample_labels_by_itk,
     )
+    from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES
     from anatomical_embedding.volumes.label_file import read_label_file
-    from anatomical_embedding.volumes.nifti import NIFTI_SUFFIXES, write_volume
+    from anatomical_embedding.volumes.nifti import write_volume
     from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan, read_scan_grid
     from anatomical_embedding.volumes.straight_grid import straight_grid
 

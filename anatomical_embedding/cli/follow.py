@@ -88,6 +88,7 @@ def follow(
     from anatomical_embedding.follow.follow_folder import FollowFolder
     from anatomical_embedding.follow.patient import AskedPatient, follow_patient, scans_in_memory
     from anatomical_embedding.follow.recent_scans import RecentScans
+    from anatomical_embedding.follow.record_json import json_value
     from anatomical_embedding.follow.report_files import write_patient_report
     from anatomical_embedding.follow.response import read_targets
     from anatomical_embedding.follow.visits import name_visits
@@ -113,7 +114,9 @@ def follow(
     remarks += [*history.remarks, *remarks_on_old_objects(history.folder, history.visits)]
     said = say_remarks(remarks)
     if as_json:
-        print_json({"output": str(output), "lesions": [_plain(asdict(row)) for row in rows], "remarks": said})
+        print_json(
+            {"output": str(output), "lesions": [json_value(asdict(row)) for row in rows], "remarks": said}
+        )
         return
     for row in rows:
         likely = "" if math.isnan(row.probability) else f" {row.probability:.2f}"
@@ -156,16 +159,3 @@ def _place(number: str, names: list[str]) -> int:
             f"--lesions: expected the number of a visit from 0 to {len(names) - 1} before '=', got {number!r}"
         )
     return int(number)
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row for JSON: dates as text, NaN as null."""
-    return {name: _value(value) for name, value in row.items()}
-
-
-def _value(value: Any) -> Any:
-    if isinstance(value, datetime.date):
-        return value.isoformat()
-    if isinstance(value, tuple):
-        return [_value(each) for each in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -20,6 +20,7 @@ from anatomical_embedding.follow.dicom_identity import (
     uid_of,
 )
 from anatomical_embedding.follow.history import History
+from anatomical_embedding.follow.measurements import MM3_PER_ML
 from anatomical_embedding.follow.records import LesionRow, MeasurementRow, Visit
 from anatomical_embedding.follow.words import mask_words, state_words
 from anatomical_embedding.versions import __version__
@@ -36,7 +37,6 @@ PROCEDURES = {
     "ct": Code("25045-6", "LN", "CT unspecified body region"),
     "mr": Code("25056-3", "LN", "MR unspecified body region"),
 }
-MM3_PER_ML = 1000.0
 DIGITS = 6
 
 

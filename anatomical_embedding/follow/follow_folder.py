@@ -6,8 +6,13 @@ measurements.csv    one row a lesion and visit that has a mask (`MEASUREMENT_COL
 masks/VISIT.nii.gz  lesion numbers, the same at all visits, on the grid of the visit's scan
 corrected/VISIT.nii.gz  a user's own masks in the same form; a visit that has one takes no other
 decisions.csv       what a user decided, line by line (`DECISION_COLUMNS`); only ever appended to
+targets.csv         a user's target lesions (`response.read_targets`)
 stores/             embeddings of the visits, made once
 visits/VISIT.csv, VISIT.json   rows of `lesions.csv` and entry of `follow.json` of one visit, by those before it
+visits/VISIT.back.csv          rows of the lesions that are new at it, at the visits before it
+made_from.json      what the files of each visit were made from
+dicom/VISIT.seg.dcm, VISIT.sr.dcm   masks and measurements as DICOM objects
+The files of the report lie beside these (`report_files`).
 """
 
 from collections.abc import Collection

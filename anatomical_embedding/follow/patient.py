@@ -32,7 +32,6 @@ from anatomical_embedding.follow.visits import (
 from anatomical_embedding.points.named_points import Coordinates
 from anatomical_embedding.progress import log, track
 from anatomical_embedding.settings.follow import FollowSettings
-from anatomical_embedding.settings.volumes import Geometry
 from anatomical_embedding.usage.model import Model
 from anatomical_embedding.volumes.label_file import read_label_file
 from anatomical_embedding.volumes.nifti import write_volume
@@ -319,12 +318,11 @@ def _given_at(asked: AskedPatient, visit: AskedVisit, scans: VisitScans) -> Give
     if visit.name not in asked.lesions:
         return None
     raw = scans.raw(visit.name)
-    geometry: Geometry | None = asked.reading.geometry
     return read_given_lesions(
         asked.lesions[visit.name],
         LabelledScan(raw.grid, raw.frame_of_reference),
         coordinates=asked.coordinates,
-        geometry=geometry,
+        geometry=asked.reading.geometry,
     )
 
 

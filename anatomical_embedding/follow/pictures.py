@@ -22,6 +22,7 @@ from anatomical_embedding.report.panels import (
     picture_of,
     png_address,
     position_in_picture,
+    shown_pixels,
 )
 from anatomical_embedding.volumes.orientation import to_lps
 from anatomical_embedding.volumes.volume import Volume
@@ -112,7 +113,7 @@ def _show(
     left_mm, top_mm = across_mm - side_mm / 2.0, down_mm - side_mm / 2.0
     steps_mm = scan.spacing_mm[:2]
     columns, rows = (
-        _pixels(first, side_mm, step, size)
+        shown_pixels(first, side_mm, step, size)
         for first, step, size in zip((left_mm, top_mm), steps_mm, scan.shape[:2], strict=True)
     )
     picture = picture_of(scan, AXIAL, index=index)[rows, columns]
@@ -143,12 +144,6 @@ def _show(
         role="img",
         aria_label=title,
     )
-
-
-def _pixels(first_mm: float, side_mm: float, step_mm: float, size: int) -> slice:
-    """Return the pixels of one axis that a picture shows; one at least."""
-    start = int(np.clip(np.floor(first_mm / step_mm), 0, size - 1))
-    return slice(start, int(np.clip(np.ceil((first_mm + side_mm) / step_mm), start + 1, size)))
 
 
 def _outline(mask: NDArray[np.bool_], *, first: tuple[int, int], steps_mm: NDArray[np.float64]) -> str:

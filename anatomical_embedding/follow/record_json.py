@@ -1,7 +1,8 @@
-"""The visits of a followed patient as JSON: `follow.json`, and the entry of one visit."""
+"""What is followed as JSON: the visits of a patient (`follow.json`), the entry of one, and values of any kind."""
 
 import datetime
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,17 @@ def read_visit(path: Path | str) -> Visit:
         return _visit(_read_json(path))
     except (KeyError, TypeError, ValueError) as error:
         raise InputFileError(path, f"is damaged ({error!r}); run `follow` again") from error
+
+
+def json_value(value: Any) -> Any:
+    """Return a value, and all in it, as JSON holds it: dates as text, NaN and infinity as null."""
+    if isinstance(value, dict):
+        return {name: json_value(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_value(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value.isoformat() if isinstance(value, datetime.date) else value
 
 
 def _entry(visit: Visit) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class LesionRow:
     radius_mm : with a probability of 90 % the true place is this near; NaN where unknown.
     point_mm : its place; NaN where it is outside the view.
     how : how the place was found.
-    disagreement_mm : distance of the direct match from the one over the visits between; NaN where there is one only.
+    disagreement_mm : largest distance between what the visits before say of its place; NaN where one answers.
     refined : whether the place was moved to the voxel by the scans: `yes`, why not, or empty.
     mask : what the mask is.
     related : numbers of the lesions that it merged with or split into.

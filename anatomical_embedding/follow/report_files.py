@@ -8,7 +8,6 @@ changes.csv         one row a lesion and visit: sizes, and their change from bas
 markups/VISIT.mrk.json   centres, longest diameters and short axes for 3D Slicer
 """
 
-import datetime
 import math
 import os
 from collections import Counter
@@ -28,6 +27,7 @@ from anatomical_embedding.follow.history import History, read_history
 from anatomical_embedding.follow.measure_folder import measured_rows
 from anatomical_embedding.follow.patient_page import render_patient_page
 from anatomical_embedding.follow.recent_scans import RecentScans
+from anatomical_embedding.follow.record_json import json_value
 from anatomical_embedding.follow.record_tables import cell_of, write_measurements
 from anatomical_embedding.follow.response import APPLIED, NOT_APPLIED, RULE
 from anatomical_embedding.follow.words import change_words, date_cell, sum_words
@@ -107,7 +107,7 @@ def write_patients_table(histories: Sequence[History], folder: Path) -> None:
         [[cell_of(row[name]) for name in PATIENT_COLUMNS] for row in rows],
         folder / "patients.csv",
     )
-    write_json(folder / "patients.json", {"rule": RULE, "patients": _plain(rows)})
+    write_json(folder / "patients.json", {"rule": RULE, "patients": json_value(rows)})
     write_text(_patients_page(histories, rows, folder), folder / "patients.html")
 
 
@@ -152,7 +152,7 @@ def write_text(text: str, path: Path) -> None:
 
 def as_json(history: History) -> dict[str, Any]:
     """Return all that is known of a patient as JSON holds it: no NaN, dates as text."""
-    return _plain(
+    return json_value(
         {
             "patient": history.patient,
             "visits": [
@@ -303,14 +303,3 @@ def _patients_page(histories: Sequence[History], rows: Sequence[dict[str, Any]],
 def _address(page: Path, folder: Path) -> str:
     """Return a page as it is linked from a folder: by a relative path, so that both can move together."""
     return quote(Path(os.path.relpath(page, folder)).as_posix())
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as JSON holds it."""
-    if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value.isoformat() if isinstance(value, datetime.date) else value

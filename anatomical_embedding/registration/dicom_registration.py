@@ -13,19 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import (
+    UID,
+    DeformableSpatialRegistrationStorage,
+    ExplicitVRLittleEndian,
+    SpatialRegistrationStorage,
+    generate_uid,
+)
 from pydicom.valuerep import DSfloat
 
 from anatomical_embedding.files import written_atomically
 from anatomical_embedding.registration.displacement_field import DisplacementField
+from anatomical_embedding.registration.itk_transform import RAS_TO_LPS
 from anatomical_embedding.versions import __version__
 from anatomical_embedding.volumes.affine import LPS_SIGNS, invert_affine, spacing_from_affine
 from anatomical_embedding.volumes.dicom_header import without_warnings
 from anatomical_embedding.volumes.dicom_source import PATIENT_TAGS, STUDY_TAGS, DicomSource
 
-SPATIAL_REGISTRATION = UID("1.2.840.10008.5.1.4.1.1.66.1")
-DEFORMABLE_REGISTRATION = UID("1.2.840.10008.5.1.4.1.1.66.3")
-RAS_TO_LPS = np.diag([*LPS_SIGNS, 1.0])
 SAME_LENGTH = 1e-6
 """By which axes may differ from unit ones, or from right angles, in a map that is called rigid."""
 
@@ -37,7 +41,7 @@ def spatial_registration(matrix: NDArray[np.float64], fixed: DicomSource, moving
     ----------
     matrix : (4, 4) fixed to moving world RAS+; the object holds its inverse, LPS.
     """
-    dataset = _registration_of(SPATIAL_REGISTRATION, fixed, "Linear start of a registration")
+    dataset = _registration_of(SpatialRegistrationStorage, fixed, "Linear start of a registration")
     _refer(dataset, fixed, moving)
     to_fixed = RAS_TO_LPS @ invert_affine(matrix) @ RAS_TO_LPS
     items = [_linear_item(fixed, np.eye(4)), _linear_item(moving, to_fixed)]
@@ -60,7 +64,7 @@ def deformable_registration(
     matrix : (4, 4) start, fixed to moving world RAS+, after the deformation.
     deformation : in the fixed world, zero at its border.
     """
-    dataset = _registration_of(DEFORMABLE_REGISTRATION, fixed, "Deformable registration")
+    dataset = _registration_of(DeformableSpatialRegistrationStorage, fixed, "Deformable registration")
     _refer(dataset, moving)
     item = Dataset()
     item.SourceFrameOfReferenceUID = moving.frame_of_reference

@@ -225,8 +225,8 @@ def _show_plane(
     frame = frame_round(volume, plane, marks)
     picture = picture_of(volume, plane, index=index)
     column_mm, row_mm = volume.spacing_mm[plane.across], volume.spacing_mm[plane.down]
-    columns = _shown(frame.left_mm, frame.side_mm, column_mm, picture.shape[1])
-    rows = _shown(frame.top_mm, frame.side_mm, row_mm, picture.shape[0])
+    columns = shown_pixels(frame.left_mm, frame.side_mm, column_mm, picture.shape[1])
+    rows = shown_pixels(frame.top_mm, frame.side_mm, row_mm, picture.shape[0])
     picture = picture[rows, columns]
     image = element(
         "image",
@@ -250,8 +250,8 @@ def _show_plane(
     )
 
 
-def _shown(start_mm: float, side_mm: float, spacing_mm: float, length: int) -> slice:
-    """Return the voxels of one axis of a picture that a frame shows."""
+def shown_pixels(start_mm: float, side_mm: float, spacing_mm: float, length: int) -> slice:
+    """Return the pixels of one axis of a picture that a frame shows; one at least."""
     first = int(np.clip(np.floor(start_mm / spacing_mm), 0, length - 1))
     return slice(first, int(np.clip(np.ceil((start_mm + side_mm) / spacing_mm), first + 1, length)))
 

@@ -171,7 +171,7 @@ def _match_bodies(
 def turn_about_long_axis(volume: Volume, degrees: float) -> NDArray[np.float64]:
     """Return the (4, 4) turn of the world about the last axis of an array through its middle."""
     axis = volume.affine[:3, 2] / np.linalg.norm(volume.affine[:3, 2])
-    middle = volume.world_from_voxel((np.array(volume.shape)[None] - 1) / 2)[0]
+    middle = volume.centre_mm
     turn = np.eye(4)
     turn[:3, :3] = _rotation(axis, np.deg2rad(degrees))
     turn[:3, 3] = middle - turn[:3, :3] @ middle

@@ -10,18 +10,28 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydicom.uid import (
+    CTImageStorage,
+    MediaStorageDirectoryStorage,
+    MRImageStorage,
+    ParametricMapStorage,
+    PositronEmissionTomographyImageStorage,
+    RTDoseStorage,
+    SegmentationStorage,
+)
+
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.volumes.dicom_frames import read_frames_of_parts
 from anatomical_embedding.volumes.dicom_header import DicomFile, name_of_uid, read_dicom_header
 from anatomical_embedding.volumes.dicom_mark import entries_of_dicom
 from anatomical_embedding.volumes.file_names import is_volume_name
 
-STORAGE = "1.2.840.10008.5.1.4.1.1"
-SLICE_CLASSES = {f"{STORAGE}.{number}" for number in ("2", "4", "128")}
-"""CT, MR and PET: classes whose every object is one slice."""
-NOT_SLICE_CLASSES = {f"{STORAGE}.{number}" for number in ("481.2", "66.4", "66.7", "30")}
-"""RT dose, segmentation, label map and parametric map: pixels with a place that are no scan."""
-DICOMDIR_CLASS = "1.2.840.10008.1.3.10"
+LABEL_MAP_STORAGE = "1.2.840.10008.5.1.4.1.1.66.7"
+"""Has no name in pydicom yet."""
+SLICE_CLASSES = {CTImageStorage, MRImageStorage, PositronEmissionTomographyImageStorage}
+"""Whose every object is one slice."""
+NOT_SLICE_CLASSES = {RTDoseStorage, SegmentationStorage, LABEL_MAP_STORAGE, ParametricMapStorage}
+"""Pixels with a place that are no scan."""
 COLOURS = "PhotometricInterpretation"
 GREY = {"", "MONOCHROME1", "MONOCHROME2"}
 SMALLEST_NUM_SLICES = 2
@@ -172,7 +182,7 @@ def _no_slice(path: Path, file: DicomFile | None) -> str:
     has_no_pixels = "Rows" not in file.tags
     reasons = (
         (_is_cut_in_header(file), "a broken DICOM file"),
-        (sop_class == DICOMDIR_CLASS, "a table of contents (DICOMDIR)"),
+        (sop_class == MediaStorageDirectoryStorage, "a table of contents (DICOMDIR)"),
         (has_no_pixels or sop_class in NOT_SLICE_CLASSES, f"an object of the kind {kind}, not a slice"),
         (
             is_multi_frame,

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.uid import RTStructureSetStorage, SegmentationStorage
 
 from anatomical_embedding.errors import InputFileError
+from anatomical_embedding.volumes.dicom_files import LABEL_MAP_STORAGE
 from anatomical_embedding.volumes.dicom_frames import SHARED, read_frames
 from anatomical_embedding.volumes.dicom_header import (
     FRAMES,
@@ -42,8 +44,6 @@ from anatomical_embedding.volumes.segments import (
 )
 from anatomical_embedding.volumes.volume import FoundVolume
 
-STORAGE = "1.2.840.10008.5.1.4.1.1"
-SEGMENTATION, LABEL_MAP, STRUCTURES = f"{STORAGE}.66.4", f"{STORAGE}.66.7", f"{STORAGE}.481.3"
 BACKGROUND = 0
 """Number of the segment of a label map that is none."""
 MOST_OUTSIDE, SAID_OUTSIDE = 0.5, 0.001
@@ -60,7 +60,7 @@ def is_dicom_labels(path: Path) -> bool:
     file = read_dicom_header(path)
     if file is None:
         return False
-    if file.text("SOPClassUID") not in {SEGMENTATION, LABEL_MAP, STRUCTURES}:
+    if file.text("SOPClassUID") not in {SegmentationStorage, LABEL_MAP_STORAGE, RTStructureSetStorage}:
         kind = name_of_uid(file.text("SOPClassUID")) or "unknown kind"
         raise InputFileError(path, f"is a DICOM object ({kind}), expected a segmentation or a structure set")
     return True
@@ -82,7 +82,7 @@ def read_dicom_labels(path: Path, scan: LabelledScan) -> FoundVolume:
     try:
         with without_warnings():
             _require_frame(dataset, scan, path=path, remarks=remarks)
-            if file.text("SOPClassUID") == STRUCTURES:
+            if file.text("SOPClassUID") == RTStructureSetStorage:
                 drawn = outlined_regions(dataset, scan, path=path, remarks=remarks)
             else:
                 drawn = _masked(file, dataset, scan.grid, remarks=remarks)
@@ -152,7 +152,7 @@ def _masked(file: DicomFile, dataset: Dataset, grid: Grid, *, remarks: list[str]
     )
     masks = _frame_masks(file, dataset, frames, remarks=remarks)
     background = set()
-    if file.text("SOPClassUID") == LABEL_MAP:
+    if file.text("SOPClassUID") == LABEL_MAP_STORAGE:
         background = {BACKGROUND, int(dataset.get("PixelPaddingValue") or BACKGROUND)}
     unnamed = sorted({number for shown in masks for number in shown} - set(names) - background)
     if unnamed:
@@ -206,7 +206,7 @@ def _frame_masks(
     file: DicomFile, dataset: Dataset, frames: Sequence[DicomFile], *, remarks: list[str]
 ) -> list[dict[int, NDArray[np.bool_]]]:
     """Return what each frame shows: segment number -> (rows, columns) mask, none that is empty."""
-    if file.text("SOPClassUID") == LABEL_MAP:
+    if file.text("SOPClassUID") == LABEL_MAP_STORAGE:
         return [
             {int(number): pixels == number for number in np.unique(pixels) if number}
             for pixels in _stored(frames)
