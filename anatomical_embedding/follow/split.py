@@ -148,26 +148,12 @@ def best_pair(
     lesion = float(seen.fit_balls(np.zeros((1, 3)), 1.0).square[0])
     if lesion == 0.0:
         return None  # the scan does not hold its place
-
-    def worth(shape: Shapes, middles: Points) -> FloatArray:
-        aside = np.linalg.norm(middles.mean(axis=0), axis=-1)
-        return np.asarray(seen.fit(shape).gain / lesion - PER_SQUARED_OFFSET * aside**2)
-
-    def worth_of_balls(middles: Points, radii: FloatArray) -> FloatArray:
-        shape = np.max([balls(seen.points, *each) for each in zip(middles, radii, strict=True)], axis=0)
-        return worth(shape, middles)
-
-    def worth_of_parts(middles: Points, radii: FloatArray) -> FloatArray:
-        is_apart = np.linalg.norm(middles[1] - middles[0], axis=1) >= radii.sum(axis=0) + SMALLEST_GAP
-        has_gap = seen.fit_balls(middles.mean(axis=0), GAP).share <= settings.gap
-        can_be = is_apart & has_gap & is_free(middles)
-        return np.where(can_be, worth_of_balls(middles, radii), -np.inf)
-
-    has_gap = (seen.fit_balls(AROUND, GAP).share <= settings.gap)[shapes.between]
-    known = np.where(has_gap & is_free(shapes.middles), worth(shapes.parts, shapes.middles), -np.inf)
+    worth = _Worth(seen, lesion, settings.gap, is_free)
+    can_be = worth.has_gap(AROUND)[shapes.between] & is_free(shapes.middles)
+    known = np.where(can_be, worth.of_shapes(shapes.parts, shapes.middles), -np.inf)
     pairs = [
         _refined(
-            shapes.middles[:, start], PART_RADIUS * shapes.scales[[start, start]], PART_RADII, worth_of_parts
+            shapes.middles[:, start], PART_RADIUS * shapes.scales[[start, start]], PART_RADII, worth.of_parts
         )
         for start in _best_of_each(known, shapes.scales)
         if np.isfinite(known[start])
@@ -178,9 +164,9 @@ def best_pair(
     shape = np.max(balls(seen.points, middles, radii), axis=0)
     if seen.fit_outside(shape).product < settings.new * seen.fit(shape).square:
         return None
-    start = int(worth(shapes.wholes, shapes.wholes_at[np.newaxis]).argmax())
+    start = int(worth.of_shapes(shapes.wholes, shapes.wholes_at[np.newaxis]).argmax())
     whole, _, _ = _refined(
-        shapes.wholes_at[[start]], shapes.wholes_radii[[start]], WHOLE_RADII, worth_of_balls
+        shapes.wholes_at[[start]], shapes.wholes_radii[[start]], WHOLE_RADII, worth.of_balls
     )
     cores = [
         float(seen.fit_balls(*each).share[0])
@@ -192,6 +178,44 @@ def best_pair(
         aside=float(np.linalg.norm(middles.mean(axis=0))),
         history=history,
     )
+
+
+@dataclass(frozen=True)
+class _Worth:
+    """How much of a scan a lesion explains as it may be now, as a share of what it explained; less beside its place.
+
+    Attributes
+    ----------
+    seen : the scan beside the surroundings of the lesion.
+    lesion : what the lesion explained.
+    gap : largest share of lesion between two parts.
+    is_free : as in `best_pair`.
+    """
+
+    seen: Comparison
+    lesion: float
+    gap: float
+    is_free: Callable[[Points], NDArray[np.bool_]]
+
+    def has_gap(self, between: Points) -> NDArray[np.bool_]:
+        """Return (K,) whether (K, 3) middles between two parts are free of lesion."""
+        return np.asarray(self.seen.fit_balls(between, GAP).share <= self.gap)
+
+    def of_shapes(self, shape: Shapes, middles: Points) -> FloatArray:
+        """Return (K,) what (K, N) shapes are worth, of one or two balls with (B, K, 3) middles."""
+        aside = np.linalg.norm(middles.mean(axis=0), axis=-1)
+        return np.asarray(self.seen.fit(shape).gain / self.lesion - PER_SQUARED_OFFSET * aside**2)
+
+    def of_balls(self, middles: Points, radii: FloatArray) -> FloatArray:
+        """Return (K,) what (B, K, 3) middles and (B, K) radii of balls are worth."""
+        shape = np.max([balls(self.seen.points, *each) for each in zip(middles, radii, strict=True)], axis=0)
+        return self.of_shapes(shape, middles)
+
+    def of_parts(self, middles: Points, radii: FloatArray) -> FloatArray:
+        """Return the same of two parts; minus infinity where they touch, or lie in other lesions."""
+        is_apart = np.linalg.norm(middles[1] - middles[0], axis=1) >= radii.sum(axis=0) + SMALLEST_GAP
+        can_be = is_apart & self.has_gap(middles.mean(axis=0)) & self.is_free(middles)
+        return np.where(can_be, self.of_balls(middles, radii), -np.inf)
 
 
 def _best_of_each(worth: FloatArray, groups: FloatArray) -> list[int]:

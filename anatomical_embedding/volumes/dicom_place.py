@@ -159,18 +159,7 @@ def place_of_slices(
         folder, files, gaps_mm, allowed_mm=allowed_mm, largest_gap_mm=largest_gap_mm, remarks=remarks
     )
     lean = _lean(files, positions, heights_mm, allowed_mm=max(allowed_mm, SAID_OFF_PLACE_MM))
-    tilt_degrees = _tilt_degrees(lean + normal, normal)
-    if tilt_degrees > MOST_TILT_DEGREES:
-        raise InputFileError(
-            folder,
-            f"has slices that are shifted against each other as by a gantry tilt of {tilt_degrees:.0f} degrees, which "
-            "no scanner has; export the series again",
-        )
-    tilted = (
-        f"was acquired with a gantry tilt of {tilt_degrees:.1f} degrees"
-        if tilt_degrees > LARGEST_TILT_DEGREES
-        else ""
-    )
+    tilted = _tilt(folder, _tilt_degrees(lean + normal, normal))
     drifted = f"has slices up to {off_mm.max():.3f} mm from equal steps"
     along, between = _pixel_steps(files)
     pixels_vox = (positions - positions[0]) @ np.stack(
@@ -242,6 +231,18 @@ def _uneven_gaps(
         raise InputFileError(folder, " ".join([cause, *remarks]))
     require_one_acquisition(folder, files)
     return problem
+
+
+def _tilt(folder: Path, degrees: float) -> str:
+    """Return what is to be said of a gantry tilt, empty where it is small; refuse one that no scanner has."""
+    if degrees > MOST_TILT_DEGREES:
+        raise InputFileError(
+            folder,
+            f"has slices that are shifted against each other as by a gantry tilt of {degrees:.0f} degrees, which "
+            "no scanner has; export the series again",
+        )
+    is_tilted = degrees > LARGEST_TILT_DEGREES
+    return f"was acquired with a gantry tilt of {degrees:.1f} degrees" if is_tilted else ""
 
 
 def _lean(
