@@ -24,18 +24,16 @@ from scipy.ndimage import binary_erosion
 from scipy.spatial.distance import pdist
 
 from anatomical_embedding.api import load_model, match_points
-from anatomical_embedding.canonical_text import sha256_of_text
-from anatomical_embedding.datasets.known_warp import KnownWarp, draw_pair, draw_warp
+from anatomical_embedding.datasets.known_warp import KnownWarp, draw_pair, warp_of_pair
 from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.measurements import measure_lesions
 from anatomical_embedding.follow.patient import AskedPatient, follow_patient, open_visits
 from anatomical_embedding.follow.visits import AskedVisit, require_order
 from anatomical_embedding.settings.follow import delivered_follow_settings
-from anatomical_embedding.settings.known_warps import KnownWarpsSettings
 from anatomical_embedding.usage.model import Model
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
 from anatomical_embedding.volumes.raw_scan import ReadingOptions
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.volume import Volume, zeros_on
 from benchmarks.known_warps import body_of, yardstick
 
 SETTINGS = delivered_follow_settings()
@@ -94,7 +92,7 @@ def follow_scan(model: Model, name: str, folder: Path) -> pd.DataFrame:
     scan = read_volume(settings.root / path)
     random = np.random.default_rng(settings.seed)
     pairs = [draw_pair(scan, name, warp_name=warp, body_of=body_of, settings=settings) for warp in WARPS]
-    warps = [warp_of(scan, name, warp, settings) for warp in WARPS]
+    warps = [warp_of_pair(scan, name, warp_name=warp, settings=settings) for warp in WARPS]
     seen = [scan, *(pair.target for pair in pairs)]
     middles = draw_middles(seen, warps, pairs[0].template_mm)
     blobs = [draw_blob(random, is_ball=number % 2 == 0) for number in range(len(middles[0]))]
@@ -124,7 +122,7 @@ def follow_scan(model: Model, name: str, folder: Path) -> pd.DataFrame:
         masks = (
             read_volume(place.mask(visit.name), require_contrast=False)
             if place.mask(visit.name).exists()
-            else Volume(np.zeros(truths[number].shape), truths[number].affine)
+            else zeros_on(truths[number])
         )
         for row in (row for row in rows if row.visit == visit.name):
             lesion = row.lesion - 1
@@ -142,13 +140,6 @@ def follow_scan(model: Model, name: str, folder: Path) -> pd.DataFrame:
             )
     report_true_sizes(truths)
     return pd.DataFrame(answers)
-
-
-def warp_of(scan: Volume, name: str, warp_name: str, settings: KnownWarpsSettings) -> KnownWarp:
-    """Return the warp that `draw_pair` draws first, by the same seed."""
-    key = int(sha256_of_text(f"{name}:{warp_name}")[:15], 16)
-    generator = np.random.default_rng([settings.seed, key])
-    return draw_warp(scan, settings.warps[warp_name], generator=generator, settings=settings)
 
 
 def draw_middles(
