@@ -29,9 +29,8 @@ def no_work(monkeypatch):
     monkeypatch.setattr(StoreEmbedder, "embed", embed)
 
 
-def refused_at_once(folder, tmp_path):
-    """Return, by name, arguments that are wrong and what the line must say."""
-    first, second, model = folder / "first.nii.gz", folder / "second.nii.gz", model_of(folder)
+def write_inputs(tmp_path, scan):
+    """Write files of which each is wrong in one way, or right beside them: tables, programs and labels of a scan."""
     (tmp_path / "file").write_text("a file", encoding="utf-8")
     (tmp_path / "text.nii.gz").write_text("no image", encoding="utf-8")
     (tmp_path / "bad.csv").write_text("x_mm,y_mm,z_mm\n1,2,three\n", encoding="utf-8")
@@ -45,13 +44,20 @@ def refused_at_once(folder, tmp_path):
     (tmp_path / "old").write_text("#!/bin/sh\necho deeds 0.1.0\n", encoding="utf-8")
     for name in ("script", "crash", "no_format", "deeds", "old"):
         (tmp_path / name).chmod(0o755)
-    scan = read_volume(first)
     for name, fill, shift in (("labels", 1, 0.0), ("empty", 0, 0.0), ("lost", 1, 5000.0)):
         array = np.zeros(scan.shape, np.uint8)
         array[20:24, 20:24, 20:24] = fill
         affine = scan.affine.copy()
         affine[0, 3] += shift
         write_volume(Volume(array, affine), tmp_path / f"{name}.nii.gz")
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "nothing" / "notes.txt").write_text("no scan", encoding="utf-8")
+
+
+def refused_at_once(folder, tmp_path):
+    """Return, by name, arguments that are wrong and what the line must say."""
+    first, second, model = folder / "first.nii.gz", folder / "second.nii.gz", model_of(folder)
+    write_inputs(tmp_path, read_volume(first))
     nowhere = tmp_path / "file" / "x"
     point = ["--point", ",".join(map(str, POINT_MM))]
     match = ["match", *model, "--from", first, "--to", second]
@@ -66,8 +72,6 @@ def refused_at_once(folder, tmp_path):
     carry_to_unreadable = ["propagate", *model, "--from", first, "--to", unreadable]
     between_scans = ["propagate", *model, "--from", first, "--to", second]
     nothing = tmp_path / "nothing"
-    nothing.mkdir()
-    (nothing / "notes.txt").write_text("no scan", encoding="utf-8")
     score = ["score", "--annotations", tmp_path / "bad.csv", "--predictions", tmp_path / "bad.csv"]
     return {
         "match, output": ([*match, *point, "--output", nowhere.with_suffix(".csv")], "Not a directory"),
