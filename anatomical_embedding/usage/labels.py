@@ -17,11 +17,11 @@ from anatomical_embedding.usage.scans import EmbeddedScan, require_scans_of
 from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.file_names import NIFTI_SUFFIXES
 from anatomical_embedding.volumes.grid import Grid
-from anatomical_embedding.volumes.label_file import LabelFile, read_label_file
+from anatomical_embedding.volumes.label_file import read_label_file
 from anatomical_embedding.volumes.label_names import names_said
 from anatomical_embedding.volumes.raw_scan import RawScan
 from anatomical_embedding.volumes.segments import LabelledScan
-from anatomical_embedding.volumes.volume import Volume
+from anatomical_embedding.volumes.volume import FoundVolume, Volume
 
 NEAREST = "nearest"
 """The way of matching by which labels are carried."""
@@ -30,7 +30,7 @@ NO_CONFIDENCE = "the model holds no confidence for its matches"
 
 def read_labels_of(
     template: EmbeddedScan | RawScan, labels: Path | str, *, geometry: Geometry | None = None
-) -> LabelFile:
+) -> FoundVolume:
     """Return the label map in a file, which must show something in the scan, and what was corrected in it.
 
     Parameters

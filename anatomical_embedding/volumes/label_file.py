@@ -1,7 +1,7 @@
 """Files of labels of any format: whole numbers, one a label, on any grid."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,26 +30,12 @@ LARGEST_NUM_OF_A_MARK = 8
 """Labels of so few voxels may be landmarks, single voxels or crosses of seven."""
 
 
-@dataclass(frozen=True)
-class LabelFile:
-    """The whole numbers in a file.
-
-    Attributes
-    ----------
-    volume : label of every voxel, in the smallest unsigned type that holds them.
-    remarks : what was corrected, a sentence each that begins with the file.
-    names : of the labels, where the file names them.
-    """
-
-    volume: Volume
-    remarks: tuple[str, ...]
-    names: Mapping[int, str] = field(default_factory=dict)
-
-
 def read_label_file(
     path: Path | str, *, geometry: Geometry | None = None, scan: LabelledScan | None = None
-) -> LabelFile:
-    """Return the label map in a file: whole numbers on any grid; numbers that are nearly whole are rounded.
+) -> FoundVolume:
+    """Return the label map in a file: whole numbers on any grid, in the smallest unsigned type that holds them.
+
+    Numbers that are nearly whole are rounded. Each remark begins with the file.
 
     Segmentations of 3D Slicer (`.seg.nrrd`), DICOM SEG and RTSTRUCT give the numbers and names of their segments; a
     folder of masks, as TotalSegmentator writes them, gives its files a number each, by their names (`mask_folder`).
@@ -70,7 +56,7 @@ def read_label_file(
     path = Path(path)
     if path.is_dir():
         masks = read_mask_folder(path, geometry=geometry, scan=scan)
-        return LabelFile(masks.volume, masks.remarks)
+        return FoundVolume(masks.volume, masks.remarks)
     if path.name.lower().endswith(SEGMENTATION_SUFFIXES):
         return _said_of(path, read_layers(path))
     if _is_dicom(path):
@@ -111,12 +97,7 @@ def read_mask_folder(
     InputFileError
         as `read_label_file`.
     """
-
-    def read(path: Path) -> FoundVolume:
-        found = read_label_file(path, geometry=geometry, scan=scan)
-        return FoundVolume(found.volume, found.remarks)
-
-    return map_of_masks(folder, read, grid=grid)
+    return map_of_masks(folder, partial(read_label_file, geometry=geometry, scan=scan), grid=grid)
 
 
 def require_labels(path: Path | str, *, geometry: Geometry | None = None) -> None:
@@ -146,9 +127,9 @@ def _is_dicom(path: Path) -> bool:
     return is_dicom_labels(path)
 
 
-def _said_of(path: Path, found: FoundVolume) -> LabelFile:
+def _said_of(path: Path, found: FoundVolume) -> FoundVolume:
     """Return a label map with the name of its file before each remark."""
-    return LabelFile(found.volume, tuple(f"{path}: {remark}" for remark in found.remarks), found.names)
+    return replace(found, remarks=tuple(f"{path}: {remark}" for remark in found.remarks))
 
 
 def _whole_numbers(array: NDArray, *, path: Path | str) -> tuple[NDArray, float]:

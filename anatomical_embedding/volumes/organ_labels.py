@@ -11,10 +11,10 @@ from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.settings.volumes import Geometry
 from anatomical_embedding.volumes.affine import spacing_from_affine
 from anatomical_embedding.volumes.grid import largest_distance_mm
-from anatomical_embedding.volumes.label_file import LabelFile, read_label_file
+from anatomical_embedding.volumes.label_file import read_label_file
 from anatomical_embedding.volumes.label_names import misnamed_labels
 from anatomical_embedding.volumes.segments import SAME_GRID_FRACTION, label_type
-from anatomical_embedding.volumes.volume import Volume, VolumeHeader
+from anatomical_embedding.volumes.volume import FoundVolume, Volume, VolumeHeader
 
 BadLabels = Literal["refuse", "skip"]
 """What becomes of labels that do not fit: an error, or left out and named."""
@@ -59,7 +59,7 @@ def read_mask(path: Path | str, *, grid: VolumeHeader | None, geometry: Geometry
     return _read_mask(path, grid=grid, geometry=geometry).volume
 
 
-def _read_mask(path: Path | str, *, grid: VolumeHeader | None, geometry: Geometry | None) -> LabelFile:
+def _read_mask(path: Path | str, *, grid: VolumeHeader | None, geometry: Geometry | None) -> FoundVolume:
     found = read_label_file(path, geometry=geometry)
     if grid is not None:
         _require_same_grid(found.volume, grid=grid, path=path)
@@ -68,7 +68,7 @@ def _read_mask(path: Path | str, *, grid: VolumeHeader | None, geometry: Geometr
         raise InputFileError(
             path, f"has the value {others[0]}, expected a mask of zeros and ones; give one file per organ"
         )
-    return LabelFile(Volume(found.volume.array.astype(bool), found.volume.affine), found.remarks)
+    return FoundVolume(Volume(found.volume.array.astype(bool), found.volume.affine), found.remarks)
 
 
 def merge_masks(
