@@ -14,7 +14,7 @@ from anatomical_embedding.follow.record_tables import read_decisions
 from anatomical_embedding.viewer.confirm_server import ConfirmServer
 from anatomical_embedding.viewer.confirm_session import ConfirmSession
 from anatomical_embedding.volumes.nifti import read_volume
-from tests.followed_patient import THREE_VISITS, Ball, write_followed
+from tests.followed_patient import SHAPE, THREE_VISITS, Ball, write_followed
 
 NOON = datetime.datetime(2026, 3, 31, 12, 0, tzinfo=datetime.UTC)
 
@@ -97,6 +97,14 @@ def test_a_patient_without_answers_is_named(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_visit_without_masks_shows_an_empty_one(tmp_path):
+    place = write_followed(tmp_path / "one")
+    place.mask("week8").unlink()
+    (tmp_path / "mask.nii.gz").write_bytes(session_of(place.folder).mask(1, 1))
+    mask = read_volume(tmp_path / "mask.nii.gz", require_contrast=False)
+    assert mask.shape == SHAPE and not mask.array.any()
+
+
 def test_the_server_gives_scans_and_masks_and_nothing_else(folder, tmp_path):
     with ConfirmServer(session_of(folder), port=0) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)

@@ -124,6 +124,22 @@ def test_coarse_loss_equals_loop(num_pairs):
     assert loss.item() == pytest.approx(expected, abs=1e-5)
 
 
+def test_coarse_negatives_are_drawn_from_the_pool_of_the_hardest():
+    """Of eight any three are in the sum, by the draw: less than all eight, and at most what the three hardest make."""
+    coarse = unit_maps(6, pairs=1, channels=4, size=COARSE_SIZE)
+    pairs = [head_pairs(6, size=COARSE_SIZE, spacing_mm=20.0, num_pairs=5)]
+
+    def loss(num_negatives, pool, seed=0):
+        settings = coarse_settings(hard_negative_pool=pool, num_negatives=num_negatives)
+        generator = torch.Generator().manual_seed(seed)
+        return coarse_contrastive_loss(coarse, pairs, settings=settings, generator=generator).item()
+
+    drawn = [loss(3, 8, seed) for seed in range(6)]
+    assert len(set(drawn)) > 1
+    assert max(drawn) < loss(8, 8)
+    assert max(drawn) <= loss(3, 3) + 1e-6
+
+
 def test_two_processes_draw_the_negatives_of_the_coarse_loss_as_one_does():
     coarse = unit_maps(41, pairs=2, channels=4, size=COARSE_SIZE)
     pairs = [head_pairs(number, size=COARSE_SIZE, spacing_mm=20.0, num_pairs=5) for number in range(2)]
