@@ -90,7 +90,7 @@ def match(
     refinement: "Refinement | None",
     as_json: bool,
 ) -> None:
-    r"""Find points of one scan in others and print a line of CSV for each.
+    """Find points of one scan in others and print a line of CSV for each.
 
     \b
     x_mm, y_mm, z_mm              the answer, in the target
@@ -110,7 +110,7 @@ def match(
 
     Example: anatomical-embedding match --checkpoint model.safetensors --from a.nii.gz --to b.nii.gz --point
     -12.5,40,310
-    """
+    """  # noqa: D301 - click keeps the lines of a list behind a real \b
     load_libraries()
     from anatomical_embedding.answers_file import (
         ANSWER_ENDINGS,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     help="Kind of all scans; default: judged from a few of them.",
 )
 def new(folder: Path, output: Path | None, chosen: tuple[str, ...], modality: "Modality | None") -> None:
-    r"""Look at a FOLDER of scans and write a run file that trains on them.
+    """Look at a FOLDER of scans and write a run file that trains on them.
 
     \b
     Recognised are:
@@ -37,7 +37,7 @@ def new(folder: Path, output: Path | None, chosen: tuple[str, ...], modality: "M
     * one folder per patient with ct.nii.gz or mri.nii.gz, and organ masks
 
     Then run: snakemake --cores all --configfile RUN_FILE
-    """
+    """  # noqa: D301 - click keeps the lines of a list behind a real \b
     import yaml
 
     from anatomical_embedding.datasets.new_run import check_run, name_of_folder, run_file_text

@@ -122,7 +122,7 @@ def register(
     reading: dict[str, Any],
     as_json: bool,
 ) -> None:
-    r"""Register MOVING onto FIXED: a start from matches of the embeddings (or --initial), then the program deeds.
+    """Register MOVING onto FIXED: a start from matches of the embeddings (or --initial), then the program deeds.
 
     \b
     Files in the folder of --output:
@@ -140,7 +140,7 @@ def register(
                                how far it may be off)
 
     Points are also written in the form that they came in.
-    """
+    """  # noqa: D301 - click keeps the lines of a list behind a real \b
     _keep_freed_memory()
     load_libraries()
     from anatomical_embedding.api import carry_registered_points, load_model, read_scans, register_scans

@@ -1,5 +1,6 @@
 """The command `anatomical-embedding`: its help, and one line for errors that a user can fix."""
 
+import inspect
 import json
 import os
 import signal
@@ -136,6 +137,16 @@ def test_the_run_files_at_fault_are_named(tmp_path, capsys):
 def test_every_verb_has_help(capsys, verb):
     said = output_of(capsys, [verb, "--help"])
     assert said.startswith("Usage: anatomical-embedding") and "--json" in said
+
+
+@pytest.mark.parametrize("verb", sorted(commands.commands))
+def test_lists_in_the_help_keep_their_lines(capsys, verb):
+    """Click runs the lines of a docstring together unless a backspace marks them; a raw docstring holds none."""
+    said = output_of(capsys, [verb, "--help"])
+    assert "\\" not in said and "\b" not in said
+    text = inspect.cleandoc(commands.commands[verb].help)
+    for line in text.partition("\b\n")[2].partition("\n\n")[0].splitlines():
+        assert f"\n  {line}\n" in said
 
 
 def test_a_command_that_is_terminated_ends_as_after_ctrl_c(monkeypatch):
