@@ -71,9 +71,17 @@ def new(folder: Path, output: Path | None, chosen: tuple[str, ...], modality: "M
             f"taken as a patient; {way}, so that no patient is trained on and validated on",
             err=True,
         )
-    if found.not_taken:
+    maps = [] if found.organs else found.label_maps
+    if maps:
         click.echo(
-            f"note: {', '.join(found.not_taken)} in the folders of {found.root} is not taken; a scan of a case is "
+            f"note: {', '.join(maps)} in the folders of {found.root} looks like a label map; to use it, set label_map "
+            f"and organs in {output}",
+            err=True,
+        )
+    others = [name for name in found.not_taken if name not in maps]
+    if others:
+        click.echo(
+            f"note: {', '.join(others)} in the folders of {found.root} is not taken; a scan of a case is "
             "called ct or mri, and --modality mr takes the MRs",
             err=True,
         )

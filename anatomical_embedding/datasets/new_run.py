@@ -91,6 +91,11 @@ def _dataset_lines(folder: ScanFolder, *, name: str) -> list[str]:
             f"# patient_pattern: {_quoted(folder.maybe_pattern)} # without #, if "
             f"{' and '.join(folder.maybe_one_patient)} are of one patient"
         )
+    if folder.label_maps and not folder.organs:
+        lines.append(
+            f"# label_map: {_quoted(folder.label_maps[0])} # without #, and with the names of its labels 1, 2, ... :"
+        )
+        lines.append("# organs: [liver, spleen] # also landmarks and evaluations, see docs/configuration.md")
     if folder.organs:
         lines.append(f"organs: {_organs_text(folder.organs)} # their order gives their labels")
         landmarked = folder.organs[:MOST_LANDMARKED_ORGANS]

@@ -34,7 +34,9 @@ def entries_of(root: Path) -> list[os.DirEntry[str]]:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise InputFileError(
-            root, f"cannot be read as a folder ({error.strerror}); set the data set's root"
+            root,
+            f"cannot be read as a folder ({error.strerror}); set the data set's root"
+            + ("" if root.is_absolute() else f", a path from {Path.cwd()} or an absolute one"),
         ) from error
 
 

@@ -17,10 +17,13 @@ from anatomical_embedding.datasets.scan_entries import (
     scans_of,
 )
 from anatomical_embedding.errors import InputFileError, UserError
+from anatomical_embedding.identifiers import quote_some
 from anatomical_embedding.settings.volumes import Modality
 from anatomical_embedding.volumes.dicom_files import find_series_files
 from anatomical_embedding.volumes.file_names import is_volume_name, without_ending
 from anatomical_embedding.volumes.raw_scan import ReadingOptions, read_raw_scan
+from anatomical_embedding.volumes.value_shares import is_label_map
+from anatomical_embedding.volumes.volume_file import read_volume_file
 
 Kind = Literal["folder", "case_folders", "ct_mr_pairs"]
 
@@ -54,6 +57,7 @@ class ScanFolder:
     maybe_pattern : takes the patient out of such names; None where there are none.
     one_patient : two volumes that are taken as two patients, and are of one by their DICOM headers; else empty.
     not_taken : names of other scans that lie in the folders of the cases, each once, sorted.
+    label_maps : those of them that are label maps.
     """
 
     root: Path
@@ -67,6 +71,7 @@ class ScanFolder:
     maybe_pattern: str | None = None
     one_patient: tuple[str, ...] = ()
     not_taken: tuple[str, ...] = ()
+    label_maps: tuple[str, ...] = ()
 
 
 def look_at_folder(
@@ -83,8 +88,8 @@ def look_at_folder(
     Raises
     ------
     InputFileError
-        naming the folder, if it holds no scans in a layout that is known, or CTs and MRs without order; or naming a
-        folder of DICOM that holds several series, or none that can be read.
+        naming the folder, if it holds no scans in a layout that is known, CTs and MRs without order, or label maps
+        among its scans; or naming a folder of DICOM that holds several series, or none that can be read.
     """
     entries = entries_of(root)
     folders = [Path(entry.path) for entry in entries if entry.is_dir()]
@@ -97,6 +102,7 @@ def look_at_folder(
             ]
             organs = tuple(sorted({without_ending(path.name) for path in masks}))
             known = _patients_by_headers({image.parent.name: image for image in images}, series)
+            others = _other_scans(cases, images)
             return ScanFolder(
                 root,
                 "case_folders",
@@ -105,26 +111,57 @@ def look_at_folder(
                 organs,
                 series=series,
                 one_patient=_one_patient(known),
-                not_taken=_not_taken(cases, images),
+                not_taken=tuple(sorted(others)),
+                label_maps=tuple(sorted(name for name, path in others.items() if _is_label_map(path))),
             )
     scans = {name_of_scan(entry): Path(entry.path) for entry in scans_of(entries)}
     if scans:
         known = _patients_by_headers(scans, series)
         return _flat_folder(root, scans, known, modality=modality, series=series)
-    holding = [folder.name for folder in sorted(folders) if scans_of(entries_of(folder))]
-    beside = f", such as {holding[0]} in it" if holding else nested_scan(root)
     raise InputFileError(
         root,
-        f"holds no scans; expected {SCAN_KINDS}, or one folder per patient with ct.nii.gz or mri.nii.gz; name the "
-        f"folder that directly holds the scans{beside}",
+        f"holds no scans; expected {SCAN_KINDS}, or one folder per patient with ct.nii.gz or mri.nii.gz; "
+        + _what_to_do(root, sorted(folders)),
     )
 
 
-def _not_taken(cases: Iterable[Path], images: Iterable[Path]) -> tuple[str, ...]:
-    """Return the names of the scans of cases that are not among their images, such as MRs beside CTs."""
+def _what_to_do(root: Path, folders: Iterable[Path]) -> str:
+    """Return what to do where no folder in one holds a scan of a case.
+
+    Folders of patients are more than the scans in one of them, folders of scans and of labels fewer.
+    """
+    held = {folder.name: [entry.name for entry in scans_of(entries_of(folder))] for folder in folders}
+    held = {folder: names for folder, names in held.items() if names}
+    if not held:
+        return f"name the folder that directly holds the scans{nested_scan(root)}"
+    first = next(iter(held))
+    if len(held) > max(map(len, held.values())):
+        return (
+            f"if a folder is a patient, call its scan so, or link it under that name ({first} holds "
+            f"{quote_some(held[first])}), else name the folder that directly holds the scans"
+        )
+    return f"name the folder that directly holds the scans, such as {first} in it"
+
+
+def _other_scans(cases: Iterable[Path], images: Iterable[Path]) -> dict[str, Path]:
+    """Return the first of each name of the scans of cases that are not among their images, such as MRs beside CTs."""
     taken = set(images)
-    entries = [entry for case in cases for entry in entries_of(case) if Path(entry.path) not in taken]
-    return tuple(sorted({entry.name for entry in entries if is_scan(entry)}))
+    found: dict[str, Path] = {}
+    for case in cases:
+        for entry in entries_of(case):
+            if Path(entry.path) not in taken and is_scan(entry):
+                found.setdefault(entry.name, Path(entry.path))
+    return found
+
+
+def _is_label_map(scan: Path) -> bool:
+    """Return whether a scan is a file whose values lie as labels do; what cannot be read is left to the run."""
+    if not is_volume_name(scan.name):
+        return False
+    try:
+        return is_label_map(read_volume_file(scan, geometry="sform", require_contrast=False).volume.array)
+    except InputFileError:
+        return False
 
 
 def _patients_by_headers(scans: Mapping[str, Path], series: str | dict[str, str] | None) -> dict[str, str]:
@@ -178,7 +215,9 @@ def _flat_folder(
     if all(pairs) and all("0000" in known and len(known) > 1 for known in numbers.values()):
         _require_ct_and_mr(root, scans, series=series)
         return ScanFolder(root, "ct_mr_pairs", None, len(numbers), series=series)
-    modality = modality or _modality_of(root, list(scans.values()), series=series)
+    looked_at = _some_of(list(scans.values()))
+    _refuse_label_maps(root, looked_at)
+    modality = modality or _modality_of(root, looked_at, series=series)
     if all(DEEPLESION_NAME.fullmatch(name) for name in scans):
         num_patients = len({name.partition("_")[0] for name in scans})
         return ScanFolder(
@@ -232,12 +271,28 @@ def _maybe_one_patient(names: Iterable[str]) -> tuple[tuple[str, ...], str | Non
     return (), None
 
 
-def _modality_of(root: Path, scans: Sequence[Path], *, series: str | dict[str, str] | None) -> Modality:
-    """Return the modality of the first, middle and last scan, which must be one."""
+def _some_of(scans: Sequence[Path]) -> list[Path]:
+    """Return the first, middle and last scan."""
     places = sorted({round(index * (len(scans) - 1) / (NUM_LOOKED_AT - 1)) for index in range(NUM_LOOKED_AT)})
-    looked_at = [scans[place] for place in places]
+    return [scans[place] for place in places]
+
+
+def _refuse_label_maps(root: Path, scans: Iterable[Path]) -> None:
+    """Refuse label maps among scans, whose every file would be taken as the scan of a patient."""
+    maps = [scan.name for scan in scans if _is_label_map(scan)]
+    if maps:
+        raise InputFileError(
+            root,
+            f"holds label maps ({quote_some(maps)}), and every file in a folder of scans is taken as a scan; put the "
+            "maps elsewhere, or to use them, each scan and its map into a folder of the patient, the scan as ct or "
+            "mri (docs/configuration.md)",
+        )
+
+
+def _modality_of(root: Path, scans: Iterable[Path], *, series: str | dict[str, str] | None) -> Modality:
+    """Return the modality of scans, which must be one."""
     found = {
-        scan: read_raw_scan(scan, ReadingOptions(series=_chosen(series, scan))).modality for scan in looked_at
+        scan: read_raw_scan(scan, ReadingOptions(series=_chosen(series, scan))).modality for scan in scans
     }
     if len(set(found.values())) > 1:
         named = ", ".join(f"{path.name} is {modality}" for path, modality in found.items())

@@ -183,6 +183,54 @@ def test_scans_of_cases_that_are_not_taken_are_said(tmp_path):
     assert f"note: mr.nii.gz in the folders of {tmp_path / 'cases'} is not taken" in done.stderr
 
 
+def write_organs(path):
+    """Write a label map of three small organs in coarse voxels, most of whose voxels lie beside the background."""
+    labels = np.zeros((16, 16, 12), np.uint8)
+    for label, place in enumerate([(3, 4, 4), (9, 4, 4), (6, 10, 6)], start=1):
+        labels[tuple(slice(at, at + 3) for at in place)] = label
+    write(path, labels)
+
+
+@pytest.mark.parametrize("modality", [(), ("--modality", "ct")])
+@pytest.mark.parametrize("name", ["s{}_seg", "s{}-label"])
+def test_label_maps_among_scans_are_no_patients(tmp_path, name, modality):
+    for number in range(4):
+        write_ct(tmp_path / "scans" / f"s{number}.nii.gz")
+        write_organs(tmp_path / "scans" / f"{name.format(number)}.nii.gz")
+    done = CliRunner().invoke(
+        new, [str(tmp_path / "scans"), "--output", str(tmp_path / "run.yaml"), *modality]
+    )
+    assert "holds label maps ('s" in str(done.exception) and not (tmp_path / "run.yaml").exists()
+
+
+def test_label_maps_of_cases_are_named_in_the_run_file(tmp_path):
+    """Without the marks of comments the run file learns their organs."""
+    for case in range(5):
+        write_ct(tmp_path / "cases" / f"c{case}" / "ct.nii.gz")
+        write_organs(tmp_path / "cases" / f"c{case}" / "organs.nii.gz")
+    options = [str(tmp_path / "cases"), "--output", str(tmp_path / "run.yaml")]
+    done = CliRunner().invoke(new, options, catch_exceptions=False)
+    assert done.stderr.count("note: ") == 1
+    assert "organs.nii.gz in the folders of" in done.stderr and "set label_map and organs" in done.stderr
+    text = (tmp_path / "run.yaml").read_text(encoding="utf-8")
+    used = text.replace("# label_map:", "label_map:").replace("# organs:", "organs:")
+    dataset = read_pipeline_settings(yaml.safe_load(used)).datasets["cases"]
+    assert dataset.organs == ("liver", "spleen")
+    assert [raw.label_map_path.name for raw in list_raw_volumes(dataset, made_folder=tmp_path)] == [
+        "organs.nii.gz"
+    ] * 5
+
+
+def test_folders_of_patients_whose_scans_have_other_names_are_told_so(tmp_path):
+    for case in range(4):
+        touch(tmp_path / "cases" / f"c{case}" / "image.nii.gz")
+        touch(tmp_path / "cases" / f"c{case}" / "mask.nii.gz")
+    with pytest.raises(
+        InputFileError, match=r"call its scan so, .*\(c0 holds 'image\.nii\.gz', 'mask\.nii\.gz'\)"
+    ):
+        look_at_folder(tmp_path / "cases", modality=None)
+
+
 def test_a_series_that_was_told_is_kept_beside_the_pattern_of_patients(tmp_path):
     for patient in range(1, 6):
         write_ct(tmp_path / "lesions" / f"{patient:06d}_01_01_001-010.nii.gz")

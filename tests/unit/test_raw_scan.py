@@ -177,6 +177,9 @@ def test_a_mask_of_a_thin_organ_is_taken_for_no_scan():
     mask[5:7, 4:16, 4:16] = 1
     with pytest.raises(UserError, match="looks like a label map"):
         find_kind(mask)
+    mask[12:14, 4:16, 4:16] = 2
+    with pytest.raises(UserError, match="looks like a label map"):
+        find_kind(mask)
     noise = np.random.default_rng(0).integers(0, 3, (20, 20, 20)).astype(np.uint8)
     assert find_kind(noise).modality == "mr"
 
