@@ -32,6 +32,7 @@ from anatomical_embedding.datasets.listing import (
     list_raw_volumes,
     phantom_landmarks_path,
 )
+from anatomical_embedding.datasets.parts import check_parts
 from anatomical_embedding.datasets.raw_volume import reading_settings
 from anatomical_embedding.provenance import code_variable
 from anatomical_embedding.settings.folds import fold_models, folds_of
@@ -193,3 +194,9 @@ def state_of(paths):
 
 # data set name -> volume id -> RawVolume
 RAW_VOLUMES = {dataset: _raw_volumes(dataset) for dataset in DATASETS}
+try:
+    check_parts(
+        SETTINGS, {dataset: known.values() for dataset, known in RAW_VOLUMES.items()}
+    )
+except UserError as error:
+    raise WorkflowError(f"{RUN_FILES}: {error}") from None

@@ -128,8 +128,8 @@ class PipelineSettings(Settings):
             before = self.models[model.initial_model].confidence_folds
             if model.confidence_folds not in (None, before):
                 raise ValueError(
-                    f"{where}.confidence_folds is {model.confidence_folds}, but that of {model.initial_model!r}, from "
-                    f"which it starts, is {before}; give both the same, or it starts from patients set aside"
+                    f"{where}.confidence_folds is {model.confidence_folds}, but {model.initial_model!r}, from which it "
+                    f"starts, has {before or 'none'}; give both the same, or it starts from patients set aside"
                 )
             if self.models[model.initial_model].method != "sam":
                 raise ValueError(

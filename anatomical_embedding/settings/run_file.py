@@ -28,6 +28,7 @@ RECIPES = Path(__file__).parent / "recipes"
 SECTIONS_OF_ENTRIES = ("datasets", "models", "evaluations", "registrations", "trackings", "followings")
 KINDS_OF_ENTRIES = {"evaluations": "evaluation", "trackings": "tracking", "followings": "following"}
 """Section -> recipe of what its entries need not say."""
+SECTIONS_OF_PREPARATIONS = {"volumes", "intensity", "embedding"}
 REGISTRATION_RECIPE = "small"
 """Of the section `scan_registration`."""
 RENAMED_SECTIONS = {"stable_points": "methods.stable_points"}
@@ -71,7 +72,14 @@ def completed_run_file(content: Mapping[str, Any]) -> Section:
     _refuse_nulls(content)
     run = _unshared(content)
     preparations = _complete_models(run.get("models"))
-    chosen = _preparation(run.pop("preparation", None), preparations)
+    named = run.pop("preparation", None)
+    is_prepared = named is not None or preparations or SECTIONS_OF_PREPARATIONS & run.keys()
+    if not is_prepared and isinstance(run.get("models", {}), Mapping):
+        raise SettingsError(
+            f"preparation: is missing, expected one of {', '.join(known_recipes('preparations'))}, as no model has a "
+            "recipe that names one"
+        )
+    chosen = _preparation(named, preparations)
     if isinstance(run.get("scan_registration"), dict):
         recipe = _named_recipe(run["scan_registration"], folder="guides", where="scan_registration")
         run["scan_registration"] = _merged(recipe, run["scan_registration"])
@@ -110,6 +118,11 @@ def _complete_models(models: Any) -> dict[str, str]:
     preparations = {}
     networks = {name: _said_of_network(models, name) for name, _ in _mappings(models)}
     for name, model in _mappings(models):
+        if "recipe" not in model and "method" not in model:
+            raise SettingsError(
+                f"models.{name}.recipe: is missing, expected one of {', '.join(known_recipes('models'))} (without one, "
+                "a model states its method and all other settings)"
+            )
         recipe = _named_recipe(model, folder="models", where=f"models.{name}")
         if "preparation" in recipe:
             preparations[name] = recipe.pop("preparation")

@@ -72,8 +72,7 @@ def with_scans(content, folder):
             touch(folder / name / scan)
         if "known_move" in dataset:
             dataset["known_move"]["regions"] = str(folder / name)
-        if dataset["split"]["num_test"]:
-            dataset["split"] = SMALL_SPLIT
+        dataset["split"] = SMALL_SPLIT if dataset["split"]["num_test"] else SMALL_SPLIT | {"num_test": 0}
     return content
 
 

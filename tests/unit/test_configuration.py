@@ -342,6 +342,21 @@ def test_faults_are_named(configuration, keys, value, message):
     assert message in str(caught.value)
 
 
+def test_a_run_file_without_recipes_is_told_of_them():
+    dataset = {"kind": "folder", "modality": "ct", "root": "scans", "split": SPLIT}
+    run = {"title": "Mine", "results": "results", "datasets": {"mine": dataset}}
+    with pytest.raises(
+        SettingsError, match=r"^preparation: is missing, expected one of published, small, as no"
+    ):
+        read_pipeline_settings(run)
+    model = {"training": {"mix": {"mine": 1}}}
+    with pytest.raises(
+        SettingsError, match=r"^models\.sam\.recipe: is missing, expected one of .*, sam_small, "
+    ):
+        read_pipeline_settings(run | {"models": {"sam": model}})
+    read_pipeline_settings(run | {"models": {"sam": model | {"recipe": "sam_small"}}})
+
+
 def test_missing_section_is_named(configuration):
     del configuration["intensity"]  # no recipe is left that would say it
     with pytest.raises(SettingsError, match="intensity: is missing"):

@@ -62,7 +62,7 @@ def test_a_model_of_a_fold_starts_from_the_model_of_the_same_fold():
 
 def test_a_start_that_saw_the_patients_is_refused():
     with pytest.raises(
-        SettingsError, match=r"models.sampp.confidence_folds is 2, but that of 'sam'.* is None"
+        SettingsError, match=r"models.sampp.confidence_folds is 2, but 'sam', .* has none; give"
     ):
         read_pipeline_settings(headneck(sampp=2))
     assert read_pipeline_settings(headneck(sam=3)).models["sam"].confidence_folds == 3
