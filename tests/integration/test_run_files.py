@@ -1,5 +1,6 @@
 """Run files as Snakemake reads them: one alone means that one alone, several add up, and every delivered one plans."""
 
+import copy
 import json
 import shlex
 import subprocess
@@ -24,6 +25,7 @@ from tests.run_files import ADDED_TO, DELIVERED, readme_example
 pytestmark = pytest.mark.slow
 
 NUM_SCANS = 4
+CLUSTER = ("--profile", str(REPOSITORY / "profiles" / "slurm"))
 SMALL_SPLIT = {"num_test": 2, "num_validation": 1, "seed": 1}
 CASES = ("pt_157", "pt_99", "case_1", "case_2")
 """The first two are the pair that configs/headneck_ct.yaml registers."""
@@ -97,12 +99,28 @@ def demo_plan(tmp_path_factory):
 @pytest.mark.parametrize(
     "path", [path for path in DELIVERED if path.name != "config.yaml"], ids=lambda path: path.stem
 )
-def test_every_delivered_run_file_plans(path, tmp_path):
+def test_every_delivered_run_file_plans_on_a_cluster(path, tmp_path):
+    """Groups of the cluster's profile must not hold what runs before and after one training."""
     named = [*ADDED_TO.get(path.name, []), path]
     content = with_scans(read_run_files(named), tmp_path)
-    jobs = plan(tmp_path, "--configfile", write_run(tmp_path / "run.yaml", content))
+    jobs = plan(tmp_path, *CLUSTER, "--configfile", write_run(tmp_path / "run.yaml", content))
     assert jobs["write_report"] == 1
     assert jobs["initialise_network"] >= len(content["models"])
+
+
+def test_two_rounds_of_cross_sam_plan_on_a_cluster(tmp_path):
+    run = with_scans(read_run_files([REPOSITORY / "configs" / "ct_mr_cross_sam.yaml"]), tmp_path)
+    models, registrations = run["models"], run["registrations"]
+    registrations["round_2"] = copy.deepcopy(registrations["round_1"])
+    registrations["round_2"]["guide"]["model"] = "cross_sam_m1"
+    second = {"initial_model": "cross_sam_m1", "registered": {"registration": "round_2"}}
+    models["cross_sam_m2"] = copy.deepcopy(models["cross_sam_m1"]) | second
+    jobs = plan(tmp_path, *CLUSTER, "--configfile", write_run(tmp_path / "run.yaml", run))
+    assert (jobs["register_deeds"], jobs["train_inter"]) == (2, 2)
+
+
+def test_the_demo_plans_on_a_cluster(tmp_path, demo_plan):
+    assert plan(tmp_path, *CLUSTER) == demo_plan
 
 
 def test_the_example_of_the_readme_plans_as_it_stands(tmp_path):
