@@ -6,7 +6,7 @@ Settings: what scans and matching need (volumes, intensity, embedding, store, ma
 import json
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from anatomical_embedding.checkpoint_header import (
     model_sha256,
     read_checkpoint_header,
 )
-from anatomical_embedding.confidence import Confidence, read_confidence
+from anatomical_embedding.confidence import ConfidenceFile, read_confidence
 from anatomical_embedding.csv_table import NUMBER, read_csv_table, typed_rows
 from anatomical_embedding.index_file import read_index
 from anatomical_embedding.model_card import ModelCard, TrainingData
@@ -81,6 +81,7 @@ def parse(arguments: list[str]) -> Namespace:
 def card_of(options: Namespace, *, usage: UsageSettings) -> ModelCard:
     """Return the card of the model that the options name."""
     training_data = [data for name, path in options.index for data in count_volumes(name, path)]
+    fitted = {method: read_confidence(path) for method, path in options.confidence}
     return ModelCard(
         name=options.name,
         checkpoint_sha256=model_sha256(options.checkpoint),
@@ -89,11 +90,13 @@ def card_of(options: Namespace, *, usage: UsageSettings) -> ModelCard:
         training_data=tuple(training_data),
         validation=last_row(options.validation_log) if options.validation_log else {},
         evaluations=tuple(read_scores(path) for path in options.scores),
-        confidence=confidences_by_method(options.confidence),
+        confidence={
+            method: file.confidence for method, file in fitted.items() if file.confidence is not None
+        },
         confidence_scores=tuple(
             quoted_scores(method, source, Path(path)) for method, source, path in options.confidence_scores
         ),
-        limits=tuple(options.limit),
+        limits=(*options.limit, *lacking_confidences(fitted)),
     )
 
 
@@ -120,10 +123,13 @@ def last_row(path: Path) -> dict[str, float]:
     return {name: value for _, cells in last for name, value in cells.items() if name != "seconds"}
 
 
-def confidences_by_method(named: Sequence[tuple[str, Path]]) -> dict[str, Confidence]:
-    """Return the confidence of each way of matching for which there is one."""
-    fitted = {method: read_confidence(path).confidence for method, path in named}
-    return {method: confidence for method, confidence in fitted.items() if confidence is not None}
+def lacking_confidences(fitted: Mapping[str, ConfidenceFile]) -> list[str]:
+    """Return a sentence on each way of matching for which there is no confidence."""
+    return [
+        f"No confidence for {method}: {file.reason}."
+        for method, file in fitted.items()
+        if file.confidence is None
+    ]
 
 
 def quoted_scores(method: str, source: str, path: Path) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """What a model card quotes."""
 
+import json
+
 import pytest
 
 from anatomical_embedding.checkpoint_header import copy_checkpoint, read_checkpoint_header
@@ -8,7 +10,8 @@ from anatomical_embedding.networks.checkpoint import initialise_from_file, read_
 from anatomical_embedding.networks.embedding_network import EmbeddingNetwork
 from anatomical_embedding.usage.model import load_model
 from anatomical_embedding.weights_checksum import CHECKSUM_KEY, weights_sha256_of_file
-from tests.packaged_model import write_model
+from tests.packaged_model import usage_sections, write_model
+from workflow_scripts import package_model
 from workflow_scripts.package_model import last_row
 
 
@@ -23,6 +26,20 @@ def test_a_log_without_rows_gives_nothing(tmp_path):
     log = tmp_path / "validation_log.csv"
     log.touch()
     assert last_row(log) == {}
+
+
+def test_why_there_is_no_confidence_is_a_limit_of_the_model(tmp_path):
+    trained, reason = write_model(tmp_path), tmp_path / "nearest.confidence.json"
+    reason.write_text(json.dumps({"confidence": None, "reason": "too few answers"}), encoding="utf-8")
+    package_model.main(
+        [
+            *("--settings", json.dumps(usage_sections()), "--name", "tiny", "--checkpoint", str(trained)),
+            *("--confidence", f"nearest={reason}", "--limit", "Random weights."),
+            *("--output", str(tmp_path / "packed.safetensors")),
+        ]
+    )
+    limits = load_model(tmp_path / "packed.safetensors").card.limits
+    assert limits == ("Random weights.", "No confidence for nearest: too few answers.")
 
 
 def test_a_byte_of_the_weights_that_was_changed_is_noticed(tmp_path):
