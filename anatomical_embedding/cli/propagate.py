@@ -87,19 +87,26 @@ def propagate(
     goal = open_or_embed(model, scans[target])
     found = propagate_labels(model, source, mask.volume, goal, grid=goal.scan_grid, refinement=refinement)
     write_volume(found.volume, output)
+    called = {
+        label.label: f"label {label.label} {mask.names.get(label.label, '')}".strip()
+        for label in found.labels
+    }
     left_out = [
-        f"label {label.label} is left out, {label.reason}"
+        f"{called[label.label]} is left out, {label.reason}"
         for label in found.labels
         if label.decision == "failed"
     ]
     remarks = say_remarks([*mask.remarks, *source.remarks, *goal.remarks, *left_out])
     if as_json:
-        rows = [asdict(label) for label in found.labels]
+        rows = [
+            {"label": label.label, "name": mask.names.get(label.label)} | asdict(label)
+            for label in found.labels
+        ]
         print_json({"output": str(output), "labels": rows, "refined": found.refined, "remarks": remarks})
         return
     for label in found.labels:
         volumes = f"{label.from_ml:.1f} ml to {label.to_ml:.1f} ml"
-        click.echo(f"label {label.label}: {label.decision}, {volumes}{_because(label.reason)}")
+        click.echo(f"{called[label.label]}: {label.decision}, {volumes}{_because(label.reason)}")
 
 
 def _because(reason: str) -> str:

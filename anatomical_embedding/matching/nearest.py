@@ -162,5 +162,5 @@ def why_not_searched(template: EmbeddedVolume, points_mm: Points) -> tuple[str, 
     """Return for each query why it has no answer; empty where it can be searched."""
     finite = np.all(np.isfinite(points_mm), axis=1)
     inside = template.contains(np.where(finite[:, None], points_mm, 0.0))
-    reasons = np.where(inside, "", "the query lies outside the template volume")
+    reasons = np.where(inside, "", "the point lies outside the scan that it belongs to")
     return tuple(np.where(finite, reasons, "the query is not finite").tolist())

@@ -98,7 +98,8 @@ def read_dicom_labels(path: Path, scan: LabelledScan) -> FoundVolume:
     _require_inside(drawn, scan.grid, path=path, remarks=remarks)
     segments = [Segment(each.number, each.name, each.voxels_on(scan.grid)) for each in drawn]
     volume, on_map = label_map_of(segments, grid=scan.grid)
-    return FoundVolume(volume, (*remarks, *on_map))
+    names = {each.number: each.name for each in drawn if each.name}
+    return FoundVolume(volume, (*remarks, *on_map), names)
 
 
 def _require_frame(dataset: Dataset, scan: LabelledScan, *, path: Path, remarks: list[str]) -> None:

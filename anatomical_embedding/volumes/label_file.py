@@ -56,7 +56,7 @@ def read_label_file(
     path = Path(path)
     if path.is_dir():
         masks = read_mask_folder(path, geometry=geometry, scan=scan)
-        return FoundVolume(masks.volume, masks.remarks)
+        return FoundVolume(masks.volume, masks.remarks, masks.names)
     if path.name.lower().endswith(SEGMENTATION_SUFFIXES):
         return _said_of(path, read_layers(path))
     if _is_dicom(path):

@@ -70,7 +70,8 @@ def label_map_of(segments: Sequence[Segment], *, grid: Grid) -> tuple[Volume, li
         remarks.append(f"no voxel of the scan lies in {', '.join(empty[:MOST_NAMES])}")
     if num_overlapping:
         remarks.append(
-            f"its labels overlap in {num_overlapping} voxels; the smaller label has them, a voxel holds one"
+            f"its labels overlap in {num_overlapping} {'voxel' if num_overlapping == 1 else 'voxels'}; the smaller "
+            "label has them, a voxel holds one"
         )
     return Volume(labels, grid.affine), remarks
 

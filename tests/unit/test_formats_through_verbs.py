@@ -131,7 +131,7 @@ def test_labels_of_dicom_objects_are_carried_as_those_of_a_map(folder, capsys):
     by_map, _ = carried(folder, capsys, folder / "ball.nii.gz")
     by_seg, printed = carried(folder, capsys, folder / "seg.dcm")
     np.testing.assert_array_equal(by_seg, by_map)
-    assert [row["label"] for row in printed["labels"]] == [1]
+    assert [(row["label"], row["name"]) for row in printed["labels"]] == [(1, "part 1")]
     assert any("its labels are 1 part 1" in remark for remark in printed["remarks"])
 
 
@@ -146,7 +146,10 @@ def test_a_folder_of_masks_is_carried_as_the_map_of_its_numbers(folder, capsys):
     by_map, _ = carried(folder, capsys, folder / "both.nii.gz")
     by_folder, printed = carried(folder, capsys, folder / "masks")
     np.testing.assert_array_equal(by_folder, by_map)
-    assert [row["label"] for row in printed["labels"]] == [2, 3]
+    assert [(row["label"], row["name"]) for row in printed["labels"]] == [(2, "kidney"), (3, "whole")]
+    words = ["propagate", "--checkpoint", folder / "tiny.safetensors", "--labels", folder / "masks"]
+    words += ["--from", folder / "series", "--to", folder / "scan.nii.gz", "--output", folder / "mask.nii.gz"]
+    assert output_of(capsys, words).startswith("label 2 kidney: ")
     assert any("its labels are 1 absent, 2 kidney, 3 whole" in remark for remark in printed["remarks"])
 
 

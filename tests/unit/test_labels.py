@@ -58,7 +58,7 @@ def test_a_folder_of_masks_is_a_map_whose_numbers_go_by_the_names(tmp_path):
     assert [remark.removeprefix(f"{tmp_path}: ") for remark in found.remarks] == [
         "its labels are 1 aorta, 2 liver, 3 spleen",
         "no voxel of the scan lies in liver",
-        "its labels overlap in 1 voxels; the smaller label has them, a voxel holds one",
+        "its labels overlap in 1 voxel; the smaller label has them, a voxel holds one",
         "left out 'statistics.json': no volumes by their names",
     ]
 

@@ -152,7 +152,7 @@ def test_queries_outside_fail_and_keep_their_row(dataset):
     ask_of_anatomy(dataset, [("in", "a", "b", (20, 20, 20)), ("out", "a", "b", (40, 20, 20))])
     matches = match(dataset).set_index("query_id")
     assert matches.loc["out", "status"] == "failed"
-    assert matches.loc["out", "reason"] == "the query lies outside the template volume"
+    assert matches.loc["out", "reason"] == "the point lies outside the scan that it belongs to"
     assert np.isnan(matches.loc["out", "x_mm"])
     assert matches.loc["in", "status"] == "found"
 

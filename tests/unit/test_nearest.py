@@ -206,11 +206,11 @@ def test_queries_outside_or_not_finite_fail_with_a_reason():
     points_mm = [[10, 10, 10], [-1.01, 10, 10], [-0.99, 10, 10], [np.nan, 0, 0], [10, 10, 3 * 19.6]]
     matches = match_nearest(volume, volume, points_mm, settings=EXACT)
     assert matches.status == ("found", "failed", "found", "failed", "failed")
-    assert matches.reason[1] == matches.reason[4] == "the query lies outside the template volume"
+    assert matches.reason[1] == matches.reason[4] == "the point lies outside the scan that it belongs to"
     assert matches.reason[3] == "the query is not finite"
     assert np.isnan(matches.points_mm[1]).all()
     assert np.isnan(matches.similarity[3])
-    with pytest.raises(UserError, match="the query lies outside the template volume"):
+    with pytest.raises(UserError, match="the point lies outside the scan that it belongs to"):
         similarity_map(volume, volume, points_mm[1], settings=EXACT)
 
 
