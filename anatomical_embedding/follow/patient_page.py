@@ -103,7 +103,7 @@ def _visits(history: History) -> Markup:
         else "the largest at the first visit"
     )
     targets = ", ".join(str(target.lesion) for target in history.targets) or "none can be measured"
-    caption = f"Visits; targets: {targets} ({how}). Rule: {RULE}."
+    caption = f"Target lesions: {targets} ({how}). Rule: {RULE}."
     return element("section", render_table(headers, rows, caption=caption), _sum_chart(history), id="visits")
 
 

@@ -173,7 +173,7 @@ def embed_scan(
 
 
 def open_embedding(model: Model, store: Path | str) -> EmbeddedScan:
-    """Return the scan in a store, memory-mapped, with the body mask if one lies beside it.
+    """Return the scan in a store, memory-mapped, with the body mask if one lies beside it, called after the store.
 
     Raises
     ------
@@ -183,7 +183,8 @@ def open_embedding(model: Model, store: Path | str) -> EmbeddedScan:
     embedded = open_store(store, checkpoint_sha256=model.card.checkpoint_sha256)
     mask_path = body_mask_path(store)
     mask = read_volume(mask_path, require_contrast=False) if mask_path.exists() else None
-    return EmbeddedScan(embedded, mask, model.card.usage.matching, remarks=embedded.remarks)
+    called = replace(embedded, volume_id=Path(store).name.removesuffix(STORE_SUFFIX))
+    return EmbeddedScan(called, mask, model.card.usage.matching, remarks=embedded.remarks)
 
 
 def open_or_embed(

@@ -239,7 +239,11 @@ def test_decisions_and_chosen_targets_count(patient):
     # 30 + 19.7 + 14.6 mm before; 22 + 14 + 0 mm now.
     assert history.responses[1].category == "PR"
     assert history.responses[1].sum_mm == pytest.approx(36.0)
-    assert "accepted by A. Reader" in (patient / "report.html").read_text(encoding="utf-8")
+    page = (patient / "report.html").read_text(encoding="utf-8")
+    assert (
+        "accepted by A. Reader" in page
+        and "Target lesions: 1, 2, 3 (the largest at the first visit)." in page
+    )
     (patient / "targets.csv").write_text("lesion,organ,kind\n1,lung,lesion\n", encoding="utf-8")
     assert [response.category for response in read_history(patient).responses] == ["baseline", "SD", "PD"]
 

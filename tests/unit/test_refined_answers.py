@@ -120,19 +120,19 @@ def test_the_verb_says_what_was_refined(folder, queries):
 def test_a_store_answers_in_cells_and_says_so(folder, queries, tmp_path):
     model = api.load_model(folder / "tiny.safetensors")
     scan = api.embed_scan(model, folder / "first.nii.gz", modality="ct")
-    api.save_embedding(scan, tmp_path / "first.safetensors")
-    store = api.open_embedding(model, tmp_path / "first.safetensors")
+    api.save_embedding(scan, tmp_path / "p7_ct.safetensors")  # as `embed` names the second ct.nii.gz
+    store = api.open_embedding(model, tmp_path / "p7_ct.safetensors")
     for template, target in ((scan, store), (store, scan)):
         found = api.match_points(model, template, target, queries)
-        assert set(found.refined) == {"first is a store, which answers in cells; name the scan itself"}
+        assert set(found.refined) == {"p7_ct is a store, which answers in cells; name the scan itself"}
         expected = api.match_points(model, scan, scan, queries, refinement="parabolic")
         np.testing.assert_array_equal(found.points_mm, expected.points_mm)
-        with pytest.raises(UserError, match="cannot be moved to the voxel: first is a store"):
+        with pytest.raises(UserError, match="cannot be moved to the voxel: p7_ct is a store"):
             api.match_points(model, template, target, queries, refinement="voxel")
     arguments = ["--checkpoint", folder / "tiny.safetensors", "--from", folder / "first.nii.gz"]
-    arguments += ["--to", tmp_path / "first.safetensors", "--point", "12,9,30", "--refinement", "voxel"]
+    arguments += ["--to", tmp_path / "p7_ct.safetensors", "--point", "12,9,30", "--refinement", "voxel"]
     done = CliRunner().invoke(match, list(map(str, arguments)))
-    assert "first is a store" in str(done.exception)
+    assert "p7_ct is a store" in str(done.exception)
 
 
 def test_scans_of_two_modalities_are_compared_by_self_similarities(folder, queries):
