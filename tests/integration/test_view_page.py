@@ -4,6 +4,7 @@ Readable by day and by night, on a phone, by touch, by keys and by a screen read
 """
 
 import csv
+import io
 import json
 import re
 import shutil
@@ -13,10 +14,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib import pyplot as plt
 
 from anatomical_embedding import api
 from anatomical_embedding.viewer.open_session import open_session
 from anatomical_embedding.viewer.server import ViewServer
+from anatomical_embedding.volumes.nifti import read_volume, write_volume
+from anatomical_embedding.volumes.volume import Volume
 from tests.confidences import confidence_of, line
 from tests.packaged_model import points_in, write_model, write_two_scans
 
@@ -177,6 +181,32 @@ def test_the_radii_are_circles_around_the_answer(watched, server, scans):
         assert wide[2] / narrow[2] == pytest.approx(np.expm1(2.0) / np.expm1(1.0), rel=0.05)
     assert page.locator(".view").nth(0).locator("circle").count() == 0
     assert watched.errors == []
+
+
+def longest_lines(image):
+    """Return the lengths of the longest column and row of coloured pixels; slices are grey."""
+    is_line = np.ptp(image[..., :3], axis=-1) > 0.2
+    return int(is_line.sum(axis=0).max()), int(is_line.sum(axis=1).max())
+
+
+def test_crosshairs_of_a_wide_scan_are_seen_wherever_they_lie(watched, folder, tmp_path):
+    """A line of 1.2 mm is half a pixel of a scan of two metres, and was drawn at some places alone."""
+    scan = read_volume(folder / "first.nii.gz")
+    wide = Volume(scan.array, scan.affine @ np.diag([10.0, 10.0, 10.0, 1.0]))
+    write_volume(wide, tmp_path / "wide.nii.gz")
+    model = model_of(folder)
+    paths = [tmp_path / "wide.nii.gz", folder / "second.nii.gz"]
+    read = [api.read_scan(model, path) for path in paths]
+    session = open_session(model, read, pins_path=tmp_path / "pins.json")
+    with ViewServer(session, port=0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        watched.open(server.address)
+        for number, point_mm in enumerate(points_in(wide, count=8, seed=3), start=1):
+            watched.page.evaluate("(point) => window.askAt(0, point)", point_mm.tolist())
+            watched.answered(number)
+            shown = plt.imread(io.BytesIO(watched.page.locator("canvas").first.screenshot()))
+            assert min(longest_lines(shown)) > 40
+        server.shutdown()
 
 
 def contrast(first, second):

@@ -5,6 +5,7 @@ export const WINDOWS = { soft: [-160, 240], lung: [-1350, 150], bone: [-450, 105
 export const PLANES = { multi: SLICE_TYPE.MULTIPLANAR, axial: SLICE_TYPE.AXIAL, coronal: SLICE_TYPE.CORONAL, sagittal: SLICE_TYPE.SAGITTAL };
 export const STEPS = { ArrowLeft: [-1, 0, 0], ArrowRight: [1, 0, 0], ArrowUp: [0, 1, 0], ArrowDown: [0, -1, 0], PageUp: [0, 0, 1], PageDown: [0, 0, -1] };
 const CROSSHAIRS = { asked: [1, 0.88, 0.3, 1], found: [0.3, 0.9, 0.5, 1], review: [1, 0.65, 0.15, 1], unknown: [1, 0.65, 0.15, 1], out_of_view: [0.6, 0.6, 0.6, 0.45], failed: [1, 0.4, 0.4, 0.45] };
+const CROSSHAIR_MM = 1.2, CROSSHAIR_PIXELS = 1.5;
 const MOVED_MM = 1e-3; // less is rounding of the viewer's own
 
 export const element = (id) => document.getElementById(id);
@@ -45,6 +46,18 @@ export function setRange(view, name) {
   view.viewer.updateGLVolume();
 }
 
+// Crosshairs have a width in mm: in a wide scan they would be thinner than a pixel and vanish where they miss its middle.
+function keepCrosshairsSeen(viewer) {
+  const draw = viewer.drawScene.bind(viewer);
+  viewer.drawScene = () => {
+    const drawn = draw();
+    const pixels = viewer.screenSlices.map((slice) => Math.abs(slice.fovMM[0] / slice.leftTopWidthHeight[2])); // in mm
+    const width = Math.max(CROSSHAIR_MM, ...pixels.filter(Number.isFinite).map((pixel) => CROSSHAIR_PIXELS * pixel));
+    if (width !== viewer.opts.crosshairWidth) viewer.setCrosshairWidth(width);
+    return drawn;
+  };
+}
+
 // Add a view to the page; `whenMoved` is called with the place of every click in it.
 export async function newView(id, whenMoved) {
   const node = element("view-template").content.firstElementChild.cloneNode(true);
@@ -56,9 +69,10 @@ export async function newView(id, whenMoved) {
   answer.id = `answer-${id}`;
   canvas.setAttribute("aria-describedby", answer.id);
   const viewer = new Niivue({
-    isRadiologicalConvention: true, crosshairColor: [1, 0.75, 0.1, 1], crosshairWidth: 1.2, crosshairWidthUnit: "mm", crosshairGap: 8, fontColor: [0.9, 0.9, 0.9, 1], backColor: [0, 0, 0, 1],
+    isRadiologicalConvention: true, crosshairColor: [1, 0.75, 0.1, 1], crosshairWidth: CROSSHAIR_MM, crosshairWidthUnit: "mm", crosshairGap: 8, fontColor: [0.9, 0.9, 0.9, 1], backColor: [0, 0, 0, 1],
     show3Dcrosshair: false, multiplanarShowRender: 0, dragAndDropEnabled: false, logLevel: "error", isOrientCube: false,
   });
+  keepCrosshairsSeen(viewer);
   await viewer.attachToCanvas(canvas);
   const view = { scan: null, viewer, node, canvas, point: null, overlay: null };
   viewer.onLocationChange = (location) => {
