@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from anatomical_embedding.arguments import point_array, require_choice
 from anatomical_embedding.matching.decision import OUT_OF_VIEW, Decision
 from anatomical_embedding.registration.field_doubt import DOUBT_SHARE, doubt_at
 from anatomical_embedding.registration.guided_start import GuidedStart
@@ -56,8 +57,14 @@ def carry_registered_points(
     model : that registered; its settings say what is asked of an answer that is `found`.
     found : the registration.
     points_mm : (N, 3) mm RAS+ in the world of the scan of `side`.
+
+    Raises
+    ------
+    UserError
+        if the points are no (N, 3) numbers, or the side is none.
     """
-    asked = np.reshape(np.asarray(points_mm, dtype=np.float64), (-1, 3))
+    require_choice("side", side, Side)
+    asked = point_array(points_mm)
     is_fixed = side == "fixed"
     carried = transform_by_itk(found.forward if is_fixed else found.inverse, asked)
     scan, goal = (found.fixed, found.moving) if is_fixed else (found.moving, found.fixed)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
+from anatomical_embedding.arguments import require_choice
 from anatomical_embedding.embedding.export import STORE_SUFFIX, preprocessing_sha256
 from anatomical_embedding.embedding.store import EmbeddedVolume, Origin, open_store
 from anatomical_embedding.errors import InputFileError, UserError
@@ -65,7 +66,8 @@ class EmbeddedScan:
         return None if self.raw is None else self.raw.grid
 
     def refined_by(self, refinement: Refinement) -> "EmbeddedScan":
-        """Return the scan with another way to move matches on from their cells."""
+        """Return the scan with another way to move matches on from their cells; a `UserError` if there is none so."""
+        require_choice("refinement", refinement, Refinement)
         if refinement == self.matching.refinement:
             return self
         return replace(self, matching=self.matching.model_copy(update={"refinement": refinement}))

@@ -14,6 +14,7 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomical_embedding.arguments import require_choice
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.settings.volumes import Geometry, Modality
 from anatomical_embedding.volumes.file_names import even_copies, is_volume_name
@@ -113,6 +114,11 @@ class ReadingOptions:
     series : number or UID of the DICOM series to take where a folder holds several; None refuses such a folder.
     largest_gap_mm : between DICOM slices that are not equally far apart; larger gaps are refused. None takes the
         number of the recipes, for scans that belong to no model and no run.
+
+    Raises
+    ------
+    UserError
+        for a modality or a geometry that there is not.
     """
 
     modality: Modality | None = None
@@ -120,6 +126,11 @@ class ReadingOptions:
     hu_offset: float | None = None
     series: str | None = None
     largest_gap_mm: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse words that mean nothing: another spelling of sform would be taken as qform."""
+        require_choice("modality", self.modality, Modality)
+        require_choice("geometry", self.geometry, Geometry)
 
 
 class Reading(TypedDict, total=False):

@@ -12,6 +12,7 @@ from anatomical_embedding.code_fingerprint import REPOSITORY, reachable_modules
 LAYERS = [
     {
         "errors",
+        "arguments",
         "files",
         "canonical_text",
         "progress",
