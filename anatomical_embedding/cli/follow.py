@@ -156,6 +156,7 @@ def _place(number: str, names: list[str]) -> int:
         return names.index(number)
     if not number.isdecimal() or int(number) >= len(names):
         raise click.UsageError(
-            f"--lesions: expected the number of a visit from 0 to {len(names) - 1} before '=', got {number!r}"
+            f"--lesions: expected a visit ({', '.join(names)}) or its number (0 to {len(names) - 1}) before '=', got "
+            f"{number!r}"
         )
     return int(number)

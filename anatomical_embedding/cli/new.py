@@ -1,5 +1,6 @@
 """The verb `new`."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,7 +87,8 @@ def new(folder: Path, output: Path | None, chosen: tuple[str, ...], modality: "M
             err=True,
         )
     click.echo(f"{output}: {found.kind}, {found.num_patients} patients, {found.modality or 'ct and mr'}")
-    click.echo(f"in a checkout of the project: snakemake --cores all --configfile {output}")
+    place = shlex.quote(str(output.resolve()))  # the checkout is another folder
+    click.echo(f"in a checkout of the project: snakemake --cores all --configfile {place}")
 
 
 def _series_of(chosen: tuple[str, ...]) -> str | dict[str, str] | None:

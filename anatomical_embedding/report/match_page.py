@@ -132,7 +132,7 @@ def _overview(title: str, volume: IndexRow, points: pd.DataFrame, *, kind: str, 
 def _introduction(method: EvaluatedMethod, points: pd.DataFrame) -> Markup:
     return element(
         "p",
-        f"A click on a point of the first volume shows where {method.name} finds it in the second. These "
+        f"A click on a point of the first volume shows where it lies in the second, as found by {method.name}. These "
         f"{len(points)} matches were computed in advance. The pair is the typical one of its evaluation, with the "
         "median of all pairs' errors: "
         f"{millimetres(float(points['error_mm'].median()))} mm. For any point of your own scans: ",

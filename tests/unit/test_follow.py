@@ -237,7 +237,7 @@ def test_a_lesion_that_nobody_explains_is_new_and_is_looked_for_before(patient, 
         (
             "ab",
             ["--lesions", "7=lesions.nii.gz"],
-            "expected the number of a visit from 0 to 1 before '=', got '7'",
+            ") or its number (0 to 1) before '=', got '7'",
         ),
         ("ab", ["--lesions", "1=lesions.nii.gz"], "lies on another grid than the scan"),
         ("ab", ["--lesions", "1=far.csv"], "lies outside the scan"),

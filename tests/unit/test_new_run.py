@@ -1,5 +1,8 @@
 """A run file from a folder of scans: its kind and modality are told, and what cannot be told is an error."""
 
+import shlex
+from pathlib import Path
+
 import numpy as np
 import pydicom
 import pytest
@@ -329,6 +332,17 @@ def test_too_few_patients_and_impossible_roots_are_errors(tmp_path):
     with pytest.raises(SettingsError, match=r"a_b\.root: .*without \{ \}"):
         written(tmp_path / "a{b}")
     assert not (tmp_path / "new.yaml").exists()
+
+
+def test_the_command_to_run_works_in_another_folder(tmp_path, monkeypatch):
+    """The checkout is not where the run file was written."""
+    for number in range(4):
+        write_ct(tmp_path / "scans" / f"s{number}.nii.gz")
+    (tmp_path / "my runs").mkdir()
+    monkeypatch.chdir(tmp_path / "my runs")
+    done = CliRunner().invoke(new, [str(tmp_path / "scans")], catch_exceptions=False)
+    assert shlex.split(done.stdout)[-1] == str(tmp_path / "my runs" / "scans.yaml")
+    assert Path(shlex.split(done.stdout)[-1]).exists()
 
 
 def test_a_file_that_is_there_is_left_alone(tmp_path):
