@@ -40,8 +40,8 @@ def run_file():
     """Return a run of bodies alone, of which four train, in two folds."""
     overlay = copy.deepcopy(OVERLAY) | COARSE
     del overlay["datasets"]["folder_ct"]
-    overlay["datasets"]["phantom_ct"]["num_subjects"] = NUM_TRAINED + 2
-    overlay["datasets"]["phantom_ct"]["split"] = {"num_test": 1, "num_validation": 1, "seed": 1}
+    overlay["datasets"]["phantom_ct"]["num_subjects"] = NUM_TRAINED + 3
+    overlay["datasets"]["phantom_ct"]["split"] = {"num_test": 2, "num_validation": 1, "seed": 1}
     overlay["models"]["sam"]["training"]["mix"] = {"phantom_ct": 1}
     overlay["models"]["sam"]["confidence_folds"] = 2
     overlay["evaluations"]["phantom_ct"]["methods"] = ["nearest"]

@@ -53,7 +53,7 @@ def overlay(folder):
     changes = {
         "title": HOSTILE,
         "datasets": {
-            "phantom_ct": {"num_subjects": 4, "split": SPLIT},
+            "phantom_ct": {"num_subjects": 5, "split": SPLIT | {"num_test": 2}},
             "phantom_tracking": {"num_subjects": 3, "split": SPLIT},
             "phantom_pairs": {"num_subjects": 3, "split": SPLIT},
             "scans": {"kind": "folder", "modality": "ct", "root": str(scans), "split": SPLIT},
@@ -94,7 +94,7 @@ def _cases(root):
         "kind": "case_folders",
         "modality": "ct",
         "root": str(root),
-        "split": SPLIT,
+        "split": SPLIT | {"num_test": 2},
         "organs": ORGANS,
         "landmarks": landmarks,
     }
