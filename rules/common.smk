@@ -37,6 +37,7 @@ from anatomical_embedding.datasets.raw_volume import reading_settings
 from anatomical_embedding.provenance import code_variable
 from anatomical_embedding.settings.folds import fold_models, folds_of
 from anatomical_embedding.settings.model import training_datasets
+from anatomical_embedding.settings.one_spelling import with_one_spelling
 from anatomical_embedding.settings.pipeline import read_pipeline_settings, section_json
 from anatomical_embedding.settings.run_file import read_run_files
 
@@ -52,7 +53,7 @@ try:
     # Snakemake has read these files, and takes a key twice or 012 for 10 without a word.
     paths = map(Path, workflow.configfiles)
     read_run_files(path for path in paths if path.suffix.lower() != ".json")
-    SETTINGS = read_pipeline_settings(config)
+    SETTINGS = with_one_spelling(read_pipeline_settings(config))
 except SettingsError as error:
     raise WorkflowError(f"{RUN_FILES}: {error}") from None
 except UserError as error:

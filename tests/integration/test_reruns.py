@@ -131,6 +131,14 @@ def test_moved_elsewhere(tiny_run, tmp_path):
     assert planned_jobs(tmp_path / "elsewhere") == {}
 
 
+@pytest.mark.parametrize("spelling", ["{folder}/scans", "./scans/", "../{folder.name}/scans", "{link}/scans"])
+def test_a_root_spelled_another_way(edited, tmp_path, spelling):
+    (tmp_path / "link").symlink_to(edited.folder)
+    root = spelling.format(folder=edited.folder, link=tmp_path / "link")
+    edited.set("datasets", "folder_ct", "root", value=root)
+    assert planned_jobs(edited.folder) == {}
+
+
 def test_trained_weights_can_be_kept(tiny_run, tmp_path):
     folder = tmp_path / "upgraded"
     shutil.copytree(tiny_run, folder)
