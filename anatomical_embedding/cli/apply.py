@@ -187,6 +187,7 @@ def carry_points(
     forward.h5 and displacement_field.nii.gz of `register` carry points of the fixed scan to the moving one; inverse.h5
     carries them back. A .csv gets the columns of ANTs if the points came with them.
     """
+    from anatomical_embedding.points.dicom_points import require_frame
     from anatomical_embedding.points.points_file import CARRIED_ENDINGS, read_points, write_carried_points
     from anatomical_embedding.registration.itk_transform import transform_by_itk
     from anatomical_embedding.registration.registered_scans import carried_grid, require_direction
@@ -212,7 +213,9 @@ def carry_points(
         for name, covered in zip(asked.names, is_covered(carrier, asked.points_mm), strict=True)
         if not covered
     ]
-    said = say_remarks([*asked.remarks, *outside, *left_alone])
+    whose = "the scan" if scan is None else str(scan)
+    said_of_world = require_frame(asked, "", scan=whose)
+    said = say_remarks([*asked.remarks, *said_of_world, *outside, *left_alone])
     if as_json:
         print_json({"output": str(output), "remarks": said})
     else:

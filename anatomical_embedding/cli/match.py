@@ -191,16 +191,18 @@ def _answers(
     """Return a row for each point in each target, and what to say of points and scans; write the similarity map."""
     from anatomical_embedding.answers_file import answer_rows
     from anatomical_embedding.api import map_similarity, match_points, open_or_embed, read_scans
+    from anatomical_embedding.points.dicom_points import require_frame
     from anatomical_embedding.progress import track
     from anatomical_embedding.usage.refinement import require_refinable
     from anatomical_embedding.volumes.nifti import write_volume
 
     scans = read_scans(model, (template, *targets), **reading)
     require_refinable(scans.values(), refinement)
+    said_of_world = require_frame(asked, scans[template].frame_of_reference, scan=str(template))
     _require_some_inside(template, scans[template], asked)
     source = open_or_embed(model, scans[template])
     _require_some_inside(template, source, asked)
-    rows, remarks = [], [*asked.remarks, *source.remarks]
+    rows, remarks = [], [*asked.remarks, *said_of_world, *source.remarks]
     for path in track(targets, description="matching", total=len(targets)):
         target = source if path == template else open_or_embed(model, scans[path])
         answers = match_points(model, source, target, asked.points_mm, method=method, refinement=refinement)

@@ -146,6 +146,7 @@ def register(
     from anatomical_embedding.api import carry_registered_points, load_model, read_scans, register_scans
     from anatomical_embedding.cli.registration_folder import require_only_own
     from anatomical_embedding.files import held_folder, require_writable_folder
+    from anatomical_embedding.points.dicom_points import require_frame
     from anatomical_embedding.points.points_file import read_points
     from anatomical_embedding.registration.deeds_program import require_program
     from anatomical_embedding.registration.installed_program import installed_program
@@ -173,7 +174,8 @@ def register(
     remarks = []
     if asked is not None:
         outside = points_outside(asked, scans[their_scan].grid, str(their_scan), hint="--points-of")
-        remarks = [*asked.remarks, *outside]
+        said_of_world = require_frame(asked, scans[their_scan].frame_of_reference, scan=str(their_scan))
+        remarks = [*asked.remarks, *said_of_world, *outside]
     with held_folder(folder):
         found = register_scans(
             model,

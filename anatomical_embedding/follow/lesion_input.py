@@ -16,10 +16,10 @@ from scipy.ndimage import find_objects, label
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.follow.lesion_prompts import read_prompts
 from anatomical_embedding.points.challenge_points import challenge_content
+from anatomical_embedding.points.dicom_points import is_report, require_frame
 from anatomical_embedding.points.named_points import Coordinates
 from anatomical_embedding.points.points_file import read_points
 from anatomical_embedding.settings.volumes import Geometry
-from anatomical_embedding.volumes.grid import Grid
 from anatomical_embedding.volumes.label_file import read_label_file, read_mask_folder
 from anatomical_embedding.volumes.mask_folder import numbers_of_names
 from anatomical_embedding.volumes.segments import LabelledScan, labels_on_grid
@@ -28,7 +28,7 @@ from anatomical_embedding.volumes.volume import Volume
 POINT_SUFFIXES = (".csv", ".tsv", ".json", ".fcsv", ".mps", ".txt", ".pts")
 LESION_FILES = (
     "a label map, a folder of one mask a lesion, a DICOM SEG or RTSTRUCT, points (.csv, .mrk.json, .fcsv, "
-    ".mps), or prompts (.json)"
+    ".mps, DICOM SR), or prompts (.json)"
 )
 """What can be read, in the words of help and messages."""
 TOUCHING = np.ones((3, 3, 3))
@@ -89,8 +89,8 @@ def read_given_lesions(
     path = Path(path)
     if path.is_dir():
         return _read_folder(path, scan, geometry=geometry)
-    if path.name.lower().endswith(POINT_SUFFIXES):
-        return _read_points(path, scan.grid, coordinates=coordinates)
+    if path.name.lower().endswith(POINT_SUFFIXES) or is_report(path):
+        return _read_points(path, scan, coordinates=coordinates)
     if not path.exists():
         raise InputFileError(path, f"is not there; expected {LESION_FILES}")
     found = read_label_file(path, geometry=geometry, scan=scan)
@@ -99,7 +99,8 @@ def read_given_lesions(
     return _of_masks(labels, {}, [*remarks, *said], path=path)
 
 
-def _read_points(path: Path, grid: Grid, *, coordinates: Coordinates) -> GivenLesions:
+def _read_points(path: Path, scan: LabelledScan, *, coordinates: Coordinates) -> GivenLesions:
+    grid = scan.grid
     is_json = path.name.lower().endswith(".json")
     is_in_mm = is_json and coordinates == "lps" and challenge_content(path) is not None
     prompts = read_prompts(path) if is_json and not is_in_mm else None
@@ -110,7 +111,8 @@ def _read_points(path: Path, grid: Grid, *, coordinates: Coordinates) -> GivenLe
             raise InputFileError(path, "holds no prompt, expected one or more")
     else:
         found = read_points(path, coordinates=coordinates, grid=lambda: grid)
-        names, points_mm, remarks = found.names, found.points_mm, found.remarks
+        names, points_mm = found.names, found.points_mm
+        remarks = (*found.remarks, *require_frame(found, scan.frame_of_reference, scan="the scan"))
     outside = np.flatnonzero(~grid.contains(points_mm))
     if len(outside):
         place = ", ".join(f"{value:.1f}" for value in points_mm[outside[0]])

@@ -46,12 +46,14 @@ class NamedPoints:
     names : N labels.
     remarks : what was left out or converted, a sentence each.
     form : how their file lists them; None for points that came from none.
+    frame_of_reference : UID of the world that a DICOM object names; empty for others.
     """
 
     points_mm: Points
     names: tuple[str, ...]
     remarks: tuple[str, ...] = ()
     form: PointForm | None = None
+    frame_of_reference: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from anatomical_embedding.csv_table import write_csv_table
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.points.challenge_points import challenge_content, challenge_points
+from anatomical_embedding.points.dicom_points import read_dicom_points
 from anatomical_embedding.points.elastix_points import (
     ELASTIX_SUFFIXES,
     read_elastix_points,
@@ -44,10 +45,11 @@ from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.dicom_mark import is_marked_dicom
 from anatomical_embedding.volumes.grid import Grid
 
-POINT_FILES = ".csv (x_mm,y_mm,z_mm,name), .mrk.json, .fcsv, .mps of MITK, or .txt and .pts of elastix"
+POINT_FILES = ".csv (x_mm,y_mm,z_mm,name), .mrk.json, .fcsv, .mps of MITK, .txt and .pts of elastix, or DICOM"
 """What can be read, in words."""
 CARRIED_ENDINGS = (".csv", ".mrk.json", ".fcsv", *ELASTIX_SUFFIXES)
 """Of files that `write_carried_points` writes."""
+READERS_IN_MM = {".json": read_markups, ".fcsv": read_fcsv, MITK_SUFFIX: read_mitk_points}
 VOXEL_TABLE = "points_voxels.csv"
 NAMES_OF_FORMS = {
     "ants": "points_ants.csv",
@@ -58,7 +60,7 @@ NAMES_OF_FORMS = {
 
 
 def read_points(path: Path | str, *, coordinates: Coordinates, grid: GridOf | None = None) -> NamedPoints:
-    """Return the points of a table, of 3D Slicer (`.mrk.json`, `.fcsv`), of ANTs, elastix, MITK or grand-challenge.org.
+    """Return the points of a table, of 3D Slicer (`.mrk.json`, `.fcsv`), of ANTs, elastix, MITK, DICOM and others.
 
     Parameters
     ----------
@@ -88,11 +90,9 @@ def _read(path: Path, *, coordinates: Coordinates, grid: GridOf | None) -> Named
         challenge = challenge_content(path)
         if challenge is not None:
             return challenge_points(challenge, path, coordinates=coordinates, grid=grid)
-        return read_markups(path)
-    if name.endswith(".fcsv"):
-        return read_fcsv(path)
-    if name.endswith(MITK_SUFFIX):
-        return read_mitk_points(path)
+    for suffix, read in READERS_IN_MM.items():
+        if name.endswith(suffix):
+            return read(path)
     if name.endswith((".csv", ".tsv")):
         table = read_point_table(path, coordinates=coordinates)
         stated = table.form.coordinates if table.form else coordinates
@@ -102,8 +102,9 @@ def _read(path: Path, *, coordinates: Coordinates, grid: GridOf | None) -> Named
         form = PointForm("elastix", "voxel" if is_index else "lps")
         points_mm = world_points(numbers, coordinates=form.coordinates, grid=grid)
         return NamedPoints(points_mm, tuple(map(str, range(1, len(numbers) + 1))), tuple(remarks), form)
-    found = "is DICOM, " if path.is_file() and is_marked_dicom(path) else ""
-    raise InputFileError(path, f"{found}expected a list of points: {POINT_FILES}")
+    if path.is_file() and is_marked_dicom(path):
+        return read_dicom_points(path)
+    raise InputFileError(path, f"expected a list of points: {POINT_FILES}")
 
 
 def name_of_form(form: PointForm) -> str:

@@ -111,8 +111,8 @@ def test_malformed_tables_are_refused(tmp_path, content, message):
 
 def test_files_of_other_kinds_are_refused(tmp_path):
     assert "expected a list of points: .csv" in refusal(tmp_path, "x_mm", name="points.xlsx")
-    report = bytes(128) + b"DICM"  # of measurements (SR), or a structure set of points
-    assert "is DICOM, expected a list of points: .csv" in refusal(tmp_path, report, name="report.dcm")
+    other = bytes(128) + b"DICM"
+    assert "is DICOM (unknown kind), expected points of a report" in refusal(tmp_path, other, name="a.dcm")
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(InputFileError, match="cannot be read as a list of points"):
         read_points(tmp_path / "folder.csv", coordinates="ras")
