@@ -80,7 +80,7 @@ inline std::vector<std::string> command_line_seeds() {
         "register --fixed=f --moving=m --output=o --as-stored --background=0 --intensity-offset=1024 --memory-limit=100",
         "apply -M m -O o -D d -F f -A a --labels --background 0 -G 3 --registration-image r",
         "points -O o --input i --output p --direction moving-to-fixed --axes lps",
-        "field -O o -D d --inverse i --jacobian j -M m",
+        "field -O o -D d --inverse i --jacobian j -M m --memory-limit 100",
         "descend -O o -F f -M m -D d --smooth 3x0 --window 10x6 --steps 3x4 --rough-window 8 --wall 0.4 --evidence e",
         "invert --field f -D d --tolerance 0.01 --steps 50 --nan-to 0 --memory-limit 100 --threads 2",
         "--help", "--version", "linear --help"};

@@ -15,10 +15,10 @@ void add_general(CommandParser& parser, GeneralOptions& options, Reads reads) {
             options.volume = whole_number(shown, value, 0, 32766);
         });
     }
-    if (reads != Reads::no_voxels) {
+    if (reads == Reads::images || reads == Reads::vectors)
         parser.allow("--nan-to", "", "VALUE", "replace NaN and infinite numbers (otherwise refused)", real_into(options.nan_to));
+    if (reads != Reads::points)
         parser.allow("--memory-limit", "", "MIB", "refuse work that needs more (default: the memory of the machine)", positive_into(options.memory_limit_mib));
-    }
     parser.allow("--threads", "", "N", "threads to use (default 1)", whole_into(options.threads, 1, 1024));
     parser.allow("--quiet", "", "", "print errors only", flag_into(options.quiet));
 }

@@ -13,7 +13,7 @@
 namespace deeds {
 
 /// What a command reads.
-enum class Reads { no_voxels, vectors, images };
+enum class Reads { points, grids, vectors, images };
 
 /// Adds what every command understands, and how one reads.
 void add_general(CommandParser& parser, GeneralOptions& options, Reads reads);

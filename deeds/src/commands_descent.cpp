@@ -113,7 +113,7 @@ void run_descend(const DescendOptions& options) {
     const DescentSettings settings = settings_of(options);
     const Size3 fixed_size = read_geometry(options.fixed).size, moving_size = read_geometry(options.moving).size;
     require_memory(general, "a descent from " + text_of(moving_size) + " to " + text_of(fixed_size) + " voxels",
-                   memory_need_descent(fixed_size, moving_size, settings));
+                   memory_need_descent(fixed_size, moving_size, options.region.empty(), settings));
     const Registration registration = read_registration(options.stem);
     const ReadOptions reading = read_options(general);
     const Image fixed = read_image(options.fixed, reading), moving = read_image(options.moving, reading);

@@ -175,6 +175,11 @@ struct VectorField {
     explicit VectorField(Size3 size) : x(size), y(size), z(size) {}
 };
 
+/// Bytes of the field of a registration, where it has one.
+std::int64_t bytes_of_field(const Registration& registration) {
+    return registration.field ? 3 * registration.field->control.count() * static_cast<std::int64_t>(sizeof(float)) : 0;
+}
+
 /// carried(world) - world at every voxel, LPS components, mm.
 template <class Map>
 VectorField displacements_on(const Geometry& grid, int threads, const Map& carried) {
@@ -230,9 +235,9 @@ void run_apply(const ApplyOptions& options) {
     const Image moving = options.labels ? read_labels(options.moving, read_options(general)) : read_image(options.moving, read_options(general));
     const Registration registration = registration_of(options.transform, moving.geometry);
     const Geometry target = target_of(options.transform, registration);
-    const std::int64_t of_field = registration.field ? 3 * registration.field->control.count() : 0;
     require_memory(general, "carrying " + text_of(moving.geometry.size) + " to " + text_of(target.size) + " voxels",
-                   (moving.geometry.size.count() + target.size.count() + of_field) * static_cast<std::int64_t>(sizeof(float)));
+                   (moving.geometry.size.count() + target.size.count()) * static_cast<std::int64_t>(sizeof(float)) +
+                       bytes_of_field(registration));
     const std::optional<float> outside =
         options.background ? std::optional<float>(static_cast<float>(*options.background)) : std::nullopt;
     const Grid3<float> result = carried_to(target, moving, registration, options.labels ? Interpolation::nearest : Interpolation::linear,
@@ -282,6 +287,13 @@ void run_field(const FieldOptions& options) {
     const Registration registration = registration_of(options.transform, moving);
     const Geometry fixed_grid = target_of(options.transform, registration);
     const Geometry moving_grid = moving.value_or(registration.geometry.moving);
+    // Each is written before the next is made.
+    constexpr std::int64_t bytes_of_number = sizeof(float), bytes_of_vector = 3 * bytes_of_number;
+    const std::int64_t on_fixed = !options.displacements.empty() ? bytes_of_vector : !options.jacobian.empty() ? bytes_of_number : 0;
+    const std::int64_t most_on_fixed = on_fixed * fixed_grid.size.count();
+    const std::int64_t most_on_moving = options.inverse.empty() ? 0 : bytes_of_vector * moving_grid.size.count();
+    require_memory(general, "a field on " + text_of(most_on_fixed < most_on_moving ? moving_grid.size : fixed_grid.size) + " voxels",
+                   std::max(most_on_fixed, most_on_moving) + bytes_of_field(registration));
     const WorldMap map(registration);
     std::vector<PendingFile> files;
     if (!options.displacements.empty()) {

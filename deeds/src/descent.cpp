@@ -121,11 +121,13 @@ Geometry control_geometry(const Geometry& fixed, int control_step) {
     return control;
 }
 
-std::int64_t memory_need_descent(Size3 fixed, Size3 moving, const DescentSettings& settings) {
-    // The first pass is kept beside the one in work. Each has three grids of the fixed image, rows of what is wanted, and the
-    // smoothed moving image; beside both images and their middle. Control points hold the field, equations and what leads there.
-    constexpr std::int64_t numbers_of_control = 37;
+std::int64_t memory_need_descent(Size3 fixed, Size3 moving, bool is_everywhere, const DescentSettings& settings) {
+    // The first pass is kept beside the one in work. Each has three grids of the fixed image, rows of what is wanted, the
+    // smoothed moving image, and at control points the fixed one's moments; beside both images and their middle. Control points
+    // hold the field, the equations and what leads there, from the second step on also the equations and the step before.
     const std::int64_t passes = settings.passes.size() > 1 ? 2 : 1, step = settings.control_step, voxels = fixed.count();
+    const bool has_second_step = passes > 1 || settings.passes.front().steps > 1;
+    const std::int64_t numbers_of_control = 20 + 2 * passes + (has_second_step ? 12 : 0) + (is_everywhere ? 0 : 1);
     const std::int64_t numbers = (2 + 3 * passes) * voxels + passes * voxels / (step * step) + (1 + passes) * moving.count() +
                                  numbers_of_control * voxels / (step * step * step);
     return numbers * static_cast<std::int64_t>(sizeof(float));

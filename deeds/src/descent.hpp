@@ -48,8 +48,8 @@ struct DescentResult {
 /// Where the control points lie whose cells the voxels of a grid fill. Throws std::invalid_argument where they do not.
 Geometry control_geometry(const Geometry& fixed, int control_step);
 
-/// Bytes that a descent takes with both images; the sizes are those of the images.
-std::int64_t memory_need_descent(Size3 fixed, Size3 moving, const DescentSettings& settings);
+/// Bytes that a descent takes with both images; the sizes are those of the images. is_everywhere: no control points are wanted.
+std::int64_t memory_need_descent(Size3 fixed, Size3 moving, bool is_everywhere, const DescentSettings& settings);
 
 /// A field that fits the images better.
 /// fixed: on a grid whose voxels fill the cells round the control points; moving: in the same world, on any grid.

@@ -44,7 +44,7 @@ CommandOptions points_command(const std::vector<std::string>& arguments) {
     parser.require("--output", "", "CSV", "the same table with the points carried over", text_into(options.output));
     parser.allow("--direction", "", "WHICH", "fixed-to-moving (default) or moving-to-fixed", text_into(direction));
     parser.allow("--axes", "", "ras|lps", "meaning of the coordinates (default ras)", text_into(axes));
-    add_transform(parser, options.transform, Reads::no_voxels);
+    add_transform(parser, options.transform, Reads::points);
     if (!parser.parse(arguments)) return HelpRequest{parser.help()};
     check_transform(options.transform);
     if (direction != "fixed-to-moving" && direction != "moving-to-fixed")
@@ -62,7 +62,7 @@ CommandOptions field_command(const std::vector<std::string>& arguments) {
     parser.allow("--inverse", "", "IMAGE", "moving to fixed, on the moving image's grid", text_into(options.inverse));
     parser.allow("--jacobian", "", "IMAGE", "determinant of the Jacobian on the fixed grid", text_into(options.jacobian));
     parser.allow("--moving", "-M", "IMAGE", "image whose grid the inverse gets (default: the registered moving image's)", text_into(options.moving));
-    add_transform(parser, options.transform, Reads::no_voxels);
+    add_transform(parser, options.transform, Reads::grids);
     if (!parser.parse(arguments)) return HelpRequest{parser.help()};
     check_transform(options.transform);
     if (options.displacements.empty() && options.inverse.empty() && options.jacobian.empty())

@@ -63,6 +63,35 @@ def test_apply_takes_the_memory_that_is_counted(tmp_path):
     assert_takes(counted, *command, "--memory-limit", counted + 0.1)
 
 
+@pytest.mark.parametrize(
+    ("outputs", "bytes_of_voxel"),
+    [
+        (["-D"], 12),
+        (["--inverse"], 12),
+        (["--jacobian"], 4),
+        (["-D", "--inverse", "--jacobian"], 12),
+    ],
+)
+def test_field_takes_the_memory_that_is_counted(tmp_path, outputs, bytes_of_voxel):
+    shape = (160, 128, 112)
+    image = save(tmp_path / "image.nii", np.zeros(shape, np.float32), np.eye(4))
+    np.savetxt(tmp_path / "matrix.txt", np.eye(4))
+    asked = [word for name in outputs for word in (name, tmp_path / f"{name.strip('-')}.nii")]
+    command = ("field", "-A", tmp_path / "matrix.txt", "-F", image, "-M", image, *asked)
+    counted = np.prod(shape) * bytes_of_voxel / 2**20
+    refused(*command, "--memory-limit", counted - 0.1, names=["--memory-limit", "a field on 160x128x112"])
+    assert {path.name for path in tmp_path.iterdir()} == {"image.nii", "matrix.txt"}
+    assert_takes(counted, *command, "--memory-limit", counted + 0.1)
+
+
+def test_field_counts_the_larger_grid_and_the_field(plain, tmp_path):
+    command = ("field", "-O", plain / "out", "--inverse", tmp_path / "inverse.nii", "--jacobian", tmp_path / "j.nii")
+    mib = (3 * 56 * 52 * 48 + 3 * 18 * 17 * 16) * 4 / 2**20
+    refused(*command, "--memory-limit", mib - 0.01, names=["--memory-limit", "56x52x48"])
+    assert not list(tmp_path.iterdir())
+    run(*command, "--memory-limit", mib + 0.01)
+
+
 def test_labels_are_checked_before_the_work(plain, tmp_path):
     """A label map that is none is named, even where the registration itself could not succeed."""
     pair = ["-F", plain / "fixed.nii.gz", "-M", plain / "moving.nii.gz", "-O", tmp_path / "out"]

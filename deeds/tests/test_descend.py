@@ -100,9 +100,12 @@ def test_skewed_axes_are_refused(pair, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "bytes_of_voxel"),
     [
-        ({}, 64.5),
-        ({"control-step": 4}, 46.8125),
-        ({"steps": 3, "smooth": 2, "window": 6}, 47.5),
+        ({}, 64.0),
+        ({"control-step": 4}, 46.75),
+        ({"region": "everywhere.nii"}, 64.5),
+        ({"steps": "1x1x1", "smooth": "3x2x1", "window": "6x6x6"}, 64.0),
+        ({"steps": 3, "smooth": 2, "window": 6}, 46.0),
+        ({"steps": 1, "smooth": 2, "window": 6}, 40.0),
     ],
 )
 def test_the_memory_that_is_counted_is_what_it_takes(tmp_path, changes, bytes_of_voxel):
@@ -113,6 +116,9 @@ def test_the_memory_that_is_counted_is_what_it_takes(tmp_path, changes, bytes_of
     images = ("-F", tmp_path / "fixed.nii", "-M", tmp_path / "moving.nii")
     level = ("-G", 8, "-L", 1, "-Q", 1)
     run("register", *images, "-O", tmp_path / "out", *level, "--without-image")
+    everywhere = np.ones([size // 2 for size in shape], np.uint8)
+    if "region" in changes:
+        changes = {"region": save(tmp_path / "everywhere.nii", everywhere, AFFINE @ np.diag([2, 2, 2, 1]))}
     command = ("descend", *options(tmp_path, tmp_path, **changes))
     counted = np.prod(shape) * bytes_of_voxel / 2**20
     refused(*command, "--memory-limit", counted - 0.1, names=["--memory-limit", "160x128x112 voxels needs"])
