@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.files import written_atomically
-from anatomical_embedding.registration.displacement_field import write_field
+from anatomical_embedding.progress import log
+from anatomical_embedding.registration.displacement_field import DisplacementField, write_field
 from anatomical_embedding.registration.elastix_files import write_elastix_files
 from anatomical_embedding.registration.itk_transform import (
     affine_transform,
@@ -27,6 +28,8 @@ from anatomical_embedding.registration.registered_scans import note_of
 
 FINE_MM = 1.0
 """Voxels of a deformation between which cubic splines are within 0.05 mm of it; half the size takes eightfold space."""
+SAID_BYTES = 50_000_000
+"""Of vectors take some seconds to be packed and written."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,8 @@ def write_mrtrix(pair: PairMap, folder: Path) -> None:
     to bring a warp to another grid (`-template`); tcktransform takes what lies between vectors linear, which is exact
     on the grid of the deformation.
     """
-    write_ras_places(pair.at_fixed_voxels(), folder / "mrtrix" / "forward.nii.gz")
-    write_ras_places(pair.at_moving_voxels(), folder / "mrtrix" / "inverse.nii.gz")
+    _write_large(write_ras_places, pair.at_fixed_voxels(), folder / "mrtrix" / "forward.nii.gz")
+    _write_large(write_ras_places, pair.at_moving_voxels(), folder / "mrtrix" / "inverse.nii.gz")
     write_ras_places(pair.whole_forward(), folder / "mrtrix" / "forward_points.nii.gz")
     write_ras_places(pair.whole_inverse(), folder / "mrtrix" / "inverse_points.nii.gz")
 
@@ -100,11 +103,12 @@ def write_nitransforms(pair: PairMap, folder: Path) -> None:
     the finer it is sampled.
     """
     folder = folder / "nitransforms"
-    write_field(pair.at_fixed_voxels(), folder / "forward.nii.gz")
-    write_field(pair.at_moving_voxels(), folder / "inverse.nii.gz")
+    _write_large(write_field, pair.at_fixed_voxels(), folder / "forward.nii.gz")
+    _write_large(write_field, pair.at_moving_voxels(), folder / "inverse.nii.gz")
     write_transform(affine_transform(pair.matrix), folder / "start.tfm")
-    write_field(refined(pair.deformation, spacing_mm=FINE_MM), folder / "warp_points.nii.gz")
-    write_field(refined(pair.inverse_deformation, spacing_mm=FINE_MM), folder / "inverse_warp_points.nii.gz")
+    _write_large(write_field, refined(pair.deformation, spacing_mm=FINE_MM), folder / "warp_points.nii.gz")
+    finer_inverse = refined(pair.inverse_deformation, spacing_mm=FINE_MM)
+    _write_large(write_field, finer_inverse, folder / "inverse_warp_points.nii.gz")
 
 
 def write_registration_objects(pair: PairMap, folder: Path) -> None:
@@ -128,6 +132,16 @@ def write_registration_objects(pair: PairMap, folder: Path) -> None:
     whole = deformable_registration(pair.matrix, pair.deformation, *pair.sources)
     write_dicom(start, folder / "dicom" / "spatial_registration.dcm")
     write_dicom(whole, folder / "dicom" / "deformable_registration.dcm")
+
+
+def _write_large(
+    write: Callable[[DisplacementField, Path], None], field: DisplacementField, path: Path
+) -> None:
+    """Write a field, after saying how large it is where that takes a while: hundreds of MB from a scan of the body."""
+    num_bytes = field.displacements_mm.nbytes
+    if num_bytes >= SAID_BYTES:
+        log(f"writing {path}: {num_bytes / 1e6:.0f} MB before they are packed")
+    write(field, path)
 
 
 def write_matrix(matrix: NDArray[np.float64], path: Path) -> None:

@@ -14,6 +14,7 @@ import SimpleITK
 from scipy.ndimage import map_coordinates
 
 from anatomical_embedding.cli.register import PROGRAM_NAMES
+from anatomical_embedding.registration import program_files
 from anatomical_embedding.registration.displacement_field import DisplacementField
 from anatomical_embedding.registration.itk_transform import refined
 from anatomical_embedding.registration.pair_map import PairMap, covering
@@ -212,6 +213,29 @@ def test_fields_for_images_lie_on_the_voxels_of_the_scan(written, name, grid):
     np.testing.assert_allclose(np.asarray(goes_to.dataobj)[at_voxels], expected, atol=1e-3)
     moved = places + np.asarray(moves_by.dataobj)[at_voxels][:, 0] * LPS
     np.testing.assert_allclose(moved, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("program", "large"),
+    [
+        ("mrtrix", ["forward.nii.gz", "inverse.nii.gz"]),
+        ("nitransforms", ["forward.nii.gz", "inverse.nii.gz", "warp_points.nii.gz", "inverse_warp_points.nii.gz"]),
+    ],
+)
+def test_the_size_of_large_files_is_said_before_they_are_written(
+    tmp_path, binary, capsys, monkeypatch, program, large
+):
+    pair = replace(PAIR, program=binary)
+    PROGRAMS[program].write(pair, tmp_path / "silent")
+    assert capsys.readouterr().err == ""
+    smallest = min(np.prod(grid.shape) for grid in (FIXED, MOVING)) * 12
+    monkeypatch.setattr(program_files, "SAID_BYTES", smallest)
+    PROGRAMS[program].write(pair, tmp_path)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split("writing ")[1].split(":")[0] for line in lines] == [
+        str(tmp_path / program / name) for name in large
+    ]
+    assert f"{np.prod(FIXED.shape) * 12 / 1e6:.0f} MB before they are packed" in lines[0]
 
 
 def test_a_finer_deformation_is_the_same_between_its_voxels():
