@@ -1,11 +1,13 @@
 """The state of a training on disk: enough to go on as if it had never stopped.
 
 One safetensors file holds weights, optimiser moments and best weights, with the counters as JSON in its header. It
-appears by renaming, so it is whole or absent, and the last but one is kept. It is no declared output of the
-workflow, because Snakemake deletes the outputs of a job that failed.
+appears by renaming, so it is whole or absent, and the last but one is kept. A checksum before the counters tells bytes
+that a disk or a copy changed. It is no declared output of the workflow, because Snakemake deletes the outputs of a job
+that failed.
 """
 
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +23,7 @@ from anatomical_embedding.progress import log
 CURRENT_NAME = "state.safetensors"
 PREVIOUS_NAME = "state.previous.safetensors"
 HEADER_KEY = "training_state"
+"""One key alone, since safetensors writes several in any order."""
 
 
 @dataclass
@@ -62,14 +65,14 @@ def save_state(
         if value is not None
     }
     tensors |= {f"best.{name}": tensor for name, tensor in (best_weights or {}).items()}
-    header = {"fingerprint": fingerprint, "progress": vars(progress), "scaler": scaler.state_dict()}
+    header = json.dumps(
+        {"fingerprint": fingerprint, "progress": vars(progress), "scaler": scaler.state_dict()}
+    )
+    stored = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    metadata = {HEADER_KEY: f"{_checksum(header, stored)} {header}"}
     current = folder / CURRENT_NAME
     with written_atomically(current) as temporary:
-        save_file(
-            {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()},
-            temporary,
-            metadata={HEADER_KEY: json.dumps(header)},
-        )
+        save_file(stored, temporary, metadata=metadata)
         if current.exists():
             current.replace(folder / PREVIOUS_NAME)
 
@@ -115,16 +118,34 @@ def remove_state(folder: Path) -> None:
 
 
 def _read_state(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
-    """Return header and tensors, or None where the file is absent or damaged."""
+    """Return header and tensors, or None where the file is absent or damaged, which is said."""
     if not path.is_file():
         return None
     try:
         with safe_open(path, framework="pt") as store:
-            header = json.loads(store.metadata()[HEADER_KEY])
-            return header, {name: store.get_tensor(name) for name in store.keys()}
+            stated, _, header = store.metadata()[HEADER_KEY].partition(" ")
+            tensors = {name: store.get_tensor(name) for name in store.keys()}
+        parsed = json.loads(header)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         log(f"{path}: not a readable training state ({error}); ignored")
         return None
+    if stated != _checksum(header, tensors):
+        log(f"{path}: is damaged, it is not what the training saved; ignored")
+        return None
+    return parsed, tensors
+
+
+def _checksum(header: str, tensors: Mapping[str, torch.Tensor]) -> str:
+    """Return the CRC-32 of a header and of contiguous tensors by name, as eight hexadecimal digits.
+
+    It tells any change of up to 32 bits in a row and all but one of 4 billion others, for 0.15 CPU s a GB; a state is
+    written every few minutes.
+    """
+    found = zlib.crc32(header.encode())
+    for name, tensor in sorted(tensors.items()):
+        found = zlib.crc32(f"{name} {tensor.dtype} {list(tensor.shape)}".encode(), found)
+        found = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, found)
+    return f"{found:08x}"
 
 
 def _with_prefix(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

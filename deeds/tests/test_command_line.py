@@ -85,7 +85,15 @@ def test_field_takes_the_memory_that_is_counted(tmp_path, outputs, bytes_of_voxe
 
 
 def test_field_counts_the_larger_grid_and_the_field(plain, tmp_path):
-    command = ("field", "-O", plain / "out", "--inverse", tmp_path / "inverse.nii", "--jacobian", tmp_path / "j.nii")
+    command = (
+        "field",
+        "-O",
+        plain / "out",
+        "--inverse",
+        tmp_path / "inverse.nii",
+        "--jacobian",
+        tmp_path / "j.nii",
+    )
     mib = (3 * 56 * 52 * 48 + 3 * 18 * 17 * 16) * 4 / 2**20
     refused(*command, "--memory-limit", mib - 0.01, names=["--memory-limit", "56x52x48"])
     assert not list(tmp_path.iterdir())

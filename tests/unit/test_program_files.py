@@ -161,10 +161,21 @@ def test_the_verb_names_every_program_and_each_is_tested():
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory, binary):
+def pair(binary):
+    """Return the pair with the program that makes the inverse."""
+    return replace(PAIR, program=binary)
+
+
+@pytest.fixture
+def caught(capsys, monkeypatch):
+    """Return what catches lines and what changes values."""
+    return capsys, monkeypatch
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, pair):
     """Return the folder with the files of all programs."""
     folder = tmp_path_factory.mktemp("transforms")
-    pair = replace(PAIR, program=binary)
     for program in (PROGRAMS[name] for name in READERS):
         program.write(pair, folder)
         assert all((folder / name).is_file() for name in program.files)
@@ -219,13 +230,14 @@ def test_fields_for_images_lie_on_the_voxels_of_the_scan(written, name, grid):
     ("program", "large"),
     [
         ("mrtrix", ["forward.nii.gz", "inverse.nii.gz"]),
-        ("nitransforms", ["forward.nii.gz", "inverse.nii.gz", "warp_points.nii.gz", "inverse_warp_points.nii.gz"]),
+        (
+            "nitransforms",
+            ["forward.nii.gz", "inverse.nii.gz", "warp_points.nii.gz", "inverse_warp_points.nii.gz"],
+        ),
     ],
 )
-def test_the_size_of_large_files_is_said_before_they_are_written(
-    tmp_path, binary, capsys, monkeypatch, program, large
-):
-    pair = replace(PAIR, program=binary)
+def test_the_size_of_large_files_is_said(pair, tmp_path, caught, program, large):
+    capsys, monkeypatch = caught
     PROGRAMS[program].write(pair, tmp_path / "silent")
     assert capsys.readouterr().err == ""
     smallest = min(np.prod(grid.shape) for grid in (FIXED, MOVING)) * 12
