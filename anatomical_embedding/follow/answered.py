@@ -96,7 +96,7 @@ def answered_row(
         note="it is 2 parts now" if judged.state == "split" else judged.note,
     )
     if judged.state == "split" and looked.parts is not None:
-        return row, _fitted_parts(scan, place, looked.parts.middles_mm, sources[0], settings)
+        return row, _fitted_parts(scan, place, looked.parts.middles_mm, sources[0], scans, settings=settings)
     if judged.state not in ("present", "review") or not scan.contains(place.point_mm):
         return row, ()
     fits = _fitted(scan, place, sources, scans, is_visible=looked.visibility == 1.0, settings=settings)
@@ -303,20 +303,30 @@ def _grown(
 
 
 def _fitted_parts(
-    scan: Volume, place: AnsweredPlace, parts_mm: Points, source: Source, settings: FollowSettings
+    scan: Volume,
+    place: AnsweredPlace,
+    parts_mm: Points,
+    source: Source,
+    scans: VisitScans,
+    *,
+    settings: FollowSettings,
 ) -> tuple[FittedMask, ...]:
-    """Return the masks of two parts: that of the lesion, of half its volume, carried to each and fitted there."""
+    """Return the masks of two parts: that which was given, of half its volume, carried to each and fitted there.
+
+    They are fitted only where the mask is found again in its own scan, as that of a lesion that is whole.
+    """
     if source.mask is None:
         return ()
-    smaller = 0.5 ** (1 / 3)
+    smaller, doubt = 0.5 ** (1 / 3), _doubt(source, scans, settings.masks)
     return tuple(
         fit_mask(
             scan,
             middle_mm,
             source.mask,
             source.centre_mm,
-            smaller * place.matrix,
+            smaller * place.matrix_from_given,
             radius_mm=smaller * source.radius_mm,
+            doubt=doubt,
             settings=settings.masks,
         )
         for middle_mm in parts_mm

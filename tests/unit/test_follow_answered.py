@@ -165,13 +165,23 @@ def test_a_lesion_in_two_parts_has_split_and_each_gets_a_mask():
     steps = np.rint(half_mm / np.diag(AFFINE)[:3]).astype(int)
     both = np.roll(parts[0], steps, axis=(0, 1, 2)) | np.roll(parts[0], -steps, axis=(0, 1, 2))
     now = Volume(np.where(both, before.array.max(), TISSUE_HU), AFFINE)
-    row, fits = answered_at(
-        place_at(CENTRE_MM), [Source("given", CENTRE_MM, 12.0, mask)], given=before, now=now
-    )
-    assert row.state == "split" and len(fits) == len(half_mm) - 1
+    given = Source("given", CENTRE_MM, 12.0, mask)
+    row, fits = answered_at(place_at(CENTRE_MM), [given], given=before, now=now)
+    assert row.state == "split" and len(fits) == len(half_mm) - 1 and all(fit.is_fitted for fit in fits)
     assert np.array(row.point_mm) == pytest.approx(CENTRE_MM, abs=2.0)
     found_mm = sorted((fit.centre_mm - CENTRE_MM).tolist() for fit in fits)
     assert sorted(each[1] for each in found_mm) == pytest.approx([-10.0, 10.0], abs=2.0)
+    # The map from the given mask carries it, and a mask that its own scan shows no edge of is not fitted.
+    other_map = replace(place_at(CENTRE_MM), matrix=3.0 * np.eye(3))
+    _, same = answered_at(other_map, [given], given=before, now=now)
+    assert [fit.mask.tobytes() for fit in same] == [fit.mask.tobytes() for fit in fits]
+    within = drawn("ball", 9.0)
+    within_mm3 = float(within.array.sum() * np.prod(within.spacing_mm))
+    unlike = Source("given", CENTRE_MM, ball_radius_mm(within_mm3), within)
+    row, fits = answered_at(place_at(CENTRE_MM), [unlike], given=before, now=now)
+    assert row.state == "split" and [(fit.is_fitted, fit.note) for fit in fits] == [(False, NO_EDGE)] * 2
+    carried_mm3 = sum(fit.mask.sum() * fit.patch.step_mm**3 for fit in fits)
+    assert carried_mm3 == pytest.approx(within_mm3, rel=0.1)
     # One that was gone at the visit before comes back in two parts where they are clearly there.
     source = Source("given", CENTRE_MM, 12.0, mask)
     weak = Volume(np.where(both, TISSUE_HU + 0.5 * (LESION_HU - TISSUE_HU), TISSUE_HU), AFFINE)
