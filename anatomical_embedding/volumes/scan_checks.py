@@ -115,6 +115,11 @@ def find_kind(array: NDArray) -> Kind:
             "mr",
             f"taken as MR; a CT that was turned into grey values (here {lowest:g} to {highest:g}) would look the same",
         )
+    if _is_cut_at_both_ends(values):
+        return Kind(
+            "mr",
+            f"taken as MR; a CT of which a window was cut out (here {lowest:g} to {highest:g}) would look the same",
+        )
     return Kind("mr", "")
 
 
@@ -185,6 +190,12 @@ def _require_signs(values: NDArray[np.floating], *, otherwise: str = "") -> None
             f"looks like a CT whose values below 0 were stored without their sign: {_percent(float(is_high.mean()))} "
             f"of its voxels are {NUM_UNSIGNED} too high; write it with a sign (int16){otherwise}"
         )
+
+
+def _is_cut_at_both_ends(values: NDArray[np.floating]) -> bool:
+    """Return whether many voxels have the lowest and many the highest value; of ten real MRs none has the latter."""
+    lowest_share, highest_share = ((values == end).mean() for end in (values.min(), values.max()))
+    return bool(lowest_share > LARGEST_CUT_SHARE and highest_share >= SMALLEST_CUT_SHARE)
 
 
 def _remark_on_cut(values: NDArray[np.floating]) -> str:

@@ -155,8 +155,15 @@ def _with_dark(array, *, share, value):
         (padded(mr_like(), -1024), "taken as MR though its lowest value is -1024"),
         ((mr_like() // 8).astype(np.uint8), "a CT that was turned into grey values"),
         (WINDOWED, "a CT that was turned into grey values"),
+        (np.clip(HU, -30, 240), "a CT of which a window was cut out (here -30 to 240)"),
+        ((WINDOWED / 255).astype(np.float32), "a CT of which a window was cut out (here 0 to 1)"),
+        ((np.clip(HU, -1000, 300) / 1000).astype(np.float32), "window was cut out (here -1 to 0.3)"),
+        (np.clip(mr_like(), 100, None), ""),
     ],
-    ids=["MR", "with noise below zero", "0 to 1", "a few dark voxels", "padded", "8 bit", "CT of 8 bit"],
+    ids=[
+        *("MR", "with noise below zero", "0 to 1", "a few dark voxels", "padded", "8 bit", "CT of 8 bit"),
+        *("window", "window of 0 to 1", "window in thousands", "MR cut off below"),
+    ],
 )
 def test_an_mr_is_an_mr_and_close_cases_are_said(tmp_path, array, remark):
     scan = read(tmp_path, array)
