@@ -4,7 +4,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,13 +25,23 @@ NAME_COLUMNS = (NAME_COLUMN, "label", "landmark", "id")
 TARGET_COLUMN = "target"
 TARGET_LESION_WORDS = {"yes", "no", "true", "false", "target", "non-target", "nontarget"}
 """With these the column `target` says which lesions are targets of RECIST, and not whose points they are."""
-OWNER_COLUMNS = (
-    *("volume_id", "scan", TARGET_COLUMN, "seriesuid"),
-    *("patient", "patient_id", "patientid", "subject", "case"),
+OWNER_COLUMNS = frozenset(
+    {
+        *("volumeid", "scan", "scanid", TARGET_COLUMN, "visit", "timepoint", "session", "sessionid"),
+        *("patient", "patientid", "patientname", "pid", "subject", "subjectid", "case", "caseid"),
+        *("series", "seriesid", "seriesuid", "seriesinstanceuid"),
+        *("study", "studyid", "studyuid", "studyinstanceuid"),
+        *("image", "imageid", "imagename", "imagepath", "imagefile", "file", "filename", "filepath"),
+    }
 )
-"""Columns that say whose points they are: of the landmarks of a run, answers of `match` and tables of many patients."""
+"""Columns, by their letters and digits alone, that say whose points they are: of the landmarks of a run, answers of
+`match`, lesions of `follow` and tables of many patients."""
 COORDINATES_COLUMN = "coordinates"
-COORDINATES_COLUMNS = (COORDINATES_COLUMN, "coordinate_system", "coordinatesystem")
+COORDINATES_COLUMNS = frozenset(
+    {COORDINATES_COLUMN}
+    | {f"{begin}{end}" for begin in ("coord", "coordinate") for end in ("sys", "system", "space", "frame")}
+)
+"""The same of columns that say what the numbers are, as does any other whose words are all of `STATED_COORDINATES`."""
 STATED_COORDINATES: dict[str, Coordinates] = {"ras": "ras", "ras+": "ras", "lps": "lps", "lps+": "lps"}
 UNIT_COLUMNS, MILLIMETRES = (
     ("unit", "units"),
@@ -76,8 +86,7 @@ def read_point_table(path: Path, *, coordinates: Coordinates) -> NamedPoints:
     )
     numbers = _Numbers(path, separator=separator)
     listed: list[ListedPoint] = []
-    said_by = (*OWNER_COLUMNS, *COORDINATES_COLUMNS, *UNIT_COLUMNS)
-    said: dict[str, dict[str, int]] = {column: {} for column in said_by if column in header}
+    said: dict[str, dict[str, int]] = {column: {} for column in header if column not in columns}
     try:
         for cells in _below_header(reader):
             if len(cells) > len(header):
@@ -95,8 +104,8 @@ def read_point_table(path: Path, *, coordinates: Coordinates) -> NamedPoints:
         raise InputFileError(path, f"line {reader.line_num}: is not a line of a table ({error})") from error
     if {cell.lower() for cell in said.get(TARGET_COLUMN, {})} <= TARGET_LESION_WORDS:
         said.pop(TARGET_COLUMN, None)
-    for column in OWNER_COLUMNS:
-        if len(lines := said.get(column, {})) > 1:
+    for column, lines in said.items():
+        if _letters(column) in OWNER_COLUMNS and len(lines) > 1:
             first, other = list(lines)[:2]
             raise InputFileError(
                 path,
@@ -128,8 +137,10 @@ def _said_of_numbers(
                 )
     # Voxels, and what columns are called after, need no word.
     found = None if columns == VOXEL_COLUMNS else SLICER_COLUMNS.get(columns)
-    for column in COORDINATES_COLUMNS:
-        for cell, line in said.get(column, {}).items():
+    for column, lines in said.items():
+        if not _states_coordinates(column, lines):
+            continue
+        for cell, line in lines.items():
             stated = STATED_COORDINATES.get(cell.lower())
             if stated is None or found not in (None, stated):
                 expected = "RAS or LPS" if found is None else found.upper()
@@ -141,6 +152,18 @@ def _said_of_numbers(
     if found is None or found == default or columns in SLICER_COLUMNS:
         return default, []
     return found, [f"{path}: its points are {found.upper()} mm, as it says itself"]
+
+
+def _states_coordinates(column: str, cells: Iterable[str]) -> bool:
+    """Return whether a column says what the numbers are, by its name or by what all of its cells say."""
+    if column in NAME_COLUMNS:
+        return False
+    words = {cell.lower() for cell in cells}
+    return _letters(column) in COORDINATES_COLUMNS or (bool(words) and words <= set(STATED_COORDINATES))
+
+
+def _letters(column: str) -> str:
+    return "".join(filter(str.isalnum, column))
 
 
 def _form(

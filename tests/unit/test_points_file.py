@@ -263,7 +263,20 @@ def test_ids_name_points_where_nothing_else_does(tmp_path):
     assert read(tmp_path, "id,label,x_mm,y_mm,z_mm\n7,apex,1,2,3\n").names == ("apex",)
 
 
-@pytest.mark.parametrize("column", ["volume_id", "Patient", "PatientID", "seriesuid", "target"])
+SCANS = [
+    "volume_id",
+    "Patient",
+    "PatientID",
+    "Patient ID",
+    "seriesuid",
+    "SeriesInstanceUID",
+    "target",
+    "visit",
+    "file name",
+]
+
+
+@pytest.mark.parametrize("column", SCANS)
 def test_points_of_several_scans_in_one_table_are_refused(tmp_path, column):
     told = refusal(tmp_path, f"{column},landmark,x_mm,y_mm,z_mm\na_ct,apex,1,2,3\na_mr,apex,4,5,6\n")
     assert told.startswith(f"line 3: is a point of the {column.lower()} 'a_mr', those above are of 'a_ct'")
@@ -288,6 +301,26 @@ def test_a_scan_may_be_named_with_its_first_point_alone(tmp_path):
     table = "patient,name,x_mm,y_mm,z_mm\nP1,apex,1,2,3\n,carina,4,5,6\n"
     assert read(tmp_path, table).names == ("apex", "carina")
     assert refusal(tmp_path, f"{table}P2,apex,1,2,3\n,carina,4,5,6\n").startswith("line 4: is a point of")
+
+
+def test_volumes_of_lesions_are_no_scans(tmp_path):
+    found = read(tmp_path, "name,x_mm,y_mm,z_mm,volume,file\na,1,2,3,0.5,ct.nii\nb,4,5,6,0.7,ct.nii\n")
+    assert found.names == ("a", "b")
+
+
+@pytest.mark.parametrize("column", ["space", "frame", "Coord_Sys", "CoordinateSystem", "coordinates"])
+def test_coordinates_that_a_table_states_count_whatever_the_column_is_called(tmp_path, column):
+    found = read(tmp_path, f"name,x_mm,y_mm,z_mm,{column}\na,1,2,3,LPS\nb,4,5,6,LPS\n", coordinates="ras")
+    np.testing.assert_allclose(found.points_mm, [[-1, -2, 3], [-4, -5, 6]])
+    assert found.remarks[0].endswith("its points are LPS mm, as it says itself")
+    mixed = f"name,x_mm,y_mm,z_mm,{column}\na,1,2,3,LPS\nb,4,5,6,RAS\n"
+    assert refusal(tmp_path, mixed).startswith(
+        f"line 3: says 'RAS' in the column {column.lower()}, expected LPS"
+    )
+
+
+def test_points_called_after_coordinates_are_names(tmp_path):
+    assert read(tmp_path, "label,x_mm,y_mm,z_mm\nLPS,1,2,3\n").points_mm.tolist() == [[1, 2, 3]]
 
 
 def test_columns_that_do_not_say_what_they_are_are_taken_as_told_and_that_is_said(tmp_path):
