@@ -1,5 +1,6 @@
 """Transforms that a registration wrote, read again to carry images and points."""
 
+from itertools import product
 from pathlib import Path
 from typing import cast
 
@@ -27,6 +28,9 @@ from anatomical_embedding.volumes.volume import Volume, VolumeHeader, zeros_on
 ITK_SUFFIXES = (".h5", ".hdf5", ".tfm", ".txt", ".mat")
 SAMPLES = 24
 """Places along each axis of a grid at which it is asked whether a field covers it."""
+LPS = (-1, -1, 1)
+LIKE_PLACES = 0.35
+"""Of the slopes of vectors along the axes: places of two patients differ by as much, displacements are far below."""
 
 
 def read_transform(path: Path) -> SimpleITK.Transform:
@@ -153,7 +157,27 @@ def _read_vectors(path: Path) -> DisplacementField:
     bad = int((~np.isfinite(vectors)).any(axis=-1).sum())
     if bad:
         raise InputFileError(path, f"has {bad} vectors that are not finite; replace them")
+    _require_displacements(field, path)
     return field
+
+
+def _require_displacements(field: DisplacementField, path: Path) -> None:
+    """Refuse vectors that are the places themselves, in mm (RAS or LPS) or in voxels, as other programs keep them.
+
+    Such vectors grow by one along each axis of their places. As displacements they would double the body, or lay it
+    onto a plane, which no registration does.
+    """
+    grid = VolumeHeader(field.displacements_mm.shape[:3], field.affine)
+    voxels = np.rint(grid.voxel_from_world(sampled_places(grid))).astype(int)
+    vectors = field.displacements_mm[tuple(voxels.T)].astype(np.float64)
+    for places, signs in product((grid.world_from_voxel(voxels), voxels), ((1, 1, 1), LPS)):
+        around = places - places.mean(axis=0)
+        slopes, _, rank, _ = np.linalg.lstsq(around, (vectors - vectors.mean(axis=0)) * signs)
+        if rank == len(signs) and (np.abs(slopes - np.eye(len(signs))) < LIKE_PLACES).all():
+            raise InputFileError(
+                path,
+                "holds places and no displacements: its vectors grow as their places do; give a field of ITK",
+            )
 
 
 def _what_else(path: Path) -> str:

@@ -49,11 +49,29 @@ def niftyreg(path):
     save_field(path, name="NREG_TRANS")
 
 
-def spm(path):
-    """Write places in RAS mm as SPM does; its own intent name is `Mapping`."""
+def places_of_voxels():
+    """Return the RAS mm of the voxels, a little moved and stretched, as another patient's are."""
     voxels = np.moveaxis(np.indices(SHAPE), 0, -1)
     places = voxels @ LPS_AFFINE[:3, :3].T + LPS_AFFINE[:3, 3]
-    save_field(path, places[..., np.newaxis, :].astype(np.float32), name="Mapping")
+    return (1.15 * places + [10.0, -20.0, 30.0])[..., np.newaxis, :].astype(np.float32)
+
+
+def spm(path):
+    """Write places in RAS mm as SPM does; its own intent name is `Mapping`."""
+    save_field(path, places_of_voxels(), name="Mapping")
+
+
+def unnamed_places(path):
+    """Write the same as other programs save it again."""
+    save_field(path, places_of_voxels())
+
+
+def places_in_lps(path):
+    save_field(path, places_of_voxels() * np.float32([-1, -1, 1]))
+
+
+def places_in_voxels(path):
+    save_field(path, np.moveaxis(np.indices(SHAPE), 0, -1)[..., np.newaxis, :].astype(np.float32))
 
 
 def nrrd(space="LPS", *more):
@@ -111,6 +129,9 @@ def singular(path):
         ),
         (four_axes, "a.nii.gz", "holds no vectors of three components in mm but 32-bit float along 4 axes"),
         (spm, "y_a.nii", "is a deformation of SPM, which holds places"),
+        (unnamed_places, "a.nii", "holds places and no displacements"),
+        (places_in_lps, "a.nii", "holds places and no displacements"),
+        (places_in_voxels, "a.nii", "holds places and no displacements"),
         (nrrd("RAS"), "a.nrrd", "has vectors in the space RAS"),
         (nrrd("LPS", "measurement frame: (-1,0,0) (0,-1,0) (0,0,1)"), "a.nrrd", "a measurement frame of"),
         (nrrd("LPS", "displacement field type:=modeling"), "a.nrrd", "a field of the type modeling"),
