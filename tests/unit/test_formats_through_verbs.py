@@ -95,6 +95,21 @@ def test_a_point_in_voxels_is_the_point_in_mm(folder, capsys):
     np.testing.assert_allclose(places(in_voxels), places(in_mm), atol=1e-3)
 
 
+def test_points_of_a_structure_set_are_asked_for_in_its_own_scan(folder, capsys):
+    place_mm = read_volume(folder / "scan.nii.gz").world_from_voxel(POINT_VOX)
+    regions, kinds = {"ISO": [place_mm * [-1, -1, 1]]}, {"ISO": "POINT"}
+    written = write_structures(folder / "iso.dcm", regions, kinds=kinds)
+    words = ["--from", folder / "series", "--to", folder / "scan.nii.gz", "--points", written]
+    told = ",".join(f"{value:.4f}" for value in place_mm)
+    by_file = answers(folder, capsys, *words)
+    by_hand = answers(folder, capsys, *words[:4], "--point", told)
+    np.testing.assert_allclose(places(by_file), places(by_hand), atol=1e-3)
+    assert by_file[0]["name"] == "ISO"
+    other = write_structures(folder / "other_iso.dcm", regions, kinds=kinds, frame="1.2.3.4")
+    refused = refusal_of(capsys, ["match", "--checkpoint", folder / "tiny.safetensors", *words[:5], other])
+    assert f"lie in the frame of reference 1.2.3.4, {folder / 'series'} in {FRAME}" in refused
+
+
 @pytest.mark.slow
 def test_a_folder_of_two_series_is_refused_until_one_is_told(folder, capsys):
     words = [

@@ -1,12 +1,10 @@
-"""Points of DICOM reports (SR), written by highdicom, and of structure sets, written tag by tag."""
+"""Points of DICOM reports (SR), written by highdicom, and of structure sets."""
 
 import numpy as np
 import pytest
 from highdicom import sr
-from pydicom import Dataset, dcmread
-from pydicom.dataset import FileMetaDataset
+from pydicom import dcmread
 from pydicom.sr.codedict import codes
-from pydicom.uid import ExplicitVRLittleEndian
 
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.follow.lesion_input import read_given_lesions
@@ -15,9 +13,9 @@ from anatomical_embedding.points.points_file import read_points
 from anatomical_embedding.volumes.segments import LabelledScan
 from anatomical_embedding.volumes.volume import Volume
 from tests.dicom_slices import Stack
+from tests.label_objects import FRAME, write_structures
 
 WORLD, OTHER_WORLD = "1.2.826.0.1.3680043.8.498.1", "1.2.826.0.1.3680043.8.498.2"
-STRUCTURES = "1.2.840.10008.5.1.4.1.1.481.3"
 
 
 def space(kind, corners_lps, *, frame=WORLD):
@@ -81,25 +79,6 @@ def write_report(folder, *groups, edit=None):
         edit(report)
     report.save_as(folder / "report.dcm")
     return folder / "report.dcm"
-
-
-def write_structures(folder, *regions, frames=(WORLD,)):
-    """Write a structure set of regions (name, type of contour, numbers)."""
-    dataset = Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.Modality = STRUCTURES, "2.25.5", "RTSTRUCT"
-    dataset.StructureSetROISequence, dataset.ROIContourSequence = [], []
-    for number, (name, kind, numbers) in enumerate(regions, start=1):
-        region, drawn, contour = Dataset(), Dataset(), Dataset()
-        region.ROINumber, region.ROIName = number, name
-        region.ReferencedFrameOfReferenceUID = frames[(number - 1) % len(frames)]
-        contour.ContourGeometricType, contour.ContourData = kind, numbers
-        drawn.ReferencedROINumber, drawn.ContourSequence = number, [contour]
-        dataset.StructureSetROISequence.append(region)
-        dataset.ROIContourSequence.append(drawn)
-    dataset.save_as(folder / "structures.dcm", enforce_file_format=True)
-    return folder / "structures.dcm"
 
 
 def test_points_of_a_report(tmp_path):
@@ -190,33 +169,31 @@ def test_points_that_are_refused(tmp_path, edit, message):
         read_points(report, coordinates="ras")
 
 
+POINTS = {"ISO": [[1, -2, 3.5]], "PTV": [[[0, 0, 0], [1, 0, 0], [1, 1, 0]]], "Marker": [[4, 5, 6]]}
+KINDS = {"ISO": "POINT", "Marker": "POINT"}
+
+
 def test_points_of_a_structure_set(tmp_path):
-    structures = write_structures(
-        tmp_path,
-        ("ISO", "POINT", [1, -2, 3.5]),
-        ("PTV", "CLOSED_PLANAR", [0, 0, 0, 1, 0, 0, 1, 1, 0]),
-        ("Marker", "POINT", [4, 5, 6]),
-    )
-    found = read_points(structures, coordinates="ras")
-    assert (found.names, found.frame_of_reference) == (("ISO", "Marker"), WORLD)
+    found = read_points(write_structures(tmp_path / "a.dcm", POINTS, kinds=KINDS), coordinates="ras")
+    assert (found.names, found.frame_of_reference) == (("ISO", "Marker"), FRAME)
     np.testing.assert_allclose(found.points_mm, [[-1, 2, 3.5], [-4, -5, 6]])
     assert "'PTV' is left out, which is no point but outlines or lines" in found.remarks[0]
 
 
 def test_structure_sets_that_are_refused(tmp_path):
-    outlines = write_structures(tmp_path, ("PTV", "CLOSED_PLANAR", [0, 0, 0, 1, 0, 0, 1, 1, 0]))
+    outlines = write_structures(tmp_path / "a.dcm", {"PTV": POINTS["PTV"]})
     with pytest.raises(InputFileError, match="holds no point in mm of the patient; 'PTV' which is no point"):
         read_points(outlines, coordinates="ras")
-    worlds = write_structures(
-        tmp_path, ("a", "POINT", [1, 2, 3]), ("b", "POINT", [1, 2, 3]), frames=(WORLD, OTHER_WORLD)
-    )
+    structures = dcmread(write_structures(tmp_path / "b.dcm", POINTS, kinds=KINDS))
+    structures.StructureSetROISequence[0].ReferencedFrameOfReferenceUID = OTHER_WORLD
+    structures.save_as(tmp_path / "b.dcm")
     with pytest.raises(InputFileError, match="2 frames of reference"):
-        read_points(worlds, coordinates="ras")
+        read_points(tmp_path / "b.dcm", coordinates="ras")
 
 
 def test_points_of_another_world_than_the_scan(tmp_path):
-    points = read_points(write_structures(tmp_path, ("ISO", "POINT", [1, 2, 3])), coordinates="ras")
-    assert require_frame(points, WORLD, scan="a") == []
+    points = read_points(write_structures(tmp_path / "a.dcm", POINTS, kinds=KINDS), coordinates="ras")
+    assert require_frame(points, FRAME, scan="a") == []
     assert "cannot be compared with that of a.nii" in require_frame(points, "", scan="a.nii")[0]
     with pytest.raises(UserError, match="placed on another scan"):
         require_frame(points, OTHER_WORLD, scan="a")
