@@ -182,7 +182,7 @@ def carry_points(
     reading: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """Carry POINTS (.csv, .mrk.json, .fcsv, .mps, or those of elastix or ANTs) by a TRANSFORM.
+    """Carry POINTS (.csv, .mrk.json, .fcsv, .mps, or those of elastix, ANTs or DICOM) by a TRANSFORM.
 
     forward.h5 and displacement_field.nii.gz of `register` carry points of the fixed scan to the moving one; inverse.h5
     carries them back. A .csv gets the columns of ANTs if the points came with them.

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     "points_path",
     type=ExistingFile,
     help="File of points: .csv (x_mm,y_mm,z_mm,name), .mrk.json or .fcsv of 3D Slicer, .mps of MITK, or a file of "
-    "elastix or ANTs.",
+    "elastix, ANTs or DICOM (SR, RTSTRUCT).",
 )
 @coordinates_option
 @click.option(

@@ -87,7 +87,7 @@ class ProgramNames(click.ParamType):
     "points_path",
     type=ExistingFile,
     help="Points to carry to the other scan: .csv (x_mm,y_mm,z_mm,name), .mrk.json or .fcsv of 3D Slicer, .mps of "
-    "MITK, or those of elastix or ANTs.",
+    "MITK, or those of elastix, ANTs or DICOM (SR, RTSTRUCT).",
 )
 @click.option(
     "--points-of",
