@@ -59,13 +59,18 @@ format: environment ## bring all sources into form
 	$(BIN)/ruff check --fix .
 	$(BIN)/snakefmt Snakefile rules
 
-environment: $(VENV)/.installed
+environment: $(VENV)/.installed $(BIN)/deeds
 
 $(VENV)/.installed: pyproject.toml envs/constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c envs/constraints.txt torch==2.13.0
 	PIP_CONSTRAINT=envs/constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check -c envs/constraints.txt -e '.[workflow,test]'
 	touch $@
+
+$(BIN)/deeds: $(VENV)/.installed deeds/CMakeLists.txt $(wildcard deeds/src/*) # an editable install brings none
+	cmake -S deeds -B $(VENV)/deeds-build -DDEEDS_TESTS=OFF > $(VENV)/deeds-build.log
+	cmake --build $(VENV)/deeds-build --target deeds --parallel 2 >> $(VENV)/deeds-build.log
+	cp $(VENV)/deeds-build/deeds $@
 
 schema: environment ## write the JSON schemas of configs/ from the settings
 	$(BIN)/python -m workflow_scripts.write_schema

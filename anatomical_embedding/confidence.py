@@ -49,6 +49,8 @@ FEATURES: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
         "moved_correlation": _identity,
         "lookalike_distance_mm": np.log1p,
         "voxel_mm": np.log1p,
+        "registered": np.nan_to_num,
+        "registered_distance_mm": np.log1p,
         "body_off_middle": _identity,
         "body_behind_front": _identity,
         "body_width_mm": _identity,
@@ -57,8 +59,8 @@ FEATURES: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
 )
 """What is measured of an answer (`matching/match_evidence.py`) -> how it enters; NaN stays NaN.
 
-`moved` alone is never unknown: where no scans are at hand, none moved the answer. An answer in its cell would else be
-told as one that was moved, if most of those of the fit were."""
+`moved` and `registered` alone are never unknown: where no scans are at hand, none moved the answer. An answer in its
+cell would else be told as one that was moved, if most of those of the fit were."""
 
 OF_THE_SCAN_ALONE = frozenset({"body_width_mm", "body_thickness_mm"})
 """Features that no line weighs: they tell a scan of another part of the body from those of the fit, and no answer from
@@ -71,6 +73,7 @@ LESS_IS_BETTER = frozenset(
         "neighbour_distance_mm",
         "neighbour_spread_mm",
         "lookalike_distance_mm",
+        "registered_distance_mm",
     }
 )
 """Features by which an answer may be better than all of the fit, as in a scan matched to itself: no reason to doubt."""

@@ -26,9 +26,9 @@ from anatomical_embedding.evaluation.landmarks.queries import landmarks_in_view,
 from anatomical_embedding.evaluation.landmarks.tables import TRUTH_COLUMNS, VIEW_COLUMNS
 from anatomical_embedding.index_file import IndexRow, read_index
 from anatomical_embedding.landmark_file import LANDMARK_COLUMNS, read_landmarks
-from anatomical_embedding.matching.match_queries import match_queries
+from anatomical_embedding.matching.match_queries import SearchedScans, match_queries
 from anatomical_embedding.settings.evaluation import LandmarkEvaluationSettings
-from anatomical_embedding.settings.matching import MatchPointsSettings, RefineTableSettings
+from anatomical_embedding.settings.match_points import MatchPointsSettings, RefineTableSettings
 from anatomical_embedding.settings.pipeline import read_pipeline_settings
 from anatomical_embedding.settings.run_file import read_run_files
 from anatomical_embedding.volumes.nifti import map_volume
@@ -74,6 +74,7 @@ def main() -> None:
         refined = RefineTableSettings(
             dataset=settings.datasets[evaluation.dataset],
             largest_gap_mm=settings.volumes.largest_gap_mm,
+            registration=settings.usage().coarse_registration(),
             refinement=settings.answers.refinement,
         )
     made_folder = results / "phantoms" / evaluation.dataset
@@ -88,7 +89,14 @@ def main() -> None:
             refined=refined,
         ),
         body_masks={row.volume_id: row.body_mask_path for row in rows},
-        read_scan=None if refined is None else scan_reader(refined, made_folder=made_folder),
+        scans=None
+        if refined is None
+        else SearchedScans(
+            scan_reader(refined, made_folder=made_folder),
+            images={row.volume_id: row.image_path for row in rows},
+            program=results / "deeds" / "deeds",
+            threads=1,
+        ),
     )
     judged = judge_answers(answers, fitted.confidence, settings=settings.confidence.decision)
     sys.exit(0 if report(queries, judged) else 1)

@@ -29,11 +29,10 @@ from numpy.typing import NDArray
 
 from anatomical_embedding import api
 from anatomical_embedding.registration.displacement_field import DisplacementField, read_field
-from anatomical_embedding.registration.field_descent import not_finer
 from anatomical_embedding.usage.scans import prepare_raw_scan
 from anatomical_embedding.volumes.cell_centres import affine_of_cells
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
-from anatomical_embedding.volumes.resample import resample_onto
+from anatomical_embedding.volumes.resample import not_finer, resample_onto
 from anatomical_embedding.volumes.volume import Volume
 from benchmarks.known_warps import OVERLAP, TARGET, TEMPLATE, overlap_of, spread
 

@@ -166,6 +166,7 @@ use rule match_points as match_fit_points with:
         index=fit_index,
         stores=fit_stores,
         scans=lambda wildcards: scans_that_refine(evaluation_of(wildcards)),
+        deeds=lambda wildcards: program_that_registers(evaluation_of(wildcards)),
     output:
         "<results>/evaluations/{evaluation}/{fit_part}/{model}.{matching}.matches.csv",
     log:

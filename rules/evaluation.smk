@@ -12,6 +12,7 @@ from anatomical_embedding.settings.evaluation import Baseline
 from anatomical_embedding.settings.matching import NearestSettings
 
 BASELINES = get_args(Baseline)
+COARSE_REGISTRATION = SETTINGS.usage().coarse_registration()
 
 
 def evaluation_of(wildcards):
@@ -54,6 +55,8 @@ def matching_section(asked, matching):
         refined = {
             "dataset": SETTINGS.datasets[asked.dataset].model_dump(mode="json"),
             "largest_gap_mm": SETTINGS.volumes.largest_gap_mm,
+            "registration": COARSE_REGISTRATION
+            and COARSE_REGISTRATION.model_dump(mode="json"),
             "refinement": SETTINGS.answers.refinement.model_dump(mode="json"),
         }
     return section_json(
@@ -68,6 +71,11 @@ def scans_that_refine(asked):
     """Return the raw scans that move the matches of an evaluation or a tracking to the voxel."""
     volumes = RAW_VOLUMES[asked.dataset].values() if asked.refined else []
     return [volume.image_path for volume in volumes]
+
+
+def program_that_registers(asked):
+    """Return the program that registers these scans first."""
+    return ["<results>/deeds/deeds"] if asked.refined else []
 
 
 def state_of_scans(asked):
@@ -213,6 +221,7 @@ rule match_points:
         index=evaluated_index,
         stores=evaluated_stores,
         scans=lambda wildcards: scans_that_refine(evaluation_of(wildcards)),
+        deeds=lambda wildcards: program_that_registers(evaluation_of(wildcards)),
     output:
         "<results>/evaluations/{evaluation}/{model}.{matching}.matches.csv",
     log:
@@ -230,6 +239,7 @@ rule match_points:
             evaluation_of(wildcards), wildcards.matching
         ),
         method=lambda wildcards: wildcards.matching,
+        deeds=given_options("deeds"),
         made_folder=lambda wildcards: made_folder(evaluation_of(wildcards).dataset),
         state=lambda wildcards: state_of_scans(evaluation_of(wildcards)),
         code=code_of("match_points"),
@@ -241,6 +251,7 @@ rule match_points:
         " --index {input.index}"
         " --method-name {params.method}"
         " --made-folder {params.made_folder}"
+        " {params.deeds}"
         " --threads {threads}"
         " --output {output}"
         " 2> {log}"

@@ -141,6 +141,7 @@ use rule match_points as match_lesions with:
         index=tracked_index,
         stores=tracked_stores,
         scans=lambda wildcards: scans_that_refine(tracking_of(wildcards)),
+        deeds=lambda wildcards: program_that_registers(tracking_of(wildcards)),
     output:
         "<results>/trackings/{tracking}/{split}/{model}.{method}.matches.csv",
     log:
@@ -154,6 +155,7 @@ use rule match_points as match_lesions with:
             tracking_of(wildcards), wildcards.method
         ),
         method=lambda wildcards: wildcards.method,
+        deeds=given_options("deeds"),
         made_folder=lambda wildcards: made_folder(tracking_of(wildcards).dataset),
         state=lambda wildcards: state_of_scans(tracking_of(wildcards)),
         code=code_of("match_points"),

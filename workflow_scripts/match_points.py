@@ -14,8 +14,8 @@ from anatomical_embedding.datasets.listing import list_raw_volumes
 from anatomical_embedding.embedding.store_manifest import read_store_manifest
 from anatomical_embedding.evaluation.landmarks.tables import read_questions, write_table
 from anatomical_embedding.index_file import read_index
-from anatomical_embedding.matching.match_queries import match_queries
-from anatomical_embedding.settings.matching import MatchPointsSettings, RefineTableSettings
+from anatomical_embedding.matching.match_queries import SearchedScans, match_queries
+from anatomical_embedding.settings.match_points import MatchPointsSettings, RefineTableSettings
 from anatomical_embedding.volumes.raw_scan import RawScan
 from workflow_scripts.command_line import existing_file, parse_settings, run_stage, stage_parser
 
@@ -25,11 +25,12 @@ def main(arguments: list[str]) -> None:
     parser = stage_parser(__doc__)
     parser.add_argument("--queries", type=existing_file, required=True, help="queries; the truth is not read")
     parser.add_argument("--stores", type=existing_file, required=True, help="list of embedding stores")
-    parser.add_argument("--index", type=existing_file, help="index, for the body masks, in which anchors lie")
+    parser.add_argument("--index", type=existing_file, help="index, for the body masks and images")
     parser.add_argument("--method-name", required=True, help="method written into the matches")
     parser.add_argument(
         "--made-folder", type=Path, help="phantoms or moved scans of the data set that refines"
     )
+    parser.add_argument("--deeds", type=existing_file, help="program that registers the scans that refine")
     parser.add_argument("--threads", type=int, help="processor threads; all if left out")
     parser.add_argument("--output", type=Path, required=True, help="matches to write")
     options = parser.parse_args(arguments)
@@ -38,17 +39,24 @@ def main(arguments: list[str]) -> None:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     queries = read_questions(options.queries)
+    rows = read_index(options.index) if options.index else []
+    scans = None
+    if settings.refined is not None and options.deeds is None:
+        parser.error("--deeds is needed to refine matches")
+    if settings.refined is not None:
+        scans = SearchedScans(
+            scan_reader(settings.refined, made_folder=options.made_folder),
+            images={row.volume_id: row.image_path for row in rows},
+            program=options.deeds,
+            threads=torch.get_num_threads(),
+        )
     matches = match_queries(
         queries,
         read_store_manifest(options.stores),
         method=options.method_name,
         settings=settings,
-        body_masks={row.volume_id: row.body_mask_path for row in read_index(options.index)}
-        if options.index
-        else {},
-        read_scan=None
-        if settings.refined is None
-        else scan_reader(settings.refined, made_folder=options.made_folder),
+        body_masks={row.volume_id: row.body_mask_path for row in rows},
+        scans=scans,
     )
     write_table(matches, options.output)
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomical_embedding.matching.expected_places import distances_mm
 from anatomical_embedding.matching.match_evidence import Anchors, Evidence, measure_evidence
 from anatomical_embedding.matching.methods import CYCLE_COLUMN, match_by
 from anatomical_embedding.matching.nearest import Matches
@@ -17,19 +19,42 @@ from anatomical_embedding.volumes.affine import Points
 from anatomical_embedding.volumes.raw_scan import RawScan
 from anatomical_embedding.volumes.volume import Volume
 
-SCAN_FEATURES = ("moved", "moved_correlation", "lookalike_distance_mm", "voxel_mm")
+if TYPE_CHECKING:
+    from anatomical_embedding.matching.coarse_registration import CoarseRegistration
+
+SCAN_FEATURES = (
+    "moved",
+    "moved_correlation",
+    "lookalike_distance_mm",
+    "voxel_mm",
+    "registered",
+    "registered_distance_mm",
+)
 """Evidence that scans give (`confidence.FEATURES`): whether a match was moved to the voxel, how alike its surroundings
-are (`RefinedMatches`), how far off the places lie that look like the query (`lookalikes`), and how coarse the scans are
-(`coarseness_mm`); NaN without scans."""
+are (`RefinedMatches`), how far off the places lie that look like the query (`lookalikes`), how coarse the scans are
+(`coarseness_mm`), whether a registration carries the query, and how far from its match; NaN without scans."""
 
 
 @dataclass(frozen=True)
 class Scans:
-    """The scans behind two embeddings, and how they move a match."""
+    """The scans behind two embeddings, and how they move a match.
+
+    Attributes
+    ----------
+    template, target : the scans.
+    settings : how they are searched.
+    register : registers them coarsely, or tells by None that they cannot be; None to search round the matches alone.
+    """
 
     template: RawScan
     target: RawScan
     settings: RefinementSettings
+    register: "Callable[[], CoarseRegistration | None] | None" = None
+
+    def carried(self, points_mm: Points) -> Points:
+        """Return where the registration carries (N, 3) points of the template; NaN where it does not."""
+        registration = None if self.register is None else self.register()
+        return np.full(points_mm.shape, np.nan) if registration is None else registration.carried(points_mm)
 
 
 @dataclass(frozen=True)
@@ -56,8 +81,9 @@ class FoundPoints:
     ----------
     matches : where they were found, similarity and reasons of failure.
     columns : name -> (N,) what else the way of matching tells (`match_by`), of the match before it was moved.
-    refined : (N,) `yes`, or why a match was not moved to the voxel by the scans; None where there are no scans.
-    shift_mm : (N,) by how far it was moved; 0 where not.
+    refined : (N,) `yes`, or why a match was not moved to the voxel by the scans, and whether the registration moved it;
+        None where there are no scans.
+    shift_mm : (N,) how far from its match it lies then; 0 where it was not moved.
     evidence : what speaks for the places found; None where that was not asked.
     """
 
@@ -102,31 +128,11 @@ def find_points(
     anchors = None if weighing is None else weighing.find_anchors()
     by_scans: Evidence = dict.fromkeys(SCAN_FEATURES, np.full(len(points_mm), np.nan))
     if scans is not None:
-        # Stores, which nothing is refined for, answer before this is loaded.
-        from anatomical_embedding.matching.lookalikes import lookalike_distances_mm  # noqa: PLC0415
-        from anatomical_embedding.matching.refine_scans import refine_between, refined_words  # noqa: PLC0415
-
-        moved = refine_between(
-            scans.template,
-            scans.target,
-            points_mm,
-            matches.points_mm,
-            anchors=anchors,
-            settings=scans.settings,
-        )
-        matches = replace(matches, points_mm=moved.points_mm)
-        refined, shift_mm = refined_words(moved), moved.shift_mm
+        searched = _searched(scans, points_mm, matches.points_mm, anchors)
+        matches = replace(matches, points_mm=searched.points_mm)
+        refined, shift_mm = searched.refined, searched.shift_mm
         if weighing is not None:
-            lookalike_mm = lookalike_distances_mm(
-                scans.template.volume,
-                points_mm,
-                scans.target.volume,
-                matches.points_mm,
-                settings=weighing.settings.lookalikes,
-            )
-            voxel_mm = np.full(len(points_mm), coarseness_mm(scans.template.volume, scans.target.volume))
-            seen = (moved.is_refined.astype(np.float64), moved.correlation, lookalike_mm, voxel_mm)
-            by_scans = dict(zip(SCAN_FEATURES, seen, strict=True))
+            by_scans = _seen(scans, points_mm, searched, settings=weighing.settings)
     evidence = None
     if weighing is not None and anchors is not None:
         evidence = by_scans | measure_evidence(
@@ -140,6 +146,64 @@ def find_points(
             settings=weighing.settings,
         )
     return FoundPoints(matches, found.columns, refined, shift_mm, evidence)
+
+
+class _Searched(NamedTuple):
+    """Where the scans were searched for N points, and what they tell of the places found."""
+
+    points_mm: Points
+    refined: tuple[str, ...]
+    shift_mm: NDArray[np.float64]
+    is_refined: NDArray[np.bool_]
+    correlation: NDArray[np.float64]
+    is_carried: NDArray[np.bool_]
+    carried_off_mm: NDArray[np.float64]
+
+
+def _searched(scans: Scans, points_mm: Points, matched_mm: Points, anchors: Anchors | None) -> _Searched:
+    """Search the scans where the registration carries each point, else round its match."""
+    # Stores, which nothing is refined for, answer before this is loaded.
+    from anatomical_embedding.matching.refine_scans import refine_between, refined_words  # noqa: PLC0415
+
+    carried_mm = scans.carried(points_mm)
+    carried_off_mm = distances_mm(carried_mm, matched_mm)
+    is_carried = np.isfinite(carried_off_mm)
+    moved = refine_between(
+        scans.template,
+        scans.target,
+        points_mm,
+        np.where(is_carried[:, np.newaxis], carried_mm, matched_mm),
+        anchors=anchors,
+        settings=scans.settings,
+    )
+    return _Searched(
+        moved.points_mm,
+        refined_words(moved, is_carried=is_carried),
+        np.nan_to_num(distances_mm(moved.points_mm, matched_mm)),
+        moved.is_refined,
+        moved.correlation,
+        is_carried,
+        carried_off_mm,
+    )
+
+
+def _seen(scans: Scans, points_mm: Points, searched: _Searched, *, settings: EvidenceSettings) -> Evidence:
+    """Return what the scans tell of the places found (`SCAN_FEATURES`)."""
+    from anatomical_embedding.matching.lookalikes import lookalike_distances_mm  # noqa: PLC0415, as above
+
+    volumes = scans.template.volume, scans.target.volume
+    lookalike_mm = lookalike_distances_mm(
+        volumes[0], points_mm, volumes[1], searched.points_mm, settings=settings.lookalikes
+    )
+    columns = (
+        searched.is_refined.astype(np.float64),
+        searched.correlation,
+        lookalike_mm,
+        np.full(len(points_mm), coarseness_mm(*volumes)),
+        searched.is_carried.astype(np.float64),
+        searched.carried_off_mm,
+    )
+    return dict(zip(SCAN_FEATURES, columns, strict=True))
 
 
 def coarseness_mm(template: Volume, target: Volume) -> float:

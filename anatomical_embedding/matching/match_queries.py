@@ -1,8 +1,8 @@
 """Answers to a list of queries between stored volumes: one row per query, found or failed, and what speaks for it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from functools import lru_cache, partial
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +12,19 @@ from anatomical_embedding.confidence import FEATURES
 from anatomical_embedding.embedding.cut_view import cut_view, cut_volume
 from anatomical_embedding.embedding.store import open_store, read_origin
 from anatomical_embedding.errors import UserError
+from anatomical_embedding.matching.coarse_registration import CoarseRegistration, register_coarsely
 from anatomical_embedding.matching.found_points import Scans, Weighing, find_points
-from anatomical_embedding.matching.match_evidence import find_anchors
+from anatomical_embedding.matching.match_evidence import Anchors, find_anchors
 from anatomical_embedding.matching.prepared_target import PreparedTarget, prepare_target
 from anatomical_embedding.progress import track
-from anatomical_embedding.settings.matching import MatchPointsSettings
+from anatomical_embedding.settings.match_points import MatchPointsSettings, RefineTableSettings
+from anatomical_embedding.settings.registration import CoarseRegistrationSettings
+from anatomical_embedding.settings.volumes import Modality
 from anatomical_embedding.volumes.affine import Points
-from anatomical_embedding.volumes.nifti import map_volume
+from anatomical_embedding.volumes.nifti import map_volume, read_volume
 from anatomical_embedding.volumes.raw_scan import RawScan
+from anatomical_embedding.volumes.resample import not_finer
+from anatomical_embedding.volumes.volume import Volume
 
 QUERY_POINT = ["query_x_mm", "query_y_mm", "query_z_mm"]
 VIEW = ["view_low_mm", "view_high_mm"]
@@ -32,6 +37,24 @@ NUM_PREPARED = 8
 """Templates may be searched as well; a prepared volume may hold a matrix of an eighth of its cells."""
 
 
+@dataclass(frozen=True)
+class SearchedScans:
+    """The scans that move the matches of queries.
+
+    Attributes
+    ----------
+    read_scan : volume id to the scan itself.
+    images : volume id to the prepared image, by which scans are registered first.
+    program : deeds, which registers them.
+    threads : that it uses.
+    """
+
+    read_scan: Callable[[str], RawScan]
+    images: Mapping[str, Path]
+    program: Path
+    threads: int
+
+
 def match_queries(
     queries: pd.DataFrame,
     stores: Mapping[str, Path],
@@ -39,7 +62,7 @@ def match_queries(
     method: str,
     settings: MatchPointsSettings,
     body_masks: Mapping[str, Path],
-    read_scan: Callable[[str], RawScan] | None = None,
+    scans: SearchedScans | None = None,
 ) -> pd.DataFrame:
     """Return the matches of all queries, in their order.
 
@@ -56,7 +79,7 @@ def match_queries(
     method : name written into every row.
     settings : the way of matching, and the evidence.
     body_masks : volume id to body mask, in which anchors are looked for; read where evidence is wanted.
-    read_scan : volume id to the scan itself, asked where the settings want matches refined.
+    scans : read where the settings want matches refined.
 
     Raises
     ------
@@ -76,15 +99,7 @@ def match_queries(
             embedded = cut_view(embedded, low_mm=low_mm, high_mm=high_mm)
         return prepare_target(embedded, settings=settings.matching)
 
-    scan_of = read_scan and lru_cache(maxsize=NUM_SCANS_KEPT)(read_scan)
-
-    def scans_of(template_id: str, target_id: str, low_mm: float, high_mm: float) -> Scans | None:
-        if settings.refined is None or scan_of is None:
-            return None
-        target = scan_of(target_id)
-        seen = replace(target, volume=cut_volume(target.volume, low_mm=low_mm, high_mm=high_mm))
-        return Scans(scan_of(template_id), seen, settings.refined.refinement)
-
+    seen_scans = None if scans is None or settings.refined is None else _SeenScans(scans, settings.refined)
     answers = []
     views = queries.assign(**{name: queries.get(name, np.nan) for name in VIEW})
     views[VIEW] = views[VIEW].fillna(dict(zip(VIEW, WHOLE, strict=True)))
@@ -98,7 +113,9 @@ def match_queries(
                 searchable(str(template_id), *WHOLE),
                 target,
                 rows[QUERY_POINT].to_numpy(dtype=float),
-                scans=scans_of(str(template_id), str(target_id), *view),
+                scans=None
+                if seen_scans is None
+                else partial(seen_scans.of_pair, str(template_id), str(target_id), *view),
                 template_body=body_masks.get(str(template_id)),
                 settings=settings,
             )
@@ -111,24 +128,86 @@ def _answers(
     target: PreparedTarget,
     points_mm: Points,
     *,
-    scans: Scans | None,
+    scans: Callable[[Callable[[], Anchors]], Scans] | None,
     template_body: Path | None,
     settings: MatchPointsSettings,
 ) -> dict[str, object]:
-    """Return the columns of one pair of volumes."""
-    weighing = None
+    """Return the columns of one pair of volumes; `scans` gives those of the pair, for its anchors."""
+    weighing, seen = None, None
     if settings.evidence is not None:
         body = None if template_body is None else map_volume(template_body)
-        anchors = partial(find_anchors, template, target, template_body=body, settings=settings.evidence)
+        anchors = cache(
+            partial(find_anchors, template, target, template_body=body, settings=settings.evidence)
+        )
         weighing = Weighing(body, anchors, settings.evidence)
+        seen = None if scans is None else scans(anchors)
     found = find_points(
-        settings.method, template, target, points_mm, with_way_back=False, scans=scans, weighing=weighing
+        settings.method, template, target, points_mm, with_way_back=False, scans=seen, weighing=weighing
     )
     matches = found.matches
     columns: dict[str, object] = dict(zip(("x_mm", "y_mm", "z_mm"), matches.points_mm.T, strict=True))
     columns |= {"similarity": matches.similarity, "status": matches.status, "reason": matches.reason}
-    moved = {} if scans is None else {"refined": found.refined, "refinement_shift_mm": found.shift_mm}
+    moved = {} if seen is None else {"refined": found.refined, "refinement_shift_mm": found.shift_mm}
     return columns | found.columns | (found.evidence or {}) | moved
+
+
+class _SeenScans:
+    """The scans of pairs, of which a few are kept."""
+
+    def __init__(self, scans: SearchedScans, settings: RefineTableSettings) -> None:
+        self._scans, self._settings = scans, settings
+        self._raw = lru_cache(maxsize=NUM_SCANS_KEPT)(scans.read_scan)
+        self._image = lru_cache(maxsize=NUM_SCANS_KEPT)(self._read_image)
+
+    def of_pair(
+        self,
+        template_id: str,
+        target_id: str,
+        low_mm: float,
+        high_mm: float,
+        anchors: Callable[[], Anchors],
+    ) -> Scans:
+        """Return a pair of scans, of which the target is seen between two heights."""
+        view = partial(cut_volume, low_mm=low_mm, high_mm=high_mm)
+        template, target = self._raw(template_id), self._raw(target_id)
+        register = None
+        if self._settings.registration is not None:
+            register = partial(
+                self._registered,
+                self._image(template_id),
+                view(self._image(target_id)),
+                anchors,
+                modalities=(template.modality, target.modality),
+                settings=self._settings.registration,
+            )
+        seen = replace(target, volume=view(target.volume))
+        return Scans(template, seen, self._settings.refinement, register)
+
+    def _registered(
+        self,
+        template: Volume,
+        target: Volume,
+        anchors: Callable[[], Anchors],
+        *,
+        modalities: tuple[Modality, Modality],
+        settings: CoarseRegistrationSettings,
+    ) -> CoarseRegistration | None:
+        return register_coarsely(
+            self._scans.program,
+            template,
+            target,
+            anchors(),
+            modalities=modalities,
+            settings=settings,
+            threads=self._scans.threads,
+        )
+
+    def _read_image(self, volume_id: str) -> Volume:
+        image = read_volume(self._scans.images[volume_id])
+        registration = self._settings.registration
+        if registration is None or registration.deeds.spacing_mm is None:
+            return image
+        return not_finer(image, registration.deeds.spacing_mm)
 
 
 def require_stores(queries: pd.DataFrame, stores: Mapping[str, Path]) -> None:

@@ -1,6 +1,7 @@
 """The refinement of matches between two scans: by what they are compared."""
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from anatomical_embedding.matching.match_evidence import Anchors
 from anatomical_embedding.matching.voxel_refinement import RefinedMatches, refine_matches
@@ -8,6 +9,8 @@ from anatomical_embedding.settings.refinement import RefinementSettings
 from anatomical_embedding.volumes.raw_scan import RawScan
 
 REFINED = "yes"
+CARRIED = "by the coarse registration alone: "
+"""Of an answer that lies where that carries it: what follows is why the scans did not move it on."""
 
 
 def refine_between(
@@ -40,6 +43,16 @@ def refine_between(
     )
 
 
-def refined_words(moved: RefinedMatches) -> tuple[str, ...]:
-    """Return (N,) `yes`, or why a match was not moved."""
-    return tuple(reason or REFINED for reason in moved.reason)
+def refined_words(moved: RefinedMatches, *, is_carried: NDArray[np.bool_] | None = None) -> tuple[str, ...]:
+    """Return (N,) `yes`, or why a match was not moved to the voxel.
+
+    Parameters
+    ----------
+    is_carried : (N,) whether a registration carried the query to where the scans were searched, and where the answer
+        stays if they do not move it.
+    """
+    carried = np.zeros(len(moved.reason), dtype=bool) if is_carried is None else is_carried
+    return tuple(
+        f"{CARRIED}{reason}" if reason and by_registration else reason or REFINED
+        for reason, by_registration in zip(moved.reason, carried, strict=True)
+    )

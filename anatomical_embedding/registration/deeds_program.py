@@ -64,6 +64,7 @@ def run_deeds(
     moving_labels: Path | None,
     with_image: bool,
     threads: int,
+    is_quiet: bool = False,
 ) -> None:
     """Register two volumes; the files that are written are named after a stem.
 
@@ -78,6 +79,7 @@ def run_deeds(
     moving_labels : label map of the moving volume to carry along; None for none.
     with_image : whether the moving image is to be carried along, too.
     threads : threads to use; the result does not depend on them.
+    is_quiet : whether the log tells nothing of it.
 
     Raises
     ------
@@ -88,13 +90,13 @@ def run_deeds(
     labels: list[str | Path] = [] if moving_labels is None else ["--labels", moving_labels]
     pair = ["--fixed", fixed, "--moving", moving, "--output", output_stem, *labels]
     image = [] if with_image else ["--without-image"]
-    _run(program, ["register", *pair, *_options(settings), *image, "--threads", threads])
+    _run(program, ["register", *pair, *_options(settings), *image, "--threads", threads, *_quiet(is_quiet)])
     if settings.linear is None:
         for ending in MATRIX_ENDINGS:
             output_stem.with_name(output_stem.name + ending).unlink(missing_ok=True)
 
 
-def write_deeds_field(program: Path, output: Path, *, stem: Path, grid: Path) -> None:
+def write_deeds_field(program: Path, output: Path, *, stem: Path, grid: Path, is_quiet: bool = False) -> None:
     """Write the whole map as a displacement field that ITK programs read, mm, LPS.
 
     Parameters
@@ -103,13 +105,15 @@ def write_deeds_field(program: Path, output: Path, *, stem: Path, grid: Path) ->
     output : NIfTI file to write.
     stem : of the registration.
     grid : image at whose voxels, in the fixed world, the displacements are written.
+    is_quiet : whether the log tells nothing of it.
 
     Raises
     ------
     UserError
         with the program's sentence, if it refuses the input.
     """
-    _run(program, ["field", "--field", stem, "--fixed", grid, "--displacements", output])
+    files: list[str | Path] = ["--field", stem, "--fixed", grid, "--displacements", output]
+    _run(program, ["field", *files, *_quiet(is_quiet)])
 
 
 def run_descent(
@@ -213,6 +217,10 @@ def _options(settings: DeedsSettings) -> list[str | float]:
         options += ["--linear-search-radius", _list(settings.linear.search_radius)]
         options += ["--linear-quantization", _list(settings.linear.quantization_vox)]
     return options
+
+
+def _quiet(is_quiet: bool) -> list[str]:
+    return ["--quiet"] if is_quiet else []
 
 
 def _list(values: Sequence[float]) -> str:

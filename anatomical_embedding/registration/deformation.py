@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.registration import deeds_program
 from anatomical_embedding.registration.displacement_field import DisplacementField, read_field
-from anatomical_embedding.registration.field_descent import control_grid, descend_field, not_finer
+from anatomical_embedding.registration.field_descent import control_grid, descend_field
 from anatomical_embedding.registration.field_doubt import FieldDoubt
 from anatomical_embedding.registration.robust_fit import is_rigid
 from anatomical_embedding.registration.shared_view import seen_from, shared_box
@@ -21,7 +21,7 @@ from anatomical_embedding.settings.volumes import Modality
 from anatomical_embedding.volumes.affine import spacing_from_affine
 from anatomical_embedding.volumes.nifti import write_volume
 from anatomical_embedding.volumes.prepare import Box, crop_volume
-from anatomical_embedding.volumes.resample import resample_to_spacing
+from anatomical_embedding.volumes.resample import not_finer, resample_to_spacing
 from anatomical_embedding.volumes.straight_grid import straightened
 from anatomical_embedding.volumes.volume import Volume
 
@@ -79,6 +79,7 @@ def deform(
     with_image: bool,
     scans: tuple[Volume, Volume] | None = None,
     body: Volume | None = None,
+    is_quiet: bool = False,
 ) -> Deformation:
     """Return the deformation of two volumes, registered where both reach.
 
@@ -97,6 +98,7 @@ def deform(
     scans : the fixed and the moving volume as they were before they were prepared, for the descent; None takes the
         prepared ones.
     body : mask of the fixed volume, round which alone the descent compares the images; None for everywhere.
+    is_quiet : whether the log tells nothing of the search.
 
     Raises
     ------
@@ -123,11 +125,14 @@ def deform(
             moving_labels=None if moving_labels is None else folder / LABELS,
             with_image=with_image,
             threads=threads,
+            is_quiet=is_quiet,
         )
         descent = settings.descent
         if descent is None:
             field = folder / "field.nii"
-            deeds_program.write_deeds_field(program, field, stem=output_stem, grid=folder / FIXED)
+            deeds_program.write_deeds_field(
+                program, field, stem=output_stem, grid=folder / FIXED, is_quiet=is_quiet
+            )
             return Deformation(read_field(field), box, remarks=remarks)
         fixed_scan, moving_scan = scans or (fixed, moving)
         descended = descend_field(

@@ -29,7 +29,7 @@ from anatomical_embedding.settings.field_descent import FieldDescentSettings
 from anatomical_embedding.volumes.affine import spacing_from_affine
 from anatomical_embedding.volumes.cell_centres import affine_of_cells
 from anatomical_embedding.volumes.nifti import read_volume, write_volume
-from anatomical_embedding.volumes.resample import resample_onto, resample_to_spacing
+from anatomical_embedding.volumes.resample import not_finer, resample_onto
 from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 
 LEAST_CONTROL_POINTS = 2
@@ -121,15 +121,6 @@ def on_fine_grid(controls: VolumeHeader, fixed: Volume, *, settings: FieldDescen
         affine=affine_of_cells(controls.affine, stride_vox=np.full(3, 1 / stride)),
         is_label=False,
         fill_value=float(fixed.array.min()),
-    )
-
-
-def not_finer(volume: Volume, spacing_mm: float) -> Volume:
-    """Return a volume averaged where it is finer than a grid of `spacing_mm`."""
-    if (volume.spacing_mm >= spacing_mm).all():
-        return volume
-    return resample_to_spacing(
-        volume, spacing_mm=np.maximum(volume.spacing_mm, spacing_mm).tolist(), is_label=False
     )
 
 

@@ -6,6 +6,7 @@ The wheel holds the program, or one line on why it could not be built (`setup.py
 import os
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from anatomical_embedding.errors import UserError
@@ -31,6 +32,13 @@ def installed_program() -> Path:
     if found is None:
         raise UserError(_how_to_get_it())
     return Path(found)
+
+
+def program_if_installed() -> Path | None:
+    """Return the program of this installation, or None where there is none."""
+    with suppress(UserError):
+        return installed_program()
+    return None
 
 
 def _how_to_get_it() -> str:

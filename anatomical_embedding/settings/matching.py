@@ -2,13 +2,10 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveFloat, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from anatomical_embedding.settings.base import Settings
-from anatomical_embedding.settings.confidence import EvidenceSettings
-from anatomical_embedding.settings.dataset import DatasetSettings
 from anatomical_embedding.settings.neighbours import NeighbourSettings
-from anatomical_embedding.settings.refinement import RefinementSettings
 
 Refinement = Literal["none", "parabolic", "voxel"]
 """How a match moves on from the centre of its cell: not at all; to the peak of a parabola along each axis; or on to
@@ -90,27 +87,3 @@ MatchingMethod = Annotated[NearestSettings | StablePointSettings, Field(discrimi
 
 MethodName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 """What a way of matching is called in a run file, in the names of its answers and in the report."""
-
-
-class RefineTableSettings(Settings):
-    """What it takes to move the matches of a stage to the voxel."""
-
-    dataset: DatasetSettings
-    """Whose raw scans are compared."""
-    largest_gap_mm: PositiveFloat
-    """Between DICOM slices of theirs that are not equally far apart."""
-    refinement: RefinementSettings
-    """How."""
-
-
-class MatchPointsSettings(Settings):
-    """What the stage match_points may see."""
-
-    matching: MatchingSettings
-    """How vectors are compared."""
-    method: MatchingMethod
-    """The way of matching."""
-    evidence: EvidenceSettings | None
-    """What is measured around the matches to judge them; null leaves it out."""
-    refined: RefineTableSettings | None
-    """How matches are moved to the voxel by the scans; null leaves them in their cells."""

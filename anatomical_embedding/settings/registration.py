@@ -243,6 +243,15 @@ class SplitPairsSettings(Settings):
     """Volumes of these splits are registered."""
 
 
+class CoarseRegistrationSettings(Settings):
+    """How two scans are registered coarsely, so that they are searched where it carries a point."""
+
+    fit: AffineFitSettings
+    """The start, from matched anchors."""
+    deeds: DeedsSettings
+    """The search on a coarse grid, without its linear step and without a descent."""
+
+
 class RegistrationSettings(Settings):
     """Some pairs of volumes of one data set that are registered."""
 

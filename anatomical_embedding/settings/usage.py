@@ -1,6 +1,6 @@
 """What it takes to use a trained model on a new scan; it travels in the checkpoint, as part of the model card."""
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.settings.base import Settings
@@ -9,7 +9,12 @@ from anatomical_embedding.settings.embedding import EmbeddingSettings
 from anatomical_embedding.settings.export import ExportSettings
 from anatomical_embedding.settings.matching import MatchingMethod, MatchingSettings, MethodName, StoreSettings
 from anatomical_embedding.settings.refinement import RefinementSettings
-from anatomical_embedding.settings.registration import AffineFitSettings, DeedsSettings, GridMatchSettings
+from anatomical_embedding.settings.registration import (
+    AffineFitSettings,
+    CoarseRegistrationSettings,
+    DeedsSettings,
+    GridMatchSettings,
+)
 from anatomical_embedding.settings.volumes import IntensitySettings, VolumeSettings
 
 
@@ -18,6 +23,9 @@ class AnswerSettings(Settings):
 
     method: MethodName
     """Way of matching where none is asked for, in the section `methods`."""
+    registration_spacing_mm: PositiveFloat | None
+    """Grid on which two scans are registered first, to be searched where that carries a point; null searches where it
+    matches."""
     refinement: RefinementSettings
     """How a match is moved to the voxel by the scans themselves, where `matching.refinement` is `voxel`."""
 
@@ -95,6 +103,17 @@ class UsageSettings(Settings):
                 f"no way of matching is called {name!r}; known: {', '.join(sorted(self.methods))}"
             )
         return self.methods[name]
+
+    def coarse_registration(self) -> CoarseRegistrationSettings | None:
+        """Return how two scans are registered before they are searched: as by `register`, but coarsely.
+
+        None where they are not.
+        """
+        if self.answers.registration_spacing_mm is None:
+            return None
+        coarse = {"spacing_mm": self.answers.registration_spacing_mm, "linear": None, "descent": None}
+        found = self.scan_registration
+        return CoarseRegistrationSettings(fit=found.fit, deeds=found.deeds.model_copy(update=coarse))
 
     def export(self) -> ExportSettings:
         """Return the part that embedding a prepared volume needs."""

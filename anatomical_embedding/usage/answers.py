@@ -51,7 +51,12 @@ def match_points(
         method=usage.method(name),
         confidence=model.card.confidence.get(name),
         find_anchors=lambda: pair.template.anchors_to(pair.target, settings=usage.confidence.evidence),
-        scans=pair.scans and Scans(*pair.scans, settings=usage.answers.refinement),
+        scans=pair.scans
+        and Scans(
+            *pair.scans,
+            settings=usage.answers.refinement,
+            register=lambda: pair.template.registered_to(pair.target, usage=usage),
+        ),
         settings=usage.confidence,
     )
     if pair.scans is None:

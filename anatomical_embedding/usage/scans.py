@@ -1,5 +1,6 @@
 """Scans ready to be asked and searched: raw scans are read once and embedded, stores are opened."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,17 +15,21 @@ from anatomical_embedding.embedding.store import EmbeddedVolume, Origin, open_st
 from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.matching.match_evidence import Anchors, find_anchors
 from anatomical_embedding.matching.prepared_target import PreparedTarget, prepare_target
+from anatomical_embedding.registration.installed_program import program_if_installed
 from anatomical_embedding.settings.confidence import AnchorSettings
 from anatomical_embedding.settings.matching import MatchingSettings, Refinement
+from anatomical_embedding.settings.usage import UsageSettings
 from anatomical_embedding.settings.volumes import Modality, PrepareVolumeSettings
 from anatomical_embedding.usage.model import Model
 from anatomical_embedding.volumes.grid import corners_vox
 from anatomical_embedding.volumes.nifti import read_volume
 from anatomical_embedding.volumes.raw_scan import RawScan, Reading, ReadingOptions, read_raw_scan
+from anatomical_embedding.volumes.resample import not_finer
 from anatomical_embedding.volumes.scan import scan_name
 from anatomical_embedding.volumes.volume import Volume, VolumeHeader
 
 if TYPE_CHECKING:
+    from anatomical_embedding.matching.coarse_registration import CoarseRegistration
     from anatomical_embedding.volumes.prepare import PreparedVolume
 
 BODY_MASK_SUFFIX = ".body_mask.nii.gz"
@@ -41,6 +46,7 @@ class EmbeddedScan:
     matching : settings that it is searched with, the same for two scans that are matched.
     raw : the scan itself, which matches are refined by; None for a store.
     remarks : what was corrected or chosen when the scan was read, a sentence each that begins with its path.
+    coarse : the prepared scan on the grid that it is registered on; None for a store, or where none are registered.
     """
 
     embedded: EmbeddedVolume
@@ -48,7 +54,11 @@ class EmbeddedScan:
     matching: MatchingSettings
     raw: RawScan | None = None
     remarks: tuple[str, ...] = ()
+    coarse: Volume | None = None
     _anchors: dict[Origin, Anchors] = field(default_factory=dict, compare=False, repr=False)
+    _registrations: "dict[Origin, CoarseRegistration | None]" = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @property
     def name(self) -> str:
@@ -91,6 +101,33 @@ class EmbeddedScan:
             )
             self._anchors[target.embedded.origin] = known
         return known
+
+    def registered_to(self, target: "EmbeddedScan", *, usage: UsageSettings) -> "CoarseRegistration | None":
+        """Return the scan registered coarsely to another, once.
+
+        None where the settings want none, one is a store, both show too little of one place, or this installation has
+        no program for it.
+        """
+        settings, program = usage.coarse_registration(), program_if_installed()
+        if settings is None or program is None or self.coarse is None or target.coarse is None:
+            return None
+        if self.modality is None or target.modality is None:
+            return None
+        origin = target.embedded.origin
+        if origin not in self._registrations:
+            # Stores, which cannot be registered, are asked before this is loaded.
+            from anatomical_embedding.matching.coarse_registration import register_coarsely  # noqa: PLC0415
+
+            self._registrations[origin] = register_coarsely(
+                program,
+                self.coarse,
+                target.coarse,
+                self.anchors_to(target, settings=usage.confidence.evidence),
+                modalities=(self.modality, target.modality),
+                settings=settings,
+                threads=len(os.sched_getaffinity(0)),
+            )
+        return self._registrations[origin]
 
 
 def read_scan(
@@ -287,8 +324,10 @@ def embed_prepared(
         raise
     except UserError as error:  # of a volume without a name
         raise InputFileError(raw.path, str(error)) from error
-    matching = model.card.usage.matching
-    return EmbeddedScan(embedded, prepared.body_mask, matching, raw, prepared.remarks)
+    usage = model.card.usage
+    spacing_mm = usage.answers.registration_spacing_mm
+    coarse = None if spacing_mm is None else not_finer(prepared.image, spacing_mm)
+    return EmbeddedScan(embedded, prepared.body_mask, usage.matching, raw, prepared.remarks, coarse)
 
 
 def prepare_raw_scan(model: Model, raw: RawScan) -> "PreparedVolume":

@@ -55,6 +55,15 @@ def resample_to_spacing(volume: Volume, *, spacing_mm: Sequence[float], is_label
     return Volume(resampled(volume.array, sizes=sizes, strides=strides), affine)
 
 
+def not_finer(volume: Volume, spacing_mm: float) -> Volume:
+    """Return a volume averaged where it is finer than a grid of `spacing_mm`."""
+    if (volume.spacing_mm >= spacing_mm).all():
+        return volume
+    return resample_to_spacing(
+        volume, spacing_mm=np.maximum(volume.spacing_mm, spacing_mm).tolist(), is_label=False
+    )
+
+
 def resample_onto(
     volume: Volume,
     *,
