@@ -74,8 +74,8 @@ def scans_that_refine(asked):
 
 
 def program_that_registers(asked):
-    """Return the program that registers these scans first."""
-    return ["<results>/deeds/deeds"] if asked.refined else []
+    """Return the program that registers the scans of an evaluation or a tracking, if they are registered."""
+    return ["<results>/deeds/deeds"] if asked.refined and COARSE_REGISTRATION else []
 
 
 def state_of_scans(asked):

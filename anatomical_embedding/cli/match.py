@@ -193,7 +193,7 @@ def _answers(
     from anatomical_embedding.api import map_similarity, match_points, open_or_embed, read_scans
     from anatomical_embedding.points.dicom_points import require_frame
     from anatomical_embedding.progress import track
-    from anatomical_embedding.usage.refinement import require_refinable
+    from anatomical_embedding.usage.refinement import remarks_on_program, require_refinable
     from anatomical_embedding.volumes.nifti import write_volume
 
     scans = read_scans(model, (template, *targets), **reading)
@@ -202,7 +202,13 @@ def _answers(
     _require_some_inside(template, scans[template], asked)
     source = open_or_embed(model, scans[template])
     _require_some_inside(template, source, asked)
-    rows, remarks = [], [*asked.remarks, *said_of_world, *source.remarks]
+    rows = []
+    remarks = [
+        *asked.remarks,
+        *said_of_world,
+        *remarks_on_program(model, scans.values(), refinement),
+        *source.remarks,
+    ]
     for path in track(targets, description="matching", total=len(targets)):
         target = source if path == template else open_or_embed(model, scans[path])
         answers = match_points(model, source, target, asked.points_mm, method=method, refinement=refinement)

@@ -95,6 +95,7 @@ def _match(
 ) -> None:
     load_libraries()
     from anatomical_embedding.api import load_model, read_scans
+    from anatomical_embedding.usage.refinement import remarks_on_program
     from anatomical_embedding.usage.scans import require_raw
     from anatomical_embedding.viewer.open_session import open_session
     from anatomical_embedding.viewer.page_server import require_free_port
@@ -107,7 +108,8 @@ def _match(
     model = load_model(checkpoint)
     read = read_scans(model, scans, **reading)
     session = open_session(model, [require_raw(read[path]) for path in scans], pins_path=pins)
-    remarks = say_remarks(remark for scan in session.scans for remark in scan.embedded.remarks)
+    remarks = remarks_on_program(model, read.values(), None)
+    remarks = say_remarks([*remarks, *(remark for scan in session.scans for remark in scan.embedded.remarks)])
     with ViewServer(session, port=port) as server:
         _serve(server, remarks=remarks, opens=opens, as_json=as_json)
 

@@ -45,13 +45,13 @@ class SearchedScans:
     ----------
     read_scan : volume id to the scan itself.
     images : volume id to the prepared image, by which scans are registered first.
-    program : deeds, which registers them.
+    program : deeds, which registers them; None where the settings want none registered.
     threads : that it uses.
     """
 
     read_scan: Callable[[str], RawScan]
     images: Mapping[str, Path]
-    program: Path
+    program: Path | None
     threads: int
 
 
@@ -128,19 +128,17 @@ def _answers(
     target: PreparedTarget,
     points_mm: Points,
     *,
-    scans: Callable[[Callable[[], Anchors]], Scans] | None,
+    scans: Callable[[Callable[[], Anchors] | None], Scans] | None,
     template_body: Path | None,
     settings: MatchPointsSettings,
 ) -> dict[str, object]:
     """Return the columns of one pair of volumes; `scans` gives those of the pair, for its anchors."""
-    weighing, seen = None, None
+    weighing = None
     if settings.evidence is not None:
         body = None if template_body is None else map_volume(template_body)
-        anchors = cache(
-            partial(find_anchors, template, target, template_body=body, settings=settings.evidence)
-        )
-        weighing = Weighing(body, anchors, settings.evidence)
-        seen = None if scans is None else scans(anchors)
+        anchors = partial(find_anchors, template, target, template_body=body, settings=settings.evidence)
+        weighing = Weighing(body, cache(anchors), settings.evidence)
+    seen = None if scans is None else scans(None if weighing is None else weighing.find_anchors)
     found = find_points(
         settings.method, template, target, points_mm, with_way_back=False, scans=seen, weighing=weighing
     )
@@ -165,37 +163,30 @@ class _SeenScans:
         target_id: str,
         low_mm: float,
         high_mm: float,
-        anchors: Callable[[], Anchors],
+        anchors: Callable[[], Anchors] | None,
     ) -> Scans:
-        """Return a pair of scans, of which the target is seen between two heights."""
+        """Return a pair of scans, registered where there are anchors; the target is seen between two heights."""
         view = partial(cut_volume, low_mm=low_mm, high_mm=high_mm)
         template, target = self._raw(template_id), self._raw(target_id)
-        register = None
-        if self._settings.registration is not None:
-            register = partial(
-                self._registered,
-                self._image(template_id),
-                view(self._image(target_id)),
-                anchors,
-                modalities=(template.modality, target.modality),
-                settings=self._settings.registration,
-            )
+        settings, program, register = self._settings.registration, self._scans.program, None
+        if settings is not None and program is not None and anchors is not None:
+            images = self._image(template_id), view(self._image(target_id))
+            modalities = template.modality, target.modality
+            register = partial(self._registered, program, images, anchors, modalities, settings)
         seen = replace(target, volume=view(target.volume))
         return Scans(template, seen, self._settings.refinement, register)
 
     def _registered(
         self,
-        template: Volume,
-        target: Volume,
+        program: Path,
+        images: tuple[Volume, Volume],
         anchors: Callable[[], Anchors],
-        *,
         modalities: tuple[Modality, Modality],
         settings: CoarseRegistrationSettings,
     ) -> CoarseRegistration | None:
         return register_coarsely(
-            self._scans.program,
-            template,
-            target,
+            program,
+            *images,
             anchors(),
             modalities=modalities,
             settings=settings,

@@ -37,6 +37,6 @@ class MatchPointsSettings(Settings):
 
     @model_validator(mode="after")
     def _anchors_are_known(self) -> "MatchPointsSettings":
-        if self.refined is not None and self.evidence is None:
-            raise ValueError("refined needs evidence, by whose anchors scans are registered and searched")
+        if self.refined is not None and self.refined.registration is not None and self.evidence is None:
+            raise ValueError("refined.registration needs evidence, from whose anchors it starts")
         return self

@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from anatomical_embedding.errors import UserError
+from anatomical_embedding.registration.installed_program import installed_program
 from anatomical_embedding.settings.matching import Refinement
+from anatomical_embedding.usage.model import Model
 from anatomical_embedding.usage.scans import EmbeddedScan
 from anatomical_embedding.volumes.raw_scan import RawScan
 
@@ -37,6 +39,30 @@ def require_refinable(scans: Iterable[RawScan | EmbeddedScan], refinement: Refin
     store = next((scan for scan in scans if isinstance(scan, EmbeddedScan) and scan.raw is None), None)
     if refinement == "voxel" and store is not None:
         raise UserError(f"matches cannot be moved to the voxel: {_why_in_cells(store)}")
+
+
+def remarks_on_program(
+    model: Model, scans: Iterable[RawScan | EmbeddedScan], refinement: Refinement | None
+) -> list[str]:
+    """Return what to say where answers between raw scans will be less near for want of the program that registers them.
+
+    Parameters
+    ----------
+    model : whose settings say whether scans are registered.
+    scans : of the command; stores are not registered anyway.
+    refinement : that was asked for; None for the model's own.
+    """
+    usage = model.card.usage
+    is_wanted = usage.coarse_registration() and (refinement or usage.matching.refinement) == "voxel"
+    if not is_wanted or any(isinstance(scan, EmbeddedScan) and scan.raw is None for scan in scans):
+        return []
+    try:
+        installed_program()
+    except UserError as error:
+        return [
+            f"scans are searched where they match, not where a registration carries a point, which is nearer: {error}"
+        ]
+    return []
 
 
 def refined_pair(template: EmbeddedScan, target: EmbeddedScan, refinement: Refinement | None) -> RefinedPair:

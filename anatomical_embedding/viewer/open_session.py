@@ -1,7 +1,8 @@
-"""From scans on a command line to a session: all of them embedded."""
+"""From scans on a command line to a session: all of them embedded, and registered coarsely to one another."""
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import permutations
 from math import prod
 from pathlib import Path
 
@@ -16,7 +17,7 @@ MOST_CELLS_SEARCHED_EXACTLY = 200_000
 
 
 def open_session(model: Model, scans: Sequence[RawScan], *, pins_path: Path | None) -> Session:
-    """Return a session of raw scans, embedded now.
+    """Return a session of raw scans, embedded and registered to one another now.
 
     Raises
     ------
@@ -28,7 +29,11 @@ def open_session(model: Model, scans: Sequence[RawScan], *, pins_path: Path | No
     for raw, name in track(named, description="embedding scans", total=len(named)):
         scan = embed_scan(model, raw)
         embedded.append(replace(scan, embedded=replace(scan.embedded, volume_id=name)))
-    shown = [ShownScan(raw, scan) for raw, scan in zip(scans, quick_to_search(embedded), strict=True)]
+    searched = quick_to_search(embedded)
+    pairs = list(permutations(searched, 2))
+    for template, target in track(pairs, description="registering scans", total=len(pairs)):
+        template.registered_to(target, usage=model.card.usage)  # once, so that a click need not wait for it
+    shown = [ShownScan(raw, scan) for raw, scan in zip(scans, searched, strict=True)]
     return Session(model, shown, pins_path=pins_path)
 
 

@@ -13,6 +13,7 @@ from anatomical_embedding.evaluation.landmarks.tables import read_matches
 from anatomical_embedding.matching.found_points import SCAN_FEATURES
 from anatomical_embedding.matching.nearest import match_nearest as match_one_by_one
 from anatomical_embedding.settings.matching import MatchingSettings
+from anatomical_embedding.settings.usage import UsageSettings
 from tests.packaged_model import usage_sections
 from tests.three_windows import (
     SHIFTS,
@@ -52,12 +53,12 @@ def write_queries(folder, rows):
     pd.DataFrame(rows, columns=columns).to_csv(folder / "queries.csv", index=False)
 
 
-def match(folder, **arguments):
+def match(folder, *more, **arguments):
     match_points.main(
         [
             *("--settings", settings_of(arguments), "--queries", f"{folder}/queries.csv"),
             *("--stores", f"{folder}/stores.csv", "--threads", "1", "--output", f"{folder}/matches.csv"),
-            *("--method-name", "nearest", "--made-folder", str(folder)),
+            *("--method-name", "nearest", "--made-folder", str(folder), *more),
         ]
     )
     return read_matches(folder / "matches.csv")
@@ -137,7 +138,10 @@ def test_matches_are_moved_to_the_voxel_by_the_raw_scans(dataset):
     scans = {"kind": "folder", "modality": "ct", "root": str(dataset)}
     scans["split"] = {"num_test": 1, "num_validation": 1, "seed": 1}
     refinement = usage_sections()["answers"]["refinement"]
-    match(dataset, refined={"dataset": scans, "largest_gap_mm": 10.0, "refinement": refinement})
+    match(
+        dataset,
+        refined={"dataset": scans, "largest_gap_mm": 10.0, "registration": None, "refinement": refinement},
+    )
     table = pd.read_csv(dataset / "matches.csv").set_index("query_id")
     assert list(table["refined"]) == ["yes"] * 4 + ["there is no match to refine"]
     moved = table[["x_mm", "y_mm", "z_mm"]].to_numpy()
@@ -192,13 +196,47 @@ def test_settings_faults_name_their_key(dataset):
         match(dataset, num_candidates=0)
 
 
+def test_scans_are_registered_by_the_program_first(dataset, binary, capsys):
+    export(dataset)
+    ask_of_anatomy(dataset, [(f"q{n}", "b", "b", (18 + n, 18, 15 + n)) for n in range(4)])
+    usage = UsageSettings.model_validate_json(json.dumps(usage_sections()))
+    scans = {"kind": "folder", "modality": "ct", "root": str(dataset)}
+    scans["split"] = {"num_test": 1, "num_validation": 1, "seed": 1}
+    refined = {
+        "dataset": scans,
+        "largest_gap_mm": 10.0,
+        "refinement": usage_sections()["answers"]["refinement"],
+    }
+    refined["registration"] = usage.coarse_registration().model_dump(mode="json")
+    evidence = usage_sections()["confidence"]["evidence"]
+    few = evidence | {"anchor_spacing_mm": 8, "anchor_depth_mm": 0}
+    match(dataset, "--index", f"{dataset}/index.csv", "--deeds", str(binary), refined=refined, evidence=few)
+    found = pd.read_csv(dataset / "matches.csv")
+    assert list(found["registered"]) == [1.0] * 4
+    assert found["registered_distance_mm"].max() < 8.0  # a fine cell; both lie within half of one
+    match(
+        dataset, "--index", f"{dataset}/index.csv", "--deeds", str(binary), refined=refined, evidence=evidence
+    )
+    assert list(pd.read_csv(dataset / "matches.csv")["registered"]) == [0.0] * 4  # too few anchors agree
+    with pytest.raises(SystemExit):
+        match(dataset, refined=refined, evidence=evidence)
+    assert "--deeds: is needed to register scans" in capsys.readouterr().err
+    with pytest.raises(SettingsError, match=r"refined\.registration needs evidence"):
+        match(dataset, refined=refined)
+
+
 def test_evidence_is_that_of_the_place_that_scans_moved_the_match_to(dataset):
     stores = export(dataset)
     ask_of_anatomy(dataset, [(f"q{n}", "b", "b", (18 + n, 18, 15 + n)) for n in range(4)])
     sections = usage_sections()
     scans = {"kind": "folder", "modality": "ct", "root": str(dataset)}
     scans["split"] = {"num_test": 1, "num_validation": 1, "seed": 1}
-    refined = {"dataset": scans, "largest_gap_mm": 10.0, "refinement": sections["answers"]["refinement"]}
+    refined = {
+        "dataset": scans,
+        "largest_gap_mm": 10.0,
+        "registration": None,
+        "refinement": sections["answers"]["refinement"],
+    }
     match(dataset, refined=refined, evidence=sections["confidence"]["evidence"])
     moved = pd.read_csv(dataset / "matches.csv")
     assert list(moved["moved"]) == [1.0] * 4

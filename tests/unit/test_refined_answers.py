@@ -15,8 +15,12 @@ from anatomical_embedding.confidence import FeatureRange
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.follow.seen import SeenVisit
 from anatomical_embedding.follow.unlike import remarks_on_unlike
+from anatomical_embedding.matching.coarse_registration import CoarseRegistration
 from anatomical_embedding.matching.found_points import Scans, Weighing, find_points
 from anatomical_embedding.matching.match_evidence import Anchors
+from anatomical_embedding.registration.displacement_field import DisplacementField
+from anatomical_embedding.usage import refinement as refinement_module
+from anatomical_embedding.usage import scans as scans_module
 from anatomical_embedding.volumes.affine import invert_affine, transform_points
 from anatomical_embedding.volumes.nifti import read_volume
 from anatomical_embedding.volumes.volume import Volume
@@ -102,6 +106,82 @@ def test_a_wrong_match_is_found_where_the_anchors_that_judge_it_expect_it(folder
     )
     assert np.sum(wrong_mm > 25) >= 3
     assert np.sum(found_mm > 1) <= 1
+
+
+def test_a_wrong_match_is_found_where_a_registration_carries_the_point(folder, queries):
+    """Or stays there, where the scans tell no place; the match stays where the registration does not reach."""
+    model = api.load_model(folder / "tiny.safetensors")
+    usage = model.card.usage
+    first, second = (
+        api.embed_scan(model, folder / f"{name}.nii.gz", modality="ct") for name in ("first", "second")
+    )
+    matrix = second.raw.volume.affine @ invert_affine(first.raw.volume.affine)
+    matrix[:3, 3] = (
+        transform_points(second.raw.volume.affine, SECOND_FROM_FIRST_VOX)
+        - transform_points(matrix, transform_points(first.raw.volume.affine, np.zeros(3)))
+        + matrix[:3, 3]
+    )
+    truth = transform_points(matrix, queries)
+    is_seen = second.raw.volume.spans(truth)
+    assert is_seen.sum() >= 6
+    near = DisplacementField(np.full((*first.raw.volume.shape, 3), 2.0), first.raw.volume.affine)
+    nowhere = DisplacementField(np.zeros((1, 1, 1, 3)), np.diag([1.0, 1.0, 1.0, 1.0]))
+
+    def found(field, **changed):
+        return find_points(
+            usage.method("nearest"),
+            first.searchable,
+            second.searchable,
+            queries,
+            with_way_back=False,
+            scans=Scans(
+                first.raw,
+                second.raw,
+                usage.answers.refinement.model_copy(update=changed),
+                lambda: CoarseRegistration(matrix, field),
+            ),
+            weighing=None,
+        )
+
+    alone = found(nowhere)
+    carried = found(near)
+    assert np.sum(np.linalg.norm(alone.matches.points_mm - truth, axis=1)[is_seen] > 25) >= 3
+    assert np.sum(np.linalg.norm(carried.matches.points_mm - truth, axis=1)[is_seen] > 1) <= 1
+    unmoved = found(near, min_correlation=1.0)  # which no place reaches
+    np.testing.assert_allclose(unmoved.matches.points_mm[is_seen], truth[is_seen] + 2.0, atol=1e-6)
+    assert all(word.startswith("by the coarse registration alone: ") for word in unmoved.refined)
+    assert not any("registration" in word for word in alone.refined)
+
+
+def test_two_scans_are_registered_once_and_said_where_the_program_is_missing(
+    folder, queries, monkeypatch, binary
+):
+    model = api.load_model(folder / "tiny.safetensors")
+    usage = model.card.usage
+    scan = api.embed_scan(model, folder / "first.nii.gz", modality="ct")
+    monkeypatch.setattr(scans_module, "program_if_installed", lambda: binary)
+    found = scan.registered_to(scan, usage=usage)
+    np.testing.assert_allclose(found.carried(queries), queries, atol=1.0)  # to itself
+    assert scan.registered_to(scan, usage=usage) is found
+    without = usage.model_copy(
+        update={"answers": usage.answers.model_copy(update={"registration_spacing_mm": None})}
+    )
+    assert scan.registered_to(scan, usage=without) is None
+    assert scan.registered_to(replace(scan, coarse=None), usage=usage) is None
+    monkeypatch.setattr(scans_module, "program_if_installed", lambda: None)
+    assert scan.registered_to(scan, usage=usage) is None
+
+    def missing():
+        raise UserError("there is no registration program deeds")
+
+    monkeypatch.setattr(refinement_module, "installed_program", missing)
+    said = refinement_module.remarks_on_program(model, [scan, scan], None)
+    assert said == [
+        "scans are searched where they match, not where a registration carries a point, which is nearer: "
+        "there is no registration program deeds"
+    ]
+    assert refinement_module.remarks_on_program(model, [scan, scan], "parabolic") == []
+    assert refinement_module.remarks_on_program(model, [scan, replace(scan, raw=None)], None) == []
 
 
 def test_the_verb_says_what_was_refined(folder, queries):
