@@ -28,7 +28,7 @@ from anatomical_embedding.index_file import IndexRow, read_index
 from anatomical_embedding.landmark_file import LANDMARK_COLUMNS, read_landmarks
 from anatomical_embedding.matching.match_queries import SearchedScans, match_queries
 from anatomical_embedding.settings.evaluation import LandmarkEvaluationSettings
-from anatomical_embedding.settings.match_points import MatchPointsSettings, RefineTableSettings
+from anatomical_embedding.settings.match_points import MatchPointsSettings
 from anatomical_embedding.settings.pipeline import read_pipeline_settings
 from anatomical_embedding.settings.run_file import read_run_files
 from anatomical_embedding.volumes.nifti import map_volume
@@ -69,14 +69,7 @@ def main() -> None:
     step_vox = open_store(stores[rows[0].volume_id]).coarse.stride_vox[2]
     landmarks = results / "landmarks" / f"{evaluation.dataset}.csv"
     queries = cut_queries(rows, landmarks, evaluation, num_pairs=options.pairs, step_vox=step_vox)
-    refined = None
-    if evaluation.refined:
-        refined = RefineTableSettings(
-            dataset=settings.datasets[evaluation.dataset],
-            largest_gap_mm=settings.volumes.largest_gap_mm,
-            registration=settings.usage().coarse_registration(),
-            refinement=settings.answers.refinement,
-        )
+    refined = settings.refine_table(evaluation.dataset) if evaluation.refined else None
     made_folder = results / "phantoms" / evaluation.dataset
     answers = match_queries(
         queries,

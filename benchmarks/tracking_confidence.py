@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from anatomical_embedding.code_fingerprint import REPOSITORY
+from anatomical_embedding.registration.installed_program import installed_program
 from anatomical_embedding.report.json_file import read_json
 from anatomical_embedding.settings.phantom import tracked_patient_id, tracked_volume_id
 from anatomical_embedding.settings.pipeline import PipelineSettings, read_pipeline_settings, section_json
@@ -240,11 +241,7 @@ def follow(settings: PipelineSettings, folder: Path, *, split: str, checkpoint: 
         matching=settings.matching,
         method=settings.methods["nearest"],
         evidence=settings.confidence.evidence,
-        refined={
-            "dataset": settings.datasets[DATASET].model_dump(mode="json"),
-            "refinement": settings.answers.refinement.model_dump(mode="json"),
-            "largest_gap_mm": settings.volumes.largest_gap_mm,
-        },
+        refined=settings.refine_table(DATASET),
     )
     match_points.main(
         [
@@ -254,6 +251,7 @@ def follow(settings: PipelineSettings, folder: Path, *, split: str, checkpoint: 
             index,
             "--method-name=nearest",
             f"--made-folder={folder / 'phantoms'}",
+            f"--deeds={installed_program()}",
             f"--output={output / 'matches.csv'}",
         ]
     )

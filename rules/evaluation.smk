@@ -12,7 +12,6 @@ from anatomical_embedding.settings.evaluation import Baseline
 from anatomical_embedding.settings.matching import NearestSettings
 
 BASELINES = get_args(Baseline)
-COARSE_REGISTRATION = SETTINGS.usage().coarse_registration()
 
 
 def evaluation_of(wildcards):
@@ -50,20 +49,12 @@ def starts_untrained(model):
 def matching_section(asked, matching):
     """Return what a way of matching may see in an evaluation or a tracking; an untrained network answers in cells."""
     is_untrained = matching == "untrained"
-    refined = None
-    if asked.refined and not is_untrained:
-        refined = {
-            "dataset": SETTINGS.datasets[asked.dataset].model_dump(mode="json"),
-            "largest_gap_mm": SETTINGS.volumes.largest_gap_mm,
-            "registration": COARSE_REGISTRATION
-            and COARSE_REGISTRATION.model_dump(mode="json"),
-            "refinement": SETTINGS.answers.refinement.model_dump(mode="json"),
-        }
+    is_refined = asked.refined and not is_untrained
     return section_json(
         matching=SETTINGS.matching,
         method=NearestSettings() if is_untrained else SETTINGS.methods[matching],
         evidence=None if is_untrained else SETTINGS.confidence.evidence,
-        refined=refined,
+        refined=SETTINGS.refine_table(asked.dataset) if is_refined else None,
     )
 
 
@@ -75,7 +66,8 @@ def scans_that_refine(asked):
 
 def program_that_registers(asked):
     """Return the program that registers the scans of an evaluation or a tracking, if they are registered."""
-    return ["<results>/deeds/deeds"] if asked.refined and COARSE_REGISTRATION else []
+    is_registered = asked.refined and SETTINGS.answers.registration_spacing_mm is not None
+    return ["<results>/deeds/deeds"] if is_registered else []
 
 
 def state_of_scans(asked):

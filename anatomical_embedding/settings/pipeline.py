@@ -15,6 +15,7 @@ from anatomical_embedding.settings.dataset import DatasetSettings, DeepLesionTra
 from anatomical_embedding.settings.embedding import EmbeddingSettings
 from anatomical_embedding.settings.evaluation import BaselineMethod, LandmarkEvaluationSettings
 from anatomical_embedding.settings.follow import FollowingSettings
+from anatomical_embedding.settings.match_points import RefineTableSettings
 from anatomical_embedding.settings.matching import MatchingMethod, MatchingSettings, MethodName, StoreSettings
 from anatomical_embedding.settings.model import CrossSamModelSettings, ModelSettings, SamppModelSettings
 from anatomical_embedding.settings.phantom import PhantomTrackingSettings
@@ -77,6 +78,15 @@ class PipelineSettings(Settings):
     def usage(self) -> UsageSettings:
         """Return the part that using a trained model needs."""
         return UsageSettings(**{name: getattr(self, name) for name in UsageSettings.model_fields})
+
+    def refine_table(self, dataset: str) -> RefineTableSettings:
+        """Return what it takes to move the matches between scans of a data set to the voxel."""
+        return RefineTableSettings(
+            dataset=self.datasets[dataset],
+            largest_gap_mm=self.volumes.largest_gap_mm,
+            registration=self.usage().coarse_registration(),
+            refinement=self.answers.refinement,
+        )
 
     @model_validator(mode="after")
     def _check_references(self) -> "PipelineSettings":

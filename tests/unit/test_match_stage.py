@@ -215,7 +215,13 @@ def test_scans_are_registered_by_the_program_first(dataset, binary, capsys):
     assert list(found["registered"]) == [1.0] * 4
     assert found["registered_distance_mm"].max() < 8.0  # a fine cell; both lie within half of one
     match(
-        dataset, "--index", f"{dataset}/index.csv", "--deeds", str(binary), refined=refined, evidence=evidence
+        dataset,
+        "--index",
+        f"{dataset}/index.csv",
+        "--deeds",
+        str(binary),
+        refined=refined,
+        evidence=evidence | {"max_num_anchors": 8},
     )
     assert list(pd.read_csv(dataset / "matches.csv")["registered"]) == [0.0] * 4  # too few anchors agree
     with pytest.raises(SystemExit):
