@@ -1,8 +1,8 @@
 """Build the registration program and put it into the wheel; everything else about the package is in pyproject.toml.
 
 setuptools and this step rather than scikit-build-core: the editable install of that one puts a finder before
-`PYTHONPATH`, so that a second checkout would import the first. An editable install builds nothing here; the workflow
-builds its own program (`rules/build.smk`).
+`PYTHONPATH`, so that a second checkout would import the first. An editable install builds nothing here: `make
+environment` puts the program beside Python, and the workflow builds its own (`rules/build.smk`).
 """
 
 import os

@@ -69,7 +69,7 @@ class ProgramNames(click.ParamType):
     "--deeds",
     "program",
     type=ExistingFile,
-    help="The registration program deeds, if not the installed one; after `make demo`: results/deeds/deeds.",
+    help="The registration program deeds, if not the installed one.",
 )
 @click.option(
     "--initial",

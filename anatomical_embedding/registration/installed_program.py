@@ -1,6 +1,7 @@
 """Where the program `deeds` lies that an installation brought along.
 
-The wheel holds the program, or one line on why it could not be built (`setup.py`); a checkout holds neither.
+The wheel holds the program, or one line on why it could not be built (`setup.py`); a checkout holds neither, and its
+`make environment` puts the program beside Python.
 """
 
 import os
@@ -51,6 +52,5 @@ def _how_to_get_it() -> str:
         )
     return (
         "there is no registration program deeds beside Python or on the search path, and a checkout holds only its "
-        "source; build it (`snakemake --cores all results/deeds/deeds`) and name it by --deeds, or install the package "
-        "with `pip install .`, which brings it along"
+        "source; build it (`make environment`), or install the package with `pip install .`, which brings it along"
     )
