@@ -62,6 +62,20 @@ FEATURES: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
 `moved` and `registered` alone are never unknown: where no scans are at hand, none moved the answer. An answer in its
 cell would else be told as one that was moved, if most of those of the fit were."""
 
+SCAN_FEATURES = (
+    "moved",
+    "moved_correlation",
+    "lookalike_distance_mm",
+    "voxel_mm",
+    "registered",
+    "registered_distance_mm",
+)
+"""What scans tell: whether they moved the match to the voxel and how alike its surroundings are (`RefinedMatches`), how
+far off the places lie that look like the query (`lookalikes`), how coarse they are (`coarseness_mm`), whether their
+registration carries the query, and how far from its match. NaN without scans.
+
+Whether a place lies out of view is told without them: most answers that are known to be out of view are asked in cells,
+of targets that were cut, and would teach that answers of scans never are."""
 OF_THE_SCAN_ALONE = frozenset({"body_width_mm", "body_thickness_mm"})
 """Features that no line weighs: they tell a scan of another part of the body from those of the fit, and no answer from
 another."""

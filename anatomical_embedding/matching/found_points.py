@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomical_embedding.confidence import SCAN_FEATURES
 from anatomical_embedding.matching.expected_places import distances_mm
 from anatomical_embedding.matching.match_evidence import Anchors, Evidence, measure_evidence
 from anatomical_embedding.matching.methods import CYCLE_COLUMN, match_by
@@ -21,18 +22,6 @@ from anatomical_embedding.volumes.volume import Volume
 
 if TYPE_CHECKING:
     from anatomical_embedding.matching.coarse_registration import CoarseRegistration
-
-SCAN_FEATURES = (
-    "moved",
-    "moved_correlation",
-    "lookalike_distance_mm",
-    "voxel_mm",
-    "registered",
-    "registered_distance_mm",
-)
-"""Evidence that scans give (`confidence.FEATURES`): whether a match was moved to the voxel, how alike its surroundings
-are (`RefinedMatches`), how far off the places lie that look like the query (`lookalikes`), how coarse the scans are
-(`coarseness_mm`), whether a registration carries the query, and how far from its match; NaN without scans."""
 
 
 @dataclass(frozen=True)

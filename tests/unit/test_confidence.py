@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from anatomical_embedding.confidence import FEATURES
+from anatomical_embedding.confidence import FEATURES, SCAN_FEATURES
 from anatomical_embedding.evaluation.confidence import fit
 from anatomical_embedding.evaluation.confidence.fit import (
     conformal_quantile,
@@ -281,6 +281,24 @@ def test_the_size_of_the_body_tells_scans_of_another_part_and_no_answers():
     assert set(fitted.unlike(head, tolerance=0.1)) == {
         "unlike the answers that the confidence was fitted to: body_width_mm is 160, at least 300 there"
     }
+
+
+def test_scans_do_not_tell_what_is_out_of_view():
+    """Where only answers in cells, of cut targets, are known to be out of view, those of scans are called so alike."""
+    answers, _ = drawn(9, 2000)
+    features = answers.features.copy()
+    has_scans = answers.is_in_view & (np.arange(2000) % 2 == 0)  # of whole targets alone
+    for name in SCAN_FEATURES:
+        features[:, COLUMN[name]] = np.where(
+            has_scans, 1.0, 0.0 if name in ("moved", "registered") else np.nan
+        )
+    fitted = fit_confidence(replace(answers, features=features), settings=SETTINGS).confidence
+    assert {fitted.out_of_view.weights[name] for name in SCAN_FEATURES} == {0.0}
+    _, out = fitted.probabilities(features)
+    called = out >= fitted.out_of_view_threshold
+    in_cells = answers.is_in_view & ~has_scans
+    assert called[has_scans].mean() == pytest.approx(called[in_cells].mean(), abs=0.03)
+    assert fitted.right.weights["moved"] != 0.0
 
 
 def test_answers_of_few_patients_weigh_less():

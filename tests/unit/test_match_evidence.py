@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from anatomical_embedding.confidence import FEATURES
+from anatomical_embedding.confidence import FEATURES, SCAN_FEATURES
 from anatomical_embedding.embedding.cut_view import cut_view, cut_volume
 from anatomical_embedding.errors import UserError
 from anatomical_embedding.evaluation.landmarks.cut_queries import with_cut_views
-from anatomical_embedding.matching.found_points import SCAN_FEATURES, Weighing, find_points
+from anatomical_embedding.matching.found_points import Weighing, find_points
 from anatomical_embedding.matching.match_evidence import body_points, find_anchors, measure_evidence
 from anatomical_embedding.matching.methods import CYCLE_COLUMN, match_by
 from anatomical_embedding.matching.nearest import match_nearest

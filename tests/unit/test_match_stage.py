@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from anatomical_embedding.confidence import SCAN_FEATURES
 from anatomical_embedding.embedding import export as export_module
 from anatomical_embedding.embedding.store import open_store
 from anatomical_embedding.errors import InputFileError, SettingsError, UserError
 from anatomical_embedding.evaluation.landmarks.tables import read_matches
-from anatomical_embedding.matching.found_points import SCAN_FEATURES
 from anatomical_embedding.matching.nearest import match_nearest as match_one_by_one
 from anatomical_embedding.settings.matching import MatchingSettings
 from anatomical_embedding.settings.usage import UsageSettings

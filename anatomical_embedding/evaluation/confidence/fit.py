@@ -22,6 +22,7 @@ from sklearn.model_selection import GroupKFold
 from anatomical_embedding.confidence import (
     FEATURES,
     OF_THE_SCAN_ALONE,
+    SCAN_FEATURES,
     Confidence,
     ConfidenceFile,
     FeatureRange,
@@ -178,7 +179,8 @@ def _fit_lines(answers: KnownAnswers, *, settings: FitSettings) -> Confidence:
     strength = settings.regularisation / num_patients
     out_of_view = None
     if np.sum(~answers.is_in_view) >= FEWEST_OF_A_CLASS:
-        out_of_view = _logistic(standard, ~answers.is_in_view, regularisation=strength)
+        without_scans = np.where([name in SCAN_FEATURES for name in FEATURES], 0.0, standard)
+        out_of_view = _logistic(without_scans, ~answers.is_in_view, regularisation=strength)
     in_view = standard[answers.is_in_view]
     logs = np.log1p(answers.errors_mm[answers.is_in_view])
     return Confidence(
