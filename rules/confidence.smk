@@ -1,6 +1,6 @@
 # Contract
-#   reads    the queries, matches and indices of evaluations and trackings; stores of validation patients; the answers
-#            of the models of folds
+#   reads    landmarks/<dataset>.csv; the queries, matches and indices of evaluations and trackings; stores of validation
+#            patients; the answers of the models of folds; raw scans and deeds/deeds, which move answers to the voxel
 #   writes   evaluations/<evaluation>/<part of the fit>/: queries.csv and <model>.<method>.matches.csv of patients set
 #            aside, from every training (fit) or from that of a fold (fit/<fold>), whose model answers, and both once more
 #            in whole targets, moved to the voxel (.../to_the_voxel), where answers of the evaluation stay in cells;
