@@ -62,6 +62,31 @@ FEATURES: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
 `moved` and `registered` alone are never unknown: where no scans are at hand, none moved the answer. An answer in its
 cell would else be told as one that was moved, if most of those of the fit were."""
 
+WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "similarity": "how alike the vectors are",
+        "cycle_error_mm": "how far from the point its answer matches back to",
+        "anchor_distance_mm": "how far the answer lies from where the anchors expect it",
+        "expected_depth_mm": "how deep inside the scan the anchors expect it",
+        "answer_depth_mm": "how deep inside the scan the answer lies",
+        "neighbour_distance_mm": "how far the answer lies from where its neighbours expect it",
+        "neighbour_spread_mm": "how far its neighbours disagree",
+        "neighbour_count": "how many of its neighbours agree",
+        "neighbour_similarity": "how alike the vectors of its neighbours are",
+        "moved": "whether the scans moved the answer",
+        "moved_correlation": "how alike the scans are around it",
+        "lookalike_distance_mm": "how far off places lie that look like it",
+        "voxel_mm": "how coarse the voxels of both scans are",
+        "registered": "whether a registration of the scans carries the point",
+        "registered_distance_mm": "how far the match lies from where that carries it",
+        "body_off_middle": "how far to a side of the body the point lies",
+        "body_behind_front": "how far behind the front of the body the point lies",
+        "body_width_mm": "how wide the body is there",
+        "body_thickness_mm": "how thick the body is there",
+    }
+)
+"""The same in words, for readers who have not met the names."""
+
 SCAN_FEATURES = (
     "moved",
     "moved_correlation",
@@ -205,7 +230,7 @@ class Confidence(Settings):
                 if change is np.log1p:
                     limit, value = np.expm1(limit), np.expm1(value)
                 words[row] = words[row] or (
-                    f"unlike the answers that the confidence was fitted to: {name} is {value:.3g}, "
+                    f"unlike the answers that the confidence was fitted to: {WORDS[name]} ({name}) is {value:.3g}, "
                     f"at {'least' if is_low else 'most'} {limit:.3g} there"
                 )
         return tuple(words)

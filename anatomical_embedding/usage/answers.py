@@ -4,6 +4,8 @@ from dataclasses import replace
 
 from numpy.typing import ArrayLike
 
+from anatomical_embedding.arguments import point_array
+from anatomical_embedding.errors import UserError
 from anatomical_embedding.matching.answers import Answers, answer_points
 from anatomical_embedding.matching.found_points import Scans
 from anatomical_embedding.matching.nearest import similarity_map
@@ -37,7 +39,7 @@ def match_points(
     ------
     UserError
         if the model has no such way of matching, or a scan was embedded by another model, or `voxel` is asked for and
-        one of them is a store.
+        one of them is a store, or the points are of another shape.
     """
     require_scans_of(model, template, target)
     pair = refined_pair(template, target, refinement)
@@ -46,7 +48,7 @@ def match_points(
     answers = answer_points(
         pair.template.searchable,
         pair.target.searchable,
-        points_mm,
+        point_array(points_mm),
         template_body=template.body_mask,
         method=usage.method(name),
         confidence=model.card.confidence.get(name),
@@ -70,7 +72,10 @@ def map_similarity(model: Model, template: EmbeddedScan, target: EmbeddedScan, p
     Raises
     ------
     UserError
-        if the point lies outside the template, or a scan was embedded by another model.
+        if the point lies outside the template or is none, or a scan was embedded by another model.
     """
     require_scans_of(model, template, target)
-    return similarity_map(template.embedded, target.searchable, point_mm, settings=target.matching)
+    points_mm = point_array(point_mm)
+    if len(points_mm) != 1:
+        raise UserError(f"a similarity map shows one point, got {len(points_mm)}")
+    return similarity_map(template.embedded, target.searchable, points_mm[0], settings=target.matching)

@@ -43,10 +43,15 @@ def test_words_for_reading_are_known():
         ReadingOptions(geometry="SFORM")
 
 
-def test_a_refinement_that_there_is_not_is_refused(tmp_path):
+def test_what_match_cannot_take_is_refused(tmp_path):
     write_model(tmp_path)
     first, _ = write_two_scans(tmp_path)
     used = api.load_model(tmp_path / "tiny.safetensors")
     scan = api.embed_scan(used, first, modality="ct")
     with pytest.raises(UserError, match="refinement is 'best', expected one of 'none', 'parabolic', 'voxel'"):
         api.match_points(used, scan, scan, points_in(first, count=1), refinement="best")
+    points = points_in(first, count=2)
+    with pytest.raises(UserError, match=r"shape \(3, 2\)"):
+        api.match_points(used, scan, scan, points.T)
+    with pytest.raises(UserError, match="a similarity map shows one point, got 2"):
+        api.map_similarity(used, scan, scan, points)

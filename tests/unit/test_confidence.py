@@ -279,7 +279,8 @@ def test_the_size_of_the_body_tells_scans_of_another_part_and_no_answers():
     np.testing.assert_array_equal(fitted.probabilities(head), fitted.probabilities(answers.features))
     assert set(fitted.unlike(answers.features, tolerance=0.1)) == {""}
     assert set(fitted.unlike(head, tolerance=0.1)) == {
-        "unlike the answers that the confidence was fitted to: body_width_mm is 160, at least 300 there"
+        "unlike the answers that the confidence was fitted to: "
+        "how wide the body is there (body_width_mm) is 160, at least 300 there"
     }
 
 

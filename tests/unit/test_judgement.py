@@ -8,6 +8,7 @@ import pytest
 from anatomical_embedding.checkpoint_header import CARD_KEY, copy_checkpoint, read_checkpoint_header
 from anatomical_embedding.confidence import (
     FEATURES,
+    WORDS,
     ConfidenceFile,
     FeatureRange,
     feature_table,
@@ -87,11 +88,13 @@ def test_every_rule_in_its_order():
         failures=[""] * 5 + ["the query is not finite"],
         is_in_body=[True, True, True, True, False, True],
     )
+    assert set(WORDS) == set(FEATURES)
     assert answers.decision == ("found", "review", "review", "out_of_view", "review", "failed")
     assert answers.reason == (
         "",
         "72 % sure to lie within 10 mm",  # 0.731 * 0.982
-        "unlike the answers that the confidence was fitted to: voxel_mm is 1.2, at most 1 there",
+        "unlike the answers that the confidence was fitted to: "
+        "how coarse the voxels of both scans are (voxel_mm) is 1.2, at most 1 there",
         OUT_OF_VIEW,
         OUTSIDE_BODY,
         "the query is not finite",
@@ -139,7 +142,7 @@ def test_evidence_better_than_any_of_the_fit_is_no_reason_to_doubt(name, better,
     fitted = confidence_of(features={**confidence_of().features, name: seen})
     words = fitted.unlike(feature_table(evidence_of(2, **{name: [better, worse]})), tolerance=0.1)
     assert words[0] == ""
-    assert words[1].endswith(" there") and f": {name} is {worse:.3g}, at " in words[1]
+    assert words[1].endswith(" there") and f"({name}) is {worse:.3g}, at " in words[1]
 
 
 def test_a_feature_that_the_fit_did_not_see_makes_no_answer_unlike_it():
@@ -154,7 +157,10 @@ def test_scans_a_little_coarser_than_the_one_spacing_of_the_fit_are_like_it_and_
     fitted = confidence_of(features={**confidence_of().features, "voxel_mm": one})
     little, much = fitted.unlike(feature_table(evidence_of(2, voxel_mm=[6.1, 6.3])), tolerance=0.1)
     assert little == ""
-    assert much == "unlike the answers that the confidence was fitted to: voxel_mm is 6.3, at most 5 there"
+    assert (
+        much == "unlike the answers that the confidence was fitted to: "
+        "how coarse the voxels of both scans are (voxel_mm) is 6.3, at most 5 there"
+    )
 
 
 def test_an_unknown_feature_takes_the_median_of_the_fit():
