@@ -118,8 +118,9 @@ def test_lesions_are_followed_twice_as_well_as_by_the_affine_start(demo):
 def test_confidence_ranks_the_answers(demo):
     confidence = tracking_scores(demo, "nearest")["confidence"]
     assert confidence["auroc"] >= 0.8
-    right = {decision: counted["right"] for decision, counted in confidence["decisions"].items()}
-    assert right["found"] >= right["review"]  # both may be all right
+    assert (
+        confidence["decisions"]["found"]["right"] >= 0.9
+    )  # at least 0.8 is promised; most of the others are right, too
 
 
 def test_report_opens_offline(demo):
