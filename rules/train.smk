@@ -22,10 +22,10 @@ def initial_model(wildcards):
 def initialise_section(wildcards):
     """Return what the first weights of a model depend on."""
     model = trained_settings(wildcards.model)
-    started_from = initial_model(wildcards)
+    started_from = initial_model(wildcards) or model.initial_weights
     return section_json(
         seed=model.training.seed,
-        initial_weights=str(started_from) if started_from else model.initial_weights,
+        initial_weights=None if started_from is None else str(started_from),
         network=model.network,
     )
 

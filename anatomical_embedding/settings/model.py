@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from anatomical_embedding.settings.base import Settings
+from anatomical_embedding.settings.input_path import InputPath
 from anatomical_embedding.settings.network import NetworkSettings
 from anatomical_embedding.settings.training import Probability, TrainingSettings
 from anatomical_embedding.settings.volumes import IntensitySettings
@@ -18,7 +19,7 @@ class SamModelSettings(Settings):
 
     method: Literal["sam"]
     """How it is trained."""
-    initial_weights: str | None
+    initial_weights: InputPath | None
     """Checkpoint to start from; null for random weights."""
     network: NetworkSettings
     """Shape of the network."""
@@ -60,7 +61,7 @@ class SamppModelSettings(Settings):
 
     method: Literal["sampp"]
     """How it is trained."""
-    initial_weights: str | None
+    initial_weights: InputPath | None
     """Checkpoint to start from; null for random weights, or those of `initial_model`."""
     initial_model: str | None
     """Name of the model of this run whose trained weights it starts from; null for none. Published: null."""
