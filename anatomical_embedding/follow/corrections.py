@@ -6,7 +6,7 @@ import numpy as np
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.follow.history import History
-from anatomical_embedding.follow.records import MeasurementRow
+from anatomical_embedding.follow.records import MeasurementRow, merged_groups
 
 FAR_MM = 30.0
 """Farther from its place a corrected mask may lie beside the lesion, but hardly by intention."""
@@ -50,12 +50,13 @@ def _of_mask(history: History, visit: str) -> list[str]:
             f"{', '.join(map(str, history.numbers))}; give a lesion that is new to `follow --lesions`",
         )
     said = []
+    merged = merged_groups(row for row in history.lesions if row.visit == visit)
     for lesion in history.numbers:
         row, decision = history.row(lesion, visit), history.decision(lesion, visit)
         is_rejected = decision is not None and decision.action == "reject"
         if row is None or is_rejected:
             continue
-        if lesion not in measured and row.mask != "none":
+        if row.mask != "none" and not measured.keys() & set(merged.get(lesion, (lesion,))):
             said.append(f"{path}: has no voxel of lesion {lesion}, which is not measured at {visit}")
         elif lesion in measured and _distance_mm(measured[lesion], row.point_mm) > FAR_MM:
             said.append(

@@ -8,6 +8,7 @@ import numpy as np
 
 from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.follow.follow_folder import FollowFolder
+from anatomical_embedding.follow.masks_in_use import with_corrections
 from anatomical_embedding.follow.measurements import axial_axis
 from anatomical_embedding.follow.recent_scans import RecentScans
 from anatomical_embedding.follow.record_json import read_record
@@ -34,7 +35,8 @@ class Change:
 
     Attributes
     ----------
-    volume_from_baseline, long_axis_from_baseline : as a share of the first measurement; NaN at it and without one.
+    volume_from_baseline, long_axis_from_baseline : as a share of the first measurement; NaN at it and without one. The
+        longest diameters of the parts of a lesion that split are added.
     volume_from_nadir, long_axis_from_nadir : as a share of the smallest measurement before.
     """
 
@@ -104,17 +106,25 @@ class History:
         rows = [row for row in self.decisions if (row.lesion, row.visit) == (lesion, visit)]
         return rows[-1] if rows else None
 
+    def axes_mm(self, lesion: int, visit: str) -> tuple[float, float]:
+        """Return the longest diameter and the short axis that count (`MeasurementRow.axes_mm`); NaN without a mask."""
+        row, measured = self.row(lesion, visit), self.measurement(lesion, visit)
+        if measured is None:
+            return math.nan, math.nan
+        return (measured.long_axis_mm, measured.short_axis_mm) if row is None else measured.axes_mm(row.state)
+
     def change(self, lesion: int, visit: str) -> Change:
         """Return the change of the size of a lesion up to a visit."""
         measured = [self.measurement(lesion, name) for name in self.visits[: self.visits.index(visit) + 1]]
         before, now = [row for row in measured[:-1] if row is not None], measured[-1]
         if now is None or not before:
             return Change()
+        *axes_mm, axis_mm = [self.axes_mm(lesion, row.visit)[0] for row in (*before, now)]
         return Change(
             volume_from_baseline=share_of_change(now.volume_ml, before[0].volume_ml),
             volume_from_nadir=share_of_change(now.volume_ml, min(row.volume_ml for row in before)),
-            long_axis_from_baseline=share_of_change(now.long_axis_mm, before[0].long_axis_mm),
-            long_axis_from_nadir=share_of_change(now.long_axis_mm, min(row.long_axis_mm for row in before)),
+            long_axis_from_baseline=share_of_change(axis_mm, axes_mm[0]),
+            long_axis_from_nadir=share_of_change(axis_mm, min(axes_mm)),
         )
 
 
@@ -132,9 +142,9 @@ def read_history(folder: Path | str, *, measurements_path: Path | None = None) -
     """
     place = FollowFolder(Path(folder))
     record = read_record(place.record)
-    lesions = read_lesions(place.lesions)
     measured = measurements_path or place.measurements
     measurements = read_measurements(measured) if measured.exists() else []
+    lesions = with_corrections(read_lesions(place.lesions), measurements, place)
     decisions = read_decisions(place.decisions)
     visits = [visit.name for visit in record.visits]
     named = [row.visit for row in lesions] + [row.visit for row in measurements]

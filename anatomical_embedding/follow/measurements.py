@@ -4,7 +4,8 @@ Diameters lie in the scan's own axial planes: those of the two array axes that r
 a part of a lesion in such a plane runs through the points half way between a pixel of the mask and a neighbour that is
 none, so that a row of n pixels is n pixels long. Its longest diameter is that of the outline; its short axis is the
 longest chord of the outline's convex hull at a right angle to it. Parts that do not touch in a plane are measured
-apart.
+apart, and a lesion has the longest diameter of any. Where a mask is in parts that touch in no plane, each is measured
+as well: those of a lesion that split are added up (`records.MeasurementRow.axes_mm`).
 
 Source of the two diameters: Eisenhauer et al., "New response evaluation criteria in solid tumours: revised RECIST
 guideline (version 1.1)", European Journal of Cancer 45 (2009), sections 3.1 and 4.
@@ -26,8 +27,8 @@ from anatomical_embedding.volumes.grid import Grid
 from anatomical_embedding.volumes.orientation import axis_codes
 from anatomical_embedding.volumes.volume import Volume
 
-TOUCHING_IN_PLANE = np.ones((3, 3))
-"""Pixels that share a corner belong to one part."""
+TOUCHING, TOUCHING_IN_PLANE = np.ones((3, 3, 3)), np.ones((3, 3))
+"""Voxels and pixels that share a corner belong to one part."""
 MM3_PER_ML = 1000.0
 NEIGHBOURS = ((-1, 0), (1, 0), (0, -1), (0, 1))
 
@@ -64,6 +65,7 @@ class Measurement:
     plane : number of that plane along the array axis that runs along the body.
     mean, standard_deviation : of the scan's intensities in the mask (of all its voxels, divided by their number).
     is_cut : whether the mask reaches an end of the scan, beyond which nobody sees it.
+    parts : longest diameter and short axis of each part, the longest first; empty for a mask that is one.
     """
 
     num_vox: int
@@ -75,6 +77,7 @@ class Measurement:
     mean: float
     standard_deviation: float
     is_cut: bool
+    parts: tuple[tuple[Diameter, Diameter], ...]
 
 
 def axial_axis(grid: Grid) -> int:
@@ -136,7 +139,23 @@ def _measure(labels: Volume, scan: Volume, box: tuple[slice, ...], *, label: int
         mean=float(intensities.mean()),
         standard_deviation=float(intensities.std()),
         is_cut=any(reaches),
+        parts=_parts(array, affine, axis=axis),
     )
+
+
+def _parts(
+    array: NDArray[np.bool_], affine: NDArray[np.float64], *, axis: int
+) -> tuple[tuple[Diameter, Diameter], ...]:
+    """Return the longest diameter and the short axis of each part of a mask, the longest first; none of a whole one."""
+    parts, num_parts = connected_parts(array, structure=TOUCHING)
+    if num_parts == 1:
+        return ()
+    measured = []
+    for part, box in enumerate(find_objects(parts), start=1):
+        corner = affine.copy()
+        corner[:3, 3] = transform_points(affine, np.array([side.start for side in box]))
+        measured.append(_diameters(parts[box] == part, corner, axis=axis)[:2])
+    return tuple(sorted(measured, key=lambda lines: -lines[0].length_mm))
 
 
 def _diameters(
@@ -236,4 +255,6 @@ def measurement_row(lesion: int, visit: str, found: Measurement) -> MeasurementR
         short_end_mm=short_end,
         mean=found.mean,
         sd=found.standard_deviation,
+        part_long_axes_mm=tuple(longest.length_mm for longest, _ in found.parts),
+        part_short_axes_mm=tuple(short.length_mm for _, short in found.parts),
     )

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from anatomical_embedding.follow.decisions import moved_places
 from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.follow_visit import follow_visit, look_back
 from anatomical_embedding.follow.lesion_input import GivenLesions, read_given_lesions
+from anatomical_embedding.follow.masks_in_use import with_correction
 from anatomical_embedding.follow.recent_scans import RecentScans
 from anatomical_embedding.follow.record_json import read_visit, write_record, write_visit
 from anatomical_embedding.follow.record_tables import read_lesions, write_lesions
@@ -250,7 +251,7 @@ def gather(
     """
     order = {visit: number for number, visit in enumerate(visits)}
     rows = [
-        _with_correction(row, place)
+        with_correction(row, place)
         for visit in visits
         for path in (place.rows(visit), place.rows_back(visit))
         for row in read_lesions(path)
@@ -328,13 +329,9 @@ def _given_at(asked: AskedPatient, visit: AskedVisit, scans: VisitScans) -> Give
 
 def _seen(name: str, place: FollowFolder) -> SeenVisit:
     """Return a visit as its files know it."""
-    rows = {row.lesion: _with_correction(row, place) for row in read_lesions(place.rows(name))}
+    rows = {row.lesion: with_correction(row, place) for row in read_lesions(place.rows(name))}
     return SeenVisit(name, rows, place.mask_in_use(name))
 
 
 def _is_first(lesion: int, before: Sequence[SeenVisit]) -> bool:
     return all(lesion not in seen.rows for seen in before)
-
-
-def _with_correction(row: LesionRow, place: FollowFolder) -> LesionRow:
-    return replace(row, mask="corrected") if place.corrected(row.visit).exists() else row

@@ -24,7 +24,7 @@ from anatomical_embedding.report.markup import Markup, element
 from anatomical_embedding.report.numbers import percent
 from anatomical_embedding.report.tables import Cell, number_cell, render_table
 
-CURVES = {"volume_ml": "volume", "long_axis_mm": "longest diameter", "short_axis_mm": "short axis"}
+CURVES = ("volume", "longest diameter", "short axis")
 """Sizes whose curves are drawn, in the order of their colours."""
 UNITS = {"ct": " HU", "mr": ""}
 STYLE = """
@@ -130,13 +130,15 @@ def _lesion_table(history: History) -> Markup:
         cells = [Cell(name, sort_value=lesion)]
         for visit in history.visits:
             row, measured = history.row(lesion, visit), history.measurement(lesion, visit)
-            size = math.nan if measured is None else measured.long_axis_mm
+            size = history.axes_mm(lesion, visit)[0]
             text = "–" if row is None else _state_and_probability(row)
-            mask = "none" if row is None else row.mask
-            small = None if measured is None else element("small", size_words(measured, mask))
+            small = None if measured is None else element("small", size_words(measured, row))
             cells.append(Cell(element("span", text, small), sort_value=-1.0 if math.isnan(size) else size))
         rows.append(cells)
-    caption = "State with the probability that it is right, longest diameter x short axis, volume"
+    caption = (
+        "State with the probability that it is right, longest diameter x short axis, volume; of a lesion that has "
+        "split the longest diameters of its parts"
+    )
     return element("section", render_table(("Lesion", *history.visits), rows, caption=caption), id="table")
 
 
@@ -175,7 +177,7 @@ def _caption(history: History, lesion: int, visit: Visit) -> list[Markup]:
         lines += [element("br"), _state_and_probability(row)]
     if measured is not None:
         change = history.change(lesion, visit.name)
-        lines += [element("br"), size_words(measured, "none" if row is None else row.mask)]
+        lines += [element("br"), size_words(measured, row)]
         lines += [element("br"), f"mean {measured.mean:.0f}, SD {measured.sd:.0f}{UNITS[visit.modality]}"]
         if not math.isnan(change.volume_from_baseline):
             lines += [element("br"), f"diameter {change_words(change.long_axis_from_baseline)}, "]
@@ -199,15 +201,17 @@ def _curves(history: History, lesion: int) -> Markup | None:
         x_label=unit,
         y_label="percent of the first measurement",
     )
-    for series, name in enumerate(CURVES):
-        sizes = [(times[visit], getattr(row, name)) for visit, row in found]
+    for series in range(len(CURVES)):
+        sizes = [
+            (times[visit], (row.volume_ml, *history.axes_mm(lesion, visit))[series]) for visit, row in found
+        ]
         _draw(chart, [(time, 100.0 * size / sizes[0][1]) for time, size in sizes], series=series)
     caption = "Volume and diameters as a share of the first measurement"
     return element(
         "details",
         element("summary", "Curves"),
         element("div", chart.render(caption=caption), class_="charts"),
-        legend(list(enumerate(CURVES.values()))),
+        legend(list(enumerate(CURVES))),
     )
 
 

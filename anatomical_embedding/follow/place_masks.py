@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anatomical_embedding.follow.fit_mask import FittedMask
-from anatomical_embedding.follow.records import LesionRow, MaskKind
+from anatomical_embedding.follow.records import LesionRow, MaskKind, merged_groups
 from anatomical_embedding.volumes.volume import Volume
 
 
@@ -17,17 +17,22 @@ def place_masks(
     masks: NDArray[np.uint16],
     grid: Volume,
 ) -> list[LesionRow]:
-    """Return the rows with what their masks are, and write those into the free voxels of `masks`."""
+    """Return the rows with what their masks are, and write those into the free voxels of `masks`.
+
+    Lesions that have merged have one mask, all that was found for any of them, under the first of their numbers.
+    """
     finished = []
+    merged = merged_groups(rows)
     for row in rows:
-        fits = fitted.get(row.lesion, ())
+        together = merged.get(row.lesion, (row.lesion,))
+        fits = [fit for lesion in together for fit in fitted.get(lesion, ())]
         kept = [mask for mask in (fit.voxels_on(grid) for fit in fits) if len(mask)]
         if not kept:
             finished.append(row)
             continue
         mine = np.vstack(kept)
         chosen = mine[masks[tuple(mine.T)] == 0]
-        masks[tuple(chosen.T)] = row.lesion
+        masks[tuple(chosen.T)] = together[0]
         kind: MaskKind = "fitted"
         said = next((fit.note for fit in fits if fit.note), "")
         if not all(fit.is_fitted for fit in fits):

@@ -32,10 +32,16 @@ from anatomical_embedding.follow.records import (
 )
 
 XYZ = ("x_mm", "y_mm", "z_mm")
+IN_ONE_CELL = frozenset({"related", "part_long_axes_mm", "part_short_axes_mm"})
+"""Fields of several numbers, with blanks between; others of several stand in a column each."""
 
 
 def _read_lesion_numbers(cell: str) -> tuple[int, ...]:
     return tuple(int(word) for word in cell.split())
+
+
+def _read_lengths(cell: str) -> tuple[float, ...]:
+    return tuple(float(word) for word in cell.split())
 
 
 PROBABILITY = number(
@@ -46,6 +52,7 @@ PROBABILITY = number(
 DATE = Column(datetime.date.fromisoformat, "a date such as 2026-03-31").or_empty()
 TIME = Column(datetime.datetime.fromisoformat, "a time such as 2026-03-31T09:30:00+00:00")
 LESION_NUMBERS = Column(_read_lesion_numbers, "numbers of lesions with blanks between, or nothing")
+LENGTHS = Column(_read_lengths, "lengths with blanks between, or nothing")
 
 LESION_COLUMNS = {
     "lesion": POSITIVE_WHOLE,
@@ -73,6 +80,8 @@ MEASUREMENT_COLUMNS = {
     **{f"{end}_{axis}": NUMBER for end in END_POINTS for axis in XYZ},
     "mean": NUMBER,
     "sd": NUMBER,
+    "part_long_axes_mm": LENGTHS,
+    "part_short_axes_mm": LENGTHS,
 }
 DECISION_COLUMNS = {
     "time": TIME,
@@ -138,13 +147,18 @@ def _cells(row: Any) -> list[Any]:
     """Return the fields of a row as cells: points spread over three, numbers short, NaN and None empty."""
     cells: list[Any] = []
     for name, value in zip(row.__dataclass_fields__, astuple(row), strict=True):
-        if name == "related":
-            cells.append(" ".join(map(str, value)))
+        if name in IN_ONE_CELL:
+            cells.append(numbers_in_cell(value))
         elif isinstance(value, tuple):
             cells.extend(map(cell_of, value))
         else:
             cells.append(cell_of(value))
     return cells
+
+
+def numbers_in_cell(values: Iterable[float]) -> str:
+    """Return several numbers as they stand in one cell, with blanks between."""
+    return " ".join(str(cell_of(value)) for value in values)
 
 
 def cell_of(value: Any) -> Any:

@@ -5,6 +5,7 @@ read by `record_tables`, the visits by `record_json`.
 """
 
 import datetime
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -83,7 +84,7 @@ class LesionRow:
     disagreement_mm : largest distance between what the visits before say of its place; NaN where one answers.
     refined : whether the place was moved to the voxel by the scans: `yes`, why not, or empty.
     mask : what the mask is.
-    related : numbers of the lesions that it merged with or split into.
+    related : numbers of the lesions that it merged with.
     label : what the user calls it.
     note : why it is to be reviewed, or its mask not trusted; empty where there is nothing to say.
     """
@@ -115,6 +116,8 @@ class MeasurementRow:
     long_axis_mm, short_axis_mm : longest diameter in an axial plane of the scan, and the longest across it.
     long_start_mm, long_end_mm, short_start_mm, short_end_mm : their (3,) end points.
     mean, sd : of the intensities in the mask, in the units of the scan.
+    part_long_axes_mm, part_short_axes_mm : both lengths of each part of a mask whose parts do not touch, the longest
+        first; empty for a mask that is one. `long_axis_mm` and `short_axis_mm` are those of the first.
     """
 
     lesion: int
@@ -128,6 +131,14 @@ class MeasurementRow:
     short_end_mm: PointMm
     mean: float
     sd: float
+    part_long_axes_mm: tuple[float, ...] = ()
+    part_short_axes_mm: tuple[float, ...] = ()
+
+    def axes_mm(self, state: State) -> tuple[float, float]:
+        """Return the longest diameter and the short axis that count: the parts of a lesion that split are added."""
+        if state == "split" and self.part_long_axes_mm:
+            return sum(self.part_long_axes_mm), sum(self.part_short_axes_mm)
+        return self.long_axis_mm, self.short_axis_mm
 
 
 @dataclass(frozen=True)
@@ -149,3 +160,24 @@ class DecisionRow:
     visit: str
     action: Action
     point_mm: PointMm
+
+
+def merged_groups(rows: Iterable[LesionRow]) -> dict[int, tuple[int, ...]]:
+    """Return by lesion the numbers of all lesions of one visit that are one with it now, its own among them.
+
+    Examples
+    --------
+    >>> import math
+    >>> rest = ("v1", None, "merged", 0.9, 3.0, (0.0, 0.0, 0.0), "joint", math.nan, "yes", "none")
+    >>> merged_groups([LesionRow(n, *rest, with_, "", "") for n, with_ in ((1, (5,)), (5, (1, 7)), (7, (5,)))])
+    {1: (1, 5, 7), 5: (1, 5, 7), 7: (1, 5, 7)}
+    """
+    groups: dict[int, set[int]] = {}
+    for row in rows:
+        if row.state != "merged":
+            continue
+        group = {row.lesion, *row.related}
+        for lesion in tuple(group):
+            group |= groups.get(lesion, set())
+        groups |= dict.fromkeys(group, group)
+    return {lesion: tuple(sorted(group)) for lesion, group in groups.items()}

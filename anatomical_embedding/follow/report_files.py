@@ -28,7 +28,13 @@ from anatomical_embedding.follow.measure_folder import measured_rows
 from anatomical_embedding.follow.patient_page import render_patient_page
 from anatomical_embedding.follow.recent_scans import RecentScans
 from anatomical_embedding.follow.record_json import json_value
-from anatomical_embedding.follow.record_tables import cell_of, write_measurements
+from anatomical_embedding.follow.record_tables import (
+    cell_of,
+    numbers_in_cell,
+    read_lesions,
+    write_lesions,
+    write_measurements,
+)
 from anatomical_embedding.follow.response import APPLIED, NOT_APPLIED, RULE
 from anatomical_embedding.follow.words import change_words, date_cell, sum_words
 from anatomical_embedding.identifiers import first_clash
@@ -43,6 +49,7 @@ CHANGE_COLUMNS = (
     "lesion", "label", "target", "visit", "date", "state", "probability", "decision",
     "volume_ml", "long_axis_mm", "short_axis_mm", "mean", "sd",
     "volume_from_baseline", "volume_from_nadir", "long_axis_from_baseline", "long_axis_from_nadir", "mask",
+    "part_long_axes_mm", "part_short_axes_mm",
 )  # fmt: skip
 PATIENT_COLUMNS = (
     "patient", "visits", "first_date", "last_date", "lesions", "present", "gone", "new", "review", "out_of_view",
@@ -67,6 +74,9 @@ def write_patient_report(folder: Path | str, recent: RecentScans | None = None) 
     history = measured_history(folder, recent)
     place = history.folder
     page = render_patient_page(history, recent)
+    written = [row.mask for row in read_lesions(place.lesions)]
+    if written != [row.mask for row in history.lesions]:  # one was corrected since, or is no longer
+        write_lesions(history.lesions, place.lesions)
     write_measurements(history.measurements, place.measurements)
     write_text(page, place.folder / PAGE)
     write_json(place.folder / NUMBERS, as_json(history))
@@ -214,7 +224,8 @@ def change_rows(history: History) -> list[list[Any]]:
             *(change.long_axis_from_baseline, change.long_axis_from_nadir),
             row.mask,
         ]
-        rows.append([cell_of(cell) for cell in cells])
+        parts = [()] * 2 if measured is None else [measured.part_long_axes_mm, measured.part_short_axes_mm]
+        rows.append([*map(cell_of, cells), *map(numbers_in_cell, parts)])
     return rows
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 from anatomical_embedding.csv_table import POSITIVE_WHOLE, TEXT, choice, read_table
 from anatomical_embedding.errors import UserError
-from anatomical_embedding.follow.records import DecisionRow, LesionRow, MeasurementRow
+from anatomical_embedding.follow.records import DecisionRow, LesionRow, MeasurementRow, merged_groups
 
 Category = Literal["baseline", "CR", "PR", "SD", "PD", "NE"]
 RULE = "RECIST 1.1 (Eisenhauer et al. 2009), target lesions and new lesions"
@@ -34,7 +34,8 @@ APPLIED = (
     "the longest axial diameter of lesions, the short axis of lymph nodes",
     "CR: every target gone, every node below 10 mm; PR: 30 % less than the baseline; PD: 20 % and 5 mm more than the "
     "smallest sum so far, or a new lesion; SD: none of these",
-    "parts of a lesion that split are added up; lesions that merged count once",
+    "the parts of a lesion that split are added up; lesions that merged count once, with the diameter of what they are "
+    "together, unless a corrected mask keeps them apart",
     "NE where a target was not seen, waits for review or was rejected, unless the others alone mean PD",
     "a target whose size the scan does not tell counts with that of another visit, and is named beside the sum",
 )
@@ -282,17 +283,19 @@ class _Sizes:
         self._lesions = {(row.lesion, row.visit): row for row in lesions}
         self._measured = {(row.lesion, row.visit): row for row in measurements}
         self._decided = {(row.lesion, row.visit): row.action for row in decisions}  # the last one stands
+        visits = {row.visit for row in lesions}
+        self._merged = {
+            visit: merged_groups(row for row in lesions if row.visit == visit) for visit in visits
+        }
 
     def at(self, visit: str) -> dict[int, float]:
         """Return the diameter of each target at a visit, mm: 0 where it is gone, NaN where it was not assessed."""
         sizes = {target.lesion: self._size(target, visit) for target in self._targets}
-        for target in self._targets:
-            row = self._lesions.get((target.lesion, visit))
-            if row is not None and row.state == "merged":
-                # The one mask of all of them counts once, with the first of them.
-                together = [other for other in (row.lesion, *row.related) if other in sizes]
-                largest = max(sizes[other] for other in together)
-                sizes |= {other: largest if other == min(together) else 0.0 for other in together}
+        for group in set(self._merged.get(visit, {}).values()):
+            # Of one mask, that of all of them, what the targets among them measure counts with the first of these.
+            assessed = [lesion for lesion in sizes if lesion in group and not math.isnan(sizes[lesion])]
+            if not self._are_apart(group, visit):
+                sizes |= {lesion: 0.0 for lesion in assessed if lesion != min(assessed)}
         return sizes
 
     def untold_at(self, visit: str) -> tuple[int, ...]:
@@ -309,14 +312,20 @@ class _Sizes:
             return math.nan
         if row.state == "gone":
             return 0.0
-        sizes_mm = [self._axis(target.lesion, visit, is_node=target.is_node)]
-        if row.state == "split":
-            parts = set(row.related) - {other.lesion for other in self._targets}
-            sizes_mm += [self._axis(part, visit, is_node=target.is_node) for part in sorted(parts)]
-        return sum(sizes_mm)
+        if row.state != "merged" or self._are_apart(self._merged[visit][row.lesion], visit):
+            return self._axis(row, target)
+        together = (self._lesions.get((other, visit)) for other in self._merged[visit][row.lesion])
+        axes_mm = [self._axis(other, target) for other in together if other is not None]
+        return max((axis_mm for axis_mm in axes_mm if not math.isnan(axis_mm)), default=math.nan)
 
-    def _axis(self, lesion: int, visit: str, *, is_node: bool) -> float:
-        measured = self._measured.get((lesion, visit))
+    def _are_apart(self, group: Sequence[int], visit: str) -> bool:
+        """Say whether a reader's own mask keeps lesions apart that look like one."""
+        rows = [self._lesions[other, visit] for other in group if (other, visit) in self._measured]
+        return len(rows) > 1 and all(row.mask == "corrected" for row in rows)
+
+    def _axis(self, row: LesionRow, target: Target) -> float:
+        measured = self._measured.get((row.lesion, row.visit))
         if measured is None:
             return math.nan
-        return measured.short_axis_mm if is_node else measured.long_axis_mm
+        long_mm, short_mm = measured.axes_mm(row.state)
+        return short_mm if target.is_node else long_mm

@@ -105,9 +105,12 @@ def last_state(lesion: int, before: Sequence[SeenVisit]) -> State | None:
 
 
 def sources_of(lesion: int, before: Sequence[SeenVisit], settings: FollowSettings) -> list[Source]:
-    """Return a lesion where it was given, and at the last visit that shows it whole, if possible with a mask."""
+    """Return a lesion where it was given, and at the last visit that shows it whole, if possible with a mask.
+
+    Where it has merged there is a mask of all that it has merged with.
+    """
     first, *others = [visit for visit in before if visit.shows(lesion)]
-    shown = [first, *(visit for visit in others if visit.rows[lesion].state != "split")]
+    shown = [first, *(visit for visit in others if visit.rows[lesion].state not in ("split", "merged"))]
     last = _source(lesion, shown[-1], settings)
     if last.mask is None:
         found = (_source(lesion, visit, settings) for visit in reversed(shown))

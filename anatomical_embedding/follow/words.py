@@ -4,7 +4,7 @@ import datetime
 import math
 
 from anatomical_embedding.follow.history import History
-from anatomical_embedding.follow.records import MeasurementRow
+from anatomical_embedding.follow.records import LesionRow, MeasurementRow
 from anatomical_embedding.follow.response import VisitResponse
 from anatomical_embedding.report.markup import Markup, element
 
@@ -63,10 +63,16 @@ def change_words(share: float) -> str:
     return "from nothing" if math.isinf(share) else f"{100 * share:+.0f} %"
 
 
-def size_words(row: MeasurementRow, mask: str) -> str:
-    """Return both axes and the volume, such as `23.4 x 17.0 mm, 4.12 ml`, and whether the scan does not tell them."""
-    size = f"{row.long_axis_mm:.1f} x {row.short_axis_mm:.1f} mm, {row.volume_ml:.3g} ml"
-    return f"{size}, {SIZE_NOT_TOLD}" if mask == "carried" else size
+def size_words(measured: MeasurementRow, row: LesionRow | None) -> str:
+    """Return both axes and the volume of a lesion, such as `23.4 x 17.0 mm, 4.12 ml`.
+
+    The parts of one that split are added, `17.0 + 13.0 mm`; and it is said where the scan does not tell the size.
+    """
+    axes = f"{measured.long_axis_mm:.1f} x {measured.short_axis_mm:.1f} mm"
+    if row is not None and row.state == "split" and measured.part_long_axes_mm:
+        axes = f"{' + '.join(f'{length_mm:.1f}' for length_mm in measured.part_long_axes_mm)} mm"
+    size = f"{axes}, {measured.volume_ml:.3g} ml"
+    return f"{size}, {SIZE_NOT_TOLD}" if row is not None and row.mask == "carried" else size
 
 
 def times_of(history: History) -> tuple[dict[str, float], str]:

@@ -136,7 +136,7 @@ class ConfirmSession:
             "state": state_words(row.state),
             "probability": None if math.isnan(row.probability) else row.probability,
             "point": _point(row.point_mm),
-            "size": "" if measured is None else size_words(measured, row.mask),
+            "size": "" if measured is None else size_words(measured, row),
             "has_mask": row.mask != "none",
             "note": row.note,
             "source": None if source is None else history.visits.index(source),

@@ -212,6 +212,40 @@ def test_a_mask_that_was_grown_or_carried_is_a_copy(tmp_path, kind, is_copy):
     assert [source.is_copy for source in sources_of(1, visits, SETTINGS)] == [False, is_copy]
 
 
+@pytest.mark.parametrize(("state", "nearest"), [("present", "b"), ("split", "a"), ("merged", "a")])
+def test_a_visit_that_shows_a_lesion_in_parts_or_with_another_tells_no_size(tmp_path, state, nearest):
+    _, mask = scan_with_ball(9.0)
+    write_volume(Volume(mask.array.astype(np.uint8), mask.affine), tmp_path / "masks.nii.gz")
+    visits = [
+        SeenVisit(
+            name,
+            {1: SimpleNamespace(state=each, mask="fitted", point_mm=tuple(CENTRE_MM))},
+            tmp_path / "masks.nii.gz",
+        )
+        for name, each in (("a", "given"), ("b", state))
+    ]
+    assert [source.visit for source in sources_of(1, visits, SETTINGS)] == ["a", nearest]
+
+
+def test_lesions_that_have_merged_have_one_mask_under_the_first_of_their_numbers():
+    """What is found of either overlaps with that of the other; lesion 1 itself looked gone."""
+    before, mask = scan_with_ball(9.0)
+    row, (fit,) = answered_at(
+        place_at(CENTRE_MM), [Source("given", CENTRE_MM, 9.0, mask)], given=before, now=before
+    )
+    beside = replace(fit, patch=replace(fit.patch, centre_mm=np.add(fit.patch.centre_mm, (8.0, 0, 0))))
+    rows = [
+        replace(row, lesion=number, state="merged", related=related)
+        for number, related in ((1, (2,)), (2, (1, 3)), (3, (2,)))
+    ]
+    masks = np.zeros(before.shape, np.uint16)
+    done = place_masks(rows, {2: [fit], 3: [beside]}, masks, before)
+    assert np.unique(masks).tolist() == [0, 1]
+    alone = [len(each.voxels_on(before)) for each in (fit, beside)]
+    assert max(alone) < (masks == 1).sum() < sum(alone)
+    assert [each.mask for each in done] == ["fitted"] * 3
+
+
 @pytest.mark.parametrize(
     ("states", "expected"),
     [

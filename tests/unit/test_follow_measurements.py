@@ -161,6 +161,18 @@ def test_parts_that_do_not_touch_are_measured_apart():
     found = measure_mask(Volume(array, straight()), Volume(array.astype(float), straight()))
     assert found.longest.length_mm == pytest.approx(5 * 0.8)
     assert found.num_vox == 8
+    assert [longest.length_mm for longest, _ in found.parts] == pytest.approx([5 * 0.8, 3 * 0.8])
+    assert [short.length_mm for _, short in found.parts] == pytest.approx([1.1, 1.1])
+
+
+def test_parts_touch_across_planes_and_corners_too():
+    """Two rows in two planes, one voxel's corner at the other's; with a plane between they are parts."""
+    for plane, num_parts in ((6, 0), (7, 2)):
+        array = np.zeros(SHAPE, dtype=bool)
+        array[5:10, 5, 5], array[10:13, 6, plane] = True, True
+        found = measure_mask(Volume(array, oblique()), Volume(array.astype(float), oblique()))
+        assert len(found.parts) == num_parts
+        assert found.longest.length_mm == pytest.approx(5 * 0.8)
 
 
 def test_a_sagittal_scan_is_measured_in_its_axial_planes():

@@ -2,6 +2,7 @@
 
 import datetime
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,8 +78,9 @@ def test_measurements_come_back_with_their_end_points(tmp_path):
     row = MeasurementRow(
         1, "v0", 4.2, 20.0, 12.0, (0.0, 0, 0), (20.0, 0, 0), (8.0, -6, 0), (8.0, 6, 0), 55.0, 9.5
     )
-    write_measurements([row], tmp_path / "measurements.csv")
-    assert read_measurements(tmp_path / "measurements.csv") == [row]
+    in_parts = replace(row, visit="v1", part_long_axes_mm=(20.0, 13.5), part_short_axes_mm=(12.0, 9.0))
+    write_measurements([row, in_parts], tmp_path / "measurements.csv")
+    assert read_measurements(tmp_path / "measurements.csv") == [row, in_parts]
 
 
 def test_decisions_are_added_below_those_that_stand_there(tmp_path):

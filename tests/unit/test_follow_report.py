@@ -4,16 +4,18 @@ import csv
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from anatomical_embedding.cli.main import main
 from anatomical_embedding.errors import InputFileError, UserError
+from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.history import read_history
 from anatomical_embedding.follow.measure_folder import measure_folder
 from anatomical_embedding.follow.pictures import AXIAL
-from anatomical_embedding.follow.record_tables import append_decision
+from anatomical_embedding.follow.record_tables import append_decision, read_lesions, write_lesions
 from anatomical_embedding.follow.records import DecisionRow
 from anatomical_embedding.follow.report_files import write_patient_report, write_patients_table
 from anatomical_embedding.points.slicer_markups import read_markups
@@ -142,6 +144,83 @@ def test_a_corrected_mask_takes_the_place_of_the_one_that_was_found(patient):
     assert {key: row for key, row in after.items() if key[1] != "week8"} == {
         key: row for key, row in before.items() if key[1] != "week8"
     }
+
+
+def masks_of(patient, visit):
+    return [
+        (row.lesion, row.mask) for row in read_lesions(FollowFolder(patient).lesions) if row.visit == visit
+    ]
+
+
+def test_a_mask_is_called_corrected_from_the_report_on_and_no_longer_when_it_goes(patient):
+    """Lesion 2 has the size of another visit only where its mask is not corrected."""
+    place = FollowFolder(patient)
+    rows = [
+        replace(row, mask="carried", state="present") if (row.lesion, row.visit) == (2, "week8") else row
+        for row in read_lesions(place.lesions)
+    ]
+    write_lesions(rows, place.lesions)
+    write_lesions([row for row in rows if row.visit == "week8"], place.rows("week8"))
+    found = masks_of(patient, "week8")
+    assert found == [(1, "fitted"), (2, "carried"), (3, "none")]
+    assert write_patient_report(patient).responses[1].untold == (2,)
+    corrected(patient, lambda array: array)
+    assert write_patient_report(patient).responses[1].untold == ()
+    assert masks_of(patient, "week8") == [(1, "corrected"), (2, "corrected"), (3, "none")]
+    assert masks_of(patient, "week16") == [(row.lesion, row.mask) for row in rows if row.visit == "week16"]
+    place.corrected("week8").unlink()
+    assert write_patient_report(patient).responses[1].untold == (2,)
+    assert masks_of(patient, "week8") == found
+
+
+def test_a_lesion_that_split_is_measured_in_its_parts(patient):
+    """Rows of 9 and 6 voxels of 2 mm, 18 and 12 mm long: together longer than the ball of 14 mm radius was."""
+    place = FollowFolder(patient)
+    rows = [
+        replace(row, state="split") if (row.lesion, row.visit) == (1, "week8") else row
+        for row in read_lesions(place.lesions)
+    ]
+    write_lesions(rows, place.lesions)
+    place.targets.write_text("lesion,organ,kind\n1,,lesion\n", encoding="utf-8")
+
+    def in_two(array):
+        array[array == 1] = 0
+        array[20:29, 38, 15] = array[35:41, 38, 15] = 1
+        return array
+
+    corrected(patient, in_two)
+    history = write_patient_report(patient)
+    assert history.responses[1].sum_mm == pytest.approx(18.0 + 12.0)
+    measured = history.measurement(1, "week8")
+    assert (measured.long_axis_mm, measured.part_long_axes_mm) == (18.0, (18.0, 12.0))
+    before_mm = history.measurement(1, "baseline").long_axis_mm
+    assert history.change(1, "week8").long_axis_from_baseline == pytest.approx(30.0 / before_mm - 1.0)
+    assert "18.0 + 12.0 mm" in (patient / "report.html").read_text(encoding="utf-8")
+    (row,) = [
+        row for row in table(patient / "changes.csv") if (row["lesion"], row["visit"]) == ("1", "week8")
+    ]
+    assert row["part_long_axes_mm"] == "18 12"
+    assert float(row["long_axis_from_baseline"]) == pytest.approx(30.0 / before_mm - 1.0, rel=1e-5)
+    # Grown from what both parts were together, not from the longer one alone.
+    after_mm = history.measurement(1, "week16").long_axis_mm
+    assert history.change(1, "week16").long_axis_from_nadir == pytest.approx(
+        after_mm / min(before_mm, 30.0) - 1.0
+    )
+
+
+def test_a_corrected_mask_of_lesions_that_merged_may_have_one_number(patient):
+    place = FollowFolder(patient)
+    rows = [
+        replace(row, state="merged", related=(3 - row.lesion,))
+        if row.visit == "week8" and row.lesion < 3
+        else row
+        for row in read_lesions(place.lesions)
+    ]
+    write_lesions(rows, place.lesions)
+    corrected(patient, lambda array: np.where(array == 2, 1, array))
+    assert write_patient_report(patient).remarks == ()
+    corrected(patient, np.zeros_like)
+    assert len(write_patient_report(patient).remarks) == 2
 
 
 def corrected(patient, change, *, name="week8.nii.gz"):
