@@ -1,5 +1,6 @@
 # Contract
-#   reads    models/<model>/<weights>.safetensors, volumes/<dataset>.csv and the prepared volumes
+#   reads    models/<model>/<weights>.safetensors, volumes/<dataset>.csv, for the model of a fold
+#            volumes/<dataset>.<fold>.csv, and the prepared volumes
 #   writes   embeddings/<model>/<weights>/<dataset>.csv, a list of one store per volume
 #   used by  evaluation, registration, tracking, confidence
 

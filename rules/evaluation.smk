@@ -1,5 +1,6 @@
 # Contract
-#   reads    volumes/<dataset>.csv, known landmarks or organ masks, the lists of embeddings
+#   reads    volumes/<dataset>.csv and the prepared volumes, known landmarks or organ masks, the lists of embeddings; the
+#            raw scans of an evaluation whose answers are refined
 #   writes   landmarks/<dataset>.csv and .status.csv; evaluations/<evaluation>/: queries.csv, and for every method
 #            <method>.matches.csv, .scores.json, .errors.csv and .landmarks.csv
 #   used by  registered_pairs (landmarks), confidence, package (scores of a model), report

@@ -1,7 +1,8 @@
 # Contract
 #   reads    volumes/<dataset>.csv
 #   writes   volumes/<dataset>.<fold>.csv, in which a part of the training patients is set aside
-#   used by  train (the models of folds) and confidence, which asks those patients of a model that was not trained on them
+#   used by  train and embeddings (the models of folds), and confidence, which asks those patients of a model that was not
+#            trained on them
 
 
 rule set_fold_aside:

@@ -1,5 +1,6 @@
 # Contract
-#   reads    the tables of `followings`, and the scans and lesions that they name; models/<model>/model.safetensors
+#   reads    the tables of `followings`, and the scans and lesions that they name; models/<model>/model.safetensors; in
+#            followings/<following>/<patient>/, where a reader puts them, corrected/, decisions.csv and targets.csv
 #   writes   followings/<following>/<patient>/: visits/<visit>.csv, and at last follow.json, lesions.csv, measurements.csv and
 #            the report
 #   used by  the run's end
@@ -7,7 +8,8 @@
 
 import json
 
-from anatomical_embedding.follow.decisions import moved_places, rejected_lesions
+from anatomical_embedding.follow.decisions import moved_places
+from anatomical_embedding.follow.follow_folder import FollowFolder
 from anatomical_embedding.follow.visits_table import read_visits_table
 
 
@@ -66,41 +68,35 @@ def modality_option(wildcards):
     return f"--modality={modality}" if modality else ""
 
 
+def folder_of(wildcards):
+    """Return the folder of a patient."""
+    return FollowFolder(
+        RESULTS / "followings" / wildcards.following / wildcards.patient
+    )
+
+
 def corrected_masks(wildcards):
     """Return the masks of a patient that a user has corrected."""
-    folder = RESULTS / "followings" / wildcards.following / wildcards.patient
-    return sorted(folder.glob("corrected/*.nii.gz"))
-
-
-def decisions_of(wildcards):
-    """Return the table of what a reader decided on a patient."""
-    return (
-        RESULTS
-        / "followings"
-        / wildcards.following
-        / wildcards.patient
-        / "decisions.csv"
-    )
+    return sorted(folder_of(wildcards).folder.glob("corrected/*.nii.gz"))
 
 
 def moved_up_to(wildcards):
     """Return where a reader moved lesions at a visit and those before it."""
     return str(
         [
-            moved_places(decisions_of(wildcards), visit.visit)
+            moved_places(folder_of(wildcards).decisions, visit.visit)
             for visit in visits_up_to(wildcards)
         ]
     )
 
 
-def rejected_at(wildcards):
-    """Return the lesions by visit whose answer a reader rejected."""
-    return str(
-        [
-            sorted(rejected_lesions(decisions_of(wildcards), visit.visit))
-            for visit in FOLLOWED[wildcards.following][wildcards.patient]
-        ]
-    )
+def state_of_reading(wildcards):
+    """Return what changes when a file that a reader puts into the folder of a patient comes, changes or goes."""
+    place = folder_of(wildcards)
+    # Of other names as well, which the report tells of.
+    corrected = sorted(place.folder.glob("corrected/[!.]*"))
+    state = input_state([place.targets, place.decisions, *corrected])
+    return f"{state} {[path.name for path in corrected]}"
 
 
 def followed_patients():
@@ -188,7 +184,7 @@ rule report_followed:
             visit.visit for visit in FOLLOWED[wildcards.following][wildcards.patient]
         ],
         folder=lambda wildcards, output: Path(output.record).parent,
-        rejected=rejected_at,
+        state=state_of_reading,
         code=code_of("report_followed"),
     shell:
         "python -m workflow_scripts.report_followed"

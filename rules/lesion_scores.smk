@@ -1,5 +1,7 @@
 # Contract
-#   reads    annotations; trackings/<tracking>/<split>/: frames.csv and every <model>.<method>.matches.csv
+#   reads    annotations, and of phantoms <split>.out_of_view.json; volumes/<dataset>.csv and the prepared volumes;
+#            trackings/<tracking>/<split>/: frames.csv, queries.csv, and every <model>.<method>.matches.csv, .judged.csv and
+#            .confidence_scores.json
 #   writes   trackings/<tracking>/<split>/: <model>.<method>.scores.json, .pairs.csv and .lesions.html, and the scores and
 #            pairs of the affine start that the public annotations give, affine_start.*
 #   used by  report, which leads to the pages
@@ -76,6 +78,7 @@ rule score_tracking:
 
 
 use rule score_tracking as score_affine_start with:
+    """Score the affine start that the annotations give, as an answer of its own."""
     input:
         annotations=annotations_of,
         predictions=annotations_of,

@@ -2,7 +2,7 @@
 #   reads    models/<model>/: trained.safetensors, validation_log.csv; the indices of its training data; the scores of every
 #            evaluation that asks it; its <method>.confidence.json and their scores on held-out answers
 #   writes   models/<model>/model.safetensors: all that a user needs
-#   used by  the run's end
+#   used by  follow, and the run's end
 
 
 def usage_section(wildcards):

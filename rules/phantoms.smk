@@ -69,6 +69,7 @@ rule make_phantom:
 
 
 use rule make_phantom as make_phantom_pair with:
+    """Make one synthetic body with its CT and its MR."""
     output:
         ct="<results>/phantoms/{dataset}/{subject}/ct.nii.gz",
         labels="<results>/phantoms/{dataset}/{subject}/labels.nii.gz",
@@ -86,6 +87,7 @@ use rule make_phantom as make_phantom_pair with:
 
 
 use rule make_phantom as make_tracking_phantom with:
+    """Make one synthetic body at two times, with lesions that are followed."""
     output:
         ct="<results>/phantoms/{dataset}/{patient}_01_01.nii.gz",
         follow_up="<results>/phantoms/{dataset}/{patient}_02_01.nii.gz",

@@ -1,6 +1,6 @@
 # Contract
 #   reads    registrations/<registration>/<fixed>__<moving>/: displacement_field.nii.gz, start.json; the original moving
-#            volume, body masks, landmarks/<dataset>.csv
+#            volume, its prepared .labels.nii where there are organs, body masks, landmarks/<dataset>.csv
 #   writes   beside them errors.json, registered_moving.nii.gz (the moving volume on the fixed one), registered_labels.nii.gz,
 #            shared_view.nii.gz, training_moving.nii, training_mask.nii; registrations/<registration>/pairs.csv, the list
 #            of the guided pairs
@@ -148,6 +148,7 @@ rule resample_registered:
 
 
 use rule resample_registered as resample_labelled_registered with:
+    """Bring the original moving volume and its organ labels onto the fixed one."""
     input:
         field="<results>/registrations/{registration}/{fixed}__{moving}/displacement_field.nii.gz",
         moving=raw_moving,

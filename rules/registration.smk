@@ -1,8 +1,9 @@
 # Contract
-#   reads    volumes/<dataset>/, the list of embeddings where a guide is set, the program deeds/deeds
+#   reads    volumes/<dataset>/, the program deeds/deeds; where a guide is set, the list of embeddings and the guide's
+#            models/<model>/trained.safetensors
 #   writes   registrations/<registration>/<fixed>__<moving>/: correspondences.csv, start.json and start.tfm of guided
-#            pairs; pair_displacements.dat and .json, pair_deformed.nii.gz, displacement_field.nii.gz, the whole map,
-#            and overlap.json
+#            pairs; pair_displacements.dat and .json, pair_deformed.nii.gz, pair_deformed_seg.nii.gz where there are
+#            organs, displacement_field.nii.gz, the whole map, and overlap.json
 #   used by  registered_pairs and report
 
 from anatomical_embedding.datasets.pairs import find_pairs
@@ -233,6 +234,7 @@ rule register_deeds:
 
 
 use rule register_deeds as register_labelled_deeds with:
+    """Register one pair of volumes with organ labels, which are carried along and compared."""
     input:
         program="<results>/deeds/deeds",
         fixed=registered_volume("fixed", ".nii"),

@@ -1,6 +1,6 @@
 # Contract
-#   reads    scores, errors and matches of evaluations, registrations and trackings; training logs; indices and volumes;
-#            benchmarks/ and provenance/
+#   reads    queries, scores, errors and matches of evaluations and trackings, with the scores of confidences; pages of
+#            lesions; what is written of registered pairs; training logs; indices and volumes; benchmarks/ and provenance/
 #   writes   report.html and matches.html for people; summary.json and results.csv for programs
 #   used by  the run's end
 

@@ -1,9 +1,9 @@
 # Contract
 #   reads    volumes/<dataset>.csv, embeddings/<model>/trained/<dataset>.csv, annotated lesions of two times: the public
-#            file, or phantoms/<dataset>/<patient>.lesions.csv
-#   writes   phantoms/<dataset>/annotations/<split>.json; trackings/<tracking>/<split>/: queries.csv, frames.csv, and for
+#            file, or phantoms/<dataset>/<patient>.lesions.csv; the raw scans of a tracking whose answers are refined
+#   writes   phantoms/<dataset>/annotations/: <split>.json and <split>.out_of_view.json; trackings/<tracking>/<split>/: queries.csv, frames.csv, and for
 #            every answer <model>.<method>.matches.csv
-#   used by  confidence and lesion_scores
+#   used by  confidence, lesion_scores and report
 
 ANSWERS = [
     (name, f"{model}.{method}")
@@ -136,6 +136,7 @@ rule make_tracking_queries:
 
 
 use rule match_points as match_lesions with:
+    """Find the lesions of one time at the other by one way of matching."""
     input:
         queries="<results>/trackings/{tracking}/{split}/queries.csv",
         index=tracked_index,

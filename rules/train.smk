@@ -1,9 +1,11 @@
 # Contract
 #   reads    volumes/<dataset>.csv, for the model of a fold volumes/<dataset>.<fold>.csv, and the prepared volumes; for
-#            Cross-SAM registrations/<registration>/pairs.csv; the trained weights of the model that another starts from
+#            Cross-SAM registrations/<registration>/pairs.csv, training_moving.nii and training_mask.nii of its pairs, and
+#            the index of their data set; the trained weights of the model that another starts from
 #   writes   models/<model>/, and models/<model>/<fold>/ for a model of a fold: untrained.safetensors, trained.safetensors,
 #            training_log.csv, validation_log.csv
-#   used by  embeddings, package, report; another training that starts from these weights
+#   used by  embeddings, registration (the weights of a guide), package, report; another training that starts from these
+#            weights
 
 METHOD_OF = {model: trained_settings(model).method for model in [*MODELS, *FOLD_MODELS]}
 
@@ -174,6 +176,7 @@ rule train_intra:
 
 
 use rule train_intra as train_semantic with:
+    """Train SAM++: the losses of SAM, and a prototype loss that learns the organs of the masks as well."""
     log:
         "<logs>/train_semantic/{model}.log",
     benchmark:
@@ -189,6 +192,7 @@ use rule train_intra as train_semantic with:
 
 
 use rule train_intra as train_inter with:
+    """Train Cross-SAM: views of the two volumes of registered pairs, beside SAM's views of single volumes."""
     input:
         indices=training_indices,
         initial_weights="<results>/models/{model}/untrained.safetensors",

@@ -101,6 +101,7 @@ rule resample_volume:
 
 
 use rule resample_volume as resample_labelled_volume with:
+    """Prepare one volume and its organ labels."""
     input:
         image=raw_image,
         labels=raw_labels,

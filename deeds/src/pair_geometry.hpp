@@ -1,5 +1,5 @@
 // What:          the one grid on which a pair is registered, and both images on it.
-// Source:        deeds.md 1.9 of the project's specification for foreign grids.
+// Source:        this project.
 // Complexity:    linear in the voxels of the grid.
 // Thread safety: pure functions; results do not depend on `threads`.
 #pragma once

@@ -1,6 +1,7 @@
 """Lesions followed in the workflow: a new visit runs its own jobs, a corrected mask its report, faults none."""
 
 import datetime
+import os
 import shutil
 
 import numpy as np
@@ -68,13 +69,41 @@ def test_a_corrected_mask_runs_its_report(followed):
     shutil.rmtree(place.corrected("v1").parent)
 
 
-def test_a_rejected_answer_runs_the_report_and_a_moved_place_its_visit(followed):
+@pytest.mark.parametrize(
+    "name", ["targets.csv", "decisions.csv", "corrected/v1.nii.gz", "corrected/notes.txt"]
+)
+def test_a_file_of_the_reader_that_comes_changes_or_goes_runs_the_report(followed, tmp_path, name):
+    """Also one that is older than the report. The last name is that of no visit: the report says so."""
+    folder = tmp_path / "run"
+    shutil.copytree(followed, folder, symlinks=True)
+    assert plan(folder) == {}
+    path = folder / PATIENT / name
+    path.parent.mkdir(exist_ok=True)
+    masks = FollowFolder(folder / PATIENT).mask("v0")
+    rows = {
+        "targets.csv": b"lesion,organ,kind\n1,,lesion\n",
+        "decisions.csv": b"time,name,lesion,visit,action,x_mm,y_mm,z_mm\n2026-03-31T09:30:00+00:00,A,1,v1,accept,,,\n",
+        "corrected/v1.nii.gz": masks.read_bytes(),
+        "corrected/notes.txt": b"mine",
+    }
+    path.write_bytes(rows[name])
+    os.utime(path, (1e9, 1e9))
+    assert plan(folder) == {"report_followed": 1}
+    done = snakemake(folder, "--keep-going", f"{PATIENT}/report.html")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert plan(folder) == {}
+    os.utime(path, (1.1e9, 1.1e9))
+    assert plan(folder) == {"report_followed": 1}
+    path.unlink()
+    assert plan(folder) == {"report_followed": 1}
+
+
+def test_a_decision_runs_the_report_and_a_moved_place_its_visit(followed):
     place = FollowFolder(followed / PATIENT)
     time = datetime.datetime(2026, 3, 31, 9, 30, tzinfo=datetime.UTC)
-    append_decision(DecisionRow(time, "reader", 1, "v1", "accept", (1.0, 2.0, 3.0)), place.decisions)
-    assert plan(followed) == {}
-    append_decision(DecisionRow(time, "reader", 1, "v1", "reject", (np.nan,) * 3), place.decisions)
-    assert plan(followed) == {"report_followed": 1}
+    for action in ("accept", "reject"):
+        append_decision(DecisionRow(time, "reader", 1, "v1", action, (np.nan,) * 3), place.decisions)
+        assert plan(followed) == {"report_followed": 1}
     append_decision(DecisionRow(time, "reader", 1, "v1", "move", (1.0, 2.0, 3.0)), place.decisions)
     assert plan(followed) == {"follow_visit": 1, "report_followed": 1}
     place.decisions.unlink()

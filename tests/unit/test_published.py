@@ -264,7 +264,7 @@ def imported(tmp_path_factory, weights):
 
 @pytest.mark.slow
 def test_the_card_has_the_published_values_and_says_where_they_come_from(imported):
-    """Numbers of the papers and the released configuration (../shared/method.md, sections 1.3, 1.5 and 4.3)."""
+    """Numbers of the papers and of the configuration that came with the checkpoints, as docs/method.md names them."""
     card, network = read_model_card(imported)
     usage = card.usage
     assert (card.name, card.modalities, card.confidence, card.evaluations) == ("cross", ("ct", "mr"), {}, ())
