@@ -7,7 +7,7 @@ lesion and not like what surrounded it.
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomical_embedding.follow.look import TINY, Look, cube_offsets, values_at
+from anatomical_embedding.follow.look import TINY, Look, cube_offsets, step_of_cube, values_at
 from anatomical_embedding.settings.follow import TissueSettings
 from anatomical_embedding.volumes.volume import Volume
 
@@ -33,7 +33,8 @@ def middle_of_tissue(
     """
     around = look.inner - look.contrast
     contrast = look.contrast if abs(look.contrast) > TINY else TINY
-    offsets = cube_offsets(int(radius_mm / settings.step_mm), settings.step_mm).reshape(-1, 3)
+    step_mm = step_of_cube(radius_mm, settings.step_mm)
+    offsets = cube_offsets(int(radius_mm / step_mm), step_mm).reshape(-1, 3)
     ball = offsets[np.linalg.norm(offsets, axis=1) <= radius_mm]
     middle = np.asarray(place_mm, dtype=np.float64)
     for _ in range(NUM_STEPS):

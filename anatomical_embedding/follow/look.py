@@ -19,6 +19,8 @@ FloatArray = NDArray[np.float64]
 TINY = float(np.finfo(np.float64).tiny)
 MOST_CHANGE, CONTRASTS = 1.5, (-0.5, 1.2)
 """Beyond these a likeness tells no more."""
+MOST_STEPS = 80
+"""From the middle of a cube of samples to its sides; more would take minutes and many GB for a mask as large as a body."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,20 @@ def cube_offsets(half: int, step_mm: float) -> FloatArray:
     return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1)
 
 
+def step_of_cube(half_size_mm: float, step_mm: float) -> float:
+    """Return how far the samples of a cube are apart: farther than asked for, where it would have too many of them.
+
+    Examples
+    --------
+    >>> step_of_cube(40.0, 1.2), step_of_cube(400.0, 1.2)
+    (1.2, 5.0)
+    """
+    return max(step_mm, half_size_mm / MOST_STEPS)
+
+
 def take_patch(scan: Volume, centre_mm: FloatArray, *, half_size_mm: float, step_mm: float) -> Patch:
-    """Return the samples of a scan round a place, linear between voxels."""
+    """Return the samples of a scan round a place, linear between voxels, `step_of_cube` apart."""
+    step_mm = step_of_cube(half_size_mm, step_mm)
     half = int(np.ceil(half_size_mm / step_mm))
     points_mm = cube_offsets(half, step_mm) + centre_mm
     values = values_at(scan, points_mm)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from anatomical_embedding.canonical_text import canonical_json, sha256_of_text
-from anatomical_embedding.errors import UserError
+from anatomical_embedding.errors import InputFileError, UserError
 from anatomical_embedding.files import sha256_of_file, write_json
 from anatomical_embedding.follow.decisions import moved_places
 from anatomical_embedding.follow.follow_folder import FollowFolder
@@ -18,7 +18,7 @@ from anatomical_embedding.follow.masks_in_use import with_correction
 from anatomical_embedding.follow.recent_scans import RecentScans
 from anatomical_embedding.follow.record_json import read_visit, write_record, write_visit
 from anatomical_embedding.follow.record_tables import read_lesions, write_lesions
-from anatomical_embedding.follow.records import FollowRecord, LesionRow
+from anatomical_embedding.follow.records import FollowRecord, LesionRow, PointMm
 from anatomical_embedding.follow.response import read_targets, require_sizes
 from anatomical_embedding.follow.seen import SeenVisit
 from anatomical_embedding.follow.unlike import remarks_on_unlike
@@ -105,7 +105,7 @@ def follow_patient(
     is_done = {name: states.get(name) == key and place.rows(name).exists() for name, key in keys.items()}
     for visit in asked.visits:
         if not is_done[visit.name]:
-            require_visit(asked, visit, scans)
+            require_visit(asked, visit, scans, place)
     require_targets(asked, scans, place)
     for visit in track(asked.visits, description="following visits", total=len(asked.visits)):
         if is_done[visit.name]:
@@ -137,10 +137,14 @@ def require_lesions(asked: AskedPatient) -> None:
         raise UserError("no lesions are given; name their file with --lesions, at one visit or more")
 
 
-def require_visit(asked: AskedPatient, visit: AskedVisit, scans: VisitScans) -> None:
-    """Refuse a visit whose scan or lesions cannot be read with a `UserError`, before anything is embedded."""
+def require_visit(asked: AskedPatient, visit: AskedVisit, scans: VisitScans, place: FollowFolder) -> None:
+    """Refuse a visit whose scan or lesions cannot be read with a `UserError`, before anything is embedded.
+
+    So are places in `decisions.csv` to which a lesion cannot be moved at it.
+    """
     scans.raw(visit.name)
     _given_at(asked, visit, scans)
+    _moved_at(visit, scans, place)
 
 
 def require_targets(asked: AskedPatient, scans: VisitScans, place: FollowFolder) -> None:
@@ -208,7 +212,7 @@ def follow_one(
     given = _given_at(asked, visit, scans)
     before = [_seen(other.name, place) for other in asked.before(visit)]
     before = before[next((number for number, seen in enumerate(before) if seen.rows), len(before)) :]
-    moved = moved_places(place.decisions, visit.name)
+    moved = _moved_at(visit, scans, place)
     found = follow_visit(visit, before, given, moved, scans, settings=settings)
     if found.masks is not None:
         write_volume(found.masks, place.mask(visit.name))
@@ -313,6 +317,20 @@ def _checksum_of_lesions(path: Path) -> str:
         return sha256_of_file(path)
     files = sorted(entry for entry in path.iterdir() if entry.is_file())
     return sha256_of_text(canonical_json([[entry.name, sha256_of_file(entry)] for entry in files]))
+
+
+def _moved_at(visit: AskedVisit, scans: VisitScans, place: FollowFolder) -> dict[int, PointMm]:
+    """Return by lesion where a reader moved it at a visit, which must lie in its scan."""
+    moved = moved_places(place.decisions, visit.name)
+    for lesion, point_mm in moved.items():
+        if not scans.raw(visit.name).grid.contains(point_mm):
+            there = ", ".join(f"{value:.1f}" for value in point_mm)
+            raise InputFileError(
+                place.decisions,
+                f"moves lesion {lesion} at {visit.name} to {there} mm, which lies outside the scan; give a place in it "
+                "(RAS), or reject the answer",
+            )
+    return moved
 
 
 def _given_at(asked: AskedPatient, visit: AskedVisit, scans: VisitScans) -> GivenLesions | None:

@@ -20,6 +20,7 @@ from anatomical_embedding.csv_table import (
     read_table,
     write_csv_table,
 )
+from anatomical_embedding.errors import InputFileError
 from anatomical_embedding.files import append_line
 from anatomical_embedding.follow.records import (
     Action,
@@ -140,6 +141,9 @@ def read_decisions(path: Path | str) -> list[DecisionRow]:
     if not Path(path).exists():
         return []
     rows = read_table(path, DECISION_COLUMNS)
+    for line, cells in rows:
+        if cells["action"] == "move" and not all(math.isfinite(cells[name]) for name in XYZ):
+            raise InputFileError(path, f"line {line}: moves a lesion to no place; give its {', '.join(XYZ)}")
     return [DecisionRow(*_grouped(cells, {"x_mm": "point_mm"})) for _, cells in rows]
 
 

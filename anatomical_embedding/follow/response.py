@@ -6,6 +6,7 @@ left to the reader stands in `APPLIED` and `NOT_APPLIED`, which every report rep
 """
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,18 +101,23 @@ def read_targets(path: Path | str) -> list[Target]:
     InputFileError
         naming the line at fault.
     UserError
-        if there are more than the rule allows.
+        if there are none, or more than the rule allows.
     """
     columns = {"lesion": POSITIVE_WHOLE, "organ": TEXT, "kind": choice("lesion", "node")}
     rows = read_table(path, columns, unique=("lesion",))
     targets = [Target(row["lesion"], row["organ"].strip(), row["kind"] == "node") for _, row in rows]
+    if not targets:
+        raise UserError(f"{path}: names no target; name one or more, or remove the file")
     if len(targets) > MOST_TARGETS:
         raise UserError(f"{path}: names {len(targets)} targets, RECIST 1.1 takes at most {MOST_TARGETS}")
-    organs = [target.organ for target in targets if target.organ]
-    crowded = next((organ for organ in organs if organs.count(organ) > MOST_IN_ORGAN), None)
+    organs = Counter(target.organ.casefold() for target in targets if target.organ)
+    crowded = next(
+        (target.organ for target in targets if organs[target.organ.casefold()] > MOST_IN_ORGAN), None
+    )
     if crowded is not None:
         raise UserError(
-            f"{path}: names {organs.count(crowded)} targets in {crowded!r}, RECIST 1.1 takes at most {MOST_IN_ORGAN}"
+            f"{path}: names {organs[crowded.casefold()]} targets in {crowded!r}, RECIST 1.1 takes at most "
+            f"{MOST_IN_ORGAN}"
         )
     return targets
 

@@ -173,6 +173,22 @@ def test_a_moved_place_replaces_the_answer_there_and_what_depends_is_followed_ag
     assert [row.visit for row in read_measurements(place.measurements)] == ["a", "b"]
 
 
+def test_a_lesion_is_not_moved_out_of_the_scan(patient, followed, tmp_path):
+    """As by a place in LPS that was written by hand; it had been present there, for certain."""
+    shutil.copytree(followed.folder, tmp_path / "out")
+    place = FollowFolder(tmp_path / "out")
+    time = datetime.datetime(2026, 3, 31, 9, 30, tzinfo=datetime.UTC)
+    append_decision(DecisionRow(time, "reader", 3, "b", "move", (5000.0, 0.0, 0.0)), place.decisions)
+    before = contents(place.folder)
+    done = run(
+        patient, *scans(patient, "abc"), "--lesions", patient / "lesions.nii.gz", "--output", place.folder
+    )
+    assert "decisions.csv: moves lesion 3 at b to 5000.0, 0.0, 0.0 mm, which lies outside the scan" in str(
+        done.exception
+    )
+    assert contents(place.folder) == before
+
+
 def test_a_run_again_computes_no_visit(patient, followed, monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("a visit was followed again")

@@ -46,6 +46,16 @@ def test_without_a_table_nothing_is_decided(tmp_path):
     assert moved_places(tmp_path / "decisions.csv", "b") == {}
 
 
+@pytest.mark.parametrize("place", [",,", "1,,3", "inf,2,3"])
+def test_a_move_without_a_place_is_named(decisions, place):
+    with decisions.open("a", encoding="utf-8") as stream:
+        stream.write(f"2026-03-31T09:30:00+00:00,reader,1,b,move,{place}\n")
+    with pytest.raises(
+        InputFileError, match="line 10: moves a lesion to no place; give its x_mm, y_mm, z_mm"
+    ):
+        moved_places(decisions, "b")
+
+
 def test_a_damaged_line_is_named(decisions):
     with decisions.open("a", encoding="utf-8") as stream:
         stream.write("yesterday,reader,1,b,move,1,2,3\n")

@@ -90,3 +90,28 @@ def test_a_carried_mask_is_turned_with_its_surroundings():
 
 def test_the_radius_of_a_ball():
     assert ball_radius_mm(4.0 / 3.0 * np.pi * 27.0) == pytest.approx(3.0)
+
+
+@pytest.mark.slow
+def test_a_lesion_as_large_as_a_body_takes_no_more_samples_than_a_large_one():
+    """A ball of 160 mm radius: at 1.2 mm its cube would have 16 million samples, at each of which it is fitted."""
+    spacing_mm, radius_mm = 8.0, 160.0
+    affine = np.diag([spacing_mm, spacing_mm, spacing_mm, 1.0])
+    voxels = np.stack(np.meshgrid(*[np.arange(64)] * 3, indexing="ij"), axis=-1)
+    centre_mm = np.full(3, spacing_mm * 31.5)
+    inside = np.linalg.norm(voxels * spacing_mm - centre_mm, axis=-1) <= radius_mm
+    scan = Volume(
+        np.where(inside, 100.0, 0.0) + np.random.default_rng(0).normal(0.0, 5.0, inside.shape), affine
+    )
+    fit = fit_mask(
+        scan,
+        centre_mm,
+        Volume(inside, affine),
+        centre_mm,
+        np.eye(3),
+        radius_mm=radius_mm,
+        settings=SETTINGS.masks,
+    )
+    assert fit.mask.size <= (2 * 81 + 1) ** 3
+    assert fit.is_fitted
+    assert fit.radius_mm == pytest.approx(radius_mm, rel=0.03)

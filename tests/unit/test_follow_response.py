@@ -144,6 +144,12 @@ def test_chosen_targets_keep_to_the_rule(tmp_path):
     )
     with pytest.raises(UserError, match="names 3 targets in 'liver'"):
         read_targets(path)
+    path.write_text("lesion,organ,kind\n1,Liver,lesion\n2,liver ,lesion\n3,LIVER,lesion\n", encoding="utf-8")
+    with pytest.raises(UserError, match="names 3 targets in 'Liver'"):
+        read_targets(path)
+    path.write_text("lesion,organ,kind\n", encoding="utf-8")
+    with pytest.raises(UserError, match="names no target; name one or more, or remove the file"):
+        read_targets(path)
     path.write_text("lesion,organ,kind\n1,liver,mass\n", encoding="utf-8")
     with pytest.raises(InputFileError, match="line 2, kind: expected one of lesion, node"):
         read_targets(path)
