@@ -20,7 +20,7 @@ TINY = float(np.finfo(np.float64).tiny)
 MOST_CHANGE, CONTRASTS = 1.5, (-0.5, 1.2)
 """Beyond these a likeness tells no more."""
 MOST_STEPS = 80
-"""From the middle of a cube of samples to its sides; more would take minutes and many GB for a mask as large as a body."""
+"""From the middle of a cube of samples to its sides: a mask as large as a body would take minutes and many GB."""
 
 
 @dataclass(frozen=True)
