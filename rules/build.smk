@@ -1,7 +1,7 @@
 # Contract
 #   reads    the sources in deeds/
 #   writes   deeds/deeds, the registration program
-#   used by  registration
+#   used by  registration; evaluation, tracking and confidence, where answers are refined
 
 BUILD_ENVIRONMENT = "../envs/build.yaml"
 

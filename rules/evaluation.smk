@@ -1,6 +1,6 @@
 # Contract
 #   reads    volumes/<dataset>.csv and the prepared volumes, known landmarks or organ masks, the lists of embeddings; the
-#            raw scans of an evaluation whose answers are refined
+#            raw scans of an evaluation whose answers are refined, and deeds/deeds, which registers them
 #   writes   landmarks/<dataset>.csv and .status.csv; evaluations/<evaluation>/: queries.csv, and for every method
 #            <method>.matches.csv, .scores.json, .errors.csv and .landmarks.csv
 #   used by  registered_pairs (landmarks), confidence, package (scores of a model), report
@@ -67,7 +67,9 @@ def scans_that_refine(asked):
 
 def program_that_registers(asked):
     """Return the program that registers the scans of an evaluation or a tracking, if they are registered."""
-    is_registered = asked.refined and SETTINGS.answers.registration_spacing_mm is not None
+    is_registered = (
+        asked.refined and SETTINGS.answers.registration_spacing_mm is not None
+    )
     return ["<results>/deeds/deeds"] if is_registered else []
 
 

@@ -1,8 +1,9 @@
 # Contract
 #   reads    volumes/<dataset>.csv, embeddings/<model>/trained/<dataset>.csv, annotated lesions of two times: the public
-#            file, or phantoms/<dataset>/<patient>.lesions.csv; the raw scans of a tracking whose answers are refined
-#   writes   phantoms/<dataset>/annotations/: <split>.json and <split>.out_of_view.json; trackings/<tracking>/<split>/: queries.csv, frames.csv, and for
-#            every answer <model>.<method>.matches.csv
+#            file, or phantoms/<dataset>/<patient>.lesions.csv; the raw scans of a tracking whose answers are refined,
+#            and deeds/deeds, which registers them
+#   writes   phantoms/<dataset>/annotations/: <split>.json and <split>.out_of_view.json; trackings/<tracking>/<split>/:
+#            queries.csv, frames.csv, and for every answer <model>.<method>.matches.csv
 #   used by  confidence, lesion_scores and report
 
 ANSWERS = [
