@@ -27,6 +27,9 @@ ANSWER_COLUMNS = (
 UNKNOWN = "unknown"
 """The confidence of an answer of a model that holds none."""
 
+NUM_DIGITS = 6
+"""Behind the point, a nanometre: more only fills the lines."""
+
 SLICER_ENDINGS = (".mrk.json", ".fcsv")
 ANSWER_ENDINGS = (".csv", *SLICER_ENDINGS)
 """Of the names of files that answers are written to."""
@@ -127,5 +130,11 @@ def _confidence(answers: Answers, row: int) -> float | str | None:
 
 
 def known_number(value: float) -> float | None:
-    """Return a number for JSON: None stands for one that is not known."""
-    return float(value) if math.isfinite(value) else None
+    """Return a number for JSON and tables: None stands for one that is not known.
+
+    Examples
+    --------
+    >>> known_number(158.90315746631), known_number(-8.4e-9)
+    (158.903157, 0.0)
+    """
+    return round(float(value), NUM_DIGITS) + 0.0 if math.isfinite(value) else None
