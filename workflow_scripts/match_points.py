@@ -42,8 +42,9 @@ def main(arguments: list[str]) -> None:
     rows = read_index(options.index) if options.index else []
     scans = None
     if settings.refined is not None:
-        if settings.refined.registration is not None and options.deeds is None:
-            parser.error("--deeds: is needed to register scans")
+        for name in ("deeds", "index"):
+            if settings.refined.registration is not None and getattr(options, name) is None:
+                parser.error(f"--{name}: is needed to register scans")
         scans = SearchedScans(
             scan_reader(settings.refined, made_folder=options.made_folder),
             images={row.volume_id: row.image_path for row in rows},

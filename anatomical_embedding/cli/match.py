@@ -193,7 +193,11 @@ def _answers(
     from anatomical_embedding.api import map_similarity, match_points, open_or_embed, read_scans
     from anatomical_embedding.points.dicom_points import require_frame
     from anatomical_embedding.progress import track
-    from anatomical_embedding.usage.refinement import remarks_on_program, require_refinable
+    from anatomical_embedding.usage.refinement import (
+        remarks_on_program,
+        remarks_on_registration,
+        require_refinable,
+    )
     from anatomical_embedding.volumes.nifti import write_volume
 
     scans = read_scans(model, (template, *targets), **reading)
@@ -206,13 +210,13 @@ def _answers(
     remarks = [
         *asked.remarks,
         *said_of_world,
-        *remarks_on_program(model, scans.values(), refinement),
+        *remarks_on_program(model, scans[template], [scans[path] for path in targets], refinement),
         *source.remarks,
     ]
     for path in track(targets, description="matching", total=len(targets)):
         target = source if path == template else open_or_embed(model, scans[path])
         answers = match_points(model, source, target, asked.points_mm, method=method, refinement=refinement)
-        remarks += target.remarks
+        remarks += [*target.remarks, *remarks_on_registration(source, target)]
         rows += answer_rows(asked, answers, target=str(path), coordinates=coordinates)
         if map_path is not None:
             write_volume(map_similarity(model, source, target, asked.points_mm[0]), map_path)

@@ -2,6 +2,7 @@
 
 import contextlib
 import getpass
+from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +96,7 @@ def _match(
 ) -> None:
     load_libraries()
     from anatomical_embedding.api import load_model, read_scans
-    from anatomical_embedding.usage.refinement import remarks_on_program
+    from anatomical_embedding.usage.refinement import remarks_on_program, remarks_on_registration
     from anatomical_embedding.usage.scans import require_raw
     from anatomical_embedding.viewer.open_session import open_session
     from anatomical_embedding.viewer.page_server import require_free_port
@@ -108,8 +109,14 @@ def _match(
     model = load_model(checkpoint)
     read = read_scans(model, scans, **reading)
     session = open_session(model, [require_raw(read[path]) for path in scans], pins_path=pins)
-    remarks = remarks_on_program(model, read.values(), None)
-    remarks = say_remarks([*remarks, *(remark for scan in session.scans for remark in scan.embedded.remarks)])
+    shown = [scan.embedded for scan in session.scans]
+    remarks = say_remarks(
+        [
+            *remarks_on_program(model, shown[0], shown[1:], None),
+            *(remark for scan in shown for remark in scan.remarks),
+            *(remark for pair in permutations(shown, 2) for remark in remarks_on_registration(*pair)),
+        ]
+    )
     with ViewServer(session, port=port) as server:
         _serve(server, remarks=remarks, opens=opens, as_json=as_json)
 

@@ -1,8 +1,8 @@
 """Two scans registered coarsely, from the map of their anchors: where it carries a point, the scans are searched.
 
 A match is the most similar cell, each for itself; a registration moves the whole body together, and stays in the right
-organ where cells look alike. The registration is the search of `deeds` on a coarse grid: half a second of one core for
-a pair of scans, whatever is asked of them.
+organ where cells look alike. The registration is the search of `deeds` on a coarse grid: a third of a second of one
+core for a pair of scans, whatever is asked of them.
 """
 
 import tempfile
@@ -71,8 +71,10 @@ def register_coarsely(
 
     Raises
     ------
-    UserError
-        if the program does not run.
+    RefusedInputError
+        if the program takes no such scans: one slice that lies across the other scan, or a part without contrast.
+    UserError, OSError, RuntimeError
+        if it does not run, or there is no room for its files in the folder for temporary ones.
     """
     if len(anchors.template_mm) < settings.fit.min_inliers:
         return None

@@ -165,10 +165,13 @@ def _searched(scans: Scans, points_mm: Points, matched_mm: Points, anchors: Anch
         anchors=anchors,
         settings=scans.settings,
     )
+    # Where both scans show the same is known as a box, and some places near its ends are carried out of the target.
+    is_answer = moved.is_refined | (is_carried & scans.target.grid.contains(carried_mm))
+    points_mm = np.where(is_answer[:, np.newaxis], moved.points_mm, matched_mm)
     return _Searched(
-        moved.points_mm,
-        refined_words(moved, is_carried=is_carried),
-        np.nan_to_num(distances_mm(moved.points_mm, matched_mm)),
+        points_mm,
+        refined_words(moved, is_carried=is_carried & is_answer),
+        np.nan_to_num(distances_mm(points_mm, matched_mm)),
         moved.is_refined,
         moved.correlation,
         is_carried,

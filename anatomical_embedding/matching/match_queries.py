@@ -16,7 +16,8 @@ from anatomical_embedding.matching.coarse_registration import CoarseRegistration
 from anatomical_embedding.matching.found_points import Scans, Weighing, find_points
 from anatomical_embedding.matching.match_evidence import Anchors, find_anchors
 from anatomical_embedding.matching.prepared_target import PreparedTarget, prepare_target
-from anatomical_embedding.progress import track
+from anatomical_embedding.progress import log, track
+from anatomical_embedding.registration.deeds_program import RefusedInputError
 from anatomical_embedding.settings.match_points import MatchPointsSettings, RefineTableSettings
 from anatomical_embedding.settings.registration import CoarseRegistrationSettings
 from anatomical_embedding.settings.volumes import Modality
@@ -68,7 +69,7 @@ def match_queries(
 
     The columns are `MATCH_COLUMNS`, what else the way of matching tells (`match_by`), and the evidence, where it is
     wanted (`measure_evidence`). With scans `refined` is `yes` or says why a match was not moved to the voxel, and
-    `refinement_shift_mm` by how far it was, 0 where it was not. Each target is prepared once and asked by all its
+    `refinement_shift_mm` how far the answer lies from its match. Each target is prepared once and asked by all its
     templates.
 
     Parameters
@@ -85,7 +86,7 @@ def match_queries(
     ------
     UserError
         if a query names a volume that has no store, or a store is damaged or of another model than the others, or a
-        scan cannot be read.
+        scan cannot be read, or the program does not run.
     """
     require_stores(queries, stores)
     if queries.empty:
@@ -172,7 +173,10 @@ class _SeenScans:
         if settings is not None and program is not None and anchors is not None:
             images = self._image(template_id), view(self._image(target_id))
             modalities = template.modality, target.modality
-            register = partial(self._registered, program, images, anchors, modalities, settings)
+            pair = f"{template_id} to {target_id}"
+            register = partial(
+                self._registered, program, images, anchors, modalities, settings=settings, pair=pair
+            )
         seen = replace(target, volume=view(target.volume))
         return Scans(template, seen, self._settings.refinement, register)
 
@@ -182,16 +186,24 @@ class _SeenScans:
         images: tuple[Volume, Volume],
         anchors: Callable[[], Anchors],
         modalities: tuple[Modality, Modality],
+        *,
         settings: CoarseRegistrationSettings,
+        pair: str,
     ) -> CoarseRegistration | None:
-        return register_coarsely(
-            program,
-            *images,
-            anchors(),
-            modalities=modalities,
-            settings=settings,
-            threads=self._scans.threads,
-        )
+        try:
+            return register_coarsely(
+                program,
+                *images,
+                anchors(),
+                modalities=modalities,
+                settings=settings,
+                threads=self._scans.threads,
+            )
+        except RefusedInputError as error:
+            log(f"{pair}: not registered, searched where they match: {error}")
+            return None
+        except UserError as error:
+            raise UserError(f"{pair}: {error}") from error
 
     def _read_image(self, volume_id: str) -> Volume:
         image = read_volume(self._scans.images[volume_id])

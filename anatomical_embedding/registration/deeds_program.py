@@ -1,7 +1,7 @@
 """The program `deeds` as typed functions: command line, progress and errors.
 
-The functions take the path of the built program first. Input that the program refuses raises `UserError` with the one
-line that the program wrote. Its files are described in `deeds/README.md`.
+The functions take the path of the built program first. Input that the program refuses raises `RefusedInputError` with
+the one line that the program wrote. Its files are described in `deeds/README.md`.
 """
 
 import os
@@ -31,6 +31,10 @@ FIRST_WITH_INVERT = [0, 2]
 """Version of the program that has the command `invert`."""
 BUILD_HINT = "build it with cmake, see deeds/README.md"
 SECONDS_FOR_A_VERSION = 30.0
+
+
+class RefusedInputError(UserError):
+    """The program does not take what it was given; the message is its sentence."""
 
 
 def require_program(program: Path) -> None:
@@ -83,8 +87,10 @@ def run_deeds(
 
     Raises
     ------
-    UserError
+    RefusedInputError
         with the program's sentence, if it refuses the input.
+    UserError
+        if it is ended from without.
     """
     output_stem.parent.mkdir(parents=True, exist_ok=True)
     labels: list[str | Path] = [] if moving_labels is None else ["--labels", moving_labels]
@@ -109,8 +115,10 @@ def write_deeds_field(program: Path, output: Path, *, stem: Path, grid: Path, is
 
     Raises
     ------
-    UserError
+    RefusedInputError
         with the program's sentence, if it refuses the input.
+    UserError
+        if it is ended from without.
     """
     files: list[str | Path] = ["--field", stem, "--fixed", grid, "--displacements", output]
     _run(program, ["field", *files, *_quiet(is_quiet)])
@@ -144,8 +152,10 @@ def run_descent(
 
     Raises
     ------
-    UserError
+    RefusedInputError
         with the program's sentence, if it refuses the input.
+    UserError
+        if it is ended from without.
     """
     options: list[str | Path | float] = [] if region is None else ["--region", region]
     options += [] if evidence is None else ["--evidence", evidence]
@@ -190,8 +200,10 @@ def run_invert(program: Path, field: Path, *, output: Path) -> None:
 
     Raises
     ------
-    UserError
+    RefusedInputError
         with the program's sentence, if it refuses the input.
+    UserError
+        if it is ended from without.
     """
     # What it says names the files, of which the caller's folder is nobody else's matter.
     names = ["--field", field.name, "--displacements", os.path.relpath(output, field.parent)]
@@ -233,7 +245,7 @@ def _run(program: Path, arguments: Sequence[str | Path | float], *, folder: Path
     for line in done.stdout.splitlines():
         log(f"deeds: {line}")
     if done.returncode == STATUS_WRONG_INPUT:
-        raise UserError(done.stderr.strip())
+        raise RefusedInputError(done.stderr.strip())
     if -done.returncode in ENDED_BY:
         raise InputFileError(
             program,
@@ -260,6 +272,7 @@ def _ended(
         # The program is one that the caller built; arguments are no shell text.
         return subprocess.run(  # noqa: S603
             [str(program.resolve()), *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
             errors="replace",

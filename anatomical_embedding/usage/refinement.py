@@ -42,19 +42,22 @@ def require_refinable(scans: Iterable[RawScan | EmbeddedScan], refinement: Refin
 
 
 def remarks_on_program(
-    model: Model, scans: Iterable[RawScan | EmbeddedScan], refinement: Refinement | None
+    model: Model,
+    template: RawScan | EmbeddedScan,
+    targets: Iterable[RawScan | EmbeddedScan],
+    refinement: Refinement | None,
 ) -> list[str]:
     """Return what to say where answers between raw scans will be less near for want of the program that registers them.
 
     Parameters
     ----------
     model : whose settings say whether scans are registered.
-    scans : of the command; stores are not registered anyway.
+    template, targets : of the command; stores are not registered anyway.
     refinement : that was asked for; None for the model's own.
     """
     usage = model.card.usage
     is_wanted = usage.coarse_registration() and (refinement or usage.matching.refinement) == "voxel"
-    if not is_wanted or any(isinstance(scan, EmbeddedScan) and scan.raw is None for scan in scans):
+    if not is_wanted or _is_store(template) or all(map(_is_store, targets)):
         return []
     try:
         installed_program()
@@ -63,6 +66,16 @@ def remarks_on_program(
             f"scans are searched where they match, not where a registration carries a point, which is nearer: {error}"
         ]
     return []
+
+
+def remarks_on_registration(template: EmbeddedScan, target: EmbeddedScan) -> list[str]:
+    """Return what to say of two scans that were matched if the program failed to register them before."""
+    problem = template.why_not_registered_to(target)
+    if not problem:
+        return []
+    return [
+        f"{template.name} and {target.name} could not be registered, so they were searched where they match: {problem}"
+    ]
 
 
 def refined_pair(template: EmbeddedScan, target: EmbeddedScan, refinement: Refinement | None) -> RefinedPair:
@@ -81,6 +94,10 @@ def refined_pair(template: EmbeddedScan, target: EmbeddedScan, refinement: Refin
         return RefinedPair(template, target, (template.raw, target.raw), "")
     require_refinable((template, target), refinement)
     return RefinedPair(template, target, None, _why_in_cells(template if template.raw is None else target))
+
+
+def _is_store(scan: RawScan | EmbeddedScan) -> bool:
+    return isinstance(scan, EmbeddedScan) and scan.raw is None
 
 
 def _why_in_cells(store: EmbeddedScan) -> str:

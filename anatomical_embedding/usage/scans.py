@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 import numpy as np
 
@@ -56,9 +56,8 @@ class EmbeddedScan:
     remarks: tuple[str, ...] = ()
     coarse: Volume | None = None
     _anchors: dict[Origin, Anchors] = field(default_factory=dict, compare=False, repr=False)
-    _registrations: "dict[Origin, CoarseRegistration | None]" = field(
-        default_factory=dict, compare=False, repr=False
-    )
+    _registrations: "dict[Origin, _Tried]" = field(default_factory=dict, compare=False, repr=False)
+    """Of other scans to this one, which goes before them where one scan is searched for in many."""
 
     @property
     def name(self) -> str:
@@ -105,29 +104,50 @@ class EmbeddedScan:
     def registered_to(self, target: "EmbeddedScan", *, usage: UsageSettings) -> "CoarseRegistration | None":
         """Return the scan registered coarsely to another, once.
 
-        None where the settings want none, one is a store, both show too little of one place, or this installation has
-        no program for it.
+        None where the settings want none, one is a store, both show too little of one place, this installation has no
+        program for it, or that fails (`why_not_registered_to`).
         """
         settings, program = usage.coarse_registration(), program_if_installed()
         if settings is None or program is None or self.coarse is None or target.coarse is None:
             return None
         if self.modality is None or target.modality is None:
             return None
-        origin = target.embedded.origin
-        if origin not in self._registrations:
+        origin = self.embedded.origin
+        if origin not in target._registrations:
             # Stores, which cannot be registered, are asked before this is loaded.
             from anatomical_embedding.matching.coarse_registration import register_coarsely  # noqa: PLC0415
 
-            self._registrations[origin] = register_coarsely(
-                program,
-                self.coarse,
-                target.coarse,
-                self.anchors_to(target, settings=usage.confidence.evidence),
-                modalities=(self.modality, target.modality),
-                settings=settings,
-                threads=len(os.sched_getaffinity(0)),
-            )
-        return self._registrations[origin]
+            anchors, found, problem = self.anchors_to(target, settings=usage.confidence.evidence), None, ""
+            try:
+                found = register_coarsely(
+                    program,
+                    self.coarse,
+                    target.coarse,
+                    anchors,
+                    modalities=(self.modality, target.modality),
+                    settings=settings,
+                    threads=len(os.sched_getaffinity(0)),
+                )
+            except (
+                UserError,
+                OSError,
+                RuntimeError,
+            ) as error:  # answers need it no more than the program itself
+                problem = str(error)
+            target._registrations[origin] = _Tried(found, problem)
+        return target._registrations[origin].found
+
+    def why_not_registered_to(self, target: "EmbeddedScan") -> str:
+        """Return how the program failed on the scan and another; empty where it did not, or was not asked."""
+        tried = target._registrations.get(self.embedded.origin)
+        return "" if tried is None else tried.problem
+
+
+class _Tried(NamedTuple):
+    """What came of a registration, and how the program failed on it; empty where it did not."""
+
+    found: "CoarseRegistration | None"
+    problem: str
 
 
 def read_scan(

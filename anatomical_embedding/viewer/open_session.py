@@ -8,6 +8,7 @@ from pathlib import Path
 
 from anatomical_embedding.api import EmbeddedScan, Model, embed_scan
 from anatomical_embedding.progress import track
+from anatomical_embedding.usage.refinement import refined_pair
 from anatomical_embedding.viewer.session import Session, ShownScan
 from anatomical_embedding.volumes.raw_scan import RawScan
 from anatomical_embedding.volumes.scan import distinct_names
@@ -32,7 +33,10 @@ def open_session(model: Model, scans: Sequence[RawScan], *, pins_path: Path | No
     searched = quick_to_search(embedded)
     pairs = list(permutations(searched, 2))
     for template, target in track(pairs, description="registering scans", total=len(pairs)):
-        template.registered_to(target, usage=model.card.usage)  # once, so that a click need not wait for it
+        if refined_pair(template, target, None).scans is not None:
+            template.registered_to(
+                target, usage=model.card.usage
+            )  # once, so that a click need not wait for it
     shown = [ShownScan(raw, scan) for raw, scan in zip(scans, searched, strict=True)]
     return Session(model, shown, pins_path=pins_path)
 

@@ -8,6 +8,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from anatomical_embedding.matching.coarse_registration import CoarseRegistration, register_coarsely
 from anatomical_embedding.matching.match_evidence import Anchors
+from anatomical_embedding.registration.deeds_program import RefusedInputError
 from anatomical_embedding.registration.displacement_field import DisplacementField
 from anatomical_embedding.settings.usage import UsageSettings
 from anatomical_embedding.volumes.volume import Volume
@@ -92,6 +93,14 @@ def test_anchors_that_agree_on_no_start_register_nothing(pair):
     no_program = None  # none is asked
     for anchors in (Anchors(points_mm[:3], points_mm[:3]), Anchors(points_mm, scattered_mm)):
         assert registered(no_program, pair, anchors) is None
+
+
+def test_a_slice_that_lies_across_the_scan_is_refused(binary, pair):
+    template, target, points_mm = pair
+    turned = target.affine @ np.array([[1, 0, 0, 0], [0, 0.8, -0.6, 20], [0, 0.6, 0.8, 8], [0, 0, 0, 1.0]])
+    slice_alone = Volume(target.array[:, :, 20:21], turned)
+    with pytest.raises(RefusedInputError, match="two-dimensional"):
+        registered(binary, (template, slice_alone), Anchors(points_mm, points_mm + SHIFT_MM))
 
 
 def test_scans_that_share_no_place_after_the_start_are_not_registered(pair):

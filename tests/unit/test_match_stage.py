@@ -224,11 +224,42 @@ def test_scans_are_registered_by_the_program_first(dataset, binary, capsys):
         evidence=evidence | {"max_num_anchors": 8},
     )
     assert list(pd.read_csv(dataset / "matches.csv")["registered"]) == [0.0] * 4  # too few anchors agree
-    with pytest.raises(SystemExit):
-        match(dataset, refined=refined, evidence=evidence)
-    assert "--deeds: is needed to register scans" in capsys.readouterr().err
+    for given, missing in (
+        (("--index", f"{dataset}/index.csv"), "deeds"),
+        (("--deeds", str(binary)), "index"),
+    ):
+        with pytest.raises(SystemExit):
+            match(dataset, *given, refined=refined, evidence=evidence)
+        assert f"--{missing}: is needed to register scans" in capsys.readouterr().err
     with pytest.raises(SettingsError, match=r"refined\.registration needs evidence"):
         match(dataset, refined=refined)
+
+
+def test_scans_that_the_program_refuses_are_searched_where_they_match(dataset, capsys):
+    """A program that fails otherwise ends the stage: what an evaluation holds must not hang on the machine."""
+    export(dataset)
+    ask_of_anatomy(dataset, [(f"q{n}", "b", "b", (18 + n, 18, 15 + n)) for n in range(4)])
+    usage = UsageSettings.model_validate_json(json.dumps(usage_sections()))
+    scans = {"kind": "folder", "modality": "ct", "root": str(dataset)}
+    scans["split"] = {"num_test": 1, "num_validation": 1, "seed": 1}
+    refined = {
+        "dataset": scans,
+        "largest_gap_mm": 10.0,
+        "refinement": usage_sections()["answers"]["refinement"],
+        "registration": usage.coarse_registration().model_dump(mode="json"),
+    }
+    few = usage_sections()["confidence"]["evidence"] | {"anchor_spacing_mm": 8, "anchor_depth_mm": 0}
+    program = dataset / "deeds"
+    program.write_text("#!/bin/sh\necho 'deeds: moving.nii: is two-dimensional' >&2\nexit 2\n")
+    program.chmod(0o700)
+    given = ("--index", f"{dataset}/index.csv", "--deeds", str(program))
+    match(dataset, *given, refined=refined, evidence=few)
+    assert list(pd.read_csv(dataset / "matches.csv")["registered"]) == [0.0] * 4
+    said = "b to b: not registered, searched where they match: deeds: moving.nii: is two-dimensional"
+    assert said in capsys.readouterr().err
+    program.write_text("#!/bin/sh\nkill -s KILL $$\n")
+    with pytest.raises(UserError, match=r"^b to b: .*was ended by signal 9"):
+        match(dataset, *given, refined=refined, evidence=few)
 
 
 def test_evidence_is_that_of_the_place_that_scans_moved_the_match_to(dataset):

@@ -1,7 +1,9 @@
 """Answers to the voxel: answers below a cell, told by the scans; and where that cannot be."""
 
 import csv
+import gc
 import io
+import weakref
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -151,6 +153,12 @@ def test_a_wrong_match_is_found_where_a_registration_carries_the_point(folder, q
     np.testing.assert_allclose(unmoved.matches.points_mm[is_seen], truth[is_seen] + 2.0, atol=1e-6)
     assert all(word.startswith("by the coarse registration alone: ") for word in unmoved.refined)
     assert not any("registration" in word for word in alone.refined)
+    away_mm = np.full((*first.raw.volume.shape, 3), 1000.0)
+    outside = found(DisplacementField(away_mm, first.raw.volume.affine))
+    matches = api.match_points(model, first, second, queries, refinement="parabolic")
+    np.testing.assert_array_equal(outside.matches.points_mm, matches.points_mm)
+    assert all(word and "registration" not in word for word in outside.refined)
+    assert not outside.shift_mm.any()
 
 
 def test_two_scans_are_registered_once_and_said_where_the_program_is_missing(
@@ -175,13 +183,91 @@ def test_two_scans_are_registered_once_and_said_where_the_program_is_missing(
         raise UserError("there is no registration program deeds")
 
     monkeypatch.setattr(refinement_module, "installed_program", missing)
-    said = refinement_module.remarks_on_program(model, [scan, scan], None)
+    said = refinement_module.remarks_on_program(model, scan, [scan], None)
     assert said == [
         "scans are searched where they match, not where a registration carries a point, which is nearer: "
         "there is no registration program deeds"
     ]
-    assert refinement_module.remarks_on_program(model, [scan, scan], "parabolic") == []
-    assert refinement_module.remarks_on_program(model, [scan, replace(scan, raw=None)], None) == []
+    assert refinement_module.remarks_on_program(model, scan, [scan], "parabolic") == []
+    store = replace(scan, raw=None)
+    assert refinement_module.remarks_on_program(model, scan, [store, scan], None) == said
+    for template, target in ((scan, store), (store, scan)):
+        assert refinement_module.remarks_on_program(model, template, [target], None) == []
+
+
+def remove(program):
+    program.unlink()
+
+
+@pytest.mark.parametrize(
+    "breaks",
+    [
+        lambda program: program.write_text("#!/bin/sh\nexit 1\n"),
+        lambda program: program.write_text("#!/bin/sh\nkill -s SEGV $$\n"),
+        lambda program: program.write_text("#!/bin/sh\nkill -s KILL $$\n"),
+        lambda program: program.write_text("#!/bin/sh\necho 'deeds: disk full' >&2\nexit 2\n"),
+        lambda program: program.write_text("#!/bin/sh\nexit 0\n"),  # without a field
+        lambda program: program.write_text("no program"),
+        lambda program: program.chmod(0o600),
+        remove,
+    ],
+    ids=[
+        "fails",
+        "crashes",
+        "is killed",
+        "refuses",
+        "writes nothing",
+        "is none",
+        "may not be run",
+        "is gone",
+    ],
+)
+def test_a_program_that_fails_is_said_and_the_scans_are_searched_where_they_match(
+    folder, queries, monkeypatch, tmp_path, breaks
+):
+    program = tmp_path / "deeds"
+    program.touch(mode=0o700)
+    breaks(program)
+    model = api.load_model(folder / "tiny.safetensors")
+    scan, store = (api.embed_scan(model, folder / "first.nii.gz", modality="ct") for _ in range(2))
+    monkeypatch.setattr(scans_module, "program_if_installed", lambda: program)
+    found = api.match_points(model, scan, scan, queries)
+    expected = api.match_points(model, store, replace(store, coarse=None), queries)
+    np.testing.assert_array_equal(found.points_mm, expected.points_mm)
+    (said,) = refinement_module.remarks_on_registration(scan, scan)
+    assert said.startswith(
+        "first and first could not be registered, so they were searched where they match: "
+    )
+    assert refinement_module.remarks_on_registration(store, replace(store, coarse=None)) == []
+
+
+def test_no_room_for_temporary_files_is_said(folder, queries, monkeypatch, binary):
+    model = api.load_model(folder / "tiny.safetensors")
+    scan = api.embed_scan(model, folder / "first.nii.gz", modality="ct")
+    monkeypatch.setattr(scans_module, "program_if_installed", lambda: binary)
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    assert "yes" in api.match_points(model, scan, scan, queries).refined
+    (said,) = refinement_module.remarks_on_registration(scan, scan)
+    assert "/nowhere" in said
+
+
+def test_registrations_go_before_the_targets_that_they_are_of(folder, monkeypatch, binary):
+    model = api.load_model(folder / "tiny.safetensors")
+    first, second = (
+        api.embed_scan(model, folder / f"{name}.nii.gz", modality="ct") for name in ("first", "second")
+    )
+    monkeypatch.setattr(scans_module, "program_if_installed", lambda: binary)
+    fields = [np.zeros(3)]  # what takes the memory
+    gone = weakref.ref(fields[0])
+    monkeypatch.setattr(
+        "anatomical_embedding.matching.coarse_registration.register_coarsely", lambda *_, **__: fields.pop()
+    )
+    first.registered_to(second, usage=model.card.usage)
+    monkeypatch.undo()
+    assert gone() is not None
+    del second
+    gc.collect()
+    assert gone() is None
 
 
 def test_the_verb_says_what_was_refined(folder, queries):
