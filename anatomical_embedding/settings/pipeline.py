@@ -65,7 +65,8 @@ class PipelineSettings(Settings):
     propagation: PropagationSettings
     """How the command `propagate` carries labels to another scan; nothing in the workflow depends on it."""
     scan_registration: ScanRegistrationSettings
-    """How the command `register` registers two scans of a user; nothing in the workflow depends on it."""
+    """How the command `register` registers two scans of a user and, on a coarser grid, those that move answers to the
+    voxel are registered before; nothing else in the workflow depends on it."""
     evaluations: dict[Identifier, LandmarkEvaluationSettings]
     """Name -> evaluation."""
     registrations: dict[Identifier, RegistrationSettings]
