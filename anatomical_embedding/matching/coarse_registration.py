@@ -71,10 +71,10 @@ def register_coarsely(
 
     Raises
     ------
-    RefusedInputError
-        if the program takes no such scans: one slice that lies across the other scan, or a part without contrast.
+    RefusedScansError
+        if the program refuses them: one slice that lies across the other scan, or a part without contrast.
     UserError, OSError, RuntimeError
-        if it does not run, or there is no room for its files in the folder for temporary ones.
+        if it does not run, or has no memory, or no room for its files in the folder for temporary ones.
     """
     if len(anchors.template_mm) < settings.fit.min_inliers:
         return None

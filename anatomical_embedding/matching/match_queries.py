@@ -17,7 +17,7 @@ from anatomical_embedding.matching.found_points import Scans, Weighing, find_poi
 from anatomical_embedding.matching.match_evidence import Anchors, find_anchors
 from anatomical_embedding.matching.prepared_target import PreparedTarget, prepare_target
 from anatomical_embedding.progress import log, track
-from anatomical_embedding.registration.deeds_program import RefusedInputError
+from anatomical_embedding.registration.deeds_program import RefusedScansError
 from anatomical_embedding.settings.match_points import MatchPointsSettings, RefineTableSettings
 from anatomical_embedding.settings.registration import CoarseRegistrationSettings
 from anatomical_embedding.settings.volumes import Modality
@@ -199,7 +199,7 @@ class _SeenScans:
                 settings=settings,
                 threads=self._scans.threads,
             )
-        except RefusedInputError as error:
+        except RefusedScansError as error:
             log(f"{pair}: not registered, searched where they match: {error}")
             return None
         except UserError as error:

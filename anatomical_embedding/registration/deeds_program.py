@@ -1,7 +1,7 @@
 """The program `deeds` as typed functions: command line, progress and errors.
 
-The functions take the path of the built program first. Input that the program refuses raises `RefusedInputError` with
-the one line that the program wrote. Its files are described in `deeds/README.md`.
+The functions take the path of the built program first. Input that the program refuses raises `UserError` with the one
+line that the program wrote. Its files are described in `deeds/README.md`.
 """
 
 import os
@@ -33,8 +33,8 @@ BUILD_HINT = "build it with cmake, see deeds/README.md"
 SECONDS_FOR_A_VERSION = 30.0
 
 
-class RefusedInputError(UserError):
-    """The program does not take what it was given; the message is its sentence."""
+class RefusedScansError(UserError):
+    """The program cannot register two scans as they are, on whatever machine; the message is its sentence."""
 
 
 def require_program(program: Path) -> None:
@@ -87,16 +87,23 @@ def run_deeds(
 
     Raises
     ------
-    RefusedInputError
-        with the program's sentence, if it refuses the input.
+    RefusedScansError
+        if it refuses one of the volumes: of one slice, or without contrast.
     UserError
-        if it is ended from without.
+        with the program's sentence, if it refuses anything else, or has no room or memory.
     """
     output_stem.parent.mkdir(parents=True, exist_ok=True)
     labels: list[str | Path] = [] if moving_labels is None else ["--labels", moving_labels]
     pair = ["--fixed", fixed, "--moving", moving, "--output", output_stem, *labels]
     image = [] if with_image else ["--without-image"]
-    _run(program, ["register", *pair, *_options(settings), *image, "--threads", threads, *_quiet(is_quiet)])
+    try:
+        _run(
+            program, ["register", *pair, *_options(settings), *image, "--threads", threads, *_quiet(is_quiet)]
+        )
+    except UserError as error:
+        if str(error).startswith(tuple(f"{PROGRAM_NAME}: {scan}" for scan in (fixed, moving))):
+            raise RefusedScansError(str(error)) from error
+        raise
     if settings.linear is None:
         for ending in MATRIX_ENDINGS:
             output_stem.with_name(output_stem.name + ending).unlink(missing_ok=True)
@@ -115,10 +122,8 @@ def write_deeds_field(program: Path, output: Path, *, stem: Path, grid: Path, is
 
     Raises
     ------
-    RefusedInputError
-        with the program's sentence, if it refuses the input.
     UserError
-        if it is ended from without.
+        with the program's sentence, if it refuses the input.
     """
     files: list[str | Path] = ["--field", stem, "--fixed", grid, "--displacements", output]
     _run(program, ["field", *files, *_quiet(is_quiet)])
@@ -152,10 +157,8 @@ def run_descent(
 
     Raises
     ------
-    RefusedInputError
-        with the program's sentence, if it refuses the input.
     UserError
-        if it is ended from without.
+        with the program's sentence, if it refuses the input.
     """
     options: list[str | Path | float] = [] if region is None else ["--region", region]
     options += [] if evidence is None else ["--evidence", evidence]
@@ -200,10 +203,8 @@ def run_invert(program: Path, field: Path, *, output: Path) -> None:
 
     Raises
     ------
-    RefusedInputError
-        with the program's sentence, if it refuses the input.
     UserError
-        if it is ended from without.
+        with the program's sentence, if it refuses the input.
     """
     # What it says names the files, of which the caller's folder is nobody else's matter.
     names = ["--field", field.name, "--displacements", os.path.relpath(output, field.parent)]
@@ -245,7 +246,7 @@ def _run(program: Path, arguments: Sequence[str | Path | float], *, folder: Path
     for line in done.stdout.splitlines():
         log(f"deeds: {line}")
     if done.returncode == STATUS_WRONG_INPUT:
-        raise RefusedInputError(done.stderr.strip())
+        raise UserError(done.stderr.strip())
     if -done.returncode in ENDED_BY:
         raise InputFileError(
             program,

@@ -63,7 +63,8 @@ def remarks_on_program(
         installed_program()
     except UserError as error:
         return [
-            f"scans are searched where they match, not where a registration carries a point, which is nearer: {error}"
+            "answers are less near and fewer are found, since scans are searched where they match and not where a "
+            f"registration carries a point: {error}"
         ]
     return []
 

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from anatomical_embedding.matching.coarse_registration import CoarseRegistration, register_coarsely
 from anatomical_embedding.matching.match_evidence import Anchors
-from anatomical_embedding.registration.deeds_program import RefusedInputError
+from anatomical_embedding.registration.deeds_program import RefusedScansError
 from anatomical_embedding.registration.displacement_field import DisplacementField
 from anatomical_embedding.settings.usage import UsageSettings
 from anatomical_embedding.volumes.volume import Volume
@@ -99,7 +99,7 @@ def test_a_slice_that_lies_across_the_scan_is_refused(binary, pair):
     template, target, points_mm = pair
     turned = target.affine @ np.array([[1, 0, 0, 0], [0, 0.8, -0.6, 20], [0, 0.6, 0.8, 8], [0, 0, 0, 1.0]])
     slice_alone = Volume(target.array[:, :, 20:21], turned)
-    with pytest.raises(RefusedInputError, match="two-dimensional"):
+    with pytest.raises(RefusedScansError, match="two-dimensional"):
         registered(binary, (template, slice_alone), Anchors(points_mm, points_mm + SHIFT_MM))
 
 

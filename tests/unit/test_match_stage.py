@@ -250,16 +250,24 @@ def test_scans_that_the_program_refuses_are_searched_where_they_match(dataset, c
     }
     few = usage_sections()["confidence"]["evidence"] | {"anchor_spacing_mm": 8, "anchor_depth_mm": 0}
     program = dataset / "deeds"
-    program.write_text("#!/bin/sh\necho 'deeds: moving.nii: is two-dimensional' >&2\nexit 2\n")
+    program.write_text('#!/bin/sh\necho "deeds: $5: is two-dimensional" >&2\nexit 2\n')  # the moving scan
     program.chmod(0o700)
     given = ("--index", f"{dataset}/index.csv", "--deeds", str(program))
     match(dataset, *given, refined=refined, evidence=few)
     assert list(pd.read_csv(dataset / "matches.csv")["registered"]) == [0.0] * 4
-    said = "b to b: not registered, searched where they match: deeds: moving.nii: is two-dimensional"
-    assert said in capsys.readouterr().err
-    program.write_text("#!/bin/sh\nkill -s KILL $$\n")
-    with pytest.raises(UserError, match=r"^b to b: .*was ended by signal 9"):
-        match(dataset, *given, refined=refined, evidence=few)
+    said = capsys.readouterr().err
+    assert "b to b: not registered, searched where they match: deeds: " in said
+    assert "moving.nii: is two-dimensional" in said
+    for fails, error in (
+        ("kill -s KILL $$", r"^b to b: .*was ended by signal 9"),
+        (
+            "echo 'deeds: pair_displacements.dat: cannot be written' >&2; exit 2",
+            "^b to b: .*cannot be written",
+        ),
+    ):
+        program.write_text(f"#!/bin/sh\n{fails}\n")
+        with pytest.raises(UserError, match=error):
+            match(dataset, *given, refined=refined, evidence=few)
 
 
 def test_evidence_is_that_of_the_place_that_scans_moved_the_match_to(dataset):

@@ -185,8 +185,8 @@ def test_two_scans_are_registered_once_and_said_where_the_program_is_missing(
     monkeypatch.setattr(refinement_module, "installed_program", missing)
     said = refinement_module.remarks_on_program(model, scan, [scan], None)
     assert said == [
-        "scans are searched where they match, not where a registration carries a point, which is nearer: "
-        "there is no registration program deeds"
+        "answers are less near and fewer are found, since scans are searched where they match and not where a "
+        "registration carries a point: there is no registration program deeds"
     ]
     assert refinement_module.remarks_on_program(model, scan, [scan], "parabolic") == []
     store = replace(scan, raw=None)
