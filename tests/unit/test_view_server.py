@@ -36,6 +36,24 @@ def session_of(folder):
     return open_session(model, [api.read_scan(model, scan) for scan in scans], pins_path=folder / "pins.json")
 
 
+@pytest.mark.parametrize(("refinement", "num_registered"), [("voxel", 2), ("parabolic", 0)])
+def test_scans_are_registered_both_ways_where_they_move_answers(
+    folder, monkeypatch, refinement, num_registered
+):
+    model = api.load_model(folder / "tiny.safetensors")
+    usage = model.card.usage
+    matching = usage.matching.model_copy(update={"refinement": refinement})
+    card = model.card.model_copy(update={"usage": usage.model_copy(update={"matching": matching})})
+    asked = []
+    monkeypatch.setattr(
+        api.EmbeddedScan, "registered_to", lambda *pair, **_: asked.append([scan.name for scan in pair])
+    )
+    scans = [api.read_scan(model, folder / f"{name}.nii.gz") for name in ("first", "second")]
+    open_session(replace(model, card=card), scans, pins_path=None)
+    assert len(asked) == num_registered
+    assert [name[::-1] for name in asked[::-1]] == asked
+
+
 @pytest.fixture(scope="module")
 def server(folder):
     with ViewServer(session_of(folder), port=0) as server:
