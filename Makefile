@@ -70,7 +70,7 @@ $(VENV)/.installed: pyproject.toml envs/constraints.txt
 $(BIN)/deeds: $(VENV)/.installed deeds/CMakeLists.txt $(wildcard deeds/src/*) # an editable install brings none
 	cmake -S deeds -B $(VENV)/deeds-build -DDEEDS_TESTS=OFF > $(VENV)/deeds-build.log
 	cmake --build $(VENV)/deeds-build --target deeds --parallel 2 >> $(VENV)/deeds-build.log
-	cp $(VENV)/deeds-build/deeds $@
+	install $(VENV)/deeds-build/deeds $@ # a new file: one that runs cannot be written
 
 schema: environment ## write the JSON schemas of configs/ from the settings
 	$(BIN)/python -m workflow_scripts.write_schema
