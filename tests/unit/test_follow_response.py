@@ -30,6 +30,14 @@ def measured(number, visit, long_mm, short_mm=None, *, parts_mm=()):
     )  # fmt: skip
 
 
+def at_the_last_of_two(targets, rows, sizes):
+    """Return the response at visit b, after visit a."""
+    _, found = assess_response(
+        targets, slice_mm=5.0, visits=["a", "b"], lesions=rows, measurements=sizes, decisions=[]
+    )
+    return found
+
+
 def responses(table, *, targets=(1, 2), nodes=(), decisions=()):
     """Return the responses of a table visit -> {lesion: size, or state, or (state, related, size)}."""
     rows, sizes = [], []
@@ -168,14 +176,7 @@ def test_the_parts_of_a_lesion_that_split_are_added(state, is_node, expected):
     """RECIST 1.1, appendix II: the longest diameters of the parts of a lesion that fragments."""
     rows = [lesion(1, "a", "given"), lesion(1, "b", state)]
     sizes = [measured(1, "a", 30.0), measured(1, "b", 17.0, parts_mm=(17.0, 13.0))]
-    _, found = assess_response(
-        [Target(1, is_node=is_node)],
-        slice_mm=5.0,
-        visits=["a", "b"],
-        lesions=rows,
-        measurements=sizes,
-        decisions=[],
-    )
+    found = at_the_last_of_two([Target(1, is_node=is_node)], rows, sizes)
     assert found.sum_mm == expected
 
 
@@ -186,10 +187,7 @@ def test_lesions_that_merged_count_once_with_the_one_mask_of_both(targets, numbe
     rows = [lesion(number, "a", "given") for number in (1, 2)]
     rows += [lesion(number, "b", "merged", (3 - number,)) for number in (1, 2)]
     sizes = [measured(1, "a", 40.0), measured(2, "a", 20.0), measured(numbered, "b", 45.0)]
-    _, found = assess_response(
-        [Target(number) for number in targets],
-        slice_mm=5.0, visits=["a", "b"], lesions=rows, measurements=sizes, decisions=[],
-    )  # fmt: skip
+    found = at_the_last_of_two([Target(number) for number in targets], rows, sizes)
     assert (found.sum_mm, found.is_whole) == (45.0, True)
 
 
@@ -200,14 +198,7 @@ def test_three_that_merged_one_by_one_count_once():
         lesion(number, "b", "merged", related) for number, related in ((1, (2,)), (2, (1, 3)), (3, (2,)))
     ]
     sizes = [*(measured(number, "a", 20.0) for number in (1, 2, 3)), measured(1, "b", 50.0)]
-    _, found = assess_response(
-        [Target(1), Target(3)],
-        slice_mm=5.0,
-        visits=["a", "b"],
-        lesions=rows,
-        measurements=sizes,
-        decisions=[],
-    )
+    found = at_the_last_of_two([Target(1), Target(3)], rows, sizes)
     assert found.sum_mm == 50.0
 
 
@@ -216,14 +207,7 @@ def test_a_corrected_mask_keeps_lesions_apart_that_look_like_one(mask, expected)
     rows = [lesion(number, "a", "given") for number in (1, 2)]
     rows += [lesion(number, "b", "merged", (3 - number,), mask=mask) for number in (1, 2)]
     sizes = [measured(number, visit, size) for visit in "ab" for number, size in ((1, 18.0), (2, 12.0))]
-    _, found = assess_response(
-        [Target(1), Target(2)],
-        slice_mm=5.0,
-        visits=["a", "b"],
-        lesions=rows,
-        measurements=sizes,
-        decisions=[],
-    )
+    found = at_the_last_of_two([Target(1), Target(2)], rows, sizes)
     assert found.sum_mm == expected
 
 

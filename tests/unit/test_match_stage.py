@@ -73,6 +73,19 @@ def settings_of(arguments):
     return json.dumps(settings | {"matching": MATCHING | arguments})
 
 
+def refined_section(folder, *, is_registered):
+    """Return what moves the matches between the scans of the data set to the voxel, registered first or not."""
+    usage = UsageSettings.model_validate_json(json.dumps(usage_sections()))
+    scans = {"kind": "folder", "modality": "ct", "root": str(folder)}
+    scans["split"] = {"num_test": 1, "num_validation": 1, "seed": 1}
+    return {
+        "dataset": scans,
+        "largest_gap_mm": 10.0,
+        "registration": usage.coarse_registration().model_dump(mode="json") if is_registered else None,
+        "refinement": usage_sections()["answers"]["refinement"],
+    }
+
+
 def ask_of_anatomy(folder, points):
     """Write queries for (query id, template, target, voxel of the whole anatomy); a truth column is nonsense."""
     affines = {name: export_module.map_volume(folder / f"{name}.nii").affine for name in SHIFTS}
@@ -199,15 +212,7 @@ def test_settings_faults_name_their_key(dataset):
 def test_scans_are_registered_by_the_program_first(dataset, binary, capsys):
     export(dataset)
     ask_of_anatomy(dataset, [(f"q{n}", "b", "b", (18 + n, 18, 15 + n)) for n in range(4)])
-    usage = UsageSettings.model_validate_json(json.dumps(usage_sections()))
-    scans = {"kind": "folder", "modality": "ct", "root": str(dataset)}
-    scans["split"] = {"num_test": 1, "num_validation": 1, "seed": 1}
-    refined = {
-        "dataset": scans,
-        "largest_gap_mm": 10.0,
-        "refinement": usage_sections()["answers"]["refinement"],
-    }
-    refined["registration"] = usage.coarse_registration().model_dump(mode="json")
+    refined = refined_section(dataset, is_registered=True)
     evidence = usage_sections()["confidence"]["evidence"]
     few = evidence | {"anchor_spacing_mm": 8, "anchor_depth_mm": 0}
     match(dataset, "--index", f"{dataset}/index.csv", "--deeds", str(binary), refined=refined, evidence=few)
@@ -239,15 +244,7 @@ def test_scans_that_the_program_refuses_are_searched_where_they_match(dataset, c
     """A program that fails otherwise ends the stage: what an evaluation holds must not hang on the machine."""
     export(dataset)
     ask_of_anatomy(dataset, [(f"q{n}", "b", "b", (18 + n, 18, 15 + n)) for n in range(4)])
-    usage = UsageSettings.model_validate_json(json.dumps(usage_sections()))
-    scans = {"kind": "folder", "modality": "ct", "root": str(dataset)}
-    scans["split"] = {"num_test": 1, "num_validation": 1, "seed": 1}
-    refined = {
-        "dataset": scans,
-        "largest_gap_mm": 10.0,
-        "refinement": usage_sections()["answers"]["refinement"],
-        "registration": usage.coarse_registration().model_dump(mode="json"),
-    }
+    refined = refined_section(dataset, is_registered=True)
     few = usage_sections()["confidence"]["evidence"] | {"anchor_spacing_mm": 8, "anchor_depth_mm": 0}
     program = dataset / "deeds"
     program.write_text('#!/bin/sh\necho "deeds: $5: is two-dimensional" >&2\nexit 2\n')  # the moving scan
@@ -274,14 +271,7 @@ def test_evidence_is_that_of_the_place_that_scans_moved_the_match_to(dataset):
     stores = export(dataset)
     ask_of_anatomy(dataset, [(f"q{n}", "b", "b", (18 + n, 18, 15 + n)) for n in range(4)])
     sections = usage_sections()
-    scans = {"kind": "folder", "modality": "ct", "root": str(dataset)}
-    scans["split"] = {"num_test": 1, "num_validation": 1, "seed": 1}
-    refined = {
-        "dataset": scans,
-        "largest_gap_mm": 10.0,
-        "registration": None,
-        "refinement": sections["answers"]["refinement"],
-    }
+    refined = refined_section(dataset, is_registered=False)
     match(dataset, refined=refined, evidence=sections["confidence"]["evidence"])
     moved = pd.read_csv(dataset / "matches.csv")
     assert list(moved["moved"]) == [1.0] * 4
